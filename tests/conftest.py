@@ -1,0 +1,62 @@
+"""What every test stands on: both event loops, a clean environment, loopback only, repeatable properties."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Properties are the same on every machine and every run: no random seed, no database on disk, no deadline on a busy
+# machine. `HYPOTHESIS_PROFILE=search` looks for new examples.
+settings.register_profile(
+    "check", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", max_examples=2_000, database=None, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each async test on both event loops."""
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a developer's key, base URL and proxies out of the tests."""
+    for name in [*os.environ]:
+        if name.startswith("NEURALBOX_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+            monkeypatch.delenv(name)
+
+
+# Only loopback.
+
+
+def _is_loopback(host: str | bytes | None) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host in {None, "", "localhost"}:
+        return True
+    try:
+        address = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _stay_on_loopback(event: str, args: tuple[Any, ...]) -> None:
+    """Refuse to leave this machine, whichever library asks (an audit hook sees them all)."""
+    if event == "socket.connect" and isinstance(args[1], tuple) and not _is_loopback(args[1][0]):
+        raise RuntimeError(f"A test tried to connect to {args[1][0]}; tests reach loopback addresses only.")
+    if event == "socket.getaddrinfo" and not _is_loopback(args[0]):
+        # The answer a name that does not exist gives, so that a test may use one.
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+sys.addaudithook(_stay_on_loopback)

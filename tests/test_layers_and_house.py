@@ -1,0 +1,209 @@
+"""The house rules that no linter holds: the public surface, light imports, documents that say what is so."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import anyio
+import pytest
+import typer.main
+
+import neuralbox
+from neuralbox._cli.app import app
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "neuralbox"
+PUBLIC_MODULES = [
+    name
+    for name in ("neuralbox", "neuralbox.geminigen", "neuralbox.sandbox", "neuralbox.sync", "neuralbox.testing")
+    if (ROOT / name.replace(".", "/")).with_suffix(".py").exists() or (ROOT / name.replace(".", "/")).is_dir()
+]
+
+# The public surface.
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_public_names_are_there_and_complete(name: str) -> None:
+    module = importlib.import_module(name)
+    exported = module.__all__  # its order is ruff's RUF022
+    assert len(set(exported)) == len(exported)
+    assert [missing for missing in exported if not hasattr(module, missing)] == []
+    assert [name for name in public_names_of(module) if name not in exported] == []
+
+
+def public_names_of(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations":
+            yield name
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_every_public_class_function_and_method_is_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert inspect.getdoc(module)
+    assert [path for path, value in documented_things(module) if not inspect.getdoc(value)] == []
+
+
+def documented_things(module: ModuleType) -> Iterator[tuple[str, object]]:
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isclass(value):
+            yield name, value
+            for member, method in vars(value).items():
+                # What a caller can call or read; attributes may be documented in one place, with their class.
+                of_class = f"\n    {member}: " in (inspect.getdoc(value) or "")
+                if not member.startswith("_") and (
+                    inspect.isfunction(method) or (isinstance(method, property) and not of_class)
+                ):
+                    yield f"{name}.{member}", method
+        elif inspect.isfunction(value):
+            yield name, value
+
+
+def test_each_door_method_names_its_source_or_is_made_of_ones_that_do() -> None:
+    unsourced = [
+        f"{door.__name__}.{name}"
+        for door in doors()
+        for name, method in vars(door).items()
+        if inspect.iscoroutinefunction(method) and not name.startswith("_") and "Source:" not in (method.__doc__ or "")
+    ]
+    assert set(unsourced) <= {"Generations.wait", "Files.download"}
+
+
+def doors() -> Iterator[type]:
+    for path in sorted((PACKAGE / "_resources").glob("[a-z]*.py")):
+        module = importlib.import_module(f"neuralbox._resources.{path.stem}")
+        for value in vars(module).values():
+            if inspect.isclass(value) and value.__module__ == module.__name__ and value.__name__.lower() == path.stem:
+                yield value
+
+
+# Light imports.
+
+
+def run_python(code: str) -> str:
+    """Run code in a fresh process with warnings as errors and return what it printed."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=True, text=True)
+    return done.stdout
+
+
+def test_import_loads_nothing_beyond_its_dependencies_and_starts_nothing() -> None:
+    code = """
+import json, sys, threading
+import anyio, httpcore2, httpx, pydantic
+before = set(sys.modules)
+import neuralbox
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(json.dumps([sorted(new - set(sys.stdlib_module_names)), threading.active_count()]))
+"""
+    loaded, threads = json.loads(run_python(code))
+    assert {name for name in loaded if not name.startswith("_sysconfigdata")} <= {"neuralbox", *RUNTIME}
+    assert threads == 1
+
+
+# What the runtime dependencies may load themselves; none of it is an extra of ours.
+RUNTIME = {"annotated_types", "anyio", "certifi", "h11", "httpcore2", "httpx", "idna", "pydantic", "pydantic_core", "truststore"}
+
+
+def test_help_loads_neither_the_sandbox_nor_what_it_is_made_of() -> None:
+    code = """
+import json, sys
+from neuralbox._cli import main
+sys.argv = ["neuralbox", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+names = "neuralbox.sandbox", "neuralbox._demo", "aiohttp", "starlette", "uvicorn", "PIL", "av"
+print("\\n" + json.dumps([name for name in names if name in sys.modules]))
+"""
+    assert json.loads(run_python(code).splitlines()[-1]) == []
+
+
+# Documents.
+
+
+def test_the_newest_version_of_the_changelog_is_the_package_version() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert headings[1] == neuralbox.__version__
+
+
+def test_the_readme_names_every_command_and_every_environment_variable() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    group = typer.main.get_command(app)
+    commands: list[str] = list(group.commands)  # type: ignore[attr-defined]  # typer types a group as a command
+    assert [name for name in commands if f"neuralbox {name}" not in readme] == []
+    variables = set(re.findall(r"NEURALBOX_[A-Z_]+", (PACKAGE / "_config.py").read_text(encoding="utf-8")))
+    assert variables
+    assert [name for name in sorted(variables) if name not in readme] == []
+
+
+@pytest.mark.parametrize("name", ["_config.py", "_errors.py", "_core.py", "_client.py"])
+def test_modules_open_with_a_paragraph(name: str) -> None:
+    assert ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))
+
+
+def test_no_file_names_a_machine_path_or_a_package_index() -> None:
+    # Put together here so that this file does not hold what it looks for.
+    banned = ["/" + "work/", "/" + "root/", "/" + "home/", "--" + "index-url", "pypi" + ".org", "python" + "hosted"]
+    found = [
+        (str(path.relative_to(ROOT)), word)
+        for path in text_files()
+        for word in banned
+        if word in path.read_text(encoding="utf-8", errors="replace")
+    ]
+    assert found == []
+
+
+def text_files() -> Iterator[Path]:
+    """What a clone holds, or comes to hold: everything but hidden folders and what is built."""
+    for path in sorted(ROOT.iterdir()):
+        if path.is_file() and path.name not in {".coverage", ".git"}:
+            yield path
+    for folder in (".ci", "benchmarks", "neuralbox", "scripts", "tests"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix in {"", ".py", ".json", ".md", ".toml", ".txt", ".sse"}:
+                yield path
+
+
+# Borders.
+
+
+def test_the_sandbox_never_imports_the_package_it_stands_in_for() -> None:
+    # import-linter forbids the client's modules; the package root, which exports the client, it cannot forbid.
+    offenders: list[str] = []
+    for path in (PACKAGE / "sandbox").rglob("*.py"):
+        depth = len(path.relative_to(PACKAGE).parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                offenders += [path.name for alias in node.names if alias.name == "neuralbox"]
+            elif isinstance(node, ast.ImportFrom):
+                is_root = node.module == "neuralbox" or (node.module is None and node.level == depth)
+                offenders += [path.name] * is_root
+    assert offenders == []
+
+
+def test_a_test_cannot_leave_this_machine() -> None:
+    with socket.socket() as leaving, pytest.raises(RuntimeError, match="loopback"):
+        leaving.connect(("192.0.2.1", 80))
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo("example.com", 80)
+
+
+@pytest.mark.anyio
+async def test_a_test_reaches_its_own_machine() -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with await anyio.connect_tcp("localhost", port):
+            pass
