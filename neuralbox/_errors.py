@@ -1,0 +1,332 @@
+"""Every error this package raises, as one tree divided by what the caller can do next.
+
+    NeuralBoxError
+      ConfigurationError (ValueError)        before any I/O: mend the call
+      APIConnectionError                     no complete reply
+        ConnectError                         nothing was sent: repeating is safe
+        ConnectionLostError                  effect unknown: repeat only what is safe by its meaning
+        APITimeoutError (TimeoutError)       `.phase` says which wait
+      ProtocolError                          a reply outside our vocabulary; `.body` is an excerpt
+      APIStatusError                         `.status_code .code .message .details .request_id`
+        BadRequestError 400   AuthenticationError 401   InsufficientTokensError 402
+        PermissionDeniedError 403   NotFoundError 404   UnprocessableEntityError 422 (`.fields`)
+        RateLimitError 429 (`.retry_after .plan`)
+        InternalServerError 5xx: ProviderError 500, ModelUnavailableError 503
+      GenerationError                        `.job`: a JobRef; `.generation`: the last that was seen
+        GenerationFailedError  GenerationTimeoutError (TimeoutError)  SubmissionUnknownError
+      StreamInterruptedError                 `.text` so far, `.job`
+      BudgetExceededError  JournalError  DownloadError (ExpiredFileError)
+
+Errors carry plain values - a status, an id, a sentence - never responses or handles, so they have no
+cycles, survive pickling and copying, and hold no credential. Any error of a wait has the job in `.job`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ._types import JobRef
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Phase: TypeAlias = Literal["connect", "write", "read", "pool", "deadline"]
+"""Which wait ran out: opening the connection, sending, reading, waiting for a slot, or the whole call."""
+
+
+def _rebuild(cls: type[NeuralBoxError], args: tuple[Any, ...], state: dict[str, Any]) -> NeuralBoxError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class NeuralBoxError(Exception):
+    """The root of the tree. `except NeuralBoxError` catches whatever this package raises on purpose.
+
+    Attributes:
+        message: What happened and what to try, in a sentence or two.
+        job: The paid generation concerned, where there is one; `client.job(error.job)` attaches again.
+        generations: Of a wait for many: what was last seen of each, in input order, None where nothing was.
+    """
+
+    job: JobRef | None
+    generations: Sequence[Any]
+
+    def __init__(self, message: str, *, job: JobRef | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+        self.generations = ()
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def with_job(self, job: JobRef) -> Self:
+        """Return this error for a wait: it carries the job, and says how to go on with it (once)."""
+        error = copy.copy(self)
+        error.job = job
+        advice = f"The {job} is not lost: `client.job(error.job)` attaches again."
+        error.args = (self.message if advice in self.message else f"{self.message} {advice}",)
+        error.__cause__, error.__traceback__ = self.__cause__, self.__traceback__
+        return error
+
+    def __str__(self) -> str:
+        return self.message
+
+    # Keyword-only constructors cannot be called back from `args` alone, so pickle and copy restore the state instead.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class ConfigurationError(NeuralBoxError, ValueError):
+    """The call cannot be right whatever the service says; nothing was sent."""
+
+
+# No complete reply.
+
+
+class APIConnectionError(NeuralBoxError):
+    """The exchange with the service ended without a complete reply."""
+
+
+class ConnectError(APIConnectionError):
+    """No connection could be made (name, route, TLS, refused): nothing was sent."""
+
+
+class ConnectionLostError(APIConnectionError):
+    """The connection broke after sending had begun: whether the service acted is unknown."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """A wait for the service ran out.
+
+    Attributes:
+        phase: `connect` and `pool` mean that nothing was sent; `deadline` is the limit over all attempts.
+    """
+
+    phase: Phase
+
+    def __init__(self, message: str, *, phase: Phase, job: JobRef | None = None) -> None:
+        super().__init__(message, job=job)
+        self.phase = phase
+
+
+class ProtocolError(NeuralBoxError):
+    """The service answered something that is not in its own language (HTML, broken JSON, another shape, too much).
+
+    Attributes:
+        status_code: HTTP status of the answer, or None where there was none.
+        body: The first characters of the answer; never the whole.
+    """
+
+    status_code: int | None
+    body: str
+
+    def __init__(
+        self, message: str, *, status_code: int | None = None, body: str = "", job: JobRef | None = None
+    ) -> None:
+        super().__init__(message, job=job)
+        self.status_code = status_code
+        self.body = body
+
+
+# A reply that says no.
+
+
+class APIStatusError(NeuralBoxError):
+    """The service refused with an HTTP status.
+
+    Attributes:
+        status_code: The HTTP status.
+        code: The service's machine code (`insufficient_tokens`, ...), or None where the body had none.
+        details: The body's `details`, empty where it had none.
+        request_id: The request id, where a proxy or the service sends one (undocumented).
+    """
+
+    status_code: int
+    code: str | None
+    details: Mapping[str, Any]
+    request_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+        job: JobRef | None = None,
+    ) -> None:
+        super().__init__(message, job=job)
+        self.status_code = status_code
+        self.code = code
+        self.details = dict(details or {})
+        self.request_id = request_id
+
+
+class BadRequestError(APIStatusError):
+    """400: bad or missing parameters."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the credential is missing, wrong or expired."""
+
+
+class InsufficientTokensError(APIStatusError):
+    """402: the balance does not cover the price."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the plan does not include this; API access needs VIP or Elite."""
+
+
+class NotFoundError(APIStatusError):
+    """404: unknown id, model or path."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the body does not fit the schema.
+
+    Attributes:
+        fields: Field name to complaint, as far as the body could be read; its layout is undocumented.
+    """
+
+    fields: Mapping[str, str]
+
+    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.fields = dict(fields or {})
+
+
+class RateLimitError(APIStatusError):
+    """429: the hourly or daily limit is reached.
+
+    Attributes:
+        retry_after: Seconds until another try makes sense, or None where the service did not say.
+        plan: The plan whose limit it is, or None.
+    """
+
+    retry_after: float | None
+    plan: str | None
+
+    def __init__(self, message: str, *, retry_after: float | None = None, plan: str | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.retry_after = retry_after
+        self.plan = plan
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the service or a proxy before it failed."""
+
+
+class ProviderError(InternalServerError):
+    """500: the upstream provider failed; documented as never charged."""
+
+
+class ModelUnavailableError(InternalServerError):
+    """503: the model is down or overloaded.
+
+    Attributes:
+        retry_after: Seconds until another try makes sense, or None where the service did not say.
+    """
+
+    retry_after: float | None
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.retry_after = retry_after
+
+
+# A generation that gave no result, or none yet.
+
+
+class GenerationError(NeuralBoxError):
+    """A generation gave no result.
+
+    Attributes:
+        job: Which generation; None only where its id was never learnt.
+        generation: The last record that was seen of it (`Generation`), or None.
+    """
+
+    generation: Any
+
+    def __init__(self, message: str, *, job: JobRef | None = None, generation: Any = None) -> None:
+        super().__init__(message, job=job)
+        self.generation = generation
+
+
+class GenerationFailedError(GenerationError):
+    """The generation ended as `failed`; the service documents that no tokens are charged for it."""
+
+
+class GenerationTimeoutError(GenerationError, TimeoutError):
+    """The wait's limit passed; the generation still runs on the server and is charged when it completes."""
+
+
+class SubmissionUnknownError(GenerationError):
+    """A paid request was sent and its outcome never arrived: it may have been accepted and charged.
+
+    It was not sent again. `client.history.list()` shows whether it was accepted.
+
+    Attributes:
+        request: The body that was sent (the prompt is in it, so it is kept out of the message).
+        sent_at: Unix seconds of this machine's clock just before the first byte left.
+        lost_at: Unix seconds when the outcome was given up.
+        candidates: Generations of the history that may be this one.
+    """
+
+    request: Mapping[str, Any]
+    sent_at: float | None
+    lost_at: float | None
+    candidates: Sequence[Any]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: Mapping[str, Any] | None = None,
+        sent_at: float | None = None,
+        lost_at: float | None = None,
+        candidates: Sequence[Any] = (),
+        job: JobRef | None = None,
+    ) -> None:
+        super().__init__(message, job=job)
+        self.request = dict(request or {})
+        self.sent_at = sent_at
+        self.lost_at = lost_at
+        self.candidates = tuple(candidates)
+
+
+class StreamInterruptedError(NeuralBoxError):
+    """A stream was cut before its end and the rest could not be recovered.
+
+    Attributes:
+        text: All text that arrived.
+        job: The generation, where its id had arrived.
+    """
+
+    text: str
+
+    def __init__(self, message: str, *, text: str = "", job: JobRef | None = None) -> None:
+        super().__init__(message, job=job)
+        self.text = text
+
+
+class BudgetExceededError(NeuralBoxError):
+    """The next paid call would exceed the budget; it was not sent."""
+
+
+class JournalError(NeuralBoxError):
+    """The journal of a batch cannot be used: another owner, other requests, a broken or full disk."""
+
+
+class DownloadError(NeuralBoxError):
+    """A file could not be fetched whole; nothing stands under its final name."""
+
+
+class ExpiredFileError(DownloadError):
+    """The storage no longer has the file: the plan's retention has passed."""

@@ -1,0 +1,45 @@
+"""Small values every layer may hold: ids, references and the mark for "not given".
+
+Leaves of the import tree: nothing here knows another module of the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+GenerationId: TypeAlias = int | str
+"""An id as the service gave it: an integer (vocabulary A) or text such as `gen_…` (vocabulary B)."""
+
+
+class Omit(Enum):
+    """The type of `OMIT`, the default of options that are left out of a request."""
+
+    OMIT = "omit"
+
+    def __repr__(self) -> str:
+        return "OMIT"
+
+
+OMIT: Final[Literal[Omit.OMIT]] = Omit.OMIT
+"""Leaves an option out of the request. `None` is different: it is sent as `null`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """What is needed to find a paid generation again; plain values, so it survives pickling.
+
+    Attributes:
+        id: The id as the service gave it.
+        kind: `video`, `image`, ... or None where it is not known.
+        model: The slug that was asked for, or None where it is not known.
+    """
+
+    id: GenerationId
+    kind: str | None = None
+    model: str | None = None
+
+    def __str__(self) -> str:
+        what = " ".join(part for part in (self.kind, self.model) if part)
+        return f"job {self.id} ({what})" if what else f"job {self.id}"
