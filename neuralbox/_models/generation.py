@@ -1,0 +1,217 @@
+"""`Generation`: one vocabulary for what the service says in two and a half.
+
+Reading follows `ALIASES`: the first name that is present and not null counts. What cannot be read is absent, and the
+reply as it came stays in `raw`, so nothing the service said is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .._types import GenerationId, JobRef
+from .._wire import vocabulary as words
+from .._wire.reading import as_flag, as_id, as_int, as_number, as_object, as_text, as_time, pick
+
+
+class Model(BaseModel):
+    """Base of all records: frozen, and kept whole in `raw`."""
+
+    # Validators are built at the first use: building them all at import costs a third of it, reading needs none.
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), defer_build=True)
+
+    raw: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    """The record as it came, unknown fields included."""
+
+
+class Usage(Model):
+    """Token counts of the language model behind a text; informational, never billed [SEED 003].
+
+    Attributes:
+        prompt_tokens: Tokens read, or None.
+        completion_tokens: Tokens written, or None.
+        total_tokens: Both, or None.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Read a `usage` object; anything else is None."""
+        record = as_object(value)
+        if record is None:
+            return None
+        return cls(
+            prompt_tokens=as_int(record.get("prompt_tokens")),
+            completion_tokens=as_int(record.get("completion_tokens")),
+            total_tokens=as_int(record.get("total_tokens")),
+            raw=record,
+        )
+
+
+class Generation(Model):
+    """One generation, whatever its kind and state.
+
+    Absent is None; `0` is a value. Sources: NeuralBox API, SEED 000-003 and the pages named in `_wire/vocabulary.py`.
+
+    Attributes:
+        id: As received, integer or text; `""` where the service gave none.
+        status: `completed`, `pending`, `failed`, or a word we do not know (then it is not final).
+        kind: `text`, `image`, `video`, `tts`, `stt`, `audio`, `tool`, where the service says it or the door knows it.
+        model: Slug as answered; it may differ from the slug asked for (`midjourney-v6` comes back as `midjourney`).
+        prompt: The prompt, in history items.
+        text: The text of a text generation, transcription or text-giving tool.
+        url: The file of an image, video or sound.
+        thumbnail_url: A still of a video.
+        error: Why it failed, in the service's words.
+        tokens: NeuralBox tokens charged; 0 while pending and when failed.
+        balance: Tokens left after this call.
+        seed: The seed that was used.
+        progress: Percent done.
+        eta_seconds: Seconds until it may be done, by the service's estimate.
+        width: Pixels.
+        height: Pixels.
+        duration: Seconds of video or sound.
+        processing_ms: Milliseconds the service took.
+        usage: Token counts of the language model.
+        created_at: UTC.
+        completed_at: UTC.
+        is_favorited: The favourite mark, in history items of the page dialect.
+        rating: The user's rating, in history items of the page dialect.
+        metadata: `result_metadata` as it came.
+        raw: The reply as it came.
+    """
+
+    id: GenerationId
+    status: str
+    kind: str | None = None
+    model: str | None = None
+    # Out of `repr`, and so of logs: prompts, and addresses that may be signed.
+    prompt: str | None = Field(default=None, repr=False)
+    text: str | None = None
+    url: str | None = Field(default=None, repr=False)
+    thumbnail_url: str | None = Field(default=None, repr=False)
+    error: str | None = None
+    tokens: int | None = None
+    balance: int | None = None
+    seed: int | None = None
+    progress: float | None = None
+    eta_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    processing_ms: float | None = None
+    usage: Usage | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    is_favorited: bool | None = None
+    rating: float | None = None
+    metadata: Mapping[str, Any] | None = Field(default=None, repr=False)
+
+    @classmethod
+    def read(
+        cls, record: Mapping[str, Any], *, kind: str | None = None, asked_id: GenerationId | None = None
+    ) -> Generation:
+        """Read one record of any dialect; never raises.
+
+        Args:
+            record: The JSON object as it came.
+            kind: What the caller knows it to be, where the record does not say.
+            asked_id: The id it was asked for by, where the record does not say.
+        """
+
+        def field(name: str) -> Any:
+            return pick(record, words.ALIASES[name])
+
+        text, url, error = as_text(field("text")), as_text(field("url")), as_text(field("error"))
+        status = as_text(record.get("status"))
+        identity = as_id(field("id"))
+        if identity is None:
+            identity = "" if asked_id is None else asked_id
+        # model_construct: every value has just been read into its type, so a second validation would only cost.
+        return cls.model_construct(
+            _fields_set=_ALL_FIELDS,
+            id=identity,
+            status=status.strip().lower() if status else _implied_status(text, url, record.get("error")),
+            kind=as_text(field("kind")) or kind,
+            model=as_text(field("model")),
+            prompt=as_text(record.get("prompt")),
+            text=text,
+            url=url,
+            thumbnail_url=as_text(record.get("thumbnail_url")),
+            error=error,
+            tokens=as_int(field("tokens")),
+            balance=as_int(field("balance")),
+            seed=as_int(record.get("seed")),
+            progress=as_number(record.get("progress")),
+            eta_seconds=as_number(record.get("eta_seconds")),
+            width=as_int(field("width")),
+            height=as_int(field("height")),
+            duration=as_number(field("duration")),
+            processing_ms=as_number(record.get("processing_ms")),
+            usage=Usage.read(record.get("usage")),
+            created_at=as_time(record.get("created_at")),
+            completed_at=as_time(record.get("completed_at")),
+            is_favorited=as_flag(record.get("is_favorited")),
+            rating=as_number(field("rating")),
+            metadata=as_object(record.get("result_metadata")),
+            raw=record,
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it will not change any more; a status we do not know is not final."""
+        return self.status in words.FINAL_STATES
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether there is a result."""
+        return self.status == words.COMPLETED
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended without a result; documented as free of charge [SEED 000]."""
+        return self.status == words.FAILED
+
+    @property
+    def ref(self) -> JobRef:
+        """What is needed to find it again."""
+        return JobRef(self.id, self.kind, self.model)
+
+    def expires_at(self, plan: str) -> datetime | None:
+        """When the storage drops the file, by the retention table [SEED 000, 002].
+
+        Args:
+            plan: `free` (or `starter`), `basic`, `pro`, `vip`, `elite`; case does not matter.
+
+        Returns:
+            A UTC time; None for a plan without limit, an unknown plan, or an unknown start.
+        """
+        days = words.RETENTION_DAYS.get(plan.strip().lower())
+        start = self.completed_at or self.created_at
+        if days is None or start is None:
+            return None
+        try:
+            return start + timedelta(days=days)
+        except OverflowError:  # past the year 9999
+            return None
+
+
+# One set for all: pydantic keeps it with every record, and a set of its own would cost each 2 KB.
+_ALL_FIELDS = set(Generation.model_fields)
+
+
+def _implied_status(text: str | None, url: str | None, error: object) -> str:
+    """Read a record without `status` by what it has: a result is completed, a reason is failed, nothing is unknown.
+
+    Only `error` is a reason; a `message` may as well say that the job was queued, and a job that is taken for failed
+    is a job that was paid for and lost.
+    """
+    if text or url:
+        return words.COMPLETED
+    return words.FAILED if error else ""

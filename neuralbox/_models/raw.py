@@ -1,0 +1,38 @@
+"""A result together with the HTTP reply it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from .._wire.reply import read_json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse(Generic[T]):
+    """What `with_raw_response` and `request` return.
+
+    Attributes:
+        status_code: HTTP status of the reply that ended the call's first exchange.
+        headers: Its headers, rate limits included; names are looked up without regard to case.
+        content: Its body, decompressed; empty for a stream.
+        attempts: How many attempts it took, 1 for the first.
+        value: What the plain call returns.
+    """
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+    attempts: int
+    value: T = field(repr=False)
+
+    def json(self) -> Any:
+        """Parse the body.
+
+        Raises:
+            ProtocolError: It is not JSON.
+        """
+        return read_json(self.status_code, self.content)

@@ -1,0 +1,103 @@
+"""Tolerant reading of single values, and of one canonical attribute under its several names.
+
+The service's words are data: a field that is missing, null, renamed or of another type never raises here, it is
+`None`. `0`, `False` and `""` are values, so presence is tested, never truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+# Unix times beyond this are milliseconds: in seconds it is the year 5138.
+_MILLISECONDS_FROM = 1e11
+
+
+def pick(record: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return the first value that is present and not null; a name with a dot looks into a nested object."""
+    for name in names:
+        outer, dot, inner = name.partition(".")
+        value = record.get(outer)
+        if dot:
+            value = value.get(inner) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None
+
+
+def as_text(value: object) -> str | None:
+    """Read text; numbers are written out, anything else is absent."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return str(value)
+        except ValueError:  # Python writes no integer of more than some thousand digits
+            return None
+    return None
+
+
+def as_id(value: object) -> int | str | None:
+    """Read an id as it was given: an integer stays one, text stays text; empty text is absence."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return value if isinstance(value, str) and value else None
+
+
+def as_number(value: object) -> float | None:
+    """Read a finite number, also from text such as `"45"` or `"45 %"`."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value.strip().rstrip("%").strip())
+        except ValueError:
+            return None
+    if isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            return None
+        return number if math.isfinite(number) else None
+    return None
+
+
+def as_int(value: object) -> int | None:
+    """Read a whole number; fractions are rounded down."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = as_number(value)
+    return None if number is None else math.floor(number)
+
+
+def as_flag(value: object) -> bool | None:
+    """Read a truth value: `true`, `false`, 0 or 1."""
+    if isinstance(value, bool):
+        return value
+    return bool(value) if value in (0, 1) else None
+
+
+def as_object(value: object) -> Mapping[str, Any] | None:
+    """Read a JSON object."""
+    return value if isinstance(value, Mapping) else None
+
+
+def as_time(value: object) -> datetime | None:
+    """Read ISO 8601 text (without a zone it is UTC) or Unix seconds; the result always has a zone."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (OverflowError, ValueError):  # not a time, or one that has no counterpart in UTC
+            return None
+    number = as_number(value)
+    if number is None:
+        return None
+    try:
+        return datetime.fromtimestamp(number / 1000 if number > _MILLISECONDS_FROM else number, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
