@@ -1,0 +1,114 @@
+"""A request as plain values: what is asked, and what repeating it would mean.
+
+Builders of the doors make these; the core turns them into bytes. Nothing here performs I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, BinaryIO, TypeAlias
+from urllib.parse import quote
+
+from .._errors import ConfigurationError
+from .._types import OMIT, GenerationId
+
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Safety(Enum):
+    """What a second sending of the same request would mean."""
+
+    REPEATABLE = "repeatable"
+    """Reading, or setting the same value again: repeated freely."""
+    ONCE = "once"
+    """Makes or toggles something: repeated only when nothing was sent or the service refused."""
+    PAID = "paid"
+    """As `ONCE`, and an unknown outcome is a `SubmissionUnknownError`: it may have been charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart body: one file and some text fields.
+
+    Attributes:
+        name: The field the file goes under.
+        file_name: The name the service sees.
+        content: Bytes, or an open binary file that can seek to its start again.
+        content_type: The file's media type.
+        fields: The text fields.
+    """
+
+    name: str
+    file_name: str
+    content: bytes | BinaryIO = field(repr=False)
+    content_type: str
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the service.
+
+    Attributes:
+        method: HTTP method.
+        path: Below the prefix, already quoted, starting with a slash.
+        safety: What repeating it means.
+        query: Name and value pairs in order, not yet quoted.
+        body: JSON body, or None for none.
+        form: Multipart body; excludes `body`.
+        slow: The answer may take as long as a generation, so the long read limit counts.
+        accept: The `Accept` header.
+        anonymous: Sent without the credential (end-user login).
+    """
+
+    method: str
+    path: str
+    safety: Safety = Safety.REPEATABLE
+    query: Query = ()
+    body: Mapping[str, Any] | None = field(default=None, repr=False)  # the prompt is in it
+    form: Form | None = None
+    slow: bool = False
+    accept: str = "application/json"
+    anonymous: bool = False
+
+
+def fill(path: str, **values: GenerationId) -> str:
+    """Put values into a path of the vocabulary, quoted so that none can leave its segment.
+
+    >>> fill("/models/{slug}", slug="a/../b")
+    '/models/a%2F..%2Fb'
+
+    Raises:
+        ConfigurationError: A value names nothing: it is empty or made of dots (then the path would be another one's),
+            or it is neither a number nor text.
+    """
+    return path.format(**{name: _segment(name, value) for name, value in values.items()})
+
+
+def _segment(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ConfigurationError(f"`{name}` must be text or a whole number, not {type(value).__name__}.")
+    # Dots are never quoted, and every engine resolves them: `DELETE /keys/..` would be `DELETE /`.
+    if not str(value).strip(" ."):
+        raise ConfigurationError(f"`{name}` is {value!r}, which names nothing.")
+    try:
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"`{name}` holds half a character (a lone surrogate).") from None
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Keep what the caller gave: `OMIT` is left out, None stays and is sent as `null` (contradiction C34)."""
+    return {name: value for name, value in values.items() if value is not OMIT}
+
+
+def query(**values: Any) -> Query:
+    """Query pairs of what was given; None and `OMIT` are left out, truth values are written as `true` and `false`."""
+    pairs = []
+    for name, value in values.items():
+        if value is None or value is OMIT:
+            continue
+        pairs.append((name, ("true" if value else "false") if isinstance(value, bool) else str(value)))
+    return tuple(pairs)
