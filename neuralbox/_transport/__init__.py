@@ -1,0 +1,22 @@
+"""Moving requests: `base` is the seam, `engine` the default behind it. No other layer imports an HTTP library."""
+
+from __future__ import annotations
+
+from .base import HttpClient, HttpTransport, Prepared, Reply, StreamedReply, Timeouts, Transport
+from .engine import HttpxTransport, build_transport
+from .limits import Limits
+from .loops import PerLoop
+
+__all__ = [
+    "HttpClient",
+    "HttpTransport",
+    "HttpxTransport",
+    "Limits",
+    "PerLoop",
+    "Prepared",
+    "Reply",
+    "StreamedReply",
+    "Timeouts",
+    "Transport",
+    "build_transport",
+]

@@ -1,0 +1,283 @@
+"""The default engine: httpx's client over httpcore2's pools, one set of both per running event loop.
+
+The way of a request: through the gate, through the client, into the pool. The gates are as wide as the pool - one for
+ordinary requests, one for streams - so nobody waits inside it, where a time-out could strike and where order and
+cancellation are not ours; in the gate callers queue in the order they came, without limit, and a slot is given back
+on every path. A user's own client or transport gets the same gates and is otherwise used as given.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx
+
+from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError
+from .._wire.request import Form
+from .adapter import CoreTransport
+from .base import Reply, Timeouts
+from .client import LeanClient
+from .errors import TRANSLATED, cause_of, translate
+from .limits import Limits
+from .loops import PerLoop
+from .prepared import PreparedRequest, prepare_request
+from .reading import ReplyReader
+from .sending import SentTrace
+
+
+class HttpxTransport:
+    """Moves requests with httpx; `base.Transport`.
+
+    Args:
+        limits: Width of the gates, size of the pools.
+        http_client: A client of the user's own: its transports, hooks, authentication, headers and cookies are its
+            business. Time-outs are ours, redirects are not followed, and it is never closed here.
+        transport: A transport of the user's own, under our client; as httpx does, it is closed when we are closed.
+        trust_env: Read proxies and the certificates' place from the environment, by httpx's rules. With `http_client`
+            or `transport` these have their own opinion.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        http_client: httpx.AsyncClient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self._limits = limits
+        self._own_client = http_client
+        self._own_transport = transport
+        self._trust_env = trust_env
+        self._tls_context: ssl.SSLContext | None = None
+        self._lanes: PerLoop[Lane] = PerLoop(lambda lane: lane.abandon())
+        self._closed = False
+
+    def prepare(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        content: bytes | None = None,
+        form: Form | None = None,
+    ) -> PreparedRequest:
+        if self._closed:
+            raise ConfigurationError("The client is closed; make another one, or enter `async with` again.")
+        if self._own_client is not None and self._own_client.is_closed:
+            raise ConfigurationError("The `http_client` that was passed in is closed.")
+        return prepare_request(method, url, headers=headers, timeouts=timeouts, content=content, form=form)
+
+    async def send(
+        self, prepared: PreparedRequest, *, max_bytes: int, on_sent: Callable[[], None] | None = None
+    ) -> Reply:
+        lane = self._lanes.get(self._open_lane)
+        await lane.requests.acquire()
+        try:
+            reply = await self._exchange(lane, prepared, on_sent)
+            try:
+                content = await reply.read(max_bytes=max_bytes)
+            finally:
+                await reply.aclose()
+        finally:
+            lane.requests.release()
+        return Reply(reply.status_code, reply.headers, content)
+
+    def stream(
+        self, prepared: PreparedRequest, *, on_sent: Callable[[], None] | None = None
+    ) -> AbstractAsyncContextManager[ReplyReader]:
+        return self._stream(prepared, on_sent)
+
+    @asynccontextmanager
+    async def _stream(
+        self, prepared: PreparedRequest, on_sent: Callable[[], None] | None
+    ) -> AsyncIterator[ReplyReader]:
+        lane = self._lanes.get(self._open_lane)
+        await lane.streams.acquire()
+        try:
+            reply = await self._exchange(lane, prepared, on_sent)
+            try:
+                yield reply
+            finally:
+                await reply.aclose()
+        finally:
+            lane.streams.release()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        lane = self._lanes.pop()
+        self._lanes.drop_dead()
+        if lane is not None and lane.client is not self._own_client:
+            with anyio.CancelScope(shield=True):  # closing sockets waits for nobody
+                await lane.client.aclose()
+
+    def reopen(self) -> None:
+        self._closed = False
+
+    # One exchange...
+
+    async def _exchange(self, lane: Lane, prepared: PreparedRequest, on_sent: Callable[[], None] | None) -> ReplyReader:
+        """Send, and return the reply as soon as its headers are there; the caller closes it."""
+        trace = None if on_sent is None else SentTrace(on_sent)
+        request = self._request(lane, prepared, trace)
+        try:
+            response = await lane.client.send(request, stream=True, follow_redirects=False)
+        except httpx.HTTPStatusError as exc:
+            # A hook of the user's own client called `raise_for_status`. It is a reply all the same, and must be read
+            # as what it says: a refusal, not a lost connection.
+            response = exc.response
+        except TRANSLATED as exc:
+            error = translate(exc, prepared.host, unsent=trace is not None and trace.unsent)
+            if trace is not None and not trace.seen and not nothing_left(error):
+                trace.note()
+            raise error from cause_of(exc)
+        if trace is not None:
+            trace.note()  # a mock that answers in the client's place does not trace
+        return ReplyReader(response, prepared.host)
+
+    def _request(self, lane: Lane, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
+        if self._own_client is not None or self._own_transport is not None:
+            if trace is not None:
+                trace.note()  # whether and when a foreign transport sends is not for us to know
+            if self._own_client is None:
+                return prepared.request
+            return lane.client.build_request(**prepared.options)
+        if trace is None:
+            return prepared.request
+        sent = prepared.request
+        return httpx.Request(
+            sent.method,
+            sent.url,
+            headers=sent.headers,
+            stream=sent.stream,
+            extensions={"timeout": sent.extensions["timeout"], "trace": trace},
+        )
+
+    # What a loop gets of its own...
+
+    def _open_lane(self) -> Lane:
+        engines: list[CoreTransport] = []
+
+        def make_transport(proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
+            if self._own_transport is not None:
+                return self._own_transport
+            limits = self._limits
+            engine = CoreTransport(
+                size=limits.max_connections + limits.max_streams,
+                keepalive_expiry=limits.keepalive_expiry,
+                tls=self._tls,
+                proxy=proxy,
+            )
+            engines.append(engine)
+            return engine
+
+        return Lane(
+            client=self._own_client or self._lean_client(make_transport),
+            engines=engines,
+            requests=_gate(self._limits.max_connections),
+            streams=_gate(self._limits.max_streams),
+        )
+
+    def _lean_client(
+        self, make_transport: Callable[[httpx.Proxy | None], httpx.AsyncBaseTransport]
+    ) -> httpx.AsyncClient:
+        try:
+            return LeanClient(make_transport, trust_env=self._trust_env and self._own_transport is None)
+        except ConfigurationError:
+            raise
+        except (ValueError, httpx.InvalidURL):  # the address may hold a password, so it is not repeated
+            raise ConfigurationError(
+                "A proxy in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) has an address that cannot be used: "
+                "it must start with http://, https://, socks5:// or socks5h://."
+            ) from None
+
+    def _tls(self) -> ssl.SSLContext:
+        """Make the TLS context, once, at the first https request: reading the certificates takes 10 ms and more."""
+        if self._tls_context is None:
+            try:
+                self._tls_context = httpx.create_ssl_context(trust_env=self._trust_env)
+            except OSError as exc:
+                raise ConfigurationError(
+                    "The certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read."
+                ) from exc
+        return self._tls_context
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """What one event loop uses.
+
+    Attributes:
+        client: Sends.
+        engines: Our transports under it, the direct one first; none under a client or transport of the user's own.
+        requests: Slots of ordinary requests.
+        streams: Slots of streams.
+    """
+
+    client: httpx.AsyncClient
+    engines: list[CoreTransport]
+    requests: anyio.Semaphore
+    streams: anyio.Semaphore
+
+    def abandon(self) -> None:
+        """Close the sockets of a loop that has ended."""
+        for engine in self.engines:
+            engine.abandon()
+
+
+def build_transport(
+    *,
+    limits: Limits,
+    http_client: httpx.AsyncClient | None = None,
+    transport: httpx.AsyncBaseTransport | str | None = None,
+    trust_env: bool = True,
+) -> HttpxTransport:
+    """Choose the engine for what a client was made with.
+
+    Args:
+        limits: Slots and connections.
+        http_client: An `httpx.AsyncClient` of the user's own.
+        transport: An `httpx.AsyncBaseTransport` of the user's own, or the name of an engine.
+        trust_env: Read proxies and the certificates' place from the environment.
+
+    Raises:
+        ConfigurationError: An argument of another type, both arguments at once, or an unknown name.
+    """
+    given: Any = http_client
+    under: Any = transport
+    if given is not None and under is not None:
+        raise ConfigurationError("Pass `http_client` or `transport`, not both; a client has its own transport.")
+    if isinstance(under, str):
+        raise ConfigurationError(f"There is no transport {under!r}; leave `transport` out for the default one.")
+    if given is not None and not isinstance(given, httpx.AsyncClient):
+        hint = " The synchronous one cannot be awaited." if isinstance(given, httpx.Client) else ""
+        raise ConfigurationError(f"`http_client` must be an httpx.AsyncClient, not {_name(given)}.{hint}")
+    if under is not None and not isinstance(under, httpx.AsyncBaseTransport):
+        hint = " The synchronous one cannot be awaited." if isinstance(under, httpx.BaseTransport) else ""
+        raise ConfigurationError(f"`transport` must be an httpx.AsyncBaseTransport, not {_name(under)}.{hint}")
+    return HttpxTransport(limits=limits, http_client=given, transport=under, trust_env=trust_env)
+
+
+def _gate(width: int) -> anyio.Semaphore:
+    # anyio's fast one: first come, first served, and it does not force a turn of the loop on everybody who finds a
+    # slot free (1 microsecond instead of 14). The maximum turns a slot that is given back twice into an error.
+    return anyio.Semaphore(width, max_value=width, fast_acquire=True)
+
+
+def nothing_left(error: NeuralBoxError) -> bool:
+    """Tell whether an error says by itself that the request did not leave."""
+    return isinstance(error, ConnectError | ConfigurationError) or (
+        isinstance(error, APITimeoutError) and error.phase in {"connect", "pool"}
+    )
+
+
+def _name(value: object) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    article = "the class " if isinstance(value, type) else ""
+    return f"{article}{kind.__module__.partition('.')[0]}.{kind.__qualname__}"

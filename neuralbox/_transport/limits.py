@@ -1,0 +1,37 @@
+"""How many connections a client may hold: one frozen value, checked when it is made. The gates and pools read it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .._errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of the network one client uses at the same time, counted per running event loop.
+
+    More calls than that are welcome: they queue in the order they came, without a time limit of their own.
+
+    Attributes:
+        max_connections: Ordinary requests in flight at once.
+        max_streams: Text streams and downloads open at once. They have slots of their own, so that long ones never
+            starve short requests; the client may hold `max_connections + max_streams` connections in all.
+        keepalive_expiry: Seconds an idle connection is kept for the next request.
+    """
+
+    max_connections: int = 100
+    max_streams: int = 16
+    keepalive_expiry: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "max_streams"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigurationError(f"limits.{name} must be a whole number of at least 1, not {value!r}.")
+        expiry: object = self.keepalive_expiry
+        if not isinstance(expiry, int | float) or isinstance(expiry, bool) or math.isnan(expiry) or expiry < 0:
+            raise ConfigurationError(
+                f"limits.keepalive_expiry must be a number of seconds of at least 0, not {expiry!r}."
+            )

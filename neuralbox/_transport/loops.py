@@ -1,0 +1,91 @@
+"""One value per running event loop: pools, gates and the like, which die with the loop they were made in.
+
+Keys are the native loop objects (an asyncio loop, trio's token), held weakly and never by `id`: a new loop often gets
+the address of one that is gone, and would then inherit sockets nobody can await any more. Weakness alone does not
+free a value, because sockets point back at their loop; so whoever comes first to a *new* loop looks for values whose
+loop has ended and hands them to `abandon`. A loop that merely does not run at the moment, or runs in another thread,
+is left alone. Looking up costs about a microsecond; the lock is only taken where a value is made or taken out.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import anyio.lowlevel
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """Values of type `T`, one per event loop.
+
+    Args:
+        abandon: Called with the value of a loop that has ended. It runs in another loop, so it may not await, and it
+            may not use the dead loop either.
+    """
+
+    def __init__(self, abandon: Callable[[T], None] | None = None) -> None:
+        self._abandon = abandon
+        self._values: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def get(self, factory: Callable[[], T]) -> T:
+        """Return the value of the running loop, made by `factory` at the first use.
+
+        `factory` may not await, and is called at most once per loop.
+        """
+        loop = running_loop()
+        try:
+            return self._values[loop]
+        except KeyError:
+            self.drop_dead()
+            value = factory()
+            with self._lock:
+                self._values[loop] = value
+            return value
+
+    def pop(self) -> T | None:
+        """Take out the value of the running loop; None where there is none."""
+        with self._lock:
+            return self._values.pop(running_loop(), None)
+
+    def drop_dead(self) -> None:
+        """Take out the values of loops that have ended, and abandon them."""
+        with self._lock:
+            dead = [loop for loop in list(self._values) if has_ended(loop)]
+            values = [self._values.pop(loop) for loop in dead]
+        if self._abandon is not None:
+            for value in values:
+                self._abandon(value)
+
+
+def running_loop() -> Any:
+    """Return the native object of the running event loop.
+
+    Raises:
+        anyio.NoEventLoopError: Nothing is running in this thread.
+    """
+    return anyio.lowlevel.current_token().native_token
+
+
+def has_ended(loop: Any) -> bool:
+    """Tell whether a loop can never run again."""
+    # Not imported here: that costs `import neuralbox` 10 ms, and an asyncio loop has imported it already.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(loop, asyncio.AbstractEventLoop):
+        return bool(loop.is_closed())
+    try:
+        # Trio's token has no flag to ask. Scheduling nothing is harmless while the run lives (at most one entry, as
+        # equal idempotent calls are merged) and raises `trio.RunFinishedError`, a RuntimeError, when it is over.
+        loop.run_sync_soon(_nothing, idempotent=True)
+    except RuntimeError:
+        return True
+    return False
+
+
+def _nothing() -> None:
+    """Do nothing, in the other loop."""

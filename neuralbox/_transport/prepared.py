@@ -1,0 +1,104 @@
+"""A request, checked and built once, sent as often as one likes. What cannot be sent is refused here, before any I/O.
+
+The polling hot path sends one `httpx.Request` over and over: parsing its URL and headers each time would cost more
+than the client layer itself. Limits travel in its extensions, so that no call needs a cancel scope of its own; the
+pool's is never set, since a gate stands in front of the pool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from .._errors import ConfigurationError
+from .._wire.request import Form
+from .base import Timeouts
+
+# RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+# What `reading.py` can decompress piece by piece.
+_ACCEPT_ENCODING: Final = "gzip, deflate"
+
+
+class PreparedRequest:
+    """What `prepare` makes of its arguments.
+
+    Attributes:
+        host: For messages: the host, with the port where it is not the scheme's.
+        request: Ready to send over our own client.
+        options: The same as arguments of `httpx.AsyncClient.build_request`, for a client of the user's own, whose
+            headers, parameters and cookies are added when it is sent.
+    """
+
+    __slots__ = ("host", "options", "request")
+
+    def __init__(self, host: str, request: httpx.Request, options: Mapping[str, Any]) -> None:
+        self.host = host
+        self.request = request
+        self.options = options
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest {self.request.method} {self.host}>"
+
+
+def prepare_request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    content: bytes | None = None,
+    form: Form | None = None,
+) -> PreparedRequest:
+    """Build a request; see `Transport.prepare`."""
+    address = _read_url(url)
+    sent = {"accept-encoding": _ACCEPT_ENCODING, "connection": "keep-alive", **_read_headers(headers)}
+    body: dict[str, Any] = {"content": content} if form is None else _form(form)
+    extensions = {
+        "timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": None}
+    }
+    request = httpx.Request(method, address, headers=sent, extensions=extensions, **body)
+    options = {"method": method, "url": address, "headers": sent, "extensions": extensions, **body}
+    return PreparedRequest(address.netloc.decode("ascii"), request, options)
+
+
+def _read_url(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ConfigurationError("The URL is not well-formed.") from None
+    if address.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"The URL must start with http:// or https://, not {address.scheme or 'a path'}.")
+    if not address.host:
+        raise ConfigurationError("The URL names no host.")
+    if address.port is not None and not 0 < address.port < 65536:
+        raise ConfigurationError(f"The URL's port must lie between 1 and 65535, not be {address.port}.")
+    return address
+
+
+def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    checked = {}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r} cannot be the name of a header.")
+        if not value.isascii() or not _HEADER_VALUE.fullmatch(value) or value != value.strip():
+            raise ConfigurationError(
+                f"The header {name} cannot be sent: its value holds a line break, white space at an end, or something "
+                "that is not ASCII."
+            )
+        checked[name.lower()] = value
+    return checked
+
+
+def _form(form: Form) -> dict[str, Any]:
+    # httpx writes the file piece by piece and rewinds it at every sending; a file that cannot be rewound would be
+    # sent as nothing the second time.
+    if not isinstance(form.content, bytes) and (form.content.closed or not form.content.seekable()):
+        raise ConfigurationError(
+            f"The file {form.file_name!r} must be open and able to seek to its start; pass its bytes instead."
+        )
+    return {"files": {form.name: (form.file_name, form.content, form.content_type)}, "data": dict(form.fields)}
