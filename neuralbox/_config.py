@@ -1,0 +1,258 @@
+"""The frozen options of a client, and the one place that reads the environment.
+
+`NEURALBOX_API_KEY`, `NEURALBOX_BASE_URL` and `NEURALBOX_LOG` are read when a client is made, never at import.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypedDict
+from urllib.parse import urlsplit
+
+from ._errors import ConfigurationError
+from ._wire import vocabulary as words
+from ._wire.reply import without_secrets
+
+OptionStyle: TypeAlias = Literal["documented", "flat", "nested"]
+logger = logging.getLogger("neuralbox")
+logger.addHandler(logging.NullHandler())  # silent until the user's program or NEURALBOX_LOG says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits of one HTTP exchange, in seconds; None waits without limit. Waiting for a job has its own limit.
+
+    Attributes:
+        connect: Opening a connection, TLS included.
+        read: Each wait for the next bytes of an ordinary answer.
+        write: Each wait for room to send.
+        generation: Each wait for the next bytes of an answer that takes as long as a generation.
+    """
+
+    connect: float | None = 10.0
+    read: float | None = 30.0
+    write: float | None = 30.0
+    generation: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read", "write", "generation"):
+            require_seconds(f"timeout.{name}", getattr(self, name))
+
+    @classmethod
+    def of(cls, value: float | Timeout | None) -> Timeout:
+        """Read what a caller passes as `timeout=`: one number stands for reading, generations included."""
+        if isinstance(value, Timeout):
+            return value
+        require_seconds("timeout", value)
+        if value is None:
+            return cls(read=None, write=None, generation=None)
+        return cls(connect=min(10.0, value), read=value, write=value, generation=value)
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How long waits go on, and how often they look.
+
+    Attributes:
+        timeout: Default limit of a wait, in seconds; None waits without limit.
+        min_interval: Shortest pause between two looks at one job, in seconds; below 5 is more than 12 looks a minute.
+        max_interval: Longest pause between two looks at one job, in seconds.
+    """
+
+    timeout: float | None = 600.0
+    min_interval: float = 5.0
+    max_interval: float = 30.0
+
+    def __post_init__(self) -> None:
+        require_seconds("polling.timeout", self.timeout)
+        require_seconds("polling.min_interval", self.min_interval, optional=False)
+        require_seconds("polling.max_interval", self.max_interval, optional=False)
+        if self.max_interval < self.min_interval:
+            raise ConfigurationError("polling.max_interval must not be below polling.min_interval.")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Which of the documented ways to speak is used where the documents disagree; all are understood in answers.
+
+    Attributes:
+        options: Where the options of a request go: `documented` (flat on the typed doors, inside `params` on
+            `generate`), `flat` or `nested` everywhere (contradiction C8).
+        stream: `switch` sends `"stream": true` to `/generate`, `path` uses `/generate/stream` (C11).
+        history: Names of the history's filters: `seed` (`type`, `model`) or `page` (`category`, `model_slug`) (C14).
+    """
+
+    options: OptionStyle = "documented"
+    stream: Literal["switch", "path"] = "switch"
+    history: Literal["seed", "page"] = "seed"
+
+    def __post_init__(self) -> None:
+        _require_one_of("dialect.options", self.options, ("documented", "flat", "nested"))
+        _require_one_of("dialect.stream", self.stream, ("switch", "path"))
+        _require_one_of("dialect.history", self.history, ("seed", "page"))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Everything `with_options` can change.
+
+    Attributes:
+        base_url: Scheme and host, with or without `/api/v2`.
+        timeout: Limits of one HTTP exchange.
+        max_retries: How often a call is repeated after its first attempt, where repeating is safe.
+        max_retry_wait: A pause between attempts longer than this many seconds raises instead.
+        deadline: Limit of a whole call over all attempts, in seconds; None for none.
+        max_reply_bytes: A longer answer than this is refused; files are not concerned.
+        default_headers: Sent with every request to the service, never to the storage.
+        polling: How waits look.
+        submission: What follows a paid request whose outcome is unknown. `reconcile` and `raise` raise
+            `SubmissionUnknownError` in this version.
+        dialect: How to speak where the documents disagree.
+    """
+
+    base_url: str = words.BASE_URL
+    timeout: Timeout = field(default_factory=Timeout)
+    max_retries: int = 2
+    max_retry_wait: float = 60.0
+    deadline: float | None = None
+    max_reply_bytes: int = 64 * 1024 * 1024
+    default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    polling: Polling = field(default_factory=Polling)
+    submission: Literal["reconcile", "raise"] = "reconcile"
+    dialect: Dialect = field(default_factory=Dialect)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _clean_base_url(self.base_url))
+        object.__setattr__(self, "timeout", Timeout.of(self.timeout))
+        object.__setattr__(self, "default_headers", dict(self.default_headers))
+        require_seconds("max_retry_wait", self.max_retry_wait, optional=False)
+        require_seconds("deadline", self.deadline)
+        _require_one_of("submission", self.submission, ("reconcile", "raise"))
+        _require_whole("max_retries", self.max_retries, lowest=0)
+        _require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
+
+    def changed(self, **changes: Any) -> ClientOptions:
+        """Return a copy with some options changed."""
+        return replace(self, **changes)
+
+    @property
+    def root(self) -> str:
+        """Where every path of the service hangs: base URL and prefix."""
+        return self.base_url + words.PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call may change: every method's `timeout`, `extra_headers`, `extra_query` and `extra_body`."""
+
+    timeout: float | Timeout | None = None
+    extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    extra_query: Mapping[str, object] | None = field(default=None, repr=False)
+    extra_body: Mapping[str, object] | None = field(default=None, repr=False)
+
+
+NO_CALL_OPTIONS = CallOptions()
+
+
+class CallArgs(TypedDict, total=False):
+    """The keyword arguments every call of the service takes beside its own.
+
+    Attributes:
+        timeout: Limits of the HTTP exchange: seconds, or a `Timeout`. Not the limit of waiting for a job.
+        extra_headers: Headers to add or replace.
+        extra_query: Query parameters to add.
+        extra_body: Fields to add to the body's top level: the way for options this version does not know.
+    """
+
+    timeout: float | Timeout | None
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, object] | None
+    extra_body: Mapping[str, object] | None
+
+
+# What the environment says.
+
+
+def api_key_from_environment(given: str | None) -> str:
+    """Return the key given or that of `NEURALBOX_API_KEY`, without surrounding blanks.
+
+    Raises:
+        ConfigurationError: There is none, or it could not be sent as a header.
+    """
+    key = os.environ.get("NEURALBOX_API_KEY", "") if given is None else given
+    if not isinstance(key, str):
+        raise ConfigurationError(f"The API key must be text, not {type(key).__name__}.")
+    key = key.strip()
+    if not key:
+        raise ConfigurationError(
+            "No API key: pass `api_key=` or set NEURALBOX_API_KEY. Keys start with `nb_` and are made in the "
+            "dashboard under Profile, API Keys."
+        )
+    if not key.isascii() or not key.isprintable() or any(character in key for character in " '\""):
+        raise ConfigurationError("The API key holds characters that no key has (a blank, a line end, a quote?).")
+    return key
+
+
+def base_url_from_environment(given: str | None) -> str:
+    """Return the base URL given, or that of `NEURALBOX_BASE_URL`, or the documented one."""
+    return given if given is not None else os.environ.get("NEURALBOX_BASE_URL") or words.BASE_URL
+
+
+def log_from_environment() -> None:
+    """Send this package's log to standard error when `NEURALBOX_LOG` is `info` or `debug`; otherwise it is silent."""
+    level = os.environ.get("NEURALBOX_LOG", "").strip().upper()
+    if level not in ("INFO", "DEBUG"):
+        return
+    if all(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(level)
+
+
+# What cannot be right.
+
+
+def require_seconds(name: str, value: object, *, optional: bool = True) -> None:
+    """Refuse what is not a positive number of seconds; None (no limit) passes where it is `optional`."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        no_limit = ", or None for no limit" if optional else ""
+        raise ConfigurationError(f"{name} must be a number of seconds above 0{no_limit}; it is {value!r}.")
+
+
+def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}; it is {value!r}.")
+
+
+def _require_whole(name: str, value: object, *, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ConfigurationError(f"{name} must be a whole number from {lowest}; it is {value!r}.")
+
+
+def _clean_base_url(value: object) -> str:
+    text = value.strip().rstrip("/") if isinstance(value, str) else ""
+    if "@" in text:  # before anything else, so that no message below can show a password
+        raise ConfigurationError("base_url must not hold a user name or password.")
+    if not _is_origin(text):
+        raise ConfigurationError(
+            f"base_url must look like `{words.BASE_URL}`; it is {without_secrets(repr(value))}. "
+            "Check `base_url=` and NEURALBOX_BASE_URL."
+        )
+    return text.removesuffix(words.PREFIX)
+
+
+def _is_origin(text: str) -> bool:
+    if " " in text or not text.isprintable():  # `urlsplit` drops line ends without a word
+        return False
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - reading it raises for a port that is not a number
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
