@@ -1,0 +1,139 @@
+"""The deadline over all attempts, and cancellation at each moment of a call: nothing is left open, nothing is sent again."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from neuralbox import _errors as errors
+from neuralbox._credentials import Session
+from neuralbox._wire.request import Request, Safety
+from tests.helpers import STALL, Bench, Play, Sent, Step, Streamed, Unsent, make_core, refusal, reply
+
+pytestmark = pytest.mark.anyio
+
+ASK = Request("GET", "/balance")
+BUY = Request("POST", "/generate", Safety.PAID, body={"prompt": "x"})
+OK = reply(200, {"ok": True})
+
+
+# The deadline. Stalled attempts are cut by the event loop's own clock, so these few limits are real and tiny.
+
+
+async def test_a_stalled_question_ends_at_the_deadline() -> None:
+    bench = make_core([STALL], deadline=0.01)
+    with pytest.raises(errors.APITimeoutError, match=r"deadline of 0.01 s") as caught:
+        await bench.core.send(ASK, bench.core.as_json)
+    assert caught.value.phase == "deadline"
+    assert isinstance(caught.value, TimeoutError)
+    assert bench.transport.cancelled == 1
+
+
+async def test_a_stalled_paid_request_ends_at_the_deadline_with_an_unknown_outcome() -> None:
+    bench = make_core([STALL], deadline=0.01)
+    with pytest.raises(errors.SubmissionUnknownError):
+        await bench.core.send(BUY, bench.core.as_json)
+    assert len(bench.sent) == 1
+
+
+async def test_a_paid_request_that_had_not_left_by_the_deadline_is_not_unknown() -> None:
+    bench = make_core([Unsent(STALL)], deadline=0.01)
+    with pytest.raises(errors.APITimeoutError):
+        await bench.core.send(BUY, bench.core.as_json)
+    assert len(bench.sent) == 1
+
+
+@pytest.mark.parametrize("step", [STALL, Unsent(STALL)])
+async def test_the_deadline_counts_for_a_stream_until_its_headers(step: Step) -> None:
+    bench = make_core([step], deadline=0.01)
+    with pytest.raises(errors.APITimeoutError):
+        async with bench.core.open(ASK):
+            raise AssertionError("There was nothing to hand out.")
+    assert bench.transport.open_streams == 0
+
+
+async def test_a_stream_whose_headers_came_in_time_may_be_read_past_the_deadline() -> None:
+    bench = make_core([Streamed([b"a", b"b"])], deadline=0.01)
+    async with bench.core.open(ASK) as streamed:
+        with anyio.fail_after(5):
+            await anyio.sleep(0.02)
+        assert await streamed.read(max_bytes=10) == b"ab"
+
+
+async def test_within_the_deadline_everything_goes_on() -> None:
+    bench = make_core([refusal(503, "model_unavailable", retry_after="5"), OK], deadline=60.0)
+    assert await bench.core.send(ASK, bench.core.as_json) == {"ok": True}
+
+
+# Cancellation.
+
+
+async def cancelled_at(bench: Bench, request: Request, ready: anyio.Event) -> None:
+    """Send, and cancel the caller as soon as the moment has come."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.core.send, request, bench.core.as_json)
+        with anyio.fail_after(5):
+            await ready.wait()
+        for _ in range(3):
+            await checkpoint()
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("request_", [ASK, BUY])
+async def test_cancelled_while_the_answer_is_awaited(request_: Request) -> None:
+    ready = anyio.Event()
+
+    def stall(sent: Sent) -> Play:
+        ready.set()
+        return STALL
+
+    bench = make_core([stall, OK])
+    await cancelled_at(bench, request_, ready)
+    assert bench.transport.cancelled == 1
+    assert len(bench.sent) == 1  # the cancellation itself goes on: nothing is repeated, nothing is turned into an error
+
+
+async def test_cancelled_between_two_attempts() -> None:
+    ready = anyio.Event()
+
+    def busy(sent: Sent) -> Play:
+        ready.set()
+        return refusal(503, "model_unavailable", retry_after="30")
+
+    bench = make_core([busy, OK])
+
+    async def long_pause(seconds: float) -> None:
+        await anyio.sleep_forever()
+
+    bench.core.sleep = long_pause
+    await cancelled_at(bench, BUY, ready)
+    assert len(bench.sent) == 1
+
+
+async def test_cancelled_while_the_session_is_renewed_leaves_the_next_caller_free_to_renew_it() -> None:
+    ready = anyio.Event()
+
+    def stall(sent: Sent) -> Play:
+        ready.set()
+        return STALL
+
+    session = Session("old", {"refresh": "cookie"})
+    session.expires_at = 0.0
+    bench = make_core([stall, reply(200, {"access_token": "new", "expires_in": 900}), OK], credential=session)
+    await cancelled_at(bench, BUY, ready)
+    assert [one.path for one in bench.sent] == ["/auth/refresh"]
+    with anyio.fail_after(5):
+        assert await bench.core.send(ASK, bench.core.as_json) == {"ok": True}
+    assert [one.path for one in bench.sent] == ["/auth/refresh", "/auth/refresh", "/balance"]
+    assert bench.sent[-1].headers["authorization"] == "Bearer new"
+
+
+async def test_cancelled_while_a_stream_is_read_closes_it() -> None:
+    bench = make_core([Streamed([b"a", STALL])])
+    with anyio.move_on_after(0.01) as scope:
+        async with bench.core.open(BUY) as streamed:
+            await streamed.read(max_bytes=10)
+    assert scope.cancelled_caught
+    assert bench.transport.open_streams == 0
+    assert len(bench.sent) == 1
