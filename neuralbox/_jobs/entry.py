@@ -1,0 +1,183 @@
+"""The poller's book-keeping: `Entry` is one job however many wait for it, `Waiter` is one wait.
+
+Both are plain state with the questions the poller asks of it. There are as many of them as jobs are waited for, so
+they are small: slots, no task, no scope, and an event only while the waiter sleeps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .._config import CallOptions, Polling
+from .._core import Core
+from .._errors import NeuralBoxError
+from .._models.generation import Generation
+from .._types import JobRef
+
+if TYPE_CHECKING:
+    from .poller import Poller
+
+GRACE = 5.0
+"""Seconds by which the last look at the end of a wait may outlast the wait's limit."""
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a handle remembers of its job from one wait to the next. Times are by the core's clock.
+
+    Attributes:
+        since: When it was submitted, or first seen here.
+        dated: Whether `since` is the time of its submission.
+        generation: The last answer, that of the submission included, or None.
+        looks: How many looks there were.
+        asked_at: When the last one began; minus infinity before the first.
+    """
+
+    since: float
+    dated: bool = False
+    generation: Generation | None = None
+    looks: int = 0
+    asked_at: float = -NEVER
+
+
+class Entry:
+    """One job that is waited for. Times are by the core's clock.
+
+    Attributes:
+        ref: The job.
+        since: When it was submitted, or first seen here.
+        dated: Whether `since` is the time of its submission.
+        generation: The last answer, or None.
+        version: Grows with each answer that differs from the one before.
+        error: What ends its waits in place of a final state.
+        miss: The error of the last look, when that brought no answer.
+        looks: How many looks there were.
+        asked_at: When the last look began.
+        look_at: When the schedule wants the next one.
+        due: Its valid time in the heap; infinite when it is not in there.
+        looker: Who was chosen to look, or is looking.
+        waiters: All who wait for it, in the order of their arrival.
+    """
+
+    __slots__ = (
+        "asked_at",
+        "dated",
+        "due",
+        "error",
+        "generation",
+        "look_at",
+        "looker",
+        "looks",
+        "miss",
+        "ref",
+        "since",
+        "version",
+        "waiters",
+    )
+
+    def __init__(self, ref: JobRef, known: Known | Entry) -> None:
+        self.ref = ref
+        self.since: float = known.since
+        self.dated: bool = known.dated
+        self.generation: Generation | None = known.generation
+        self.version = 0
+        self.error: NeuralBoxError | None = None
+        self.miss: NeuralBoxError | None = None
+        self.looks: int = known.looks
+        self.asked_at: float = known.asked_at
+        self.look_at: float = known.since
+        self.due = NEVER
+        self.looker: Waiter | None = None
+        self.waiters: dict[Waiter, None] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will be heard of it."""
+        return self.error is not None or (self.generation is not None and self.generation.is_final)
+
+    @property
+    def known(self) -> Known:
+        """What to remember of it for the next wait."""
+        return Known(self.since, self.dated, self.generation, self.looks, self.asked_at)
+
+    @property
+    def polling(self) -> Polling:
+        """How often it may be looked at: the policy of whoever waits longest."""
+        return next(iter(self.waiters)).core.options.polling
+
+
+class Waiter:
+    """One wait, for one job.
+
+    Args:
+        core: The client to look with.
+        call: Call options of its looks.
+        deadline: When it ends, by the core's clock; None for never.
+        curious: Whether it wants to hear of each change, not only of the end.
+
+    Attributes:
+        entry: The job; set by `Poller.join`.
+        heard: The version of the entry it has heard of.
+        here: Whether it is inside `Poller.news`.
+        todo: Entries it was chosen to look at.
+        workers: How many tasks of its own look on while it is not inside.
+        event: Set to make it look around; None while it is not parked.
+    """
+
+    __slots__ = ("call", "core", "curious", "deadline", "entry", "event", "heard", "here", "todo", "workers")
+
+    def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, curious: bool) -> None:
+        self.core = core
+        self.call = call
+        self.deadline = deadline
+        self.curious = curious
+        self.entry: Entry | None = None
+        self.heard = 0
+        self.here = False
+        self.todo: list[Entry] = []
+        self.workers = 0
+        self.event: anyio.Event | None = None
+
+    def joined(self, entry: Entry, *, news: bool) -> None:
+        """Take note of a job to wait for; `news` when more is known of it than the waiter knows."""
+        self.entry = entry
+        self.heard = entry.version - news
+
+    def told(self, entry: Entry) -> None:
+        """Hear that something changed; called with no await since the answer came."""
+
+    def has_news(self, now: float) -> bool:
+        """Whether there is something to tell the caller."""
+        entry = self.entry
+        assert entry is not None
+        return entry.settled or (self.curious and entry.version != self.heard) or self.is_over(entry, now)
+
+    def is_over(self, entry: Entry, now: float) -> bool:
+        """Whether the wait's limit passed and the last look at this job was had (or took too long)."""
+        if self.deadline is None or now < self.deadline:
+            return False
+        return not self.wants_last_look(entry, now) or now >= self.deadline + GRACE
+
+    def is_late(self, entry: Entry, now: float) -> bool:
+        """Whether the wait ends without the job's end."""
+        return not entry.settled and self.is_over(entry, now)
+
+    def wants_last_look(self, entry: Entry, now: float) -> bool:
+        """Whether the wait's limit passed without a look at its end; one that just ended counts."""
+        if self.deadline is None or now < self.deadline:
+            return False
+        return entry.looker is not None or entry.asked_at + self.core.options.polling.min_interval <= self.deadline
+
+    def can_work(self) -> bool:
+        """Whether it was chosen for a look that it has not begun."""
+        return bool(self.todo)
+
+    async def work(self, poller: Poller) -> None:
+        """Do a look it was chosen for."""
+        poller.resign(self)
+        await poller.look(self, self.todo.pop())

@@ -1,0 +1,102 @@
+"""One look at one generation: which of the two documented paths, and what the reference knows that the answer lacks.
+
+The documents disagree about the path (contradiction C2): the shape of the id chooses the first, a 404 or 405 tries the
+other once, and the one that worked is remembered per account. Everything else (retries, errors) is the core's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
+
+from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core import Core
+from .._errors import APIStatusError, ConfigurationError, NotFoundError
+from .._models.generation import Generation
+from .._transport import Reply, Transport
+from .._types import GenerationId, JobRef
+from .._wire import vocabulary as words
+from .._wire.request import Request, fill
+
+# Which path answered for ids made of digits (True) and for others (False), per connection pool and base URL.
+_worked: WeakKeyDictionary[Transport, dict[tuple[str, bool], str]] = WeakKeyDictionary()
+
+
+@runtime_checkable
+class HasRef(Protocol):
+    """What knows its job: a `Job`, a `Generation`."""
+
+    @property
+    def ref(self) -> JobRef: ...
+
+
+Reference: TypeAlias = GenerationId | JobRef | HasRef
+"""All that names a job: its id, a `JobRef`, a `Job`, a `Generation`."""
+
+
+def as_ref(job: Reference) -> JobRef:
+    """Read whatever names a job.
+
+    Raises:
+        ConfigurationError: It names none.
+    """
+    if isinstance(job, int | str):  # asked first: looking whether an object has a `ref` takes five times as long
+        ref = JobRef(job)
+    else:
+        ref = job if isinstance(job, JobRef) else job.ref if isinstance(job, HasRef) else JobRef(job)
+    # An id of dots would climb out of the path, and True is an int.
+    identity: object = ref.id
+    if isinstance(identity, bool) or not isinstance(identity, int | str) or not str(identity).strip(" ."):
+        raise ConfigurationError(f"A generation's id is an integer or text such as `gen_…`, not {identity!r}.")
+    return ref
+
+
+async def look(core: Core, job: Reference, call: CallOptions = NO_CALL_OPTIONS) -> Generation:
+    """Ask for one generation, once.
+
+    Args:
+        core: The client to ask with.
+        job: The id, or anything that carries it; its kind and model fill what the answer lacks.
+        call: What this one call changes.
+
+    Raises:
+        NotFoundError: Both paths say that they do not know the id.
+        NeuralBoxError: It was refused, or no answer came.
+
+    Source:
+        NeuralBox API, `GET /api/v2/generate/{id}` [SEED 001, 002], `GET /api/v2/generate/status/{id}` [SEED 000].
+    """
+    ref = as_ref(job)
+    worked = _worked.setdefault(core.transport, {})
+    shape = (core.options.base_url, str(ref.id).isdecimal())
+    first = worked.get(shape) or (words.GENERATION_BY_NUMBER if shape[1] else words.GENERATION_BY_TEXT)
+    try:
+        generation = await _ask(core, first, ref, call)
+    except APIStatusError as error:
+        if error.status_code not in (404, 405):
+            raise
+        other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
+        try:
+            generation = await _ask(core, other, ref, call)
+        except APIStatusError as second:
+            if second.status_code not in (404, 405):
+                raise
+            # Neither path knows the id, or has the method: the plainer "not found" of the two says it best, but only
+            # when both say so is the job unknown.
+            if isinstance(error, NotFoundError) and not isinstance(second, NotFoundError):
+                raise
+            raise error from None
+        worked[shape] = other
+        return generation
+    worked[shape] = first
+    return generation
+
+
+async def _ask(core: Core, path: str, ref: JobRef, call: CallOptions) -> Generation:
+    def read(reply: Reply) -> Generation:
+        generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
+        if generation.model is None and ref.model is not None:
+            return generation.model_copy(update={"model": ref.model})
+        return generation
+
+    return await core.send(Request("GET", fill(path, id=ref.id)), read, call)
