@@ -41,6 +41,12 @@ def test_public_names_are_there_and_complete(name: str) -> None:
     assert [name for name in public_names_of(module) if name not in exported] == []
 
 
+def test_a_name_the_package_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'neuralbox' has no attribute 'NeuralBocks'"):
+        neuralbox.NeuralBocks  # noqa: B018 - reading it is the test
+    assert set(neuralbox.__all__) <= set(dir(neuralbox))
+
+
 def public_names_of(module: ModuleType) -> Iterator[str]:
     for name, value in vars(module).items():
         if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations":
@@ -112,7 +118,18 @@ print(json.dumps([sorted(new - set(sys.stdlib_module_names)), threading.active_c
 
 
 # What the runtime dependencies may load themselves; none of it is an extra of ours.
-RUNTIME = {"annotated_types", "anyio", "certifi", "h11", "httpcore2", "httpx", "idna", "pydantic", "pydantic_core", "truststore"}
+RUNTIME = {
+    "annotated_types",
+    "anyio",
+    "certifi",
+    "h11",
+    "httpcore2",
+    "httpx",
+    "idna",
+    "pydantic",
+    "pydantic_core",
+    "truststore",
+}
 
 
 def test_help_loads_neither_the_sandbox_nor_what_it_is_made_of() -> None:

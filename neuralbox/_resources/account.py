@@ -1,0 +1,112 @@
+"""The account: balance, user, statistics."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._errors import NotFoundError
+from .._models.account import Balance, Stats, User
+from .._transport import Reply
+from .._types import OMIT, Omit
+from .._wire import vocabulary as words
+from .._wire.request import Request, given
+
+
+class Account:
+    """The account the credential belongs to."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def balance(self, **call: Unpack[CallArgs]) -> Balance:
+        """Return the token balance and the plan.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            NeuralBox API, quickstart, `GET /api/v2/balance` (SEED 001); where that path is not known,
+            `GET /api/v2/user/balance` [nb:en/api-reference/user/me] (contradiction C12).
+        """
+        options = CallOptions(**call)
+
+        def read(reply: Reply) -> Balance:
+            return Balance.read(self._core.as_object(reply))
+
+        try:
+            return await self._core.send(Request("GET", words.BALANCE), read, options)
+        except NotFoundError:
+            return await self._core.send(Request("GET", words.USER_BALANCE), read, options)
+
+    async def me(self, **call: Unpack[CallArgs]) -> User:
+        """Return the user, plan limits included.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `GET /api/v2/user/me` [nb:en/api-reference/user/me].
+        """
+
+        def read(reply: Reply) -> User:
+            return User.read(self._core.as_object(reply))
+
+        return await self._core.send(Request("GET", words.ME), read, CallOptions(**call))
+
+    async def update(
+        self,
+        *,
+        name: str | Omit | None = OMIT,
+        avatar_url: str | Omit | None = OMIT,
+        username: str | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> User:
+        """Change the user; what is left out stays as it is.
+
+        Args:
+            name: Display name.
+            avatar_url: Address of the picture.
+            username: The name under which the renamed documents have it (C28).
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The user as answered; the answer is not documented, so its fields may all be None.
+
+        Raises:
+            UnprocessableEntityError: The service does not take a value.
+
+        Source:
+            `PATCH /api/v2/user/me` [nb:en/api-reference/user/me, elu:ru/api-reference/user/me].
+        """
+
+        def read(reply: Reply) -> User:
+            return User.read(self._core.as_object(reply) if reply.content.strip() else {})
+
+        body = given(name=name, avatar_url=avatar_url, username=username)
+        return await self._core.send(Request("PATCH", words.ME, body=body), read, CallOptions(**call))
+
+    async def stats(self, **call: Unpack[CallArgs]) -> Stats:
+        """Return what was generated and spent so far.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `GET /api/v2/user/stats` [nb:en/api-reference/user/stats].
+        """
+
+        def read(reply: Reply) -> Stats:
+            return Stats.read(self._core.as_object(reply))
+
+        return await self._core.send(Request("GET", words.STATS), read, CallOptions(**call))

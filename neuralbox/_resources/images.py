@@ -1,0 +1,129 @@
+"""Images."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._jobs import submission
+from .._jobs.handle import Job
+from .._models.generation import Generation
+from .._types import OMIT, Omit
+from .._wire.generation import build_media
+from .._wire.request import Request, given
+from .._wire.vocabulary import ImageModel
+
+
+class Images:
+    """Image models: one image a call."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def create(
+        self,
+        *,
+        model: ImageModel | str,
+        prompt: str,
+        negative_prompt: str | Omit = OMIT,
+        size: str | Omit = OMIT,
+        format: str | Omit = OMIT,
+        quality: str | Omit = OMIT,
+        style: str | Omit = OMIT,
+        seed: int | Omit = OMIT,
+        image_url: str | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Generate an image, waiting for the slow models (Midjourney answers `pending`).
+
+        Args:
+            model: Slug of an image model; the answer may name another (`midjourney-v6` comes back as `midjourney`).
+            prompt: What to draw.
+            negative_prompt: What to leave out (Flux, SD, Midjourney).
+            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Sizes depend on the model.
+            format: `webp` (the service's default), `png`, `jpeg`.
+            quality: `standard` (the service's default) or `hd`, which costs more.
+            style: `vivid` or `natural` for DALL-E 3.
+            seed: For repeatable results.
+            image_url: Input image of image-to-image models.
+            aspect_ratio: A ratio, in the nested form of Midjourney; `size` is the seed's way.
+            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, `width` and `height` its pixels.
+
+        Raises:
+            ConfigurationError: The prompt or model is empty; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
+        """
+        request = self._request(
+            model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
+        )
+        options = CallOptions(**call)
+        return await submission.create(
+            self._core, request, options, kind="image", model=model, wait_timeout=wait_timeout
+        )
+
+    async def submit(
+        self,
+        *,
+        model: ImageModel | str,
+        prompt: str,
+        negative_prompt: str | Omit = OMIT,
+        size: str | Omit = OMIT,
+        format: str | Omit = OMIT,
+        quality: str | Omit = OMIT,
+        style: str | Omit = OMIT,
+        seed: int | Omit = OMIT,
+        image_url: str | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Generate an image without waiting; arguments and errors as in `create`.
+
+        Returns:
+            The job, which is already finished for models that answer at once.
+
+        Source:
+            NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
+        """
+        request = self._request(
+            model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
+        )
+        return await submission.submit(self._core, request, CallOptions(**call), kind="image", model=model)
+
+    def _request(
+        self,
+        model: str,
+        prompt: str,
+        negative_prompt: str | Omit,
+        size: str | Omit,
+        file_format: str | Omit,
+        quality: str | Omit,
+        style: str | Omit,
+        seed: int | Omit,
+        image_url: str | Omit,
+        aspect_ratio: str | Omit,
+    ) -> Request:
+        options = given(
+            negative_prompt=negative_prompt,
+            size=size,
+            format=file_format,
+            quality=quality,
+            style=style,
+            seed=seed,
+            image_url=image_url,
+            aspect_ratio=aspect_ratio,
+        )
+        nested = self._core.options.dialect.options == "nested"
+        return build_media(model=model, prompt=prompt, options=options, nested=nested)

@@ -1,0 +1,78 @@
+"""Music."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._jobs import submission
+from .._jobs.handle import Job
+from .._models.generation import Generation
+from .._types import OMIT, Omit
+from .._wire.generation import build_media, require_music_seconds
+from .._wire.request import Request, given
+from .._wire.vocabulary import MusicModel
+
+
+class Music:
+    """Music models; some answer at once, some as jobs (C29)."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def create(
+        self,
+        *,
+        model: MusicModel | str,
+        prompt: str,
+        duration: int | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Generate music and wait for it where the service answers `pending`.
+
+        Args:
+            model: `musicgen`, `elevenlabs-music`, or another slug.
+            prompt: Genre, mood, instruments, tempo.
+            duration: Seconds, 15 to 120; the service's default is 30.
+            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, `duration` its seconds.
+
+        Raises:
+            ConfigurationError: The prompt or model is empty, or the duration is out of range; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
+        """
+        request = self._request(model, prompt, duration)
+        options = CallOptions(**call)
+        return await submission.create(
+            self._core, request, options, kind="audio", model=model, wait_timeout=wait_timeout
+        )
+
+    async def submit(
+        self, *, model: MusicModel | str, prompt: str, duration: int | Omit = OMIT, **call: Unpack[CallArgs]
+    ) -> Job:
+        """Generate music without waiting; arguments and errors as in `create`.
+
+        Returns:
+            The job, which may already be finished.
+
+        Source:
+            Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
+        """
+        request = self._request(model, prompt, duration)
+        return await submission.submit(self._core, request, CallOptions(**call), kind="audio", model=model)
+
+    def _request(self, model: str, prompt: str, duration: int | Omit) -> Request:
+        options = given(duration=require_music_seconds(duration))
+        nested = self._core.options.dialect.options == "nested"
+        return build_media(model=model, prompt=prompt, options=options, nested=nested)

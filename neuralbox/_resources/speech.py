@@ -1,0 +1,64 @@
+"""Text to speech."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._jobs import submission
+from .._models.generation import Generation
+from .._types import OMIT, Omit
+from .._wire.generation import build_speech, require_speed
+from .._wire.request import given
+from .._wire.vocabulary import SpeechModel
+
+
+class Speech:
+    """Speech models."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def create(
+        self,
+        *,
+        model: SpeechModel | str,
+        text: str,
+        voice_id: str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        format: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Speak a text.
+
+        Args:
+            model: Slug of a speech model.
+            text: What to say; the limit depends on the model and is usually 5,000 characters.
+            voice_id: A voice of the model (`alloy`, `rachel`, ...) or a raw ElevenLabs voice id.
+            speed: 0.5 to 2.0; the service's default is 1.0.
+            format: `mp3` (the service's default), `wav`, `ogg`.
+            wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The text or model is empty, or the speed is out of range; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            TTS page [elu:en/api-reference/generations/tts], `POST /api/v2/generate`.
+        """
+        request = build_speech(
+            model=model,
+            text=text,
+            options=given(voice_id=voice_id, speed=require_speed(speed), format=format),
+            nested=self._core.options.dialect.options == "nested",
+        )
+        options = CallOptions(**call)
+        return await submission.create(self._core, request, options, kind="tts", model=model, wait_timeout=wait_timeout)

@@ -1,0 +1,135 @@
+"""Text: whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._jobs import submission
+from .._models.generation import Generation
+from .._types import OMIT, Omit
+from .._wire.generation import Message, build_text
+from .._wire.request import Request
+from .._wire.vocabulary import TextModel
+
+if TYPE_CHECKING:  # imported by the first stream instead: `import neuralbox` stays light
+    from .._jobs.stream import TextStream
+
+
+class Text:
+    """Language models."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def create(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        wait_timeout: float | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Generate a text.
+
+        The service keeps no conversation: pass all earlier turns in `messages` every time.
+
+        Args:
+            model: Slug of a text model; may be left out with `assistant_id`.
+            prompt: The user's message.
+            messages: Turns with `role` (`system`, `user`, `assistant`) and `content` (text, or a list of parts such as
+                `{"type": "image_url", "image_url": {"url": ...}}` for models that see). With `prompt` too, the prompt
+                is the new turn.
+            system: The system prompt.
+            temperature: 0.0 to 2.0; the service's default is 0.7.
+            max_tokens: Most tokens of the language model to write; None asks for the model's own default.
+            assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
+            wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `text` holds the answer, `usage` the language model's own token counts.
+
+        Raises:
+            ConfigurationError: Something in the call cannot be right; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
+        """
+        request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=False)
+        options = CallOptions(**call)
+        return await submission.create(
+            self._core, request, options, kind="text", model=model, wait_timeout=wait_timeout
+        )
+
+    def stream(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> TextStream:
+        """Generate a text and read it while it is written; arguments as in `create`.
+
+            async with nb.text.stream(model="gpt-5", prompt="...") as stream:
+                async for delta in stream:
+                    print(delta, end="")
+            stream.result
+
+        Returns:
+            A context manager; nothing is sent before its block is entered, and leaving the block frees the connection.
+
+        Raises:
+            ConfigurationError: Something in the call cannot be right; nothing was sent.
+
+        Source:
+            NeuralBox API, "Streaming" [nb:en/guides/streaming], `"stream": true` (SEED 003), or
+            `POST /api/v2/generate/stream` with `Dialect(stream="path")`.
+        """
+        request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=True)
+        from .._jobs.stream import TextStream
+
+        return TextStream(self._core, request, CallOptions(**call))
+
+    def _request(
+        self,
+        model: str | None,
+        prompt: str | None,
+        messages: Sequence[Message] | None,
+        system: str | None,
+        temperature: float | Omit,
+        max_tokens: int | Omit | None,
+        assistant_id: str | None,
+        *,
+        stream: bool,
+    ) -> Request:
+        dialect = self._core.options.dialect
+        by_path = stream and dialect.stream == "path"
+        return build_text(
+            model=model,
+            prompt=prompt,
+            messages=messages,
+            system=system,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            assistant_id=assistant_id,
+            stream=stream,
+            # The separate path is documented in the nested form only (2.2).
+            nested=dialect.options == "nested" or (by_path and dialect.options == "documented"),
+            stream_path=by_path,
+        )

@@ -1,0 +1,102 @@
+"""Videos: always jobs."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._config import CallArgs, CallOptions
+from .._core import Core
+from .._jobs import submission
+from .._jobs.handle import Job
+from .._models.generation import Generation
+from .._types import OMIT, Omit
+from .._wire.generation import build_media
+from .._wire.request import Request, given
+from .._wire.vocabulary import VideoModel
+
+
+class Videos:
+    """Video models; a video takes some 20 to 180 seconds."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def create(
+        self,
+        *,
+        model: VideoModel | str,
+        prompt: str,
+        image_url: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        negative_prompt: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Generate a video and wait for it.
+
+        Args:
+            model: Slug of a video model.
+            prompt: What to film.
+            image_url: Start frame, for image-to-video.
+            duration: Seconds, 5 (the service's default) or 10, depending on the model.
+            aspect_ratio: `16:9` (the service's default), `9:16` or `1:1`.
+            negative_prompt: What to leave out.
+            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, `duration` its seconds.
+
+        Raises:
+            ConfigurationError: The prompt or model is empty; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
+        """
+        request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
+        options = CallOptions(**call)
+        return await submission.create(
+            self._core, request, options, kind="video", model=model, wait_timeout=wait_timeout
+        )
+
+    async def submit(
+        self,
+        *,
+        model: VideoModel | str,
+        prompt: str,
+        image_url: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        negative_prompt: str | Omit = OMIT,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Generate a video without waiting; arguments and errors as in `create`.
+
+        Returns:
+            The job: `await job.wait()`, or keep `job.id` and attach again with `client.job(id)`.
+
+        Source:
+            NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
+        """
+        request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
+        return await submission.submit(self._core, request, CallOptions(**call), kind="video", model=model)
+
+    def _request(
+        self,
+        model: str,
+        prompt: str,
+        image_url: str | Omit,
+        duration: int | Omit,
+        aspect_ratio: str | Omit,
+        negative_prompt: str | Omit,
+    ) -> Request:
+        options = given(
+            image_url=image_url, duration=duration, aspect_ratio=aspect_ratio, negative_prompt=negative_prompt
+        )
+        nested = self._core.options.dialect.options == "nested"
+        return build_media(model=model, prompt=prompt, options=options, nested=nested)

@@ -1,0 +1,199 @@
+"""`with_raw_response`: a twin for every call of every door, which sends the same and shows the HTTP reply."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import httpx
+import pytest
+
+from neuralbox import _errors as errors
+from neuralbox._client import AsyncNeuralBox
+from neuralbox._credentials import Session
+from neuralbox._models.generation import Generation
+from neuralbox._models.page import Page
+from neuralbox._raw import RawDoors
+from tests.helpers import KEY, make_client
+
+# Calls that end with no reply of the service that could be shown.
+WITHOUT = {
+    "files": "a file comes from the storage, piece by piece, and ends on the disk",
+    "generations.wait": "many replies to many questions",
+    "text.stream": "not awaited: its reply is read as it comes",
+}
+LIMITS = {"X-RateLimit-Remaining-Hour": "99", "X-Request-Id": "r1"}
+
+
+def doors(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(kind).items() if isinstance(value, cached_property)}
+
+
+def calls(door: object) -> set[str]:
+    """Names of what may be awaited: coroutine methods, and the listing."""
+    return {
+        name
+        for name, value in inspect.getmembers(type(door), callable)
+        if not name.startswith("_") and (inspect.iscoroutinefunction(value) or name in ("list", "stream"))
+    }
+
+
+def test_every_door_and_every_call_has_its_twin_with_the_same_signature() -> None:
+    client = make_client(lambda request: httpx.Response(200))
+    missing = []
+    for name in doors(AsyncNeuralBox):
+        if name == "with_raw_response" or name in WITHOUT:
+            continue
+        door, twin = getattr(client, name), getattr(client.with_raw_response, name, None)
+        for call in calls(door):
+            place = f"{name}.{call}"
+            if place in WITHOUT:
+                assert not hasattr(twin, call)
+            elif not hasattr(twin, call):
+                missing.append(place)
+            else:
+                assert inspect.signature(getattr(twin, call)) == inspect.signature(getattr(door, call))
+                assert getattr(twin, call).__doc__ == getattr(door, call).__doc__
+    assert missing == []
+
+
+def test_nothing_is_raw_that_is_not_a_door() -> None:
+    assert set(doors(RawDoors)) <= set(doors(AsyncNeuralBox))
+
+
+RECORD = {
+    "id": 7,
+    "status": "completed",
+    "result_text": "t",
+    "items": [],
+    "slug": "gpt-5",
+    "access_token": "t",
+    "expires_in": 900,
+}
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "generate.create": lambda nb: nb.generate.create(model="m", prompt="x"),
+    "generate.submit": lambda nb: nb.generate.submit(model="m", prompt="x"),
+    "text.create": lambda nb: nb.text.create(model="m", prompt="x"),
+    "images.create": lambda nb: nb.images.create(model="m", prompt="x"),
+    "images.submit": lambda nb: nb.images.submit(model="m", prompt="x"),
+    "videos.create": lambda nb: nb.videos.create(model="m", prompt="x"),
+    "videos.submit": lambda nb: nb.videos.submit(model="m", prompt="x"),
+    "speech.create": lambda nb: nb.speech.create(model="m", text="x"),
+    "transcriptions.create": lambda nb: nb.transcriptions.create(audio=b"x", file_name="a.mp3"),
+    "music.create": lambda nb: nb.music.create(model="m", prompt="x"),
+    "music.submit": lambda nb: nb.music.submit(model="m", prompt="x"),
+    "tools.create": lambda nb: nb.tools.create(model="m", prompt="x"),
+    "tools.submit": lambda nb: nb.tools.submit(model="m", prompt="x"),
+    "generations.get": lambda nb: nb.generations.get(7),
+    "history.list": lambda nb: nb.history.list(),
+    "history.favorite": lambda nb: nb.history.favorite(7),
+    "history.rate": lambda nb: nb.history.rate(7, 5),
+    "history.delete": lambda nb: nb.history.delete(7),
+    "account.balance": lambda nb: nb.account.balance(),
+    "account.me": lambda nb: nb.account.me(),
+    "account.update": lambda nb: nb.account.update(name="x"),
+    "account.stats": lambda nb: nb.account.stats(),
+    "models.list": lambda nb: nb.models.list(),
+    "models.get": lambda nb: nb.models.get("x"),
+    "models.price": lambda nb: nb.models.price("x", size="1024x1024"),
+    "keys.create": lambda nb: nb.keys.create(name="x"),
+    "keys.rename": lambda nb: nb.keys.rename(1, name="x"),
+    "keys.revoke": lambda nb: nb.keys.revoke(1),
+    "assistants.create": lambda nb: nb.assistants.create(name="x"),
+    "assistants.marketplace": lambda nb: nb.assistants.marketplace(),
+    "auth.login": lambda nb: nb.auth.login(email="a@b", password="x"),
+    "auth.login_phone": lambda nb: nb.auth.login_phone(phone="+7", password="x"),
+    "auth.telegram": lambda nb: nb.auth.telegram({"id": 1, "hash": "h"}),
+    "auth.google": lambda nb: nb.auth.google(code="c", redirect_uri="https://a.test"),
+    "auth.refresh": lambda nb: nb.auth.refresh(),
+}
+
+
+def test_every_twin_is_called_below() -> None:
+    client = make_client(lambda request: httpx.Response(200))
+    twins = {f"{name}.{call}" for name in doors(RawDoors) for call in vars(getattr(client.with_raw_response, name))}
+    assert twins == set(CALLS)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_twin_sends_the_same_and_returns_reply_and_value(name: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        request.read()
+        seen.append((request.method, str(request.url), request.headers.get("content-type", "").partition(";")[0]))
+        return httpx.Response(200, json=RECORD, headers=LIMITS)
+
+    seen: list[tuple[str, str, str]] = []
+    credential: dict[str, Any] = {"session": Session("token")} if name.startswith("auth.") else {}
+    async with make_client(handler, **credential) as client:
+        plain = await CALLS[name](client)
+        raw = await CALLS[name](client.with_raw_response)
+    assert seen[0] == seen[1]
+    assert len(seen) == 2
+    assert (raw.status_code, raw.attempts, raw.json()) == (200, 1, RECORD)
+    assert raw.headers["x-ratelimit-remaining-hour"] == raw.headers["X-RATELIMIT-Remaining-Hour"] == "99"
+    assert type(raw.value) is type(plain)
+    if isinstance(plain, Generation | Page):
+        assert raw.value == plain
+    assert KEY not in repr(raw)
+    assert "result_text" not in repr(raw)
+
+
+@pytest.mark.anyio
+async def test_of_a_waited_for_generation_it_is_the_answer_to_the_submission() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and not tries:
+            tries.append(1)
+            return httpx.Response(503, json={"error": "model_unavailable"})
+        status = "pending" if request.method == "POST" else "completed"
+        return httpx.Response(202 if request.method == "POST" else 200, json={"id": 7, "status": status})
+
+    tries: list[int] = []
+    async with make_client(handler) as client:
+        raw = await client.with_raw_response.videos.create(model="kling-v2.1", prompt="x")
+    assert (raw.status_code, raw.attempts, raw.json()["status"], raw.value.status) == (202, 2, "pending", "completed")
+
+
+@pytest.mark.anyio
+async def test_of_a_balance_at_its_second_path_it_is_the_answer_there() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v2/balance":
+            return httpx.Response(404, json={"error": "not_found"})
+        return httpx.Response(200, json={"token_balance": 5})
+
+    async with make_client(handler) as client:
+        raw = await client.with_raw_response.account.balance()
+    assert (raw.status_code, raw.value.token_balance) == (200, 5)
+
+
+@pytest.mark.anyio
+async def test_of_a_delete_that_was_lost_it_is_the_answer_that_came() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        tries.append(1)
+        if len(tries) == 1:
+            raise httpx.ReadError("cut", request=request)
+        return httpx.Response(404, json={"error": "not_found"})
+
+    tries: list[int] = []
+    async with make_client(handler) as client:
+        raw = await client.with_raw_response.history.delete(7)
+    assert (raw.status_code, raw.attempts, raw.value) == (404, 2, None)
+
+
+@pytest.mark.anyio
+async def test_a_refusal_is_raised_as_by_the_plain_call() -> None:
+    async with make_client(lambda request: httpx.Response(403, json={"error": "insufficient_plan"})) as client:
+        with pytest.raises(errors.PermissionDeniedError):
+            await client.with_raw_response.text.create(model="gpt-5", prompt="x")
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_not_json_can_be_had_as_bytes() -> None:
+    async with make_client(lambda request: httpx.Response(204)) as client:
+        raw = await client.with_raw_response.keys.revoke(41)
+    assert (raw.status_code, raw.content) == (204, b"")
+    with pytest.raises(errors.ProtocolError):
+        raw.json()
