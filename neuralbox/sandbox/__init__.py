@@ -1,0 +1,31 @@
+"""A local stand-in of the whole NeuralBox API: real HTTP, real files, books of its own, faults on request.
+
+It answers every documented endpoint on a loopback port, strict where the documents are; what it assumes where they
+are silent is listed in `ASSUMPTIONS`. It shares the service's words with the client and no code, so that the two
+cannot be wrong in the same way.
+
+    from neuralbox.sandbox import Sandbox, serve
+
+    with serve(Sandbox(speed=20)) as server:
+        ...  # a client with base_url=server.url and any key that starts with nb_
+        assert server.sandbox.ledger.charged == 26
+
+The extra brings what it needs: `pip install 'neuralbox[sandbox]'`.
+"""
+
+from __future__ import annotations
+
+from ._assumptions import ASSUMPTIONS
+
+try:
+    from ._faults import Faults
+    from ._sandbox import Sandbox
+    from ._server import Server, run, serve
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
+        raise
+    raise ModuleNotFoundError(
+        f"The sandbox needs {error.name}: pip install 'neuralbox[sandbox]'", name=error.name
+    ) from error
+
+__all__ = ["ASSUMPTIONS", "Faults", "Sandbox", "Server", "run", "serve"]

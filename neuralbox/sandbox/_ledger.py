@@ -1,0 +1,376 @@
+"""The books: accounts, balances, limits, generations, charges; and what tests ask of them.
+
+Everything goes through one lock, so a test may look while the server works. Time comes from the sandbox's clock and
+completion is worked out from it when somebody looks: there is no task behind a pending job. Tokens are reserved when
+a job is accepted and charged when it completes; a failed one costs nothing [SEED 000].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from .._wire import vocabulary as words
+from ._catalogue import PLAN_RANK
+from ._orders import Order
+from ._records import Account, Charge, Generation, Received
+from ._replies import Refusal, too_many
+from ._store import Store
+
+BODY_KEPT: Final = 16_384
+"""Bytes of a request's body that `Ledger.received` keeps."""
+REQUESTS_KEPT: Final = 2_000
+FIRST_NUMBER: Final = 18_473  # the quickstart's first id [SEED 001]
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def digest(credential: str) -> str:
+    """Name a credential without keeping it."""
+    return hashlib.sha256(credential.encode()).hexdigest()[:24]
+
+
+class Ledger:
+    """The sandbox's books. The public names are for assertions; each of them is safe from any thread."""
+
+    def __init__(
+        self, *, database: str | Path | None, plan: str, balance: int, seed: int, clock: Callable[[], float]
+    ) -> None:
+        self._lock = threading.RLock()
+        self._store = Store(database)
+        self._plan, self._balance, self._seed, self.clock = plan, balance, seed, clock
+        self._accounts: dict[str, Account] = {}
+        self._generations: dict[str, Generation] = {}
+        self._of_account: dict[str, list[Generation]] = {}
+        self._pending: list[tuple[float, int, Generation]] = []
+        self._charges: list[Charge] = []
+        self._received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
+        self._routes: Counter[str] = Counter()
+        self._notes: dict[str, dict[str, dict[str, Any]]] = {}
+        self._load()
+
+    # For assertions.
+
+    @property
+    def generations(self) -> dict[int | str, Generation]:
+        """Copies of all generations by id, as they are now, oldest first; deleted ones too."""
+        with self._lock:
+            self._advance()
+            return {record.id: replace(record) for record in self._generations.values()}
+
+    @property
+    def charges(self) -> list[Charge]:
+        """All withdrawals so far, in the order in which they were made."""
+        with self._lock:
+            self._advance()
+            return list(self._charges)
+
+    @property
+    def charged(self) -> int:
+        """Tokens withdrawn so far, all accounts together."""
+        return sum(charge.tokens for charge in self.charges)
+
+    @property
+    def requests(self) -> int:
+        """How many requests arrived, downloads included."""
+        with self._lock:
+            return sum(self._routes.values())
+
+    @property
+    def requests_by_route(self) -> dict[str, int]:
+        """How many requests arrived for each `METHOD /path/{template}`."""
+        with self._lock:
+            return dict(self._routes)
+
+    @property
+    def received(self) -> list[Received]:
+        """The latest requests (`REQUESTS_KEPT` of them) as they arrived, with headers and the start of the body."""
+        with self._lock:
+            return [replace(one) for one in self._received]
+
+    def balance(self, credential: str) -> int:
+        """Tokens left on the account of this API key."""
+        with self._lock:
+            self._advance()
+            return self.account_of_key(credential).balance
+
+    # Requests.
+
+    def note(self, received: Received) -> None:
+        """Count a request and keep it."""
+        with self._lock:
+            self._routes[received.route] += 1
+            self._received.append(received)
+
+    # Accounts.
+
+    def account_of_key(self, key: str) -> Account:
+        """The account behind an API key; any key that nobody created has one of its own."""
+        name = self.look("keys", digest(key)).get("account", f"key-{digest(key)}")
+        return self.account(name, plan=plan_in(key.removeprefix(words.KEY_PREFIX)))
+
+    def account(self, name: str, *, plan: str | None = None) -> Account:
+        """The account of this name, opened at the first mention."""
+        with self._lock:
+            account = self._accounts.get(name)
+            if account is None:
+                number = 1_001 + len(self._accounts)
+                account = Account(name, number, plan or self._plan, self._balance, self._balance, self.clock())
+                self._accounts[name] = account
+                self._save(account)
+            return account
+
+    def up_to_date(self, account: Account) -> Account:
+        """The same account, with whatever has completed by now charged."""
+        with self._lock:
+            self._advance()
+            return account
+
+    def spent(self, account: Account) -> int:
+        return account.granted - account.balance
+
+    def update_profile(self, account: Account, changes: dict[str, Any]) -> None:
+        with self._lock:
+            account.profile.update(changes)
+            self._save(account)
+
+    # Limits. Windows are the hours and days of the clock; accepted generations count, nothing else does.
+
+    def limits_left(self, account: Account) -> tuple[int, int]:
+        """Generations left in this hour and this day; 0 and 0 where the plan has no limit."""
+        with self._lock:
+            self._turn_windows(account)
+            per_hour, per_day = words.PLAN_LIMITS[account.plan]
+            return max(0, per_hour - account.hour_count), max(0, per_day - account.day_count)
+
+    def check_limits(self, account: Account) -> None:
+        """Refuse with 429 when the plan's window is used up."""
+        limits = words.PLAN_LIMITS[account.plan]
+        left = self.limits_left(account)
+        now = self.clock()
+        if limits[1] and not left[1]:
+            wait = account.day + _DAY - now
+            raise too_many(retry_after=max(1, round(wait)), plan=account.plan, limits=limits, window="Daily")
+        if limits[0] and not left[0]:
+            wait = account.hour + _HOUR - now
+            raise too_many(retry_after=max(1, round(wait)), plan=account.plan, limits=limits)
+
+    def _turn_windows(self, account: Account) -> None:
+        now = int(self.clock())
+        if account.hour != (hour := now - now % _HOUR):
+            account.hour, account.hour_count = hour, 0
+        if account.day != (day := now - now % _DAY):
+            account.day, account.day_count = day, 0
+
+    # Generations.
+
+    def accept(
+        self,
+        account: Account,
+        order: Order,
+        *,
+        dialect: Literal["A", "B"],
+        seconds: float,
+        lag: float = 0.0,
+        failure: str | None = None,
+    ) -> Generation:
+        """Take a generation on: reserve its price and give it an id.
+
+        Args:
+            account: Who pays.
+            order: What is to be made.
+            dialect: Which kind of id it gets.
+            seconds: How long it takes by the sandbox's clock, from now; 0 completes it at once.
+            lag: How long the history does not show it, seconds.
+            failure: The sentence it fails with when its time has come.
+
+        Raises:
+            Refusal: 402, the balance does not cover the price.
+        """
+        with self._lock:
+            self._advance()
+            if order.price > account.free_tokens:
+                raise Refusal(
+                    words.INSUFFICIENT_TOKENS,
+                    f"This costs {order.price} tokens and the balance has {max(0, account.free_tokens)}.",
+                    details={"required": order.price, "available": max(0, account.free_tokens)},
+                )
+            self._turn_windows(account)
+            account.hour_count += 1
+            account.day_count += 1
+            account.reserved += order.price
+            now = self.clock()
+            number = FIRST_NUMBER + len(self._generations)
+            record = Generation(
+                number=number,
+                id=number if dialect == "A" else self._text_id(number),
+                account=account.name,
+                kind=order.model.kind,
+                model=order.model.slug,
+                answer_slug=order.model.answer_slug,
+                prompt=order.prompt,
+                price=order.price,
+                created_at=now,
+                ready_at=now + seconds,
+                listed_at=now + lag,
+                failure=failure,
+                text=order.text,
+                usage=order.usage,
+                format=order.format,
+                width=order.width,
+                height=order.height,
+                duration=order.duration,
+                seed=order.seed if order.seed is not None else self.dice(f"seed/{number}").randrange(2**31),
+            )
+            self._enter(record)
+            with self._store.together():
+                self._save(account, record)
+            self._advance()
+            return record
+
+    def finish(self, record: Generation) -> None:
+        """End a generation now, as it was going to, whatever time it had left."""
+        with self._lock:
+            if record.status == words.PENDING:
+                record.ready_at = min(record.ready_at, self.clock())
+                self._settle(record)
+
+    @property
+    def generation_count(self) -> int:
+        return len(self._generations)
+
+    def find(self, key: object, account: Account | None = None) -> Generation | None:
+        """The generation of this id, of this account or of any; None if there is none or it was deleted."""
+        with self._lock:
+            self._advance()
+            record = self._generations.get(str(key))
+            if record is None or record.is_deleted or (account is not None and record.account != account.name):
+                return None
+            return record
+
+    def of_account(self, account: Account, *, listed: bool = True) -> list[Generation]:
+        """The account's generations, newest first: those that the history shows, or all."""
+        with self._lock:
+            self._advance()
+            now = self.clock()
+            records: Iterable[Generation] = reversed(self._of_account.get(account.name, []))
+            if not listed:
+                return list(records)
+            return [one for one in records if not one.is_deleted and one.listed_at <= now]
+
+    def change(self, record: Generation, **changes: Any) -> None:
+        with self._lock:
+            for name, value in changes.items():
+                setattr(record, name, value)
+            self._save(record)
+
+    # Whatever else is remembered by id: keys, sessions, assistants.
+
+    def look(self, kind: str, key: str) -> dict[str, Any]:
+        """The note of this kind and id; empty if there is none."""
+        with self._lock:
+            return self._notes.get(kind, {}).get(key, {})
+
+    def write(self, kind: str, key: str, note: dict[str, Any]) -> None:
+        with self._lock:
+            self._notes.setdefault(kind, {})[key] = note
+            self._store.put(kind, key, {"_id": key, **note})
+
+    def count(self, kind: str) -> int:
+        """How many notes of this kind there are."""
+        with self._lock:
+            return len(self._notes.get(kind, {}))
+
+    def notes_of(self, kind: str) -> dict[str, dict[str, Any]]:
+        with self._lock:
+            return dict(self._notes.get(kind, {}))
+
+    def next_serial(self) -> int:
+        """A number that was not given out before, restarts included."""
+        with self._lock:
+            serial = int(self.look("serials", "last").get("value", 0)) + 1
+            self.write("serials", "last", {"value": serial})
+            return serial
+
+    def erase(self, kind: str, key: str) -> None:
+        with self._lock:
+            self._notes.get(kind, {}).pop(key, None)
+            self._store.remove(kind, key)
+
+    def dice(self, name: str) -> random.Random:
+        """A random source that depends on the sandbox's seed and this name only."""
+        return random.Random(f"{self._seed}/{name}")
+
+    def close(self) -> None:
+        """Close the database file; the next change opens it again."""
+        with self._lock:
+            self._store.close()
+
+    # Inside.
+
+    def _text_id(self, number: int) -> str:
+        tail = self.dice(f"id/{number}").getrandbits(20)
+        digits = "".join(_DIGITS[(number << 20 | tail) >> shift & 31] for shift in range(45, -1, -5))
+        return f"gen_01k{digits}"
+
+    def _enter(self, record: Generation) -> None:
+        self._generations[str(record.id)] = record
+        self._of_account.setdefault(record.account, []).append(record)
+        if record.status == words.PENDING:
+            heapq.heappush(self._pending, (record.ready_at, record.number, record))
+
+    def _advance(self) -> None:
+        """Settle whatever the clock says is done."""
+        now = self.clock()
+        while self._pending and self._pending[0][0] <= now:
+            record = heapq.heappop(self._pending)[2]
+            if record.status == words.PENDING:
+                self._settle(record)
+
+    def _settle(self, record: Generation) -> None:
+        account = self._accounts[record.account]
+        account.reserved -= record.price
+        with self._store.together():
+            if record.failure is not None:
+                record.status = words.FAILED
+            else:
+                record.status = words.COMPLETED
+                account.balance -= record.price
+                record.balance_after = account.balance
+                charge = Charge(record.id, account.name, record.price, record.ready_at)
+                self._charges.append(charge)
+                self._store.put("charge", record.number, asdict(charge))
+            self._save(account, record)
+
+    def _save(self, *records: Account | Generation) -> None:
+        for record in records:
+            if isinstance(record, Account):
+                self._store.put("account", record.name, asdict(record))
+            else:
+                self._store.put("generation", record.number, asdict(record))
+
+    def _load(self) -> None:
+        with self._lock:
+            for account in self._store.read("account"):
+                self._accounts[account["name"]] = Account(**account)
+            for record in self._store.read("generation"):
+                self._enter(Generation(**record))
+            self._charges = [Charge(**charge) for charge in self._store.read("charge")]
+            for kind in ("keys", "sessions", "assistants", "serials"):
+                self._notes[kind] = {note.pop("_id"): note for note in self._store.read(kind)}
+            self._store.close()
+
+
+def plan_in(name: str) -> str | None:
+    """The plan that a made-up name chooses for its account: `plan_vip_...` is on VIP."""
+    head, _, rest = name.partition("_")
+    plan = rest.partition("_")[0]
+    return plan if head == "plan" and plan in PLAN_RANK else None
