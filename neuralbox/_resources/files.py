@@ -1,10 +1,9 @@
 """Result files: fetched from the storage whole, or not at all.
 
 The storage is another host: it gets a plain GET without the key, the client's headers or anything else of ours, and
-so does every host it redirects to. A file is written under a name of its own beside its target and takes the target's
-name when it is whole, in one step; on every other path - an error, a cancellation, a full disk - it is gone. What the
-server says about names, sizes and addresses is checked before it is believed. The disk is touched in worker threads,
-in large pieces, so that the event loop never waits for it.
+so does every host it redirects to. What the server says about names, sizes and addresses is checked before it is
+believed. On disk a file is `_saving`'s business; it is given the bytes in worker threads, in large pieces, so that the
+event loop never waits for it, and is told to discard them on every path but the good one: an error, a cancellation.
 
 Attempts are repeated from the start by the rules of every GET (`_wire.outcome`). Going on where the last one broke
 off belongs into `_save`, which has both the part that is there and the reply that brings the rest.
@@ -13,15 +12,13 @@ off belongs into `_save`, which has both the part that is there and the reply th
 from __future__ import annotations
 
 import os
-import secrets
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import anyio
@@ -42,6 +39,7 @@ from .._errors import (
 from .._jobs.handle import Job
 from .._jobs.look import look
 from .._models.generation import Generation
+from .._saving import PartFile, find_place, require_free
 from .._transport import StreamedReply
 from .._types import JobRef
 from .._wire.names import name_for_id, name_for_url
@@ -116,10 +114,10 @@ class Files:
         """
         _require_room(max_bytes)
         wanted = await self._wanted(source)
-        place = await self._on_disk(wanted, partial(_find_place, os.fspath(target)))
+        place = await self._on_disk(wanted, partial(find_place, os.fspath(target)))
         early = place.path or wanted.name_in(place.directory)
         if early is not None:
-            await self._on_disk(wanted, partial(_require_free, early, overwrite))
+            await self._on_disk(wanted, partial(require_free, early, overwrite))
 
         async def attempt() -> Path:
             async with self._found(wanted, timeout) as (url, reply):
@@ -209,12 +207,12 @@ class Files:
         max_bytes: int | None,
         on_progress: OnBytes | None,
     ) -> Path:
-        part = _Part(path)
+        part = PartFile(path)
 
         async def write(pieces: list[bytes]) -> None:
             await self._on_disk(wanted, partial(part.write, pieces))
 
-        await self._on_disk(wanted, partial(_require_free, path, overwrite))
+        await self._on_disk(wanted, partial(require_free, path, overwrite))
         try:
             await self._on_disk(wanted, part.open)
             await _pump(wanted, reply, write, max_bytes, on_progress)
@@ -315,8 +313,8 @@ class _Wanted:
 
 def _problem_of(url: str) -> str:
     """Say what is wrong with an address, without its query; "" where nothing is."""
-    if any(one < " " or one == "\x7f" for one in url):
-        return "this one holds control characters"
+    if any(one < " " or one == "\x7f" or "\ud800" <= one <= "\udfff" for one in url):
+        return "this one holds control characters or half ones"
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it raises for a port that is not a number
@@ -423,106 +421,6 @@ async def _pump(
         await pass_on()
 
 
-# On disk; all of this runs in worker threads.
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a file goes: `path`, or a name yet to be found in `directory`."""
-
-    directory: Path
-    path: Path | None
-
-
-def _find_place(target: str) -> _Place:
-    if not target or "\0" in target:
-        raise ConfigurationError(f"{target!r} cannot be the name of a file or directory.")
-    path = Path(target)
-    is_directory = path.is_dir()
-    slashed = target.endswith(tuple(filter(None, (os.sep, os.altsep, "/"))))
-    directory = path if is_directory or slashed else path.parent
-    nearest = next(one for one in (directory, *directory.parents) if os.path.lexists(one) or one == one.parent)
-    if os.path.lexists(nearest) and not nearest.is_dir():
-        raise ConfigurationError(f"`{nearest}` is not a directory, so nothing can be put into it.")
-    return _Place(directory, None if directory is path else path)
-
-
-def _require_free(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise ConfigurationError(f"`{path}` is a directory, so no file can take its place.")
-    if not overwrite and os.path.lexists(path):
-        raise _taken(path)
-
-
-def _taken(path: Path) -> ConfigurationError:
-    return ConfigurationError(f"`{path}` is there already; pass `overwrite=True` to replace it.")
-
-
 def _require_room(max_bytes: int | None) -> None:
     if max_bytes is not None and max_bytes <= 0:
         raise ConfigurationError(f"max_bytes must be above 0, or None for no limit; it is {max_bytes!r}.")
-
-
-class _Part:
-    """A file on its way: written beside its target, kept under the target's name or discarded.
-
-    The lock is for a thread that outlives the wait for it (asyncio's own cancellation does that): whatever it still
-    does comes before or after `discard`, never in the middle, and nothing is opened or kept after it.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        # A name of its own: the target's may leave no room for more, and two downloads may have the same target.
-        self._path = target.parent / f".neuralbox-{secrets.token_hex(8)}.part"
-        self._file: BinaryIO | None = None
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def open(self) -> None:
-        """Make the file, and the directories above it."""
-        with self._lock:
-            if not self._closed:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("xb")
-
-    def write(self, pieces: list[bytes]) -> None:
-        """Append."""
-        with self._lock:
-            if self._file is not None:
-                self._file.write(b"".join(pieces))
-
-    def keep(self, overwrite: bool) -> None:
-        """Give the file its name, in one step; `ConfigurationError` if something has come to stand there."""
-        with self._lock:
-            if self._file is None:
-                return
-            self._file.close()
-            if overwrite:
-                self._path.replace(self._target)
-            else:
-                self._keep_beside_others()
-            self._file = None
-
-    def _keep_beside_others(self) -> None:
-        try:
-            # Unlike a rename, a second name never takes the place of a file that came meanwhile.
-            os.link(self._path, self._target)
-        except FileExistsError:
-            raise _taken(self._target) from None
-        except OSError:  # a file system without second names (FAT, some network shares)
-            if os.path.lexists(self._target):
-                raise _taken(self._target) from None
-            self._path.rename(self._target)
-        else:
-            self._path.unlink()
-
-    def discard(self) -> None:
-        """Remove the file, unless it was kept; nothing happens to it afterwards."""
-        with self._lock:
-            self._closed = True
-            file, self._file = self._file, None
-            if file is not None:
-                with suppress(OSError):  # a full disk may refuse what was still buffered
-                    file.close()
-                with suppress(OSError):
-                    self._path.unlink(missing_ok=True)

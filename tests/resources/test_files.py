@@ -28,8 +28,8 @@ from neuralbox import (
 )
 from neuralbox._core import Clockwork
 from neuralbox._jobs.handle import Job
-from neuralbox._resources import files as module
 from neuralbox._resources.files import Files
+from neuralbox._saving import PartFile
 from neuralbox.sandbox import Sandbox, serve
 from tests.helpers import KEY, STALL, Bench, Streamed, make_core, refusal, reply
 
@@ -194,6 +194,7 @@ async def test_targets_that_cannot_be_are_refused_before_anything_is_fetched(tmp
     bad = {
         "": "cannot be the name",
         "a\0b": "cannot be the name",
+        "a/\ud800": "cannot be the name",
         f"{tmp_path}/file/": "not a directory",
         f"{tmp_path}/file/deeper/18500.mp4": "not a directory",
         f"{tmp_path}/taken": "is a directory",
@@ -247,6 +248,7 @@ async def test_a_generation_without_a_file_is_one_clear_error(
         "http://storage.test:port/18500.mp4",
         "http://[storage/18500.mp4",
         "http://storage.test/\n18500.mp4",
+        "http://storage.test/\ud800.mp4",
         "http://user:secret@storage.test/18500.mp4",
         "javascript:" + "x" * 400,
     ],
@@ -422,16 +424,6 @@ async def test_cancelling_the_asyncio_way_removes_what_was_written(tmp_path: Pat
     assert contents(tmp_path) == {}
 
 
-def test_a_thread_that_comes_late_leaves_nothing(tmp_path: Path) -> None:
-    part = module._Part(tmp_path / "a")
-    part.discard()
-    part.open()
-    part.write([b"x"])
-    part.keep(overwrite=True)
-    part.discard()
-    assert contents(tmp_path) == {}
-
-
 @pytest.mark.parametrize("step", ["open", "write", "keep"])
 async def test_a_disk_that_is_full_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -439,7 +431,7 @@ async def test_a_disk_that_is_full_is_one_clear_error(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module._Part, step, refuse)
+    monkeypatch.setattr(PartFile, step, refuse)
     door, core = files(whole())
     with pytest.raises(DownloadError, match="written to disk: No space left") as caught:
         await door.download(VIDEO, tmp_path)
@@ -453,16 +445,6 @@ async def test_a_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path
     door, _ = files(whole())
     with pytest.raises(DownloadError, match="written to disk"):
         await door.download(VIDEO, f"{tmp_path}/{'x' * 300}/")
-
-
-def test_what_a_full_disk_still_buffers_does_not_hide_the_first_error(tmp_path: Path) -> None:
-    part = module._Part(tmp_path / "a")
-    part.open()
-    assert part._file is not None
-    os.close(part._file.fileno())
-    part.write([b"x"])
-    part.discard()
-    assert contents(tmp_path) == {}
 
 
 # What the storage answers.
