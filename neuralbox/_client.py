@@ -24,15 +24,10 @@ from ._credentials import ApiKey, Credential, Session
 from ._errors import ConfigurationError
 from ._jobs.handle import Job
 from ._models.raw import RawResponse
-from ._resources.account import Account
-from ._resources.assistants import Assistants
-from ._resources.auth import Auth
 from ._resources.generate import Generate
 from ._resources.generations import Generations
 from ._resources.history import History
 from ._resources.images import Images
-from ._resources.keys import Keys
-from ._resources.models import Models
 from ._resources.music import Music
 from ._resources.speech import Speech
 from ._resources.text import Text
@@ -43,9 +38,14 @@ from ._transport import HttpClient, HttpTransport, Limits, Transport, build_tran
 from ._types import OMIT, GenerationId, JobRef, Omit
 from ._wire.request import Request, Safety, query
 
-if TYPE_CHECKING:  # imported by the first use instead: `import neuralbox` stays light
+if TYPE_CHECKING:  # the rarer doors are imported by their first use: `import neuralbox` stays light
     from ._raw import RawDoors
+    from ._resources.account import Account
+    from ._resources.assistants import Assistants
+    from ._resources.auth import Auth
     from ._resources.files import Files
+    from ._resources.keys import Keys
+    from ._resources.models import Models
 
 # Most seconds that closing may take.
 _GOODBYE = 5.0
@@ -75,9 +75,11 @@ class AsyncNeuralBox:
         submission: What follows a paid request whose outcome is unknown: it is never sent again, and raises
             `SubmissionUnknownError`.
         dialect: How to speak where the documents disagree; see `Dialect`.
-        limits: _Connections; see `Limits`. Not for `http_client=`.
+        limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
+            own business.
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
-        transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client.
+        transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client, or `"aiohttp"`
+            for the faster engine of `neuralbox[speed]` (asyncio only).
         trust_env: Whether proxies and certificates are read from the environment, as httpx does.
 
     Raises:
@@ -110,6 +112,9 @@ class AsyncNeuralBox:
         log_from_environment()
         if session is not None and api_key is not None:
             raise ConfigurationError("Pass `api_key` or `session`, not both.")
+        given: object = session
+        if given is not None and not isinstance(given, Session):
+            raise ConfigurationError(f"`session` must be a Session, not {type(given).__name__}.")
         credential = ApiKey(api_key_from_environment(api_key)) if session is None else session
         options = ClientOptions(
             base_url=base_url_from_environment(base_url),
@@ -265,21 +270,29 @@ class AsyncNeuralBox:
     @cached_property
     def account(self) -> Account:
         """Balance, user, statistics."""
+        from ._resources.account import Account
+
         return Account(self._core)
 
     @cached_property
     def models(self) -> Models:
         """The catalogue and its prices."""
+        from ._resources.models import Models
+
         return Models(self._core)
 
     @cached_property
     def keys(self) -> Keys:
         """API keys."""
+        from ._resources.keys import Keys
+
         return Keys(self._core)
 
     @cached_property
     def assistants(self) -> Assistants:
         """Assistants."""
+        from ._resources.assistants import Assistants
+
         return Assistants(self._core)
 
     @cached_property
@@ -292,6 +305,8 @@ class AsyncNeuralBox:
     @cached_property
     def auth(self) -> Auth:
         """End-user login, on a client made with `session=Session()`."""
+        from ._resources.auth import Auth
+
         return Auth(self._core)
 
     # What is not a door.

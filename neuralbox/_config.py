@@ -7,18 +7,80 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
-from ._errors import ConfigurationError
+from ._errors import APIStatusError, ConfigurationError
+from ._models.generation import Generation
+from ._types import JobRef
 from ._wire import vocabulary as words
-from ._wire.reply import without_secrets
+from ._wire.reply import ErrorBody, status_error, without_secrets
 
 OptionStyle: TypeAlias = Literal["documented", "flat", "nested"]
 logger = logging.getLogger("neuralbox")
 logger.addHandler(logging.NullHandler())  # silent until the user's program or NEURALBOX_LOG says otherwise
+
+
+class StatusError(Protocol):
+    """Builds the error of a status that is not 2xx; see `_wire.reply.status_error`."""
+
+    def __call__(
+        self, status_code: int, headers: Mapping[str, str], content: bytes, *, now: float
+    ) -> APIStatusError: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How a service is asked for one generation, where one path is all there is.
+
+    Attributes:
+        path: The path, with `{id}` for the id.
+        read: Reads the answer; the reference tells what was asked for. May raise `ProtocolError`.
+    """
+
+    path: str
+    read: Callable[[Mapping[str, Any], JobRef], Generation]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Which service a client speaks to: all in which one differs from another below the doors.
+
+    Attributes:
+        base_url: Its documented scheme and host.
+        prefix: What stands between the base URL and every path.
+        key_variable: The environment variable of its key.
+        base_url_variable: The environment variable of its base URL.
+        key_help: Where its keys come from, a sentence.
+        status_error: Builds the error of a refusal.
+        is_ours: Whether the body of a refusal is the service's own, not a proxy's.
+        detail: How it is asked for one generation; None for the two paths of `_jobs.look`.
+        failure_is_free: Whether it documents that a failed generation costs nothing.
+    """
+
+    base_url: str
+    prefix: str
+    key_variable: str
+    base_url_variable: str
+    key_help: str
+    status_error: StatusError
+    is_ours: Callable[[bytes], bool]
+    detail: Detail | None = None
+    failure_is_free: bool = False
+
+
+NEURALBOX = Service(
+    base_url=words.BASE_URL,
+    prefix=words.PREFIX,
+    key_variable="NEURALBOX_API_KEY",
+    base_url_variable="NEURALBOX_BASE_URL",
+    key_help="Keys start with `nb_` and are made in the dashboard under Profile, API Keys.",
+    status_error=status_error,
+    is_ours=lambda content: ErrorBody(content).ours,
+    failure_is_free=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +122,14 @@ class Polling:
         timeout: Default limit of a wait, in seconds; None waits without limit.
         min_interval: Shortest pause between two looks at one job, in seconds; below 5 is more than 12 looks a minute.
         max_interval: Longest pause between two looks at one job, in seconds.
+        detail: What is asked when a listing shows that a job has ended: `status` asks for the job itself; `listing`
+            takes the history's item for the result where it has a url or text and tokens, and saves that request.
     """
 
     timeout: float | None = 600.0
     min_interval: float = 5.0
     max_interval: float = 30.0
+    detail: Literal["status", "listing"] = "status"
 
     def __post_init__(self) -> None:
         require_seconds("polling.timeout", self.timeout)
@@ -72,6 +137,7 @@ class Polling:
         require_seconds("polling.max_interval", self.max_interval, optional=False)
         if self.max_interval < self.min_interval:
             raise ConfigurationError("polling.max_interval must not be below polling.min_interval.")
+        _require_one_of("polling.detail", self.detail, ("status", "listing"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +177,7 @@ class ClientOptions:
         submission: What follows a paid request whose outcome is unknown. `reconcile` and `raise` raise
             `SubmissionUnknownError` in this version.
         dialect: How to speak where the documents disagree.
+        service: Which service it is; no copy of a client changes that.
     """
 
     base_url: str = words.BASE_URL
@@ -123,13 +190,17 @@ class ClientOptions:
     polling: Polling = field(default_factory=Polling)
     submission: Literal["reconcile", "raise"] = "reconcile"
     dialect: Dialect = field(default_factory=Dialect)
+    service: Service = field(default=NEURALBOX, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _clean_base_url(self.base_url))
+        object.__setattr__(self, "base_url", _clean_base_url(self.base_url, self.service))
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
+        _require_headers("default_headers", self.default_headers)
         object.__setattr__(self, "default_headers", dict(self.default_headers))
         require_seconds("max_retry_wait", self.max_retry_wait, optional=False)
         require_seconds("deadline", self.deadline)
+        _require_kind("polling", self.polling, Polling)
+        _require_kind("dialect", self.dialect, Dialect)
         _require_one_of("submission", self.submission, ("reconcile", "raise"))
         _require_whole("max_retries", self.max_retries, lowest=0)
         _require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
@@ -141,7 +212,7 @@ class ClientOptions:
     @property
     def root(self) -> str:
         """Where every path of the service hangs: base URL and prefix."""
-        return self.base_url + words.PREFIX
+        return self.base_url + self.service.prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +223,29 @@ class CallOptions:
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
     extra_query: Mapping[str, object] | None = field(default=None, repr=False)
     extra_body: Mapping[str, object] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, call: CallArgs) -> CallOptions:
+        """Read a method's further keyword arguments.
+
+        Raises:
+            TypeError: One of them is none of ours: a misspelt option, or one this version does not know.
+        """
+        unknown = sorted(set(call) - set(CallArgs.__annotations__))
+        if unknown:
+            raise TypeError(
+                f"unexpected keyword argument {unknown[0]!r}; an option this version does not know goes through "
+                "`extra_body`"
+            )
+        return cls(**call)
+
+    def __post_init__(self) -> None:
+        if self.extra_headers is not None:
+            _require_headers("extra_headers", self.extra_headers)
+        if self.extra_query is not None:
+            _require_kind("extra_query", self.extra_query, Mapping)
+        if self.extra_body is not None:
+            _require_kind("extra_body", self.extra_body, Mapping)
 
 
 NO_CALL_OPTIONS = CallOptions()
@@ -176,29 +270,26 @@ class CallArgs(TypedDict, total=False):
 # What the environment says.
 
 
-def api_key_from_environment(given: str | None) -> str:
-    """Return the key given or that of `NEURALBOX_API_KEY`, without surrounding blanks.
+def api_key_from_environment(given: str | None, service: Service = NEURALBOX) -> str:
+    """Return the key given or that of the environment (`NEURALBOX_API_KEY`), without surrounding blanks.
 
     Raises:
         ConfigurationError: There is none, or it could not be sent as a header.
     """
-    key = os.environ.get("NEURALBOX_API_KEY", "") if given is None else given
+    key = os.environ.get(service.key_variable, "") if given is None else given
     if not isinstance(key, str):
         raise ConfigurationError(f"The API key must be text, not {type(key).__name__}.")
     key = key.strip()
     if not key:
-        raise ConfigurationError(
-            "No API key: pass `api_key=` or set NEURALBOX_API_KEY. Keys start with `nb_` and are made in the "
-            "dashboard under Profile, API Keys."
-        )
+        raise ConfigurationError(f"No API key: pass `api_key=` or set {service.key_variable}. {service.key_help}")
     if not key.isascii() or not key.isprintable() or any(character in key for character in " '\""):
         raise ConfigurationError("The API key holds characters that no key has (a blank, a line end, a quote?).")
     return key
 
 
-def base_url_from_environment(given: str | None) -> str:
-    """Return the base URL given, or that of `NEURALBOX_BASE_URL`, or the documented one."""
-    return given if given is not None else os.environ.get("NEURALBOX_BASE_URL") or words.BASE_URL
+def base_url_from_environment(given: str | None, service: Service = NEURALBOX) -> str:
+    """Return the base URL given, or that of the environment (`NEURALBOX_BASE_URL`), or the documented one."""
+    return given if given is not None else os.environ.get(service.base_url_variable) or service.base_url
 
 
 def log_from_environment() -> None:
@@ -230,21 +321,34 @@ def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}; it is {value!r}.")
 
 
+def _require_kind(name: str, value: object, kind: type[Any]) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
+
+
+def _require_headers(name: str, value: object) -> None:
+    _require_kind(name, value, Mapping)
+    assert isinstance(value, Mapping)
+    for header, content in value.items():
+        if not isinstance(header, str) or not isinstance(content, str):  # what they hold is not repeated
+            raise ConfigurationError(f"{name} must map text to text; write numbers as text.")
+
+
 def _require_whole(name: str, value: object, *, lowest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise ConfigurationError(f"{name} must be a whole number from {lowest}; it is {value!r}.")
 
 
-def _clean_base_url(value: object) -> str:
+def _clean_base_url(value: object, service: Service) -> str:
     text = value.strip().rstrip("/") if isinstance(value, str) else ""
     if "@" in text:  # before anything else, so that no message below can show a password
         raise ConfigurationError("base_url must not hold a user name or password.")
     if not _is_origin(text):
         raise ConfigurationError(
-            f"base_url must look like `{words.BASE_URL}`; it is {without_secrets(repr(value))}. "
-            "Check `base_url=` and NEURALBOX_BASE_URL."
+            f"base_url must look like `{service.base_url}`; it is {without_secrets(repr(value))}. "
+            f"Check `base_url=` and {service.base_url_variable}."
         )
-    return text.removesuffix(words.PREFIX)
+    return text.removesuffix(service.prefix)
 
 
 def _is_origin(text: str) -> bool:

@@ -28,7 +28,7 @@ from ._transport import PerLoop, Prepared, Reply, StreamedReply, Timeouts, Trans
 from ._version import __version__
 from ._wire import vocabulary as words
 from ._wire.outcome import Fate, RetryPolicy, Stop, decide, fate_of
-from ._wire.reply import ErrorBody, read_json, read_object, status_error
+from ._wire.reply import read_json, read_object
 from ._wire.request import Form, Request, Safety, query
 
 T = TypeVar("T")
@@ -275,7 +275,8 @@ class Core:
         )
 
     def _refusal(self, reply: Reply) -> errors.APIStatusError:
-        return status_error(reply.status_code, reply.headers, reply.content[:_ERROR_BYTES], now=self.now())
+        content = reply.content[:_ERROR_BYTES]
+        return self.options.service.status_error(reply.status_code, reply.headers, content, now=self.now())
 
     def _note(self, exchange: _Exchange, reply: Reply) -> None:
         logger.debug(
@@ -297,7 +298,8 @@ class Core:
         """Pause before another attempt and return what it sends, or raise what the call ends with."""
         if await self._renewed(exchange, error):
             return await self._prepare(exchange)
-        fate = fate_of(error, sent=exchange.sent, ours=reply is not None and ErrorBody(reply.content).ours)
+        ours = reply is not None and self.options.service.is_ours(reply.content)
+        fate = fate_of(error, sent=exchange.sent, ours=ours)
         step = decide(
             self._policy,
             safety=exchange.request.safety,
@@ -361,7 +363,7 @@ class Core:
         options, request, call = self.options, exchange.request, exchange.call
         headers = {"accept": request.accept, "user-agent": USER_AGENT}
         if not request.anonymous:
-            headers["authorization"] = exchange.authorization = await self._authorization()
+            headers[self.credential.header_name] = exchange.authorization = await self._authorization()
         for extra in (options.default_headers, call.extra_headers):
             if extra:
                 headers |= {name.lower(): value for name, value in extra.items()}
@@ -377,7 +379,7 @@ class Core:
         if call.extra_query:
             pairs += query(**call.extra_query)
         if pairs:
-            url += "?" + urlencode(pairs)
+            url += "?" + _quote(pairs)
         limits = options.timeout if call.timeout is None else Timeout.of(call.timeout)
         return self.transport.prepare(
             request.method,
@@ -465,8 +467,15 @@ def _encode(body: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise errors.ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
+
+
+def _quote(pairs: list[tuple[str, str]]) -> str:
+    try:
+        return urlencode(pairs)
+    except UnicodeEncodeError:
+        raise errors.ConfigurationError("A query parameter holds half a character (a lone surrogate).") from None
 
 
 def _timeouts(limits: Timeout, *, slow: bool) -> Timeouts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ._wire.reading import as_number, as_text
 
@@ -19,12 +19,20 @@ _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # a token of RFC 9
 
 
 class ApiKey:
-    """A key of the dashboard (`nb_…`), sent as `Authorization: Bearer`."""
+    """A key of the dashboard (`nb_…`), sent as `Authorization: Bearer` unless its service wants it elsewhere.
 
-    __slots__ = ("_header", "identity")
+    Args:
+        key: The key.
+        header_name: The header it is sent in.
+        scheme: What stands before the key in that header.
+    """
 
-    def __init__(self, key: str) -> None:
-        self._header = f"Bearer {key}"
+    __slots__ = ("_header", "header_name", "identity")
+
+    def __init__(self, key: str, *, header_name: str = "authorization", scheme: str = "Bearer ") -> None:
+        self._header = f"{scheme}{key}"
+        self.header_name = header_name
+        """Which header carries it, in lower case."""
         self.identity = hashlib.sha256(key.encode()).hexdigest()
         """Equal for equal keys; tells accounts apart without holding the key."""
 
@@ -59,6 +67,8 @@ class Session:
     """
 
     __slots__ = ("access_token", "cookies", "expires_at", "identity")
+
+    header_name: ClassVar[str] = "authorization"
 
     def __init__(self, access_token: str | None = None, cookies: Mapping[str, str] | None = None) -> None:
         self.access_token = access_token

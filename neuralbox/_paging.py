@@ -81,7 +81,7 @@ class PageIterator(AsyncIterator[Page[T]]):
         page = await self._fetch(asked)
         # Only now: a page whose fetch failed or was cancelled is asked for again by the next step.
         fresh = [item for item in page.items if self._is_new(item)]
-        goes_on = walk_goes_on(asked=asked, count=len(page.items), fresh=len(fresh), pages=page.pages)
+        goes_on = walk_goes_on(asked=asked, count=len(page.items), fresh=len(fresh), pages=page.pages, said=page.page)
         self._next = asked + 1 if goes_on else None
         return Page(fresh, page.page, page.page_size, page.total, page.pages, page.raw)
 

@@ -42,4 +42,5 @@ class JobRef:
 
     def __str__(self) -> str:
         what = " ".join(part for part in (self.kind, self.model) if part)
-        return f"job {self.id} ({what})" if what else f"job {self.id}"
+        name = "job" if self.id == "" else f"job {self.id}"
+        return f"{name} ({what})" if what else name

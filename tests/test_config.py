@@ -128,6 +128,28 @@ def test_the_callers_headers_are_copied_and_never_shown() -> None:
     assert "c2VjcmV0" not in repr(call)
 
 
+@pytest.mark.parametrize("wrong", [[("x-a", "b")], {"x-a": 1}, {1: "b"}, {"x-a": b"b"}, "x-a: b"], ids=repr)
+def test_headers_that_are_no_text_are_refused_by_the_name_of_the_option(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="default_headers must"):
+        ClientOptions(default_headers=wrong)
+    with pytest.raises(ConfigurationError, match="extra_headers must"):
+        CallOptions(extra_headers=wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wrong", "why"),
+    [
+        (ClientOptions, "polling", {"timeout": 5}, "polling must be a Polling, not dict"),
+        (ClientOptions, "dialect", "page", "dialect must be a Dialect, not str"),
+        (CallOptions, "extra_query", "a=1", "extra_query must be a Mapping, not str"),
+        (CallOptions, "extra_body", [1], "extra_body must be a Mapping, not list"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused_when_it_is_given(kind: Any, name: str, wrong: Any, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        kind(**{name: wrong})
+
+
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ClientOptions().max_retries = 9  # type: ignore[misc] # on purpose

@@ -123,12 +123,13 @@ async def test_a_page_shorter_than_its_size_is_not_the_end() -> None:
     assert len(walked) == 30
 
 
-async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever() -> None:
+@pytest.mark.parametrize("pages", [None, 1_000_000])
+async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever(pages: int | None) -> None:
     asked: list[int] = []
 
     async def fetch(number: int) -> Page[Item]:
         asked.append(number)
-        return Page([{"id": 1}, {"id": 2}], 1, 2)
+        return Page([{"id": 1}, {"id": 2}], 1, 2, None, pages)
 
     assert [item["id"] async for item in Pager(fetch, lambda item: item["id"])] == [1, 2]
     assert asked == [1, 2]

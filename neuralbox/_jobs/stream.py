@@ -115,9 +115,7 @@ class TextStream:
     @property
     def text(self) -> str:
         """The text handed out so far."""
-        if len(self._parts) > 1:
-            self._parts = ["".join(self._parts)]
-        return self._parts[0] if self._parts else ""
+        return "".join(self._parts)  # changes nothing: the blocking client asks from other threads
 
     @property
     def job(self) -> JobRef | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import anyio
+
 from .._config import CallOptions
 from .._core import Core
 from .._errors import ProtocolError
@@ -10,6 +14,8 @@ from .._transport import Reply
 from .._types import OMIT, Omit
 from .._wire.request import Request
 from .handle import Job, require_limit
+
+logger = logging.getLogger("neuralbox")
 
 
 async def submit(core: Core, request: Request, call: CallOptions, *, kind: str | None, model: str | None) -> Job:
@@ -41,7 +47,12 @@ async def create(
         return generation
     job = Job(core, generation=generation, call=call)
     job.raise_if_failed()
-    return await job.wait(timeout=wait_timeout)
+    try:
+        return await job.wait(timeout=wait_timeout)
+    except anyio.get_cancelled_exc_class():
+        # A cancellation cannot carry the job to whoever cancelled, so at least the log has what was paid for.
+        logger.warning("A wait was cancelled; the %s goes on and is charged when it completes.", job.ref)
+        raise
 
 
 async def _send(core: Core, request: Request, call: CallOptions, kind: str | None, model: str | None) -> Generation:

@@ -33,7 +33,7 @@ class Account:
             NeuralBox API, quickstart, `GET /api/v2/balance` (SEED 001); where that path is not known,
             `GET /api/v2/user/balance` [nb:en/api-reference/user/me] (contradiction C12).
         """
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
 
         def read(reply: Reply) -> Balance:
             return Balance.read(self._core.as_object(reply))
@@ -59,7 +59,7 @@ class Account:
         def read(reply: Reply) -> User:
             return User.read(self._core.as_object(reply))
 
-        return await self._core.send(Request("GET", words.ME), read, CallOptions(**call))
+        return await self._core.send(Request("GET", words.ME), read, CallOptions.of(call))
 
     async def update(
         self,
@@ -91,7 +91,7 @@ class Account:
             return User.read(self._core.as_object(reply) if reply.content.strip() else {})
 
         body = given(name=name, avatar_url=avatar_url, username=username)
-        return await self._core.send(Request("PATCH", words.ME, body=body), read, CallOptions(**call))
+        return await self._core.send(Request("PATCH", words.ME, body=body), read, CallOptions.of(call))
 
     async def stats(self, **call: Unpack[CallArgs]) -> Stats:
         """Return what was generated and spent so far.
@@ -109,4 +109,4 @@ class Account:
         def read(reply: Reply) -> Stats:
             return Stats.read(self._core.as_object(reply))
 
-        return await self._core.send(Request("GET", words.STATS), read, CallOptions(**call))
+        return await self._core.send(Request("GET", words.STATS), read, CallOptions.of(call))

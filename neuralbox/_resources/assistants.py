@@ -56,7 +56,7 @@ class Assistants:
 
         body = given(name=require_text("name", name), model=model, instructions=instructions, description=description)
         request = Request("POST", words.ASSISTANTS, Safety.ONCE, body=body)
-        return await self._core.send(request, read, CallOptions(**call))
+        return await self._core.send(request, read, CallOptions.of(call))
 
     async def marketplace(
         self, *, category: str | None = None, limit: int | None = None, **call: Unpack[CallArgs]
@@ -85,4 +85,4 @@ class Assistants:
             return [Assistant.read(record) for record in envelope.records]
 
         request = Request("GET", words.MARKETPLACE, query=query(category=category, limit=limit))
-        return await self._core.send(request, read, CallOptions(**call))
+        return await self._core.send(request, read, CallOptions.of(call))

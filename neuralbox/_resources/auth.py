@@ -112,12 +112,12 @@ class Auth:
         Source:
             `POST /api/v2/auth/refresh` [nb:en/authentication].
         """
-        return Login.read(await self._core.refresh(self._session(), CallOptions(**call)))
+        return Login.read(await self._core.refresh(self._session(), CallOptions.of(call)))
 
     async def _log_in(self, path: str, body: Mapping[str, Any], call: CallArgs) -> Login:
         # Logging in twice is harmless, so a lost answer is asked for again.
         request = Request("POST", path, Safety.REPEATABLE, body=body, anonymous=True)
-        return Login.read(await self._core.log_in(self._session(), request, CallOptions(**call)))
+        return Login.read(await self._core.log_in(self._session(), request, CallOptions.of(call)))
 
     def _session(self) -> Session:
         if not isinstance(self._core.credential, Session):

@@ -53,7 +53,7 @@ class Generate:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         request = self._request(model, prompt, params)
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(self._core, request, options, kind=None, model=model, wait_timeout=wait_timeout)
 
     async def submit(
@@ -68,7 +68,7 @@ class Generate:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         request = self._request(model, prompt, params)
-        return await submission.submit(self._core, request, CallOptions(**call), kind=None, model=model)
+        return await submission.submit(self._core, request, CallOptions.of(call), kind=None, model=model)
 
     def _request(self, model: str, prompt: str, params: Mapping[str, Any] | None) -> Request:
         nested = self._core.options.dialect.options != "flat"

@@ -37,7 +37,7 @@ class Generations:
             `GET /api/v2/generate/{id}` (SEED 001, 002) for numbers, `GET /api/v2/generate/status/{generation_id}`
             (SEED 000) for `gen_…`; on 404 or 405 the other one (contradiction C2).
         """
-        return await look(self._core, generation_id, CallOptions(**call))
+        return await look(self._core, generation_id, CallOptions.of(call))
 
     async def wait(
         self,

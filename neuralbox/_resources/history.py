@@ -70,7 +70,7 @@ class History:
             raise ConfigurationError(f"`page_size` must be 1 to {words.MAX_PAGE_SIZE}; it is {page_size}.")
         if max_items is not None and max_items < 0:
             raise ConfigurationError(f"`max_items` must not be below 0; it is {max_items}.")
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         by_page = self._core.options.dialect.history == "page"
         filters = query(
             limit=page_size,
@@ -103,7 +103,7 @@ class History:
             `POST /api/v2/user/history/{generation_id}/favorite` [nb:en/api-reference/user/history].
         """
         request = Request("POST", fill(words.HISTORY_FAVORITE, id=as_ref(generation_id).id), Safety.ONCE)
-        await self._core.send(request, _ignore, CallOptions(**call))
+        await self._core.send(request, _ignore, CallOptions.of(call))
 
     async def rate(self, generation_id: GenerationId, rating: int, **call: Unpack[CallArgs]) -> None:
         """Rate a generation.
@@ -121,7 +121,7 @@ class History:
             `POST /api/v2/user/history/{generation_id}/rate` [nb:en/api-reference/user/history].
         """
         request = Request("POST", fill(words.HISTORY_RATE, id=as_ref(generation_id).id), body={"rating": rating})
-        await self._core.send(request, _ignore, CallOptions(**call))
+        await self._core.send(request, _ignore, CallOptions.of(call))
 
     async def delete(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> None:
         """Delete a generation from the history.
@@ -137,7 +137,7 @@ class History:
             `DELETE /api/v2/user/history/{generation_id}` [nb:en/api-reference/user/history].
         """
         request = Request("DELETE", fill(words.HISTORY_ITEM, id=as_ref(generation_id).id))
-        await self._core.send(request, _ignore, CallOptions(**call))
+        await self._core.send(request, _ignore, CallOptions.of(call))
 
 
 def _read_page(core: Core, reply: Reply, number: int, page_size: int) -> Page[Generation]:

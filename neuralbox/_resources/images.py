@@ -69,7 +69,7 @@ class Images:
         request = self._request(
             model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
         )
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(
             self._core, request, options, kind="image", model=model, wait_timeout=wait_timeout
         )
@@ -100,7 +100,7 @@ class Images:
         request = self._request(
             model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
         )
-        return await submission.submit(self._core, request, CallOptions(**call), kind="image", model=model)
+        return await submission.submit(self._core, request, CallOptions.of(call), kind="image", model=model)
 
     def _request(
         self,

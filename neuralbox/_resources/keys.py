@@ -41,7 +41,7 @@ class Keys:
             return Key.read(self._core.as_object(reply))
 
         request = Request("POST", words.KEYS, Safety.ONCE, body={"name": require_text("name", name)})
-        return await self._core.send(request, read, CallOptions(**call))
+        return await self._core.send(request, read, CallOptions.of(call))
 
     async def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> Key:
         """Change a key's label.
@@ -65,7 +65,7 @@ class Keys:
             return Key.read(self._core.as_object(reply) if reply.content.strip() else {})
 
         request = Request("PATCH", fill(words.KEY, id=key_id), body={"name": require_text("name", name)})
-        return await self._core.send(request, read, CallOptions(**call))
+        return await self._core.send(request, read, CallOptions.of(call))
 
     async def revoke(self, key_id: GenerationId, **call: Unpack[CallArgs]) -> None:
         """Revoke a key; it stops working at once.
@@ -81,4 +81,4 @@ class Keys:
             `DELETE /api/v2/keys/{key_id}` [elu:en/api-reference/keys/revoke].
         """
         request = Request("DELETE", fill(words.KEY, id=key_id))
-        await self._core.send(request, lambda _reply: None, CallOptions(**call))
+        await self._core.send(request, lambda _reply: None, CallOptions.of(call))

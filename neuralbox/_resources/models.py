@@ -47,7 +47,7 @@ class Models:
                 )
             return [ModelInfo.read(record) for record in envelope.records]
 
-        return await self._core.send(Request("GET", words.MODELS), read, CallOptions(**call))
+        return await self._core.send(Request("GET", words.MODELS), read, CallOptions.of(call))
 
     async def get(self, slug: str, **call: Unpack[CallArgs]) -> ModelInfo:
         """Return one model.
@@ -67,7 +67,7 @@ class Models:
             return ModelInfo.read(self._core.as_object(reply))
 
         request = Request("GET", fill(words.MODEL, slug=require_text("slug", slug)))
-        return await self._core.send(request, read, CallOptions(**call))
+        return await self._core.send(request, read, CallOptions.of(call))
 
     async def price(
         self,

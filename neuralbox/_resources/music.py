@@ -53,7 +53,7 @@ class Music:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, duration)
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(
             self._core, request, options, kind="audio", model=model, wait_timeout=wait_timeout
         )
@@ -70,7 +70,7 @@ class Music:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, duration)
-        return await submission.submit(self._core, request, CallOptions(**call), kind="audio", model=model)
+        return await submission.submit(self._core, request, CallOptions.of(call), kind="audio", model=model)
 
     def _request(self, model: str, prompt: str, duration: int | Omit) -> Request:
         options = given(duration=require_music_seconds(duration))

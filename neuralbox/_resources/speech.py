@@ -60,5 +60,5 @@ class Speech:
             options=given(voice_id=voice_id, speed=require_speed(speed), format=format),
             nested=self._core.options.dialect.options == "nested",
         )
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(self._core, request, options, kind="tts", model=model, wait_timeout=wait_timeout)

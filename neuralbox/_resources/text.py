@@ -67,7 +67,7 @@ class Text:
             NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
         """
         request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=False)
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(
             self._core, request, options, kind="text", model=model, wait_timeout=wait_timeout
         )
@@ -104,7 +104,7 @@ class Text:
         request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=True)
         from .._jobs.stream import TextStream
 
-        return TextStream(self._core, request, CallOptions(**call))
+        return TextStream(self._core, request, CallOptions.of(call))
 
     def _request(
         self,

@@ -56,7 +56,7 @@ class Tools:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, params)
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(
             self._core, request, options, kind="tool", model=model, wait_timeout=wait_timeout
         )
@@ -79,7 +79,7 @@ class Tools:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, params)
-        return await submission.submit(self._core, request, CallOptions(**call), kind="tool", model=model)
+        return await submission.submit(self._core, request, CallOptions.of(call), kind="tool", model=model)
 
     def _request(
         self, model: str, prompt: str | None, image_url: str | Omit, params: Mapping[str, Any] | None

@@ -75,7 +75,7 @@ class Transcriptions:
         request = build_transcription(
             content=content, size=len(content), file_name=name, content_type=audio_type(name), fields=fields
         )
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(self._core, request, options, kind="stt", model=model, wait_timeout=wait_timeout)
 
 
@@ -102,6 +102,8 @@ def _load(audio: AudioSource, file_name: str | None) -> tuple[bytes, str]:
         raise ConfigurationError("The open file has no name: pass `file_name`, such as 'talk.mp3', with `audio`.")
     try:
         return _read(audio, most), name
+    except ConfigurationError:  # a ValueError too, and as clear as it gets
+        raise
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise ConfigurationError(f"The audio file {name!r} cannot be read: {_why(error)}.") from error
 

@@ -59,7 +59,7 @@ class Videos:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
-        options = CallOptions(**call)
+        options = CallOptions.of(call)
         return await submission.create(
             self._core, request, options, kind="video", model=model, wait_timeout=wait_timeout
         )
@@ -84,7 +84,7 @@ class Videos:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
-        return await submission.submit(self._core, request, CallOptions(**call), kind="video", model=model)
+        return await submission.submit(self._core, request, CallOptions.of(call), kind="video", model=model)
 
     def _request(
         self,

@@ -123,7 +123,8 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close the connections of the running loop, and drop those of loops that are gone.
 
-        Afterwards `prepare` raises `ConfigurationError` (in one sentence: closed, and what to do) until `reopen`.
+        Afterwards `prepare`, `send` and `stream` raise `ConfigurationError` (in one sentence: closed, and what to do)
+        until `reopen`.
         """
         ...
 

@@ -9,6 +9,7 @@ is left alone. Looking up costs about a microsecond; the lock is only taken wher
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +19,19 @@ from weakref import WeakKeyDictionary
 import anyio.lowlevel
 
 T = TypeVar("T")
+
+# One for all: another thread may hold it while a process forks, and the child, where that thread does not exist, gets
+# a new one.
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a lock that nobody is left to release cannot be repaired, only replaced
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class PerLoop(Generic[T]):
@@ -31,7 +45,6 @@ class PerLoop(Generic[T]):
     def __init__(self, abandon: Callable[[T], None] | None = None) -> None:
         self._abandon = abandon
         self._values: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
-        self._lock = threading.Lock()
 
     def get(self, factory: Callable[[], T]) -> T:
         """Return the value of the running loop, made by `factory` at the first use.
@@ -44,18 +57,18 @@ class PerLoop(Generic[T]):
         except KeyError:
             self.drop_dead()
             value = factory()
-            with self._lock:
+            with _lock:
                 self._values[loop] = value
             return value
 
     def pop(self) -> T | None:
         """Take out the value of the running loop; None where there is none."""
-        with self._lock:
+        with _lock:
             return self._values.pop(running_loop(), None)
 
     def drop_dead(self) -> None:
         """Take out the values of loops that have ended, and abandon them."""
-        with self._lock:
+        with _lock:
             dead = [loop for loop in list(self._values) if has_ended(loop)]
             values = [self._values.pop(loop) for loop in dead]
         if self._abandon is not None:

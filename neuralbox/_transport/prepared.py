@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx
@@ -66,10 +67,12 @@ def prepare_request(
     return PreparedRequest(address.netloc.decode("ascii"), request, options)
 
 
+# A job is asked for by the same address again and again, and parsing it costs more than all else of a request.
+@lru_cache(maxsize=1024)
 def _read_url(url: str) -> httpx.URL:
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeEncodeError):  # the second: half a character, which nothing can quote
         raise ConfigurationError("The URL is not well-formed.") from None
     if address.scheme not in {"http", "https"}:
         raise ConfigurationError(f"The URL must start with http:// or https://, not {address.scheme or 'a path'}.")

@@ -42,7 +42,7 @@ class ReplyReader:
 
     def chunks(self, *, raw: bool = False) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; see `StreamedReply.chunks`."""
-        return _Chunks(self, None if raw else self._decoder())
+        return _Chunks(self, raw=raw)
 
     async def read(self, *, max_bytes: int) -> bytes:
         """Read the whole body; `ProtocolError` when it is longer than `max_bytes`."""
@@ -93,7 +93,8 @@ class ReplyReader:
         assert isinstance(stream, httpx.AsyncByteStream)
         return stream.__aiter__()
 
-    def _decoder(self) -> Decoder | None:
+    def decoder(self) -> Decoder | None:
+        """Choose what decompresses the body, before its first piece is asked for; None where nothing needs to."""
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if self._response.is_stream_consumed or encoding in {"", "identity"}:
             return None
@@ -166,19 +167,27 @@ class Decoder:
 
 
 class _Chunks:
-    """What `ReplyReader.chunks` hands out: an object, so that leaving it half-way leaves no generator behind."""
+    """What `ReplyReader.chunks` hands out: an object, so that leaving it half-way leaves no generator behind.
 
-    __slots__ = ("_decoder", "_reader", "_ready")
+    A compression that was not asked for is an error of the first step, like every other error of reading: whoever
+    asks for the chunks may still be on the way into the block that closes the reply.
+    """
 
-    def __init__(self, reader: ReplyReader, decoder: Decoder | None) -> None:
+    __slots__ = ("_begun", "_decoder", "_reader", "_ready")
+
+    def __init__(self, reader: ReplyReader, *, raw: bool) -> None:
         self._reader = reader
-        self._decoder = decoder
+        self._decoder: Decoder | None = None
+        self._begun = raw
         self._ready: Iterator[bytes] = iter(())
 
     def __aiter__(self) -> _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
+        if not self._begun:
+            self._decoder = self._reader.decoder()
+            self._begun = True
         while True:
             for ready in self._ready:
                 return ready

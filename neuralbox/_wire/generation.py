@@ -20,6 +20,8 @@ Message = Mapping[str, Any]
 
 def build_generic(*, model: str, prompt: str, params: Mapping[str, Any] | None, nested: bool) -> Request:
     """The quickstart's shape: `model`, `prompt`, `params` [SEED 001]."""
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigurationError(f"`params` must be a mapping, not {type(params).__name__}.")
     return _paid(
         {"model": require_text("model", model), "prompt": require_text("prompt", prompt)}, params or {}, nested=nested
     )

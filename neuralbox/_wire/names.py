@@ -3,7 +3,7 @@
 Whatever the server says - an address, a `Content-Disposition`, an id - the result is one plain name: no path, no way
 up, nothing hidden, no character or word that some system refuses or treats as a device, at most 255 bytes of UTF-8.
 Pure text: no file system is asked, and the table of endings is fixed, since the system's own differs from machine to
-machine. Where a file goes, and what stands there already, is `_resources.files`' business.
+machine. Where a file goes, and what stands there already, is `_saving`'s business.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Stop(Enum):
 
     FINAL = ""
     EXHAUSTED = "Given up after {attempts} attempts."
-    TOO_LONG = "The service asks to wait {delay:.0f} s, more than `max_retry_wait`={max_wait:.0f} s."
-    DEADLINE = "Another attempt would pass the deadline of {deadline:.0f} s."
+    TOO_LONG = "The service asks to wait {delay:.10g} s, more than `max_retry_wait`={max_wait:.10g} s."
+    DEADLINE = "Another attempt would pass the deadline of {deadline:.10g} s."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,8 @@ def decide(
     """
     if fate not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
         return Stop.FINAL
+    if isinstance(error, errors.APITimeoutError) and error.phase == "deadline":
+        return Stop.FINAL  # it says itself why nothing follows
     if isinstance(error, errors.ProtocolError) and error.status_code is not None and error.status_code < 300:
         return Stop.FINAL  # it answered, and would answer the same again
     if attempt > policy.max_retries:

@@ -59,19 +59,20 @@ def read_envelope(value: object, *, page: int = 1, page_size: int = 0) -> Envelo
     )
 
 
-def walk_goes_on(*, asked: int, count: int, fresh: int, pages: int | None) -> bool:
+def walk_goes_on(*, asked: int, count: int, fresh: int, pages: int | None, said: int | None = None) -> bool:
     """Decide whether a walk asks for the page after this one.
 
     A page shorter than its size does not end it (the seed's example is one); an empty page does, and the count of
     pages where it is known. Where it is not, a page that shows nothing new ends it too, since a service that ignores
-    the page number would be walked for ever.
+    the page number would be walked for ever; and so does, whatever the count, one that says itself to be another page.
 
     Args:
         asked: Number of the page that was asked for.
         count: Items it had.
         fresh: Items of it that no page before had.
         pages: Pages in all, or None.
+        said: Number that the answer itself gives, or None.
     """
-    if count == 0:
+    if count == 0 or (fresh == 0 and said is not None and said != asked):
         return False
     return fresh > 0 if pages is None else asked < pages

@@ -40,12 +40,12 @@ def as_text(value: object) -> str | None:
 
 
 def as_id(value: object) -> int | str | None:
-    """Read an id as it was given: an integer stays one, text stays text; empty text is absence."""
+    """Read an id as it was given: an integer stays one, text stays text; what can name nothing (`""`, `..`) is absence."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value.strip(" .") else None
 
 
 def as_number(value: object) -> float | None:

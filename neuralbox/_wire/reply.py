@@ -22,11 +22,13 @@ from .reading import as_number, as_object, as_text
 _EXCERPT = 300
 _MESSAGE = 500
 # Fields whose value is a credential whatever it looks like (a service may echo the login it refuses).
-_SECRET_NAMES = frozenset({"access_token", "refresh_token", "api_key", "authorization", "cookie", "password"})
+_SECRET_NAMES = frozenset(
+    {"access_token", "refresh_token", "api_key", "authorization", "cookie", "password", "x-api-key", "file_password"}
+)
 # Keys, access tokens, the query of a signed address, and such fields in text. No part can match the same characters in
 # two ways, so a body made to be slow is not.
 _SECRET = re.compile(
-    r"nb_[A-Za-z0-9_\-]{4,}|eyJ[A-Za-z0-9_\-.]{8,}|(?i:bearer)\s+[^\s\"'<>]+|\?[^\s\"'<>?=]*=[^\s\"'<>]*"
+    r"(?:nb_|geminiai-)[A-Za-z0-9_\-]{4,}|eyJ[A-Za-z0-9_\-.]{8,}|(?i:bearer)\s+[^\s\"'<>]+|\?[^\s\"'<>?=]*=[^\s\"'<>]*"
     rf"|[\"'](?i:{'|'.join(sorted(_SECRET_NAMES))})[\"']\s*:\s*(?:\"(?:[^\"\\]|\\.)*|'(?:[^'\\]|\\.)*)"
 )
 _CODE = re.compile(r"[a-z][a-z0-9_.\-]*\Z")

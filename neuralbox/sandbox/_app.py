@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from .._wire import vocabulary as words
-from . import _accounts, _files, _generating, _history, _login
+from . import _accounts, _files, _gemini, _generating, _history, _login
 from ._door import door, refuse_unknown_path
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def build_app(sandbox: Sandbox) -> Starlette:
         door(sandbox, "POST", words.AUTH_PHONE, _login.phone, public=True),
         door(sandbox, "POST", words.AUTH_GOOGLE, _login.google, public=True),
         door(sandbox, "POST", words.AUTH_REFRESH, _login.refresh, public=True),
+        door(sandbox, "GET", _gemini.HISTORIES, _gemini.histories, prefix=_gemini.PREFIX, public=True),
+        door(sandbox, "GET", _gemini.HISTORY, _gemini.history, prefix=_gemini.PREFIX, public=True),
         door(sandbox, "GET", "/storage/generations/{name}", _files.result, prefix="", public=True),
         door(sandbox, "GET", "/storage/thumbnails/{name}", _files.thumbnail, prefix="", public=True),
     ]

@@ -84,6 +84,22 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     "A file is 404 before its generation is completed and 410 `file_expired` after the plan's retention.",
     "Single byte ranges are answered with 206 or 416 and `If-Range` with the ETag; several ranges get the whole file.",
     "A video's thumbnail is a JPEG of 480 pixels on its longer side.",
+    # GeminiGen
+    (
+        "GeminiGen's history shows the images, videos and speech that the same key made through the other endpoints, as "
+        "`image_generation`, `video_generation` and `tts-text`, newest first, under a uuid of their own."
+    ),
+    (
+        "`x-api-key` takes keys that start with `nb_` or `geminiai-`, on every plan; none is 401 `API_KEY_REQUIRED`, any "
+        "other 404 `API_KEY_NOT_FOUND`."
+    ),
+    (
+        "`filter_by` takes `all`, `image`, `video`, `audio`, `pending`, `completed` and `failed`, and finds nothing by any "
+        "other; a page has at most 100 items whatever was asked for, and nothing past the last one."
+    ),
+    "A record of GeminiGen has files of its own kind only, no reference, and 0 for the size of files not made yet.",
+    "A failed one has the code `SYSTEM_ERROR`; `used_credit` counts the sandbox's tokens; `expired_at` is 30 days later.",
+    'An unknown uuid is 404 `{"detail": "Not Found"}`; faults answer as they do elsewhere.',
 )
 
 

@@ -2,7 +2,7 @@
 
 The order is: read and note the request; faults that strike before anything happens; who is asking; the handler; what
 it raised as a refusal; faults that strike after it was carried out; the headers that every answer has. The handlers
-(`_generating`, `_looking`, ...) know only their own endpoint.
+(`_generating`, `_history`, ...) know only their own endpoint.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ class Sandbox:
 
     Raises:
         ValueError: A setting that makes no sense.
+        OSError: The database cannot be opened, or is not one.
     """
 
     def __init__(

@@ -65,11 +65,21 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
             assert self._path is not None
-            self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # A test double: it survives the death of the process, not the loss of power.
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS records (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))"
-            )
+            try:
+                self._database = _connect(self._path)
+            except sqlite3.Error as error:
+                raise OSError(f"The database `{self._path}` cannot be used: {error}.") from error
         return self._database
+
+
+def _connect(path: str | Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        # A test double: it survives the death of the process, not the loss of power.
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("CREATE TABLE IF NOT EXISTS records (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database

@@ -100,6 +100,8 @@ def test_a_session_needs_no_key_and_goes_with_none() -> None:
     assert repr(AsyncNeuralBox(session=Session())) == "<AsyncNeuralBox https://neuralbox.top>"
     with pytest.raises(errors.ConfigurationError, match="not both"):
         AsyncNeuralBox(session=Session(), api_key=KEY)
+    with pytest.raises(errors.ConfigurationError, match="`session` must be a Session, not str"):
+        AsyncNeuralBox(session="eyJ")  # type: ignore[arg-type] # on purpose
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ async def test_a_stalled_question_ends_at_the_deadline() -> None:
     with pytest.raises(errors.APITimeoutError, match=r"deadline of 0.01 s") as caught:
         await bench.core.send(ASK, bench.core.as_json)
     assert caught.value.phase == "deadline"
+    assert caught.value.message.count("deadline") == 1  # said once
     assert isinstance(caught.value, TimeoutError)
     assert bench.transport.cancelled == 1
 

@@ -117,11 +117,29 @@ async def test_time_limits_come_from_the_call_else_the_client(
     assert (sent.timeouts.connect, sent.timeouts.read, sent.timeouts.write) == limits
 
 
-@pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"bytes", "\udc80", object()])
+def nested(depth: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), {1, 2}, b"bytes", "\udc80", object(), nested(100_000)],
+    ids=lambda value: type(value).__name__,
+)
 async def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: object) -> None:
     bench = make_core([])
     with pytest.raises(errors.ConfigurationError, match="cannot be written as JSON"):
         await bench.core.send(Request("POST", "/x", Safety.PAID, body={"a": value}), bench.core.as_json)
+    assert bench.transport.prepared == []
+
+
+async def test_what_a_query_cannot_say_is_refused_before_anything_is_sent() -> None:
+    bench = make_core([])
+    with pytest.raises(errors.ConfigurationError, match="half a character"):
+        await bench.core.send(Request("GET", "/x", query=(("a", "\ud800"),)), bench.core.as_json)
     assert bench.transport.prepared == []
 
 

@@ -218,6 +218,12 @@ async def test_no_pause_begins_that_would_pass_the_deadline(ask: Any) -> None:
     assert bench.times == [0.0, 6.0, 12.0]
 
 
+async def test_limits_below_a_second_are_said_as_they_are() -> None:
+    bench = make_core([refusal(503, "model_unavailable", retry_after="0.7")], max_retry_wait=0.5)
+    with pytest.raises(errors.ModelUnavailableError, match=r"asks to wait 0\.7 s, more than `max_retry_wait`=0\.5 s"):
+        await send(bench)
+
+
 # Answers that came but say nothing.
 
 

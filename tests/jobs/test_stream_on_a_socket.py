@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from neuralbox import AsyncNeuralBox, GenerationFailedError, Limits
+from neuralbox import AsyncNeuralBox, GenerationFailedError, Limits, SubmissionUnknownError
 from neuralbox._config import Dialect, Polling
 from neuralbox.sandbox import Sandbox, Server, serve
 from tests.helpers import KEY
@@ -119,6 +119,11 @@ async def whole(stream: SocketStream) -> None:
     await stream.send(HEAD + START + DELTA + END)
 
 
+async def compressed(stream: SocketStream) -> None:
+    await stream.send(HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: br\r\n\r\n") + START)
+    await stream.receive()
+
+
 async def until(seen: list[str], what: str) -> None:
     while what not in seen:  # noqa: ASYNC110 - the server runs in this loop and tells by a list
         await anyio.sleep(0.001)
@@ -143,6 +148,17 @@ async def test_a_cancelled_stream_is_seen_by_the_server_and_the_slot_is_free() -
                     await stream.collect()
             assert scope.cancelled_caught
             await until(seen, "left")
+            seen.clear()
+
+
+async def test_a_stream_compressed_as_nobody_asked_is_unknown_and_the_slot_is_free() -> None:
+    async with watched(compressed) as (url, seen), client(url, limits=Limits(max_streams=1)) as nb:
+        for _ in range(3):
+            async with nb.text.stream(model="gpt-5", prompt=PROMPT) as stream:
+                with pytest.raises(SubmissionUnknownError, match="not asked for"):
+                    await stream.collect()
+            await until(seen, "left")
+            assert seen == ["connected", "asked", "left"]
             seen.clear()
 
 

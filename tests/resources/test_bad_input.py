@@ -53,6 +53,8 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: Generate(core).submit(model="gpt-5", prompt=" \n"), "`prompt` is empty"),
     (lambda core: Generate(core).create(model="", prompt="x"), "`model` is empty"),
     (lambda core: Generate(core).create(model=None, prompt="x"), "`model` must be text"),  # type: ignore[arg-type]
+    (lambda core: Generate(core).create(model="gpt-5", prompt="x", params=[1]), "`params` must be a mapping, not list"),  # type: ignore[arg-type]
+    (lambda core: Generations(core).wait("18500"), r"Pass the ids as a list: ['18500']"),
     (lambda core: Text(core).create(model="gpt-5", prompt=""), "`prompt` is empty"),
     (lambda core: Text(core).create(model="gpt-5"), "Pass `prompt` or `messages`"),
     (lambda core: Text(core).create(prompt="x"), "Pass `model`, or `assistant_id`"),
@@ -187,7 +189,7 @@ async def test_a_recording_opened_as_text(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp3"
     path.write_text("ID3")
     with path.open() as text:
-        assert "binary mode ('rb')" in await refused(transcribe(text))
+        assert (await refused(transcribe(text))).endswith("or a file opened in binary mode ('rb').")
     with tempfile.NamedTemporaryFile("w+", suffix=".mp3") as text:
         text.write("ID3")
         text.seek(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,13 @@ def test_a_fresh_sandbox_starts_empty(start: Start) -> None:
 def test_a_setting_that_makes_no_sense_is_refused_in_words(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Sandbox(**settings)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("kind", ["in no directory", "no database"])
+def test_a_database_that_cannot_be_used_is_one_clear_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("nowhere/box.sqlite" if kind == "in no directory" else "box.sqlite")
+    if kind == "no database":
+        path.write_text("not a database " * 100, encoding="utf-8")
+    with pytest.raises(OSError, match=r"The database `.*box\.sqlite` cannot be used: ") as caught:
+        Sandbox(database=path)
+    assert isinstance(caught.value.__cause__, sqlite3.Error)

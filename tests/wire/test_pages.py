@@ -98,3 +98,9 @@ def test_any_object_with_a_list_is_an_envelope(record: dict[str, Any], items: li
 )
 def test_when_a_walk_goes_on(asked: int, count: int, fresh: int, pages: int | None, goes_on: bool) -> None:
     assert walk_goes_on(asked=asked, count=count, fresh=fresh, pages=pages) is goes_on
+    assert walk_goes_on(asked=asked, count=count, fresh=fresh, pages=pages, said=asked) is goes_on
+
+
+def test_a_page_that_says_itself_to_be_another_one_ends_a_walk_when_it_shows_nothing_new() -> None:
+    assert not walk_goes_on(asked=2, count=20, fresh=0, pages=50, said=1)
+    assert walk_goes_on(asked=2, count=20, fresh=1, pages=50, said=1)

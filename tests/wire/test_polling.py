@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from neuralbox._wire.polling import (
     FIRST,
+    LONGEST,
     LONGEST_HOLD,
     TRUSTED,
     ModelTimes,
     back_off,
     next_look,
+    ramp,
     spread,
 )
 
@@ -47,10 +49,14 @@ def plain(**changes: Any) -> float:
         # Pauses grow with the age.
         ({"age": 0.0, "looks": 1}, 5.0),
         ({"age": 10.0}, 6.0),
-        ({"age": 100.0}, 6.65),
+        ({"age": 100.0}, 6.5),
         ({"age": 500.0}, 20.0),
         ({"age": 1e9}, 30.0),
-        ({"jitter": 0.0}, 6.65 * 0.9),
+        ({"jitter": 0.0}, 6.5 * 0.9),
+        # Where looks are scarce, none while the job is sure to run.
+        ({"age": 0.0, "looks": 0, "kind": "video", "times": SEEN, "scarce": True}, 41.5),
+        ({"age": 0.0, "looks": 0, "eta": 100, "scarce": True}, 100.5),
+        ({"age": 0.0, "looks": 0, "eta": 1e9, "scarce": True}, LONGEST),
         # The service's hints.
         ({"eta": 20}, 20.5),
         ({"eta": 0.2}, 5.0),
@@ -58,18 +64,18 @@ def plain(**changes: Any) -> float:
         ({"progress": 90}, 100 / 9 + 0.5),
         ({"progress": 99}, 5.0),
         # Hints that say nothing.
-        ({"eta": -30}, 6.65),
+        ({"eta": -30}, 6.5),
         ({"eta": 0}, 5.0),
         ({"eta": 1e300}, 30.0),
-        ({"eta": math.inf}, 6.65),
-        ({"eta": math.nan}, 6.65),
-        ({"progress": 4}, 6.65),
-        ({"progress": 100}, 6.65),
-        ({"progress": -50}, 6.65),
+        ({"eta": math.inf}, 6.5),
+        ({"eta": math.nan}, 6.5),
+        ({"progress": 4}, 6.5),
+        ({"progress": 100}, 6.5),
+        ({"progress": -50}, 6.5),
         ({"progress": 50, "age": 0.0}, 5.0),
-        ({"eta": 5, "looks": TRUSTED}, 6.65),
+        ({"eta": 5, "looks": TRUSTED}, 6.5),
         # The wait's end.
-        ({"remaining": 100.0}, 6.65),
+        ({"remaining": 100.0}, 6.5),
         ({"remaining": 11.0}, 6.0),
         ({"remaining": 9.0}, 9.0),
         ({"remaining": 3.0}, 3.0),
@@ -152,6 +158,14 @@ def test_few_jobs_are_not_spread_and_thousands_at_most_over_a_shortest_pause() -
     assert spread(jitter=0.99, outstanding=0) == 0
     assert spread(jitter=0.5, outstanding=200) == 0.5
     assert spread(jitter=1.0, outstanding=1_000_000) == 5.0
+
+
+def test_looks_that_were_held_come_back_few_at_first() -> None:
+    back = sorted(ramp(jitter=number / 1_000, outstanding=1_000) for number in range(1_000))
+    assert sum(at < 5 for at in back) < 70
+    assert sum(at >= 15 for at in back) > 400
+    assert back[-1] <= 20
+    assert ramp(jitter=1.0, outstanding=1) == pytest.approx(0.02)
 
 
 # What it costs. Jobs take 20-180 s; requests count the submission; latency is from completion to the look that finds it.

@@ -53,6 +53,7 @@ IDS: list[tuple[object, object]] = [
     ("gen_01j9", "gen_01j9"),
     ("18473", "18473"),
     ("", None),
+    (" ..", None),
     (True, None),
 ]
 IDS += [(None, None), (1.5, None), ([1], None)]

@@ -1,0 +1,216 @@
+"""GeminiGen's two endpoints have the shapes of the seed, field by field, and refuse in that service's words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from neuralbox._wire import gemini_vocabulary as words
+from neuralbox.sandbox import _gemini
+from tests import samples
+
+from .conftest import Api, Start
+
+SEED = samples.record("geminigen/list")["result"][0]
+DETAIL = samples.record("geminigen/detail")
+PNG = {"size": "1792x1024"}
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def ask(api: Api, path: str, key: str | None = "nb_test", **query: Any) -> httpx.Response:
+    headers = {} if key is None else {"x-api-key": key}
+    return httpx.get(f"{api.url}/uapi/v1{path}", params=query, headers=headers, trust_env=False, timeout=5)
+
+
+def listed(api: Api, **query: Any) -> dict[str, Any]:
+    reply = ask(api, "/histories", **query)
+    assert reply.status_code == 200
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+def detail(api: Api, uuid: str) -> dict[str, Any]:
+    reply = ask(api, f"/history/{uuid}")
+    assert reply.status_code == 200
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+def shape(value: Any) -> Any:
+    """Names and types, in order; a text that may be empty counts as a text."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value]
+    return type(value).__name__
+
+
+def test_its_words_are_the_clients() -> None:
+    assert _gemini.PREFIX == words.PREFIX
+    assert _gemini.HISTORIES == words.HISTORIES
+    assert _gemini.HISTORY.format(uuid="u") == words.HISTORY.format(id="u")
+    assert _gemini.KEY_HEADER == words.KEY_HEADER
+
+
+def test_a_list_item_has_the_seeds_fields_in_the_seeds_types(api: Api) -> None:
+    api.make("dall-e-3", **PNG)
+    body = listed(api)
+    assert list(body) == ["success", "total", "result"]
+    assert (body["success"], body["total"]) == (True, 1)
+    (item,) = body["result"]
+    assert shape(item) == shape(SEED)
+    assert list(item) == [*(name for name in DETAIL if name in SEED and name not in {"created_by", "thumbnail_url"}),
+                          "media_files", "created_by", "thumbnail_url"]  # fmt: skip
+    assert (item["status"], item["status_desc"], item["status_percentage"]) == (2, "completed", 100)
+    assert (item["type"], item["inference_type"]) == ("image_generation", "text_to_image")
+    assert item["media_files"][0]["url"] == item["generate_result"] == item["thumbnail_url"]
+    assert all(MOMENT.fullmatch(item[name]) for name in ("created_at", "updated_at", "expired_at"))
+
+
+NESTED = [
+    ("dall-e-3", "A city", "generated_image", {}),
+    ("kling-v2.1", "A boat", "generated_video", {"aspect_ratio": "9:16"}),
+]
+
+
+@pytest.mark.parametrize(("model", "prompt", "array", "options"), NESTED)
+def test_a_detail_has_the_seeds_fields_and_files_of_its_kind(
+    api: Api, model: str, prompt: str, array: str, options: dict[str, Any]
+) -> None:
+    api.make(model, prompt, **options)
+    api.clock.advance(600)
+    record = detail(api, listed(api)["result"][0]["uuid"])
+    assert list(record) == list(DETAIL)
+    assert shape(record[array]) == shape(DETAIL[array])
+    others = {"generated_video", "generated_image", "generated_audio", "reference_item"} - {array}
+    assert [record[other] for other in others] == [[]] * 3
+    assert shape({name: one for name, one in record.items() if not isinstance(one, list)}) == shape(
+        {name: one for name, one in DETAIL.items() if not isinstance(one, list)}
+    )
+
+
+def test_speech_is_told_as_a_sound(api: Api) -> None:
+    made = api.post("/generate", {"model": "openai-tts", "text": "Hello there"}).json()
+    (item,) = listed(api)["result"]
+    assert (item["type"], item["inference_type"], item["media_files"][0]["type"]) == (
+        "tts-text",
+        "gemini_voice",
+        "audio",
+    )
+    (sound,) = detail(api, item["uuid"])["generated_audio"]
+    assert shape(sound) == shape(DETAIL["generated_audio"][0])
+    assert sound["audio_url"] == made["result_url"]
+
+
+def test_a_film_goes_from_processing_to_completed(api: Api) -> None:
+    api.make("kling-v2.1", "A boat", aspect_ratio="1:1")
+    (item,) = listed(api)["result"]
+    assert (item["status"], item["status_desc"], item["status_percentage"]) == (1, "processing", 0)
+    assert (item["generate_result"], item["media_files"], item["used_credit"]) == ("", [], 0)
+    (film,) = detail(api, item["uuid"])["generated_video"]
+    assert (film["video_url"], film["last_frame"], film["status"], film["aspect_ratio"]) == ("", "", 1, "1:1")
+    api.clock.advance(20)
+    assert 0 < detail(api, item["uuid"])["status_percentage"] < 100
+    api.clock.advance(600)
+    record = detail(api, item["uuid"])
+    assert (record["status"], record["used_credit"] > 0) == (2, True)
+    for url in (record["generate_result"], record["thumbnail_url"], record["generated_video"][0]["last_frame"]):
+        assert httpx.head(url, trust_env=False).status_code == 200
+
+
+def test_a_pending_picture_has_no_address_yet(api: Api) -> None:
+    api.make("midjourney-v6", "A harbour", size="16:9")
+    (item,) = listed(api)["result"]
+    (picture,) = detail(api, item["uuid"])["generated_image"]
+    assert (picture["image_url"], picture["thumbnails"], item["thumbnail_url"]) == ("", [], "")
+
+
+def test_a_failed_film_says_why(start: Start) -> None:
+    api = start(faults={"fail-generation": 1.0})
+    api.make("kling-v2.1", "A boat")
+    api.clock.advance(600)
+    (item,) = listed(api)["result"]
+    assert (item["status"], item["status_desc"], item["error_code"]) == (3, "failed", "SYSTEM_ERROR")
+    assert item["error_message"]
+    assert (item["generate_result"], item["media_files"], item["thumbnail_url"]) == ("", [], "")
+
+
+def test_a_rating_is_a_text(api: Api) -> None:
+    made = api.make("dall-e-3")
+    api.post(f"/user/history/{made['id']}/rate", {"rating": 4})
+    assert listed(api)["result"][0]["rating"] == "4"
+
+
+def test_only_what_that_service_makes_is_listed_and_newest_first(api: Api) -> None:
+    for number in range(3):
+        api.make("dall-e-3", f"City {number}")
+    api.make("gpt-5", "A text")
+    api.make("musicgen", "slow jazz")
+    api.make("kling-v2.1", "A boat")
+    body = listed(api)
+    assert [item["input_text"] for item in body["result"]] == ["A boat", "City 2", "City 1", "City 0"]
+    assert len({item["uuid"] for item in body["result"]}) == 4
+    text = next(record for record in api.sandbox.ledger.generations.values() if record.kind == "text")
+    assert ask(api, f"/history/{_gemini.uuid_of(text)}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [("all", 4), ("image", 2), ("video", 1), ("audio", 1), ("pending", 1), ("completed", 3), ("failed", 0), ("x", 0)],
+)
+def test_filters(api: Api, wanted: str, count: int) -> None:
+    api.make("dall-e-3", "One")
+    api.make("dall-e-3", "Two")
+    api.post("/generate", {"model": "openai-tts", "text": "Hello"})
+    api.make("kling-v2.1", "A boat")
+    body = listed(api, filter_by=wanted)
+    assert body["total"] == len(body["result"]) == count
+
+
+def test_pages(api: Api) -> None:
+    for number in range(12):
+        api.make("dall-e-3", f"City {number}")
+    assert [len(listed(api, page=page)["result"]) for page in (1, 2, 3)] == [10, 2, 0]
+    assert [len(listed(api, page=page, items_per_page=5)["result"]) for page in (1, 3)] == [5, 2]
+    assert listed(api, page=3)["total"] == 12
+    assert len(listed(api, items_per_page=5_000)["result"]) == 12
+
+
+@pytest.mark.parametrize("query", [{"page": 0}, {"page": "x"}, {"items_per_page": -1}, {"page": "²"}])
+def test_a_page_that_is_no_number_is_422(api: Api, query: dict[str, Any]) -> None:
+    reply = ask(api, "/histories", **query)
+    assert reply.status_code == 422
+    assert next(iter(query)) in reply.json()["detail"]
+
+
+# Who is asking.
+
+
+@pytest.mark.parametrize("path", ["/histories", "/history/u"])
+def test_keys_are_refused_in_that_services_words(api: Api, path: str) -> None:
+    missing, unknown, bare = ask(api, path, None), ask(api, path, "unknown"), ask(api, path, "nb_")
+    assert (missing.status_code, missing.json()["detail"]["error_code"]) == (401, "API_KEY_REQUIRED")
+    assert (unknown.status_code, unknown.json()["detail"]["error_code"]) == (404, "API_KEY_NOT_FOUND")
+    assert bare.status_code == 404
+    assert list(unknown.json()) == ["detail"]
+    assert list(unknown.json()["detail"]) == ["error_code", "error_message"]
+
+
+def test_an_account_sees_its_own_only_and_needs_no_plan(start: Start) -> None:
+    api = start(plan="vip")
+    api.make("dall-e-3")
+    uuid = listed(api)["result"][0]["uuid"]
+    assert ask(api, "/histories", "geminiai-else").json()["result"] == []
+    assert ask(api, f"/history/{uuid}", "geminiai-else").json() == {"detail": "Not Found"}
+    assert ask(api, "/histories", "nb_plan_free_x").status_code == 200
+
+
+def test_text_ids_are_behind_uuids_too(start: Start) -> None:
+    api = start(dialect="B")
+    api.make("dall-e-3")
+    (item,) = listed(api)["result"]
+    assert detail(api, item["uuid"])["id"] == item["id"]
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", item["uuid"])
