@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 
@@ -17,6 +17,7 @@ from .._core import Core
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._types import JobRef
+from .._wire.sweeping import Listed
 
 if TYPE_CHECKING:
     from .poller import Poller
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds by which the last look at the end of a wait may outlast the wait's limit."""
 NEVER = math.inf
+
+
+class Errand(Protocol):
+    """Something done for many entries in the task of one waiter."""
+
+    async def __call__(self, waiter: Waiter) -> None: ...
+
+    def drop(self) -> None:
+        """Give back what it was to be done for; called when it will not be begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,9 @@ class Entry:
         ref: The job.
         since: When it was submitted, or first seen here.
         dated: Whether `since` is the time of its submission.
-        generation: The last answer, or None.
+        answer: The last answer of its own, or None.
+        hint_at: When it may be done, by the service's last estimate; minus infinity without one.
+        listed: What a listing said of it, or None; the same object for all jobs of which it said the same.
         version: Grows with each answer that differs from the one before.
         error: What ends its waits in place of a final state.
         miss: The error of the last look, when that brought no answer.
@@ -60,16 +72,22 @@ class Entry:
         asked_at: When the last look began.
         look_at: When the schedule wants the next one.
         due: Its valid time in the heap; infinite when it is not in there.
-        looker: Who was chosen to look, or is looking.
-        waiters: All who wait for it, in the order of their arrival.
+        looker: Who was chosen to look, or is looking; a sweep while it walks for it.
+        waiters: All who wait for it, in the order of their arrival; a tuple, since it is nearly always one.
+        absent: How many sweeps in a row did not show it.
+        alone_until: Until when it is asked one by one; infinite until its next look.
     """
 
     __slots__ = (
+        "absent",
+        "alone_until",
+        "answer",
         "asked_at",
         "dated",
         "due",
         "error",
-        "generation",
+        "hint_at",
+        "listed",
         "look_at",
         "looker",
         "looks",
@@ -84,7 +102,11 @@ class Entry:
         self.ref = ref
         self.since: float = known.since
         self.dated: bool = known.dated
-        self.generation: Generation | None = known.generation
+        self.answer: Generation | None = None
+        self.hint_at: float = -NEVER
+        if known.generation is not None:
+            self.take(known.generation, max(known.since, known.asked_at))
+        self.listed: Listed | None = None
         self.version = 0
         self.error: NeuralBoxError | None = None
         self.miss: NeuralBoxError | None = None
@@ -92,13 +114,30 @@ class Entry:
         self.asked_at: float = known.asked_at
         self.look_at: float = known.since
         self.due = NEVER
-        self.looker: Waiter | None = None
-        self.waiters: dict[Waiter, None] = {}
+        self.looker: Waiter | Errand | None = None
+        self.waiters: tuple[Waiter, ...] = ()
+        self.absent = 0
+        self.alone_until = -NEVER
+
+    def take(self, answer: Generation, at: float) -> None:
+        """Keep an answer of its own status."""
+        self.answer = answer
+        eta = answer.eta_seconds
+        self.hint_at = -NEVER if eta is None else at + eta
+
+    @property
+    def generation(self) -> Generation | None:
+        """The last answer; made of what a listing said where there was none: a job that is only swept keeps no record."""
+        if self.answer is None and self.listed is not None:
+            said = self.listed
+            record = {"id": self.ref.id, "status": said.status, "type": said.kind, "model": said.model}
+            return Generation.read(record, kind=self.ref.kind)
+        return self.answer
 
     @property
     def settled(self) -> bool:
         """Whether nothing more will be heard of it."""
-        return self.error is not None or (self.generation is not None and self.generation.is_final)
+        return self.error is not None or (self.answer is not None and self.answer.is_final)
 
     @property
     def known(self) -> Known:
@@ -108,7 +147,7 @@ class Entry:
     @property
     def polling(self) -> Polling:
         """How often it may be looked at: the policy of whoever waits longest."""
-        return next(iter(self.waiters)).core.options.polling
+        return self.waiters[0].core.options.polling
 
 
 class Waiter:
@@ -124,7 +163,7 @@ class Waiter:
         entry: The job; set by `Poller.join`.
         heard: The version of the entry it has heard of.
         here: Whether it is inside `Poller.news`.
-        todo: Entries it was chosen to look at.
+        todo: Entries it was chosen to look at, and errands it was sent on.
         workers: How many tasks of its own look on while it is not inside.
         event: Set to make it look around; None while it is not parked.
     """
@@ -139,7 +178,7 @@ class Waiter:
         self.entry: Entry | None = None
         self.heard = 0
         self.here = False
-        self.todo: list[Entry] = []
+        self.todo: list[Task] = []
         self.workers = 0
         self.event: anyio.Event | None = None
 
@@ -178,6 +217,10 @@ class Waiter:
         return bool(self.todo)
 
     async def work(self, poller: Poller) -> None:
-        """Do a look it was chosen for."""
+        """Do a look it was chosen for, or an errand."""
         poller.resign(self)
-        await poller.look(self, self.todo.pop())
+        await poller.do(self, self.todo.pop())
+
+
+Task: TypeAlias = Entry | Errand
+"""What a waiter does for the others: a look at one job, or an errand."""

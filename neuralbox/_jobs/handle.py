@@ -96,11 +96,6 @@ class Job:
         """What was last heard of it, or None before the first look."""
         return self._known.generation if self._known is not None else None
 
-    @property
-    def known(self) -> Known | Entry | None:
-        """What a wait begins with; None where that is no more than the reference."""
-        return self._known
-
     # Waiting for the end...
 
     async def wait(self, *, timeout: float | Omit | None = OMIT, on_progress: OnProgress | None = None) -> Generation:
@@ -215,7 +210,8 @@ class Job:
         if generation is None or not generation.is_failed:
             return
         why = (generation.error or "the service gave no reason").rstrip(".")
-        charge = "" if generation.tokens else " No tokens were charged."
+        is_free = self._core.options.service.failure_is_free and not generation.tokens
+        charge = " No tokens were charged." if is_free else ""
         raise GenerationFailedError(f"The {self.ref} failed: {why}.{charge}", job=self.ref, generation=generation)
 
 

@@ -1,11 +1,13 @@
 """One look at one generation: which of the two documented paths, and what the reference knows that the answer lacks.
 
 The documents disagree about the path (contradiction C2): the shape of the id chooses the first, a 404 or 405 tries the
-other once, and the one that worked is remembered per account. Everything else (retries, errors) is the core's.
+other once, and the one that worked is remembered per account. A service with one path says which (`Service.detail`).
+Everything else (retries, errors) is the core's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -51,13 +53,24 @@ def as_ref(job: Reference) -> JobRef:
     return ref
 
 
-async def look(core: Core, job: Reference, call: CallOptions = NO_CALL_OPTIONS) -> Generation:
+def _unheard(_: Mapping[str, str]) -> None:
+    """Nobody wants to know the headers."""
+
+
+async def look(
+    core: Core,
+    job: Reference,
+    call: CallOptions = NO_CALL_OPTIONS,
+    *,
+    heard: Callable[[Mapping[str, str]], None] = _unheard,
+) -> Generation:
     """Ask for one generation, once.
 
     Args:
         core: The client to ask with.
         job: The id, or anything that carries it; its kind and model fill what the answer lacks.
         call: What this one call changes.
+        heard: Called with the headers of the answer.
 
     Raises:
         NotFoundError: Both paths say that they do not know the id.
@@ -67,17 +80,21 @@ async def look(core: Core, job: Reference, call: CallOptions = NO_CALL_OPTIONS) 
         NeuralBox API, `GET /api/v2/generate/{id}` [SEED 001, 002], `GET /api/v2/generate/status/{id}` [SEED 000].
     """
     ref = as_ref(job)
+    detail = core.options.service.detail
+    if detail is not None:
+        request = Request("GET", fill(detail.path, id=ref.id))
+        return await core.send(request, lambda reply: detail.read(core.as_object(reply), ref), call)
     worked = _worked.setdefault(core.transport, {})
     shape = (core.options.base_url, str(ref.id).isdecimal())
     first = worked.get(shape) or (words.GENERATION_BY_NUMBER if shape[1] else words.GENERATION_BY_TEXT)
     try:
-        generation = await _ask(core, first, ref, call)
+        generation = await _ask(core, first, ref, call, heard)
     except APIStatusError as error:
         if error.status_code not in (404, 405):
             raise
         other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
         try:
-            generation = await _ask(core, other, ref, call)
+            generation = await _ask(core, other, ref, call, heard)
         except APIStatusError as second:
             if second.status_code not in (404, 405):
                 raise
@@ -92,8 +109,11 @@ async def look(core: Core, job: Reference, call: CallOptions = NO_CALL_OPTIONS) 
     return generation
 
 
-async def _ask(core: Core, path: str, ref: JobRef, call: CallOptions) -> Generation:
+async def _ask(
+    core: Core, path: str, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
+) -> Generation:
     def read(reply: Reply) -> Generation:
+        heard(reply.headers)
         generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
         if generation.model is None and ref.model is not None:
             return generation.model_copy(update={"model": ref.model})

@@ -13,10 +13,10 @@ from anyio.abc import TaskGroup
 
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core import Core
-from .._errors import NeuralBoxError
+from .._errors import ConfigurationError, NeuralBoxError
 from .._models.generation import Generation
 from .._types import OMIT, JobRef, Omit
-from .entry import Entry, Known, Waiter
+from .entry import Entry, Known, Task, Waiter
 from .handle import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
 from .look import Reference, as_ref
 from .poller import Poller, poller_of
@@ -30,28 +30,30 @@ class Crowd(Waiter):
 
     Attributes:
         group: Where its looks run.
-        open: Entries that are not settled.
+        entries: What is waited for.
+        left: How many of them are not settled.
         fresh: Entries with something to report, in the order of their news.
         bell: Set when there is something to report.
         over: Whether nothing more will come: all are settled, or the limit passed, or a look crashed.
         crash: What ended one of its looks and is no answer.
     """
 
-    __slots__ = ("bell", "crash", "fresh", "group", "open", "over")
+    __slots__ = ("bell", "crash", "entries", "fresh", "group", "left", "over")
 
     def __init__(
         self, core: Core, call: CallOptions, deadline: float | None, *, curious: bool, group: TaskGroup
     ) -> None:
         super().__init__(core, call, deadline, curious=curious)
         self.group = group
-        self.open: dict[Entry, None] = {}
+        self.entries: dict[str, Entry] = {}
+        self.left = 0
         self.fresh: dict[Entry, None] = {}
         self.bell = anyio.Event()
         self.over = False
         self.crash: Exception | None = None
 
     def joined(self, entry: Entry, *, news: bool) -> None:
-        self.open[entry] = None
+        self.left += 1
         if news and self.curious:
             self.fresh[entry] = None
 
@@ -60,12 +62,12 @@ class Crowd(Waiter):
             self.fresh[entry] = None
             self.bell.set()
         if entry.settled:
-            del self.open[entry]
+            self.left -= 1
 
     def has_news(self, now: float) -> bool:
-        if self.crash is not None or not self.open or self.deadline is None or now < self.deadline:
-            return self.crash is not None or not self.open
-        return all(self.is_over(entry, now) for entry in self.open)
+        if self.crash is not None or not self.left or self.deadline is None or now < self.deadline:
+            return self.crash is not None or not self.left
+        return all(entry.settled or self.is_over(entry, now) for entry in self.entries.values())
 
     def can_work(self) -> bool:
         return bool(self.todo) and self.workers < LOOKERS
@@ -73,16 +75,18 @@ class Crowd(Waiter):
     async def work(self, poller: Poller) -> None:
         while self.can_work():
             self.workers += 1
-            self.group.start_soon(self._look, poller, self.todo.pop())
+            self.group.start_soon(self._do, poller, self.todo.pop())
 
-    async def _look(self, poller: Poller, entry: Entry) -> None:
+    async def _do(self, poller: Poller, task: Task) -> None:
         try:
-            await poller.look(self, entry)
+            await poller.do(self, task)
             while self.todo:
-                entry = self.todo.pop()
-                await poller.look(self, entry)
+                task = self.todo.pop()
+                await poller.do(self, task)
         except Exception as error:  # noqa: BLE001 - handed to the caller of the wait, where it is raised as it is
-            self.crash = error.with_job(ref_of(entry)) if isinstance(error, NeuralBoxError) else error
+            if isinstance(error, NeuralBoxError) and isinstance(task, Entry):
+                error = error.with_job(ref_of(task))
+            self.crash = error
         finally:
             self.workers -= 1
             poller.wake(self)
@@ -142,18 +146,24 @@ async def wait_all(
         Stops looking; the jobs go on and are charged when they complete.
     """
     limit = require_limit(timeout, core)
-    named = [(as_ref(job), job) for job in jobs]
+    if isinstance(jobs, str):  # iterable, but its characters would be ids of other jobs
+        raise ConfigurationError(f"Pass the ids as a list: [{jobs!r}].")
+    named = [(as_ref(job), job) for job in jobs]  # all of them, before anything is asked
     poller = poller_of(core)
-    entries: dict[str, Entry] = {}
     failure: Exception | None = None
     group = anyio.create_task_group()
     looking = CallOptions(call.timeout, call.extra_headers)
     crowd = Crowd(core, looking, deadline_of(limit, core), curious=on_progress is not None, group=group)
+    entries, ordered = crowd.entries, list[Entry]()
     async with group:
         try:
             for ref, job in named:
-                if str(ref.id) not in entries:
-                    entries[str(ref.id)] = _join(poller, crowd, ref, job)
+                key = str(ref.id)
+                entry = entries.get(key)
+                if entry is None:
+                    entry = entries[key] = _join(poller, crowd, ref, job)
+                ordered.append(entry)
+            named.clear()  # a million of them are many bytes
             if on_progress is None:
                 await crowd.see_through(poller)
             else:
@@ -166,11 +176,11 @@ async def wait_all(
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure  # of the callback: the caller's own
-    return _results([entries[str(ref.id)] for ref, _ in named], crowd.crash, limit)
+    return _results(ordered, crowd.crash, limit)
 
 
 def _join(poller: Poller, crowd: Crowd, ref: JobRef, job: Reference) -> Entry:
-    known = job.known if isinstance(job, Job) else None
+    known = job._known if isinstance(job, Job) else None
     if isinstance(job, Generation) and job.is_final:
         known = Known(poller.clock(), generation=job)
     if known is not None and known.generation is not None and known.generation.is_final:

@@ -3,14 +3,14 @@
 Each wait runs in its caller's task and enters `news()` whenever it has nothing better to do. One of those inside is
 the leader: it sleeps until the earliest entry of a heap is due, takes the set of due entries and hands it to a
 strategy. `individually` gives each entry to one of its own waiters, who looks in its own task with its own options;
-a sweep would answer for the set itself. The rules:
+`sweep.Sweeps` sends one waiter on an errand instead: to walk a listing that answers for the set. The rules:
 
 - Whoever leaves `news()`, for whatever reason, gives back the looks it was chosen for and hands the leadership on
   before anything else can run; a successor cancelled before it ran does the same. Callbacks and suspended iterators
   are outside, so they hold up nobody but themselves.
 - An answer is published to all who wait for it with no await in between, and the first final one stands.
-- A look that brings no answer ends no wait; it slows everybody down. 401 and 403 end all waits, 404 that of a job
-  older than `YOUNG` seconds.
+- A look that brings no answer ends no wait; it slows everybody down, and afterwards the looks come back in a ramp.
+  401 and 403 end all waits, 404 that of a job older than `YOUNG` seconds.
 - The starts of two looks at one job are a shortest pause apart, whoever waits.
 
 Jobs and waits are kept as `entry` says. When to look is decided by `_wire.polling`; what a wait hands out or raises by
@@ -19,7 +19,7 @@ Jobs and waits are kept as `entry` says. When to look is decided by `_wire.polli
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from heapq import heapify, heappop, heappush
 from typing import Any, TypeAlias
@@ -41,15 +41,20 @@ from .._errors import (
 from .._models.generation import Generation
 from .._transport import PerLoop, Transport
 from .._types import JobRef
-from .._wire.polling import NOTHING_SEEN, ModelTimes, back_off, next_look, spread
-from .entry import GRACE, NEVER, Entry, Known, Waiter
+from .._wire.allowance import Allowance, note, pause_after_look
+from .._wire.polling import FIRST, NOTHING_SEEN, TRUSTED, ModelTimes, back_off, next_look, ramp, spread
+from .._wire.sweeping import Listed, next_turn
+from .._wire.vocabulary import REMAINING_HOUR
+from .entry import GRACE, NEVER, Entry, Errand, Known, Task, Waiter
 from .look import look
+from .sweep import Sweeps
 
 YOUNG = 30.0
 """Seconds for which a 404 may mean that the service does not show the job yet."""
 _MODELS_KEPT = 256
 # A timer may fire a hair early, and virtual clocks add up floats.
 _HAIR = 1e-6
+_MOMENT = 0.1
 
 
 Strategy: TypeAlias = Callable[["Poller", Sequence[Entry]], Awaitable[None]]
@@ -88,10 +93,22 @@ class Poller:
         self._misses = 0
         self._missed_at = -NEVER
         self._held_until = -NEVER
+        self._unix_now = core.now
+        self._allowance: Allowance | None = None
+        self._scarce_until = -NEVER
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"<Poller: {len(self._entries)} jobs>"
+
+    @property
+    def entries(self) -> Collection[Entry]:
+        """All jobs that are waited for."""
+        return self._entries.values()
+
+    def entry_of(self, key: str) -> Entry | None:
+        """The job with this id, written as text; None where nobody waits for it."""
+        return self._entries.get(key)
 
     # Coming and going.
 
@@ -104,15 +121,15 @@ class Poller:
             known: What the handle knows of it; None where that is no more than the id: then the first look is at once.
         """
         now = self.now()
-        entry = self._entries.get(str(ref.id))
+        entry = self.entry_of(str(ref.id))
         new = entry is None
         if entry is None:
             entry = self._entries[str(ref.id)] = Entry(ref, known or Known(now))
-        entry.waiters[waiter] = None
+        entry.waiters += (waiter,)
         if new:
             told = now if known is None else max(known.asked_at, known.since)
             pause = 0.0 if known is None else self._pause(entry, told)
-            entry.look_at = max(now, told + pause) + self._spread(entry)
+            entry.look_at = max(now, told + pause) + self.spread(entry)
         seen = known.generation if known is not None else None
         waiter.joined(entry, news=entry.generation is not None and _state(entry.generation) != _state(seen))
         self._schedule(entry)
@@ -122,7 +139,7 @@ class Poller:
         """Stop waiting for some jobs. A job nobody waits for is forgotten."""
         self._give_back(waiter)
         for entry in entries:
-            entry.waiters.pop(waiter, None)
+            entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
             if not entry.waiters:
                 self._forget(entry)
 
@@ -172,12 +189,14 @@ class Poller:
             self._alarm = self._heap[0][0] if self._heap else NEVER
             await self._sleep(waiter, self._alarm)
             return
+        untouched: Callable[[Entry], object] = self.put_back  # cut off: whoever leads next takes the set up again
         try:
             await self.strategy(self, due)
+            untouched = self.assign
         finally:
             for entry in due:
                 if not (entry.settled or entry.looker or entry in self._overdue or entry.due != NEVER):
-                    self.assign(entry)
+                    untouched(entry)
 
     async def _sleep(self, waiter: Waiter, until: float = NEVER) -> None:
         event = waiter.event = anyio.Event()
@@ -211,12 +230,13 @@ class Poller:
             if at != entry.due:
                 continue  # rescheduled, settled or forgotten since
             entry.due = NEVER
-            last = any(waiter.wants_last_look(entry, now) for waiter in entry.waiters)
+            last = self.is_last(entry, now)
             if entry.looker is None and (last or entry.look_at <= now):
-                if last or self._held_until <= now:
+                if last or (self._held_until <= now and self._may_look(entry, now)):
                     due.append(entry)
                     continue
-                entry.look_at = self._held_until + self._spread(entry)
+                held = self._held_until > now
+                entry.look_at = self._held_until + self._ramp(entry) if held else self._scarce_until
             self._schedule(entry)
         return due
 
@@ -247,6 +267,11 @@ class Poller:
         if self._leader is not None and due < self._alarm:
             self.wake(self._leader)
 
+    @staticmethod
+    def is_last(entry: Entry, now: float) -> bool:
+        """Whether the limit of one of its waits passed without a look at its end."""
+        return any(waiter.wants_last_look(entry, now) for waiter in entry.waiters)
+
     # ... having somebody look...
 
     def assign(self, entry: Entry) -> None:
@@ -260,17 +285,43 @@ class Poller:
         self._schedule(entry)
         self.wake(entry.looker)
 
+    def send_out(self, errand: Errand) -> None:
+        """Send the leader on an errand; from a strategy only. As with a look, another keeps the clock meanwhile."""
+        assert self._leader is not None
+        self._leader.todo.append(errand)
+
+    def put_off(self, entry: Entry, look_at: float) -> None:
+        """Make a due entry due again later, or now, if that has passed."""
+        entry.look_at = look_at
+        self._schedule(entry)
+
+    def put_back(self, entry: Entry) -> None:
+        """Make an entry that was taken due again, at once."""
+        self.put_off(entry, self.now())
+
     def _give_back(self, waiter: Waiter) -> None:
         while waiter.todo:
-            entry = waiter.todo.pop()
-            entry.looker = None
-            if not entry.settled:
-                self.assign(entry)
+            task = waiter.todo.pop()
+            if not isinstance(task, Entry):
+                task.drop()
+                continue
+            task.looker = None
+            if not task.settled:
+                self.assign(task)
+
+    async def do(self, waiter: Waiter, task: Task) -> None:
+        """Do what a waiter was chosen for, in this task."""
+        if isinstance(task, Entry):
+            await self.look(waiter, task)
+        else:
+            await task(waiter)
 
     def begin(self, entry: Entry) -> float:
         """Note that a job is being asked about from now on, and return when that is."""
         entry.looks += 1
         entry.asked_at = self.clock()
+        if entry.alone_until == NEVER:
+            entry.alone_until = -NEVER
         return entry.asked_at
 
     async def look(self, waiter: Waiter, entry: Entry) -> None:
@@ -285,14 +336,15 @@ class Poller:
             limit = anyio.move_on_after(max(0.0, waiter.deadline + GRACE - began))
         try:
             with limit:
-                answer = await look(self._for_one_attempt(waiter.core), entry.ref, waiter.call)
+                core = self.for_one_attempt(waiter.core)
+                answer = await look(core, entry.ref, waiter.call, heard=lambda headers: self.heard(headers, began))
         except (APIConnectionError, ProtocolError, APIStatusError) as error:
             answer = error
         finally:
             entry.looker = None
             self._take(entry, answer, began)
 
-    def _for_one_attempt(self, core: Core) -> Core:
+    def for_one_attempt(self, core: Core) -> Core:
         """A core that does not repeat: a look that fails is made up for by the next one, not by three in a row."""
         single = self._single.get(core)
         if single is None:
@@ -306,8 +358,9 @@ class Poller:
             return
         now = self.now()
         if isinstance(answer, Generation):
-            if began >= self._missed_at:
-                self._misses = 0
+            self.answered(began)
+            if not answer.is_final:
+                self.spend(1)
             self.publish(entry, answer)
         elif isinstance(answer, AuthenticationError | PermissionDeniedError):
             for other in list(self._entries.values()):
@@ -321,7 +374,7 @@ class Poller:
             if isinstance(answer, NotFoundError):
                 pause = self._pause(entry, now)
             elif answer is not None:
-                pause = max(entry.polling.min_interval, self._slow_down(entry, answer, began))
+                pause = max(entry.polling.min_interval, self.slow_down(entry, answer, began))
             entry.look_at = now + max(0.0, pause)
             self._schedule(entry)
 
@@ -332,7 +385,8 @@ class Poller:
         """
         if entry.settled:
             return
-        before, entry.generation, entry.miss = entry.generation, generation, None
+        before, entry.miss = entry.generation, None
+        entry.take(generation, self.clock())
         changed = _state(before) != _state(generation)
         entry.version += changed
         if generation.is_final:
@@ -340,10 +394,32 @@ class Poller:
             self._settle(entry, None)
             return
         now = self.now()
-        entry.look_at = now + self._pause(entry, now)
-        self._schedule(entry)
+        self.put_off(entry, now + self._pause(entry, now))
+        if changed:
+            self._tell(entry)
+
+    def take_listed(self, entry: Entry, said: Listed, began: float, pause: float) -> None:
+        """Take note that a listing, asked for at that time, shows a job as running; the next sweep is a pause later.
+
+        What its own status said of it is kept, since that says more.
+        """
+        news = entry.answer is None and entry.listed != said
+        entry.listed, entry.looker = said, None
+        entry.looks += 1
+        polling = entry.polling
+        # Sweeps keep no distance from one another's last looks: only one at the very end of a wait is its last look.
+        entry.asked_at = began - polling.min_interval + _MOMENT
+        entry.version += news
+        turn = next_turn(began - entry.since, pause, polling.max_interval)
+        if began + turn < entry.hint_at and entry.looks < TRUSTED:
+            turn = min(entry.hint_at - began, polling.max_interval)
+        self.put_off(entry, began + turn)
+        if news:
+            self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
         for waiter in entry.waiters:
-            if changed and waiter.curious:
+            if waiter.curious:
                 waiter.told(entry)
                 self.wake(waiter)
 
@@ -365,7 +441,7 @@ class Poller:
     # When next?
 
     def _pause(self, entry: Entry, now: float) -> float:
-        last, polling = entry.generation, entry.polling
+        last, polling = entry.answer, entry.polling
         model = entry.ref.model or (last.model if last is not None else None)
         # The last look of a wait that ends within a shortest pause is the one just made.
         ends = [each.deadline - now for each in entry.waiters if each.deadline is not None]
@@ -384,13 +460,42 @@ class Poller:
             remaining=min(ends, default=None),
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,
+            scarce=self._price() > polling.min_interval,
         )
 
-    def _spread(self, entry: Entry) -> float:
+    def spread(self, entry: Entry) -> float:
+        """Seconds an entry is put off so that all who are due with it do not look together."""
         others = len(self._entries) - 1
         return spread(jitter=self.random(), outstanding=others, min_interval=entry.polling.min_interval)
 
-    def _slow_down(self, entry: Entry, error: NeuralBoxError, began: float) -> float:
+    def _ramp(self, entry: Entry) -> float:
+        others = len(self._entries) - 1
+        return ramp(jitter=self.random(), outstanding=others, min_interval=entry.polling.min_interval)
+
+    def answered(self, began: float) -> None:
+        """Note that something asked at that time was answered."""
+        if began >= self._missed_at:
+            self._misses = 0
+
+    def heard(self, headers: Mapping[str, str], began: float) -> None:
+        """Take note of what the headers of an answer say of the hourly limit."""
+        if REMAINING_HOUR in headers:
+            self._allowance = note(self._allowance, headers, began=began, now=self.clock())
+
+    def spend(self, requests: int) -> None:
+        """Pause after requests that found nothing finished, where they are scarce."""
+        self._scarce_until = max(self._scarce_until, self.now() + requests * self._price())
+
+    def _price(self) -> float:
+        return pause_after_look(self._allowance, outstanding=len(self._entries), now=self._unix_now())
+
+    def _may_look(self, entry: Entry, now: float) -> bool:
+        """Whether an entry's look is worth a request where these are scarce: it is over, it seems."""
+        return (
+            now >= self._scarce_until or entry.alone_until == NEVER or (not entry.looks and now > entry.since + FIRST)
+        )
+
+    def slow_down(self, entry: Entry, error: NeuralBoxError, began: float) -> float:
         """Hold everybody's looks; of looks that were under way together only the first counts."""
         now, polling = self.now(), entry.polling
         if began >= self._missed_at:
@@ -450,4 +555,6 @@ def poller_of(core: Core) -> Poller:
     """Return the running loop's poller for a client; copies of the client with the same account share it."""
     accounts = _accounts.setdefault(core.transport, {})
     account = accounts.setdefault((core.options.base_url, core.credential.identity), _Account())
-    return account.pollers.get(lambda: Poller(core, account.times))
+    # A service with a path of its own has a history of its own, which sweeps cannot read.
+    is_ours = core.options.service.detail is None
+    return account.pollers.get(lambda: Poller(core, account.times, Sweeps() if is_ours else individually))

@@ -162,7 +162,8 @@ async def test_progress_of_each_is_reported_as_it_comes() -> None:
 
         with pytest.raises(NotFoundError):
             await wait_all(core, [1, 2, 3], on_progress=on_progress)
-        assert heard == [(1, "pending"), (2, "pending"), (2, "failed"), (1, "completed")]
+        assert sorted(heard[:2]) == [(1, "pending"), (2, "pending")]
+        assert heard[2:] == [(2, "failed"), (1, "completed")]
 
 
 async def test_a_slow_callback_stops_no_look_that_is_under_way() -> None:
@@ -260,7 +261,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(wait_all, core, range(300))
-                await service.time.sleep(1)
+                await service.time.sleep(5.5)  # a listing that is refused, then looks
                 assert service.under_way == LOOKERS
                 scope.cancel()
         assert service.under_way == 0

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import ceil
 from random import Random
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -100,13 +102,55 @@ class Asked:
 
 
 @dataclass
+class Listing:
+    """A history that is made of the status answers, the newest job first.
+
+    Attributes:
+        hidden: Ids that it never shows.
+        lag: Seconds from the first request until a job is shown; one for all.
+        counted: Whether it says how many pages there are.
+        filters: Whether it heeds `status`.
+        others: Pending items of other programs, newer than all of ours.
+        page_size: Items a page has, whatever was asked for.
+        fails: Called with the page number and the virtual time; what it returns is answered instead.
+        numbers: Whether it names the jobs by number.
+        items: Adds to each item.
+    """
+
+    hidden: set[str] = field(default_factory=set)
+    lag: float = 0.0
+    counted: bool = True
+    filters: bool = True
+    others: int = 0
+    page_size: int = 100
+    fails: Callable[[int, float], Answer | None] = lambda number, now: None
+    numbers: bool = False
+    items: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PageAsked:
+    """One request for a page of the history."""
+
+    at: float
+    number: int
+    status: str
+    headers: Mapping[str, str]
+
+
+@dataclass
 class Service:
-    """Answers status requests. `answers[id]` is called with the virtual time; unknown ids get 404."""
+    """Answers status requests. `answers[id]` is called with the virtual time; unknown ids get 404.
+
+    The history answers 404 unless there is a `listing`.
+    """
 
     time: VirtualTime
     latency: float = 0.05
     answers: dict[str, Callable[[float], Answer]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    listing: Listing | None = None
+    pages: list[PageAsked] = field(default_factory=list)
     stalled: anyio.Event | None = None
     under_way: int = 0
 
@@ -137,7 +181,13 @@ class Service:
     async def send(self, prepared: tuple[str, Mapping[str, str]], **_: Any) -> Reply:
         url, headers = prepared
         path, _slash, name = url.removeprefix("http://127.0.0.1:9/api/v2").rpartition("/")
-        self.asked.append(Asked(self.time.seconds, name, path, headers["authorization"][-4:], headers))
+        key, page = headers["authorization"][-4:], None
+        if name.startswith("history"):
+            values = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
+            page = PageAsked(self.time.seconds, int(values["page"]), values["status"], headers)
+            self.pages.append(page)
+        else:
+            self.asked.append(Asked(self.time.seconds, name, path, key, headers))
         self.under_way += 1
         try:
             if self.stalled is not None:
@@ -151,10 +201,29 @@ class Service:
         known = self.answers.get(name)
         unknown = {"error": "not_found", "message": "No such generation"}
         answer: Answer = (404, unknown) if known is None else known(self.time.seconds)
+        if page is not None and self.listing is not None:
+            answer = self._page(self.listing, page)
         if isinstance(answer, BaseException):
             raise answer
         status, body = answer if isinstance(answer, tuple) else (200, answer)
         return Reply(status, {"content-type": "application/json"}, json.dumps(body).encode())
+
+    def _page(self, listing: Listing, page: PageAsked) -> Answer:
+        now, size = self.time.seconds, listing.page_size
+        instead = listing.fails(page.number, now)
+        if instead is not None:
+            return instead
+        items: list[Any] = [{"id": f"other_{number}", "status": "pending"} for number in range(listing.others)]
+        if page.status == "completed" and listing.filters:
+            items.clear()
+        for name, answer in reversed(list(self.answers.items()) if now >= 1_000 + listing.lag else []):
+            said = answer(now)
+            assert isinstance(said, Mapping)
+            if name not in listing.hidden and (said["status"] == page.status or not listing.filters):
+                items.append({**said, **listing.items, "id": int(name) if listing.numbers else name})
+        shown = items[(page.number - 1) * size : page.number * size]
+        counts = {"total": len(items), "pages": ceil(len(items) / size), "limit": size} if listing.counted else {}
+        return {"items": shown, **counts}
 
     def core(self, *, key: str = "nb_test", seed: int | None = None, **options: Any) -> Core:
         """Make a client's core that asks this service; the dice always show a half unless seeded."""
