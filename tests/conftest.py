@@ -31,7 +31,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a developer's key, base URL and proxies out of the tests."""
     for name in [*os.environ]:
-        if name.startswith("NEURALBOX_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+        if name.startswith(("NEURALBOX_", "GEMINIGEN_")) or name.lower() in {
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+        }:
             monkeypatch.delenv(name)
 
 

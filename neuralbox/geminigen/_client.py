@@ -1,0 +1,208 @@
+"""`AsyncGeminiGen`: the parts of a NeuralBox client, put together for the other service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from .._client import _Connections
+from .._config import (
+    ClientOptions,
+    Polling,
+    Timeout,
+    api_key_from_environment,
+    base_url_from_environment,
+    log_from_environment,
+)
+from .._core import Clockwork, Core
+from .._jobs.handle import Job
+from .._transport import HttpClient, HttpTransport, Limits
+from .._types import OMIT, JobRef, Omit
+from ._history import GeminiHistory, require_uuid
+from ._item import HistoryItem
+from ._service import GEMINIGEN, make_credential
+
+if TYPE_CHECKING:  # imported by the first use instead
+    from .._resources.files import Files
+
+
+class AsyncGeminiGen:
+    """The history of GeminiGen, asynchronously, on asyncio and trio.
+
+        async with AsyncGeminiGen() as gg:
+            async for item in gg.history.list(filter_by="image"):
+                await gg.files.download(item.to_generation(), "out/")
+
+    One client serves any number of tasks and event loops; it starts no task and no thread. Errors are those of NeuralBox,
+    told apart by the service's `error_code` before the HTTP status.
+
+    Args:
+        api_key: The key; default: GEMINIGEN_API_KEY. It is sent as `x-api-key`.
+        base_url: Scheme and host; default: GEMINIGEN_BASE_URL, else `https://api.geminigen.ai`. The service also
+            answers, renamed, at `https://api.snapgen.ai`.
+        timeout: Limits of one HTTP exchange: seconds, or a `Timeout`. Waiting for jobs has limits of its own.
+        max_retries: Attempts after the first.
+        max_retry_wait: When the service asks to wait longer than this many seconds, its error is raised instead.
+        deadline: Limit of one call over all attempts, in seconds; None for none.
+        max_reply_bytes: Longer answers are refused; files are not concerned.
+        default_headers: Sent with every request to the service, never to the storage.
+        polling: How waits look; see `Polling`.
+        limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
+            own business.
+        http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
+        transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client.
+        trust_env: Whether proxies and certificates are read from the environment, as httpx does.
+
+    Raises:
+        ConfigurationError: There is no key, or an option cannot be right.
+    """
+
+    # Time and chance; tests put virtual ones here.
+    _clockwork: ClassVar[Clockwork] = Clockwork()
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | Omit | None = OMIT,
+        max_retries: int = 2,
+        max_retry_wait: float = 60.0,
+        deadline: float | None = None,
+        max_reply_bytes: int = 64 * 1024 * 1024,
+        default_headers: Mapping[str, str] | None = None,
+        polling: Polling | None = None,
+        limits: Limits | None = None,
+        http_client: HttpClient | None = None,
+        transport: HttpTransport | str | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        log_from_environment()
+        credential = make_credential(api_key_from_environment(api_key, GEMINIGEN))
+        options = ClientOptions(
+            base_url=base_url_from_environment(base_url, GEMINIGEN),
+            timeout=Timeout() if isinstance(timeout, Omit) else Timeout.of(timeout),
+            max_retries=max_retries,
+            max_retry_wait=max_retry_wait,
+            deadline=deadline,
+            max_reply_bytes=max_reply_bytes,
+            default_headers=default_headers or {},
+            polling=polling or Polling(),
+            service=GEMINIGEN,
+        )
+        self._connections = _Connections(limits or Limits(), http_client, transport, trust_env)
+        self._core = Core(self._connections.of(credential, options.base_url), options, credential, self._clockwork)
+
+    # Copies and closing.
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | Omit | None = OMIT,
+        max_retries: int | None = None,
+        max_retry_wait: float | None = None,
+        deadline: float | Omit | None = OMIT,
+        max_reply_bytes: int | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        polling: Polling | None = None,
+    ) -> Self:
+        """Return a copy with some options changed.
+
+        The copy shares the connections; with another key or base URL it has those of that key and base URL, which all
+        copies with the same share. All of them are closed with the client the copies were made from.
+
+        Args:
+            api_key: Another account's key.
+            base_url: Another host.
+            timeout: Limits of one HTTP exchange; None waits without limit.
+            max_retries: Attempts after the first.
+            max_retry_wait: Longest pause the service may ask for, in seconds.
+            deadline: Limit of one call over all attempts, in seconds; None for none.
+            max_reply_bytes: Longest answer.
+            default_headers: Replace the client's.
+            polling: How waits look.
+
+        Raises:
+            ConfigurationError: An option cannot be right.
+        """
+        changes: dict[str, Any] = {
+            "base_url": base_url,
+            "max_retries": max_retries,
+            "max_retry_wait": max_retry_wait,
+            "max_reply_bytes": max_reply_bytes,
+            "default_headers": default_headers,
+            "polling": polling,
+        }
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not isinstance(timeout, Omit):
+            changes["timeout"] = Timeout.of(timeout)
+        if not isinstance(deadline, Omit):
+            changes["deadline"] = deadline
+        core = self._core
+        options = core.options.changed(**changes)
+        given = None if api_key is None else make_credential(api_key_from_environment(api_key, GEMINIGEN))
+        credential = given or core.credential
+        copy = object.__new__(type(self))
+        copy._connections = self._connections
+        if credential.identity == core.credential.identity and options.base_url == core.options.base_url:
+            copy._core = core.changed(options)
+        else:
+            transport = self._connections.of(credential, options.base_url)
+            copy._core = Core(transport, options, credential, core.clockwork)
+        return copy
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, those of copies included; a closed client sends nothing more.
+
+        Entering `async with` again opens it again. A user's own `http_client` is left open.
+        """
+        await self._connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._connections.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._core.options.base_url}>"
+
+    # The doors. Those of creation, once they are documented well enough, stand here too.
+
+    @cached_property
+    def history(self) -> GeminiHistory:
+        """What the account generated so far."""
+        return GeminiHistory(self._core)
+
+    @cached_property
+    def files(self) -> Files:
+        """Fetching files: of a record's `to_generation()`, of a job, or of any `url` of an asset."""
+        from .._resources.files import Files
+
+        return Files(self._core)
+
+    # What is not a door.
+
+    def job(self, job: str | JobRef | HistoryItem) -> Job:
+        """Return a handle on a generation that was started elsewhere; nothing is sent.
+
+        Its looks ask for the detail, and what it returns is NeuralBox's `Generation`, with the record in `raw`:
+        `HistoryItem.read(generation.raw)` has all of it.
+
+        Args:
+            job: A uuid, the `.job` of an error, or an item of the history.
+
+        Raises:
+            ConfigurationError: It is no uuid.
+        """
+        uuid = require_uuid(job)
+        if isinstance(job, HistoryItem):
+            return Job(self._core, ref=job.to_generation())
+        return Job(self._core, ref=job if isinstance(job, JobRef) else JobRef(uuid))

@@ -1,0 +1,63 @@
+"""Reading GeminiGen's values and envelopes; pure, and nothing here raises.
+
+As `_wire.reading`, with two differences: `""` is how this service writes "none", and a state must be a whole number,
+never a rounded one. Three envelopes are in use, and a record or a list is found in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._wire.reading import as_number, as_object, as_text
+
+_WRAPPERS = ("result", "data")
+_LISTS = ("result", "data", "items")
+
+
+def text(value: object) -> str | None:
+    """Read text; `""` is absence."""
+    return as_text(value) or None
+
+
+def number(value: object) -> float | None:
+    """Read a finite number; a whole one stays one."""
+    whole = integer(value)
+    return as_number(value) if whole is None else whole
+
+
+def integer(value: object) -> int | None:
+    """Read a whole number; what has a fraction is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    read = as_number(value)
+    return int(read) if read is not None and read.is_integer() else None
+
+
+def objects(value: object) -> Sequence[Mapping[str, Any]]:
+    """Read an array of objects; missing, null, empty and anything else are alike."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+# Envelopes.
+
+
+def unwrap(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find the record in a reply: bare, or inside `result` or `data`."""
+    if "uuid" in reply:
+        return reply
+    return next((inner for name in _WRAPPERS if (inner := as_object(reply.get(name))) is not None), reply)
+
+
+def find_list(reply: object) -> Sequence[Mapping[str, Any]] | None:
+    """Find the list in a reply: bare, or under `result`, `data` or `items`; None where there is none.
+
+    A null where the list would be is an empty one.
+    """
+    if isinstance(reply, list):
+        return objects(reply)
+    record = as_object(reply) or {}
+    found = next((record[name] for name in _LISTS if isinstance(record.get(name), list)), None)
+    if found is not None:
+        return objects(found)
+    return [] if any(name in record and record[name] is None for name in _LISTS) else None
