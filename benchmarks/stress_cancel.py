@@ -130,7 +130,8 @@ async def ours(url: str, *, rounds: int, seed: int) -> Outcome:
     free = await slots_that_work(lambda: transport.send(prepared, max_bytes=100_000))
     lane = transport._lanes.get(transport._open_lane)
     assert (lane.requests.value, lane.streams.value) == (SLOTS, STREAMS), "a slot of the gate is gone"
-    (pool,) = lane.engines[0].pools.values()
+    engine: Any = lane.engines[0]
+    (pool,) = engine.pools.values()
     outcome = Outcome(made, cancelled, seconds, free, sockets_to(httpx.URL(url).port or 80), _alive(pool))
     await transport.aclose()
     return outcome

@@ -12,7 +12,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import httpx
@@ -29,6 +30,12 @@ from .prepared import PreparedRequest, prepare_request
 from .reading import ReplyReader
 from .sending import SentTrace
 
+if TYPE_CHECKING:
+    from .aiohttp_adapter import AiohttpTransport
+
+Engine: TypeAlias = "CoreTransport | AiohttpTransport"
+EngineMaker: TypeAlias = Callable[..., Engine]
+
 
 class HttpxTransport:
     """Moves requests with httpx; `base.Transport`.
@@ -40,6 +47,7 @@ class HttpxTransport:
         transport: A transport of the user's own, under our client; as httpx does, it is closed when we are closed.
         trust_env: Read proxies and the certificates' place from the environment, by httpx's rules. With `http_client`
             or `transport` these have their own opinion.
+        engine: Makes what moves the bytes under our client.
     """
 
     def __init__(
@@ -49,8 +57,10 @@ class HttpxTransport:
         http_client: httpx.AsyncClient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         trust_env: bool = True,
+        engine: EngineMaker = CoreTransport,
     ) -> None:
         self._limits = limits
+        self._make_engine = engine
         self._own_client = http_client
         self._own_transport = transport
         self._trust_env = trust_env
@@ -68,16 +78,13 @@ class HttpxTransport:
         content: bytes | None = None,
         form: Form | None = None,
     ) -> PreparedRequest:
-        if self._closed:
-            raise ConfigurationError("The client is closed; make another one, or enter `async with` again.")
-        if self._own_client is not None and self._own_client.is_closed:
-            raise ConfigurationError("The `http_client` that was passed in is closed.")
+        self._require_open()
         return prepare_request(method, url, headers=headers, timeouts=timeouts, content=content, form=form)
 
     async def send(
         self, prepared: PreparedRequest, *, max_bytes: int, on_sent: Callable[[], None] | None = None
     ) -> Reply:
-        lane = self._lanes.get(self._open_lane)
+        lane = self._lane()
         await lane.requests.acquire()
         try:
             reply = await self._exchange(lane, prepared, on_sent)
@@ -98,7 +105,7 @@ class HttpxTransport:
     async def _stream(
         self, prepared: PreparedRequest, on_sent: Callable[[], None] | None
     ) -> AsyncIterator[ReplyReader]:
-        lane = self._lanes.get(self._open_lane)
+        lane = self._lane()
         await lane.streams.acquire()
         try:
             reply = await self._exchange(lane, prepared, on_sent)
@@ -124,6 +131,7 @@ class HttpxTransport:
 
     async def _exchange(self, lane: Lane, prepared: PreparedRequest, on_sent: Callable[[], None] | None) -> ReplyReader:
         """Send, and return the reply as soon as its headers are there; the caller closes it."""
+        self._require_open()  # again: the gate may have taken its time
         trace = None if on_sent is None else SentTrace(on_sent)
         request = self._request(lane, prepared, trace)
         try:
@@ -161,14 +169,25 @@ class HttpxTransport:
 
     # What a loop gets of its own...
 
+    def _lane(self) -> Lane:
+        # A request prepared earlier may come back after a pause; connections opened for it now would stay for ever.
+        self._require_open()
+        return self._lanes.get(self._open_lane)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError("The client is closed; make another one, or enter `async with` again.")
+        if self._own_client is not None and self._own_client.is_closed:
+            raise ConfigurationError("The `http_client` that was passed in is closed.")
+
     def _open_lane(self) -> Lane:
-        engines: list[CoreTransport] = []
+        engines: list[Engine] = []
 
         def make_transport(proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
             if self._own_transport is not None:
                 return self._own_transport
             limits = self._limits
-            engine = CoreTransport(
+            engine = self._make_engine(
                 size=limits.max_connections + limits.max_streams,
                 keepalive_expiry=limits.keepalive_expiry,
                 tls=self._tls,
@@ -221,7 +240,7 @@ class Lane:
     """
 
     client: httpx.AsyncClient
-    engines: list[CoreTransport]
+    engines: list[Engine]
     requests: anyio.Semaphore
     streams: anyio.Semaphore
 
@@ -247,14 +266,22 @@ def build_transport(
         trust_env: Read proxies and the certificates' place from the environment.
 
     Raises:
-        ConfigurationError: An argument of another type, both arguments at once, or an unknown name.
+        ConfigurationError: An argument of another type, both arguments at once, an unknown name, or an engine whose
+            packages are not installed.
     """
     given: Any = http_client
     under: Any = transport
+    bounds: object = limits
+    if not isinstance(bounds, Limits):
+        raise ConfigurationError(f"`limits` must be a Limits, not {_name(bounds)}.")
     if given is not None and under is not None:
         raise ConfigurationError("Pass `http_client` or `transport`, not both; a client has its own transport.")
     if isinstance(under, str):
-        raise ConfigurationError(f"There is no transport {under!r}; leave `transport` out for the default one.")
+        if under != "aiohttp":
+            raise ConfigurationError(
+                f'There is no transport {under!r}; leave `transport` out for the default one, or pass "aiohttp".'
+            )
+        return HttpxTransport(limits=limits, trust_env=trust_env, engine=_aiohttp())
     if given is not None and not isinstance(given, httpx.AsyncClient):
         hint = " The synchronous one cannot be awaited." if isinstance(given, httpx.Client) else ""
         raise ConfigurationError(f"`http_client` must be an httpx.AsyncClient, not {_name(given)}.{hint}")
@@ -262,6 +289,14 @@ def build_transport(
         hint = " The synchronous one cannot be awaited." if isinstance(under, httpx.BaseTransport) else ""
         raise ConfigurationError(f"`transport` must be an httpx.AsyncBaseTransport, not {_name(under)}.{hint}")
     return HttpxTransport(limits=limits, http_client=given, transport=under, trust_env=trust_env)
+
+
+def _aiohttp() -> EngineMaker:
+    if find_spec("aiohttp") is None or find_spec("httpx_aiohttp") is None:
+        raise ConfigurationError("`transport=\"aiohttp\"` needs two more packages: `pip install 'neuralbox[speed]'`.")
+    from .aiohttp_adapter import AiohttpTransport
+
+    return AiohttpTransport
 
 
 def _gate(width: int) -> anyio.Semaphore:

@@ -160,11 +160,11 @@ class Server:
         except OSError:  # the client hung up in the middle, which is what half of the tests are about
             pass
         finally:
-            with self._lock:
-                self._live.discard(plain)
-                self._live.discard(sock)
             sock.close()
             plain.close()
+            with self._lock:  # last: whoever sees that none is open may count on the client's having been told
+                self._live.discard(plain)
+                self._live.discard(sock)
 
 
 # Behaviours that many tests need.

@@ -1,4 +1,8 @@
-"""Short ways to say what nearly every test of the transport says."""
+"""Short ways to say what nearly every test of the transport says, on whichever engine it runs.
+
+`every_engine` stands in for the house's `anyio_backend` in the modules whose tests hold for both engines: the default
+one on asyncio and on trio, and aiohttp on asyncio. What looks inside httpcore2 says so with `default_engine`.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,43 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from neuralbox._transport import HttpxTransport, Limits, Timeouts, build_transport
 from neuralbox._transport.adapter import CoreTransport
+from neuralbox._transport.aiohttp_adapter import AiohttpTransport
 from neuralbox._transport.engine import Lane
 
 PATIENT = Timeouts(5.0, 5.0, 5.0)
 KEY = "nb_secret_key"
 MEGABYTE = 1024 * 1024
 
+chosen: list[str] = []
+"""Holds "aiohttp" while a test runs on it; see conftest.py."""
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio", "asyncio-aiohttp"])
+def every_engine(request: pytest.FixtureRequest) -> str:
+    """Run each async test on both engines; conftest.py reads the parameter's second half."""
+    backend: str = request.param
+    return backend.partition("-")[0]
+
+
+default_engine = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"], scope="module")
+"""For tests that look inside httpcore2."""
+
+
+def build(**options: Any) -> HttpxTransport:
+    """Make a transport over the chosen engine."""
+    if chosen and "http_client" not in options:
+        options.setdefault("transport", *chosen)
+    return build_transport(**{"limits": Limits(), **options})
+
 
 @asynccontextmanager
 async def transport_for(**options: Any) -> AsyncIterator[HttpxTransport]:
     """Open a transport, and close it however the test ends."""
-    transport = build_transport(**{"limits": Limits(), **options})
+    transport = build(**options)
     try:
         yield transport
     finally:
@@ -36,7 +64,10 @@ def lane_of(transport: HttpxTransport) -> Lane:
 
 
 def engine_of(transport: HttpxTransport) -> CoreTransport:
-    return lane_of(transport).engines[0]
+    """Return the default engine the running loop uses."""
+    engine = lane_of(transport).engines[0]
+    assert isinstance(engine, CoreTransport)
+    return engine
 
 
 def open_sockets(transport: HttpxTransport) -> int:
@@ -46,8 +77,33 @@ def open_sockets(transport: HttpxTransport) -> int:
 
 def pooled(transport: HttpxTransport) -> list[Any]:
     """Return the connections the pools hold, without those that the next request will drop."""
-    pools = [pool for engine in lane_of(transport).engines for pool in engine.pools.values()]
-    return [connection for pool in pools for connection in pool.connections if not connection.is_closed()]
+    found: list[Any] = []
+    for engine in lane_of(transport).engines:
+        if isinstance(engine, AiohttpTransport):
+            connector = None if engine.network is None else engine.network.connector
+            idle = [wire for wires in connector._conns.values() for wire, _ in wires] if connector else []
+            held = [wire for wire in [*connector._acquired, *idle] if wire.is_connected()] if connector else []
+        else:
+            held = [each for pool in engine.pools.values() for each in pool.connections if not each.is_closed()]
+        found += held
+    return found
+
+
+def sockets_of(transport: HttpxTransport) -> list[Any]:
+    """Return the sockets of all engines of the running loop."""
+    found: list[Any] = []
+    for engine in lane_of(transport).engines:
+        if isinstance(engine, AiohttpTransport):
+            if engine.network is not None:
+                found += [sock for sock in engine.network._sockets if sock.fileno() >= 0]
+        elif engine.network is not None:
+            found += [tcp.get_extra_info("socket") for tcp in engine.network._open]
+    return found
+
+
+def is_connecting(transport: HttpxTransport) -> bool:
+    """Tell whether a connection is being made."""
+    return bool(sockets_of(transport) if chosen else pooled(transport))
 
 
 def all_free(transport: HttpxTransport) -> bool:
@@ -56,6 +112,14 @@ def all_free(transport: HttpxTransport) -> bool:
     return (
         lane.requests.value == lane.requests.max_value
         and lane.streams.value == lane.streams.max_value
-        and all(not pool._requests for engine in lane.engines for pool in engine.pools.values())
-        and all(connection.is_idle() for connection in pooled(transport))
+        and all(_is_free(engine) for engine in lane.engines)
+    )
+
+
+def _is_free(engine: CoreTransport | AiohttpTransport) -> bool:
+    if isinstance(engine, AiohttpTransport):
+        return engine.network is None or not (engine.network.connector._acquired or engine.network.connector._waiters)
+    return all(
+        not pool._requests and all(each.is_idle() or each.is_closed() for each in pool.connections)
+        for pool in engine.pools.values()
     )

@@ -26,9 +26,21 @@ from .servers import (
     saying,
     silent,
 )
-from .support import MEGABYTE, all_free, lane_of, open_sockets, pooled, prepare, transport_for
+from .support import (
+    MEGABYTE,
+    all_free,
+    default_engine,
+    every_engine,
+    is_connecting,
+    lane_of,
+    open_sockets,
+    pooled,
+    prepare,
+    transport_for,
+)
 
 pytestmark = pytest.mark.anyio
+anyio_backend = every_engine
 
 SLOTS = 10
 TASKS = 20
@@ -137,7 +149,7 @@ async def test_cancelled_while_connecting() -> None:
         async with transport_for() as transport:
             await _stall(
                 transport,
-                lambda: len(pooled(transport)) == 1,
+                lambda: is_connecting(transport),
                 lambda: transport.send(prepare(transport, url), max_bytes=100),
             )
 
@@ -166,6 +178,7 @@ async def test_cancelled_while_the_proxy_has_not_answered(monkeypatch: pytest.Mo
         await eventually(lambda: proxy.open == 0)
 
 
+@default_engine
 async def test_cancelled_after_connecting_and_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     """httpcore2 alone loses a slot of its pool here each time."""
     connect = Network.connect_tcp
@@ -263,7 +276,7 @@ async def test_cancelled_between_the_pieces_of_a_stream() -> None:
 
 
 async def test_cancelled_in_the_callers_own_block() -> None:
-    with Server(answering(b"x" * 100_000)) as server:
+    with Server(answering(b"x" * 8 * MEGABYTE)) as server:  # more than fits between the two sides
         async with transport_for() as transport:
             inside: list[bool] = []
 

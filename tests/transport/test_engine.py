@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._transport import Limits, Timeouts, build_transport
+from neuralbox._transport import Limits, Timeouts
 from neuralbox._wire.request import Form
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
@@ -24,15 +24,19 @@ from .support import (
     MEGABYTE,
     PATIENT,
     all_free,
-    engine_of,
+    build,
+    default_engine,
+    every_engine,
     lane_of,
     open_sockets,
     pooled,
     prepare,
+    sockets_of,
     transport_for,
 )
 
 pytestmark = pytest.mark.anyio
+anyio_backend = every_engine
 
 
 # Requests and replies.
@@ -58,7 +62,7 @@ async def test_a_prepared_request_is_sent_as_often_as_one_likes_over_one_connect
             prepared = prepare(transport, server.url)
             for _ in range(5):
                 await transport.send(prepared, max_bytes=100)
-            assert engine_of(transport).pools, "the requests went over our own engine"
+            assert len(pooled(transport)) == 1, "the requests went over our own engine"
     assert (len(server.requests), server.connections) == (5, 1)
 
 
@@ -227,6 +231,7 @@ async def test_more_calls_than_slots_wait_their_turn_in_order() -> None:
     assert server.connections == 2
 
 
+@default_engine
 async def test_a_quiet_client_settles_on_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("httpcore2._async.http11.time", SimpleNamespace(monotonic=lambda: now))
@@ -268,10 +273,7 @@ async def test_every_connection_probes_a_silent_peer() -> None:
     with Server(answering()) as server:
         async with transport_for() as transport:
             await transport.send(prepare(transport, server.url), max_bytes=100)
-            network = engine_of(transport).network
-            assert network is not None
-            (tcp,) = network._open
-            sock: Any = tcp.get_extra_info("socket")
+            (sock,) = sockets_of(transport)
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             if hasattr(socket, "TCP_KEEPIDLE"):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
@@ -520,6 +522,38 @@ async def test_a_closed_client_of_the_users_is_named_before_anything_is_sent() -
             prepare(transport, "http://service.invalid")
 
 
+async def test_a_prepared_request_that_comes_back_after_closing_opens_nothing() -> None:
+    with Server(answering()) as server:
+        async with transport_for() as transport:
+            prepared = prepare(transport, server.url)
+            await transport.aclose()
+            with pytest.raises(errors.ConfigurationError, match="client is closed"):
+                await transport.send(prepared, max_bytes=100)
+            with pytest.raises(errors.ConfigurationError, match="client is closed"):
+                async with transport.stream(prepared):
+                    pass
+            assert transport._lanes.pop() is None
+    assert server.connections == 0
+
+
+async def test_a_request_that_waited_at_the_gate_while_the_client_was_closed_is_not_sent() -> None:
+    client = httpx.AsyncClient()
+    async with transport_for(http_client=client, limits=Limits(max_connections=1)) as transport:
+        prepared = prepare(transport, "http://service.invalid")
+        await lane_of(transport).requests.acquire()
+        async with anyio.create_task_group() as group:
+
+            async def late() -> None:
+                with pytest.raises(errors.ConfigurationError, match="http_client"):
+                    await transport.send(prepared, max_bytes=100)
+
+            group.start_soon(late)
+            await anyio.wait_all_tasks_blocked()
+            await client.aclose()
+            lane_of(transport).requests.release()
+        assert all_free(transport)
+
+
 async def test_a_users_transport_is_used_and_closed_with_us() -> None:
     class Mine(httpx.AsyncBaseTransport):
         closed = False
@@ -564,7 +598,7 @@ async def test_what_a_users_transport_raises_is_translated_but_a_bug_is_not() ->
 
 async def test_closing_closes_every_connection_and_refuses_what_follows() -> None:
     with Server(answering()) as server:
-        transport = build_transport(limits=Limits())
+        transport = build()
         prepared = prepare(transport, server.url)
         async with anyio.create_task_group() as group:
             for _ in range(3):
@@ -585,7 +619,7 @@ async def test_closing_cuts_off_what_is_still_under_way() -> None:
         conversation.wait_for_hang_up()
 
     with Server(think) as server:
-        transport = build_transport(limits=Limits())
+        transport = build()
 
         async def call(scheme: str, ending: type[errors.NeuralBoxError]) -> None:
             with pytest.raises(ending):
@@ -605,7 +639,7 @@ async def test_a_connection_that_comes_after_closing_is_closed_at_once() -> None
         async with transport_for() as transport:
             prepared = prepare(transport, server.url)
             await transport.send(prepared, max_bytes=100)
-            engine = engine_of(transport)
+            (engine,) = lane_of(transport).engines
             await engine.aclose()
             with pytest.raises(httpx.ConnectError, match="closed"):
                 await engine.handle_async_request(prepared.request)
@@ -615,7 +649,7 @@ async def test_a_connection_that_comes_after_closing_is_closed_at_once() -> None
 
 
 async def test_nothing_is_opened_before_the_first_request() -> None:
-    transport = build_transport(limits=Limits())
+    transport = build()
     transport.prepare("GET", "http://127.0.0.1/", headers={}, timeouts=PATIENT)
     await transport.aclose()
 

@@ -37,6 +37,7 @@ def test_the_callers_headers_are_copied_and_may_replace_ours() -> None:
         ("http://x:70000/?secret", "port"),
         ("http://x\n/?secret", "well-formed"),
         ("http://x:y/?secret", "well-formed"),
+        ("http://x/\ud800?secret", "well-formed"),
     ],
 )
 def test_a_url_that_cannot_be_sent_is_refused_without_being_shown(url: str, problem: str) -> None:
@@ -107,13 +108,14 @@ Imposter.__module__ = "httpx2._client"
         ({"http_client": Imposter()}, r"must be an httpx\.AsyncClient, not httpx2\.Imposter"),
         ({"transport": httpx.HTTPTransport()}, r"not httpx\.HTTPTransport\. The synchronous one"),
         ({"transport": 7}, r"not builtins\.int"),
+        ({"limits": 7}, r"`limits` must be a Limits, not builtins\.int"),
         ({"transport": "aiohtp"}, "no transport 'aiohtp'"),
         ({"transport": httpx.MockTransport(lambda request: httpx.Response(200)), "http_client": 7}, "not both"),
     ],
 )
 def test_what_cannot_move_requests_is_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        build_transport(limits=Limits(), **options)
+        build_transport(**{"limits": Limits(), **options})
 
 
 def test_the_default_is_our_engine() -> None:

@@ -127,8 +127,10 @@ async def test_deflate_and_identity_are_read() -> None:
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd"])
 async def test_a_compression_nobody_asked_for_is_refused(encoding: str) -> None:
     reply, _ = reply_of(b"?", content_encoding=encoding)
-    with pytest.raises(ProtocolError, match="not asked for"):
-        reply.chunks()
+    chunks = reply.chunks()  # whoever asks may still be on the way into the block that closes the reply
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="not asked for"):
+            await anext(chunks)
     assert [piece async for piece in reply.chunks(raw=True)] == [b"?"]
     await reply.aclose()
 
