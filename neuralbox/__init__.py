@@ -11,9 +11,6 @@ from __future__ import annotations
 import importlib
 import typing
 
-from ._client import AsyncNeuralBox
-from ._config import CallArgs, Dialect, Polling, Timeout
-from ._credentials import Session
 from ._errors import (
     APIConnectionError,
     APIStatusError,
@@ -43,19 +40,24 @@ from ._errors import (
     SubmissionUnknownError,
     UnprocessableEntityError,
 )
-from ._jobs.handle import Job
-from ._models.account import Balance, Key, Login, Share, Stats, User
-from ._models.catalogue import Assistant, ModelInfo, Price
-from ._models.generation import Generation, Usage
-from ._models.page import Page
-from ._models.raw import RawResponse
-from ._paging import Pager
-from ._transport import Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
 from ._version import __version__
 
 if typing.TYPE_CHECKING:
+    from ._client import AsyncNeuralBox
+    from ._config import CallArgs, Dialect, Polling, Timeout
+    from ._credentials import Session
+    from ._jobs.handle import Job
     from ._jobs.stream import TextStream
+    from ._models.account import Balance, Key, Login, Share, Stats, User
+    from ._models.catalogue import Assistant, ModelInfo, Price
+    from ._models.generation import Generation, Usage
+    from ._models.page import Page
+    from ._models.raw import RawResponse
+    from ._paging import Pager
+    from ._transport import Limits
+    from .geminigen import AsyncGeminiGen
+    from .sync import GeminiGen, NeuralBox
 
 __all__ = [
     "OMIT",
@@ -63,6 +65,7 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "Assistant",
+    "AsyncGeminiGen",
     "AsyncNeuralBox",
     "AuthenticationError",
     "BadRequestError",
@@ -75,6 +78,7 @@ __all__ = [
     "Dialect",
     "DownloadError",
     "ExpiredFileError",
+    "GeminiGen",
     "Generation",
     "GenerationError",
     "GenerationFailedError",
@@ -90,6 +94,7 @@ __all__ = [
     "Login",
     "ModelInfo",
     "ModelUnavailableError",
+    "NeuralBox",
     "NeuralBoxError",
     "NotFoundError",
     "Omit",
@@ -115,14 +120,31 @@ __all__ = [
     "__version__",
 ]
 
-# What a program that does not use it should not pay for: imported at the first use.
-_LATER = {"TextStream": "._jobs.stream"}
+# Imported at their first use: what only catches an error, or prints a help text, loads neither httpx nor pydantic.
+_HOMES = {
+    "._client": ("AsyncNeuralBox",),
+    "._config": ("CallArgs", "Dialect", "Polling", "Timeout"),
+    "._credentials": ("Session",),
+    "._jobs.handle": ("Job",),
+    "._jobs.stream": ("TextStream",),
+    "._models.account": ("Balance", "Key", "Login", "Share", "Stats", "User"),
+    "._models.catalogue": ("Assistant", "ModelInfo", "Price"),
+    "._models.generation": ("Generation", "Usage"),
+    "._models.page": ("Page",),
+    "._models.raw": ("RawResponse",),
+    "._paging": ("Pager",),
+    "._transport": ("Limits",),
+    ".geminigen": ("AsyncGeminiGen",),
+    ".sync": ("GeminiGen", "NeuralBox"),
+}
+_LATER = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name], __name__), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,193 @@
+"""What the generated classes stand on, and every function their one-line bodies call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+from weakref import ref
+
+from .._errors import ConfigurationError
+from .._models.raw import RawResponse
+from .._paging import Pager
+from ._call import Call, call, callback, feed
+from ._iteration import Items, PagedItems, iterate
+from ._loop import thread
+from ._manager import Entered, manage
+
+__all__ = [
+    "Facade",
+    "Items",
+    "Root",
+    "Streaming",
+    "call",
+    "callback",
+    "feed",
+    "iterate",
+    "iterate_pages",
+    "manage",
+    "unwrap",
+    "unwrap_all",
+    "with_view",
+]
+
+A = TypeVar("A")
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Facade(Generic[A]):
+    """A blocking view of one async object; it owns nothing."""
+
+    _async: A
+
+    @classmethod
+    def of(cls, obj: A) -> Self:
+        """The blocking view of an async object."""
+        view = cls.__new__(cls)
+        view._async = obj
+        return view
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._async!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Facade) and self._async is other._async
+
+    def __hash__(self) -> int:
+        return hash(id(self._async))
+
+
+class Lease:
+    """Keeps a client's connections open for as long as anything of it is in use, and closes them after.
+
+    The client holds it, and so does whatever it handed out (through the core they share): a door or a job may outlive
+    the client it came from, as in `NeuralBox().text.create(...)`.
+    """
+
+    is_held = False  # also of one whose making was interrupted
+
+    def __init__(self, client: Any) -> None:
+        self.name = type(client).__name__.removeprefix("Async")
+        self.connections = client._connections
+        self.connections.lease = ref(self)  # weakly, or nothing would ever be dropped
+        thread.open.add(self.connections)
+        self.is_held = True
+
+    def __del__(self) -> None:
+        # May run in any thread, the loop's own included, so it never waits.
+        if self.is_held and thread.loop is not None and not sys.is_finalizing():
+            # Posted first: where warnings are errors, the next line ends here.
+            thread.post(Call(self.connections.aclose).start)
+            warnings.warn(f"A {self.name} was not closed; use `with`.", ResourceWarning, source=self, stacklevel=2)
+
+
+class Root(Facade[A]):
+    """A client: it owns connections, and says so when it is dropped without being closed."""
+
+    def __init__(self, obj: A) -> None:
+        self._async = obj
+        self._lease = cast("Any", obj)._core.lease = Lease(obj)
+
+    _lease: Lease | None  # None for the view of an async client that was not made here
+
+    @classmethod
+    def of(cls, obj: A) -> Self:
+        """The blocking view of an async client: of a copy, or of one that is closed by whoever made it."""
+        view = super().of(obj)
+        client = cast("Any", obj)
+        view._lease = client._core.lease = getattr(client._connections, "lease", lambda: None)()
+        return view
+
+    def __enter__(self) -> Self:
+        call(cast("Any", self._async).__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, those of copies included; a closed client sends nothing more.
+
+        Entering `with` again opens it again. A user's own `http_client` is left open.
+        """
+        if self._lease is not None:
+            self._lease.is_held = False
+        if not thread.exiting or thread.loop is not None:  # else the exit has closed it
+            call(cast("Any", self._async).aclose)
+
+
+class Streaming(Facade[A], Generic[A, T]):
+    """A view that is entered, iterated, and holds a connection until it is left."""
+
+    _entered: Entered | None = None
+    _items: Items[T] | None = None
+
+    def __enter__(self) -> Self:
+        if self._entered is not None:
+            raise ConfigurationError("The stream's block has been entered already.")
+        self._entered = Entered(cast("Any", self._async))
+        try:
+            self._entered.enter()
+        except BaseException:
+            self._entered = None
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._items is not None:
+                self._items.close()
+        finally:
+            if self._entered is not None:
+                self._entered.exit(kind, error, trace)
+            self._entered = None  # last: what an interrupt leaves here is left when this is dropped
+
+    def __iter__(self) -> Items[T]:
+        if self._items is None:
+            self._items = Items(cast("Any", self._async), 256)
+        return self._items
+
+    def __next__(self) -> T:
+        return next(iter(self))
+
+    def _unread(self) -> A:
+        """The async object, for calls that read it themselves: items that were read ahead would be missing there."""
+        if self._items is not None and self._items.is_open:
+            raise ConfigurationError("The stream is half read; go on iterating, or leave its block.")
+        return self._async
+
+    def __del__(self) -> None:
+        # Dropped inside its block: the task that holds it open is told to leave, without waiting for it.
+        if self._entered is not None and not sys.is_finalizing():
+            self._entered.abandon(self._items.reader if self._items is not None and self._items.is_open else None)
+
+
+# Between the two sides.
+
+
+def unwrap(value: Any) -> Any:
+    """The async object behind a view; anything else as it is."""
+    return value._async if isinstance(value, Facade) else value
+
+
+def unwrap_all(values: Iterable[Any]) -> list[Any]:
+    """The same for each of several; the iterable is read here, in the caller's thread."""
+    return [unwrap(value) for value in values]
+
+
+def with_view(response: RawResponse[A], view: Callable[[A], V]) -> RawResponse[V]:
+    """A raw response whose value is the blocking view of what it was."""
+    return replace(cast("RawResponse[Any]", response), value=view(response.value))
+
+
+def iterate_pages(pager: Pager[T]) -> Items[T]:
+    """Iterate over all items of a listing."""
+    return PagedItems(pager.pages(), pager.max_items)

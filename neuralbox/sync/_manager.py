@@ -1,0 +1,92 @@
+"""Async context managers held open by one task, which enters and leaves them: cancel scopes and task groups demand it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from ._call import Call, Kind, presentable
+
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+class Entered:
+    """One async context manager, from its entry to its exit."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        self._manager = manager
+        self._leave: asyncio.Future[ExcInfo]
+        self._call = Call(self._hold)
+
+    async def _hold(self) -> bool | None:
+        self._leave = asyncio.get_running_loop().create_future()
+        value = await self._manager.__aenter__()
+        self._call.box.put((Kind.NOTE, value))
+        leaving: ExcInfo = (None, None, None)
+        try:
+            leaving = await self._leave
+        except BaseException as error:
+            leaving = (type(error), error, error.__traceback__)
+            raise
+        finally:
+            swallowed = await self._manager.__aexit__(*leaving)
+        return swallowed
+
+    def enter(self) -> Any:
+        """Enter and return what `as` gets."""
+        return self._hear(self._call.submit)
+
+    def exit(self, *leaving: Any) -> bool | None:
+        """Leave; an error raised inside the manager's own tasks surfaces here."""
+        over = self._call.finished or not self._call.is_here
+        if over and self._call.box.empty():
+            return None  # it was left before: by a failed entry, a shutdown; or the process we were forked from does it
+        swallowed: bool | None = self._hear(lambda: self._call.post(lambda: self._let_go(leaving)))
+        return swallowed
+
+    def _let_go(self, leaving: Any) -> None:
+        if not self._leave.done():
+            self._leave.set_result(leaving)
+
+    def abandon(self, reader: Call | None = None) -> None:
+        """Leave without waiting for it, as if cancelled; for what is dropped without being left.
+
+        Args:
+            reader: What has to have ended before: a connection is not closed under a task that reads it.
+        """
+        self._call.post(partial(self._abandon, reader))
+
+    def _abandon(self, reader: Call | None) -> None:
+        if reader is None or reader.finished:
+            self._call.cancel()
+        else:
+            reader.cancel()
+            asyncio.get_running_loop().call_later(0.001, self._abandon, reader)
+
+    def _hear(self, say: Callable[[], object]) -> Any:
+        __tracebackhide__ = True
+        kind, value = self._call.talk(say)
+        try:
+            if kind is Kind.ERROR:
+                raise presentable(value)
+            return value
+        finally:
+            del value
+
+
+@contextmanager
+def manage(manager: AbstractAsyncContextManager[Any], wrap: Callable[[Any], Any] | None = None) -> Iterator[Any]:
+    """Use an async context manager in a `with` block."""
+    entered = Entered(manager)
+    value = entered.enter()
+    try:
+        yield value if wrap is None else wrap(value)
+    except BaseException as error:
+        if not entered.exit(type(error), error, error.__traceback__):
+            raise
+    else:
+        entered.exit(None, None, None)
