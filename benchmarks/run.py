@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from benchmarks.measure import Row, machine, rows_of, table, versions
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("bench_get", "bench_sse", "bench_memory", "bench_import")
-MEASURED = ("neuralbox", "httpx", "httpcore", "httpcore2", "anyio", "pydantic", "openai")
+BENCHMARKS = ("bench_get", "bench_sse", "bench_memory", "bench_import", "bench_sync", "bench_speed", "stress_cancel")
+MEASURED = ("neuralbox", "httpx", "httpcore", "httpcore2", "anyio", "pydantic", "aiohttp", "httpx-aiohttp", "openai")
 
 
 def measured(name: str, *, full: bool, seed: int) -> list[Row]:

@@ -40,6 +40,8 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """What a reader has: a key, an address, and an empty directory."""
     monkeypatch.setenv("NEURALBOX_API_KEY", "nb_readme")
     monkeypatch.setenv("NEURALBOX_BASE_URL", service)
+    monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_readme")  # the sandbox shows one account's books to both
+    monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
     monkeypatch.chdir(tmp_path)
     # Looks are paced for the real service, minutes long; the sandbox is faster by its `speed`, so the looks are too.
     monkeypatch.setattr("neuralbox._client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
