@@ -15,7 +15,16 @@ from datetime import UTC, datetime
 from benchmarks.measure import Row, machine, rows_of, table, versions
 from benchmarks.server import ROOT
 
-BENCHMARKS = ("bench_get", "bench_sse", "bench_memory", "bench_import", "bench_sync", "bench_speed", "stress_cancel")
+BENCHMARKS = (
+    "bench_get",
+    "bench_sse",
+    "bench_memory",
+    "bench_import",
+    "bench_sync",
+    "bench_speed",
+    "stress_cancel",
+    "simulate_waiting",
+)
 MEASURED = ("neuralbox", "httpx", "httpcore", "httpcore2", "anyio", "pydantic", "aiohttp", "httpx-aiohttp", "openai")
 
 
