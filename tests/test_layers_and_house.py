@@ -173,7 +173,14 @@ def test_modules_open_with_a_paragraph(name: str) -> None:
 
 def test_no_file_names_a_machine_path_or_a_package_index() -> None:
     # Put together here so that this file does not hold what it looks for.
-    banned = ["/" + "work/", "/" + "root/", "/" + "home/", "--index" + "-" + "url", "pypi" + ".org", "python" + "hosted"]
+    banned = [
+        "/" + "work/",
+        "/" + "root/",
+        "/" + "home/",
+        "--index" + "-" + "url",
+        "pypi" + ".org",
+        "python" + "hosted",
+    ]
     found = [
         (str(path.relative_to(ROOT)), word)
         for path in text_files()
