@@ -60,11 +60,13 @@ class Rules:
         roots: Classes users make themselves; all others come out of these.
         iterators: Classes that are handed out to be iterated and nothing else: blocking methods return `Items`.
         pagers: Listings, with what awaiting one gives; iterating one goes over its pages.
+        provided: Bases of which the runtime's own provide all that is public.
     """
 
     roots: frozenset[str]
     iterators: frozenset[str] = frozenset()
     pagers: Mapping[str, str] = field(default_factory=dict)
+    provided: frozenset[str] = frozenset()
 
 
 class Names:
@@ -233,7 +235,9 @@ class Types:
         return self._aliases.get(head(node), node)
 
     def _fed(self, name: str, accepted: Sequence[ast.expr]) -> str:
-        plain = [head(member) for member in accepted if not is_none(member) and head(member) not in STREAMS]
+        # What is fed is advanced item by item, which does for a list as well.
+        fed = STREAMS | {"Iterable"}
+        plain = [head(member) for member in accepted if not is_none(member) and head(member) not in fed]
         if not set(plain) <= _PLAIN:
             raise UnsupportedError(f"parameter {name!r} cannot be told from an async iterable")
         checks = [f"{name} is None"] if any(is_none(member) for member in accepted) else []

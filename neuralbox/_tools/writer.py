@@ -120,7 +120,7 @@ class Writer:
                 raise UnsupportedError("inherits from a client")
             return ", ".join(parents)
         for base in node.bases:
-            if head(base) not in ("Generic", "AsyncIterator", "AsyncIterable"):
+            if head(base) not in {"Generic", "AsyncIterator", "AsyncIterable", *self.rules.provided}:
                 raise UnsupportedError(f"inherits from {ast.unparse(base)}, which has no rule")
         generic = ""
         for base in node.bases:
@@ -186,6 +186,8 @@ class Writer:
                 yield ""
             elif member.name == "__aiter__" and "__anext__" not in members_of(node):
                 yield from self._iteration(node, member)
+            elif member.name == "__call__":
+                yield from self._method(node, member, overloaded=member.name in overloaded)
             elif member.name.startswith("__") and member.name not in _PROVIDED:
                 raise UnsupportedError("is special and has no rule")
             elif member.name == "__await__" and node.name not in self.rules.pagers:
@@ -231,7 +233,8 @@ class Writer:
         own = {name for base in node.bases for one in arguments(base) for name in [head(one)]}
         variables = self.names.here.variables - own
         loose = overloaded or any(mentions(one, variables) for one in annotations_of(method))
-        target = f"{self._owner(node, method)}.{method.name}"
+        owner = self._owner(node, method)
+        target = owner if method.name == "__call__" else f"{owner}.{method.name}"
         if loose:
             target = f'{self.names.use("cast")}("{self.names.use("Any")}", {target})'
         value = f"{target}({self._forwarded(method)})"

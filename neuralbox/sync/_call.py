@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError as BlockingCancelledError
+from contextlib import suppress
 from contextvars import ContextVar
 from enum import Enum
 from functools import partial
@@ -62,7 +63,7 @@ class Call:
         finished: Nothing more will be put into the box but what is in it.
     """
 
-    __slots__ = ("_cancelled", "_home", "_make", "_over", "_scope", "_task", "box", "finished")
+    __slots__ = ("_cancelled", "_home", "_make", "_over", "_scope", "_stand_in", "_task", "box", "finished")
 
     def __init__(self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> None:
         self._make: Callable[[], Awaitable[Any]] | None = partial(function, *args, **kwargs)
@@ -70,6 +71,7 @@ class Call:
         self._scope: anyio.CancelScope | None = None
         self._task: asyncio.Task[None] | None = None
         self._cancelled = self.finished = False
+        self._stand_in: Call | None = None
         self._over: threading.Event | None = None
         self.box: queue.SimpleQueue[tuple[Kind, Any]] = queue.SimpleQueue()
 
@@ -113,6 +115,22 @@ class Call:
         self.finished = True
         if self._over is not None:
             self._over.set()
+
+    @property
+    def heard_by(self) -> Call:
+        """The call at whose box the caller waits: this one, or the one that stands in for it and is not finished."""
+        stand_in = self._stand_in
+        return self if stand_in is None or stand_in.finished else stand_in
+
+    def replace(self, stand_in: Call | None) -> None:
+        """Let another call's box hear the callbacks of this one, those included that wait here; None ends that."""
+        before, self._stand_in = self._stand_in or self, stand_in
+        messages = []
+        with suppress(queue.Empty):
+            while True:
+                messages.append(before.box.get_nowait())
+        for message in messages:
+            (self.heard_by if message[0] is Kind.CALLBACK else before).box.put(message)
 
     # ... and in the caller's.
 
@@ -230,6 +248,7 @@ def callback(function: Callable[..., Any] | None) -> Any:
     async def run(*args: Any, **kwargs: Any) -> Any:
         bound = partial(_plainly, function, *args, **kwargs)
         job = _current.get()
+        job = None if job is None else job.heard_by
         if job is None or job.finished:
             return await to_thread.run_sync(bound)
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

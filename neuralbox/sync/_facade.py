@@ -147,12 +147,15 @@ class Streaming(Facade[A], Generic[A, T]):
                 self._items.close()
         finally:
             if self._entered is not None:
+                self._entered.read_by(None)
                 self._entered.exit(kind, error, trace)
             self._entered = None  # last: what an interrupt leaves here is left when this is dropped
 
     def __iter__(self) -> Items[T]:
         if self._items is None:
             self._items = Items(cast("Any", self._async), 256)
+            if self._entered is not None:
+                self._entered.read_by(self._items.reader)
         return self._items
 
     def __next__(self) -> T:

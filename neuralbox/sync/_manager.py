@@ -40,6 +40,10 @@ class Entered:
         """Enter and return what `as` gets."""
         return self._hear(self._call.submit)
 
+    def read_by(self, reader: Call | None) -> None:
+        """Say which call the caller waits for between entry and exit: callbacks of what is held open go there."""
+        self._call.post(partial(self._call.replace, reader))
+
     def exit(self, *leaving: Any) -> bool | None:
         """Leave; an error raised inside the manager's own tasks surfaces here."""
         over = self._call.finished or not self._call.is_here

@@ -5,7 +5,16 @@
 from __future__ import annotations
 
 import collections.abc as abc
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from typing import (
@@ -18,8 +27,11 @@ from typing import (
     TypeAlias,
     TypeVar,
     Union,
+    cast,
     overload,
 )
+
+import anyio
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -129,6 +141,51 @@ class Stream:
         return len(self._items)
 
 
+class Run:
+    """Held open by one task while another reads it, and asks the caller for more all the while."""
+
+    def __init__(self, items: AsyncIterable[int] | Iterable[int], on_event: OnEvent | None) -> None:
+        self._given = items
+        self._on = on_event
+        self._done: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._send, self._receive = anyio.create_memory_object_stream[int](0)
+        self._tasks.start_soon(self._work)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with self._receive:
+            self._tasks.cancel_scope.cancel()
+            await self._tasks.__aexit__(None, None, None)
+
+    async def _work(self) -> None:
+        with self._send:
+            async for item in cast("AsyncIterable[int]", self._given):
+                if self._on is not None and (told := self._on("item", item)) is not None:
+                    await told
+                await self._send.send(item)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> int:
+        try:
+            return await self._receive.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+
+class Runs:
+    """A door that is called itself."""
+
+    def __call__(self, items: Iterable[int] | AsyncIterable[int], *, on_event: OnEvent | None = None) -> Run:
+        """Begin a run."""
+        return Run(items, on_event)
+
+
 class _Connections:
     """What the runtime closes."""
 
@@ -230,6 +287,10 @@ class AsyncClient:
 
     def flow(self) -> Flow:
         return Flow()
+
+    @property
+    def run(self) -> Runs:
+        return Runs()
 
     async def forget(self) -> None: ...
 

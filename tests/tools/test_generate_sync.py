@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -143,6 +144,40 @@ def test_a_stream_is_entered_read_and_not_read_twice(client: Any) -> None:
         assert stream.left() == 3
 
 
+def test_what_is_held_open_asks_the_thread_that_reads_it(client: Any) -> None:
+    here = threading.get_ident()
+    asked: list[tuple[str, int, int]] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(3):
+            asked.append(("given", number, threading.get_ident()))
+            yield number
+
+    with client.run(numbers(), on_event=lambda _, number: asked.append(("told", number, threading.get_ident()))) as run:
+        assert [*run] == [0, 1, 2]
+    assert asked == [(what, number, here) for number in range(3) for what in ("given", "told")]
+    assert inspect.getdoc(type(client.run).__call__) == "Begin a run."
+
+
+def test_what_is_held_open_is_left_while_it_asks_and_when_nobody_ever_read_it(client: Any) -> None:
+    with client.run(itertools.count()) as run:
+        assert next(run) == 0
+    with client.run([1, 2]):
+        pass
+    with client.run(iter([1, 2])) as run, pytest.raises(ZeroDivisionError):
+        1 // (next(run) - 1)
+
+
+def test_an_iterable_of_the_callers_that_raises_while_it_is_read_says_so_at_the_end(client: Any) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise LookupError("the file ends here")
+
+    with pytest.raises(ExceptionGroup) as caught, client.run(broken()) as run:
+        assert [*run] == [1]
+    assert isinstance(caught.value.exceptions[0], LookupError)
+
+
 def test_documentation_survives_quotes_and_backslashes_and_loses_what_is_not_for_users(odd: ModuleType) -> None:
     assert inspect.getdoc(odd.Node) == "A node.\n\nCtrl-C:\n    Nothing."
     assert odd.Node.parent.__doc__ == 'Say \\n and `node.parent()`, "quoted" '
@@ -204,7 +239,7 @@ REFUSED = {
     "    async def f(self, x: Callable[[int], Awaitable[int]] | str) -> int: ...": (
         "Thing.f: parameter 'x' takes a callback or something else: Callable[[int], Awaitable[int]] | str"
     ),
-    "    async def f(self, x: Iterable[int] | AsyncIterable[int]) -> int: ...": (
+    "    async def f(self, x: set[int] | AsyncIterable[int]) -> int: ...": (
         "Thing.f: parameter 'x' cannot be told from an async iterable"
     ),
     "    async def f(self, x: AbstractAsyncContextManager[int]) -> int: ...": (
