@@ -1,0 +1,105 @@
+"""Opening a journal, with as much waiting for its present owner as the caller asks for."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from . import ownership
+from .protocol import Sync
+from .reading import owner_of
+from .sqlite import SqliteJournal
+from .store import Store, open_store
+
+_LOOK_EVERY: Final = 0.05
+# A reader that asks whether somebody has the lock holds a share of it for an instant, and must not count as an owner.
+_LOOKS_AT_LEAST: Final = 3
+
+
+async def open_journal(
+    path: str | os.PathLike[str],
+    *,
+    account: str,
+    service: str,
+    sync: Sync = "normal",
+    lock_timeout: float = 0.0,
+    now: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+) -> SqliteJournal:
+    """Open the journal at `path`; it is made if it is not there.
+
+    Costs a few milliseconds, so that one job may have it for itself (`submit(journal=...)`).
+
+    Args:
+        path: The file. SQLite keeps `-wal` and `-shm` beside it while it is open; the empty `-lock` stays.
+        account: What tells the account from others; only a hash of it is written.
+        service: Base URL of the service.
+        sync: `normal`: marks survive the killing of the process. `full`: and the loss of power.
+        lock_timeout: How long to wait for another owner to end, in seconds.
+        now: Unix seconds, for the records.
+        clock: Monotonic seconds, for the waiting.
+        sleep: Sleeps between looks at the lock.
+
+    Raises:
+        JournalError: Another process has it (`.reason` is `locked`), it belongs to another account or service, was
+            written by a newer version, is damaged, is no journal, or its place cannot be written.
+
+    Cancellation:
+        The journal is closed again.
+    """
+    file = os.path.realpath(path)  # noqa: ASYNC240 - a few system calls; two names of one file are one journal
+    deadline = clock() + lock_timeout
+    looks = 0
+    while True:
+        store = await _open(partial(open_store, file, account=account, service=service, sync=sync, now=now()))
+        if store is not None:
+            return SqliteJournal(store, now=now, clock=clock)
+        looks += 1
+        if looks >= _LOOKS_AT_LEAST and clock() >= deadline:
+            raise ownership.locked(file, await to_thread.run_sync(owner_of, file))
+        await sleep(_LOOK_EVERY)
+
+
+async def _open(act: Callable[[], Store | None]) -> Store | None:
+    attempt = _Attempt(act)
+    try:
+        # Not cancelled by a scope while it runs; a cancelled asyncio task leaves the thread behind.
+        await to_thread.run_sync(attempt.run)
+    except BaseException:
+        attempt.leave()
+        raise
+    return attempt.store
+
+
+class _Attempt:
+    """One try to open, in a worker thread; what it opened is closed again where nobody waits for it any more."""
+
+    def __init__(self, act: Callable[[], Store | None]) -> None:
+        self._act = act
+        self._lock = threading.Lock()
+        self._left = False
+        self.store: Store | None = None
+
+    def run(self) -> None:
+        store = self._act()
+        with self._lock:
+            self.store = store
+            if self._left:
+                self._abandon()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._left = True
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if self.store is not None:
+            self.store.abandon()

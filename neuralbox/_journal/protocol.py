@@ -1,0 +1,320 @@
+"""What a journal is: the words of its records, and the protocol a batch speaks with it.
+
+A journal knows one record for each request, by the caller's key, and moves it along
+
+    planned -> sending -> accepted -> final -> saved
+
+Rules every implementation keeps, and why a batch may rely on them (design sections 5, 7 and 14):
+
+- `sending` is durable when the call returns, and the request may leave only then. So a request whose record says
+  `planned` never left and may be sent without a look into the history.
+- `accepted` is durable when the call returns, and nothing else may be done with the id before. A failed write does not
+  lose the id: the error carries it (`.job`, and `.unwritten` for all that wait), and the journal keeps the mark and
+  writes it with whatever it can write next, at the latest when it is closed.
+- `plan` tells what was known, and is durable before any `sending` of it.
+- `planned_again`, `final` and `saved` wait for nobody. They are written with the next group, at the latest about a
+  second later by the next call, or on closing. Losing one to a kill costs a free look at the service or at the disk:
+  a record that stayed `sending` is reconciled, one that stayed `accepted` is waited for, one that stayed `final` is
+  downloaded or found on the disk. They never suspend while they can be kept back, so a cancelled caller can still
+  make them.
+- A mark that does not follow from the state (a second `sending` after `accepted`, another id) is refused with
+  `JournalError`; nobody else's mark suffers from it.
+- A call that raises, cancellation included, has made no promise: its mark may or may not stand. A `sending` that
+  stands although its caller never sent is only slower to settle; an `accepted` is never taken back.
+- The time of a record never runs backwards, whatever the machine's clock does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
+
+from .._errors import ConfigurationError
+from .._types import GenerationId, JobRef
+
+PLANNED: Final = "planned"
+"""Read and written down; never left this machine, or was refused without a charge."""
+SENDING: Final = "sending"
+"""May have left this machine. Found like this on opening, its fate is unknown: `Record.claim` tells how to settle it."""
+ACCEPTED: Final = "accepted"
+"""The service gave an id: paid, or will be."""
+FINAL: Final = "final"
+"""Ended: completed, failed, or given up without a charge; `Record.outcome` tells."""
+SAVED: Final = "saved"
+"""Its result stands on the disk, at `Record.path`."""
+
+STATES: Final = (PLANNED, SENDING, ACCEPTED, FINAL, SAVED)
+UNFINISHED: Final = (PLANNED, SENDING, ACCEPTED)
+FINISHED: Final = (FINAL, SAVED)
+
+_LONGEST: Final = 500_000_000  # characters of a request; SQLite takes half as many again
+
+Sync: TypeAlias = Literal["normal", "full"]
+"""What a durable mark survives: the killing of the process (`normal`), or the loss of power too (`full`)."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A request about to be planned.
+
+    Attributes:
+        key: The caller's name for it, unique in the journal.
+        request: The request as plain JSON values. It may be secret: a journal keeps it in one column only.
+        fingerprint: What must be equal for the request to be the same, where the body alone does not tell (say, the
+            content of a file it names). None takes the body's.
+    """
+
+    key: str
+    request: Mapping[str, Any]
+    fingerprint: str | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The request as canonical JSON: sorted, compact, ASCII, so that equal requests are equal texts.
+
+        Raises:
+            ConfigurationError: The request holds something that JSON cannot say.
+        """
+        try:
+            text = to_json(self.request)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"The request {self.key!r} cannot be written down as JSON: {error}.") from None
+        if len(text) > _LONGEST:
+            raise ConfigurationError(
+                f"The request {self.key!r} is too long to be written down ({len(text)} characters)."
+            )
+        return text
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the fingerprint given, or of the request's text."""
+        basis = self.text if self.fingerprint is None else self.fingerprint
+        return hashlib.sha256(basis.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a journal knows of one request.
+
+    Attributes:
+        position: Where it stands in the order of planning, from 1.
+        key: The caller's name for it.
+        request: The request as it was planned.
+        state: `PLANNED`, `SENDING`, `ACCEPTED`, `FINAL` or `SAVED`.
+        id: The generation's id, from `ACCEPTED` on.
+        kind: The generation's kind, where it is known.
+        model: The generation's model, where it is known.
+        claim: In `SENDING`: what `sending` was given.
+        outcome: From `FINAL` on: what `final` was given.
+        status: The outcome's `status`.
+        tokens: The outcome's `tokens`.
+        path: In `SAVED`: where the result stands.
+        size_bytes: In `SAVED`: its size.
+        sent_at: Unix seconds of the last `sending`.
+        accepted_at: Unix seconds of `accepted`.
+        final_at: Unix seconds of `final`.
+    """
+
+    position: int
+    key: str
+    request: Mapping[str, Any]
+    state: str = PLANNED
+    id: GenerationId | None = None
+    kind: str | None = None
+    model: str | None = None
+    claim: Mapping[str, Any] | None = None
+    outcome: Mapping[str, Any] | None = None
+    status: str | None = None
+    tokens: int | None = None
+    path: str | None = None
+    size_bytes: int | None = None
+    sent_at: float | None = None
+    accepted_at: float | None = None
+    final_at: float | None = None
+
+    @property
+    def job(self) -> JobRef | None:
+        """What attaches to the generation again, or None where no id is known."""
+        return None if self.id is None else JobRef(self.id, self.kind, self.model)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINISHED
+
+    def __repr__(self) -> str:  # the request, the claim and the outcome hold prompts and signed addresses
+        return f"<Record {self.key!r} {self.state}{'' if self.id is None else f' {self.id}'}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Which process a journal belongs to.
+
+    Attributes:
+        pid: Its process id.
+        host: The name of its machine.
+        since: Unix seconds when it opened the journal.
+    """
+
+    pid: int
+    host: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A journal in numbers, each request counted once.
+
+    Attributes:
+        planned: Never sent.
+        sending: Sent with an unknown fate (while the batch runs: also just being sent).
+        accepted: Paid for and not ended yet.
+        final: Ended; nothing saved.
+        saved: Ended with the result on the disk.
+        completed: Of the ended: with a result.
+        tokens: What the ended ones cost, in tokens.
+        first_at: Unix seconds of the first plan, or None.
+        last_at: Unix seconds of the last mark, or None.
+        owner: Who runs it at this moment; None while nobody does.
+        service: The address of the service it belongs to.
+    """
+
+    planned: int = 0
+    sending: int = 0
+    accepted: int = 0
+    final: int = 0
+    saved: int = 0
+    completed: int = 0
+    tokens: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+    owner: Owner | None = None
+    service: str = ""
+
+    @property
+    def total(self) -> int:
+        return self.planned + self.sending + self.accepted + self.final + self.saved
+
+    @property
+    def unfinished(self) -> int:
+        return self.planned + self.sending + self.accepted
+
+    @property
+    def failed(self) -> int:
+        """Of the ended: without a result."""
+        return self.final + self.saved - self.completed
+
+
+class Journal(Protocol):
+    """A record of every request of a batch. For one event loop; the rules are those of this module."""
+
+    async def plan(self, entries: Sequence[Planned]) -> Sequence[Record]:
+        """Write requests down, and tell what is already known of them.
+
+        Planning many at once is much cheaper than one by one.
+
+        Returns:
+            One record for each entry, in their order; a new one is `PLANNED`.
+
+        Raises:
+            JournalError: A key stands there with another request (the message names the fields that differ), or was
+                planned before since the journal was opened. Then none of these entries is written.
+            ConfigurationError: A key or a request that cannot be written down.
+        """
+        ...
+
+    async def sending(self, key: str, claim: Mapping[str, Any]) -> None:
+        """Note that the request is about to leave; durable when it returns. Again before each repetition."""
+        ...
+
+    async def accepted(self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None) -> None:
+        """Note the id of the paid generation; durable when it returns. The same id again changes nothing."""
+        ...
+
+    async def planned_again(self, key: str) -> None:
+        """Take `sending` back: it never left, or was refused without a charge.
+
+        Also for a `FINAL` one that gave no result and is to be tried once more.
+        """
+        ...
+
+    async def final(self, key: str, outcome: Mapping[str, Any]) -> None:
+        """Note the end: a completed or failed generation, or a request given up before it was ever sent.
+
+        Args:
+            key: Which request.
+            outcome: JSON values. `status` (`completed` is the one with a result) and `tokens` are counted.
+        """
+        ...
+
+    async def saved(self, key: str, path: str, size_bytes: int) -> None:
+        """Note where the result stands on the disk."""
+        ...
+
+    def unfinished(self, *, after: int = 0) -> AsyncIterator[Record]:
+        """Iterate over records that have not ended, in the order of planning, from position `after` (exclusive).
+
+        Read page by page, each as it is when it is read; memory does not grow with the journal.
+        """
+        ...
+
+    def finished(self, *, after: int = 0) -> AsyncIterator[Record]:
+        """Iterate over records that have ended, likewise."""
+        ...
+
+    async def ids(self, *, since: float = 0.0) -> Sequence[GenerationId]:
+        """Return the ids that were accepted at or after `since` (Unix seconds): no other request may adopt them."""
+        ...
+
+    async def summary(self) -> Summary: ...
+
+    async def flush(self) -> None:
+        """Write everything down that is kept back."""
+        ...
+
+    async def aclose(self) -> None:
+        """Write everything down that is kept back, and close. Closing again does nothing.
+
+        Raises:
+            JournalError: Something could not be written; it is closed all the same. `.unwritten` has accepted jobs
+                that are nowhere on the disk.
+        """
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def to_json(value: object) -> str:
+    """Write a value as canonical JSON: ASCII, so that any text survives, half surrogates included."""
+    return _canonical.encode(value)
+
+
+def require_key(key: object) -> None:
+    """Refuse a key that no journal could give back as it is.
+
+    Raises:
+        ConfigurationError: It is no text, empty, or holds a NUL or half a surrogate pair.
+    """
+    if not isinstance(key, str):
+        raise ConfigurationError(f"A key is text, not {type(key).__name__}: {key!r}.")
+    if not key or "\0" in key or not _is_unicode(key):
+        raise ConfigurationError(f"{key!r} cannot be a key: it is empty, or holds a NUL or half a surrogate pair.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
