@@ -1,0 +1,232 @@
+"""`Budget`: tokens that several calls may spend together, counted to the last one.
+
+A reservation is made before a paid request is sent and settled when it is known what was charged. In between its price
+counts as gone, so calls that run together cannot all take the last tokens. What nobody knows the price of passes one
+at a time: so at most one such request is out when its cost shows, and the next is judged by it. Nothing here waits or
+asks for prices; `_jobs.spending` does.
+
+A budget belongs to no event loop: copies of a client, other clients and threads may share one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from ._errors import BudgetExceededError, ConfigurationError
+
+logger = logging.getLogger("neuralbox")
+
+# One for all budgets, held for a few additions: another thread may hold it while the process forks, and the child,
+# where that thread does not exist, gets a new one.
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a lock that nobody is left to release cannot be repaired, only replaced
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Budget:
+    """A number of NeuralBox tokens that paid calls may spend.
+
+        budget = Budget(500)
+        async with AsyncNeuralBox(budget=budget) as nb:
+            await nb.images.create(model="flux-1.1-pro", prompt="A quiet harbour")
+        print(budget.spent, budget.left)
+
+    Args:
+        tokens: How many may be spent, above 0.
+        spent: How many of them were spent already, by an earlier run.
+
+    Raises:
+        ConfigurationError: One of them is not a whole number, or below its bound.
+    """
+
+    __slots__ = ("__weakref__", "_free", "_listeners", "_reserved", "_running", "_spent", "_tokens", "_uncounted")
+
+    def __init__(self, tokens: int, *, spent: int = 0) -> None:
+        _require_tokens("budget", tokens, lowest=1)
+        _require_tokens("spent", spent, lowest=0)
+        self._tokens = tokens
+        self._spent = spent
+        self._reserved = 0
+        self._running = 0  # reservations whose calls still run, and so will be settled
+        self._free: Reservation | None = None  # the one whose price nobody knows
+        self._uncounted = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Budget: {self._spent} of {self._tokens} tokens spent, {self._reserved} reserved>"
+
+    @property
+    def tokens(self) -> int:
+        """The whole budget."""
+        return self._tokens
+
+    @property
+    def spent(self) -> int:
+        """Tokens charged so far."""
+        return self._spent
+
+    @property
+    def reserved(self) -> int:
+        """Tokens set aside for requests of which it is not known yet what they cost."""
+        return self._reserved
+
+    @property
+    def left(self) -> int:
+        """Tokens that are neither spent nor set aside; never below 0."""
+        return max(0, self._tokens - self._spent - self._reserved)
+
+    @property
+    def overrun(self) -> int:
+        """Tokens charged beyond the budget, because the service charged more than it had announced."""
+        return max(0, self._spent - self._tokens)
+
+    @property
+    def uncounted(self) -> int:
+        """Completed requests of which the service said neither a price nor what it charged; they count as 0."""
+        return self._uncounted
+
+    def reserve(self, price: int | None) -> Reservation:
+        """Set tokens aside for the next paid request.
+
+        Args:
+            price: What it will cost; None where nobody knows, which passes one at a time.
+
+        Returns:
+            The reservation, to be settled or released whatever happens.
+
+        Raises:
+            BudgetExceededError: The budget does not cover it.
+        """
+        with _lock:
+            why = self._refusal(price)
+            if why:
+                raise BudgetExceededError(why, price=price, left=self.left, budget=self._tokens)
+            made = Reservation(self, price)
+            self._running += 1
+            self._reserved += price or 0
+            if price is None:
+                self._free = made
+            return made
+
+    def may_wait_for(self, price: int | None) -> bool:
+        """Whether a price that was refused may fit when calls that still run are settled, or fits by now."""
+        with _lock:
+            if self._refusal(price) is None:
+                return True
+            if price is None:
+                free = self._free
+                return not self._uncounted and self._spent < self._tokens and free is not None and free._runs
+            return bool(self._running) and self._spent + price <= self._tokens
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call a function once, in whichever thread, when the next reservation is settled, released or left alone."""
+        with _lock:
+            self._listeners.append(listener)
+
+    # Inside.
+
+    def _refusal(self, price: int | None) -> str | None:
+        """Say why a price is refused; None where it is not. Holds the lock."""
+        out_of = f"{self.left} of the budget's {self._tokens} tokens are left ({self._reserved} are reserved)"
+        if price is not None:
+            if price <= self._tokens - self._spent - self._reserved:
+                return None
+            return f"The next request costs {price} tokens and {out_of}; it was not sent."
+        if self._uncounted:
+            return (
+                "The service says neither what the next request costs nor what it charged for the last such one, so "
+                f"the budget of {self._tokens} tokens cannot be kept; the request was not sent."
+            )
+        if self._free is not None:
+            return (
+                "The price of the next request is not known, nor yet that of one before it; wait for that one first. "
+                f"Nothing was sent; {out_of}."
+            )
+        return None if self.left else f"The price of the next request is not known and {out_of}; it was not sent."
+
+    def _book(self, reservation: Reservation, tokens: int | None) -> None:
+        price, overrun = reservation.price, self.overrun
+        with _lock:
+            if tokens is None and price is None:
+                self._uncounted += not reservation._booked
+            charged = max(0, (price or 0) if tokens is None else tokens)
+            self._spent += charged - reservation._charged
+            reservation._charged = charged
+            if not reservation._booked:
+                reservation._booked = True
+                self._reserved -= price or 0
+            if self._free is reservation:
+                self._free = None
+        if self.overrun > overrun:
+            logger.warning(
+                "The budget of %d tokens is exceeded by %d: a request announced at %s tokens was charged %d.",
+                self._tokens,
+                self.overrun,
+                "unknown" if price is None else price,
+                charged,
+            )
+
+    def _tell(self) -> None:
+        with _lock:
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+
+class Reservation:
+    """Tokens set aside for one paid request.
+
+    Each of its methods may be called again: what is said last counts.
+
+    Attributes:
+        price: What it was made for, or None where nobody knows.
+    """
+
+    __slots__ = ("_booked", "_budget", "_charged", "_runs", "price")
+
+    def __init__(self, budget: Budget, price: int | None) -> None:
+        self.price: int | None = price
+        self._budget = budget
+        self._charged = 0
+        self._booked = False
+        self._runs = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has said yet what it came to."""
+        return not self._booked
+
+    def settle(self, tokens: int | None) -> None:
+        """Book what was charged, in tokens; None where the service did not say: then it is the price.
+
+        Called again with better knowledge it corrects what it booked.
+        """
+        self._budget._book(self, tokens)
+        self.leave()
+
+    def release(self) -> None:
+        """Give the tokens back: the request was not sent, was refused, or failed free of charge."""
+        self.settle(0)
+
+    def leave(self) -> None:
+        """Say that the call it was made for has ended, so that nobody waits for it; an open one keeps its tokens."""
+        with _lock:
+            if self._runs:
+                self._runs = False
+                self._budget._running -= 1
+        self._budget._tell()
+
+
+def _require_tokens(name: str, value: object, *, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ConfigurationError(f"`{name}` must be a whole number of tokens from {lowest}; it is {value!r}.")

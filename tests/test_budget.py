@@ -1,0 +1,230 @@
+"""The budget's books: what is set aside, charged and given back, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuralbox._budget import Budget, Reservation
+from neuralbox._errors import BudgetExceededError, ConfigurationError
+
+
+def figures(budget: Budget) -> tuple[int, int, int, int]:
+    return budget.spent, budget.reserved, budget.left, budget.overrun
+
+
+def test_a_price_is_set_aside_then_charged_and_what_it_cost_less_is_left() -> None:
+    budget = Budget(100)
+    first, second = budget.reserve(60), budget.reserve(40)
+    assert figures(budget) == (0, 100, 0, 0)
+    assert [first.is_open, second.is_open] == [True, True]
+    first.settle(50)
+    assert figures(budget) == (50, 40, 10, 0)
+    assert [first.is_open, second.is_open] == [False, True]
+    second.release()
+    assert figures(budget) == (50, 0, 50, 0)
+    assert repr(budget) == "<Budget: 50 of 100 tokens spent, 0 reserved>"
+    assert budget.tokens == 100
+
+
+def test_what_would_exceed_the_budget_is_refused_with_the_figures() -> None:
+    budget = Budget(100, spent=30)
+    budget.reserve(40)
+    with pytest.raises(BudgetExceededError) as caught:
+        budget.reserve(31)
+    error = caught.value
+    assert (error.price, error.left, error.budget) == (31, 30, 100)
+    assert str(error) == (
+        "The next request costs 31 tokens and 30 of the budget's 100 tokens are left (40 are reserved); it was not sent."
+    )
+    assert figures(budget) == (30, 40, 30, 0)
+    budget.reserve(30)
+    budget.reserve(0)  # what is free fits always
+
+
+def test_a_charge_without_a_figure_is_the_price() -> None:
+    budget = Budget(100)
+    budget.reserve(7).settle(None)
+    assert figures(budget) == (7, 0, 93, 0)
+
+
+def test_what_is_said_last_of_a_reservation_counts() -> None:
+    budget = Budget(100)
+    one = budget.reserve(10)
+    one.settle(None)
+    one.settle(14)
+    assert figures(budget) == (14, 0, 86, 0)
+    one.release()
+    one.settle(-3)  # no service pays for being used
+    assert figures(budget) == (0, 0, 100, 0)
+
+
+def test_a_charge_above_the_announced_price_is_an_overrun_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    budget = Budget(10)
+    with caplog.at_level(logging.WARNING, "neuralbox"):
+        budget.reserve(10).settle(13)
+    assert figures(budget) == (13, 0, 0, 3)
+    assert caplog.messages == [
+        "The budget of 10 tokens is exceeded by 3: a request announced at 10 tokens was charged 13."
+    ]
+    with pytest.raises(BudgetExceededError, match=r"costs 1 tokens and 0 of the budget's 10"):
+        budget.reserve(1)
+
+
+# What nobody knows the price of.
+
+
+def test_of_requests_without_a_price_one_is_out_at_a_time() -> None:
+    budget = Budget(100)
+    first = budget.reserve(None)
+    with pytest.raises(BudgetExceededError, match="nor yet that of one before it") as caught:
+        budget.reserve(None)
+    assert caught.value.price is None
+    budget.reserve(100)  # those with a price go on
+    first.settle(5)
+    with pytest.raises(BudgetExceededError, match="is not known and 0 of the budget's 100 tokens are left"):
+        budget.reserve(None)
+
+
+def test_an_unknown_price_that_breaks_the_budget_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    budget = Budget(10)
+    with caplog.at_level(logging.WARNING, "neuralbox"):
+        budget.reserve(None).settle(11)
+    assert "announced at unknown tokens was charged 11" in caplog.text
+
+
+def test_where_neither_price_nor_charge_is_ever_said_the_second_is_refused() -> None:
+    budget = Budget(100)
+    one = budget.reserve(None)
+    one.settle(None)
+    one.settle(None)
+    assert budget.uncounted == 1
+    assert not budget.may_wait_for(None)
+    with pytest.raises(BudgetExceededError, match="cannot be kept"):
+        budget.reserve(None)
+    budget.reserve(50)
+
+
+# Waiting for others.
+
+
+@pytest.mark.parametrize(
+    ("price", "hope"),
+    [(41, True), (100, True), (101, False)],
+)
+def test_a_refusal_is_worth_waiting_for_where_running_calls_may_give_enough_back(price: int, *, hope: bool) -> None:
+    budget = Budget(100)
+    running = budget.reserve(60)
+    assert budget.may_wait_for(price) is hope
+    running.leave()  # a job whose end nobody waits for: its tokens stay set aside
+    assert not budget.may_wait_for(price)
+    assert budget.reserved == 60
+    running.release()
+    assert budget.may_wait_for(price) is (price <= 100)  # what fits by now
+
+
+def test_an_unknown_price_waits_for_the_one_before_it_only_while_that_runs() -> None:
+    budget = Budget(100)
+    assert budget.may_wait_for(None)
+    free = budget.reserve(None)
+    assert budget.may_wait_for(None)
+    free.leave()
+    free.leave()
+    assert not budget.may_wait_for(None)
+    free.settle(100)
+    assert not budget.may_wait_for(None)
+
+
+def test_a_listener_is_told_once_of_the_next_change() -> None:
+    budget, heard = Budget(100), list[int]()
+    budget.on_change(lambda: heard.append(budget.left))
+    one, other = budget.reserve(10), budget.reserve(20)
+    assert heard == []
+    one.release()
+    other.release()
+    assert heard == [80]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Budget(0), "`budget` must be a whole number of tokens from 1; it is 0."),
+        (lambda: Budget(tokens=True), "it is True"),
+        (lambda: Budget(1.5), "it is 1.5"),  # type: ignore[arg-type]
+        (lambda: Budget(5, spent=-1), "`spent` must be a whole number of tokens from 0; it is -1."),
+    ],
+)
+def test_a_budget_that_cannot_be_right_is_refused(make: Callable[[], Budget], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        make()
+
+
+# From many sides at once.
+
+
+def test_threads_that_share_a_budget_never_reserve_more_than_there_is() -> None:
+    budget, made = Budget(1_000), list[Reservation]()
+
+    def spend() -> None:
+        for _ in range(300):
+            try:
+                one = budget.reserve(3)
+            except BudgetExceededError:
+                continue
+            made.append(one)
+            one.settle(2)
+
+    threads = [threading.Thread(target=spend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert budget.spent == 2 * len(made)
+    assert budget.reserved == 0
+    assert 998 <= budget.spent <= 1_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_can_use_a_budget_whose_lock_another_thread_held() -> None:
+    from neuralbox import _budget
+
+    budget = Budget(10)
+    with _budget._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                budget.reserve(1).settle(1)
+                os._exit(0 if budget.spent == 1 else 1)
+            finally:
+                os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    held = _budget._lock
+    _budget._renew_lock()  # what the child did
+    assert _budget._lock is not held
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["charged", "refused", "running"])), max_size=30))
+def test_with_true_prices_the_budget_is_never_exceeded(requests: list[tuple[int, str]]) -> None:
+    budget, spent, running = Budget(100), 0, 0
+    for price, end in requests:
+        if price > 100 - spent - running:
+            with pytest.raises(BudgetExceededError):
+                budget.reserve(price)
+            continue
+        one = budget.reserve(price)
+        if end == "charged":
+            one.settle(price)
+            spent += price
+        elif end == "refused":
+            one.release()
+        else:
+            one.leave()
+            running += price
+        assert figures(budget) == (spent, running, 100 - spent - running, 0)
