@@ -1,19 +1,32 @@
 """Walking a listing page by page: a `Pager` is awaited for one page or iterated for all items.
 
 Pages shift while one walks (new items push old ones on), so items are told apart by id. Nothing runs between two
-items: an iteration that is left half-way leaves nothing behind.
+items: an iteration that is left half-way leaves nothing behind. That holds for pages fetched ahead too: when none is
+left, one step fetches the next one together with those after it, and ends when all of them are there.
+
+Pages asked for at once may be answered in any order, and a page that was answered before the one in front of it may
+lack what was pushed over the boundary meanwhile. The total tells: it must not fall from page to page, or the walk goes
+on from there anew. Where the service does not say how many there are, nothing is fetched ahead.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
+import anyio
+
+from ._core import Core
+from ._errors import ConfigurationError
 from ._models.page import Page
 from ._wire.pages import walk_goes_on
 
 T = TypeVar("T")
+Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]
+
+MAX_PREFETCH = 16
+"""Most pages that are fetched ahead: each is held whole, and asks for a connection of its own."""
 
 
 class Pager(Generic[T]):
@@ -24,20 +37,32 @@ class Pager(Generic[T]):
         async for page in nb.history.list().pages(): ...  # every page
 
     Each iteration starts anew and asks the service again.
+
+    Args:
+        fetch: Fetches a page by its number.
+        identity: The id of an item.
+        first: The page to begin with.
+        max_items: Most items of an iteration over items.
+        prefetch: Most pages that are fetched together with the one that is wanted.
+        fetch_ahead: Fetches a page that nobody waits for yet, and gives up sooner; `fetch` where it is left out.
     """
 
     def __init__(
         self,
-        fetch: Callable[[int], Awaitable[Page[T]]],
+        fetch: Fetch[T],
         identity: Callable[[T], object],
         *,
         first: int = 1,
         max_items: int | None = None,
+        prefetch: int = 0,
+        fetch_ahead: Fetch[T] | None = None,
     ) -> None:
         self._fetch = fetch
         self._identity = identity
         self._first = first
         self._max_items = max_items
+        self._prefetch = prefetch
+        self._fetch_ahead = fetch_ahead or fetch
 
     @property
     def max_items(self) -> int | None:
@@ -56,19 +81,99 @@ class Pager(Generic[T]):
 
     def pages(self) -> PageIterator[T]:
         """Iterate over the pages, each without the items an earlier page had; `max_items` does not count here."""
-        return PageIterator(self._fetch, self._identity, self._first)
+        ahead = _Ahead(self._fetch, self._fetch_ahead, self._prefetch)
+        return PageIterator(ahead, self._identity, self._first, self._max_items)
 
     def __repr__(self) -> str:
         return f"<Pager from page {self._first}>"
 
 
+class _Ahead(Generic[T]):
+    """Fetches pages, some of them before they are wanted; what it has is in order and without a gap."""
+
+    def __init__(self, fetch: Fetch[T], fetch_ahead: Fetch[T], most: int) -> None:
+        self._fetch = fetch
+        self._fetch_ahead = fetch_ahead
+        self._most = most
+        self._there: deque[Page[T]] = deque()
+
+    async def take(self, number: int, last: int | None, wanted: int | None) -> Page[T]:
+        """Return a page, which is the one after that of the call before, or the same where that call failed.
+
+        Args:
+            number: Which page.
+            last: The last page there is, None where that is not known.
+            wanted: Pages beginning with this one that are of use, None for all.
+        """
+        if not self._there:
+            left = 1 if last is None else last - number + 1
+            count = min(1 + self._most, left if wanted is None else min(left, wanted))
+            if count <= 1:
+                return await self._fetch(number)
+            self._there.extend(await self._together(number, count))
+        return self._there.popleft()
+
+    async def _together(self, number: int, count: int) -> list[Page[T]]:
+        """Fetch pages at once, and return those that follow one another, the wanted one at least."""
+        came: list[Page[T] | None] = [None] * count
+        failure: Exception | None = None
+
+        async def want() -> None:
+            nonlocal failure
+            try:
+                came[0] = await self._fetch(number)
+            except Exception as error:  # noqa: BLE001 - raised below as it is; the group would wrap it
+                failure = error
+                group.cancel_scope.cancel()
+
+        async def look_ahead(place: int) -> None:
+            try:
+                came[place] = await self._fetch_ahead(number + place)
+            except Exception:  # noqa: BLE001 - it is asked for again when it is wanted, and then what happens is raised
+                return
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(want)
+            for place in range(1, count):
+                group.start_soon(look_ahead, place)
+        if failure is not None:
+            raise failure
+        return _in_order(came)
+
+
+def _in_order(came: list[Page[T] | None]) -> list[Page[T]]:
+    """Return the pages from the first on up to a gap: a missing one, an empty one, or one older than that before it."""
+    kept: list[Page[T]] = []
+    most = 0
+    for page in came:
+        if page is None or (kept and (not page.items or page.total is None or page.total < most)):
+            break
+        kept.append(page)
+        most = page.total or 0
+    return kept
+
+
+def without_retries(core: Core) -> Core:
+    """Return a core for pages that nobody waits for yet: what fails is left to the attempt that counts."""
+    return core.changed(core.options.changed(max_retries=0))
+
+
+def require_prefetch(prefetch: int) -> None:
+    """Refuse a number of pages that cannot be fetched ahead; `ConfigurationError`."""
+    if not 0 <= prefetch <= MAX_PREFETCH:
+        raise ConfigurationError(f"`prefetch` must be 0 to {MAX_PREFETCH} pages; it is {prefetch}.")
+
+
 class PageIterator(AsyncIterator[Page[T]]):
     """The pages of one walk; see `Pager.pages`."""
 
-    def __init__(self, fetch: Callable[[int], Awaitable[Page[T]]], identity: Callable[[T], object], first: int) -> None:
-        self._fetch = fetch
+    def __init__(self, ahead: _Ahead[T], identity: Callable[[T], object], first: int, max_items: int | None) -> None:
+        self._ahead = ahead
         self._identity = identity
         self._next: int | None = first
+        self._last: int | None = None
+        self._size = 0
+        self._left = max_items
         self._seen: set[str] = set()
 
     def __aiter__(self) -> Self:
@@ -78,11 +183,17 @@ class PageIterator(AsyncIterator[Page[T]]):
         if self._next is None:
             raise StopAsyncIteration
         asked = self._next
-        page = await self._fetch(asked)
+        # Beyond `max_items` whoever still goes on is served page by page.
+        wanted = None if self._left is None or self._size <= 0 else -(-self._left // self._size)
+        page = await self._ahead.take(asked, self._last, wanted)
         # Only now: a page whose fetch failed or was cancelled is asked for again by the next step.
         fresh = [item for item in page.items if self._is_new(item)]
         goes_on = walk_goes_on(asked=asked, count=len(page.items), fresh=len(fresh), pages=page.pages, said=page.page)
         self._next = asked + 1 if goes_on else None
+        # Without a total it could not be seen whether pages fetched at once follow one another.
+        self._last, self._size = None if page.total is None else page.pages, page.page_size
+        if self._left is not None:
+            self._left = max(0, self._left - len(fresh))
         return Page(fresh, page.page, page.page_size, page.total, page.pages, page.raw)
 
     def _is_new(self, item: T) -> bool:

@@ -8,9 +8,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._errors import APIConnectionError, ConnectError
+from neuralbox._errors import APIConnectionError, ConfigurationError, ConnectError
 from neuralbox._models.page import Page
-from neuralbox._paging import Pager
+from neuralbox._paging import Pager, require_prefetch
 from neuralbox._wire.pages import read_envelope
 from tests import samples
 
@@ -232,3 +232,183 @@ async def test_an_iteration_left_half_way_leaves_nothing_behind() -> None:
     async for _ in listing.pager().pages():
         break
     assert listing.asked == [1, 1]
+
+
+# Pages fetched ahead.
+
+
+class Crowd(Listing):
+    """A listing that answers the pages asked for at once in an order of its own.
+
+    Attributes:
+        most: Most pages that were under way at once.
+        late: Page numbers that are answered after all others of their step.
+        arriving_first: Items that arrive once, before the late ones are answered.
+    """
+
+    def __init__(self, count: int, *, size: int = 2, says: str = "pages") -> None:
+        super().__init__(range(count), size=size, says=says)
+        self.under_way = self.most = self.cancelled = 0
+        self.late: set[int] = set()
+        self.arriving_first = 0
+        self.broken: dict[int, Exception] = {}
+
+    async def fetch(self, number: int) -> Page[Item]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            for _ in range(20 if number in self.late else 5):
+                await checkpoint()
+            if number in self.late:
+                self.ids[:0] = [f"late{one}" for one in range(self.arriving_first)]
+                self.arriving_first = 0
+            if number in self.broken:
+                raise self.broken[number]
+            return await super().fetch(number)
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+        finally:
+            self.under_way -= 1
+
+    def ahead(self, prefetch: int, *, max_items: int | None = None) -> Pager[Item]:
+        return Pager(self.fetch, lambda item: item.get("id"), max_items=max_items, prefetch=prefetch)
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3, 16])
+async def test_pages_fetched_ahead_are_handed_out_in_order_and_each_is_asked_for_once(prefetch: int) -> None:
+    listing = Crowd(20)
+    assert await ids_of(listing.ahead(prefetch)) == list(range(20))
+    assert sorted(listing.asked) == list(range(1, 11))
+    assert listing.most == min(1 + prefetch, 9)  # the first page says how many there are
+
+
+async def test_nothing_is_under_way_between_two_steps_and_none_when_a_loop_is_left() -> None:
+    listing = Crowd(20)
+    seen = 0
+    async for _ in listing.ahead(3):
+        seen += 1
+        assert listing.under_way == 0
+        if seen == 5:
+            break
+    assert sorted(listing.asked) == [1, 2, 3, 4, 5]
+    assert listing.cancelled == 0
+
+
+async def test_a_step_that_is_cancelled_takes_what_it_fetches_ahead_with_it_and_loses_nothing() -> None:
+    listing = Crowd(12)
+    iterator = aiter(listing.ahead(3))
+    got = [await anext(iterator), await anext(iterator)]
+    listing.stall = anyio.Event()
+    with anyio.move_on_after(0.01) as scope:
+        await anext(iterator)
+    assert scope.cancelled_caught
+    assert (listing.under_way, listing.cancelled) == (0, 4)
+    listing.stall = None
+    got += [item async for item in iterator]
+    assert [item["id"] for item in got] == list(range(12))
+
+
+@pytest.mark.parametrize("says", ["nothing", "pages alone"])
+async def test_where_the_number_of_items_is_not_known_nothing_is_fetched_ahead(says: str) -> None:
+    listing = Crowd(8, says=says)
+
+    async def fetch(number: int) -> Page[Item]:
+        page = await listing.fetch(number)
+        return Page(page.items, page.page, page.page_size, None, 4 if says == "pages alone" else None)
+
+    assert await ids_of(Pager(fetch, lambda item: item["id"], prefetch=4)) == list(range(8))
+    assert listing.most == 1
+
+
+@pytest.mark.parametrize(("most", "asked"), [(0, []), (2, [1]), (3, [1, 2]), (7, [1, 2, 3, 4])])
+async def test_no_page_is_fetched_ahead_for_items_beyond_the_most(most: int, asked: list[int]) -> None:
+    listing = Crowd(40)
+    assert await ids_of(listing.ahead(8, max_items=most)) == list(range(most))
+    assert sorted(listing.asked) == asked
+
+
+async def test_pages_beyond_the_most_come_one_by_one_to_who_goes_on() -> None:
+    listing = Crowd(12)
+    pages = [page async for page in listing.ahead(8, max_items=6).pages()]
+    assert [item["id"] for page in pages for item in page] == list(range(12))
+    assert sorted(listing.asked) == [1, 2, 3, 4, 5, 6]
+    assert listing.most == 2
+
+
+@pytest.mark.parametrize("arriving", [1, 3, 7])
+@pytest.mark.parametrize("late", [{2}, {3}, {2, 4}, {5, 6}])
+async def test_no_item_is_missing_when_a_page_is_answered_after_those_behind_it(late: set[int], arriving: int) -> None:
+    """New items push old ones over a boundary between the answers to two pages asked for at once."""
+    listing = Crowd(20)
+    listing.late, listing.arriving_first = late, arriving
+    ids = await ids_of(listing.ahead(4))
+    assert set(ids) >= set(range(20))
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("size", [10, 20])
+async def test_no_item_is_missing_or_doubled_when_new_ones_arrive_with_every_page(size: int) -> None:
+    listing = Crowd(200, size=size)
+    listing.arriving = 3
+    listing.late = {number for number in range(1000) if number % 3 == 0}
+    ids = await ids_of(listing.ahead(4))
+    assert set(ids) >= set(range(200))
+    assert len(ids) == len(set(ids))
+
+
+async def test_a_listing_that_shrinks_does_not_hold_a_walk_up() -> None:
+    listing = Crowd(20)
+
+    async def fetch(number: int) -> Page[Item]:
+        page = await listing.fetch(number)
+        total = (page.total or 0) - number  # what is deleted at the end, page by page
+        return Page(page.items, page.page, page.page_size, total, page.pages)
+
+    assert await ids_of(Pager(fetch, lambda item: item["id"], prefetch=3)) == list(range(20))
+
+
+async def test_a_page_ahead_that_fails_is_asked_for_again_when_it_is_wanted() -> None:
+    listing = Crowd(20)
+    failure = ConnectError("refused")
+    listing.broken = {3: failure}
+    iterator = aiter(listing.ahead(3))
+    got = [(await anext(iterator))["id"] for _ in range(4)]
+    with pytest.raises(ConnectError) as caught:
+        await anext(iterator)
+    assert caught.value is failure
+    assert listing.under_way == 0
+    listing.broken = {}
+    got += [item["id"] async for item in iterator]
+    assert got == list(range(20))
+
+
+async def test_a_page_ahead_is_fetched_by_what_gives_up_sooner() -> None:
+    listing = Crowd(20)
+    hurried: list[int] = []
+
+    async def hurry(number: int) -> Page[Item]:
+        hurried.append(number)
+        raise KeyError("a mistake of ours is no reason to stop before its turn")
+
+    pager = Pager(listing.fetch, lambda item: item["id"], prefetch=2, fetch_ahead=hurry)
+    assert await ids_of(pager) == list(range(20))
+    assert listing.asked == list(range(1, 11))
+    assert sorted(hurried) == sorted([3, 4, *[ahead for page in range(3, 9) for ahead in (page + 1, page + 2)], 10])
+
+
+async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever_ahead_either() -> None:
+    asked: list[int] = []
+
+    async def fetch(number: int) -> Page[Item]:
+        asked.append(number)
+        return Page([{"id": 1}, {"id": 2}], 1, 2, 2_000_000, 1_000_000)
+
+    assert [item["id"] async for item in Pager(fetch, lambda item: item["id"], prefetch=4)] == [1, 2]
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize("prefetch", [-1, 17])
+def test_a_number_of_pages_that_cannot_be_fetched_ahead_is_refused(prefetch: int) -> None:
+    with pytest.raises(ConfigurationError, match="`prefetch` must be 0 to 16"):
+        require_prefetch(prefetch)

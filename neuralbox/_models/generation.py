@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .._types import GenerationId, JobRef
 from .._wire import vocabulary as words
 from .._wire.reading import as_flag, as_id, as_int, as_number, as_object, as_text, as_time, pick
+from .naming import Naming
 
 
 class Model(BaseModel):
     """Base of all records: frozen, and kept whole in `raw`."""
 
     # Validators are built at the first use: building them all at import costs a third of it, reading needs none.
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="ignore", protected_namespaces=(), defer_build=True
+    )
 
     raw: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     """The record as it came, unknown fields included."""
@@ -124,44 +127,16 @@ class Generation(Model):
             kind: What the caller knows it to be, where the record does not say.
             asked_id: The id it was asked for by, where the record does not say.
         """
-
-        def field(name: str) -> Any:
-            return pick(record, words.ALIASES[name])
-
-        text, url, error = as_text(field("text")), as_text(field("url")), as_text(field("error"))
-        status = as_text(record.get("status"))
-        identity = as_id(field("id"))
-        if identity is None:
-            identity = "" if asked_id is None else asked_id
-        # model_construct: every value has just been read into its type, so a second validation would only cost.
-        return cls.model_construct(
-            _fields_set=_ALL_FIELDS,
-            id=identity,
-            status=status.strip().lower() if status else _implied_status(text, url, record.get("error")),
-            kind=as_text(field("kind")) or kind,
-            model=as_text(field("model")),
-            prompt=as_text(record.get("prompt")),
-            text=text,
-            url=url,
-            thumbnail_url=as_text(record.get("thumbnail_url")),
-            error=error,
-            tokens=as_int(field("tokens")),
-            balance=as_int(field("balance")),
-            seed=as_int(record.get("seed")),
-            progress=as_number(record.get("progress")),
-            eta_seconds=as_number(record.get("eta_seconds")),
-            width=as_int(field("width")),
-            height=as_int(field("height")),
-            duration=as_number(field("duration")),
-            processing_ms=as_number(record.get("processing_ms")),
-            usage=Usage.read(record.get("usage")),
-            created_at=as_time(record.get("created_at")),
-            completed_at=as_time(record.get("completed_at")),
-            is_favorited=as_flag(record.get("is_favorited")),
-            rating=as_number(field("rating")),
-            metadata=as_object(record.get("result_metadata")),
-            raw=record,
+        values = _NAMING.read(record)
+        status = values["status"]
+        values["status"] = (
+            status.strip().lower() if status else _implied_status(values["text"], values["url"], record.get("error"))
         )
+        if values["id"] is None:
+            values["id"] = "" if asked_id is None else asked_id
+        values["kind"] = values["kind"] or kind
+        values["raw"] = record
+        return _made(cls, values)
 
     @property
     def is_final(self) -> bool:
@@ -183,16 +158,23 @@ class Generation(Model):
         """What is needed to find it again."""
         return JobRef(self.id, self.kind, self.model)
 
-    def expires_at(self, plan: str) -> datetime | None:
-        """When the storage drops the file, by the retention table [SEED 000, 002].
+    def expires_at(self, plan: str | None = None) -> datetime | None:
+        """When the storage drops the file: as the record says, else by the retention table.
+
+        The table counts from the completion, or from the creation where that is all there is [SEED 000, 002];
+        GeminiGen's records say it themselves [SEED 004].
 
         Args:
-            plan: `free` (or `starter`), `basic`, `pro`, `vip`, `elite`; case does not matter.
+            plan: `free` (or `starter`), `basic`, `pro`, `vip`, `elite`; case does not matter. `client.account.balance()`
+                knows it. Without it only a record that says it itself has an answer.
 
         Returns:
             A UTC time; None for a plan without limit, an unknown plan, or an unknown start.
         """
-        days = words.RETENTION_DAYS.get(plan.strip().lower())
+        said = as_time(pick(self.raw, _EXPIRES_AT))
+        if said is not None:
+            return said
+        days = words.RETENTION_DAYS.get((plan or "").strip().lower())
         start = self.completed_at or self.created_at
         if days is None or start is None:
             return None
@@ -201,9 +183,67 @@ class Generation(Model):
         except OverflowError:  # past the year 9999
             return None
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its picture, player, text or reason."""
+        from .._html import result_html  # only notebooks need it
+
+        tokens = None if self.tokens is None else f"{self.tokens:,} tokens"
+        return result_html(
+            kind=self.kind,
+            url=self.url,
+            still=self.thumbnail_url,
+            text=self.text,
+            error=(self.error or "the service did not say why") if self.is_failed else None,
+            facts=(self.kind, self.id, self.model, self.status, tokens),
+        )
+
+
+_EXPIRES_AT = ("expired_at", "expires_at")
 
 # One set for all: pydantic keeps it with every record, and a set of its own would cost each 2 KB.
 _ALL_FIELDS = set(Generation.model_fields)
+_READERS = {
+    "id": as_id,
+    "status": as_text,
+    "kind": as_text,
+    "model": as_text,
+    "prompt": as_text,
+    "text": as_text,
+    "url": as_text,
+    "thumbnail_url": as_text,
+    "error": as_text,
+    "tokens": as_int,
+    "balance": as_int,
+    "seed": as_int,
+    "progress": as_number,
+    "eta_seconds": as_number,
+    "width": as_int,
+    "height": as_int,
+    "duration": as_number,
+    "processing_ms": as_number,
+    "usage": Usage.read,
+    "created_at": as_time,
+    "completed_at": as_time,
+    "is_favorited": as_flag,
+    "rating": as_number,
+    "metadata": as_object,
+}
+_NAMES = {**words.ALIASES, "metadata": ("result_metadata",)}
+_NAMING = Naming({field: (_NAMES.get(field, (field,)), read) for field, read in _READERS.items()})
+_put = object.__setattr__
+
+
+def _made(cls: type[Generation], values: dict[str, Any]) -> Generation:
+    """Do what `model_construct` does with every field given: each has just been read into its type.
+
+    Only that it does not go through all fields once more, which costs more than reading them.
+    """
+    made = cls.__new__(cls)
+    _put(made, "__dict__", values)
+    _put(made, "__pydantic_fields_set__", _ALL_FIELDS)
+    _put(made, "__pydantic_extra__", None)
+    _put(made, "__pydantic_private__", None)
+    return made
 
 
 def _implied_status(text: str | None, url: str | None, error: object) -> str:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeAlias, Unpack
 
+from .._archive.results import Archived, ArchiveProgress, Exported
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._errors import ConfigurationError, ProtocolError
-from .._jobs.look import as_ref
+from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, ProtocolError
+from .._jobs.look import as_ref, look
+from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
-from .._paging import Pager
+from .._paging import Pager, require_prefetch, without_retries
 from .._transport import Reply
 from .._types import GenerationId
 from .._wire import vocabulary as words
 from .._wire.pages import read_envelope
 from .._wire.request import Request, Safety, fill, query
 from .._wire.vocabulary import Kind
+
+MAX_ARCHIVED_BYTES: Final = 4 * 1024**3
+"""A longer file is a failure of an archive unless `max_bytes` says otherwise."""
+_ARCHIVE_PREFETCH = 4
+
+OnArchive: TypeAlias = Callable[[ArchiveProgress], Any] | Callable[[ArchiveProgress], Awaitable[Any]]
+"""Called with how far an archive has come, one call at a time; plain or async."""
 
 
 class History:
@@ -35,6 +48,7 @@ class History:
         page: int = 1,
         page_size: int = 20,
         max_items: int | None = None,
+        prefetch: int = 0,
         **call: Unpack[CallArgs],
     ) -> Pager[Generation]:
         """List generations, page by page as they are needed.
@@ -51,6 +65,8 @@ class History:
             page: The page to begin with, from 1.
             page_size: Items a page, 1 to 100.
             max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items. Only where the service says how many items there are.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Returns:
@@ -70,6 +86,7 @@ class History:
             raise ConfigurationError(f"`page_size` must be 1 to {words.MAX_PAGE_SIZE}; it is {page_size}.")
         if max_items is not None and max_items < 0:
             raise ConfigurationError(f"`max_items` must not be below 0; it is {max_items}.")
+        require_prefetch(prefetch)
         options = CallOptions.of(call)
         by_page = self._core.options.dialect.history == "page"
         filters = query(
@@ -79,14 +96,163 @@ class History:
             favorites_only=favorites_only,
         )
 
-        async def fetch(number: int) -> Page[Generation]:
+        async def fetch(number: int, *, core: Core = self._core) -> Page[Generation]:
             def read(reply: Reply) -> Page[Generation]:
-                return _read_page(self._core, reply, number, page_size)
+                return _read_page(core, reply, number, page_size)
 
             request = Request("GET", words.HISTORY, query=(("page", str(number)), *filters))
-            return await self._core.send(request, read, options)
+            return await core.send(request, read, options)
 
-        return Pager(fetch, lambda item: item.id, first=page, max_items=max_items)
+        ahead = partial(fetch, core=without_retries(self._core)) if prefetch else None
+        return Pager(fetch, lambda item: item.id, first=page, max_items=max_items, prefetch=prefetch, fetch_ahead=ahead)
+
+    async def archive(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        favorites_only: bool | None = None,
+        plan: str | None = None,
+        concurrency: int = 8,
+        verify: bool = False,
+        max_bytes: int | None = MAX_ARCHIVED_BYTES,
+        on_progress: OnArchive | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Archived:
+        """Mirror all results into a directory; run it again to add what is new.
+
+            archived = await nb.history.archive("mirror/")
+            print(archived.saved, archived.bytes, archived.failures)
+
+        The whole history is read first, then results are saved, those nearest to expiry first: `image/18500.webp`,
+        `video/18501.mp4`, `text/18502.txt`. `manifest.jsonl` has a line for each file: `path`, `bytes`, `sha256`, every
+        field of the generation, and the record as it came in `raw`. A run may be interrupted at any moment and run
+        again: a file has its name only when it is whole and in the manifest, and what is there is not fetched twice.
+        Files that nobody knows keep their names. Generations deleted from the history stay in the mirror.
+
+        Args:
+            directory: Where; made if it is missing. One account's history each, one run at a time.
+            type: Only results of this kind.
+            model: Only results of this model.
+            favorites_only: Only favourites (documented for the page dialect only).
+            plan: The account's plan, by which results expire; asked for where it is left out.
+            concurrency: Results fetched at once, 1 to 64.
+            verify: Read the files that are there and compare their hashes, not only their lengths.
+            max_bytes: A longer file is a failure; None for no limit.
+            on_progress: Called with an `ArchiveProgress` as the work goes on; may be a coroutine function.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call; `timeout` also of the downloads.
+
+        Returns:
+            What it came to. A result that cannot be had is a failure there and not an error; one that the storage no
+            longer has is noted as expired and not asked for again.
+
+        Raises:
+            ConfigurationError: An argument is out of range; the directory is a file, is in use by another run, or
+                mirrors another account's history.
+            DownloadError: The directory cannot be written, or the disk is full.
+            NeuralBoxError: The history cannot be read.
+
+        Cancellation:
+            Everything saved by then stays and is in the manifest; the next run goes on from there.
+
+        Source:
+            Kept by plan: free 7, basic 30, pro and vip 90 days, elite without limit (SEED 000, 002); the plan by
+            `GET /api/v2/user/me` [nb:en/api-reference/user/me].
+        """
+        from .._archive.catalogue import Catalogue
+        from .._archive.run import Terms, archive
+
+        options = CallOptions.of(call)
+        if plan is not None and plan.strip().lower() not in words.RETENTION_DAYS:
+            raise ConfigurationError(f"`plan` must be one of {', '.join(words.RETENTION_DAYS)}; it is {plan!r}.")
+        terms = Terms(directory, plan, concurrency, verify, max_bytes, options.timeout)
+        pager = self.list(
+            type=type,
+            model=model,
+            status=words.COMPLETED,
+            favorites_only=favorites_only,
+            page_size=words.MAX_PAGE_SIZE,
+            prefetch=_ARCHIVE_PREFETCH,
+            **call,
+        )
+        user = await self._user(options)
+
+        async def ask(item: Generation) -> Generation:
+            return await look(self._core, item, options)
+
+        catalogue = Catalogue(
+            service="neuralbox",
+            account=None if user is None or user.id is None else str(user.id),
+            model=Generation,
+            read=Generation.read,
+            generation=lambda item: item,
+            urls=lambda item: (item.url or "",),
+            ask=ask,
+        )
+        if plan is None and user is not None:
+            terms = replace(terms, plan=user.plan)
+        return await archive(self._core, pager, catalogue, terms, on_progress)
+
+    async def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        favorites_only: bool | None = None,
+        max_items: int | None = None,
+        overwrite: bool = False,
+        **call: Unpack[CallArgs],
+    ) -> Exported:
+        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        `metadata` and `usage` are JSON in it, and `raw` is left out.
+
+        Args:
+            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            type: Only generations of this kind.
+            model: Only generations of this model.
+            status: Only `completed`, `pending` or `failed` ones.
+            favorites_only: Only favourites (documented for the page dialect only).
+            max_items: Stop after so many; None for all.
+            overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            DownloadError: The file cannot be written.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 000).
+        """
+        from .._archive.export import export
+
+        pager = self.list(
+            type=type,
+            model=model,
+            status=status,
+            favorites_only=favorites_only,
+            page_size=words.MAX_PAGE_SIZE,
+            max_items=max_items,
+            prefetch=_ARCHIVE_PREFETCH,
+            **call,
+        )
+        return await export(pager, Generation, os.fspath(target), overwrite=overwrite)
+
+    async def _user(self, options: CallOptions) -> User | None:
+        """Ask whose history it is; None where the service does not tell."""
+
+        def read(reply: Reply) -> User:
+            return User.read(self._core.as_object(reply))
+
+        try:
+            return await self._core.send(Request("GET", words.ME), read, options)
+        except (NotFoundError, PermissionDeniedError, ProtocolError):
+            return None
 
     async def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> None:
         """Toggle the favourite mark; calling twice undoes it, so it is never repeated on an unknown outcome.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
-from .._client import _Connections
 from .._config import (
     ClientOptions,
     Polling,
@@ -16,7 +14,8 @@ from .._config import (
     base_url_from_environment,
     log_from_environment,
 )
-from .._core import Clockwork, Core
+from .._connected import Connected, Connections
+from .._hooks import Hooks, hooks_of
 from .._jobs.handle import Job
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, JobRef, Omit
@@ -26,9 +25,10 @@ from ._service import GEMINIGEN, make_credential
 
 if TYPE_CHECKING:  # imported by the first use instead
     from .._resources.files import Files
+    from ._raw import RawGeminiDoors
 
 
-class AsyncGeminiGen:
+class AsyncGeminiGen(Connected):
     """The history of GeminiGen, asynchronously, on asyncio and trio.
 
         async with AsyncGeminiGen() as gg:
@@ -49,6 +49,7 @@ class AsyncGeminiGen:
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits look; see `Polling`.
+        hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
@@ -58,9 +59,6 @@ class AsyncGeminiGen:
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
     """
-
-    # Time and chance; tests put virtual ones here.
-    _clockwork: ClassVar[Clockwork] = Clockwork()
 
     def __init__(
         self,
@@ -74,6 +72,7 @@ class AsyncGeminiGen:
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
@@ -90,12 +89,12 @@ class AsyncGeminiGen:
             max_reply_bytes=max_reply_bytes,
             default_headers=default_headers or {},
             polling=polling or Polling(),
+            hooks=hooks_of(hooks),
             service=GEMINIGEN,
         )
-        self._connections = _Connections(limits or Limits(), http_client, transport, trust_env)
-        self._core = Core(self._connections.of(credential, options.base_url), options, credential, self._clockwork)
+        self._connect(Connections(limits or Limits(), http_client, transport, trust_env), options, credential)
 
-    # Copies and closing.
+    # Copies.
 
     def with_options(
         self,
@@ -109,6 +108,7 @@ class AsyncGeminiGen:
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
 
@@ -125,54 +125,23 @@ class AsyncGeminiGen:
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
             polling: How waits look.
+            hooks: Replace the client's; an empty list for none.
 
         Raises:
             ConfigurationError: An option cannot be right.
         """
-        changes: dict[str, Any] = {
-            "base_url": base_url,
-            "max_retries": max_retries,
-            "max_retry_wait": max_retry_wait,
-            "max_reply_bytes": max_reply_bytes,
-            "default_headers": default_headers,
-            "polling": polling,
-        }
-        changes = {name: value for name, value in changes.items() if value is not None}
-        if not isinstance(timeout, Omit):
-            changes["timeout"] = Timeout.of(timeout)
-        if not isinstance(deadline, Omit):
-            changes["deadline"] = deadline
-        core = self._core
-        options = core.options.changed(**changes)
-        given = None if api_key is None else make_credential(api_key_from_environment(api_key, GEMINIGEN))
-        credential = given or core.credential
-        copy = object.__new__(type(self))
-        copy._connections = self._connections
-        if credential.identity == core.credential.identity and options.base_url == core.options.base_url:
-            copy._core = core.changed(options)
-        else:
-            transport = self._connections.of(credential, options.base_url)
-            copy._core = Core(transport, options, credential, core.clockwork)
-        return copy
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop, those of copies included; a closed client sends nothing more.
-
-        Entering `async with` again opens it again. A user's own `http_client` is left open.
-        """
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        self._connections.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.options.base_url}>"
+        return self._copied(
+            credential=None if api_key is None else make_credential(api_key_from_environment(api_key, GEMINIGEN)),
+            timeout=timeout,
+            deadline=deadline,
+            base_url=base_url,
+            max_retries=max_retries,
+            max_retry_wait=max_retry_wait,
+            max_reply_bytes=max_reply_bytes,
+            default_headers=default_headers,
+            polling=polling,
+            hooks=None if hooks is None else hooks_of(hooks),
+        )
 
     # The doors. Those of creation, once they are documented well enough, stand here too.
 
@@ -189,6 +158,13 @@ class AsyncGeminiGen:
         return Files(self._core)
 
     # What is not a door.
+
+    @cached_property
+    def with_raw_response(self) -> RawGeminiDoors:
+        """The same doors, whose calls return a `RawResponse`: status, headers, body and the value."""
+        from ._raw import RawGeminiDoors
+
+        return RawGeminiDoors(self)
 
     def job(self, job: str | JobRef | HistoryItem) -> Job:
         """Return a handle on a generation that was started elsewhere; nothing is sent.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Unpack
 
+from .._archive.results import Archived, Exported
 from .._config import CallArgs, CallOptions
 from .._core import Core
 from .._errors import ConfigurationError, ProtocolError
+from .._jobs.handle import Job, OnProgress
+from .._jobs.many import wait_all
 from .._models.page import Page
-from .._paging import Pager
+from .._paging import Pager, require_prefetch, without_retries
+from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
 from .._transport import Reply
-from .._types import JobRef
+from .._types import OMIT, JobRef, Omit
 from .._wire import gemini_vocabulary as gemini
 from .._wire.gemini_vocabulary import Filter
 from .._wire.reading import as_object
@@ -19,6 +25,10 @@ from .._wire.request import Request, fill, query
 from ._item import HistoryItem
 from ._reading import find_list, integer
 from ._service import read_detail
+
+# The highest that is in use.
+_ARCHIVE_PAGE = 100
+_ARCHIVE_PREFETCH = 4
 
 
 class GeminiHistory:
@@ -34,6 +44,7 @@ class GeminiHistory:
         page: int = 1,
         items_per_page: int = gemini.DEFAULT_ITEMS_PER_PAGE,
         max_items: int | None = None,
+        prefetch: int = 0,
         **call: Unpack[CallArgs],
     ) -> Pager[HistoryItem]:
         """List generations, page by page as they are needed.
@@ -50,6 +61,8 @@ class GeminiHistory:
             items_per_page: Items a page; the highest that is allowed is not documented, 100 is in use. Where the
                 service gives fewer, the walk goes on by what it gives.
             max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Returns:
@@ -70,12 +83,13 @@ class GeminiHistory:
             raise ConfigurationError(
                 f"`filter_by` must be a word such as `all`, `image` or `video`, not {filter_by!r}."
             )
+        require_prefetch(prefetch)
         options = CallOptions.of(call)
         read_page = page_reader(items_per_page)
 
-        async def fetch(number: int) -> Page[HistoryItem]:
+        async def fetch(number: int, *, core: Core = self._core) -> Page[HistoryItem]:
             def read(reply: Reply) -> Page[HistoryItem]:
-                found = read_page(self._core.as_json(reply), number)
+                found = read_page(core.as_json(reply), number)
                 if found is None:
                     raise ProtocolError(
                         f"The service answered {reply.status_code} without a list of generations.",
@@ -84,9 +98,151 @@ class GeminiHistory:
                 return found
 
             pairs = query(filter_by=filter_by, items_per_page=items_per_page, page=number)
-            return await self._core.send(Request("GET", gemini.HISTORIES, query=pairs), read, options)
+            return await core.send(Request("GET", gemini.HISTORIES, query=pairs), read, options)
 
-        return Pager(fetch, lambda item: item.uuid, first=page, max_items=max_items)
+        ahead = partial(fetch, core=without_retries(self._core)) if prefetch else None
+        return Pager(
+            fetch, lambda item: item.uuid, first=page, max_items=max_items, prefetch=prefetch, fetch_ahead=ahead
+        )
+
+    async def archive(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        filter_by: Filter | str = gemini.ALL,
+        concurrency: int = 8,
+        verify: bool = False,
+        max_bytes: int | None = MAX_ARCHIVED_BYTES,
+        on_progress: OnArchive | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Archived:
+        """Mirror all results into a directory; run it again to add what is new.
+
+            archived = await gg.history.archive("mirror/")
+            print(archived.saved, archived.bytes, archived.failures)
+
+        The whole history is read first, then results are saved, those nearest to expiry first: `image/<uuid>.jpg`, and
+        where a record has several files `image/<uuid>-2.jpg`. `manifest.jsonl` has a line for each file: `path`,
+        `bytes`, `sha256`, every field of the record, and the record as it came in `raw`. A run may be interrupted at any
+        moment and run again: a file has its name only when it is whole and in the manifest, and what is there is not
+        fetched twice. Files that nobody knows keep their names. Records deleted from the history stay in the mirror.
+
+        Args:
+            directory: Where; made if it is missing. One account's history each, one run at a time.
+            filter_by: As in `list`.
+            concurrency: Results fetched at once, 1 to 64.
+            verify: Read the files that are there and compare their hashes, not only their lengths.
+            max_bytes: A longer file is a failure; None for no limit.
+            on_progress: Called with an `ArchiveProgress` as the work goes on; may be a coroutine function.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call; `timeout` also of the downloads.
+
+        Returns:
+            What it came to. A result that cannot be had is a failure there and not an error; one that the storage no
+            longer has is noted as expired and not asked for again.
+
+        Raises:
+            ConfigurationError: An argument is out of range; the directory is a file, is in use by another run, or
+                mirrors another account's history.
+            DownloadError: The directory cannot be written, or the disk is full.
+            NeuralBoxError: The history cannot be read.
+
+        Cancellation:
+            Everything saved by then stays and is in the manifest; the next run goes on from there.
+
+        Source:
+            Expiry by each record's `expired_at` (SEED 004).
+        """
+        from .._archive.catalogue import Catalogue
+        from .._archive.run import Terms, archive
+
+        options = CallOptions.of(call)
+        terms = Terms(directory, None, concurrency, verify, max_bytes, options.timeout)
+        pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
+        # Whose history it is, its records say.
+        first = next((item for item in await self.list(items_per_page=1, **call) if item.user_id is not None), None)
+
+        async def ask(item: HistoryItem) -> HistoryItem:
+            return await self.get(item, **call)
+
+        catalogue = Catalogue(
+            service="geminigen",
+            account=None if first is None else str(first.user_id),
+            model=HistoryItem,
+            read=HistoryItem.read,
+            generation=HistoryItem.to_generation,
+            urls=_urls,
+            ask=ask,
+        )
+        return await archive(self._core, pager, catalogue, terms, on_progress)
+
+    async def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        filter_by: Filter | str = gemini.ALL,
+        max_items: int | None = None,
+        overwrite: bool = False,
+        **call: Unpack[CallArgs],
+    ) -> Exported:
+        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        `media_files` and its like are JSON in it, and `raw` is left out.
+
+        Args:
+            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            filter_by: As in `list`.
+            max_items: Stop after so many; None for all.
+            overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            DownloadError: The file cannot be written.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 004).
+        """
+        from .._archive.export import export
+
+        pager = self.list(
+            filter_by=filter_by,
+            items_per_page=_ARCHIVE_PAGE,
+            max_items=max_items,
+            prefetch=_ARCHIVE_PREFETCH,
+            **call,
+        )
+        return await export(pager, HistoryItem, os.fspath(target), overwrite=overwrite)
+
+    async def wait(
+        self,
+        jobs: Iterable[str | JobRef | HistoryItem | Job],
+        *,
+        timeout: float | Omit | None = OMIT,
+        on_progress: OnProgress | None = None,
+    ) -> Sequence[HistoryItem]:
+        """Wait for many generations at once, without a task for each.
+
+        Args:
+            jobs: Uuids, items of the list, references or jobs; the same one twice shares its answer.
+            timeout: Limit for the whole wait, in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_progress: Called with every changed `Generation`; may be a coroutine function.
+
+        Returns:
+            One record per input, in input order, with all that is nested in it. Failed ones are returned, not raised:
+            see `is_failed`.
+
+        Raises:
+            GenerationTimeoutError: The limit passed; the jobs still run on the server.
+            NotFoundError: The service does not know one of them; `.job` says which.
+
+        Cancellation:
+            Stops looking; the jobs go on and are charged when they complete.
+        """
+        asked = [job if isinstance(job, Job) else JobRef(require_uuid(job)) for job in jobs]
+        found = await wait_all(self._core, asked, timeout=timeout, on_progress=on_progress)
+        return [HistoryItem.read(one.raw, asked_uuid=str(one.id)) for one in found]
 
     async def get(self, uuid: str | JobRef | HistoryItem, **call: Unpack[CallArgs]) -> HistoryItem:
         """Ask once for a generation, whatever its state, with its videos, images, sounds and references.
@@ -126,6 +282,12 @@ def require_uuid(value: object) -> str:
     if not isinstance(value, str) or not value.strip(" ."):
         raise ConfigurationError(f"A generation is named by its `uuid`, a text, not by {value!r}.")
     return value
+
+
+def _urls(item: HistoryItem) -> Sequence[str]:
+    """Say where an item's files are. Of a single one the result's address counts; several are told one by one."""
+    several = [asset.url for asset in item.assets if asset.url]
+    return several if len(several) > 1 else [item.url or ""]
 
 
 def page_reader(items_per_page: int) -> Callable[[Any, int], Page[HistoryItem] | None]:

@@ -52,4 +52,5 @@ GEMINIGEN = Service(
     status_error=status_error,
     is_ours=is_ours,
     detail=Detail(gemini.HISTORY, _found),
+    name="geminigen",
 )

@@ -123,6 +123,16 @@ async def test_a_copy_with_another_key_or_host_has_connections_of_its_own_and_is
     assert len(handler.seen) == 3
 
 
+@pytest.mark.anyio
+async def test_raw_responses_have_status_headers_and_the_value() -> None:
+    page = httpx.Response(200, json={"result": [record(2)], "total": 1}, headers={"x-seen": "list"})
+    async with client(serve(page, record(1, 40))) as gg:
+        listed = await gg.with_raw_response.history.list(items_per_page=1)
+        got = await gg.with_raw_response.history.get(UUID)
+    assert (listed.status_code, listed.headers["x-seen"], listed.value.items[0].uuid) == (200, "list", UUID)
+    assert (got.value.progress, got.json()["status"]) == (40, 1)
+
+
 # Jobs.
 
 
@@ -196,6 +206,35 @@ async def test_many_jobs_ask_for_nothing_but_their_details() -> None:
         for number in range(60):
             group.start_soon(gg.job(f"u{number}").wait)
     assert looks == {f"/uapi/v1/history/u{number}": 4 for number in range(60)}
+
+
+@pytest.mark.anyio
+async def test_many_are_waited_for_at_once_and_come_back_whole_in_the_order_given() -> None:
+    looks: Counter[str] = Counter()
+    video = {"video_url": "http://cdn.test/a.mp4", "duration": 5}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        uuid = request.url.path.rpartition("/")[2]
+        looks[uuid] += 1
+        status = 3 if uuid == "u3" else 2 if looks[uuid] > 2 else 1
+        return httpx.Response(200, json={"uuid": uuid, "status": status, "generated_video": [video]})
+
+    seen: list[str] = []
+    async with client(handler) as gg:
+        jobs: list[Any] = ["u2", JobRef("u1"), gg.job("u3"), HistoryItem.read({"uuid": "u2"})]
+        found = await gg.history.wait(jobs, on_progress=lambda one: seen.append(one.status))
+        with pytest.raises(errors.GenerationTimeoutError):
+            await gg.history.wait(["u9"], timeout=0)
+        with pytest.raises(errors.ConfigurationError, match="uuid"):
+            await gg.history.wait([7])  # type: ignore[list-item]
+    assert [(one.uuid, one.state) for one in found] == [
+        ("u2", "completed"),
+        ("u1", "completed"),
+        ("u3", "failed"),
+        ("u2", "completed"),
+    ]
+    assert found[0].generated_video[0].duration == 5
+    assert {"completed", "failed"} <= set(seen)
 
 
 @pytest.mark.parametrize("wrong", [1234, "", "..", JobRef(7), None])

@@ -422,3 +422,12 @@ def test_any_json_object_gives_a_generation(record: dict[str, Any]) -> None:
     assert isinstance(generation.id, int | str)
     assert repr(generation)
     assert list(record) == list(before)
+
+
+def test_a_record_that_says_when_its_file_expires_is_believed_before_the_table() -> None:
+    record = {"id": "u", "status": "completed", "created_at": "2026-03-08T12:00:00Z"}
+    for name in ("expired_at", "expires_at"):
+        said = Generation.read({**record, name: "2026-04-07T12:00:00Z"})
+        assert said.expires_at() == said.expires_at("vip") == datetime(2026, 4, 7, 12, tzinfo=UTC)
+    assert Generation.read(record).expires_at() is None
+    assert Generation.read({**record, "expired_at": ""}).expires_at("vip") is not None

@@ -1,0 +1,82 @@
+"""The manifest on disk: JSON lines, appended to and read again.
+
+A process that is killed while it writes leaves half a line at the end, and a broken disk may leave one anywhere. Such
+lines are dropped, the others stay as they are; what they told of is then saved again, or adopted by its content. A file
+that is no manifest is refused and left alone. All of it runs in worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from .._errors import ConfigurationError
+from .lines import Entry, is_ours, read_line
+
+NAME: Final = "manifest.jsonl"
+
+
+def read_manifest(path: Path) -> Iterator[Entry]:
+    """Read the entries in the order in which they were written; of two for one file the later one counts.
+
+    When all of them have been taken, damaged lines are gone from the file.
+
+    Raises:
+        ConfigurationError: It is no manifest of an archive.
+        OSError: It cannot be read or repaired.
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise ConfigurationError(f"`{path}` is not a file, so it cannot be an archive's manifest.")
+    damaged: set[int] = set()
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            entry = read_line(line)
+            if entry is not None:
+                yield entry
+            elif number == 0 and not is_ours(line.strip(b"\0")):
+                raise ConfigurationError(f"`{path}` is not the manifest of an archive; choose another directory.")
+            else:
+                damaged.add(number)
+    if damaged:
+        _drop(path, damaged)
+
+
+def _drop(path: Path, damaged: set[int]) -> None:
+    """Write the file anew without some of its lines, in one step."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with path.open("rb") as file, part.open("wb") as whole:
+            whole.writelines(line for number, line in enumerate(file) if number not in damaged)
+            whole.flush()
+            os.fsync(whole.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def append(path: Path, lines: list[bytes]) -> None:
+    """Add lines, on the disk before this returns.
+
+    Raises:
+        OSError: They could not be written whole; what was written of them is dropped by the next reading.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    before = os.fstat(descriptor).st_size
+    try:
+        rest = memoryview(b"".join(lines))
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, before)  # half a line in front of the next one would damage that as well
+        raise
+    finally:
+        os.close(descriptor)
