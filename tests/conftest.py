@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from trio._core import _run as trio_scheduler
 
 # Properties are the same on every machine and every run: no random seed, no database on disk, no deadline on a busy
 # machine. `HYPOTHESIS_PROFILE=search` looks for new examples.
@@ -25,6 +26,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each async test on both event loops."""
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(autouse=True)
+def _same_order_of_tasks_in_every_run(request: pytest.FixtureRequest) -> None:
+    """Let trio, which rolls dice over the order of its tasks, roll the same ones for the same test."""
+    trio_scheduler._r.seed(request.node.nodeid)
 
 
 @pytest.fixture(autouse=True)

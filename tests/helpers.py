@@ -1,7 +1,7 @@
 """Doubles every folder of tests may use: virtual time, and a transport that answers from a script.
 
-`VirtualTime` stands in for clock, pauses and dice, on asyncio and on trio: a pause costs no real time, and of several
-sleepers the one due first wakes first. `Scripted` stands in for the other side: it records what it was given and
+`VirtualTime`, the kit's, stands in for clock, pauses and dice, on asyncio and on trio: a pause costs no real time, and of
+several sleepers the one due first wakes first. `Scripted` stands in for the other side: it records what it was given and
 plays one step for each attempt. `make_core` puts both under a real `Core`.
 """
 
@@ -22,74 +22,16 @@ from anyio.lowlevel import checkpoint
 
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import ClientOptions
-from neuralbox._core import Clockwork, Core
+from neuralbox._core import Core
 from neuralbox._credentials import ApiKey, Credential
 from neuralbox._errors import APITimeoutError, ConfigurationError, ConnectError, ProtocolError
 from neuralbox._transport.base import Reply, StreamedReply, Timeouts
 from neuralbox._wire.request import Form
+from neuralbox.testing import _time
 
 KEY = "nb_live_planted-key"
-START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples begin
-
-# Time.
-
-
-class VirtualTime:
-    """Clock, pauses and dice under the test's control.
-
-    A pause ends when nothing else has happened for a few turns of the event loop; then the clock jumps to the pause
-    that is due first. In-memory doubles only: a socket or a thread would look like nothing happening.
-
-    Args:
-        dice: What `random` answers, always.
-
-    Attributes:
-        pauses: Every pause asked for, in seconds, in order.
-    """
-
-    _PATIENCE = 12
-
-    def __init__(self, *, dice: float = 0.5) -> None:
-        self.elapsed = 0.0
-        self.dice = dice
-        self.pauses: list[float] = []
-        self._due: list[float] = []
-
-    def clock(self) -> float:
-        """Monotonic seconds, which do not start at 0 as no machine's do."""
-        return 1_000.0 + self.elapsed
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return START + self.elapsed
-
-    def random(self) -> float:
-        return self.dice
-
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        await self._until(seconds, lambda: False)
-
-    async def wait_until(self, event: anyio.Event, seconds: float) -> None:
-        await self._until(seconds, event.is_set)
-
-    async def _until(self, seconds: float, happened: Callable[[], bool]) -> None:
-        due, quiet = self.elapsed + seconds, 0
-        self._due.append(due)
-        try:
-            await checkpoint()
-            while self.elapsed < due and not happened():
-                quiet = quiet + 1 if min(self._due) == due else 0
-                if quiet > self._PATIENCE:
-                    self.elapsed = due
-                await checkpoint()
-        finally:
-            self._due.remove(due)
-
-    @property
-    def clockwork(self) -> Clockwork:
-        return Clockwork(self.clock, self.now, self.random, self.sleep, self.wait_until)
-
+START = _time.START
+VirtualTime: TypeAlias = _time.VirtualTime
 
 # What the other side does.
 
@@ -225,7 +167,7 @@ class Scripted:
 
     @asynccontextmanager
     async def stream(
-        self, prepared: Sent, *, on_sent: Callable[[], None] | None = None
+        self, prepared: Sent, *, on_sent: Callable[[], None] | None = None, download: bool = False
     ) -> AsyncIterator[StreamedReply]:
         played = await self._play(prepared, on_sent)
         if isinstance(played, Reply):
@@ -297,6 +239,22 @@ class _Body:
         if len(content) > max_bytes:
             raise ProtocolError("The answer is too long.", status_code=self.status_code)
         return content
+
+
+@asynccontextmanager
+async def cancelled_at_a_stall() -> AsyncIterator[anyio.CancelScope]:
+    """Cancel the block when it has come to a `STALL`: after many turns of the event loop, on however busy a machine."""
+
+    async def give_up() -> None:
+        for _ in range(200):
+            await checkpoint()
+        scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(give_up)
+            yield scope
+            group.cancel_scope.cancel()
 
 
 # Both under a real core.

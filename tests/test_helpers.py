@@ -21,6 +21,7 @@ from .helpers import (
     Streamed,
     Unsent,
     VirtualTime,
+    cancelled_at_a_stall,
     make_client,
     make_core,
     refusal,
@@ -147,7 +148,7 @@ async def test_an_error_tells_whether_the_first_byte_had_left(step: Exception | 
 @pytest.mark.parametrize("step", [STALL, Unsent(STALL)])
 async def test_a_stalled_attempt_waits_for_its_cancellation(step: Unsent) -> None:
     transport = Scripted([step])
-    with anyio.move_on_after(0.01) as scope:
+    async with cancelled_at_a_stall() as scope:
         await transport.send(ask(transport), max_bytes=100)
     assert scope.cancelled_caught
     assert transport.cancelled == 1
@@ -180,7 +181,7 @@ async def test_a_streamed_reply_comes_in_its_pieces_and_is_counted_while_open() 
 
 async def test_a_body_may_hang_half_way() -> None:
     transport = Scripted([Streamed([b"ab", STALL])])
-    with anyio.move_on_after(0.01) as scope:
+    async with cancelled_at_a_stall() as scope:
         await transport.send(ask(transport), max_bytes=100)
     assert scope.cancelled_caught
 

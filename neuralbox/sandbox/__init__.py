@@ -21,11 +21,11 @@ try:
     from ._faults import Faults
     from ._sandbox import Sandbox
     from ._server import Server, run, serve
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
+except ModuleNotFoundError as _error:
+    if _error.name is None or _error.name.partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
         raise
     raise ModuleNotFoundError(
-        f"The sandbox needs {error.name}: pip install 'neuralbox[sandbox]'", name=error.name
-    ) from error
+        f"The sandbox needs {_error.name}: pip install 'neuralbox[sandbox]'", name=_error.name
+    ) from _error
 
 __all__ = ["ASSUMPTIONS", "Faults", "Sandbox", "Server", "run", "serve"]

@@ -46,7 +46,8 @@ class Ledger:
     ) -> None:
         self._lock = threading.RLock()
         self._store = Store(database)
-        self._plan, self._balance, self._seed, self.clock = plan, balance, seed, clock
+        self._plan, self._balance, self._seed = plan, balance, seed
+        self.clock: Callable[[], float] = clock
         self._accounts: dict[str, Account] = {}
         self._generations: dict[str, Generation] = {}
         self._of_account: dict[str, list[Generation]] = {}

@@ -93,7 +93,7 @@ class Sandbox:
         _one_of("dialect", dialect, ("A", "B"))
         _one_of("history", history, ("seed", "page"))
         _one_of("balance_path", balance_path, (None, words.BALANCE, words.USER_BALANCE))
-        self.settings = Settings(
+        self.settings: Settings = Settings(
             speed=speed,
             dialect=dialect,
             history=history,
@@ -106,9 +106,9 @@ class Sandbox:
         )
         self.seed = seed
         self.clock = clock
-        self.faults = faults if isinstance(faults, Faults) else Faults(faults)
+        self.faults: Faults = faults if isinstance(faults, Faults) else Faults(faults)
         self.faults.reseed(seed)
-        self.ledger = Ledger(database=database, plan=plan, balance=balance, seed=seed, clock=clock)
+        self.ledger: Ledger = Ledger(database=database, plan=plan, balance=balance, seed=seed, clock=clock)
 
     @cached_property
     def app(self) -> Starlette:

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final
 
@@ -42,6 +42,12 @@ class Server:
 
     url: str
     sandbox: Sandbox
+    _serving: _Uvicorn = field(repr=False)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, idle ones included; safe from any thread."""
+        return len(self._serving.server_state.connections)
 
 
 @contextlib.contextmanager
@@ -65,7 +71,7 @@ def serve(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Iterat
     thread.start()
     try:
         server.wait_until_up()
-        yield Server(_url(host, server.port), sandbox)
+        yield Server(_url(host, server.port), sandbox, server)
     finally:
         server.stop()
         thread.join(_START_SECONDS)
