@@ -16,17 +16,20 @@ class Limits:
 
     Attributes:
         max_connections: Ordinary requests in flight at once.
-        max_streams: Text streams and downloads open at once. They have slots of their own, so that long ones never
-            starve short requests; the client may hold `max_connections + max_streams` connections in all.
+        max_streams: Text streams open at once. They have slots of their own, so that long ones never starve short
+            requests.
+        max_downloads: Files fetched at once. They have slots of their own, too, so that neither polls nor streams ever
+            wait for them; the client may hold the sum of the three in connections.
         keepalive_expiry: Seconds an idle connection is kept for the next request.
     """
 
     max_connections: int = 100
     max_streams: int = 16
+    max_downloads: int = 8
     keepalive_expiry: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("max_connections", "max_streams"):
+        for name in ("max_connections", "max_streams", "max_downloads"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"limits.{name} must be a whole number of at least 1, not {value!r}.")

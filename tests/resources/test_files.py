@@ -195,6 +195,8 @@ async def test_targets_that_cannot_be_are_refused_before_anything_is_fetched(tmp
         "": "cannot be the name",
         "a\0b": "cannot be the name",
         "a/\ud800": "cannot be the name",
+        f"{tmp_path}/{'x' * 300}/": "longer than the 255 bytes",
+        f"{tmp_path}/{'x' * 300}.mp4": "longer than the 255 bytes",
         f"{tmp_path}/file/": "not a directory",
         f"{tmp_path}/file/deeper/18500.mp4": "not a directory",
         f"{tmp_path}/taken": "is a directory",
@@ -394,7 +396,7 @@ async def test_an_error_of_the_progress_callback_ends_the_download(tmp_path: Pat
 
 
 async def test_cancelling_removes_what_was_written(tmp_path: Path) -> None:
-    big = b"x" * (1024 * 1024)
+    big = b"x" * (4 * 1024 * 1024)
     door, core = files(body(big, big, STALL))
     scope = anyio.CancelScope()
 
@@ -413,7 +415,7 @@ async def test_cancelling_the_asyncio_way_removes_what_was_written(tmp_path: Pat
     if anyio_backend_name != "asyncio":
         return
     reached = asyncio.Event()
-    big = b"x" * (1024 * 1024)
+    big = b"x" * (4 * 1024 * 1024)
     door, _ = files(body(big, STALL))
     task = asyncio.ensure_future(door.download(VIDEO, tmp_path, on_progress=lambda *_: reached.set()))
     await reached.wait()
@@ -424,11 +426,11 @@ async def test_cancelling_the_asyncio_way_removes_what_was_written(tmp_path: Pat
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("step", ["open", "write", "keep"])
+@pytest.mark.parametrize("step", ["begin", "write", "keep"])
 async def test_a_disk_that_is_full_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(PartFile, step, refuse)
@@ -441,10 +443,16 @@ async def test_a_disk_that_is_full_is_one_clear_error(
     assert len(core.sent) == 1
 
 
-async def test_a_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_made_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     door, _ = files(whole())
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(DownloadError, match="written to disk"):
-        await door.download(VIDEO, f"{tmp_path}/{'x' * 300}/")
+        await door.download(VIDEO, f"{tmp_path}/new/")
 
 
 # What the storage answers.
