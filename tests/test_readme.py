@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
-from typing import Any
+from types import CodeType
 
 import pytest
 
-from neuralbox import Polling
 from neuralbox.sandbox import Sandbox, serve
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+from . import documents
+
+README = documents.ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-
-
-def examples() -> Iterator[Any]:
-    """Each fenced Python block, compiled so that tracebacks show the README's own lines."""
-    for match in re.finditer(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
-        line = TEXT.count("\n", 0, match.start(1))
-        code = compile("\n" * line + match[1], str(README), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        yield pytest.param(code, id=f"line-{line + 1}")
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +27,14 @@ def service() -> Iterator[str]:
 @pytest.fixture
 def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a reader has: a key, an address, and an empty directory."""
-    monkeypatch.setenv("NEURALBOX_API_KEY", "nb_readme")
-    monkeypatch.setenv("NEURALBOX_BASE_URL", service)
-    monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_readme")  # the sandbox shows one account's books to both
-    monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
-    monkeypatch.chdir(tmp_path)
-    # Looks are paced for the real service, minutes long; the sandbox is faster by its `speed`, so the looks are too.
-    monkeypatch.setattr("neuralbox._client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
+    documents.equip(monkeypatch, service=service, directory=tmp_path)
 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("code", [*examples()])
+@pytest.mark.parametrize("code", [*documents.examples(README)])
 async def test_every_python_example_runs(code: CodeType, anyio_backend: str) -> None:
-    run: Callable[[], Any] = FunctionType(code, {"__name__": "__main__"})
-    result = run()
-    if inspect.iscoroutine(result):
-        await result
+    await documents.run(code)
 
 
 @pytest.mark.parametrize(

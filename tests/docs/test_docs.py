@@ -1,0 +1,95 @@
+"""The documentation keeps its word: every Python example of every page runs, and the site is built without a warning."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+
+import pytest
+
+from neuralbox.sandbox import Sandbox, serve
+
+from .. import documents
+
+DOCS = documents.ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+PUBLIC_MODULES = ("neuralbox", "neuralbox.geminigen", "neuralbox.sandbox", "neuralbox.sync", "neuralbox.testing")
+
+
+# The examples.
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    """The address of a sandbox whose books hold nothing but the example's."""
+    with serve(Sandbox(speed=1_000)) as server:
+        yield server.url
+
+
+@pytest.fixture
+def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reader has: a key, an address, and an empty directory."""
+    documents.equip(monkeypatch, service=service, directory=tmp_path)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("code", [example for page in PAGES for example in documents.examples(page)])
+async def test_every_python_example_runs(code: CodeType, anyio_backend: str) -> None:
+    await documents.run(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_fragment_that_is_not_run_shows_somebody_elses_program(page: Path) -> None:
+    fragments = re.findall(r"^```py\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+    assert [fragment for fragment in fragments if not fragment.startswith(("# openai\n", "# replicate\n"))] == []
+
+
+# The site.
+
+
+def test_the_site_is_built_without_a_warning_and_has_every_page_and_every_public_name(tmp_path: Path) -> None:
+    """One test, since a build takes seconds and each worker would make its own."""
+    pytest.importorskip("sphinx")
+    site = tmp_path / "site"
+    # Every warning counts, and every name in a signature must lead somewhere (-n).
+    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
+    done = subprocess.run(
+        [*build, "-d", str(tmp_path / "trees"), str(DOCS), str(site)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [page for page in PAGES if not (site / page.relative_to(DOCS).with_suffix(".html")).is_file()] == []
+    assert missing_names((site / "objects.inv").read_bytes()) == []
+    assert figures_of_the_readme() <= set(re.findall(r"<p>(.*?)</p>", read(site / "promises" / "cheap-waiting.html")))
+    assert len(re.findall(r"<svg [^>]*role=\"img\"", read(site / "inside.html"))) == 6  # drawn: no script runs
+    for page in site.rglob("*.html"):
+        assert re.findall(r"""<(?:script|img|link)[^>]* (?:src|href)=["']https?://[^"']+""", read(page)) == []
+
+
+def missing_names(inventory: bytes) -> list[str]:
+    """Public names that the reference does not describe."""
+    from sphinx.util.inventory import InventoryFile
+
+    described = {name for kind in InventoryFile.loads(inventory, uri="").data.values() for name in kind}
+    return [
+        f"{module}.{name}"
+        for module in PUBLIC_MODULES
+        for name in importlib.import_module(module).__all__
+        # What two modules export is described once.
+        if f"{module}.{name}" not in described and f"neuralbox.{name}" not in described
+    ]
+
+
+def figures_of_the_readme() -> set[str]:
+    """The figures of the README's table of waits; the site has no copy of its own."""
+    table = read(documents.ROOT / "README.md").partition("| jobs waited for together |")[2].partition("\n\n")[0]
+    return set(re.findall(r"(?<=\| )\d+\.\d(?= \|)", table))
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")

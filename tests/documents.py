@@ -1,0 +1,46 @@
+"""The Python examples of a document, and what a reader who runs them has around."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+
+from neuralbox import Polling
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def examples(document: Path) -> Iterator[Any]:
+    """Each fenced Python block, compiled so that tracebacks show the document's own lines."""
+    text = document.read_text(encoding="utf-8")
+    for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        line = text.count("\n", 0, match.start(1))
+        code = compile("\n" * line + match[1], str(document), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        yield pytest.param(code, id=f"{document.relative_to(ROOT)}:{line + 1}")
+
+
+async def run(code: CodeType) -> None:
+    """Run an example; one that awaits is awaited."""
+    function: Callable[[], Any] = FunctionType(code, {"__name__": "__main__"})
+    result = function()
+    if inspect.iscoroutine(result):
+        await result
+
+
+def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> None:
+    """Give the reader a key, an address, and an empty directory to be in."""
+    monkeypatch.setenv("NEURALBOX_API_KEY", "nb_reader")
+    monkeypatch.setenv("NEURALBOX_BASE_URL", service)
+    monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_reader")  # the sandbox shows one account's books to both
+    monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
+    monkeypatch.chdir(directory)
+    # Looks are paced for the real service, minutes long; the sandbox is faster by its `speed`, so the looks are too.
+    monkeypatch.setattr("neuralbox._client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
