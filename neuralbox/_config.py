@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
+from ._budget import Budget
 from ._errors import APIStatusError, ConfigurationError
+from ._hooks import Hooks, hooks_of
 from ._models.generation import Generation
 from ._types import JobRef
 from ._wire import vocabulary as words
@@ -58,6 +60,8 @@ class Service:
         is_ours: Whether the body of a refusal is the service's own, not a proxy's.
         detail: How it is asked for one generation; None for the two paths of `_jobs.look`.
         failure_is_free: Whether it documents that a failed generation costs nothing.
+        retention: How long it keeps the files of results, a sentence; "" where that is not documented as a rule.
+        name: What hooks and traces call it.
     """
 
     base_url: str
@@ -69,6 +73,8 @@ class Service:
     is_ours: Callable[[bytes], bool]
     detail: Detail | None = None
     failure_is_free: bool = False
+    retention: str = ""
+    name: str = "neuralbox"
 
 
 NEURALBOX = Service(
@@ -80,6 +86,13 @@ NEURALBOX = Service(
     status_error=status_error,
     is_ours=lambda content: ErrorBody(content).ours,
     failure_is_free=True,
+    retention="Files are kept by plan: {}.".format(
+        ", ".join(
+            f"{plan} {days} days" if days is not None else f"{plan} without limit"
+            for plan, days in words.RETENTION_DAYS.items()
+            if plan != "starter"  # another name of free
+        )
+    ),
 )
 
 
@@ -174,9 +187,15 @@ class ClientOptions:
         max_reply_bytes: A longer answer than this is refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits look.
-        submission: What follows a paid request whose outcome is unknown. `reconcile` and `raise` raise
-            `SubmissionUnknownError` in this version.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+            it may have made, `raise` raises `SubmissionUnknownError` at once, `resend` sends it again and may pay twice.
+        warn_duplicates: Whether two equal paid requests within seconds, outside a batch, are worth a line in the log.
         dialect: How to speak where the documents disagree.
+        budget: Tokens that the paid calls of this client and its copies may spend together; None without limit.
+        pace: What a paid call does when the plan's hour or day is used up. `burst` waits for the next window up to
+            `max_retry_wait` and else raises `RateLimitError` with the time; `spread` also spreads the last fifth of a
+            window over what remains of it; `off` sends and sees.
+        hooks: Who is told what calls do; see `Hooks`.
         service: Which service it is; no copy of a client changes that.
     """
 
@@ -188,8 +207,12 @@ class ClientOptions:
     max_reply_bytes: int = 64 * 1024 * 1024
     default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     polling: Polling = field(default_factory=Polling)
-    submission: Literal["reconcile", "raise"] = "reconcile"
+    submission: Literal["reconcile", "raise", "resend"] = "reconcile"
+    warn_duplicates: bool = True
     dialect: Dialect = field(default_factory=Dialect)
+    budget: Budget | None = None
+    pace: Literal["burst", "spread", "off"] = "burst"
+    hooks: tuple[Hooks, ...] = field(default=(), repr=False)
     service: Service = field(default=NEURALBOX, repr=False)
 
     def __post_init__(self) -> None:
@@ -197,11 +220,15 @@ class ClientOptions:
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
         _require_headers("default_headers", self.default_headers)
         object.__setattr__(self, "default_headers", dict(self.default_headers))
+        object.__setattr__(self, "hooks", hooks_of(self.hooks))
         require_seconds("max_retry_wait", self.max_retry_wait, optional=False)
         require_seconds("deadline", self.deadline)
         _require_kind("polling", self.polling, Polling)
         _require_kind("dialect", self.dialect, Dialect)
-        _require_one_of("submission", self.submission, ("reconcile", "raise"))
+        _require_one_of("submission", self.submission, ("reconcile", "raise", "resend"))
+        _require_one_of("pace", self.pace, ("burst", "spread", "off"))
+        if self.budget is not None:
+            _require_kind("budget", self.budget, Budget)
         _require_whole("max_retries", self.max_retries, lowest=0)
         _require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
 

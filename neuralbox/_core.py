@@ -12,9 +12,8 @@ import logging
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
@@ -24,9 +23,11 @@ import anyio
 from . import _errors as errors
 from ._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from ._credentials import Credential, Session
-from ._transport import PerLoop, Prepared, Reply, StreamedReply, Timeouts, Transport
+from ._observing import Observed, describe_download, watch
+from ._renewal import Renewal, log_in, refresh
+from ._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
 from ._version import __version__
-from ._wire import vocabulary as words
+from ._watching import note
 from ._wire.outcome import Fate, RetryPolicy, Stop, decide, fate_of
 from ._wire.reply import read_json, read_object
 from ._wire.request import Form, Request, Safety, query
@@ -63,42 +64,53 @@ class Clockwork:
     wait_until: Callable[[anyio.Event, float], Awaitable[None]] = _wait_until
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The reply a call ended with, for `with_raw_response`.
+class Ending:
+    """What a paid call's present attempt has come to, kept up to date by the core for whoever made it.
 
     Attributes:
-        reply: The reply.
-        attempts: How many were made, 1 for the first.
+        sent: Whether its first byte has left (or was about to).
+        sent_at: When that was, Unix seconds.
+        sent_clock: The same by the monotonic clock.
+        fate: What it came to; None while it goes on, and after a 2xx.
+        started: When the first attempt began, by the monotonic clock: the deadline counts from there, over all calls
+            that are given the same `Ending`.
+        heard: Called with the headers of each refusal, and its error.
+        seen: Tells the client's hooks of the attempts.
     """
 
-    reply: Reply
-    attempts: int
+    __slots__ = ("fate", "heard", "seen", "sent", "sent_at", "sent_clock", "started")
 
-
-_seen: ContextVar[list[Seen] | None] = ContextVar("neuralbox_seen", default=None)
-
-
-@contextmanager
-def watching() -> Iterator[list[Seen]]:
-    """Collect the replies of the calls made inside the block by this task."""
-    seen: list[Seen] = []
-    token = _seen.set(seen)
-    try:
-        yield seen
-    finally:
-        _seen.reset(token)
+    def __init__(self, started: float) -> None:
+        self.started: float = started
+        self.sent: bool = False
+        self.sent_at: float | None = None
+        self.sent_clock: float | None = None
+        self.fate: Fate | None = None
+        self.heard: Callable[[Mapping[str, str], errors.NeuralBoxError], None] | None = None
+        self.seen: Observed | None = None
 
 
 class _Exchange:
     """One call on its way: which attempt, since when, and whether the present one has left."""
 
-    __slots__ = ("attempt", "authorization", "call", "renewed", "request", "sent", "sent_at", "started", "unsure")
+    __slots__ = (
+        "attempt",
+        "authorization",
+        "call",
+        "ending",
+        "renewed",
+        "request",
+        "sent",
+        "sent_at",
+        "started",
+        "unsure",
+    )
 
-    def __init__(self, request: Request, call: CallOptions, started: float) -> None:
+    def __init__(self, request: Request, call: CallOptions, started: float, ending: Ending | None = None) -> None:
         self.request = request
         self.call = call
-        self.started = started
+        self.started = started if ending is None else ending.started
+        self.ending = ending
         self.authorization: str | None = None  # what the present attempt identifies itself with
         self.attempt = 0
         self.sent = False
@@ -128,13 +140,14 @@ class Core:
         self.options = options
         self.credential = credential
         self.clockwork = clockwork
-        self.clock = clockwork.clock
-        self.now = clockwork.now
-        self.random = clockwork.random
-        self.sleep = clockwork.sleep
-        self.wait_until = clockwork.wait_until
-        self._policy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
-        self._renewing: PerLoop[anyio.Lock] = PerLoop()
+        self.clock: Callable[[], float] = clockwork.clock
+        self.now: Callable[[], float] = clockwork.now
+        self.random: Callable[[], float] = clockwork.random
+        self.sleep: Callable[[float], Awaitable[None]] = clockwork.sleep
+        self.wait_until: Callable[[anyio.Event, float], Awaitable[None]] = clockwork.wait_until
+        self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
+        self._renewal = Renewal()
+        self._hooks = options.hooks
 
     def __repr__(self) -> str:
         return f"<Core {self.options.base_url}>"
@@ -142,28 +155,39 @@ class Core:
     def changed(self, options: ClientOptions) -> Core:
         """Return a core with other options over the same connections and credential."""
         core = Core(self.transport, options, self.credential, self.clockwork)
-        core._renewing = self._renewing  # one session, one renewal at a time, whichever copy finds it stale
+        core._renewal = self._renewal  # one session, one renewal at a time, whichever copy finds it stale
         return core
 
     # A whole reply.
 
-    async def send(self, request: Request, read: Callable[[Reply], T], call: CallOptions = NO_CALL_OPTIONS) -> T:
+    async def send(
+        self,
+        request: Request,
+        read: Callable[[Reply], T],
+        call: CallOptions = NO_CALL_OPTIONS,
+        ending: Ending | None = None,
+    ) -> T:
         """Send a request, repeat it where that is safe, and read the answer.
 
         Args:
             request: What to ask.
             read: Turns a 2xx reply into the result; may raise `ProtocolError`.
             call: What this one call changes.
+            ending: Is told what the attempts of a paid request come to.
 
         Raises:
             NeuralBoxError: Any branch of it, as `_errors` draws the tree.
         """
-        exchange = _Exchange(request, call, self.clock())
+        seen = None if ending is None else ending.seen
+        if self._hooks and seen is None:
+            return await self._send_observed(request, read, call, ending)
+        exchange = _Exchange(request, call, self.clock(), ending)
         prepared = await self._prepare(exchange)
         while True:
             reply = None
             try:
-                reply = await self._attempt(exchange, prepared)
+                answer = self._attempt(exchange, prepared)
+                reply = await (answer if seen is None else seen.attempt(answer))
                 if 200 <= reply.status_code < 300:
                     value = read(reply)
                     self._note(exchange, reply)
@@ -176,21 +200,33 @@ class Core:
                 error = caught
             prepared = await self._after(exchange, prepared, error, reply)
 
+    async def _send_observed(
+        self, request: Request, read: Callable[[Reply], T], call: CallOptions, ending: Ending | None
+    ) -> T:
+        with watch(self.options, self.clock, request) as seen:
+            ending = ending or Ending(self.clock())
+            ending.seen = seen
+            return await self.send(request, read, call, ending)
+
     # A reply that is read as it comes.
 
-    def open(self, request: Request, call: CallOptions = NO_CALL_OPTIONS) -> AbstractAsyncContextManager[StreamedReply]:
+    def open(
+        self, request: Request, call: CallOptions = NO_CALL_OPTIONS, ending: Ending | None = None
+    ) -> AbstractAsyncContextManager[StreamedReply]:
         """Send a request and hand out its 2xx reply unread; repeated like `send` until the headers have come."""
-        return self._open(request, call)
+        return self._open(request, call, ending)
 
     @asynccontextmanager
-    async def _open(self, request: Request, call: CallOptions) -> AsyncIterator[StreamedReply]:
-        exchange = _Exchange(request, call, self.clock())
+    async def _open(self, request: Request, call: CallOptions, ending: Ending | None) -> AsyncIterator[StreamedReply]:
+        seen = None if ending is None else ending.seen
+        exchange = _Exchange(request, call, self.clock(), ending)
         prepared = await self._prepare(exchange)
         while True:
             handed_out, reply = False, None
             try:
                 async with AsyncExitStack() as stack:
-                    streamed = await self._enter(exchange, prepared, stack)
+                    entering = self._enter(exchange, prepared, stack)
+                    streamed = await (entering if seen is None else seen.attempt(entering))
                     if 200 <= streamed.status_code < 300:
                         self._note(exchange, Reply(streamed.status_code, streamed.headers, b""))
                         handed_out = True
@@ -222,7 +258,16 @@ class Core:
         prepared = self.transport.prepare(
             "GET", url, headers={"user-agent": USER_AGENT, **(headers or {})}, timeouts=_timeouts(limits, slow=False)
         )
-        return self.transport.stream(prepared)
+        download = self.transport.stream(prepared, download=True)
+        return download if not self._hooks else self._fetch_observed(url, download)
+
+    @asynccontextmanager
+    async def _fetch_observed(
+        self, url: str, download: AbstractAsyncContextManager[StreamedReply]
+    ) -> AsyncIterator[StreamedReply]:
+        with Observed(self._hooks, self.clock, describe_download(self.options, url)) as seen:
+            async with AsyncExitStack() as stack:
+                yield await seen.attempt(stack.enter_async_context(download))
 
     @staticmethod
     def as_json(reply: Reply) -> Any:
@@ -244,8 +289,14 @@ class Core:
         if exchange.sent:
             return None
 
+        ending = exchange.ending
+        if ending is not None:
+            ending.sent, ending.fate = False, None
+
         def on_sent() -> None:
             exchange.sent, exchange.sent_at = True, self.now()
+            if ending is not None:
+                ending.sent, ending.sent_at, ending.sent_clock = True, exchange.sent_at, self.clock()
 
         return on_sent
 
@@ -282,9 +333,7 @@ class Core:
         logger.debug(
             "%s %s: %d, attempt %d", exchange.request.method, exchange.request.path, reply.status_code, exchange.attempt
         )
-        seen = _seen.get()
-        if seen is not None:
-            seen.append(Seen(reply, exchange.attempt))
+        note(reply, exchange.attempt)
 
     # ... and what follows it.
 
@@ -296,12 +345,21 @@ class Core:
         reply: Reply | None,
     ) -> Prepared:
         """Pause before another attempt and return what it sends, or raise what the call ends with."""
-        if await self._renewed(exchange, error):
-            return await self._prepare(exchange)
+        if not (exchange.renewed or exchange.request.anonymous) and isinstance(error, errors.AuthenticationError):
+            exchange.renewed = await self._renewal.follow(self, self.credential, stale=exchange.authorization)
+            if exchange.renewed:
+                if exchange.ending is not None and exchange.ending.seen is not None:
+                    exchange.ending.seen.again("session expired", error)
+                return await self._prepare(exchange)
         ours = reply is not None and self.options.service.is_ours(reply.content)
         fate = fate_of(error, sent=exchange.sent, ours=ours)
+        ending = exchange.ending
+        if ending is not None:
+            ending.fate = fate
+            if ending.heard is not None and reply is not None:
+                ending.heard(reply.headers, error)
         step = decide(
-            self._policy,
+            self.policy,
             safety=exchange.request.safety,
             fate=fate,
             error=error,
@@ -320,6 +378,8 @@ class Core:
             exchange.attempt + 1,
             step,
         )
+        if ending is not None and ending.seen is not None:
+            ending.seen.again(fate.value, error, step)
         exchange.unsure = exchange.unsure or fate is Fate.UNKNOWN
         await self.sleep(step)
         return prepared
@@ -331,8 +391,8 @@ class Core:
         why = stop.value.format(
             attempts=exchange.attempt,
             delay=getattr(error, "retry_after", None) or 0.0,
-            max_wait=self._policy.max_wait,
-            deadline=self._policy.deadline or 0.0,
+            max_wait=self.policy.max_wait,
+            deadline=self.policy.deadline or 0.0,
         )
         if why and exchange.attempt + (stop is not Stop.EXHAUSTED) > 1:
             error.args = (f"{error.message} {why}",)
@@ -363,7 +423,9 @@ class Core:
         options, request, call = self.options, exchange.request, exchange.call
         headers = {"accept": request.accept, "user-agent": USER_AGENT}
         if not request.anonymous:
-            headers[self.credential.header_name] = exchange.authorization = await self._authorization()
+            headers[self.credential.header_name] = exchange.authorization = await self._renewal.header(
+                self, self.credential
+            )
         for extra in (options.default_headers, call.extra_headers):
             if extra:
                 headers |= {name.lower(): value for name, value in extra.items()}
@@ -392,75 +454,15 @@ class Core:
 
     # The session of an end user.
 
-    async def _authorization(self) -> str:
-        credential = self.credential
-        # Without a cookie nothing can be renewed, and the token is good until the service says that it is not.
-        if isinstance(credential, Session) and credential.cookies and credential.runs_out(self.now()):
-            await self._renew(credential, credential.header)
-        header = credential.header
-        if header is None:
-            raise errors.ConfigurationError("Nobody is logged in: call one of `client.auth`'s login methods first.")
-        return header
-
-    async def _renewed(self, exchange: _Exchange, error: errors.NeuralBoxError) -> bool:
-        """Renew a session whose token the service refuses, once per call; a refused request was not executed.
-
-        `token_expired` is the documented code, but the documents also show sentences in its place (C26), so any 401 counts.
-        """
-        credential = self.credential
-        if (
-            exchange.renewed
-            or exchange.request.anonymous
-            or not isinstance(credential, Session)
-            or not isinstance(error, errors.AuthenticationError)
-            or not credential.cookies
-        ):
-            return False
-        exchange.renewed = True
-        await self._renew(credential, exchange.authorization)
-        return True
-
-    async def _renew(self, session: Session, stale: str | None) -> None:
-        """Refresh the token; of all calls that find it stale, one asks and the others share its answer."""
-        async with self._renewing.get(anyio.Lock):
-            if session.header != stale:
-                return  # renewed by another call since
-            unseen = _seen.set(None)  # `with_raw_response` is about the call's own reply, not about this one's token
-            try:
-                await self.refresh(session)
-            finally:
-                _seen.reset(unseen)
-
     async def refresh(self, session: Session, call: CallOptions = NO_CALL_OPTIONS) -> Mapping[str, Any]:
-        """Ask for a new access token with the session's cookie.
-
-        Source:
-            NeuralBox API, `POST /api/v2/auth/refresh` [nb:en/authentication].
-        """
-        return await self.log_in(session, Request("POST", words.AUTH_REFRESH, Safety.ONCE, anonymous=True), call)
+        """Ask for a new access token with the session's cookie; see `_renewal`."""
+        return await refresh(self, session, call)
 
     async def log_in(
         self, session: Session, request: Request, call: CallOptions = NO_CALL_OPTIONS
     ) -> Mapping[str, Any]:
-        """Send a login or refresh and let the session take over what it answers.
-
-        Raises:
-            ProtocolError: The answer has no access token.
-        """
-
-        def read(reply: Reply) -> Mapping[str, Any]:
-            record = read_object(reply.status_code, reply.content)
-            if not session.accept(record, _set_cookies(reply), now=self.now()):
-                raise errors.ProtocolError(
-                    f"The service answered {reply.status_code} without an access token.", status_code=reply.status_code
-                )
-            return record
-
-        cookie = session.cookie_header
-        if cookie is not None:
-            extra = {**(call.extra_headers or {}), "cookie": cookie}
-            call = CallOptions(call.timeout, extra, call.extra_query, call.extra_body)
-        return await self.send(request, read, call)
+        """Send a login or refresh and let the session take over what it answers; see `_renewal`."""
+        return await log_in(self, session, request, call)
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
@@ -480,12 +482,3 @@ def _quote(pairs: list[tuple[str, str]]) -> str:
 
 def _timeouts(limits: Timeout, *, slow: bool) -> Timeouts:
     return Timeouts(limits.connect, limits.generation if slow else limits.read, limits.write)
-
-
-def _set_cookies(reply: Reply) -> list[str]:
-    # A joined header cannot be split at commas (dates hold one), so the engine's list is used where it has one.
-    get_list = getattr(reply.headers, "get_list", None)
-    if get_list is not None:
-        return list(get_list("set-cookie"))
-    line = reply.headers.get("set-cookie")
-    return [] if line is None else [line]

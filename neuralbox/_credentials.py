@@ -31,9 +31,9 @@ class ApiKey:
 
     def __init__(self, key: str, *, header_name: str = "authorization", scheme: str = "Bearer ") -> None:
         self._header = f"{scheme}{key}"
-        self.header_name = header_name
+        self.header_name: str = header_name
         """Which header carries it, in lower case."""
-        self.identity = hashlib.sha256(key.encode()).hexdigest()
+        self.identity: str = hashlib.sha256(key.encode()).hexdigest()
         """Equal for equal keys; tells accounts apart without holding the key."""
 
     @property
@@ -74,7 +74,7 @@ class Session:
         self.access_token = access_token
         self.cookies: dict[str, str] = dict(cookies or {})
         self.expires_at: float | None = None
-        self.identity = object()
+        self.identity: object = object()
         """One session is one account; sessions never share connections."""
 
     @property

@@ -15,7 +15,9 @@
       GenerationError                        `.job`: a JobRef; `.generation`: the last that was seen
         GenerationFailedError  GenerationTimeoutError (TimeoutError)  SubmissionUnknownError
       StreamInterruptedError                 `.text` so far, `.job`
-      BudgetExceededError  JournalError  DownloadError (ExpiredFileError)
+      BudgetExceededError (`.price .left .budget`)  JournalError
+      DownloadError                          `.status_code`
+        ExpiredFileError                     `.plan .expired_at`
 
 Errors carry plain values - a status, an id, a sentence - never responses or handles, so they have no
 cycles, survive pickling and copying, and hold no credential. Any error of a wait has the job in `.job`.
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ._types import JobRef
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Self
 
 Phase: TypeAlias = Literal["connect", "write", "read", "pool", "deadline"]
@@ -270,18 +273,21 @@ class GenerationTimeoutError(GenerationError, TimeoutError):
 class SubmissionUnknownError(GenerationError):
     """A paid request was sent and its outcome never arrived: it may have been accepted and charged.
 
-    It was not sent again. `client.history.list()` shows whether it was accepted.
+    It was not sent again. `client.reconcile()` looks for it once more; `client.history.list()` shows what there is.
 
     Attributes:
         request: The body that was sent (the prompt is in it, so it is kept out of the message).
         sent_at: Unix seconds of this machine's clock just before the first byte left.
         lost_at: Unix seconds when the outcome was given up.
-        candidates: Generations of the history that may be this one.
+        window: When it was created if it was accepted: two Unix times of the service's clock; None where the history
+            was not looked at, or its clock is unknown.
+        candidates: Generations of the history that may be this one (`Generation`).
     """
 
     request: Mapping[str, Any]
     sent_at: float | None
     lost_at: float | None
+    window: tuple[float, float] | None
     candidates: Sequence[Any]
 
     def __init__(
@@ -291,6 +297,7 @@ class SubmissionUnknownError(GenerationError):
         request: Mapping[str, Any] | None = None,
         sent_at: float | None = None,
         lost_at: float | None = None,
+        window: tuple[float, float] | None = None,
         candidates: Sequence[Any] = (),
         job: JobRef | None = None,
     ) -> None:
@@ -298,6 +305,7 @@ class SubmissionUnknownError(GenerationError):
         self.request = dict(request or {})
         self.sent_at = sent_at
         self.lost_at = lost_at
+        self.window = window
         self.candidates = tuple(candidates)
 
 
@@ -317,16 +325,96 @@ class StreamInterruptedError(NeuralBoxError):
 
 
 class BudgetExceededError(NeuralBoxError):
-    """The next paid call would exceed the budget; it was not sent."""
+    """The next paid call would exceed the budget; it was not sent.
+
+    Attributes:
+        price: Tokens it would have cost, or None where nobody knows.
+        left: Tokens of the budget that are neither spent nor reserved.
+        budget: The whole budget, in tokens.
+    """
+
+    price: int | None
+    left: int
+    budget: int
+
+    def __init__(
+        self, message: str, *, price: int | None = None, left: int = 0, budget: int = 0, job: JobRef | None = None
+    ) -> None:
+        super().__init__(message, job=job)
+        self.price = price
+        self.left = left
+        self.budget = budget
 
 
 class JournalError(NeuralBoxError):
-    """The journal of a batch cannot be used: another owner, other requests, a broken or full disk."""
+    """The journal of a batch cannot be used: another owner, other requests, a broken or full disk.
+
+    Attributes:
+        reason: One word for programs: `locked` (another process has it), `account`, `service`, `version`, `foreign` (no
+            journal of ours), `changed` (other requests), `duplicate`, `state` (a mark that does not follow), `full`,
+            `corrupt`, `unwritable`, `missing`, `closed`. New words may come.
+        path: The journal's file, or None for one in memory.
+        key: The request concerned, where it is one.
+        unwritten: Jobs by key that are paid for and stand nowhere on the disk yet. The journal holds on to them and
+            writes them as soon as it can, at the latest on closing; after that this is all that is left of them.
+    """
+
+    reason: str
+    path: str | None
+    key: str | None
+    unwritten: Mapping[str, JobRef]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        path: str | None = None,
+        key: str | None = None,
+        job: JobRef | None = None,
+        unwritten: Mapping[str, JobRef] | None = None,
+    ) -> None:
+        super().__init__(message, job=job)
+        self.reason = reason
+        self.path = path
+        self.key = key
+        self.unwritten = dict(unwritten or {})
 
 
 class DownloadError(NeuralBoxError):
-    """A file could not be fetched whole; nothing stands under its final name."""
+    """A file could not be fetched whole; nothing stands under its final name.
+
+    Attributes:
+        status_code: The HTTP status its server answered with, where that was the reason; else None.
+    """
+
+    status_code: int | None
+
+    def __init__(self, message: str, *, status_code: int | None = None, job: JobRef | None = None) -> None:
+        super().__init__(message, job=job)
+        self.status_code = status_code
 
 
 class ExpiredFileError(DownloadError):
-    """The storage no longer has the file: the plan's retention has passed."""
+    """The storage has no such file (404, 410), most likely no longer: its time has passed.
+
+    Attributes:
+        plan: The plan whose retention counts, where the caller named it; else None.
+        expired_at: When the file was due to go (UTC), where the record or the plan tells; else None.
+    """
+
+    plan: str | None
+    expired_at: datetime | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        plan: str | None = None,
+        expired_at: datetime | None = None,
+        job: JobRef | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, job=job)
+        self.plan = plan
+        self.expired_at = expired_at

@@ -50,6 +50,9 @@ ARGUMENTS: dict[str, Any] = {
     "lost_at": 1_772_971_230.0,
     "candidates": (Generation.read({"id": 1}),),
     "text": "so far",
+    "price": 60,
+    "left": 7,
+    "budget": 500,
 }
 
 

@@ -3,7 +3,8 @@
 One paid request, sent once. The answer is read as Server-Sent Events, or as one JSON object where the service ignores
 the switch; the first sign of the body tells which, since the documents are silent about its content type. The end is
 `generation_end` or `[DONE]`. Cut before that, the generation is asked for by the id of `generation_start`, and what
-is missing is delivered as one more piece; without an id nobody can ask, and the error says so. The rules:
+is missing is delivered as one more piece; without an id it is looked for in the history, as any lost submission, and
+where it is proven never to have been accepted, the stream is begun again. The rules:
 
 - A piece of the body is decoded whole, then handed out without waiting: no task and no cancel scope per delta.
 - The connection is freed when the end was read, before anything is recovered, and when the block is left.
@@ -32,6 +33,7 @@ from .._errors import (
     NeuralBoxError,
     ProtocolError,
     StreamInterruptedError,
+    SubmissionUnknownError,
 )
 from .._models.generation import Generation
 from .._transport import Reply, StreamedReply
@@ -49,6 +51,7 @@ from .._wire.events import (
 from .._wire.request import Request
 from .._wire.sse import SSEDecoder
 from .handle import Job
+from .submission import OnAccepted, Submission
 
 # What may stand before the first sign of a body: blanks, line ends, a byte-order mark.
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
@@ -71,7 +74,8 @@ class TextStream:
 
     Raises:
         GenerationFailedError: The service reported a failure; `.generation.text` is what had arrived.
-        SubmissionUnknownError: The stream broke before anything arrived; it may have been accepted and charged.
+        SubmissionUnknownError: The stream broke before anything arrived, and the history does not tell for certain
+            whether it was accepted and charged.
         StreamInterruptedError: The stream broke, and the rest could not be had; `.text` is what had arrived.
 
     Cancellation:
@@ -82,7 +86,14 @@ class TextStream:
         NeuralBox API, "Streaming" [nb:en/guides/streaming], "Stream generation" [nb:en/api-reference/generate/stream].
     """
 
-    def __init__(self, core: Core, request: Request, call: CallOptions = NO_CALL_OPTIONS) -> None:
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        call: CallOptions = NO_CALL_OPTIONS,
+        *,
+        on_accepted: OnAccepted | None = None,
+    ) -> None:
         self._core = core
         self._request = request
         self._call = call
@@ -94,7 +105,8 @@ class TextStream:
         self._entered = self._inside = self._known_form = False
         self._readable = False  # inside, the body is not at its end, and nobody is reading
         self._recovering = False
-        self._sent_at: float | None = None
+        self._on_accepted = on_accepted
+        self._submission: Submission  # from the moment the block is entered
         self._received, self._most_bytes = 0, core.options.max_reply_bytes
         self._decoder = SSEDecoder(read_piece)
         self._queue: deque[str | StreamEvent] = deque()
@@ -147,17 +159,47 @@ class TextStream:
                 "A stream is entered once; `text.stream(...)` makes another, which is another paid request."
             )
         self._entered = True
-        self._sent_at = self._core.now()
-        block = self._core.open(self._request, self._call)
-        reply = await block.__aenter__()
-        self._block, self._reply, self._chunks, self._inside = block, reply, reply.chunks(), True
-        self._readable = True
+        self._submission = Submission(
+            self._core, self._request, self._call, kind="text", model=self._model, on_accepted=self._on_accepted
+        )
+        await self._begin()
+        self._inside = True
         return self
+
+    async def _begin(self) -> None:
+        """Send the request, again if need be, until there is a reply to read or a generation to ask for."""
+        one, found = self._submission, None
+        while found is None:
+            await one.begin()
+            block = self._core.open(self._request, self._call, one.ending)
+            try:
+                reply = await block.__aenter__()
+            except NeuralBoxError as error:
+                found = await one.after(error)
+                continue
+            except BaseException:
+                await one.break_off()
+                raise
+            one.heard(reply.headers)
+            self._block, self._reply, self._chunks = block, reply, reply.chunks()
+            self._readable = True
+            return
+        await self._adopt(found)
+
+    async def _adopt(self, found: Generation) -> None:
+        """Go on with a generation from the history: its text is asked for as after a break."""
+        self._job = found.ref
+        self._cut = ConnectionLostError("The answer was lost; the history shows that it was accepted.")
+        await self._submission.accept_ref(self._job)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._inside = self._readable = False
+        ended = self._result or getattr(self._failure, "generation", None)
+        if isinstance(ended, Generation):
+            self._submission.finish(ended)
+        self._submission.leave()
         await self._close(drain=kind is None and self._result is not None)
 
     async def _close(self, *, drain: bool = False) -> None:
@@ -200,7 +242,7 @@ class TextStream:
                 if piece:
                     return piece
             else:
-                self._note(piece)
+                await self._take_note(piece)
 
     def events(self) -> AsyncIterator[StreamEvent]:
         """Iterate over the typed events instead of the pieces of the text, those we do not know included.
@@ -226,9 +268,20 @@ class TextStream:
             if not await self._more():
                 return None
         piece = self._queue.popleft()
-        event = ContentDelta(piece) if isinstance(piece, str) else piece
-        self._note(event)
-        return event
+        if isinstance(piece, str):
+            self._parts.append(piece)
+            return ContentDelta(piece)
+        await self._take_note(piece)
+        return piece
+
+    async def _take_note(self, event: StreamEvent) -> None:
+        """Let an event change what is known; once that is the id, or that there will be none, it is told."""
+        try:
+            self._note(event)
+        finally:
+            is_known = self._job is not None or self._result is not None or self._failure is not None
+            if is_known and not self._submission.is_settled:
+                await self._submission.accept_ref(self._job)
 
     async def _more(self) -> bool:
         """Take the next piece of the body into the queue, or find out why there is none; False after the end."""
@@ -290,9 +343,7 @@ class TextStream:
     # What an event changes...
 
     def _note(self, event: StreamEvent) -> None:
-        if isinstance(event, ContentDelta):
-            self._parts.append(event.text)
-        elif isinstance(event, GenerationStart):
+        if isinstance(event, GenerationStart):
             self._head = event.raw
             if event.id is not None:
                 self._job = JobRef(event.id, "text", event.model or self._model)
@@ -368,19 +419,19 @@ class TextStream:
         job = Job(self._core, generation=generation, call=self._call)
         if generation.id != "":
             self._job = generation.ref
+        await self._submission.accept(generation)
         self._deliver(await job.wait())
 
     # ... and a stream that broke.
 
     async def _recover(self, cut: NeuralBoxError) -> None:
-        """Ask for the generation and queue what is missing; never sends the request again."""
+        """Ask for the generation and queue what is missing; without its id it is looked for first."""
         await self._close()
         text = self.text
-        if self._job is None and not text:
-            raise self._core.unknown(self._request, sent_at=self._sent_at, cause=cut, call=self._call) from cut
         why = f"The stream broke before its end ({cut.message.rstrip('.')})"
-        if self._job is None:
-            raise StreamInterruptedError(f"{why}, and no id had arrived to ask for the rest by.", text=text) from cut
+        if self._job is None and await self._find(cut, text, why) is None:
+            return
+        assert self._job is not None
         try:
             final = await Job(self._core, self._job, call=self._call).wait()
         except GenerationFailedError:
@@ -397,6 +448,29 @@ class TextStream:
                 f"{why}, and the text of the {self._job} does not continue what had arrived.", text=text, job=self._job
             ) from cut
         self._deliver(final)
+
+    async def _find(self, cut: NeuralBoxError, text: str, why: str) -> Generation | None:
+        """Look for the generation of a stream that broke before its id had arrived; None when it was begun again."""
+        one = self._submission
+        unknown = self._core.unknown(self._request, sent_at=one.ending.sent_at, cause=cut, call=self._call)
+        unknown.__cause__ = cut
+        nobody = f"{why}, and no id had arrived to ask for the rest by."
+        try:
+            found = await one.lose(unknown)
+        except SubmissionUnknownError as error:
+            if not text:
+                raise
+            raise StreamInterruptedError(f"{nobody} {error.message}", text=text) from cut
+        if found is not None:
+            await self._adopt(found)
+            return found
+        if text:  # something did make it, whatever the history shows
+            one.leave()
+            raise StreamInterruptedError(nobody, text=text) from cut
+        self._queue.clear()
+        self._decoder, self._received, self._known_form, self._cut = SSEDecoder(read_piece), 0, False, None
+        await self._begin()
+        return None
 
     def _deliver(self, final: Generation) -> None:
         """Queue what is missing of a finished generation."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._jobs import submission
+from .._jobs import durable, submission
 from .._jobs.handle import Job
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_generic
@@ -28,6 +30,7 @@ class Generate:
         prompt: str,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate, and wait for the result where the service answers `pending`.
@@ -37,6 +40,8 @@ class Generate:
             prompt: What to make.
             params: Options of the model, sent inside `params`.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -54,21 +59,46 @@ class Generate:
         """
         request = self._request(model, prompt, params)
         options = CallOptions.of(call)
-        return await submission.create(self._core, request, options, kind=None, model=model, wait_timeout=wait_timeout)
+        return await submission.create(
+            self._core, request, options, kind=None, model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+        )
 
     async def submit(
-        self, *, model: str, prompt: str, params: Mapping[str, Any] | None = None, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: str,
+        prompt: str,
+        params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> Job:
         """Generate without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         request = self._request(model, prompt, params)
-        return await submission.submit(self._core, request, CallOptions.of(call), kind=None, model=model)
+        return await durable.submit(
+            self._core,
+            request,
+            CallOptions.of(call),
+            kind=None,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
 
     def _request(self, model: str, prompt: str, params: Mapping[str, Any] | None) -> Request:
         nested = self._core.options.dialect.options != "flat"

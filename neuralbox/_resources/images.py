@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Unpack
 
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._jobs import submission
+from .._jobs import durable, submission
 from .._jobs.handle import Job
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_media
@@ -35,6 +37,7 @@ class Images:
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate an image, waiting for the slow models (Midjourney answers `pending`).
@@ -51,6 +54,8 @@ class Images:
             image_url: Input image of image-to-image models.
             aspect_ratio: A ratio, in the nested form of Midjourney; `size` is the seed's way.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -71,7 +76,7 @@ class Images:
         )
         options = CallOptions.of(call)
         return await submission.create(
-            self._core, request, options, kind="image", model=model, wait_timeout=wait_timeout
+            self._core, request, options, kind="image", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
         )
 
     async def submit(
@@ -87,12 +92,21 @@ class Images:
         seed: int | Omit = OMIT,
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Generate an image without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which is already finished for models that answer at once.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
@@ -100,7 +114,16 @@ class Images:
         request = self._request(
             model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
         )
-        return await submission.submit(self._core, request, CallOptions.of(call), kind="image", model=model)
+        return await durable.submit(
+            self._core,
+            request,
+            CallOptions.of(call),
+            kind="image",
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
 
     def _request(
         self,

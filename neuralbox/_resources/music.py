@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Unpack
 
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._jobs import submission
+from .._jobs import durable, submission
 from .._jobs.handle import Job
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_media, require_music_seconds
@@ -28,6 +30,7 @@ class Music:
         prompt: str,
         duration: int | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate music and wait for it where the service answers `pending`.
@@ -37,6 +40,8 @@ class Music:
             prompt: Genre, mood, instruments, tempo.
             duration: Seconds, 15 to 120; the service's default is 30.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -55,22 +60,45 @@ class Music:
         request = self._request(model, prompt, duration)
         options = CallOptions.of(call)
         return await submission.create(
-            self._core, request, options, kind="audio", model=model, wait_timeout=wait_timeout
+            self._core, request, options, kind="audio", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
         )
 
     async def submit(
-        self, *, model: MusicModel | str, prompt: str, duration: int | Omit = OMIT, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: MusicModel | str,
+        prompt: str,
+        duration: int | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> Job:
         """Generate music without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, duration)
-        return await submission.submit(self._core, request, CallOptions.of(call), kind="audio", model=model)
+        return await durable.submit(
+            self._core,
+            request,
+            CallOptions.of(call),
+            kind="audio",
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
 
     def _request(self, model: str, prompt: str, duration: int | Omit) -> Request:
         options = given(duration=require_music_seconds(duration))

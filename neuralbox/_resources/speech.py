@@ -7,6 +7,7 @@ from typing import Unpack
 from .._config import CallArgs, CallOptions
 from .._core import Core
 from .._jobs import submission
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_speech, require_speed
@@ -29,6 +30,7 @@ class Speech:
         speed: float | Omit = OMIT,
         format: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Speak a text.
@@ -40,6 +42,8 @@ class Speech:
             speed: 0.5 to 2.0; the service's default is 1.0.
             format: `mp3` (the service's default), `wav`, `ogg`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -61,4 +65,6 @@ class Speech:
             nested=self._core.options.dialect.options == "nested",
         )
         options = CallOptions.of(call)
-        return await submission.create(self._core, request, options, kind="tts", model=model, wait_timeout=wait_timeout)
+        return await submission.create(
+            self._core, request, options, kind="tts", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+        )

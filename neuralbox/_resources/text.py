@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 from .._config import CallArgs, CallOptions
 from .._core import Core
 from .._jobs import submission
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import Message, build_text
@@ -35,6 +36,7 @@ class Text:
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate a text.
@@ -52,6 +54,8 @@ class Text:
             max_tokens: Most tokens of the language model to write; None asks for the model's own default.
             assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -69,7 +73,7 @@ class Text:
         request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=False)
         options = CallOptions.of(call)
         return await submission.create(
-            self._core, request, options, kind="text", model=model, wait_timeout=wait_timeout
+            self._core, request, options, kind="text", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
         )
 
     def stream(
@@ -82,6 +86,7 @@ class Text:
         temperature: float | Omit = OMIT,
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> TextStream:
         """Generate a text and read it while it is written; arguments as in `create`.
@@ -104,7 +109,7 @@ class Text:
         request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=True)
         from .._jobs.stream import TextStream
 
-        return TextStream(self._core, request, CallOptions.of(call))
+        return TextStream(self._core, request, CallOptions.of(call), on_accepted=on_accepted)
 
     def _request(
         self,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._jobs import submission
+from .._jobs import durable, submission
 from .._jobs.handle import Job
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_tool
@@ -30,6 +32,7 @@ class Tools:
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Run a tool and wait for its result where the service answers `pending`.
@@ -40,6 +43,8 @@ class Tools:
             image_url: The input image, for tools that take one; a plausible name, not a documented one.
             params: Further parameters of the tool.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -58,7 +63,7 @@ class Tools:
         request = self._request(model, prompt, image_url, params)
         options = CallOptions.of(call)
         return await submission.create(
-            self._core, request, options, kind="tool", model=model, wait_timeout=wait_timeout
+            self._core, request, options, kind="tool", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
         )
 
     async def submit(
@@ -68,18 +73,36 @@ class Tools:
         prompt: str | None = None,
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Run a tool without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, params)
-        return await submission.submit(self._core, request, CallOptions.of(call), kind="tool", model=model)
+        return await durable.submit(
+            self._core,
+            request,
+            CallOptions.of(call),
+            kind="tool",
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
 
     def _request(
         self, model: str, prompt: str | None, image_url: str | Omit, params: Mapping[str, Any] | None

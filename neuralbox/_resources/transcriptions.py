@@ -12,6 +12,7 @@ from .._config import CallArgs, CallOptions
 from .._core import Core
 from .._errors import ConfigurationError
 from .._jobs import submission
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire import vocabulary as words
@@ -40,6 +41,7 @@ class Transcriptions:
         diarize: bool | Omit = OMIT,
         file_name: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Write down what is said in a recording.
@@ -52,6 +54,8 @@ class Transcriptions:
             diarize: Label the speakers inside the text (`elevenlabs-scribe` only).
             file_name: The name the service sees; needed for bytes, else taken from the file.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` (further form fields) of this call.
 
         Returns:
@@ -76,7 +80,9 @@ class Transcriptions:
             content=content, size=len(content), file_name=name, content_type=audio_type(name), fields=fields
         )
         options = CallOptions.of(call)
-        return await submission.create(self._core, request, options, kind="stt", model=model, wait_timeout=wait_timeout)
+        return await submission.create(
+            self._core, request, options, kind="stt", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+        )
 
 
 def _load(audio: AudioSource, file_name: str | None) -> tuple[bytes, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Unpack
 
 from .._config import CallArgs, CallOptions
 from .._core import Core
-from .._jobs import submission
+from .._jobs import durable, submission
 from .._jobs.handle import Job
+from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
 from .._types import OMIT, Omit
 from .._wire.generation import build_media
@@ -31,6 +33,7 @@ class Videos:
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate a video and wait for it.
@@ -43,6 +46,8 @@ class Videos:
             aspect_ratio: `16:9` (the service's default), `9:16` or `1:1`.
             negative_prompt: What to leave out.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
+                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -61,7 +66,7 @@ class Videos:
         request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
         options = CallOptions.of(call)
         return await submission.create(
-            self._core, request, options, kind="video", model=model, wait_timeout=wait_timeout
+            self._core, request, options, kind="video", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
         )
 
     async def submit(
@@ -73,18 +78,36 @@ class Videos:
         duration: int | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Generate a video without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job: `await job.wait()`, or keep `job.id` and attach again with `client.job(id)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
-        return await submission.submit(self._core, request, CallOptions.of(call), kind="video", model=model)
+        return await durable.submit(
+            self._core,
+            request,
+            CallOptions.of(call),
+            kind="video",
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
 
     def _request(
         self,

@@ -1,8 +1,8 @@
 """How one attempt ended, what that means for the money, and whether another follows.
 
 Two tables decide everything: `fate_of` says what an ending means (design section 5), `_FOLLOWED_BY_ANOTHER` which
-endings a second attempt may follow, by what a repetition would mean. Reconciling an unknown paid request with the
-history grows from `Fate.UNKNOWN` and `Fate.FREE_FAILURE`; until then both end the call.
+endings a second attempt may follow without a look, by what a repetition would mean. What follows `Fate.UNKNOWN` and
+`Fate.FREE_FAILURE` of a paid request ends the send loop: `_jobs.submission` looks into the history first.
 """
 
 from __future__ import annotations

@@ -18,18 +18,24 @@ _MILLISECONDS_FROM = 1e11
 def pick(record: Mapping[str, Any], names: Iterable[str]) -> Any:
     """Return the first value that is present and not null; a name with a dot looks into a nested object."""
     for name in names:
-        outer, dot, inner = name.partition(".")
-        value = record.get(outer)
-        if dot:
-            value = value.get(inner) if isinstance(value, Mapping) else None
+        value = record.get(name) if "." not in name else _nested(record, name)
         if value is not None:
             return value
     return None
 
 
+def _nested(record: Mapping[str, Any], name: str) -> Any:
+    outer, _, inner = name.partition(".")
+    value = record.get(outer)
+    return value.get(inner) if isinstance(value, Mapping) else None
+
+
+# Most fields of most records are absent, so that is asked first in what follows.
+
+
 def as_text(value: object) -> str | None:
     """Read text; numbers are written out, anything else is absent."""
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -50,7 +56,7 @@ def as_id(value: object) -> int | str | None:
 
 def as_number(value: object) -> float | None:
     """Read a finite number, also from text such as `"45"` or `"45 %"`."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
         try:
@@ -68,6 +74,8 @@ def as_number(value: object) -> float | None:
 
 def as_int(value: object) -> int | None:
     """Read a whole number; fractions are rounded down."""
+    if value is None:
+        return None
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     number = as_number(value)
@@ -76,6 +84,8 @@ def as_int(value: object) -> int | None:
 
 def as_flag(value: object) -> bool | None:
     """Read a truth value: `true`, `false`, 0 or 1."""
+    if value is None:
+        return None
     if isinstance(value, bool):
         return value
     return bool(value) if value in (0, 1) else None
@@ -83,11 +93,13 @@ def as_flag(value: object) -> bool | None:
 
 def as_object(value: object) -> Mapping[str, Any] | None:
     """Read a JSON object."""
-    return value if isinstance(value, Mapping) else None
+    return value if value is not None and isinstance(value, Mapping) else None
 
 
 def as_time(value: object) -> datetime | None:
     """Read ISO 8601 text (without a zone it is UTC) or Unix seconds; the result always has a zone."""
+    if value is None:
+        return None
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from . import vocabulary as words
@@ -118,7 +119,7 @@ def alone_for(absent: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What an item of the pending list says, less its id: one value for all that say the same."""
+    """What an item of the pending list says, less its id; `read_item` has one object for all that say the same."""
 
     status: str
     kind: str | None = None
@@ -130,7 +131,16 @@ def read_item(record: Mapping[str, Any]) -> tuple[str, Listed]:
 
     What the list says of a pending job is that it is there; an item without a status is taken at that.
     """
-    identity = as_id(pick(record, words.ALIASES["id"]))
-    status = (as_text(record.get("status")) or words.PENDING).strip().lower()
-    kind, model = as_text(pick(record, words.ALIASES["kind"])), as_text(pick(record, words.ALIASES["model"]))
-    return "" if identity is None else str(identity), Listed(status, kind, model)
+    identity = as_id(pick(record, _ID))
+    status = as_text(record.get("status")) or words.PENDING
+    return "" if identity is None else str(identity), _listed(
+        status, as_text(pick(record, _KIND)), as_text(pick(record, _MODEL))
+    )
+
+
+_ID, _KIND, _MODEL = words.ALIASES["id"], words.ALIASES["kind"], words.ALIASES["model"]
+
+
+@lru_cache(maxsize=256)  # of a million items nearly all say the same, and keep what they say in one place
+def _listed(status: str, kind: str | None, model: str | None) -> Listed:
+    return Listed(status.strip().lower(), kind, model)

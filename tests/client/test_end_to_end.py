@@ -300,13 +300,13 @@ def flaky(server: Server) -> Iterator[Server]:
         ("error-500-after-accept", errors.ProviderError),
     ],
 )
-async def test_a_purchase_is_posted_once_whatever_breaks(
+async def test_a_purchase_nobody_reconciles_is_posted_once_whatever_breaks(
     nb: AsyncNeuralBox, flaky: Server, fault: str, kind: type
 ) -> None:
     flaky.sandbox.faults.set(f"{fault}@POST /generate", 1)
     posts = flaky.sandbox.ledger.requests_by_route.get("POST /generate", 0)
     async with nb:
-        copy = nb.with_options(max_retries=5)
+        copy = nb.with_options(max_retries=5, submission="raise")
         with pytest.raises(errors.NeuralBoxError) as caught:
             await copy.text.create(model="gpt-5", prompt=f"the planted prompt {uuid.uuid4()}")
         assert type(caught.value) is kind

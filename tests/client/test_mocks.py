@@ -55,7 +55,7 @@ async def test_an_error_a_mock_raises_is_one_of_ours() -> None:
     with respx.mock(base_url=URL) as router:
         paid = router.post("/generate").mock(side_effect=httpx.ReadTimeout)
         free = router.get("/balance").mock(side_effect=httpx.ConnectError)
-        async with AsyncNeuralBox(api_key=KEY, max_retries=0) as client:
+        async with AsyncNeuralBox(api_key=KEY, max_retries=0, submission="raise") as client:
             with pytest.raises(errors.SubmissionUnknownError):
                 await client.text.create(model="gpt-5", prompt="x")
             with pytest.raises(errors.ConnectError):

@@ -22,6 +22,9 @@ from tests.helpers import KEY, make_client
 WITHOUT = {
     "files": "a file comes from the storage, piece by piece, and ends on the disk",
     "generations.wait": "many replies to many questions",
+    "history.archive": "many requests and many files",
+    "history.export": "many requests and one file",
+    "batch": "many requests",
     "text.stream": "not awaited: its reply is read as it comes",
 }
 LIMITS = {"X-RateLimit-Remaining-Hour": "99", "X-Request-Id": "r1"}

@@ -9,7 +9,19 @@ from anyio.lowlevel import checkpoint
 from neuralbox import _errors as errors
 from neuralbox._credentials import Session
 from neuralbox._wire.request import Request, Safety
-from tests.helpers import STALL, Bench, Play, Sent, Step, Streamed, Unsent, make_core, refusal, reply
+from tests.helpers import (
+    STALL,
+    Bench,
+    Play,
+    Sent,
+    Step,
+    Streamed,
+    Unsent,
+    cancelled_at_a_stall,
+    make_core,
+    refusal,
+    reply,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -132,9 +144,8 @@ async def test_cancelled_while_the_session_is_renewed_leaves_the_next_caller_fre
 
 async def test_cancelled_while_a_stream_is_read_closes_it() -> None:
     bench = make_core([Streamed([b"a", STALL])])
-    with anyio.move_on_after(0.01) as scope:
-        async with bench.core.open(BUY) as streamed:
-            await streamed.read(max_bytes=10)
+    async with cancelled_at_a_stall() as scope, bench.core.open(BUY) as streamed:
+        await streamed.read(max_bytes=10)
     assert scope.cancelled_caught
     assert bench.transport.open_streams == 0
     assert len(bench.sent) == 1

@@ -11,11 +11,11 @@ from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
 from neuralbox._config import CallOptions
-from neuralbox._core import watching
 from neuralbox._credentials import Session
 from neuralbox._resources.account import Account
 from neuralbox._resources.auth import Auth
 from neuralbox._transport.base import Reply
+from neuralbox._watching import watching
 from neuralbox._wire.request import Request, Safety
 from tests.helpers import START, Bench, Play, Sent, Step, make_core, refusal, reply
 

@@ -152,7 +152,10 @@ async def test_a_cancelled_stream_is_seen_by_the_server_and_the_slot_is_free() -
 
 
 async def test_a_stream_compressed_as_nobody_asked_is_unknown_and_the_slot_is_free() -> None:
-    async with watched(compressed) as (url, seen), client(url, limits=Limits(max_streams=1)) as nb:
+    async with (
+        watched(compressed) as (url, seen),
+        client(url, limits=Limits(max_streams=1), submission="raise") as nb,
+    ):
         for _ in range(3):
             async with nb.text.stream(model="gpt-5", prompt=PROMPT) as stream:
                 with pytest.raises(SubmissionUnknownError, match="not asked for"):

@@ -27,6 +27,7 @@ from neuralbox._jobs.poller import poller_of
 from neuralbox._jobs.sweep import AFTER_FAILURE, Sweeps
 from neuralbox._models.generation import Generation
 from neuralbox._types import JobRef
+from neuralbox._wire import sweeping
 
 from .test_poller import Waits
 from .world import Answer, Listing, Service, VirtualTime, a_service, nothing_left
@@ -498,7 +499,7 @@ async def test_a_listing_with_ever_new_words_keeps_a_bounded_memory_of_them() ->
         }  # fmt: skip
         with pytest.raises(GenerationTimeoutError):
             await wait_all(core, range(300), timeout=20)
-        assert len(sweeps_of(core)._said) <= 256
+        assert sweeping._listed.cache_info().currsize <= 256
 
 
 # Somebody leaves, move by move.

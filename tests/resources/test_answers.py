@@ -146,7 +146,7 @@ async def test_a_result_without_an_id_is_a_result() -> None:
 @pytest.mark.parametrize("how", ["create", "submit"])
 async def test_an_accepted_request_nobody_could_ask_for_is_an_unknown_outcome(body: object, how: str) -> None:
     content = reply(200, b"null") if body is None else reply(200, body)
-    bench = make_core([content])
+    bench = make_core([content], submission="raise")
     with pytest.raises(errors.SubmissionUnknownError):
         await getattr(Generate(bench.core), how)(model="m", prompt="x")
     assert len(bench.sent) == 1

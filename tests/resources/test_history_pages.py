@@ -9,7 +9,7 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._resources.history import History
-from tests.helpers import STALL, Bench, Play, Sent, make_core, reply
+from tests.helpers import STALL, Bench, Play, Sent, cancelled_at_a_stall, make_core, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +143,7 @@ async def test_a_page_that_failed_is_asked_for_again_by_the_next_step() -> None:
 async def test_a_page_whose_step_was_cancelled_is_asked_for_again() -> None:
     bench = make_core([STALL, reply(200, {"items": [{"id": 1}]})])
     items = aiter(History(bench.core).list())
-    with anyio.move_on_after(0.01):
+    async with cancelled_at_a_stall():
         await anext(items)
     assert (await anext(items)).id == 1
 
@@ -162,3 +162,21 @@ async def test_an_iterator_may_be_iterated() -> None:
     assert len([item async for item in items]) == 2
     pages = History(bench.core).list().pages()
     assert aiter(pages) is pages
+
+
+async def test_pages_ahead_are_not_repeated_before_they_are_wanted() -> None:
+    failures = {"3": 1}
+
+    def answer(sent: Sent) -> Play:
+        page = sent.query["page"]
+        if failures.get(page):
+            failures[page] -= 1
+            return reply(500)
+        served: Play = serve(100)(sent)
+        return served
+
+    bench = make_core(answer, max_retries=2)
+    ids = [item.id async for item in History(bench.core).list(prefetch=4)]
+    assert ids == list(range(1000, 900, -1))
+    assert sorted(asked(bench)) == ["1", "2", "3", "3", "4", "4", "5", "5"]
+    assert bench.time.pauses == []
