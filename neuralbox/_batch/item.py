@@ -1,0 +1,114 @@
+"""One request of a batch on its way from the list to its outcome. There are as many as may be in flight: they are small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .._budget import Reservation
+from .._core import Core
+from .._errors import GenerationFailedError
+from .._jobs.handle import Job
+from .._models.generation import Generation
+from .._types import JobRef
+from .outcome import Outcome
+from .progress import Stage
+from .requests import BatchRequest
+
+
+class Item:
+    """One request.
+
+    Attributes:
+        key: Its key.
+        request: What is to be sent; as it was given where it is no request, None where only the journal knew of it.
+        stage: Where it is; None when it is handed out.
+        job: The paid generation, as soon as its id is known.
+        generation: Its final state.
+        error: Why there is no result, or no file.
+        path: Its file.
+        price: Tokens it is announced to cost.
+        reservation: The tokens set aside for it.
+        claim: What an earlier run wrote down before it was sent, where that run did not learn what became of it and this
+            one has not yet.
+        resumed: Whether it was final before this run.
+        again: Whether it failed in an earlier run and is sent once more.
+        is_open: Whether a later run with the same journal has something to do for it.
+    """
+
+    __slots__ = (
+        "again",
+        "claim",
+        "error",
+        "generation",
+        "is_open",
+        "job",
+        "key",
+        "path",
+        "price",
+        "request",
+        "reservation",
+        "resumed",
+        "stage",
+    )
+
+    def __init__(self, key: str, request: BatchRequest | Mapping[str, Any] | None) -> None:
+        self.key = key
+        self.request = request
+        self.stage: Stage | None = None
+        self.job: JobRef | None = None
+        self.generation: Generation | None = None
+        self.error: Exception | None = None
+        self.path: Path | None = None
+        self.price: int | None = None
+        self.reservation: Reservation | None = None
+        self.claim: Mapping[str, Any] | None = None
+        self.resumed = False
+        self.again = False
+        self.is_open = False
+
+    def __repr__(self) -> str:
+        return f"<Item {self.key!r}: {self.stage.value if self.stage is not None else 'handed out'}>"
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it is on its way to the service in this run, and its answer awaited."""
+        return self.stage is Stage.SENDING and self.is_open and self.job is None and self.claim is None
+
+    def accepted(self, generation: Generation) -> None:
+        """Take the id the service gave."""
+        asked: Any = self.request
+        if generation.id != "":
+            kind, model = getattr(asked, "kind", None), getattr(asked, "model", None)
+            self.job = JobRef(generation.id, generation.kind or kind, generation.model or model)
+
+    def ended(self, core: Core, generation: Generation) -> None:
+        """Take its final state."""
+        self.generation = generation
+        if self.job is None:
+            self.accepted(generation)
+        try:
+            Job(core, generation=generation).raise_if_failed()
+        except GenerationFailedError as error:
+            self.error = error
+
+    def start_again(self) -> None:
+        """Forget the failure of an earlier run."""
+        self.job = self.generation = self.error = None
+        self.resumed = False
+        self.again = True
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the caller gets."""
+        return Outcome(
+            key=self.key,
+            request=self.request,
+            generation=self.generation,
+            error=self.error,
+            path=self.path,
+            price=self.price,
+            job=self.job,
+            resumed=self.resumed,
+        )

@@ -1,0 +1,115 @@
+"""What became of one request of a batch, as a value: handed out once, written as a JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._errors import NeuralBoxError
+from .._models.generation import Generation
+from .._types import JobRef
+from .requests import BatchRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request of a batch.
+
+    Attributes:
+        key: The request's key.
+        request: The request, as it was given where it is none; None where only the journal knew of it.
+        generation: The final state, a failed one included; None where none was reached.
+        error: Why there is no result, or no file; None where all went well. `generation` and `error` are both set where
+            the generation failed, and where its file could not be saved.
+        path: Its file, where the batch downloads.
+        price: Tokens it was announced to cost, where the batch asked; None otherwise.
+        job: The paid generation, where there is one; `client.job(outcome.job)` attaches again.
+        resumed: Whether it was final before this run began, and comes from the journal.
+    """
+
+    key: str
+    request: BatchRequest | Mapping[str, Any] | None = field(default=None, repr=False)
+    generation: Generation | None = None
+    error: Exception | None = None
+    path: Path | None = None
+    price: int | None = None
+    job: JobRef | None = None
+    resumed: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result, and its file where one was wanted."""
+        return self.error is None
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens charged: 0 where nothing was sent or the service charges nothing, None where it did not say."""
+        if self.generation is not None:
+            return 0 if self.generation.is_failed and self.generation.tokens is None else self.generation.tokens
+        return 0 if self.job is None else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, without the request: what is not known is null."""
+        generation, error = self.generation, self.error
+        message = error.message if isinstance(error, NeuralBoxError) else str(error)
+        return {
+            "key": self.key,
+            "ok": self.ok,
+            "id": None if self.job is None else self.job.id,
+            "kind": None if self.job is None else self.job.kind,
+            "model": None if self.job is None else self.job.model,
+            "status": None if generation is None else generation.status,
+            "text": None if generation is None else generation.text,
+            "url": None if generation is None else generation.url,
+            "path": None if self.path is None else str(self.path),
+            "price": self.price,
+            "tokens": self.tokens,
+            "error": None if error is None else {"type": type(error).__name__, "message": message},
+            "resumed": self.resumed,
+        }
+
+
+def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> int:
+    """Append outcomes to a file of JSON lines.
+
+        async for outcome in run:
+            write_outcomes("outcomes.jsonl", [outcome])
+
+    Args:
+        path: UTF-8; made where it is not there.
+        outcomes: Written in order, each as `to_dict` says; what is written is on its line whole.
+
+    Returns:
+        How many were written.
+    """
+    count = 0
+    with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+        for outcome in outcomes:
+            file.write(json.dumps(outcome.to_dict(), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a batch would cost, by the service's own prices.
+
+    Attributes:
+        tokens: Of all requests whose price is known.
+        requests: How many requests were priced, the invalid ones left out.
+        by_model: Tokens per model, where known.
+        unknown: How many requests have no known price.
+        invalid: How many cannot be sent; `problems` says why.
+        problems: Key and complaint of the first of those.
+    """
+
+    tokens: int
+    requests: int
+    by_model: Mapping[str, int]
+    unknown: int
+    invalid: int
+    problems: Mapping[str, str] = field(repr=False)

@@ -1,0 +1,151 @@
+"""How a batch is getting on: counts by state, tokens, pace, as one frozen value at a time."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from .outcome import Outcome
+
+_WINDOW = 60.0
+"""Seconds over which the rate is taken."""
+
+
+class Stage(Enum):
+    """Where a request is, between being read and being handed out."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    WAITING = "waiting"
+    SAVING = "saving"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a batch is getting on.
+
+    Attributes:
+        total: Requests there will be, where that is known: the length of what was given.
+        read: Requests read so far.
+        queued: Read and not sent yet.
+        sending: On their way to the service; texts and most images are made meanwhile.
+        waiting: Accepted, and waited for.
+        saving: Finished; the file is being downloaded.
+        ready: Finished, and not taken by the loop over the outcomes yet.
+        completed: Handed out with a result.
+        failed: Handed out with an error.
+        resumed: Of both: final before this run.
+        tokens_spent: Tokens charged in this run, for what has ended.
+        tokens_reserved: Tokens set aside for what is on its way, where there is a budget.
+        tokens_over: Tokens charged beyond the budget, because prices were other than announced.
+        rate_per_minute: Requests that ended in the last minute of this run, per minute; None before the first.
+        eta_seconds: Seconds until all have ended at that rate; None where that cannot be told.
+        parked_until: Until when the account's limits let nothing more leave, Unix seconds; None where they do.
+        elapsed_seconds: Seconds since the run began.
+    """
+
+    total: int | None
+    read: int
+    queued: int
+    sending: int
+    waiting: int
+    saving: int
+    ready: int
+    completed: int
+    failed: int
+    resumed: int
+    tokens_spent: int
+    tokens_reserved: int
+    tokens_over: int
+    rate_per_minute: float | None
+    eta_seconds: float | None
+    parked_until: float | None
+    elapsed_seconds: float
+
+    @property
+    def done(self) -> int:
+        """Requests handed out."""
+        return self.completed + self.failed
+
+
+class Tally:
+    """Counts for `Progress`; memory does not grow with the requests.
+
+    Args:
+        clock: Monotonic seconds.
+        total: Requests there will be, or None.
+    """
+
+    def __init__(self, clock: Callable[[], float], total: int | None) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._total = total
+        self._stages: Counter[Stage] = Counter()
+        self._ends: deque[tuple[int, int]] = deque()  # how many ended in which second of the run
+        self._ended = 0
+        self.read = self.completed = self.failed = self.resumed = self.tokens = 0
+
+    def move(self, before: Stage | None, after: Stage | None) -> None:
+        """Move one request from a stage to another; None is outside."""
+        if before is not None:
+            self._stages[before] -= 1
+        if after is not None:
+            self._stages[after] += 1
+
+    def ended(self, tokens: int | None) -> None:
+        """Count one that ended in this run, and what it cost."""
+        self.tokens += tokens or 0
+        self._ended += 1
+        second = int(self._clock() - self._began)
+        if self._ends and self._ends[-1][0] == second:
+            self._ends[-1] = second, self._ends[-1][1] + 1
+        else:
+            self._ends.append((second, 1))
+        self._drop_old(second)
+
+    def handed_out(self, outcome: Outcome) -> None:
+        """Count one that was handed out."""
+        if outcome.ok:
+            self.completed += 1
+        else:
+            self.failed += 1
+        self.resumed += outcome.resumed
+
+    def _drop_old(self, second: float) -> None:
+        while self._ends and self._ends[0][0] < second - _WINDOW:
+            self._ends.popleft()
+
+    def _rate(self, elapsed: float) -> float | None:
+        self._drop_old(elapsed)
+        if not self._ended or elapsed <= 0:
+            return None
+        return sum(count for _, count in self._ends) * 60.0 / min(elapsed, _WINDOW)
+
+    def progress(self, *, reserved: int, over: int, parked_until: float | None) -> Progress:
+        """What it comes to now."""
+        elapsed = self._clock() - self._began
+        rate = self._rate(elapsed)
+        stages, ready = self._stages, self._stages[Stage.READY]
+        left = None if self._total is None else max(0, self._total - self.completed - self.failed - ready)
+        return Progress(
+            total=self._total,
+            read=self.read,
+            queued=stages[Stage.QUEUED],
+            sending=stages[Stage.SENDING],
+            waiting=stages[Stage.WAITING],
+            saving=stages[Stage.SAVING],
+            ready=ready,
+            completed=self.completed,
+            failed=self.failed,
+            resumed=self.resumed,
+            tokens_spent=self.tokens,
+            tokens_reserved=reserved,
+            tokens_over=over,
+            rate_per_minute=rate,
+            eta_seconds=left / rate * 60.0 if rate and left is not None else None,
+            parked_until=parked_until,
+            elapsed_seconds=elapsed,
+        )

@@ -1,0 +1,47 @@
+"""What a journal keeps of an end, and the end read from it again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._journal.protocol import Record, to_json
+from .._models.generation import Generation
+
+
+def outcome_record(generation: Generation) -> dict[str, Any]:
+    """What the journal keeps of a final generation: what the service said, less the prompt, which it keeps elsewhere."""
+    said = {name: value for name, value in generation.raw.items() if name != "prompt"}
+    if not _is_json(said):  # the service wrote NaN, say
+        known = {"status": generation.status, "content": generation.text, "url": generation.url}
+        said = known | {"error": generation.error, "tokens_used": generation.tokens}
+    return {
+        "status": generation.status,
+        "tokens": generation.tokens,
+        "kind": generation.kind,
+        "model": generation.model,
+        "said": said,
+    }
+
+
+def _is_json(value: object) -> bool:
+    try:
+        to_json(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def generation_of(record: Record) -> Generation:
+    """Read the final generation of a record that has ended; never raises."""
+    outcome = record.outcome or {}
+    said = outcome.get("said")
+    kind, model = outcome.get("kind"), outcome.get("model")
+    generation = Generation.read(
+        said if isinstance(said, Mapping) else {"status": record.status},
+        kind=kind if isinstance(kind, str) else record.kind,
+        asked_id=record.id,
+    )
+    if generation.model is None and isinstance(model, str):
+        return generation.model_copy(update={"model": model})
+    return generation

@@ -1,0 +1,117 @@
+"""A batch cancelled at every moment: no charge is lost, and nothing of the run is left.
+
+Every charge was handed out, is in `unfinished`, is one the client still looks for, or is in the journal, whose next run
+delivers it without buying it again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.door import Batches
+from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.run import Batch
+from neuralbox._jobs.poller import poller_of
+from neuralbox._jobs.registry import registry_of
+
+from .test_run import images, outcomes_of, videos
+from .world import World, batches
+
+pytestmark = pytest.mark.anyio
+
+REQUESTS: list[Any] = [*videos(2), *images(4), *videos(1)]  # the last is the twin of the first
+WANTED = Counter(request.prompt for request in REQUESTS)
+FATES: dict[int, Any] = {2: "lost", 4: "failed", 5: "unsent"}
+
+
+def a_world() -> World:
+    return World(seconds=5.0, latency=0.5, does=lambda number: FATES.get(number, ""))
+
+
+async def cancelled_after(checkpoints: int, batch: Batch, found: list[Outcome], *, leave: bool) -> bool:
+    """Run a batch and cancel it, or leave its block, after so many checkpoints; False when it ended before."""
+    ended = False
+
+    async def read() -> bool:
+        async for outcome in batch:
+            found.extend([outcome])
+        return True
+
+    async def run() -> None:
+        nonlocal ended
+        async with batch:
+            if leave:
+                with anyio.CancelScope() as scope:
+                    group.start_soon(count, scope)
+                    ended = await read()
+            else:
+                ended = await read()
+        group.cancel_scope.cancel()
+
+    async def count(scope: anyio.CancelScope) -> None:
+        for _ in range(checkpoints):
+            await anyio.lowlevel.checkpoint()
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        if not leave:
+            group.start_soon(count, group.cancel_scope)
+    return not ended
+
+
+def accounted_for(world: World, home: Batches, batch: Batch, found: list[Outcome]) -> None:
+    """Check that nothing is left of a run, and no charge without a trace."""
+    core = home._core
+    assert world.under_way == 0
+    assert world.open_streams == 0
+    assert not poller_of(core).entries
+    charged = {made.id: made.prompt for made in world.ledger if not made.fails}
+    for outcome in found:
+        if outcome.job is not None:
+            charged.pop(int(outcome.job.id), None)
+    for job in batch.unfinished:
+        charged.pop(int(job.id), None)
+    looked_for = [str(one.request.get("prompt")) for one in registry_of(core).unresolved]
+    for prompt in charged.values():
+        assert prompt in looked_for, f"{prompt} was charged and lost"
+
+
+@pytest.mark.parametrize("leave", [False, True])
+async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> None:
+    after, step = 0, 2
+    while True:
+        world, found = a_world(), list[Outcome]()
+        home = batches(world)
+        batch = home(REQUESTS, max_sending=2, max_in_flight=5)
+        was_cancelled = await cancelled_after(after, batch, found, leave=leave)
+        accounted_for(world, home, batch, found)
+        if not was_cancelled:
+            break
+        after += step
+        step = 2 if after < 60 else 11
+    assert len(found) == len(REQUESTS)
+    assert after > 100
+
+
+async def test_the_next_run_of_the_journal_delivers_everything_once(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for after in [*range(0, 60, 6), *range(60, 400, 50)]:
+        path = tmp_path / f"{after}.sqlite"
+        world, found = a_world(), list[Outcome]()
+        home = batches(world)
+        options: dict[str, Any] = {"journal": path, "wait_timeout": None, "download_to": out}
+        batch = home(REQUESTS, max_sending=2, max_in_flight=5, **options)
+        await cancelled_after(after, batch, found, leave=False)
+        accounted_for(world, home, batch, found)
+        second = await outcomes_of(home(REQUESTS, **options))
+        assert len(second) == len(REQUESTS)
+        assert sum(outcome.ok for outcome in second.values()) == len(REQUESTS) - 1
+        assert world.charges <= WANTED
+        assert world.charges.total() == len(REQUESTS) - 1
+        assert registry_of(home._core).unresolved == ()

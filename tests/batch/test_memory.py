@@ -1,0 +1,91 @@
+"""What a batch keeps: little for each job that is waited for, and nothing for what was handed out."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.requests import ImageRequest, VideoRequest
+from neuralbox._transport.base import Reply
+
+from ..helpers import reply
+from .world import World, batches
+
+pytestmark = pytest.mark.anyio
+
+TRACED = 1_024 if sys.gettrace() is not None else 0  # a tracer makes objects of frames
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Only asyncio: the budgets were set for it."""
+    return request.param
+
+
+class Forgetful(World):
+    """A service that remembers nothing, so that all memory is the batch's."""
+
+    __hash__ = object.__hash__
+
+    async def _generate(self, body: Mapping[str, Any], *, stt: bool) -> Reply:
+        self.posts += 1
+        await anyio.lowlevel.checkpoint()
+        record = {"id": f"gen_{self.posts:08d}", "status": "pending", "type": "video", "eta_seconds": 60, "progress": 3}
+        if "kling" not in body["model"]:
+            record = {"id": self.posts, "status": "completed", "url": "http://f.test/1.webp", "tokens_spent": 4}
+        return reply(200, record)
+
+
+async def test_a_job_that_is_waited_for_costs_at_most_2_kb_with_its_request() -> None:
+    count = 1_000
+    world = Forgetful()
+
+    def requests() -> Iterator[VideoRequest]:
+        for number in range(count):
+            yield VideoRequest(model="kling-v2.1", prompt=f"film {number}", key=f"key-{number}", duration=5)
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        async with batches(world)(requests(), max_in_flight=count) as run:
+            while run.progress.waiting < count // 10:
+                await anyio.lowlevel.checkpoint()
+            gc.collect()
+            before, first = tracemalloc.get_traced_memory()[0], run.progress.waiting
+            while run.progress.waiting < count:
+                await anyio.lowlevel.checkpoint()
+            gc.collect()
+            added = tracemalloc.get_traced_memory()[0] - before
+        assert len(run.unfinished) == count
+    finally:
+        tracemalloc.stop()
+    assert added / (count - first) < 2_048 + TRACED
+
+
+async def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralbox._jobs.registry.MOST_OWNED", 200)  # its own bound, and full before the first count
+    world = Forgetful()
+    peaks: dict[int, int] = {}
+
+    def requests() -> Iterator[ImageRequest]:
+        for number in range(1_500):
+            yield ImageRequest(model="flux-1.1-pro", prompt=f"picture {number}")
+
+    tracemalloc.start()
+    try:
+        done = 0
+        async with batches(world)(requests(), max_in_flight=50) as run:
+            async for _ in run:
+                done += 1
+                if done in (500, 1_500):
+                    gc.collect()
+                    peaks[done] = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert peaks[1_500] - peaks[500] < 200_000 + 100 * TRACED

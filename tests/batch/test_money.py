@@ -1,0 +1,210 @@
+"""Budget, estimate and the account's limits: what would exceed them is not sent, and what is on its way is counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.requests import ImageRequest, TextRequest, VideoRequest
+from neuralbox._budget import Budget
+from neuralbox._errors import BudgetExceededError, RateLimitError
+from neuralbox._transport.base import Reply
+
+from ..helpers import refusal
+from .test_run import images, outcomes_of, run_through, videos
+from .world import World, batches
+
+pytestmark = pytest.mark.anyio
+
+
+def limited(retry_after: int | None = None) -> Reply:
+    return refusal(429, "rate_limit_exceeded", **({} if retry_after is None else {"retry_after": str(retry_after)}))
+
+
+# Estimates.
+
+
+async def test_an_estimate_asks_once_for_each_model_and_set_of_options() -> None:
+    world = World(price=4)
+    requests: list[Any] = [
+        *images(600),
+        *[ImageRequest(model="flux-1.1-pro", prompt="x", size="768x1344")] * 2,
+        *videos(3),
+        TextRequest(assistant_id="asst_1", prompt="x"),
+        {"kind": "image", "key": "bad"},
+        {"kind": "image", "model": "x", "prompt": "", "key": "empty"},
+    ]
+    estimate = await batches(world).estimate(requests)
+    assert estimate.tokens == 605 * 4
+    assert estimate.by_model == {"flux-1.1-pro": 602 * 4, "kling-v2.1": 12}
+    assert (estimate.requests, estimate.unknown, estimate.invalid) == (606, 1, 2)
+    assert estimate.problems["empty"] == "`prompt` is empty."
+    assert "missing" in estimate.problems["000607"]
+    assert world.prices_asked == 3
+    assert world.posts == 0
+    many = await batches(world).estimate([{}] * 200)
+    assert (many.invalid, len(many.problems)) == (200, 100)
+
+
+async def test_an_estimate_reads_an_async_iterable_and_knows_what_it_does_not_know() -> None:
+    async def requests() -> AsyncIterator[ImageRequest]:
+        for request in images(2):
+            yield request
+
+    estimate = await batches(World(price=None)).estimate(requests())
+    assert (estimate.tokens, estimate.unknown, dict(estimate.by_model)) == (0, 2, {})
+
+
+# Budget.
+
+
+async def test_what_would_exceed_the_budget_is_not_sent() -> None:
+    world = World(price=4)
+    found = await outcomes_of(batches(world)(images(10), budget=18))
+    assert sum(outcome.ok for outcome in found.values()) == 4
+    assert sum(made.tokens for made in world.ledger) == 16
+    for outcome in found.values():
+        assert outcome.price == 4
+        if not outcome.ok:
+            assert isinstance(outcome.error, BudgetExceededError)
+            assert (outcome.error.price, outcome.error.left) == (4, 2)
+            assert outcome.tokens == 0
+
+
+async def test_a_request_waits_for_others_that_may_leave_it_enough() -> None:
+    world = World(price=26, does=lambda number: "failed" if number == 1 else "")
+    found = await outcomes_of(batches(world)(videos(2), budget=26))
+    assert sorted(outcome.ok for outcome in found.values()) == [False, True]
+    assert world.posts == 2
+
+
+async def test_a_refused_request_gives_its_tokens_back() -> None:
+    world = World(does=lambda number: refusal(400, "bad_request") if number <= 3 else "")
+    budget = Budget(4)
+    found = await outcomes_of(batches(world)(images(4), budget=budget, max_sending=1))
+    assert sum(outcome.ok for outcome in found.values()) == 1
+    assert (budget.spent, budget.reserved) == (4, 0)
+
+
+async def test_prices_other_than_announced_exceed_the_budget_by_what_is_in_flight_at_most(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(price=4, charged=10)
+    async with batches(world)(images(50), budget=12, max_sending=3) as run:
+        found = [outcome async for outcome in run]
+        assert world.most_under_way == 3
+        assert sum(made.tokens for made in world.ledger) == run.progress.tokens_spent == 30
+        assert run.progress.tokens_over == 18
+    assert len(found) == 50
+    assert [record.levelno for record in caplog.records if "exceeded" in record.message][:1] == [logging.WARNING]
+
+
+async def test_unknown_prices_are_learnt_one_by_one() -> None:
+    world = World(price=None, charged=10)
+    found = await outcomes_of(batches(world)(images(10), budget=35))
+    assert sum(outcome.ok for outcome in found.values()) == 3
+
+
+async def test_an_unknown_outcome_keeps_its_tokens() -> None:
+    world = World(does=lambda number: "lost" if number == 1 else "")
+    budget = Budget(8)
+    found = await outcomes_of(batches(world, submission="raise")(images(3), budget=budget, max_sending=1))
+    assert sorted(outcome.ok for outcome in found.values()) == [False, False, True]
+    assert (budget.spent, budget.reserved) == (4, 4)
+
+
+async def test_tokens_in_flight_show_in_the_progress() -> None:
+    world = World(price=26)
+    async with batches(world)(videos(3), budget=100) as run:
+        while run.progress.waiting < 3:
+            await anyio.lowlevel.checkpoint()
+        assert run.progress.tokens_reserved == 78
+        assert len([outcome async for outcome in run]) == 3
+        assert (run.progress.tokens_reserved, run.progress.tokens_spent) == (0, 78)
+
+
+# Limits.
+
+
+async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
+    world = World(does=lambda number: limited(300) if number == 3 else "")
+    seen: list[float] = []
+    found: list[Outcome] = []
+    async with anyio.create_task_group() as group:
+        batch = batches(world)(images(6), max_sending=1)
+
+        async def watch() -> None:
+            while batch.progress.parked_until is None:
+                await anyio.lowlevel.checkpoint()
+            seen.append(batch.progress.parked_until)
+
+        async with batch as run:
+            group.start_soon(watch)
+            found.extend([outcome async for outcome in run])
+    assert all(outcome.ok for outcome in found)
+    assert len(found) == 6
+    assert world.posts == 7
+    assert 300 <= world.time.elapsed <= 310
+    assert seen[0] - 1_772_971_200.0 == pytest.approx(300, abs=5)
+
+
+@pytest.mark.parametrize("pace", ["burst", "off"])
+async def test_a_refusal_without_a_time_is_tried_again_at_growing_pauses(pace: Any) -> None:
+    world = World(does=lambda number: limited() if number <= 4 else "")
+    found = await outcomes_of(batches(world, max_retries=0, pace=pace)(images(1)))
+    assert found["000001"].ok
+    assert world.posts == 5
+    assert world.time.elapsed > 60
+
+
+async def test_parked_for_longer_than_wished_the_batch_ends() -> None:
+    world = World(does=lambda number: limited(7_200) if number > 2 else "")
+    found = await outcomes_of(batches(world)([*videos(2), *images(20)], max_sending=2, max_park=3_600))
+    assert sum(outcome.ok for outcome in found.values()) == 2
+    assert len(found) == 22
+    errors = [outcome.error for outcome in found.values() if not outcome.ok]
+    assert all(isinstance(error, RateLimitError) for error in errors)
+    assert world.time.elapsed < 100
+    assert world.posts <= 4
+
+
+async def test_leaving_early_does_not_wait_for_the_limits() -> None:
+    world = World(does=lambda number: limited(7_200))
+    async with batches(world)(images(2)) as run:
+        while run.progress.parked_until is None:
+            await anyio.lowlevel.checkpoint()
+    assert world.time.elapsed < 100
+    assert run.unfinished == ()
+
+
+async def test_402_ends_the_waiting_for_limits_too() -> None:
+    fates = {1: limited(7_200), 2: refusal(402, "insufficient_tokens")}
+    world = World(does=lambda number: fates.get(number, ""))
+    found = await outcomes_of(batches(world, pace="off")(images(2)))
+    assert not any(outcome.ok for outcome in found.values())
+    assert world.time.elapsed < 100
+
+
+async def test_the_first_of_several_reasons_to_stop_counts() -> None:
+    world = World(latency=1.0, does=lambda number: refusal(402, "insufficient_tokens", f"No {number}."))
+    world.does = lambda number: "slow" if number == 3 else refusal(402, "insufficient_tokens", f"No {number}.")
+    found = await outcomes_of(batches(world)(images(10), max_sending=2))
+    assert len({str(outcome.error) for outcome in found.values()}) <= 2
+
+
+async def test_a_run_that_ends_while_tokens_are_awaited_sends_nothing_more() -> None:
+    world = World(price=26, seconds=60)
+
+    def on_accepted(*_: object) -> None:
+        raise LookupError("mine")
+
+    found: list[Outcome] = []
+    requests = [VideoRequest(model="kling-v2.1", prompt=f"{number}") for number in range(3)]
+    with pytest.raises(LookupError):
+        await run_through(batches(world)(requests, budget=30, on_accepted=on_accepted), found)
+    assert len(found) == world.posts == 1

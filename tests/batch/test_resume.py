@@ -1,0 +1,628 @@
+"""The same call with the same journal continues: nothing is bought twice, nothing paid is lost, every key is seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.door import Batches
+from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.records import outcome_record
+from neuralbox._batch.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
+from neuralbox._batch.run import _account
+from neuralbox._budget import Budget
+from neuralbox._core import Core
+from neuralbox._credentials import Session
+from neuralbox._errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    GenerationFailedError,
+    GenerationTimeoutError,
+    JournalError,
+    ProtocolError,
+    SubmissionUnknownError,
+)
+from neuralbox._journal import Journal, Planned, open_journal, read_summary
+from neuralbox._journal.sqlite import SqliteJournal
+from neuralbox._models.generation import Generation
+from neuralbox._transport.base import Reply
+from neuralbox._wire.claims import claim_of
+
+from ..helpers import refusal, reply
+from .test_run import images, outcomes_of, run_through, videos
+from .world import Made, World, batches
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.sqlite"
+
+
+@asynccontextmanager
+async def journal_of(core: Core, path: Path) -> AsyncIterator[Journal]:
+    """A journal in the hands of the test."""
+    journal = await open_journal(path, account=_account(core), service=core.options.base_url, now=core.now)
+    try:
+        yield journal
+    finally:
+        await journal.aclose()
+
+
+async def write(
+    world: World, path: Path, states: Sequence[tuple[str, BatchRequest, str]], *, offset: float = 0.0
+) -> None:
+    """Leave a journal behind as a run that was killed would: one record for each key, request and state.
+
+    States: `planned`, `sending` (never accepted), `charged` (accepted, and the answer lost), `accepted`, `final`,
+    `failed`.
+    """
+    core = world.core()
+    async with journal_of(core, path) as journal:
+        for key, request, state in states:
+            record = {name: value for name, value in request.to_dict().items() if name != "key"}
+            await journal.plan([Planned(key, record)])
+            if state == "planned":
+                continue
+            wire = request.build(core.options.dialect)
+            claim = claim_of(wire, None, key=f"claim-{key}", kind=request.kind, model=request.model)
+            await journal.sending(key, {**claim.to_dict(), "sent_at": world.time.now(), "server_offset": offset})
+            if state == "sending":
+                continue
+            prompt = str(getattr(request, "prompt", ""))
+            made = Made(18_000 + len(world.ledger), prompt, str(request.model), world.time.now(), 0.0, 4)
+            made.fails = state == "failed"
+            world.ledger.append(made)
+            if state == "charged":
+                continue
+            await journal.accepted(key, id=made.id, kind=request.kind, model=request.model)
+            if state in ("final", "failed"):
+                await journal.final(key, outcome_record(Generation.read(world.record(made), kind=request.kind)))
+
+
+# Continuing.
+
+
+async def test_a_run_that_was_left_is_continued(path: Path) -> None:
+    world = World()
+    requests = [*images(10), *videos(10)]
+    first: list[Outcome] = []
+    async with batches(world)(requests, journal=path, wait_timeout=None, max_in_flight=12) as run:
+        async for outcome in run:
+            first.append(outcome)
+            if len(first) == 5:
+                break
+    second = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=None))
+    assert sorted(second) == [f"{number:06d}" for number in range(1, 21)]
+    assert all(outcome.ok for outcome in second.values())
+    assert all(second[outcome.key].resumed for outcome in first)
+    assert set(world.charges.values()) == {1}
+    assert len(world.ledger) == 20
+
+
+async def test_a_cancelled_run_is_continued(path: Path) -> None:
+    world = World(latency=1.0, seconds=1e9)
+    requests = videos(10)
+
+    async def forever() -> None:
+        async with batches(world)(requests, journal=path, max_sending=2, wait_timeout=None) as run:
+            async for _ in run:
+                pytest.fail("none can have ended")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(forever)
+        while len(world.ledger) < 5:
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert world.under_way == 0
+    world.seconds = 0
+    for made in world.ledger:
+        made.seconds = 0
+    second = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=None))
+    assert len(second) == 10
+    assert all(outcome.ok for outcome in second.values())
+    assert set(world.charges.values()) == {1}
+    assert len(world.ledger) == 10
+
+
+async def test_what_has_ended_is_handed_out_again_as_it_was(path: Path) -> None:
+    world = World(does=lambda number: "failed" if number == 2 else "")
+    requests: list[BatchRequest] = [TextRequest(model="gpt-5", prompt="a", key="a"), *images(2)]
+    first = await outcomes_of(batches(world)(requests, journal=path, max_sending=1))
+    posts = world.posts
+    second = await outcomes_of(batches(world)(requests, journal=path))
+    assert world.posts == posts
+    for key, outcome in second.items():
+        before = first[key]
+        assert outcome.resumed
+        assert not before.resumed
+        assert (outcome.ok, outcome.job, outcome.tokens, outcome.request) == (
+            before.ok,
+            before.job,
+            before.tokens,
+            before.request,
+        )
+    assert second["a"].generation is not None
+    assert second["a"].generation.text == "about a"
+    assert isinstance(second["000002"].error, GenerationFailedError)
+
+
+async def test_each_state_goes_on_from_where_it_stands(path: Path) -> None:
+    world = World()
+    names = ["planned", "sending", "charged", "accepted", "final", "failed"]
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{name} one", key=name) for name in names]
+    await write(world, path, [(name, request, name) for name, request in zip(names, requests, strict=True)])
+    found = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=None))
+    assert {key: outcome.ok for key, outcome in found.items()} == {name: name != "failed" for name in names}
+    assert {key for key, outcome in found.items() if outcome.resumed} == {"final", "failed"}
+    assert world.posts == 2
+    assert world.charges == {f"{name} one": 1 for name in names if name != "failed"}
+
+
+async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettled(path: Path) -> None:
+    world = World()
+    states = ["final", "sending", "charged"]
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
+    await write(world, path, old, offset=1.5)
+    found = await outcomes_of(batches(world)(None, journal=path))
+    assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
+    assert world.posts == 1
+
+
+async def test_one_that_was_proven_absent_is_not_looked_for_again_when_the_limits_make_it_wait(path: Path) -> None:
+    walks: list[int] = []  # how many POSTs there were at each
+
+    class Watched(World):
+        __hash__ = object.__hash__
+
+        def _page(self, query: Mapping[str, str]) -> Reply:
+            walks.append(self.posts)
+            return super()._page(query)
+
+    limited = refusal(429, "rate_limit_exceeded", retry_after="3600")
+    world = Watched(does=lambda number: limited if number in (1, 2) else "")
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
+    await write(world, path, old)
+    found = await outcomes_of(batches(world)(None, journal=path))
+    assert found["sending"].ok
+    assert (world.posts, world.charges["sending one"]) == (3, 1)
+    assert set(walks) == {0}
+
+
+async def test_leaving_early_waits_for_the_id_of_one_that_was_proven_absent_and_sent_again(path: Path) -> None:
+    world = World(latency=2.0, seconds=1e9)
+    old = [
+        ("final", VideoRequest(model="kling-v2.1", prompt="final one"), "final"),
+        ("sending", VideoRequest(model="kling-v2.1", prompt="sending one"), "sending"),
+    ]
+    await write(world, path, old)
+    async with batches(world)(None, journal=path) as run:
+        while world.posts == 0:
+            await anyio.lowlevel.checkpoint()
+    assert len(run.unfinished) == 1
+    assert (await anyio.to_thread.run_sync(read_summary, path)).accepted == 1
+
+
+async def test_a_request_that_left_long_after_it_was_written_down_is_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SqliteJournal.sending
+
+    async def sending(self: SqliteJournal, *args: Any) -> None:
+        await whole(self, *args)
+        world.time.elapsed += 1_000.0  # a machine that sleeps, a queue before the connection
+
+    world = World(does=lambda number: "lost" if number == 2 else "")
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteJournal, "sending", sending)
+        first = await outcomes_of(batches(world, submission="raise")(images(2), journal=path, max_sending=1))
+    assert isinstance(first["000002"].error, SubmissionUnknownError)
+    other = World(world.time, ledger=world.ledger)  # as another process would see it
+    second = await outcomes_of(batches(other)(images(2), journal=path))
+    assert all(outcome.ok for outcome in second.values())
+    assert (world.posts, other.posts) == (2, 0)
+
+
+async def test_what_failed_is_sent_again_on_request(path: Path) -> None:
+    world = World(does=lambda number: "failed" if number == 1 else "")
+    requests = images(2)
+    await outcomes_of(batches(world)(requests, journal=path, max_sending=1))
+    second = await outcomes_of(batches(world)(requests, journal=path, retry_failed=True))
+    assert all(outcome.ok for outcome in second.values())
+    assert {key: outcome.resumed for key, outcome in second.items()} == {"000001": False, "000002": True}
+    third = await outcomes_of(batches(world)(requests, journal=path, retry_failed=True))
+    assert all(outcome.resumed and outcome.ok for outcome in third.values())
+    assert world.posts == 3
+
+
+async def test_what_the_list_does_not_name_any_more_is_finished_and_never_bought(path: Path) -> None:
+    world = World()
+    states = ["planned", "sending", "charged", "accepted", "final"]
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
+    await write(world, path, old)
+    found = await outcomes_of(batches(world)(images(1), journal=path, wait_timeout=None))
+    assert set(found) == {"000001", "sending", "charged", "accepted"}
+    assert all(outcome.ok for outcome in found.values())
+    assert found["accepted"].request == ImageRequest(model="flux-1.1-pro", prompt="accepted one")
+    assert world.charges == {"picture 1": 1, "sending one": 1, "charged one": 1, "accepted one": 1, "final one": 1}
+
+
+async def test_without_a_list_everything_the_journal_has_not_ended_is_done(path: Path, tmp_path: Path) -> None:
+    world = World()
+    states = ["planned", "sending", "charged", "accepted", "final", "failed"]
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
+    await write(world, path, old)
+    found = await outcomes_of(batches(world)(None, journal=path, wait_timeout=None))
+    assert set(found) == {"planned", "sending", "charged", "accepted"}
+    assert all(outcome.ok for outcome in found.values())
+    out = tmp_path / "out"
+    saved = await outcomes_of(batches(world)(None, journal=path, download_to=out))
+    assert set(saved) == {"planned", "sending", "charged", "accepted", "final"}
+    assert all(outcome.path is not None for outcome in saved.values())
+    assert await outcomes_of(batches(world)(None, journal=path, download_to=out, max_in_flight=1)) == {}
+    tried = await outcomes_of(batches(world)(None, journal=path, download_to=out, retry_failed=True))
+    assert set(tried) == {"failed"}
+    assert tried["failed"].ok
+
+
+async def test_records_that_come_up_while_the_list_is_worked_on_are_handed_out_once(path: Path) -> None:
+    world = World(seconds=1e9)
+    requests = videos(3)
+    found = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=10, max_in_flight=2))
+    assert all(isinstance(outcome.error, GenerationTimeoutError) for outcome in found.values())
+    assert len(found) == 3
+    world.seconds = 0
+    for made in world.ledger:
+        made.seconds = 0
+    second = await outcomes_of(batches(world)(requests, journal=path))
+    assert all(outcome.ok for outcome in second.values())
+    assert world.posts == 3
+
+
+async def test_a_run_may_end_while_the_rest_of_the_journal_is_read(path: Path) -> None:
+    world = World(seconds=0)
+    old = [(f"{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} one"), "accepted") for n in range(5)]
+    await write(world, path, old)
+    async with batches(world)([], journal=path, max_in_flight=1, wait_timeout=None) as run:
+        async for _ in run:
+            break
+    assert len(await outcomes_of(batches(world)(None, journal=path))) >= 4
+    final = [(f"f{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} two"), "final") for n in range(3)]
+    await write(world, path, final)
+    async with batches(world)(None, journal=path, max_in_flight=1, download_to=path.parent) as run:
+        async for _ in run:
+            break
+
+
+async def test_an_unknown_one_that_stays_unknown_is_handed_out_once_and_kept(path: Path) -> None:
+    world = World()
+    request = ImageRequest(model="flux-1.1-pro", prompt="sending one")
+    await write(world, path, [("sending", request, "sending")])
+    found = await outcomes_of(batches(world, submission="raise")([], journal=path))
+    assert isinstance(found["sending"].error, SubmissionUnknownError)
+    assert world.posts == 0
+    assert (await anyio.to_thread.run_sync(read_summary, path)).sending == 1
+
+
+async def test_a_record_of_a_version_that_knew_more(path: Path) -> None:
+    world = World()
+    core = world.core()
+    world.ledger.append(Made(18_000, "later one", "x", world.time.now(), 0.0, 4))
+    world.ledger.append(Made(18_001, "ours", "flux-1.1-pro", world.time.now(), 0.0, 4))
+    async with journal_of(core, path) as journal:
+        later = {"kind": "hologram", "prompt": "later"}
+        await journal.plan([Planned("paid", later), Planned("unknown", later), Planned("ours", images(1)[0].to_dict())])
+        await journal.accepted("paid", id=18_000)
+        await journal.sending("unknown", {"key": "x"})
+        await journal.accepted("ours", id=18_001)
+        await journal.final("ours", outcome_record(Generation.read(world.record(world.ledger[1]))))
+    found = await outcomes_of(Batches(core)([], journal=path, budget=100))
+    assert found["paid"].ok
+    assert found["paid"].request == {"kind": "hologram", "prompt": "later"}
+    assert isinstance(found["unknown"].error, ConfigurationError)
+
+
+async def test_a_result_without_an_id_is_known_to_the_journal(path: Path) -> None:
+    world = World(does=lambda number: reply(200, {"content": "words"}))
+    request = TextRequest(model="gpt-5", prompt="a")
+    first = await outcomes_of(batches(world)([request], journal=path))
+    second = await outcomes_of(batches(world)([request], journal=path))
+    for found in (first, second):
+        assert found["000001"].generation is not None
+        assert found["000001"].generation.text == "words"
+        assert found["000001"].job is None
+    core = world.core()
+    other = path.with_name("other.sqlite")
+    async with journal_of(core, other) as journal:
+        await journal.plan([Planned("000001", request.to_dict())])
+        await journal.accepted("000001", id="")
+    lost = await outcomes_of(Batches(core)([request], journal=other))
+    assert isinstance(lost["000001"].error, ProtocolError)
+
+
+# Requests that do not fit.
+
+
+async def test_changed_requests_are_refused_with_the_difference_named(path: Path) -> None:
+    world = World()
+    await outcomes_of(batches(world)(images(3), journal=path))
+    changed = [*images(2), ImageRequest(model="flux-1.1-pro", prompt="another", seed=1)]
+    found: list[Outcome] = []
+    with pytest.raises(JournalError, match=r"differs in prompt, seed") as caught:
+        await run_through(batches(world)(changed, journal=path), found)
+    assert caught.value.key == "000003"
+    assert world.posts == 3
+
+
+async def test_a_changed_request_behind_a_key_given_twice(path: Path) -> None:
+    world = World()
+    await outcomes_of(batches(world)([ImageRequest(model="flux-1.1-pro", prompt="x", key="c")], journal=path))
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("abac")]
+    found: list[Outcome] = []
+    with pytest.raises(JournalError, match="differs in prompt"):
+        await run_through(batches(world)(requests, journal=path), found)
+    assert [(outcome.key, outcome.ok) for outcome in found] == [("a", False)]
+    assert world.posts == 1
+
+
+async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = iter(["duplicate", "duplicate", "changed"])
+
+    async def plan(self: SqliteJournal, entries: Sequence[Planned]) -> None:
+        raise JournalError(f"No {len(entries)}.", reason=next(reasons))
+
+    monkeypatch.setattr(SqliteJournal, "plan", plan)
+    found: list[Outcome] = []
+    with pytest.raises(JournalError) as caught:
+        await run_through(batches(World())(images(3), journal=path), found)
+    assert caught.value.reason == "changed"
+    assert [outcome.key for outcome in found] == ["000001"]
+
+
+async def test_a_key_given_twice_is_known_by_the_journal(path: Path) -> None:
+    world = World()
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("aba")]
+    found: list[Outcome] = []
+    await run_through(batches(world)(requests, journal=path, max_in_flight=2), found)
+    assert sorted((outcome.key, outcome.ok) for outcome in found) == [("a", False), ("a", True), ("b", True)]
+    assert world.posts == 2
+
+
+async def test_what_a_journal_cannot_hold_is_an_outcome(path: Path) -> None:
+    world = World()
+    requests: list[Any] = [
+        {"kind": "transcription", "audio": b"sound", "file_name": "a.mp3"},
+        {"model": "x", "prompt": "y", "params": {"z": {1, 2}}},
+        ImageRequest(model="x", prompt="y", key="a\0b"),
+    ]
+    found = await outcomes_of(batches(world)(requests, journal=path))
+    assert "given as bytes" in str(found["000001"].error)
+    assert "JSON" in str(found["000002"].error)
+    assert "cannot be a key" in str(found["a\0b"].error)
+    assert world.posts == 0
+
+
+async def test_a_journal_of_another_account_is_refused_before_anything_is_read(path: Path) -> None:
+    world = World()
+    await outcomes_of(batches(world)(images(1), journal=path))
+    core = Core(world, world.core().options, Session("token"), world.time.clockwork)
+    with pytest.raises(JournalError, match="account"):
+        await outcomes_of(Batches(core)(images(1), journal=path))
+    assert world.posts == 1
+
+
+# Files.
+
+
+async def test_what_was_not_saved_is_saved_by_the_next_run(path: Path, tmp_path: Path) -> None:
+    world = World()
+    out = tmp_path / "out"
+    out.write_text("in the way")
+    first = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
+    assert not any(outcome.ok for outcome in first.values())
+    out.unlink()
+    second = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
+    assert all(outcome.ok and outcome.resumed for outcome in second.values())
+    first_path = second["000001"].path
+    assert first_path is not None
+    first_path.unlink()
+    third = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
+    assert third["000001"].path == first_path
+    assert first_path.exists()
+    without = await outcomes_of(batches(world)(images(2), journal=path))
+    assert without["000001"].path == first_path
+    assert world.posts == 2
+
+
+# Money.
+
+
+async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
+    world = World(price=4)
+    await outcomes_of(batches(world)(images(3), journal=path, budget=12))
+    second = await outcomes_of(batches(world)(images(5), journal=path, budget=16))
+    assert {key for key, outcome in second.items() if not outcome.ok} <= {"000004", "000005"}
+    assert sum(isinstance(outcome.error, BudgetExceededError) for outcome in second.values()) == 1
+
+
+async def test_what_an_earlier_run_sent_is_counted_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(price=4)
+    old = [(f"{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} one"), "accepted") for n in range(3)]
+    await write(world, path, old)
+    budget = Budget(9)
+    found = await outcomes_of(batches(world)(None, journal=path, budget=budget))
+    assert all(outcome.ok for outcome in found.values())
+    assert "costs more than its budget" in caplog.text
+    assert budget.spent == 8 or budget.overrun == 3
+
+
+async def test_an_unknown_one_that_was_never_accepted_is_not_sent_beyond_the_budget(path: Path) -> None:
+    world = World(price=4)
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
+    await write(world, path, old)
+    found = await outcomes_of(batches(world)(None, journal=path, budget=6))
+    assert isinstance(found["sending"].error, BudgetExceededError)
+    assert world.posts == 0
+    second = await outcomes_of(batches(world)(None, journal=path, budget=100))
+    assert second["sending"].ok
+    assert world.posts == 1
+
+
+async def test_an_unknown_one_that_was_accepted_is_booked(path: Path) -> None:
+    world = World(price=4)
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "charged")]
+    await write(world, path, old)
+    budget = Budget(4)
+    found = await outcomes_of(batches(world)(None, journal=path, budget=budget))
+    assert found["charged"].ok
+    assert budget.spent == 4
+    full = Budget(4, spent=10)
+    await write(world, path, [("more", ImageRequest(model="flux-1.1-pro", prompt="more"), "charged")])
+    assert (await outcomes_of(batches(world)(None, journal=path, budget=full)))["more"].ok
+    assert full.spent == 10
+
+
+# A journal that breaks.
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, **marks: int) -> None:
+    """Let marks fail from the n-th on: `accepted=2` makes the first one and no further."""
+    made: dict[str, int] = {}
+
+    class Broken(SqliteJournal):
+        pass
+
+    def breaking(name: str, whole: Any) -> Any:
+        async def mark(self: SqliteJournal, *args: Any, **kwargs: Any) -> Any:
+            made[name] = made.get(name, 0) + 1
+            if made[name] >= marks[name]:
+                raise JournalError("The disk is full.", reason="full")
+            return await whole(self, *args, **kwargs)
+
+        return mark
+
+    for name in marks:
+        monkeypatch.setattr(Broken, name, breaking(name, getattr(SqliteJournal, name)))
+    monkeypatch.setattr("neuralbox._journal.opening.SqliteJournal", Broken)
+
+
+@pytest.mark.parametrize("mark", ["plan", "sending", "accepted", "final", "saved"])
+async def test_a_disk_that_fills_up_loses_nothing_that_was_paid_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    world = World(does=lambda number: "slow" if number % 2 else "")
+    requests = images(20)
+    found: list[Outcome] = []
+    with monkeypatch.context() as patch:
+        broken(patch, **{mark: 3})
+        batch = batches(world)(requests, journal=path, max_in_flight=4, wait_timeout=None, download_to=path.parent)
+        with pytest.raises(JournalError, match="disk is full"):
+            await run_through(batch, found)
+    assert len(found) == len(world.ledger)
+    assert all(outcome.ok for outcome in found)
+    assert batch.unfinished == ()
+    second = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=None))
+    assert all(outcome.ok for outcome in second.values())
+    assert len(second) == 20
+    assert set(world.charges.values()) == {1}
+
+
+async def test_a_bug_while_writing_an_id_down_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def accepted(self: SqliteJournal, *_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SqliteJournal, "accepted", accepted)
+    found: list[Outcome] = []
+    with pytest.raises(ZeroDivisionError):
+        await run_through(batches(World(seconds=0))(videos(3), journal=path, max_sending=1, wait_timeout=None), found)
+    assert [outcome.ok for outcome in found] == [True]
+
+
+async def test_a_refusal_that_cannot_be_written_down_is_an_outcome(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(does=lambda number: refusal(400, "bad_request"))
+    broken(monkeypatch, planned_again=1)
+    found: list[Outcome] = []
+    with pytest.raises(JournalError):
+        await run_through(batches(world)(images(1), journal=path), found)
+    assert len(found) == 1
+
+
+async def test_a_retry_that_cannot_be_written_down_is_not_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(does=lambda number: "failed")
+    await outcomes_of(batches(world)(images(1), journal=path))
+    broken(monkeypatch, planned_again=1)
+    with pytest.raises(JournalError):
+        await outcomes_of(batches(world)(images(1), journal=path, retry_failed=True))
+    assert world.posts == 1
+
+
+@pytest.mark.parametrize("in_the_block", [True, False])
+async def test_a_journal_that_cannot_be_closed_is_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch, in_the_block: bool
+) -> None:
+    async def aclose(self: SqliteJournal) -> None:
+        await whole(self)
+        raise JournalError("Could not be closed.")
+
+    whole = SqliteJournal.aclose
+    monkeypatch.setattr(SqliteJournal, "aclose", aclose)
+
+    async def block() -> None:
+        async with batches(World())(images(1), journal=path):
+            if in_the_block:
+                raise LookupError("mine")
+
+    with pytest.raises(LookupError if in_the_block else JournalError) as caught:
+        await block()
+    if in_the_block:
+        assert caught.value.__notes__ == ["Could not be closed."]
+
+
+async def test_a_run_that_cannot_begin_leaves_the_journal_free(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def summary(self: SqliteJournal) -> None:
+        raise JournalError("Cannot be read.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteJournal, "summary", summary)
+        with pytest.raises(JournalError, match="Cannot be read"):
+            await outcomes_of(batches(World())(images(1), journal=path, budget=10))
+    assert len(await outcomes_of(batches(World())(images(1), journal=path))) == 1
+
+
+async def test_a_journal_that_cannot_be_read_ends_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def summary(self: SqliteJournal) -> None:
+        raise JournalError("Cannot be read.")
+
+    monkeypatch.setattr(SqliteJournal, "summary", summary)
+    world = World()
+    with pytest.raises(JournalError, match="Cannot be read"):
+        await outcomes_of(batches(world)(images(1), journal=path))
+    assert world.posts == 0
+
+
+async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generation_of(record: object) -> None:
+        raise ZeroDivisionError
+
+    world = World()
+    await outcomes_of(batches(world)(images(2), journal=path))
+    monkeypatch.setattr("neuralbox._batch.intake.generation_of", generation_of)
+    with pytest.raises(ZeroDivisionError):
+        await outcomes_of(batches(world)(images(2), journal=path))
+
+
+async def test_the_journal_holds_prompts_in_one_place_and_no_key(path: Path) -> None:
+    world = World(does=lambda number: "lost" if number == 2 else "")
+    await outcomes_of(batches(world)(images(3), journal=path))
+    summary = await anyio.to_thread.run_sync(read_summary, path)
+    assert (summary.total, summary.unfinished, summary.completed, summary.tokens) == (3, 0, 3, 12)
+    content = await anyio.Path(path).read_bytes()
+    assert b"planted-key" not in content
