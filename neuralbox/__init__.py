@@ -44,10 +44,29 @@ from ._types import OMIT, GenerationId, JobRef, Omit
 from ._version import __version__
 
 if typing.TYPE_CHECKING:
+    from ._archive.results import Archived, ArchiveFailure, ArchiveProgress, Exported
+    from ._batch.outcome import Estimate, Outcome, write_outcomes
+    from ._batch.progress import Progress
+    from ._batch.reading import read_requests, request_from_dict
+    from ._batch.requests import (
+        BatchRequest,
+        GenerateRequest,
+        ImageRequest,
+        MusicRequest,
+        SpeechRequest,
+        TextRequest,
+        ToolRequest,
+        TranscriptionRequest,
+        VideoRequest,
+    )
+    from ._batch.run import Batch
+    from ._budget import Budget
     from ._client import AsyncNeuralBox
     from ._config import CallArgs, Dialect, Polling, Timeout
     from ._credentials import Session
     from ._jobs.handle import Job
+    from ._jobs.reconcile import Adopted, Reconciliation
+    from ._jobs.registry import UnresolvedSubmission
     from ._jobs.stream import TextStream
     from ._models.account import Balance, Key, Login, Share, Stats, User
     from ._models.catalogue import Assistant, ModelInfo, Price
@@ -64,12 +83,19 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "Adopted",
+    "ArchiveFailure",
+    "ArchiveProgress",
+    "Archived",
     "Assistant",
     "AsyncGeminiGen",
     "AsyncNeuralBox",
     "AuthenticationError",
     "BadRequestError",
     "Balance",
+    "Batch",
+    "BatchRequest",
+    "Budget",
     "BudgetExceededError",
     "CallArgs",
     "ConfigurationError",
@@ -77,13 +103,17 @@ __all__ = [
     "ConnectionLostError",
     "Dialect",
     "DownloadError",
+    "Estimate",
     "ExpiredFileError",
+    "Exported",
     "GeminiGen",
+    "GenerateRequest",
     "Generation",
     "GenerationError",
     "GenerationFailedError",
     "GenerationId",
     "GenerationTimeoutError",
+    "ImageRequest",
     "InsufficientTokensError",
     "InternalServerError",
     "Job",
@@ -94,34 +124,66 @@ __all__ = [
     "Login",
     "ModelInfo",
     "ModelUnavailableError",
+    "MusicRequest",
     "NeuralBox",
     "NeuralBoxError",
     "NotFoundError",
     "Omit",
+    "Outcome",
     "Page",
     "Pager",
     "PermissionDeniedError",
     "Polling",
     "Price",
+    "Progress",
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
     "RawResponse",
+    "Reconciliation",
     "Session",
     "Share",
+    "SpeechRequest",
     "Stats",
     "StreamInterruptedError",
     "SubmissionUnknownError",
+    "TextRequest",
     "TextStream",
     "Timeout",
+    "ToolRequest",
+    "TranscriptionRequest",
     "UnprocessableEntityError",
+    "UnresolvedSubmission",
     "Usage",
     "User",
+    "VideoRequest",
     "__version__",
+    "read_requests",
+    "request_from_dict",
+    "write_outcomes",
 ]
 
 # Imported at their first use: what only catches an error, or prints a help text, loads neither httpx nor pydantic.
 _HOMES = {
+    "._archive.results": ("ArchiveFailure", "ArchiveProgress", "Archived", "Exported"),
+    "._batch.outcome": ("Estimate", "Outcome", "write_outcomes"),
+    "._batch.progress": ("Progress",),
+    "._batch.reading": ("read_requests", "request_from_dict"),
+    "._batch.requests": (
+        "BatchRequest",
+        "GenerateRequest",
+        "ImageRequest",
+        "MusicRequest",
+        "SpeechRequest",
+        "TextRequest",
+        "ToolRequest",
+        "TranscriptionRequest",
+        "VideoRequest",
+    ),
+    "._batch.run": ("Batch",),
+    "._budget": ("Budget",),
+    "._jobs.reconcile": ("Adopted", "Reconciliation"),
+    "._jobs.registry": ("UnresolvedSubmission",),
     "._client": ("AsyncNeuralBox",),
     "._config": ("CallArgs", "Dialect", "Polling", "Timeout"),
     "._credentials": ("Session",),

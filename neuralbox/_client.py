@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qsl
 
-import anyio
-
+from ._budget import Budget
 from ._config import (
     CallOptions,
     ClientOptions,
@@ -19,10 +18,13 @@ from ._config import (
     base_url_from_environment,
     log_from_environment,
 )
-from ._core import Clockwork, Core, watching
-from ._credentials import ApiKey, Credential, Session
+from ._connected import Connected, Connections
+from ._credentials import ApiKey, Session
 from ._errors import ConfigurationError
+from ._hooks import Hooks, hooks_of
 from ._jobs.handle import Job
+from ._jobs.reconcile import Reconciliation, reconcile
+from ._jobs.registry import UnresolvedSubmission, registry_of
 from ._models.raw import RawResponse
 from ._resources.generate import Generate
 from ._resources.generations import Generations
@@ -34,11 +36,13 @@ from ._resources.text import Text
 from ._resources.tools import Tools
 from ._resources.transcriptions import Transcriptions
 from ._resources.videos import Videos
-from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
+from ._transport import HttpClient, HttpTransport, Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
+from ._watching import watching
 from ._wire.request import Request, Safety, query
 
 if TYPE_CHECKING:  # the rarer doors are imported by their first use: `import neuralbox` stays light
+    from ._batch.door import Batches
     from ._raw import RawDoors
     from ._resources.account import Account
     from ._resources.assistants import Assistants
@@ -47,11 +51,12 @@ if TYPE_CHECKING:  # the rarer doors are imported by their first use: `import ne
     from ._resources.keys import Keys
     from ._resources.models import Models
 
-# Most seconds that closing may take.
-_GOODBYE = 5.0
+
+def _budget(given: int | Budget | None) -> Budget | None:
+    return given if given is None or isinstance(given, Budget) else Budget(given)
 
 
-class AsyncNeuralBox:
+class AsyncNeuralBox(Connected):
     """The NeuralBox API, asynchronously, on asyncio and trio.
 
         async with AsyncNeuralBox() as nb:
@@ -72,9 +77,18 @@ class AsyncNeuralBox:
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits look; see `Polling`.
-        submission: What follows a paid request whose outcome is unknown: it is never sent again, and raises
-            `SubmissionUnknownError`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+            it may have made, adopts that, sends again only what was provably never accepted, and else raises
+            `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
+        budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
+            share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
+        pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
+            `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
+            fifth of a window over what remains of it; `off` sends and sees.
+        warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         dialect: How to speak where the documents disagree; see `Dialect`.
+        hooks: Functions of yours, or several sets of them, that are told of each attempt and what it came to; see
+            `Hooks`, and `neuralbox.otel.tracing()` for OpenTelemetry.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
@@ -85,9 +99,6 @@ class AsyncNeuralBox:
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
     """
-
-    # Time and chance; tests put virtual ones here.
-    _clockwork: ClassVar[Clockwork] = Clockwork()
 
     def __init__(
         self,
@@ -102,8 +113,12 @@ class AsyncNeuralBox:
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
-        submission: Literal["reconcile", "raise"] = "reconcile",
+        submission: Literal["reconcile", "raise", "resend"] = "reconcile",
+        budget: int | Budget | None = None,
+        pace: Literal["burst", "spread", "off"] = "burst",
+        warn_duplicates: bool = True,
         dialect: Dialect | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
@@ -126,12 +141,15 @@ class AsyncNeuralBox:
             default_headers=default_headers or {},
             polling=polling or Polling(),
             submission=submission,
+            budget=_budget(budget),
+            pace=pace,
+            warn_duplicates=warn_duplicates,
             dialect=dialect or Dialect(),
+            hooks=hooks_of(hooks),
         )
-        self._connections = _Connections(limits or Limits(), http_client, transport, trust_env)
-        self._core = Core(self._connections.of(credential, options.base_url), options, credential, self._clockwork)
+        self._connect(Connections(limits or Limits(), http_client, transport, trust_env), options, credential)
 
-    # Copies and closing.
+    # Copies.
 
     def with_options(
         self,
@@ -145,8 +163,12 @@ class AsyncNeuralBox:
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
-        submission: Literal["reconcile", "raise"] | None = None,
+        submission: Literal["reconcile", "raise", "resend"] | None = None,
+        budget: int | Budget | None = None,
+        pace: Literal["burst", "spread", "off"] | None = None,
+        warn_duplicates: bool | None = None,
         dialect: Dialect | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
 
@@ -164,56 +186,32 @@ class AsyncNeuralBox:
             default_headers: Replace the client's.
             polling: How waits look.
             submission: What follows an unknown outcome.
+            budget: A budget of its own in place of the shared one.
+            pace: What happens when the plan's hour or day is used up.
+            warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             dialect: How to speak.
+            hooks: Replace the client's; an empty list for none.
 
         Raises:
             ConfigurationError: An option cannot be right.
         """
-        changes: dict[str, Any] = {
-            "base_url": base_url,
-            "max_retries": max_retries,
-            "max_retry_wait": max_retry_wait,
-            "max_reply_bytes": max_reply_bytes,
-            "default_headers": default_headers,
-            "polling": polling,
-            "submission": submission,
-            "dialect": dialect,
-        }
-        changes = {name: value for name, value in changes.items() if value is not None}
-        if not isinstance(timeout, Omit):
-            changes["timeout"] = Timeout.of(timeout)
-        if not isinstance(deadline, Omit):
-            changes["deadline"] = deadline
-        core = self._core
-        options = core.options.changed(**changes)
-        credential: Credential = core.credential if api_key is None else ApiKey(api_key_from_environment(api_key))
-        copy = object.__new__(type(self))
-        copy._connections = self._connections
-        if credential.identity == core.credential.identity and options.base_url == core.options.base_url:
-            copy._core = core.changed(options)
-        else:
-            transport = self._connections.of(credential, options.base_url)
-            copy._core = Core(transport, options, credential, core.clockwork)
-        return copy
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop, those of copies included; a closed client sends nothing more.
-
-        Entering `async with` again opens it again. A user's own `http_client` is left open.
-        """
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        self._connections.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.options.base_url}>"
+        return self._copied(
+            credential=None if api_key is None else ApiKey(api_key_from_environment(api_key)),
+            timeout=timeout,
+            deadline=deadline,
+            base_url=base_url,
+            max_retries=max_retries,
+            max_retry_wait=max_retry_wait,
+            max_reply_bytes=max_reply_bytes,
+            default_headers=default_headers,
+            polling=polling,
+            submission=submission,
+            budget=_budget(budget),
+            pace=pace,
+            warn_duplicates=warn_duplicates,
+            dialect=dialect,
+            hooks=None if hooks is None else hooks_of(hooks),
+        )
 
     # The doors.
 
@@ -309,7 +307,38 @@ class AsyncNeuralBox:
 
         return Auth(self._core)
 
+    @cached_property
+    def batch(self) -> Batches:
+        """Many requests in one call: bounded, journaled, within a budget; `nb.batch(requests, ...)`."""
+        from ._batch.door import Batches
+
+        return Batches(self._core)
+
     # What is not a door.
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget of this client and its copies: what is spent, reserved and left; None where there is none."""
+        return self._core.options.budget
+
+    @property
+    def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
+        """Paid requests that may have been accepted without our learning of it, oldest first.
+
+        Those of cancelled calls are among them. `reconcile` may settle them.
+        """
+        return registry_of(self._core).unresolved
+
+    async def reconcile(self) -> Reconciliation:
+        """Look into the history for everything in `unresolved`.
+
+        Returns:
+            What was found, what was provably never accepted, and what stays open with the reason.
+
+        Cancellation:
+            Stops looking; what is not settled stays in `unresolved`.
+        """
+        return await reconcile(self._core)
 
     def job(self, job: GenerationId | JobRef) -> Job:
         """Return a handle on a generation submitted earlier; nothing is sent.
@@ -366,48 +395,12 @@ class AsyncNeuralBox:
         safety = Safety.REPEATABLE if repeatable else Safety.PAID if verb == "POST" else Safety.ONCE
         # Nor is it known how long the answer takes, and a paid one must not be given up early.
         slow = safety is Safety.PAID
-        request = Request(verb, path, safety, query=query(**(params or {})), body=body, slow=slow)
+        # What stands in the path is logged; a query, which may hold anything, goes where queries go.
+        path, _, rest = path.partition("?")
+        pairs = (*parse_qsl(rest, keep_blank_values=True), *query(**(params or {})))
+        request = Request(verb, path, safety, query=pairs, body=body, slow=slow)
         with watching() as seen:
             options = CallOptions(timeout=timeout, extra_headers=extra_headers)
             value = await self._core.send(request, lambda reply: reply.content, options)
         first = seen[0]
         return RawResponse(first.reply.status_code, first.reply.headers, value, first.attempts, value)
-
-
-class _Connections:
-    """The transports of a client and its copies, opened and closed together.
-
-    One for each account and base URL: a program that makes a copy for each request of its users holds no more
-    connections than it has accounts.
-    """
-
-    def __init__(
-        self, limits: Limits, http_client: HttpClient | None, transport: HttpTransport | str | None, trust_env: bool
-    ) -> None:
-        self._arguments = (limits, http_client, transport, trust_env)
-        self._transports: dict[tuple[object, str], Transport] = {}
-        self._closed = False
-
-    def of(self, credential: Credential, base_url: str) -> Transport:
-        """Return the transport of an account at a base URL."""
-        made = self._transports.get((credential.identity, base_url))
-        if made is None:
-            if self._closed:  # nobody would close it any more
-                raise ConfigurationError("The client is closed; enter `async with` again before copying it.")
-            limits, http_client, transport, trust_env = self._arguments
-            made = build_transport(limits=limits, http_client=http_client, transport=transport, trust_env=trust_env)
-            self._transports[credential.identity, base_url] = made
-        return made
-
-    def open(self) -> None:
-        """Let all of them send again."""
-        self._closed = False
-        for transport in [*self._transports.values()]:
-            transport.reopen()
-
-    async def aclose(self) -> None:
-        """Close all of them. A cancelled caller still closes, but never waits longer than a goodbye may take."""
-        self._closed = True
-        with anyio.move_on_after(_GOODBYE, shield=True):
-            for transport in [*self._transports.values()]:
-                await transport.aclose()

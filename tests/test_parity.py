@@ -15,7 +15,7 @@ import pytest
 
 import neuralbox
 import neuralbox.sync
-from neuralbox import AsyncNeuralBox
+from neuralbox import AsyncGeminiGen, AsyncNeuralBox
 from neuralbox._tools.generate_sync import PACKAGE, RULES, SOURCES
 from neuralbox._tools.prose import translate, without_section
 from neuralbox.sync import _generated
@@ -33,8 +33,9 @@ def original_of(name: str) -> type:
 
 def raw_door(name: str) -> object | None:
     """The raw doors keep their methods in attributes, so one is made."""
-    raw = AsyncNeuralBox(api_key="nb_parity").with_raw_response
-    doors = [getattr(raw, door) for door in dir(type(raw)) if not door.startswith("_")]
+    clients = AsyncNeuralBox(api_key="nb_parity"), AsyncGeminiGen(api_key="parity")
+    raws = [client.with_raw_response for client in clients]
+    doors = [getattr(raw, door) for raw in raws for door in dir(type(raw)) if not door.startswith("_")]
     return next((door for door in doors if type(door).__name__ == name), None)
 
 

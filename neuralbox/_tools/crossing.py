@@ -61,12 +61,16 @@ class Rules:
         iterators: Classes that are handed out to be iterated and nothing else: blocking methods return `Items`.
         pagers: Listings, with what awaiting one gives; iterating one goes over its pages.
         provided: Bases of which the runtime's own provide all that is public.
+        unread: Streams whose items are taken one by one, as the reader asks for them.
+        aliases: Further files, read for the names of callbacks and the like; their classes are not mirrored.
     """
 
     roots: frozenset[str]
     iterators: frozenset[str] = frozenset()
     pagers: Mapping[str, str] = field(default_factory=dict)
     provided: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+    aliases: tuple[str, ...] = ()
 
 
 class Names:
@@ -114,7 +118,12 @@ class Types:
         self.homes = {name: module for module in modules for name in module.classes}
         self.twins = frozenset(self.classes) - rules.iterators
         self.callbacks: dict[str, str] = {}
-        self._aliases = {name: node for module in modules for name, node in module.aliases.items()}
+        self._aliases: dict[str, ast.expr] = {}
+        for module in modules:
+            for name, node in module.aliases.items():
+                known = self._aliases.setdefault(name, node)
+                if ast.unparse(known) != ast.unparse(node):
+                    raise UnsupportedError(f"{module.path}: the alias {name!r} has another meaning elsewhere")
 
     # Spelling.
 
@@ -235,11 +244,12 @@ class Types:
         return self._aliases.get(head(node), node)
 
     def _fed(self, name: str, accepted: Sequence[ast.expr]) -> str:
-        # What is fed is advanced item by item, which does for a list as well.
-        fed = STREAMS | {"Iterable"}
-        plain = [head(member) for member in accepted if not is_none(member) and head(member) not in fed]
+        heads = [head(member) for member in accepted if not is_none(member)]
+        plain = [one for one in heads if one not in STREAMS | {"Iterable"}]
         if not set(plain) <= _PLAIN:
             raise UnsupportedError(f"parameter {name!r} cannot be told from an async iterable")
+        if "Iterable" in heads:
+            plain += ["list", "tuple"]  # nothing of theirs has to run in the caller's thread
         checks = [f"{name} is None"] if any(is_none(member) for member in accepted) else []
         if plain:
             checks.append(f"isinstance({name}, {' | '.join(plain)})")

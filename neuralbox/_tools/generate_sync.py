@@ -46,15 +46,21 @@ SOURCES = (
     "_resources/assistants.py",
     "_resources/files.py",
     "_resources/auth.py",
+    "_batch/run.py",
+    "_batch/door.py",
     "_raw.py",
     "_client.py",
     "geminigen/_history.py",
+    "geminigen/_raw.py",
     "geminigen/_client.py",
 )
 RULES = Rules(
     roots=frozenset({"AsyncNeuralBox", "AsyncGeminiGen"}),
     iterators=frozenset({"PageIterator", "ItemIterator", "Watch"}),
     pagers={"Pager": "Page"},
+    provided=frozenset({"Connected"}),
+    unread=frozenset({"Batch"}),
+    aliases=("_jobs/submission.py", "_downloads/fetching.py"),
 )
 
 
@@ -64,7 +70,9 @@ def generate(sources: Sequence[str] = SOURCES, package: Path = PACKAGE, rules: R
     Raises:
         UnsupportedError: A shape the rules do not cover.
     """
-    modules = [read_module(path, (package / path).read_text(encoding="utf-8")) for path in sources]
+    modules = [read_module(path, (package / path).read_text(encoding="utf-8")) for path in (*sources, *rules.aliases)]
+    for module in modules[len(sources) :]:
+        module.classes.clear()
     return formatted(Writer(modules, rules).write())
 
 

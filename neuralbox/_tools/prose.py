@@ -35,6 +35,19 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"Called in this task with", "Called in the calling thread with"),
     (r"; may be a coroutine function", "; it runs in the calling thread"),
     (r"without a task for each", "without a thread for each"),
+    (r"; a plain or an async function, which a cancellation does not interrupt\.", "; it runs in the calling thread."),
+    # Batches.
+    (r"from any iterable or async iterable, read", "from any iterable, read"),
+    (
+        r"A plain iterable is advanced on the event loop: let one that waits .*? be an async one\.",
+        "The iterable is advanced in the calling thread, while that waits for an outcome.",
+    ),
+    (r"Every task and connection of the run has ended", "Everything the run began has ended"),
+    (r"Leaving early without a cancellation waits", "Leaving early by other ways waits"),
+    (r"a cancelled one that may", "an interrupted one that may"),
+    (r"Those of cancelled calls", "Those of interrupted calls"),
+    # Downloads.
+    (r"when the call is cancelled or fails", "when the call is interrupted or fails"),
     # Streams.
     (r"The text handed out so far\.", "The text read so far; it may be ahead of what was handed out."),
     (

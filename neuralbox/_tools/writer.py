@@ -108,6 +108,8 @@ class Writer:
         if any(head(base) in self.types.twins for base in node.bases):
             # Narrower than the parent's, and never assigned but by `of`, which takes this type.
             lines += [f"    _async: {original}  # pyright: ignore[reportIncompatibleVariableOverride]", ""]
+        if node.name in self.rules.unread:
+            lines += [f"    _ahead = {AHEAD_OF_REQUESTS}", ""]
         content = [*self._attributes(node), *self._methods(node)]
         return "\n".join([*lines, *(content or ["    pass"])]) + "\n\n"
 

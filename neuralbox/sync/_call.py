@@ -16,7 +16,7 @@ import queue
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import CancelledError as BlockingCancelledError
 from contextlib import suppress
 from contextvars import ContextVar
@@ -70,7 +70,8 @@ class Call:
         self._home: asyncio.AbstractEventLoop | None = None
         self._scope: anyio.CancelScope | None = None
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = self.finished = False
+        self._cancelled = False
+        self.finished: bool = False
         self._stand_in: Call | None = None
         self._over: threading.Event | None = None
         self.box: queue.SimpleQueue[tuple[Kind, Any]] = queue.SimpleQueue()
@@ -292,7 +293,12 @@ def _settle(reply: asyncio.Future[Any], value: Any, error: Exception | None) -> 
 
 
 def feed(items: Iterable[T]) -> AsyncIterator[T]:
-    """Turn a user's plain iterable into an async one; it is advanced in the thread that made the call."""
+    """Turn a user's plain iterable into an async one; it is advanced in the thread that made the call.
+
+    What is no iterable, or one of letters or names only, is left as it is: the async side says what is wrong with it.
+    """
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        return cast("AsyncIterator[T]", items)
     end = object()
     iterator = iter(items)
     return _advance(callback(lambda: next(iterator, end)), end)

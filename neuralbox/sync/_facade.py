@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 from weakref import ref
 
 from .._errors import ConfigurationError
@@ -125,6 +125,8 @@ class Root(Facade[A]):
 class Streaming(Facade[A], Generic[A, T]):
     """A view that is entered, iterated, and holds a connection until it is left."""
 
+    # How far it is read in front of its reader; 1 where what is taken and never handed on would be missed.
+    _ahead: ClassVar[int] = 256
     _entered: Entered | None = None
     _items: Items[T] | None = None
 
@@ -153,7 +155,7 @@ class Streaming(Facade[A], Generic[A, T]):
 
     def __iter__(self) -> Items[T]:
         if self._items is None:
-            self._items = Items(cast("Any", self._async), 256)
+            self._items = Items(cast("Any", self._async), self._ahead)
             if self._entered is not None:
                 self._entered.read_by(self._items.reader)
         return self._items

@@ -11,11 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeAlias, Unpack
 
+from .._archive.results import Archived, ArchiveProgress, Exported
+from .._batch.door import Batches as AsyncBatches
+from .._batch.outcome import Estimate, Outcome
+from .._batch.progress import Progress
+from .._batch.requests import BatchRequest
+from .._batch.run import Batch as AsyncBatch
+from .._budget import Budget
 from .._client import AsyncNeuralBox as AsyncNeuralBox
 from .._config import CallArgs, Dialect, Polling, Timeout
 from .._credentials import Session
+from .._downloads import MAX_FILE_BYTES, MAX_READ_BYTES, Overwrite
+from .._hooks import Hooks
 from .._jobs.handle import Job as AsyncJob
+from .._jobs.reconcile import Reconciliation
+from .._jobs.registry import UnresolvedSubmission
 from .._jobs.stream import TextStream as AsyncTextStream
+from .._journal import Sync
 from .._models.account import Balance, Key, Login, Stats, User
 from .._models.catalogue import Assistant, ModelInfo, Price
 from .._models.generation import Generation
@@ -42,10 +54,10 @@ from .._raw import RawVideos as AsyncRawVideos
 from .._resources.account import Account as AsyncAccount
 from .._resources.assistants import Assistants as AsyncAssistants
 from .._resources.auth import Auth as AsyncAuth
-from .._resources.files import MAX_FILE_BYTES, MAX_READ_BYTES
 from .._resources.files import Files as AsyncFiles
 from .._resources.generate import Generate as AsyncGenerate
 from .._resources.generations import Generations as AsyncGenerations
+from .._resources.history import MAX_ARCHIVED_BYTES
 from .._resources.history import History as AsyncHistory
 from .._resources.images import Images as AsyncImages
 from .._resources.keys import Keys as AsyncKeys
@@ -77,12 +89,16 @@ from .._wire.vocabulary import (
 from ..geminigen._client import AsyncGeminiGen as AsyncGeminiGen
 from ..geminigen._history import GeminiHistory as AsyncGeminiHistory
 from ..geminigen._item import HistoryItem
+from ..geminigen._raw import RawGeminiDoors as AsyncRawGeminiDoors
+from ..geminigen._raw import RawGeminiHistory as AsyncRawGeminiHistory
 from . import _facade as bridge
 
 __all__ = [
     "Account",
     "Assistants",
     "Auth",
+    "Batch",
+    "Batches",
     "Files",
     "GeminiGen",
     "GeminiHistory",
@@ -100,6 +116,8 @@ __all__ = [
     "RawAssistants",
     "RawAuth",
     "RawDoors",
+    "RawGeminiDoors",
+    "RawGeminiHistory",
     "RawGenerate",
     "RawGenerations",
     "RawHistory",
@@ -122,7 +140,15 @@ __all__ = [
 
 OnProgress: TypeAlias = Callable[[Generation], Any]
 
+OnAccepted: TypeAlias = Callable[[JobRef], Any]
+
+OnArchive: TypeAlias = Callable[[ArchiveProgress], Any]
+
 OnBytes: TypeAlias = Callable[[int, int | None], Any]
+
+OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any]
+
+OnBatchProgress: TypeAlias = Callable[[Progress], Any]
 
 
 class Pager(bridge.Facade[AsyncPager[T]], Generic[T]):
@@ -258,7 +284,8 @@ class TextStream(bridge.Streaming[AsyncTextStream, str]):
 
     Raises:
         GenerationFailedError: The service reported a failure; `.generation.text` is what had arrived.
-        SubmissionUnknownError: The stream broke before anything arrived; it may have been accepted and charged.
+        SubmissionUnknownError: The stream broke before anything arrived, and the history does not tell for certain
+            whether it was accepted and charged.
         StreamInterruptedError: The stream broke, and the rest could not be had; `.text` is what had arrived.
 
     Ctrl-C:
@@ -315,6 +342,7 @@ class Generate(bridge.Facade[AsyncGenerate]):
         prompt: str,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate, and wait for the result where the service answers `pending`.
@@ -324,6 +352,8 @@ class Generate(bridge.Facade[AsyncGenerate]):
             prompt: What to make.
             params: Options of the model, sent inside `params`.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -340,21 +370,52 @@ class Generate(bridge.Facade[AsyncGenerate]):
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         return bridge.call(
-            self._async.create, model=model, prompt=prompt, params=params, wait_timeout=wait_timeout, **call
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            params=params,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
         )
 
     def submit(
-        self, *, model: str, prompt: str, params: Mapping[str, Any] | None = None, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: str,
+        prompt: str,
+        params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> Job:
         """Generate without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
 
         Returns:
             The job, which may already be finished.
 
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
         Source:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
-        return Job.of(bridge.call(self._async.submit, model=model, prompt=prompt, params=params, **call))
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                params=params,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
 
 
 class Text(bridge.Facade[AsyncText]):
@@ -371,6 +432,7 @@ class Text(bridge.Facade[AsyncText]):
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate a text.
@@ -388,6 +450,8 @@ class Text(bridge.Facade[AsyncText]):
             max_tokens: Most tokens of the language model to write; None asks for the model's own default.
             assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -412,6 +476,7 @@ class Text(bridge.Facade[AsyncText]):
             max_tokens=max_tokens,
             assistant_id=assistant_id,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -425,6 +490,7 @@ class Text(bridge.Facade[AsyncText]):
         temperature: float | Omit = OMIT,
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> TextStream:
         """Generate a text and read it while it is written; arguments as in `create`.
@@ -453,6 +519,7 @@ class Text(bridge.Facade[AsyncText]):
                 temperature=temperature,
                 max_tokens=max_tokens,
                 assistant_id=assistant_id,
+                on_accepted=bridge.callback(on_accepted),
                 **call,
             )
         )
@@ -475,6 +542,7 @@ class Images(bridge.Facade[AsyncImages]):
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate an image, waiting for the slow models (Midjourney answers `pending`).
@@ -491,6 +559,8 @@ class Images(bridge.Facade[AsyncImages]):
             image_url: Input image of image-to-image models.
             aspect_ratio: A ratio, in the nested form of Midjourney; `size` is the seed's way.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -519,6 +589,7 @@ class Images(bridge.Facade[AsyncImages]):
             image_url=image_url,
             aspect_ratio=aspect_ratio,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -535,12 +606,21 @@ class Images(bridge.Facade[AsyncImages]):
         seed: int | Omit = OMIT,
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Generate an image without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which is already finished for models that answer at once.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
@@ -558,6 +638,9 @@ class Images(bridge.Facade[AsyncImages]):
                 seed=seed,
                 image_url=image_url,
                 aspect_ratio=aspect_ratio,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
                 **call,
             )
         )
@@ -576,6 +659,7 @@ class Videos(bridge.Facade[AsyncVideos]):
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate a video and wait for it.
@@ -588,6 +672,8 @@ class Videos(bridge.Facade[AsyncVideos]):
             aspect_ratio: `16:9` (the service's default), `9:16` or `1:1`.
             negative_prompt: What to leave out.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -612,6 +698,7 @@ class Videos(bridge.Facade[AsyncVideos]):
             aspect_ratio=aspect_ratio,
             negative_prompt=negative_prompt,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -624,12 +711,21 @@ class Videos(bridge.Facade[AsyncVideos]):
         duration: int | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Generate a video without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job: `job.wait()`, or keep `job.id` and attach again with `client.job(id)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
@@ -643,6 +739,9 @@ class Videos(bridge.Facade[AsyncVideos]):
                 duration=duration,
                 aspect_ratio=aspect_ratio,
                 negative_prompt=negative_prompt,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
                 **call,
             )
         )
@@ -660,6 +759,7 @@ class Speech(bridge.Facade[AsyncSpeech]):
         speed: float | Omit = OMIT,
         format: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Speak a text.
@@ -671,6 +771,8 @@ class Speech(bridge.Facade[AsyncSpeech]):
             speed: 0.5 to 2.0; the service's default is 1.0.
             format: `mp3` (the service's default), `wav`, `ogg`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -693,6 +795,7 @@ class Speech(bridge.Facade[AsyncSpeech]):
             speed=speed,
             format=format,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -709,6 +812,7 @@ class Transcriptions(bridge.Facade[AsyncTranscriptions]):
         diarize: bool | Omit = OMIT,
         file_name: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Write down what is said in a recording.
@@ -721,6 +825,8 @@ class Transcriptions(bridge.Facade[AsyncTranscriptions]):
             diarize: Label the speakers inside the text (`elevenlabs-scribe` only).
             file_name: The name the service sees; needed for bytes, else taken from the file.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` (further form fields) of this call.
 
         Returns:
@@ -743,6 +849,7 @@ class Transcriptions(bridge.Facade[AsyncTranscriptions]):
             diarize=diarize,
             file_name=file_name,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -757,6 +864,7 @@ class Music(bridge.Facade[AsyncMusic]):
         prompt: str,
         duration: int | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Generate music and wait for it where the service answers `pending`.
@@ -766,6 +874,8 @@ class Music(bridge.Facade[AsyncMusic]):
             prompt: Genre, mood, instruments, tempo.
             duration: Seconds, 15 to 120; the service's default is 30.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -782,21 +892,52 @@ class Music(bridge.Facade[AsyncMusic]):
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         return bridge.call(
-            self._async.create, model=model, prompt=prompt, duration=duration, wait_timeout=wait_timeout, **call
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            duration=duration,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
         )
 
     def submit(
-        self, *, model: MusicModel | str, prompt: str, duration: int | Omit = OMIT, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: MusicModel | str,
+        prompt: str,
+        duration: int | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> Job:
         """Generate music without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
 
         Returns:
             The job, which may already be finished.
 
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
         Source:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
-        return Job.of(bridge.call(self._async.submit, model=model, prompt=prompt, duration=duration, **call))
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                duration=duration,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
 
 
 class Tools(bridge.Facade[AsyncTools]):
@@ -810,6 +951,7 @@ class Tools(bridge.Facade[AsyncTools]):
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> Generation:
         """Run a tool and wait for its result where the service answers `pending`.
@@ -820,6 +962,8 @@ class Tools(bridge.Facade[AsyncTools]):
             image_url: The input image, for tools that take one; a plausible name, not a documented one.
             params: Further parameters of the tool.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -842,6 +986,7 @@ class Tools(bridge.Facade[AsyncTools]):
             image_url=image_url,
             params=params,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -852,18 +997,37 @@ class Tools(bridge.Facade[AsyncTools]):
         prompt: str | None = None,
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> Job:
         """Run a tool without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         return Job.of(
-            bridge.call(self._async.submit, model=model, prompt=prompt, image_url=image_url, params=params, **call)
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                image_url=image_url,
+                params=params,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
         )
 
 
@@ -931,6 +1095,7 @@ class History(bridge.Facade[AsyncHistory]):
         page: int = 1,
         page_size: int = 20,
         max_items: int | None = None,
+        prefetch: int = 0,
         **call: Unpack[CallArgs],
     ) -> Pager[Generation]:
         """List generations, page by page as they are needed.
@@ -947,6 +1112,8 @@ class History(bridge.Facade[AsyncHistory]):
             page: The page to begin with, from 1.
             page_size: Items a page, 1 to 100.
             max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items. Only where the service says how many items there are.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Returns:
@@ -969,8 +1136,124 @@ class History(bridge.Facade[AsyncHistory]):
                 page=page,
                 page_size=page_size,
                 max_items=max_items,
+                prefetch=prefetch,
                 **call,
             )
+        )
+
+    def archive(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        favorites_only: bool | None = None,
+        plan: str | None = None,
+        concurrency: int = 8,
+        verify: bool = False,
+        max_bytes: int | None = MAX_ARCHIVED_BYTES,
+        on_progress: OnArchive | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Archived:
+        """Mirror all results into a directory; run it again to add what is new.
+
+            archived = nb.history.archive("mirror/")
+            print(archived.saved, archived.bytes, archived.failures)
+
+        The whole history is read first, then results are saved, those nearest to expiry first: `image/18500.webp`,
+        `video/18501.mp4`, `text/18502.txt`. `manifest.jsonl` has a line for each file: `path`, `bytes`, `sha256`, every
+        field of the generation, and the record as it came in `raw`. A run may be interrupted at any moment and run
+        again: a file has its name only when it is whole and in the manifest, and what is there is not fetched twice.
+        Files that nobody knows keep their names. Generations deleted from the history stay in the mirror.
+
+        Args:
+            directory: Where; made if it is missing. One account's history each, one run at a time.
+            type: Only results of this kind.
+            model: Only results of this model.
+            favorites_only: Only favourites (documented for the page dialect only).
+            plan: The account's plan, by which results expire; asked for where it is left out.
+            concurrency: Results fetched at once, 1 to 64.
+            verify: Read the files that are there and compare their hashes, not only their lengths.
+            max_bytes: A longer file is a failure; None for no limit.
+            on_progress: Called with an `ArchiveProgress` as the work goes on; it runs in the calling thread.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call; `timeout` also of the downloads.
+
+        Returns:
+            What it came to. A result that cannot be had is a failure there and not an error; one that the storage no
+            longer has is noted as expired and not asked for again.
+
+        Raises:
+            ConfigurationError: An argument is out of range; the directory is a file, is in use by another run, or
+                mirrors another account's history.
+            DownloadError: The directory cannot be written, or the disk is full.
+            NeuralBoxError: The history cannot be read.
+
+        Ctrl-C:
+            Everything saved by then stays and is in the manifest; the next run goes on from there.
+
+        Source:
+            Kept by plan: free 7, basic 30, pro and vip 90 days, elite without limit (SEED 000, 002); the plan by
+            `GET /api/v2/user/me` [nb:en/api-reference/user/me].
+        """
+        return bridge.call(
+            self._async.archive,
+            directory,
+            type=type,
+            model=model,
+            favorites_only=favorites_only,
+            plan=plan,
+            concurrency=concurrency,
+            verify=verify,
+            max_bytes=max_bytes,
+            on_progress=bridge.callback(on_progress),
+            **call,
+        )
+
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        favorites_only: bool | None = None,
+        max_items: int | None = None,
+        overwrite: bool = False,
+        **call: Unpack[CallArgs],
+    ) -> Exported:
+        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        `metadata` and `usage` are JSON in it, and `raw` is left out.
+
+        Args:
+            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            type: Only generations of this kind.
+            model: Only generations of this model.
+            status: Only `completed`, `pending` or `failed` ones.
+            favorites_only: Only favourites (documented for the page dialect only).
+            max_items: Stop after so many; None for all.
+            overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            DownloadError: The file cannot be written.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 000).
+        """
+        return bridge.call(
+            self._async.export,
+            target,
+            type=type,
+            model=model,
+            status=status,
+            favorites_only=favorites_only,
+            max_items=max_items,
+            overwrite=overwrite,
+            **call,
         )
 
     def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> None:
@@ -1292,24 +1575,37 @@ class Files(bridge.Facade[AsyncFiles]):
         source: Generation | Job | JobRef | str,
         target: str | os.PathLike[str],
         *,
-        overwrite: bool = False,
+        overwrite: bool | Overwrite = False,
         max_bytes: int | None = MAX_FILE_BYTES,
         on_progress: OnBytes | None = None,
         timeout: float | Timeout | None = None,
+        keep_partial: bool = False,
+        plan: str | None = None,
     ) -> Path:
         """Download a file; it appears under its name only when it is whole.
+
+        A connection that breaks is no failure: the rest is asked for, as long as the server tells which version of the
+        file it sends (`ETag`, or `Last-Modified` and a length) and still has that one; otherwise the file is fetched
+        again from its start. Such attempts count against `max_retries` only when they bring nothing new.
 
         Args:
             source: A finished generation, its job, or the URL of any file. A job is asked for first.
             target: A directory (one that exists, or a path that ends with a slash) or the path of the file. Missing
                 directories are made. Inside a directory a generation's file is named after its id, with the ending of
                 its address: `out/18500.mp4`; a URL's file as its server says. Such names never leave the directory.
-            overwrite: Replace a file that stands there; otherwise that is an error, found before anything is fetched
-                where the name is known by then.
+            overwrite: What happens where something stands under the name: False or `"error"` is an error, found before
+                anything is fetched where the name is known by then; True or `"replace"` replaces a file; `"rename"`
+                makes the new one `18500 (2).mp4`; `"skip"` returns the one that stands there, without asking the
+                server.
             max_bytes: A longer file is refused, and a server that never ends is stopped; None for no limit.
             on_progress: Called as `on_progress(received, total)` after each megabyte and at the end, in bytes; it runs
-                in the calling thread. An attempt that starts again starts from 0 again.
+                in the calling thread. Where the file must be fetched from its start again, it is told so from 0 again.
             timeout: Limits of the HTTP exchange: seconds for each wait, or a `Timeout`; not of the whole download.
+            keep_partial: Leave what has arrived beside the target, as `.neuralbox-*.part` and `.json`, when the call is
+                interrupted or fails, so that the next one goes on from there. Without it a call that ends leaves
+                nothing; what a killed process left is gone on from in either case.
+            plan: The account's plan (`client.account.balance()` knows it): it tells until when files are kept. A file
+                with less than three days left is warned of in the log, and one that is gone says when it went.
 
         Returns:
             Where the file is.
@@ -1318,11 +1614,12 @@ class Files(bridge.Facade[AsyncFiles]):
             ConfigurationError: There is no file to fetch (pending, failed, a text), the URL is not absolute http(s),
                 or the target cannot be or is there already.
             ExpiredFileError: The storage has no such file (404, 410), most likely no longer.
-            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, or could not
-                be written. `.job` is the generation's, where it is known.
+            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, is a page of
+                text where a picture, sound or film should be, or could not be written. `.job` is the generation's and
+                `.status_code` the server's, where there is one.
 
         Ctrl-C:
-            Removes what was written.
+            Removes what was written, unless `keep_partial`.
 
         Source:
             Addresses in `result_url` (SEED 000), `url` (SEED 001), `output_url` (SEED 002); plain GET, since nothing
@@ -1336,6 +1633,8 @@ class Files(bridge.Facade[AsyncFiles]):
             max_bytes=max_bytes,
             on_progress=bridge.callback(on_progress),
             timeout=timeout,
+            keep_partial=keep_partial,
+            plan=plan,
         )
 
     def read(
@@ -1452,6 +1751,140 @@ class Auth(bridge.Facade[AsyncAuth]):
         return bridge.call(self._async.refresh, **call)
 
 
+class Batch(bridge.Streaming[AsyncBatch, Outcome]):
+    """Many requests on their way; `client.batch(...)` makes it.
+
+        with nb.batch(requests, journal="run.sqlite") as run:
+            for outcome in run:
+                print(outcome.key, outcome.generation or outcome.error)
+
+    The loop hands out one `Outcome` for each request, in the order in which they end. Requests that fail are outcomes
+    too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call continues.
+
+    Raises:
+        Exception: By the loop, after the last outcome: what the requests' iterable or a callback raised. From there on
+            nothing more was sent (what an iterable gave before it raised, still was).
+        JournalError: By the block's entry, where the journal cannot be used; by the loop, after the last outcome, where
+            it could not be written any more, or knows a key with another request.
+
+    Ctrl-C:
+        Everything the run began has ended when the block is left. Jobs go on at the service and are
+        charged when they complete: see `unfinished`. Leaving early by other ways waits up to 5 s for the ids
+        of requests that are on their way; an interrupted one that may have been accepted is in the client's
+        `unresolved` and, with a journal, settled by the next run.
+    """
+
+    _ahead = 1
+
+    @property
+    def progress(self) -> Progress:
+        """How it is getting on, now."""
+        return self._async.progress
+
+    @property
+    def unfinished(self) -> tuple[JobRef, ...]:
+        """Paid jobs whose outcomes were not handed out: `client.job(ref)` attaches to each again."""
+        return self._async.unfinished
+
+
+class Batches(bridge.Facade[AsyncBatches]):
+    """Batches: any number of requests, bounded in flight, resumable."""
+
+    def __call__(
+        self,
+        requests: Iterable[BatchRequest | Mapping[str, Any]] | None,
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        journal_sync: Sync = "normal",
+        download_to: str | os.PathLike[str] | None = None,
+        budget: int | Budget | None = None,
+        max_in_flight: int = 1000,
+        max_sending: int = 64,
+        max_downloads: int = 8,
+        wait_timeout: float | Omit | None = OMIT,
+        max_park: float | None = None,
+        retry_failed: bool = False,
+        on_accepted: OnBatchAccepted | None = None,
+        on_progress: OnBatchProgress | None = None,
+    ) -> Batch:
+        """Make a batch; nothing is read or sent before its block is entered.
+
+            with nb.batch(requests, journal="run.sqlite", download_to="out/", budget=5_000) as run:
+                for outcome in run:
+                    print(outcome.key, outcome.path or outcome.error)
+
+        The same call with the same journal continues where the last one ended, for whatever reason it did: what ended
+        is handed out again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
+        history, the rest is sent. What the journal has paid for and the requests do not name any more is finished and
+        handed out as well; what was never sent of those is left alone.
+
+        Args:
+            requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
+                iterable, read as places become free. A request without a `key` is named by its position, `"000001"` for
+                the first, so an order that changes between runs needs keys. The iterable is advanced in the calling
+                thread, while that waits for an outcome. None continues what the journal has not ended, the unsent ones
+                included.
+            journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
+                was in flight.
+            journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
+            download_to: A directory for the files, each named after its generation's id.
+            budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
+                others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
+            max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.
+            max_sending: Submissions at once; below the client's `limits.max_connections`, or looks have to queue.
+            max_downloads: Downloads at once.
+            wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
+                limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.
+            max_park: When the account's limits let nothing leave for longer than so many seconds, the batch sends
+                nothing more instead of waiting; None waits as long as it takes.
+            retry_failed: Send again what failed in an earlier run of the journal.
+            on_accepted: Called as `on_accepted(key, job)` for each paid request as soon as its id is known; it runs in
+                the calling thread. What it raises ends the run as the requests' own error does, after what was paid.
+            on_progress: Called with the `Progress`, at most some five times a second; likewise.
+
+        Returns:
+            The batch: a context manager, and in its block an iterator of `Outcome`s.
+
+        Raises:
+            ConfigurationError: An argument cannot be right.
+        """
+        return Batch.of(
+            self._async(
+                requests if requests is None or isinstance(requests, list | tuple) else bridge.feed(requests),
+                journal=journal,
+                journal_sync=journal_sync,
+                download_to=download_to,
+                budget=budget,
+                max_in_flight=max_in_flight,
+                max_sending=max_sending,
+                max_downloads=max_downloads,
+                wait_timeout=wait_timeout,
+                max_park=max_park,
+                retry_failed=retry_failed,
+                on_accepted=bridge.callback(on_accepted),
+                on_progress=bridge.callback(on_progress),
+            )
+        )
+
+    def estimate(self, requests: Iterable[BatchRequest | Mapping[str, Any]]) -> Estimate:
+        """Work out what a batch would cost; nothing is generated or charged.
+
+        The service is asked once for each model and set of options among the requests.
+
+        Args:
+            requests: As for a batch; they are read to the end.
+
+        Returns:
+            Tokens in all and per model, and how many requests have no known price or cannot be sent.
+
+        Source:
+            NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
+        """
+        return bridge.call(
+            self._async.estimate, requests if isinstance(requests, list | tuple) else bridge.feed(requests)
+        )
+
+
 class RawDoors(bridge.Facade[AsyncRawDoors]):
     """The doors of a client whose calls return a `RawResponse`."""
 
@@ -1541,6 +1974,7 @@ class RawGenerate(bridge.Facade[AsyncRawGenerate]):
         prompt: str,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Generate, and wait for the result where the service answers `pending`.
@@ -1550,6 +1984,8 @@ class RawGenerate(bridge.Facade[AsyncRawGenerate]):
             prompt: What to make.
             params: Options of the model, sent inside `params`.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1566,22 +2002,52 @@ class RawGenerate(bridge.Facade[AsyncRawGenerate]):
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         return bridge.call(
-            self._async.create, model=model, prompt=prompt, params=params, wait_timeout=wait_timeout, **call
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            params=params,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
         )
 
     def submit(
-        self, *, model: str, prompt: str, params: Mapping[str, Any] | None = None, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: str,
+        prompt: str,
+        params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> RawResponse[Job]:
         """Generate without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         return bridge.with_view(
-            bridge.call(self._async.submit, model=model, prompt=prompt, params=params, **call), Job.of
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                params=params,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
         )
 
 
@@ -1599,6 +2065,7 @@ class RawText(bridge.Facade[AsyncRawText]):
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Generate a text.
@@ -1616,6 +2083,8 @@ class RawText(bridge.Facade[AsyncRawText]):
             max_tokens: Most tokens of the language model to write; None asks for the model's own default.
             assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1640,6 +2109,7 @@ class RawText(bridge.Facade[AsyncRawText]):
             max_tokens=max_tokens,
             assistant_id=assistant_id,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -1661,6 +2131,7 @@ class RawImages(bridge.Facade[AsyncRawImages]):
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Generate an image, waiting for the slow models (Midjourney answers `pending`).
@@ -1677,6 +2148,8 @@ class RawImages(bridge.Facade[AsyncRawImages]):
             image_url: Input image of image-to-image models.
             aspect_ratio: A ratio, in the nested form of Midjourney; `size` is the seed's way.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1705,6 +2178,7 @@ class RawImages(bridge.Facade[AsyncRawImages]):
             image_url=image_url,
             aspect_ratio=aspect_ratio,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -1721,12 +2195,21 @@ class RawImages(bridge.Facade[AsyncRawImages]):
         seed: int | Omit = OMIT,
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Job]:
         """Generate an image without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which is already finished for models that answer at once.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
@@ -1744,6 +2227,9 @@ class RawImages(bridge.Facade[AsyncRawImages]):
                 seed=seed,
                 image_url=image_url,
                 aspect_ratio=aspect_ratio,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
                 **call,
             ),
             Job.of,
@@ -1763,6 +2249,7 @@ class RawVideos(bridge.Facade[AsyncRawVideos]):
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Generate a video and wait for it.
@@ -1775,6 +2262,8 @@ class RawVideos(bridge.Facade[AsyncRawVideos]):
             aspect_ratio: `16:9` (the service's default), `9:16` or `1:1`.
             negative_prompt: What to leave out.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1799,6 +2288,7 @@ class RawVideos(bridge.Facade[AsyncRawVideos]):
             aspect_ratio=aspect_ratio,
             negative_prompt=negative_prompt,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -1811,12 +2301,21 @@ class RawVideos(bridge.Facade[AsyncRawVideos]):
         duration: int | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Job]:
         """Generate a video without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job: `job.wait()`, or keep `job.id` and attach again with `client.job(id)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
@@ -1830,6 +2329,9 @@ class RawVideos(bridge.Facade[AsyncRawVideos]):
                 duration=duration,
                 aspect_ratio=aspect_ratio,
                 negative_prompt=negative_prompt,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
                 **call,
             ),
             Job.of,
@@ -1848,6 +2350,7 @@ class RawSpeech(bridge.Facade[AsyncRawSpeech]):
         speed: float | Omit = OMIT,
         format: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Speak a text.
@@ -1859,6 +2362,8 @@ class RawSpeech(bridge.Facade[AsyncRawSpeech]):
             speed: 0.5 to 2.0; the service's default is 1.0.
             format: `mp3` (the service's default), `wav`, `ogg`.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1881,6 +2386,7 @@ class RawSpeech(bridge.Facade[AsyncRawSpeech]):
             speed=speed,
             format=format,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -1897,6 +2403,7 @@ class RawTranscriptions(bridge.Facade[AsyncRawTranscriptions]):
         diarize: bool | Omit = OMIT,
         file_name: str | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Write down what is said in a recording.
@@ -1909,6 +2416,8 @@ class RawTranscriptions(bridge.Facade[AsyncRawTranscriptions]):
             diarize: Label the speakers inside the text (`elevenlabs-scribe` only).
             file_name: The name the service sees; needed for bytes, else taken from the file.
             wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` (further form fields) of this call.
 
         Returns:
@@ -1931,6 +2440,7 @@ class RawTranscriptions(bridge.Facade[AsyncRawTranscriptions]):
             diarize=diarize,
             file_name=file_name,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -1945,6 +2455,7 @@ class RawMusic(bridge.Facade[AsyncRawMusic]):
         prompt: str,
         duration: int | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Generate music and wait for it where the service answers `pending`.
@@ -1954,6 +2465,8 @@ class RawMusic(bridge.Facade[AsyncRawMusic]):
             prompt: Genre, mood, instruments, tempo.
             duration: Seconds, 15 to 120; the service's default is 30.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -1970,22 +2483,52 @@ class RawMusic(bridge.Facade[AsyncRawMusic]):
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         return bridge.call(
-            self._async.create, model=model, prompt=prompt, duration=duration, wait_timeout=wait_timeout, **call
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            duration=duration,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
         )
 
     def submit(
-        self, *, model: MusicModel | str, prompt: str, duration: int | Omit = OMIT, **call: Unpack[CallArgs]
+        self,
+        *,
+        model: MusicModel | str,
+        prompt: str,
+        duration: int | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
     ) -> RawResponse[Job]:
         """Generate music without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
         return bridge.with_view(
-            bridge.call(self._async.submit, model=model, prompt=prompt, duration=duration, **call), Job.of
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                duration=duration,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
         )
 
 
@@ -2000,6 +2543,7 @@ class RawTools(bridge.Facade[AsyncRawTools]):
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
         wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Generation]:
         """Run a tool and wait for its result where the service answers `pending`.
@@ -2010,6 +2554,8 @@ class RawTools(bridge.Facade[AsyncRawTools]):
             image_url: The input image, for tools that take one; a plausible name, not a documented one.
             params: Further parameters of the tool.
             wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged, and the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -2032,6 +2578,7 @@ class RawTools(bridge.Facade[AsyncRawTools]):
             image_url=image_url,
             params=params,
             wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
             **call,
         )
 
@@ -2042,18 +2589,37 @@ class RawTools(bridge.Facade[AsyncRawTools]):
         prompt: str | None = None,
         image_url: str | Omit = OMIT,
         params: Mapping[str, Any] | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Job]:
         """Run a tool without waiting; arguments and errors as in `create`.
 
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
         Returns:
             The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         return bridge.with_view(
-            bridge.call(self._async.submit, model=model, prompt=prompt, image_url=image_url, params=params, **call),
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                image_url=image_url,
+                params=params,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
             Job.of,
         )
 
@@ -2094,6 +2660,7 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
         page: int = 1,
         page_size: int = 20,
         max_items: int | None = None,
+        prefetch: int = 0,
         **call: Unpack[CallArgs],
     ) -> RawResponse[Page[Generation]]:
         """List generations, page by page as they are needed.
@@ -2110,6 +2677,8 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
             page: The page to begin with, from 1.
             page_size: Items a page, 1 to 100.
             max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items. Only where the service says how many items there are.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Returns:
@@ -2132,6 +2701,7 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
             page=page,
             page_size=page_size,
             max_items=max_items,
+            prefetch=prefetch,
             **call,
         )
 
@@ -2559,9 +3129,18 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits look; see `Polling`.
-        submission: What follows a paid request whose outcome is unknown: it is never sent again, and raises
-            `SubmissionUnknownError`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+            it may have made, adopts that, sends again only what was provably never accepted, and else raises
+            `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
+        budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
+            share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
+        pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
+            `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
+            fifth of a window over what remains of it; `off` sends and sees.
+        warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         dialect: How to speak where the documents disagree; see `Dialect`.
+        hooks: Functions of yours, or several sets of them, that are told of each attempt and what it came to; see
+            `Hooks`, and `neuralbox.otel.tracing()` for OpenTelemetry.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
@@ -2586,8 +3165,12 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
-        submission: Literal["reconcile", "raise"] = "reconcile",
+        submission: Literal["reconcile", "raise", "resend"] = "reconcile",
+        budget: int | Budget | None = None,
+        pace: Literal["burst", "spread", "off"] = "burst",
+        warn_duplicates: bool = True,
         dialect: Dialect | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
@@ -2606,7 +3189,11 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 default_headers=default_headers,
                 polling=polling,
                 submission=submission,
+                budget=budget,
+                pace=pace,
+                warn_duplicates=warn_duplicates,
                 dialect=dialect,
+                hooks=hooks,
                 limits=limits,
                 http_client=http_client,
                 transport=transport,
@@ -2626,8 +3213,12 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
-        submission: Literal["reconcile", "raise"] | None = None,
+        submission: Literal["reconcile", "raise", "resend"] | None = None,
+        budget: int | Budget | None = None,
+        pace: Literal["burst", "spread", "off"] | None = None,
+        warn_duplicates: bool | None = None,
         dialect: Dialect | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
 
@@ -2645,7 +3236,11 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             default_headers: Replace the client's.
             polling: How waits look.
             submission: What follows an unknown outcome.
+            budget: A budget of its own in place of the shared one.
+            pace: What happens when the plan's hour or day is used up.
+            warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             dialect: How to speak.
+            hooks: Replace the client's; an empty list for none.
 
         Raises:
             ConfigurationError: An option cannot be right.
@@ -2662,7 +3257,11 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 default_headers=default_headers,
                 polling=polling,
                 submission=submission,
+                budget=budget,
+                pace=pace,
+                warn_duplicates=warn_duplicates,
                 dialect=dialect,
+                hooks=hooks,
             )
         )
 
@@ -2746,6 +3345,35 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         """End-user login, on a client made with `session=Session()`."""
         return Auth.of(self._async.auth)
 
+    @cached_property
+    def batch(self) -> Batches:
+        """Many requests in one call: bounded, journaled, within a budget; `nb.batch(requests, ...)`."""
+        return Batches.of(self._async.batch)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget of this client and its copies: what is spent, reserved and left; None where there is none."""
+        return self._async.budget
+
+    @property
+    def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
+        """Paid requests that may have been accepted without our learning of it, oldest first.
+
+        Those of interrupted calls are among them. `reconcile` may settle them.
+        """
+        return self._async.unresolved
+
+    def reconcile(self) -> Reconciliation:
+        """Look into the history for everything in `unresolved`.
+
+        Returns:
+            What was found, what was provably never accepted, and what stays open with the reason.
+
+        Ctrl-C:
+            Stops looking; what is not settled stays in `unresolved`.
+        """
+        return bridge.call(self._async.reconcile)
+
     def job(self, job: GenerationId | JobRef) -> Job:
         """Return a handle on a generation submitted earlier; nothing is sent.
 
@@ -2812,6 +3440,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         page: int = 1,
         items_per_page: int = gemini.DEFAULT_ITEMS_PER_PAGE,
         max_items: int | None = None,
+        prefetch: int = 0,
         **call: Unpack[CallArgs],
     ) -> Pager[HistoryItem]:
         """List generations, page by page as they are needed.
@@ -2828,6 +3457,8 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
             items_per_page: Items a page; the highest that is allowed is not documented, 100 is in use. Where the
                 service gives fewer, the walk goes on by what it gives.
             max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Returns:
@@ -2841,10 +3472,218 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
             GeminiGen, "Get All Generation History", `GET /uapi/v1/histories` (SEED 004).
         """
         return Pager.of(
-            self._async.list(filter_by=filter_by, page=page, items_per_page=items_per_page, max_items=max_items, **call)
+            self._async.list(
+                filter_by=filter_by,
+                page=page,
+                items_per_page=items_per_page,
+                max_items=max_items,
+                prefetch=prefetch,
+                **call,
+            )
+        )
+
+    def archive(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        filter_by: Filter | str = gemini.ALL,
+        concurrency: int = 8,
+        verify: bool = False,
+        max_bytes: int | None = MAX_ARCHIVED_BYTES,
+        on_progress: OnArchive | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Archived:
+        """Mirror all results into a directory; run it again to add what is new.
+
+            archived = gg.history.archive("mirror/")
+            print(archived.saved, archived.bytes, archived.failures)
+
+        The whole history is read first, then results are saved, those nearest to expiry first: `image/<uuid>.jpg`, and
+        where a record has several files `image/<uuid>-2.jpg`. `manifest.jsonl` has a line for each file: `path`,
+        `bytes`, `sha256`, every field of the record, and the record as it came in `raw`. A run may be interrupted at
+        any moment and run again: a file has its name only when it is whole and in the manifest, and what is there is
+        not fetched twice. Files that nobody knows keep their names. Records deleted from the history stay in the
+        mirror.
+
+        Args:
+            directory: Where; made if it is missing. One account's history each, one run at a time.
+            filter_by: As in `list`.
+            concurrency: Results fetched at once, 1 to 64.
+            verify: Read the files that are there and compare their hashes, not only their lengths.
+            max_bytes: A longer file is a failure; None for no limit.
+            on_progress: Called with an `ArchiveProgress` as the work goes on; it runs in the calling thread.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call; `timeout` also of the downloads.
+
+        Returns:
+            What it came to. A result that cannot be had is a failure there and not an error; one that the storage no
+            longer has is noted as expired and not asked for again.
+
+        Raises:
+            ConfigurationError: An argument is out of range; the directory is a file, is in use by another run, or
+                mirrors another account's history.
+            DownloadError: The directory cannot be written, or the disk is full.
+            NeuralBoxError: The history cannot be read.
+
+        Ctrl-C:
+            Everything saved by then stays and is in the manifest; the next run goes on from there.
+
+        Source:
+            Expiry by each record's `expired_at` (SEED 004).
+        """
+        return bridge.call(
+            self._async.archive,
+            directory,
+            filter_by=filter_by,
+            concurrency=concurrency,
+            verify=verify,
+            max_bytes=max_bytes,
+            on_progress=bridge.callback(on_progress),
+            **call,
+        )
+
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        filter_by: Filter | str = gemini.ALL,
+        max_items: int | None = None,
+        overwrite: bool = False,
+        **call: Unpack[CallArgs],
+    ) -> Exported:
+        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        `media_files` and its like are JSON in it, and `raw` is left out.
+
+        Args:
+            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            filter_by: As in `list`.
+            max_items: Stop after so many; None for all.
+            overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            DownloadError: The file cannot be written.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 004).
+        """
+        return bridge.call(
+            self._async.export, target, filter_by=filter_by, max_items=max_items, overwrite=overwrite, **call
+        )
+
+    def wait(
+        self,
+        jobs: Iterable[str | JobRef | HistoryItem | Job],
+        *,
+        timeout: float | Omit | None = OMIT,
+        on_progress: OnProgress | None = None,
+    ) -> Sequence[HistoryItem]:
+        """Wait for many generations at once, without a thread for each.
+
+        Args:
+            jobs: Uuids, items of the list, references or jobs; the same one twice shares its answer.
+            timeout: Limit for the whole wait, in seconds; None waits without limit. Default: `polling.timeout`, 600.
+            on_progress: Called with every changed `Generation`; it runs in the calling thread.
+
+        Returns:
+            One record per input, in input order, with all that is nested in it. Failed ones are returned, not raised:
+            see `is_failed`.
+
+        Raises:
+            GenerationTimeoutError: The limit passed; the jobs still run on the server.
+            NotFoundError: The service does not know one of them; `.job` says which.
+
+        Ctrl-C:
+            Stops looking; the jobs go on and are charged when they complete.
+        """
+        return bridge.call(
+            self._async.wait, bridge.unwrap_all(jobs), timeout=timeout, on_progress=bridge.callback(on_progress)
         )
 
     def get(self, uuid: str | JobRef | HistoryItem, **call: Unpack[CallArgs]) -> HistoryItem:
+        """Ask once for a generation, whatever its state, with its videos, images, sounds and references.
+
+        Args:
+            uuid: The record's `uuid` (not its numeric `id`), or an item of the list.
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Returns:
+            The record as it is now; a failed one is returned, not raised.
+
+        Raises:
+            ConfigurationError: It is no uuid; nothing was sent.
+            NotFoundError: The service does not know it; what it answers then is not documented.
+
+        Source:
+            GeminiGen, "Get Specific Generation History", `GET /uapi/v1/history/{conversion_uuid}` (SEED 004).
+        """
+        return bridge.call(self._async.get, uuid, **call)
+
+
+class RawGeminiDoors(bridge.Facade[AsyncRawGeminiDoors]):
+    """The doors of a client whose calls return a `RawResponse`."""
+
+    @cached_property
+    def history(self) -> RawGeminiHistory:
+        """See `GeminiGen.history`."""
+        return RawGeminiHistory.of(self._async.history)
+
+
+class RawGeminiHistory(bridge.Facade[AsyncRawGeminiHistory]):
+    """`history` with raw responses; `list` is one page."""
+
+    def list(
+        self,
+        *,
+        filter_by: Filter | str = gemini.ALL,
+        page: int = 1,
+        items_per_page: int = gemini.DEFAULT_ITEMS_PER_PAGE,
+        max_items: int | None = None,
+        prefetch: int = 0,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Page[HistoryItem]]:
+        """List generations, page by page as they are needed.
+
+            page = gg.history.list()  # one page
+            for item in gg.history.list(filter_by="image", items_per_page=50, max_items=500): ...
+            for page in gg.history.list().pages(): ...
+
+        Items of the list have `media_files`; `get` has more of each.
+
+        Args:
+            filter_by: A kind or a state, which the page does not enumerate; `all`, `image` and `video` are in use.
+            page: The page to begin with, from 1.
+            items_per_page: Items a page; the highest that is allowed is not documented, 100 is in use. Where the
+                service gives fewer, the walk goes on by what it gives.
+            max_items: Stop an iteration over items after so many; None for all.
+            prefetch: Most pages that an iteration fetches together with the one it needs, 0 to 16: fewer waits, and
+                nothing runs between two items.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Returns:
+            A `Pager`: call `first_page()` for the first page, iterate it for all items. Items that move to a later page
+            while one walks are handed out once. The order is the service's, most likely newest first.
+
+        Raises:
+            ConfigurationError: A number is out of range, or the filter is no word; nothing was sent.
+
+        Source:
+            GeminiGen, "Get All Generation History", `GET /uapi/v1/histories` (SEED 004).
+        """
+        return bridge.call(
+            self._async.list,
+            filter_by=filter_by,
+            page=page,
+            items_per_page=items_per_page,
+            max_items=max_items,
+            prefetch=prefetch,
+            **call,
+        )
+
+    def get(self, uuid: str | JobRef | HistoryItem, **call: Unpack[CallArgs]) -> RawResponse[HistoryItem]:
         """Ask once for a generation, whatever its state, with its videos, images, sounds and references.
 
         Args:
@@ -2885,6 +3724,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits look; see `Polling`.
+        hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
@@ -2907,6 +3747,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
@@ -2923,6 +3764,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 max_reply_bytes=max_reply_bytes,
                 default_headers=default_headers,
                 polling=polling,
+                hooks=hooks,
                 limits=limits,
                 http_client=http_client,
                 transport=transport,
@@ -2942,6 +3784,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
 
@@ -2958,6 +3801,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
             polling: How waits look.
+            hooks: Replace the client's; an empty list for none.
 
         Raises:
             ConfigurationError: An option cannot be right.
@@ -2973,6 +3817,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 max_reply_bytes=max_reply_bytes,
                 default_headers=default_headers,
                 polling=polling,
+                hooks=hooks,
             )
         )
 
@@ -2985,6 +3830,11 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
     def files(self) -> Files:
         """Fetching files: of a record's `to_generation()`, of a job, or of any `url` of an asset."""
         return Files.of(self._async.files)
+
+    @cached_property
+    def with_raw_response(self) -> RawGeminiDoors:
+        """The same doors, whose calls return a `RawResponse`: status, headers, body and the value."""
+        return RawGeminiDoors.of(self._async.with_raw_response)
 
     def job(self, job: str | JobRef | HistoryItem) -> Job:
         """Return a handle on a generation that was started elsewhere; nothing is sent.

@@ -560,3 +560,8 @@ def test_a_raw_response_holds_the_blocking_view(nb: NeuralBox) -> None:
     response = nb.with_raw_response.videos.submit(model="kling-v2.1", prompt="x")
     assert response.status_code == 200
     assert isinstance(response.value, Job)
+
+
+@pytest.mark.parametrize("wrong", ["letters", b"bytes", {"a": 1}, 5, None])
+def test_what_is_no_iterable_of_things_is_left_to_the_async_side_to_refuse(wrong: Any) -> None:
+    assert feed(wrong) is wrong

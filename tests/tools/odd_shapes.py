@@ -27,7 +27,6 @@ from typing import (
     TypeAlias,
     TypeVar,
     Union,
-    cast,
     overload,
 )
 
@@ -163,7 +162,7 @@ class Run:
 
     async def _work(self) -> None:
         with self._send:
-            async for item in cast("AsyncIterable[int]", self._given):
+            async for item in self._given if isinstance(self._given, AsyncIterable) else Walk([*self._given]):
                 if self._on is not None and (told := self._on("item", item)) is not None:
                     await told
                 await self._send.send(item)

@@ -309,6 +309,15 @@ def test_a_class_without_a_rule_is_refused(header: str, why: str) -> None:
         write(f"{PREAMBLE}{header}\n    def f(self) -> int: ...\nclass AsyncRoot: ...\n")
 
 
+def test_an_alias_that_means_two_things_is_refused() -> None:
+    modules = [
+        read_module(path, f"from typing import TypeAlias\nWhat: TypeAlias = {meaning}\n")
+        for path, meaning in (("a.py", "int"), ("b.py", "str"))
+    ]
+    with pytest.raises(UnsupportedError, match=r"b.py: the alias 'What' has another meaning elsewhere"):
+        Writer(modules, ODD)
+
+
 def test_a_name_that_would_mean_two_things_is_refused() -> None:
     source = "from .{0} import Word\nclass {1}:\n    def f(self) -> Word: ...\n"
     modules = [read_module(f"{name}.py", source.format(name, name.title())) for name in ("one", "two")]
