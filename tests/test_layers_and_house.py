@@ -25,7 +25,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "neuralbox"
 PUBLIC_MODULES = [
     name
-    for name in ("neuralbox", "neuralbox.geminigen", "neuralbox.sandbox", "neuralbox.sync", "neuralbox.testing")
+    for name in (
+        "neuralbox",
+        "neuralbox.geminigen",
+        "neuralbox.otel",
+        "neuralbox.sandbox",
+        "neuralbox.sync",
+        "neuralbox.testing",
+    )
     if (ROOT / name.replace(".", "/")).with_suffix(".py").exists() or (ROOT / name.replace(".", "/")).is_dir()
 ]
 

@@ -1,27 +1,36 @@
 """The command line: arguments in, words out; no logic of its own.
 
 `main` is all this module holds, and it imports nothing of the extras before it runs, so that an installation without
-them answers with a sentence instead of a traceback. The commands are in `app`, what a terminal shows in `views`.
+them answers with a sentence instead of a traceback. The commands are in `app`; `exits` says how each one leaves,
+`output` owns the two streams, `views` what a terminal shows.
 """
 
 from __future__ import annotations
 
 import sys
 
+from . import codes, output
 from ._extras import missing_extra
 
 
 def main() -> None:
-    """Run the command line and exit.
-
-    Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or a missing extra, 130 stopped by Ctrl-C.
-    """
+    """Run the command line and exit; `codes.MEANINGS` lists the codes."""
+    stdout = output.prepare()
     try:
         from .app import app
+
+        app()
     except ModuleNotFoundError as error:
         sentence = missing_extra(error, "cli")
         if sentence is None:
             raise
-        sys.stderr.write(f"{sentence}\n")
-        sys.exit(2)
-    app()
+        output.remark(sentence)
+        sys.exit(codes.USAGE)
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(codes.INTERRUPTED)
+    except OSError as error:  # help and the like: commands say it themselves
+        output.remark(f"The output cannot be written: {error.strerror}.")
+        output.forget(stdout)
+        sys.exit(codes.UNUSABLE_DISK)
+    except SystemExit as left:
+        sys.exit(output.settle(stdout, left.code))

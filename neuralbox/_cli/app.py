@@ -1,29 +1,82 @@
-"""The commands: each reads its arguments, calls one function, and says what came of it.
+"""The program: its own options, and which module has which command.
 
-Modules that belong to the extra of one command are imported inside that command, so that `--help` is quick and an
-installation without the extra can say so.
+A command's module is imported, and its arguments are built, when the command is called: so `--help` is quick, and an
+installation without the extra of one command can say so. Help is typer's plain one; drawn by rich it takes twice as long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from .._errors import NeuralBoxError
 from .._version import __version__
-from ._extras import missing_extra
+from .codes import MEANINGS
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+# Where each command is, and the first line of its help.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "generate": ("making", "Generate a text, picture, video or sound."),
+    "stream": ("making", "Generate a text and print it while it is written."),
+    "wait": ("making", "Wait for generations that were submitted earlier."),
+    "download": ("making", "Download the files of generations."),
+    "batch": ("batches", "Many requests at once, with a journal."),
+    "history": ("history", "List, export or picture what was generated."),
+    "archive": ("history", "Mirror all results into a directory."),
+    "balance": ("asking", "Show how many tokens are left."),
+    "stats": ("asking", "Show what was generated and what it cost."),
+    "models": ("asking", "List the models, or show one."),
+    "price": ("asking", "Show what a generation would cost."),
+    "demo": ("local", "See it work on a local sandbox; needs no key."),
+    "sandbox": ("local", "Serve a local stand-in of the whole API."),
+}
+
+
+class _Commands(TyperGroup):
+    """Knows its commands by name and first line, and builds the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, summary) in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=summary)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, None if command is None else _built(str(command.name)), rest
+
+
+def _built(name: str) -> Command:
+    found: typer.Typer | Callable[..., None] = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name)
+    if isinstance(found, typer.Typer):
+        return get_command(found)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(found)
+    return get_command(alone)
+
 
 app = typer.Typer(
     name="neuralbox",
+    cls=_Commands,
     help="Text, images, video, speech and music from the NeuralBox API.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog=MEANINGS,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback, without the values of local variables
 )
+
+FIRST_STEPS = """\
+neuralbox demo                       see it work, on a local stand-in of the service; no key needed
+export NEURALBOX_API_KEY=nb_...      your key: dashboard, Profile, API Keys (needs the VIP or Elite plan)
+neuralbox balance                    is the key right?
+neuralbox stream gpt-5 "Good morning"
+neuralbox generate flux-1.1-pro "A lighthouse" --to pictures
+
+neuralbox --help lists all commands."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -32,85 +85,17 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    pass
+    if debug:
+        from .exits import debugging
 
-
-@app.command()
-def demo(
-    videos: Annotated[int, typer.Option(min=1, help="How many videos to generate at once.")] = 200,
-    speed: Annotated[float, typer.Option(min=0.1, help="How much faster than the real service jobs finish.")] = 20.0,
-    directory: Annotated[Path, typer.Option(help="Where the files go.")] = Path("neuralbox-demo"),
-    seed: Annotated[int, typer.Option(help="Same seed, same prompts and same jobs.")] = 0,
-) -> None:
-    """Generate many videos on a local sandbox, download them, and show what was charged. Needs no key."""
-    with _plain_words("demo"):
-        from .._demo import Plan, run_demo
-        from .views import progress_view, show_report
-
-        plan = Plan(videos=videos, speed=speed, directory=directory, seed=seed)
-        with progress_view(plan.videos) as view:
-            report = run_demo(plan, view)
-        show_report(report)
-        if not report.is_whole:
-            raise typer.Exit(1)
-
-
-@app.command()
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8765,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    speed: Annotated[float, typer.Option(min=0.001, help="How much faster than the real service jobs finish.")] = 1.0,
-    plan: Annotated[str, typer.Option(help="Plan of the account: free, basic, pro, vip, elite.")] = "elite",
-    balance: Annotated[int, typer.Option(min=0, help="Tokens on the account.")] = 100_000,
-    dialect: Annotated[
-        Literal["A", "B"], typer.Option(help="A: integer ids (quickstart); B: text ids (text guide).")
-    ] = "A",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Make something fail, e.g. drop-after-accept=0.1; repeatable."),
-    ] = None,
-    database: Annotated[Path | None, typer.Option(help="SQLite file that keeps the state; memory if left out.")] = None,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Listen on an address that is not loopback.")
-    ] = False,
-) -> None:
-    """Serve a local stand-in of the whole API until Ctrl-C."""
-    with _plain_words("sandbox"):
-        from ..sandbox import Faults, Sandbox, run
-
-        try:
-            faults = Faults.parse(*(fault or []))
-            served = Sandbox(database=database, speed=speed, plan=plan, balance=balance, dialect=dialect, faults=faults)
-            run(served, host=host, port=port, allow_remote=allow_remote)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-
-
-# What went wrong, in words.
-
-
-@contextmanager
-def _plain_words(extra: str) -> Iterator[None]:
-    """Turn what a user can mend into one sentence and an exit code; a bug of ours stays a traceback."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        sentence = missing_extra(error, extra)
-        if sentence is None:
-            raise
-        _leave(sentence, 2)
-    except KeyboardInterrupt:
-        _leave("Stopped.", 130)
-    except (NeuralBoxError, OSError) as error:
-        _leave(str(error), 1)
-
-
-def _leave(sentence: str, code: int) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(code)
+        debugging.is_on = True
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST_STEPS)

@@ -1,0 +1,102 @@
+"""Commands that ask and change nothing: stats, balance, models, price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .arguments import AsJson, BaseUrl, Model, Params, _known_models, read_params
+from .session import Session
+
+if TYPE_CHECKING:
+    from .._client import AsyncNeuralBox
+
+
+def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
+    """Show how many generations there were and what they cost."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        found = await nb.account.stats()
+        session.record(found.model_dump(mode="json", exclude={"raw": True, "breakdown": {"__all__": {"raw"}}}))
+        if session.as_json:
+            return
+        session.facts(
+            {
+                "generations": found.total_generations,
+                "tokens_spent": found.tokens_spent_total,
+                "generations_of_30_days": found.recent_generations,
+                "tokens_of_30_days": found.recent_tokens,
+            }
+        )
+        for kind, share in found.breakdown.items():
+            session.say(f"{kind}: {share.count} generations, {share.tokens} tokens")
+
+    Session(json, base_url).run(work)
+
+
+def balance(json: AsJson = False, base_url: BaseUrl = None) -> None:
+    """Show how many tokens are left."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        found = await nb.account.balance()
+        session.facts(found.model_dump(mode="json", exclude={"raw"}))
+
+    Session(json, base_url).run(work)
+
+
+def models(
+    slug: Annotated[
+        str | None,
+        typer.Argument(help="One model, with all its options; left out, the list.", autocompletion=_known_models),
+    ] = None,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """List the models, or show one."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        if slug is not None:
+            found = (await nb.models.get(slug)).model_dump(mode="json", exclude={"raw"})
+            options = found.pop("config")
+            session.facts(found | ({"config": options} if session.as_json else options))
+            return
+        listed = await nb.models.list()
+        for model in listed:
+            session.record(model.model_dump(mode="json", exclude={"raw"}))
+        if not session.as_json:
+            from .views import show_table
+
+            rows = [
+                (
+                    model.slug,
+                    model.category or "",
+                    _cost(model.min_token_cost, model.max_token_cost),
+                    model.provider or "",
+                )
+                for model in listed
+            ]
+            show_table(("model", "kind", "tokens", "provider"), rows, dispensable=("provider", "kind"))
+
+    Session(json, base_url).run(work)
+
+
+def _cost(lowest: int | None, highest: int | None) -> str:
+    known = [cost for cost in (lowest, highest) if cost is not None]
+    return "-".join(str(cost) for cost in dict.fromkeys(known))
+
+
+def price(
+    model: Model,
+    param: Params = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many.")] = None,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Show what a generation would cost, in tokens."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        found = await nb.models.price(model, count=count, extra_body={"params": read_params(param)})
+        session.facts(found.model_dump(mode="json", exclude={"raw"}))
+
+    Session(json, base_url).run(work)

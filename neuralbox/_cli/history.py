@@ -1,0 +1,199 @@
+"""What was generated so far: `history` (list, export, report) and `archive`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel
+from .codes import FAILED
+from .session import Session, plain_values
+
+if TYPE_CHECKING:
+    from .._archive.results import Archived, ArchiveProgress
+    from .._client import AsyncNeuralBox
+    from .._models.generation import Generation
+
+_PROMPT_SHOWN = 60
+_SHOWN_FAILURES = 5
+
+Status = Annotated[str | None, typer.Option("--status", help="completed, pending, failed.")]
+
+
+class _ListByDefault(TyperGroup):
+    """`neuralbox history --limit 5` is `neuralbox history list --limit 5`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        known = {*self.commands, "--help"}
+        if not ctx.resilient_parsing and (not args or args[0] not in known):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+history = typer.Typer(
+    cls=_ListByDefault, help="List, export or picture what was generated.", add_completion=False, rich_markup_mode=None
+)
+
+
+@history.command("list")
+def listing(
+    type: OfKind = None,
+    model: OfModel = None,
+    status: Status = None,
+    favorites: Favorites = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """List what was generated, newest first; what `neuralbox history` does by itself."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        items: list[Generation] = []
+        async for item in nb.history.list(
+            type=type,
+            model=model,
+            status=status,
+            favorites_only=True if favorites else None,
+            page_size=min(limit, 100),
+            max_items=limit,
+        ):
+            session.record(plain_values(item))
+            items.append(item)
+        if not items:
+            session.note("Nothing found.")
+        elif not session.as_json:
+            from .views import show_table
+
+            show_table(
+                ("id", "status", "kind", "model", "tokens", "created", "prompt"),
+                [_row(item) for item in items],
+                dispensable=("created", "kind", "tokens", "prompt", "model"),
+            )
+
+    Session(json, base_url).run(work)
+
+
+def _row(item: Generation) -> tuple[str, ...]:
+    prompt = " ".join((item.prompt or "").split())
+    shown = prompt if len(prompt) <= _PROMPT_SHOWN else prompt[: _PROMPT_SHOWN - 1] + "…"
+    created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M}"
+    tokens = "" if item.tokens is None else str(item.tokens)
+    return str(item.id), item.status, item.kind or "", item.model or "", tokens, created, shown
+
+
+@history.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl|FILE.csv", help="Where to; the ending says how.")],
+    type: OfKind = None,
+    model: OfModel = None,
+    status: Status = None,
+    favorites: Favorites = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many; default: all.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Write the history into one file: JSON lines with every field, or a table for spreadsheets."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        with session.measured("exporting"):
+            done = await nb.history.export(
+                file,
+                type=type,
+                model=model,
+                status=status,
+                favorites_only=True if favorites else None,
+                max_items=limit,
+                overwrite=overwrite,
+            )
+        session.say(str(done.path))
+        session.record({"path": str(done.path), "items": done.items, "bytes": done.bytes})
+        session.note(f"{done.items} generations, {done.bytes / 1e6:.1f} MB")
+
+    Session(json, base_url).run(work)
+
+
+@history.command()
+def report(
+    target: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The page; replaced if it is there.")
+    ] = Path("history.html"),
+    type: OfKind = None,
+    model: OfModel = None,
+    status: Status = None,
+    favorites: Favorites = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1_000,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Write one HTML page about what was generated: pictures, prompts, prices, tokens by model and day."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+        from .._report import write_history_report
+
+        with session.measured("reporting"):
+            path = await write_history_report(
+                nb,
+                target,
+                type=type,
+                model=model,
+                status=status,
+                favorites_only=True if favorites else None,
+                limit=limit,
+            )
+        session.say(str(path))
+        session.record({"path": str(path), "bytes": path.stat().st_size})
+
+    session = Session(json, base_url)
+    with session.plain_words("report"):
+        session.run(work)
+
+
+def archive(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; run again to add what is new.")],
+    type: OfKind = None,
+    model: OfModel = None,
+    favorites: Favorites = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the hashes of the files that are there.")] = False,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Mirror all results of the history into a directory, those nearest to expiry first."""
+
+    async def work(nb: AsyncNeuralBox, session: Session) -> int:
+        session.paid.advice = "What is saved stays; the same command goes on."
+        with session.measured("archiving") as meter:
+
+            def show(seen: ArchiveProgress) -> None:
+                words = f"{seen.saved} saved, {seen.kept} kept, {seen.failed} failed, {seen.bytes / 1e6:.1f} MB"
+                meter.show(seen.done, seen.total, words)
+
+            done = await nb.history.archive(
+                directory,
+                type=type,
+                model=model,
+                favorites_only=True if favorites else None,
+                verify=verify,
+                on_progress=show,
+            )
+        _tell(done, session)
+        return FAILED if done.failed else 0
+
+    Session(json, base_url).run(work)
+
+
+def _tell(done: Archived, session: Session) -> None:
+    counts = {
+        name: getattr(done, name) for name in ("listed", "saved", "kept", "expired", "skipped", "failed", "bytes")
+    }
+    failures = [{"id": one.job.id, "error": one.error, "message": one.message} for one in done.failures]
+    session.say(str(done.manifest))
+    session.record({"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures})
+    session.note(", ".join(f"{count} {name}" for name, count in counts.items()))
+    for one in done.failures[:_SHOWN_FAILURES]:
+        session.note(str(one))
+    if done.failed:
+        session.note("Run it again to try those that failed once more.")

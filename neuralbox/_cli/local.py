@@ -1,0 +1,84 @@
+"""Commands that need no service: the demo, and the local stand-in of the API."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from . import output
+from .arguments import AsJson
+from .codes import FAILED
+from .exits import plain_words
+from .session import Session
+
+if TYPE_CHECKING:
+    from .._demo import Tally
+
+
+def demo(
+    videos: Annotated[int, typer.Option(min=1, help="How many videos to generate at once.")] = 200,
+    speed: Annotated[float, typer.Option(min=0.1, help="How much faster than the real service jobs finish.")] = 20.0,
+    directory: Annotated[Path, typer.Option(help="Where the files go.")] = Path("neuralbox-demo"),
+    seed: Annotated[int, typer.Option(help="Same seed, same prompts and same jobs.")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Generate many videos on a local sandbox, download them, and show what was charged. Needs no key."""
+    session = Session(json)
+    with session.plain_words("demo"):
+        from .._demo import Plan, run_demo
+        from .views import progress_view, report_lines, report_values
+
+        plan = Plan(videos=videos, speed=speed, directory=directory, seed=seed)
+        if json:
+            report = run_demo(plan, _unseen)
+        else:
+            with progress_view(plan.videos) as view:
+                report = run_demo(plan, view)
+        session.record(report_values(report))
+        for line in report_lines(report):
+            session.say(line)
+        if not report.is_whole:
+            raise typer.Exit(FAILED)
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(min=0.001, help="How much faster than the real service jobs finish.")] = 1.0,
+    plan: Annotated[str, typer.Option(help="Plan of the account: free, basic, pro, vip, elite.")] = "elite",
+    balance: Annotated[int, typer.Option(min=0, help="Tokens on the account.")] = 100_000,
+    dialect: Annotated[
+        Literal["A", "B"], typer.Option(help="A: integer ids (quickstart); B: text ids (text guide).")
+    ] = "A",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Make something fail, e.g. drop-after-accept=0.1; repeatable."),
+    ] = None,
+    database: Annotated[Path | None, typer.Option(help="SQLite file that keeps the state; memory if left out.")] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Listen on an address that is not loopback.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Serve a local stand-in of the whole API until Ctrl-C."""
+
+    def announce(line: str) -> None:
+        url = next((word for word in line.split() if "://" in word), None)
+        output.emit(jsonlib.dumps({"url": url}) if json else line)
+
+    with plain_words("sandbox", as_json=json):
+        from ..sandbox import Faults, Sandbox, run
+
+        try:
+            faults = Faults.parse(*(fault or []))
+            served = Sandbox(database=database, speed=speed, plan=plan, balance=balance, dialect=dialect, faults=faults)
+            run(served, host=host, port=port, allow_remote=allow_remote, announce=announce)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+
+def _unseen(tally: Tally) -> None:
+    """Show nothing."""

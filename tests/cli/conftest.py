@@ -1,0 +1,117 @@
+"""A sandbox on a real socket for every command, and the command line in this process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import neuralbox._client
+from neuralbox import AsyncNeuralBox, Polling
+from neuralbox._cli.app import app
+from neuralbox._cli.exits import debugging
+from neuralbox.sandbox import Sandbox, Server, serve
+
+FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def sentence(self) -> str:
+        """The one line it left with."""
+        [line] = self.err.splitlines()
+        return line
+
+
+@dataclass(frozen=True)
+class Box:
+    """The command line with a key and a service."""
+
+    server: Server
+    key: str
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.server.sandbox
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"NEURALBOX_API_KEY": self.key, "NEURALBOX_BASE_URL": self.server.url}
+
+    @property
+    def spent(self) -> int:
+        return 100_000 - self.sandbox.ledger.balance(self.key)
+
+    def __call__(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Left:
+        left = run(*arguments, stdin=stdin, **{**self.environment, **environment})
+        assert self.key not in left.out + left.err
+        return left
+
+
+def run(*arguments: str | Path, stdin: str | None = None, **environment: str) -> Left:
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, [*map(str, arguments)], input=stdin, env={"NO_COLOR": "1", **environment})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Left(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(autouse=True)
+def _no_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debugging, "is_on", False)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="package")
+def served() -> Iterator[Server]:
+    with serve(Sandbox(speed=2_000)) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def slowly_served() -> Iterator[Server]:
+    with serve(Sandbox(speed=0.01)) as server:
+        yield server
+
+
+@pytest.fixture
+def box(served: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    """A new account, and a client that looks as fast as the sandbox works."""
+    served.sandbox.faults.clear()
+    quick = functools.partial(AsyncNeuralBox, polling=FAST)
+    monkeypatch.setattr(neuralbox._client, "AsyncNeuralBox", quick)
+    yield Box(served, f"nb_test_{uuid.uuid4().hex}")
+    served.sandbox.faults.clear()
+
+
+@pytest.fixture
+def slow_box(slowly_served: Server, box: Box) -> Iterator[Box]:
+    """Likewise, at a service whose films take hours."""
+    yield Box(slowly_served, box.key)
+    slowly_served.sandbox.faults.clear()
