@@ -35,7 +35,7 @@ IMPORTS: Final = {
     "cli": "neuralbox._cli.app",
     "demo": "neuralbox._cli.app, neuralbox._demo",
     "otel": "opentelemetry.trace",
-    "report": "jinja2",
+    "report": "neuralbox._report, PIL",
     "sandbox": "neuralbox.sandbox, PIL, av",
     "speed": "neuralbox._transport.aiohttp_adapter",
     "testing": "neuralbox.testing, neuralbox.testing._fixtures",
