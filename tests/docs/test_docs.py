@@ -18,7 +18,14 @@ from .. import documents
 
 DOCS = documents.ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-PUBLIC_MODULES = ("neuralbox", "neuralbox.geminigen", "neuralbox.sandbox", "neuralbox.sync", "neuralbox.testing")
+PUBLIC_MODULES = (
+    "neuralbox",
+    "neuralbox.geminigen",
+    "neuralbox.otel",
+    "neuralbox.sandbox",
+    "neuralbox.sync",
+    "neuralbox.testing",
+)
 
 
 # The examples.
