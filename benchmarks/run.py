@@ -24,8 +24,22 @@ BENCHMARKS = (
     "bench_speed",
     "stress_cancel",
     "simulate_waiting",
+    "bench_peers",
 )
-MEASURED = ("neuralbox", "httpx", "httpcore", "httpcore2", "anyio", "pydantic", "aiohttp", "httpx-aiohttp", "openai")
+MEASURED = (
+    "neuralbox",
+    "httpx",
+    "httpcore",
+    "httpcore2",
+    "anyio",
+    "pydantic",
+    "aiohttp",
+    "httpx-aiohttp",
+    "openai",
+    "replicate",
+    "fal-client",
+    "runwayml",
+)
 
 
 def measured(name: str, *, full: bool, seed: int) -> list[Row]:

@@ -3,8 +3,11 @@
 It owns raw answers to the few requests the clients send: one `asyncio.Protocol`, a hand-written HTTP/1.1 reader, bytes
 prepared once. It is no stand-in of the service (that is `neuralbox.sandbox`): it checks nothing and stores next to
 nothing, so that on a machine of two cores it takes as little as possible from the client. It speaks the paths of the
-SDK and, beside them, those of openai's client. It runs in a process of its own, started by `running`, and ends by
-itself: when the process that started it is gone, or when its lifetime is over.
+SDK and, beside them, those of the peers' clients (`dialects`). It runs in a process of its own, started by `running`,
+and ends by itself: when the process that started it is gone, or when its lifetime is over.
+
+Its jobs may go by a clock that the client keeps (`clock`), so that idle time need not be waited for; `lapse` is that
+client and says how.
 
     python -m benchmarks.server --latency 0.05     prints its port; ends with end of input
 """
@@ -23,9 +26,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+
+from benchmarks import dialects
+from benchmarks.clock import SharedClock
+from benchmarks.dialects import Made
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +54,7 @@ class Behaviour:
         speed: How much faster than that jobs finish.
         seed: Of the durations.
         lifetime: Seconds after which the server ends whatever happens.
+        clock: Path of a `SharedClock` that its jobs go by; "" for the real one.
     """
 
     latency: float = 0.0
@@ -58,6 +67,7 @@ class Behaviour:
     speed: float = 1.0
     seed: int = 1
     lifetime: float = 900.0
+    clock: str = ""
 
 
 # What it answers.
@@ -169,19 +179,40 @@ def frame(events: list[bytes], events_per_chunk: int, chunks_per_write: int) -> 
 class Site:
     """The answers, the jobs that were submitted, and what was counted."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, now: Callable[[], float] = time.time) -> None:
         self.behaviour = behaviour
+        self.now = now  # Unix seconds
         self.requests = 0
         self.connections = 0
         self.open_now = 0
         self._ready: dict[str, bytes] = {}  # answers that never change, by path
+        self.base = ""  # its own address, for answers that hold addresses
         self._streams: dict[tuple[bool, int], list[bytes]] = {}
-        self._ends: dict[int, float] = {}
+        self._jobs: dict[int, Made] = {}
         self._random = random.Random(behaviour.seed)
+        self._held: list[tuple[float, int, Callable[[], None]]] = []
+
+    def release(self) -> None:
+        """Send what was held until now."""
+        while self._held and self._held[0][0] <= self.now():
+            heappop(self._held)[2]()
+
+    def hold(self, seconds: float, job: int, send: Callable[[], None]) -> None:
+        """Send an answer when a job has ended, but after so many seconds at the latest."""
+        until = min(self.now() + seconds, self._jobs[job].done)
+        heappush(self._held, (until, job, send))
+
+    def next_held(self) -> float | None:
+        """Seconds until something held is due, or None."""
+        return max(0.0, self._held[0][0] - self.now()) if self._held else None
 
     def counts(self) -> dict[str, int]:
         """Return what was counted so far."""
         return {"requests": self.requests, "connections": self.connections, "open_now": self.open_now}
+
+    def ends(self) -> dict[int, float]:
+        """Return when each submitted job ends, in Unix seconds."""
+        return {job.number: job.done for job in self._jobs.values()}
 
     def reply(self, method: str, target: str, body: bytes) -> bytes | list[bytes]:
         """Return the answer: bytes, or the writes of a stream."""
@@ -193,14 +224,23 @@ class Site:
             return self._post(path, body)
         if path.endswith("/user/history"):
             return answer(self._history(query))
+        for start, dialect in dialects.LOOKS.items():
+            if path.startswith(start):
+                number, _, rest = path.removeprefix(start).partition("/")
+                made = self._jobs[int(number)]
+                say = dialects.fal_status if rest == "status" else dialect
+                return answer(say(made, ended=self._ended(made), base=self.base))
         name = path.rpartition("/")[2]
         job = int(name.removeprefix("video_")) if name.removeprefix("video_").isdecimal() else -1
-        make, waiting = (openai_video, "in_progress") if "/videos/" in path else (generation, "pending")
-        identity: object = int(name) if name.isdecimal() else name
-        if job in self._ends:
-            return answer(make(identity, "completed" if self._ended(job) else waiting))
+        openai = "/videos/" in path
+        if job in self._jobs:
+            ended = self._ended(self._jobs[job])
+            if openai:
+                return answer(openai_video(name, "completed" if ended else "in_progress"))
+            return answer(dialects.neuralbox(self._jobs[job], ended=ended, base=self.base))
         # Nobody submitted it here: it is complete, and its answer is made once.
-        self._ready[target] = answer(make(identity))
+        identity: object = int(name) if name.isdecimal() else name
+        self._ready[target] = answer(openai_video(name) if openai else generation(identity))
         return self._ready[target]
 
     def _post(self, path: str, body: bytes) -> bytes | list[bytes]:
@@ -208,12 +248,14 @@ class Site:
         openai = path.endswith("/chat/completions")
         if openai or request.get("stream") or path.endswith("/stream"):
             return self._stream(openai, int(request.get("max_tokens") or self.behaviour.deltas))
-        plan = self.behaviour
-        job = len(self._ends) + 1
-        self._ends[job] = time.monotonic() + self._random.uniform(plan.shortest, plan.longest) / plan.speed
+        plan, now, number = self.behaviour, self.now(), len(self._jobs) + 1
+        seconds = self._random.uniform(plan.shortest, plan.longest) / plan.speed
+        model = request.get("model") or "kling-v2.1"  # openai's videos come as a form, which nobody reads here
+        job = self._jobs[number] = Made(number, now, now + seconds, model)
         if path.endswith("/videos"):
-            return answer(openai_video(f"video_{job}", "queued"))
-        return answer(generation(job, "pending"))
+            return answer(openai_video(f"video_{number}", "queued"))
+        say = dialects.SUBMISSIONS.get(path) or dialects.neuralbox
+        return answer(say(job, ended=False, base=self.base))
 
     def _stream(self, openai: bool, deltas: int) -> list[bytes]:
         key = (openai, deltas)
@@ -228,9 +270,14 @@ class Site:
         asked = parse_qs(query)
         page, limit = int(asked.get("page", ["1"])[0]), int(asked.get("limit", ["20"])[0])
         wanted = asked.get("status", [""])[0]
-        states = ((job, "completed" if self._ended(job) else "pending") for job in reversed(self._ends))
-        found = [(job, state) for job, state in states if wanted in ("", state)]
-        items = [generation(job, state) for job, state in found[(page - 1) * limit : page * limit]]
+        now = self.now()
+        found = [
+            job
+            for job in reversed(self._jobs.values())
+            if not wanted or wanted == ("completed" if job.done <= now else "pending")
+        ]
+        shown = found[(page - 1) * limit : page * limit]
+        items = [dialects.neuralbox(job, ended=job.done <= now, base=self.base) for job in shown]
         return {
             "items": items,
             "total": len(found),
@@ -239,8 +286,16 @@ class Site:
             "pages": max(1, -(-len(found) // limit)),
         }
 
-    def _ended(self, job: int) -> bool:
-        return time.monotonic() >= self._ends[job]
+    def _ended(self, job: Made) -> bool:
+        return self.now() >= job.done
+
+
+# replicate's `Prefer: wait`: the answer to a submission may take so long, or until the job has ended.
+_PREFER = "prefer: wait"
+_HOLDS = 60.0
+# Turns of the loop after which what had arrived is answered: a new connection is accepted in one, set up in the next,
+# and read in a later one.
+_TURNS = 10
 
 
 class Wire(asyncio.Protocol):
@@ -291,12 +346,27 @@ class Wire(asyncio.Protocol):
             body = self._buffer[body_starts : body_starts + length]
             self._buffer = self._buffer[body_starts + length :]
             method, target, _ = head.split(" ", 2)
-            self._answer(method, target, body)
+            if target.startswith("/_"):  # asked by the benchmark, so neither counted nor held back
+                self._control(target)
+            else:
+                self._answer(method, target, body, hold=_HOLDS if _PREFER in head.lower() else 0.0)
 
-    def _answer(self, method: str, target: str, body: bytes) -> None:
-        if target == "/_counts":  # asked by the benchmark, so neither counted nor held back
-            self._send(answer(self._site.counts()))
-            return
+    def _control(self, target: str) -> None:
+        site = self._site
+        if target == "/_turn":
+            site.release()
+            self._after_turns(_TURNS)
+        else:
+            self._send(answer(site.ends() if target == "/_ends" else site.counts()))
+
+    def _after_turns(self, turns: int) -> None:
+        # Not before all requests that are here already have their answers.
+        if turns:
+            self._loop.call_soon(self._after_turns, turns - 1)
+        else:
+            self._send(answer({"next": self._site.next_held()}))
+
+    def _answer(self, method: str, target: str, body: bytes, *, hold: float) -> None:
         self._site.requests += 1
         reply = self._site.reply(method, target, body)
         latency = self._site.behaviour.latency
@@ -312,7 +382,11 @@ class Wire(asyncio.Protocol):
             def send() -> None:
                 self._writer = self._loop.create_task(self._send_stream(writes))
 
-        if latency:
+        if hold and isinstance(reply, bytes):
+            job = int(json.loads(reply.partition(b"\r\n\r\n")[2])["id"])
+            self._site.hold(hold, job, lambda: self._answer("GET", f"/v1/predictions/{job}", b"", hold=0.0))
+            self._site.requests -= 1  # it is one request, answered later
+        elif latency:
             self._loop.call_later(latency, send)
         else:
             send()
@@ -334,10 +408,12 @@ async def serve(behaviour: Behaviour, announce: Callable[[int], None]) -> None:
     """Serve until standard input ends or the lifetime is over; tell the port as soon as it is known."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
-    site = Site(behaviour)
+    site = Site(behaviour, SharedClock(Path(behaviour.clock)).now if behaviour.clock else time.time)
     server = await loop.create_server(lambda: Wire(site, loop), HOST, 0, backlog=1024)
     async with server:
-        announce(server.sockets[0].getsockname()[1])
+        port = server.sockets[0].getsockname()[1]
+        site.base = f"http://{HOST}:{port}"
+        announce(port)
         # Nobody writes to it: it only ends, when the process that holds the other end does.
         loop.add_reader(sys.stdin.fileno(), lambda: over.set() if not os.read(sys.stdin.fileno(), 1024) else None)
         try:
@@ -366,10 +442,17 @@ class Running:
 
     def counts(self) -> dict[str, int]:
         """Ask what it counted: `requests`, `connections`, and `open_now` (the asking connection included)."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/_counts", timeout=10) as reply:
-            found: dict[str, int] = json.load(reply)
+        found: dict[str, int] = self._ask("/_counts")
         return found
+
+    def ends(self) -> dict[int, float]:
+        """Ask when each submitted job ends, in Unix seconds of its clock."""
+        return {int(number): end for number, end in self._ask("/_ends").items()}
+
+    def _ask(self, path: str) -> Any:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.url}{path}", timeout=10) as reply:
+            return json.load(reply)
 
 
 @contextmanager

@@ -7,7 +7,11 @@ from the completion at the service to the return of the wait (median and 95th pe
 process per job (service model and clock included, so an upper bound); bytes per waiting job. The bounds are issue 4's;
 the baseline is a look every 5 s at each job: 20-21 requests, median 2.5 s, 95th percentile 4.8 s.
 
-    python -m benchmarks.simulate_waiting [--full] [--seed 1] [--json] [--jobs 100000 | --hold 1000000 | --schedule]
+With `--grow` each number of jobs from 1 to that is waited for to its end in a process of its own, by a consumer that lets
+go of what has ended (`GrowingCrowd`, which a batch stands on): how requests, latency, CPU and memory grow.
+
+    python -m benchmarks.simulate_waiting [--full] [--seed 1] [--json]
+        [--jobs 100000 | --hold 1000000 | --grow 1000000 | --schedule]
 """
 
 from __future__ import annotations
@@ -17,12 +21,16 @@ import asyncio
 import gc
 import json
 import resource
+import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 from math import ceil
+from multiprocessing import get_context
 from random import Random
 from statistics import median
 from typing import Any
@@ -35,9 +43,10 @@ from neuralbox._config import ClientOptions, Polling
 from neuralbox._core import Clockwork, Core
 from neuralbox._credentials import ApiKey
 from neuralbox._jobs.handle import Job
-from neuralbox._jobs.many import wait_all
+from neuralbox._jobs.many import GrowingCrowd, wait_all
 from neuralbox._models.generation import Generation
 from neuralbox._transport import Reply
+from neuralbox._types import JobRef
 from neuralbox._wire import polling, sweeping
 from neuralbox._wire.vocabulary import USUAL_SECONDS
 
@@ -222,9 +231,13 @@ class Service:
         return {"items": items, "total": len(found), "page": page, "limit": limit, "pages": ceil(len(found) / limit)}
 
     def _of(self, status: str) -> list[Made]:
-        """The listed jobs in a state, the newest first; worked out once for each moment (0.25 s with many)."""
+        """The listed jobs in a state, the newest first; worked out once for each moment (0.25 s with many, 1 s with more).
+
+        So with many jobs the listing lags by as much, which makes what is measured a little worse than it would be.
+        """
         at = self.time.now - self.world.lag
-        grain = at if len(self.jobs) < 20_000 else at // 0.25 * 0.25
+        moment = 1.0 if len(self.jobs) > 200_000 else 0.25
+        grain = at if len(self.jobs) < 20_000 else at // moment * moment
         if self._sorted_at != (grain, len(self.jobs)):
             self._sorted_at = (grain, len(self.jobs))
             self._listed = {}
@@ -339,12 +352,68 @@ async def waited(
     return _seen(count, service, latencies, cpu, peak)
 
 
+async def let_go(count: int, world: World, *, seed: int, policy: Polling | None = None) -> Seen:
+    """Submit so many jobs together and wait for all, keeping nothing of those that have ended but how late that was.
+
+    `peak_bytes` is what the process grew by at most, the service's model included, for each job.
+    """
+    dice, clock = Random(seed), VirtualTime()
+    service = Service(clock, world, dice)
+    core = core_of(service, policy or Polling(), seed)
+    keeper = asyncio.create_task(clock.run())
+    latencies, over = array("d"), anyio.Event()
+    gc.collect()
+    before, began = _resident(), time.process_time()
+
+    def ended(number: int, end: object) -> None:
+        assert isinstance(end, Generation), end
+        latencies.append(clock.now - service.jobs[number].done)
+        if len(latencies) == count:
+            over.set()
+
+    async with anyio.create_task_group() as group:
+        crowd = GrowingCrowd(core, None, group, ended)
+        for number in range(1, count + 1):
+            service.make(uniform(dice))
+            crowd.add(JobRef(number), number, generation=Generation.read(service._status(number)), age=0.0)
+        group.start_soon(crowd.run)
+        await over.wait()
+        group.cancel_scope.cancel()
+    cpu = time.process_time() - began
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    return _seen(count, service, latencies, cpu, (_resident() - before) / count)
+
+
+def growth(up_to: int, *, seed: int) -> list[Row]:
+    """How the price of waiting grows from one job to so many, each number in a process of its own."""
+    rows: list[Row] = []
+    counts = [10**power for power in range(len(str(up_to)))]
+    for policy in (Polling(), Polling(detail="listing")):
+        for count in counts:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                seen, peak = pool.submit(_alone, count, seed, policy).result()
+            print(f"{count:,}, {policy.detail}: {seen}", file=sys.stderr)  # the next one takes ten times as long
+            what = f"{count:,} let go" + (", detail=listing" if policy.detail == "listing" else "")
+            rows += rows_for(what, seen, 2.4 if policy.detail == "status" and count >= 1_000 else None, None, None)
+            rows.append(Row(f"{what}: CPU", seen.cpu_ms, "ms per job"))
+            rows.append(
+                Row(f"{what}: memory", seen.peak_bytes, "bytes per job", bound=2_048 if count >= 10_000 else None)
+            )
+            rows.append(Row(f"{what}: the whole process", peak / 2**30, "GiB", bound=2))
+    return rows
+
+
+def _alone(count: int, seed: int, policy: Polling) -> tuple[Seen, float]:
+    return asyncio.run(let_go(count, World(), seed=seed, policy=policy)), _resident()
+
+
 def _jobs(core: Core, service: Service) -> list[Job]:
     """Handles as `submit` leaves them: the age is known, and the service said `pending`."""
     return [Job(core, generation=Generation.read(service._status(number))) for number in service.jobs]
 
 
-def _seen(count: int, service: Service, latencies: list[float], cpu: float, peak: float = 0.0) -> Seen:
+def _seen(count: int, service: Service, latencies: Sequence[float], cpu: float, peak: float = 0.0) -> Seen:
     ordered = sorted(latencies) or [0.0]
     requests = service.requests
     return Seen(
@@ -523,6 +592,7 @@ def main() -> None:
     )
     parser.add_argument("--schedule", action="store_true", help="what other pauses would cost")
     parser.add_argument("--json", action="store_true", help="rows as JSON, for benchmarks.run")
+    parser.add_argument("--grow", type=int, help="from one job to so many, up to a million")
     asked = parser.parse_args()
     settings = Settings(asked.full, asked.seed)
     if asked.hold:
@@ -533,6 +603,8 @@ def main() -> None:
             ),
             Row("the whole process", _resident() / 2**30, "GiB", bound=2),
         ]
+    elif asked.grow:
+        rows = growth(asked.grow, seed=asked.seed)
     else:
         rows = schedules(settings) if asked.schedule else run(settings, asked.jobs)
     if asked.json:

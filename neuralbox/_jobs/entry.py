@@ -63,6 +63,7 @@ class Entry:
         since: When it was submitted, or first seen here.
         dated: Whether `since` is the time of its submission.
         answer: The last answer of its own, or None.
+        settled: Whether nothing more will be heard of it.
         hint_at: When it may be done, by the service's last estimate; minus infinity without one.
         listed: What a listing said of it, or None; the same object for all jobs of which it said the same.
         version: Grows with each answer that differs from the one before.
@@ -93,6 +94,7 @@ class Entry:
         "looks",
         "miss",
         "ref",
+        "settled",
         "since",
         "version",
         "waiters",
@@ -103,6 +105,7 @@ class Entry:
         self.since: float = known.since
         self.dated: bool = known.dated
         self.answer: Generation | None = None
+        self.settled = False
         self.hint_at: float = -NEVER
         if known.generation is not None:
             self.take(known.generation, max(known.since, known.asked_at))
@@ -122,6 +125,7 @@ class Entry:
     def take(self, answer: Generation, at: float) -> None:
         """Keep an answer of its own status."""
         self.answer = answer
+        self.settled = answer.is_final
         eta = answer.eta_seconds
         self.hint_at = -NEVER if eta is None else at + eta
 
@@ -133,11 +137,6 @@ class Entry:
             record = {"id": self.ref.id, "status": said.status, "type": said.kind, "model": said.model}
             return Generation.read(record, kind=self.ref.kind)
         return self.answer
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more will be heard of it."""
-        return self.error is not None or (self.answer is not None and self.answer.is_final)
 
     @property
     def known(self) -> Known:
@@ -200,16 +199,15 @@ class Waiter:
         """Whether the wait's limit passed and the last look at this job was had (or took too long)."""
         if self.deadline is None or now < self.deadline:
             return False
-        return not self.wants_last_look(entry, now) or now >= self.deadline + GRACE
+        return not self.wants_last_look(entry) or now >= self.deadline + GRACE
 
     def is_late(self, entry: Entry, now: float) -> bool:
         """Whether the wait ends without the job's end."""
         return not entry.settled and self.is_over(entry, now)
 
-    def wants_last_look(self, entry: Entry, now: float) -> bool:
-        """Whether the wait's limit passed without a look at its end; one that just ended counts."""
-        if self.deadline is None or now < self.deadline:
-            return False
+    def wants_last_look(self, entry: Entry) -> bool:
+        """Whether there was no look at the end of the wait, whose limit has passed; one that just ended counts."""
+        assert self.deadline is not None
         return entry.looker is not None or entry.asked_at + self.core.options.polling.min_interval <= self.deadline
 
     def can_work(self) -> bool:

@@ -47,6 +47,8 @@ from .._wire.sweeping import Listed, next_turn
 from .._wire.vocabulary import REMAINING_HOUR
 from .entry import GRACE, NEVER, Entry, Errand, Known, Task, Waiter
 from .look import look
+from .pace import pace_of
+from .spending import money_of
 from .sweep import Sweeps
 
 YOUNG = 30.0
@@ -95,6 +97,8 @@ class Poller:
         self._held_until = -NEVER
         self._unix_now = core.now
         self._allowance: Allowance | None = None
+        self._pace = pace_of(core)
+        self._money = money_of(core)
         self._scarce_until = -NEVER
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
 
@@ -139,9 +143,13 @@ class Poller:
         """Stop waiting for some jobs. A job nobody waits for is forgotten."""
         self._give_back(waiter)
         for entry in entries:
-            entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
-            if not entry.waiters:
-                self._forget(entry)
+            self.part(waiter, entry)
+
+    def part(self, waiter: Waiter, entry: Entry) -> None:
+        """Take one job from a wait that goes on with others; the waiter must not be chosen to look at it."""
+        entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
+        if not entry.waiters:
+            self._forget(entry)
 
     async def news(self, waiter: Waiter) -> None:
         """Return when the waiter has something to tell its caller; until then look, lead, or sleep.
@@ -242,17 +250,18 @@ class Poller:
 
     def _schedule(self, entry: Entry) -> None:
         """Put an entry into the heap for the next moment at which it needs anybody; wake those whose limit passed."""
-        if entry.settled or entry in self._overdue:
+        if entry.settled or (self._overdue and entry in self._overdue):
             return
-        now, looking = self.now(), entry.looker is not None
+        now, looking = self.clock() + _HAIR, entry.looker is not None
         due = NEVER if looking else entry.look_at
         for waiter in entry.waiters:
-            if waiter.deadline is None:
+            deadline = waiter.deadline
+            if deadline is None:
                 continue
-            end = waiter.deadline + GRACE if looking else waiter.deadline
+            end = deadline + GRACE if looking else deadline
             if end > now:
                 due = min(due, end)
-            elif looking or not waiter.wants_last_look(entry, now):
+            elif looking or not waiter.wants_last_look(entry):
                 self.wake(waiter)
             else:
                 due = now
@@ -270,7 +279,10 @@ class Poller:
     @staticmethod
     def is_last(entry: Entry, now: float) -> bool:
         """Whether the limit of one of its waits passed without a look at its end."""
-        return any(waiter.wants_last_look(entry, now) for waiter in entry.waiters)
+        for waiter in entry.waiters:  # asked for every job at every turn, and nearly always no
+            if waiter.deadline is not None and now >= waiter.deadline and waiter.wants_last_look(entry):
+                return True
+        return False
 
     # ... having somebody look...
 
@@ -391,6 +403,7 @@ class Poller:
         entry.version += changed
         if generation.is_final:
             self._note_time(entry, generation)
+            self._money.ended(entry.ref.id, generation)
             self._settle(entry, None)
             return
         now = self.now()
@@ -403,7 +416,7 @@ class Poller:
 
         What its own status said of it is kept, since that says more.
         """
-        news = entry.answer is None and entry.listed != said
+        news = entry.answer is None and entry.listed is not said and entry.listed != said
         entry.listed, entry.looker = said, None
         entry.looks += 1
         polling = entry.polling
@@ -424,7 +437,7 @@ class Poller:
                 self.wake(waiter)
 
     def _settle(self, entry: Entry, error: NeuralBoxError | None) -> None:
-        entry.error = error
+        entry.error, entry.settled = error, True
         self._forget(entry)
         for waiter in entry.waiters:
             waiter.told(entry)
@@ -480,7 +493,11 @@ class Poller:
     def heard(self, headers: Mapping[str, str], began: float) -> None:
         """Take note of what the headers of an answer say of the hourly limit."""
         if REMAINING_HOUR in headers:
-            self._allowance = note(self._allowance, headers, began=began, now=self.clock())
+            clock = self.clock()
+            allowance = self._allowance = note(self._allowance, headers, began=began, now=clock)
+            self._pace.heard(headers, began=began, clock=clock, now=self._unix_now())
+            counted = allowance is not None and allowance.counted and not allowance.free
+            self._pace.looked(counted=counted, outstanding=len(self._entries))
 
     def spend(self, requests: int) -> None:
         """Pause after requests that found nothing finished, where they are scarce."""

@@ -44,7 +44,6 @@ from .._wire.sweeping import (
     NOTHING_MEASURED,
     UNLISTED_AFTER,
     WALKERS,
-    Listed,
     Measured,
     alone_for,
     is_worth_it,
@@ -65,7 +64,7 @@ _BY_ENDS = 3  # of so many turns, all but one may read the completed list in pla
 AFTER_TOO_LONG = 300.0
 """Seconds without sweeps after the list turned out longer than it is worth."""
 _RECOUNT = 1.0
-_SAID = 256
+_LONGEST_WALK = 60.0  # a million jobs take 10,000 pages, half a minute of them
 _NO_SUCH_PAGE = (400, 404, 416, 422)
 
 
@@ -87,8 +86,8 @@ class Sweeps:
         self._next_at = -NEVER  # of the sweep after the last one
         self._counted = (-NEVER, 0, 0)  # when soon-due jobs were counted, among how many, and what came of it
         self._walking = False
+        self._until_walked: list[tuple[Entry, float]] = []  # put off until the walk is over, and until when at most
         self._failures = self._turn = 0
-        self._said: dict[Listed, Listed] = {}
 
     async def __call__(self, poller: Poller, due: Sequence[Entry]) -> None:
         now = poller.now()
@@ -98,9 +97,14 @@ class Sweeps:
             if last and not self._walking:
                 self._begin(poller, flock, now)
             else:
+                later = max(self._next_at, now + _RECOUNT)
+                if self._walking:  # which may take a minute, with many: then they are due at its end
+                    later = max(later, now + _LONGEST_WALK)
                 for entry in flock:
                     if not poller.is_last(entry, now):
-                        poller.put_off(entry, max(self._next_at, now + _RECOUNT))
+                        poller.put_off(entry, later)
+                        if self._walking:
+                            self._until_walked.append((entry, later))
         for entry in due:
             if entry.looker is None and entry.due == NEVER:
                 poller.assign(entry)
@@ -151,9 +155,14 @@ class Sweeps:
 
     # What came of a sweep.
 
-    def over(self) -> None:
-        """Hear that a sweep is over, whatever came of it."""
+    def over(self, poller: Poller) -> None:
+        """Hear that a sweep is over, whatever came of it; what came due meanwhile is due now, or at the next turn."""
         self._walking = False
+        waited, self._until_walked = self._until_walked, []
+        turn = max(self._next_at, poller.now())
+        for entry, until in waited:
+            if entry.look_at == until and entry.waiters and entry.looker is None:
+                poller.put_off(entry, turn)
 
     def failed(self, poller: Poller, entries: Sequence[Entry], error: NeuralBoxError, began: float) -> None:
         """Leave the field to looks: for a time, or for good where the listing is refused as such."""
@@ -195,12 +204,6 @@ class Sweeps:
         """Hear that the list has more pages than there are jobs to ask about: others fill it."""
         self.paused_until = poller.now() + AFTER_TOO_LONG
 
-    def shared(self, said: Listed) -> Listed:
-        """Return the one object that stands for all that say the same."""
-        if len(self._said) >= _SAID:
-            self._said.clear()
-        return self._said.setdefault(said, said)
-
 
 class Sweep:
     """One walk over the pending pages, for so many entries.
@@ -231,7 +234,7 @@ class Sweep:
             poller.put_off(entry, entry.look_at)  # not before it is over, but the ends of waits still count
 
     def drop(self) -> None:
-        self._sweeps.over()
+        self._sweeps.over(self._poller)
         for entry in self._rest():
             self._poller.put_back(entry)
 
@@ -260,7 +263,7 @@ class Sweep:
                 searched = self._by_ends and listing
         finally:
             rest = self._rest()
-            self._sweeps.over()
+            self._sweeps.over(poller)
             if self._error is not None:
                 self._sweeps.failed(poller, rest, self._error, began)
             elif whole:
@@ -331,16 +334,17 @@ class Sweep:
         self._sweeps.too_long(self._poller)
 
     def _take(self, page: Envelope) -> None:
+        poller, began, seconds = self._poller, self._began, self._seconds
         for record in page.records:
             key, said = read_item(record)
-            entry = self._poller.entry_of(key)
+            entry = poller.entry_of(key)
             if entry is None:
                 self._others += 1
             elif said.status not in words.FINAL_STATES:  # a list that ignores the filter: ask the job itself
                 self._ours += 1
                 entry.absent, entry.alone_until = 0, -NEVER
                 if entry.looker is self:
-                    self._poller.take_listed(entry, self._sweeps.shared(said), self._began, self._seconds)
+                    poller.take_listed(entry, said, began, seconds)
 
     # ... and the completed ones, the newest first.
 

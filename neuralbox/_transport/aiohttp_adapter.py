@@ -20,7 +20,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import aiohttp
@@ -33,6 +34,7 @@ from .._errors import ConfigurationError
 from .aiohttp_bodies import ReplyBody, RequestBody
 from .aiohttp_errors import FAILURES, cause_of, to_httpx
 from .aiohttp_network import AiohttpNetwork, outgoing
+from .lean import LeanHeaders, LeanResponse
 from .loops import running_loop
 from .patching import are_originals
 from .sending import SentTrace
@@ -40,6 +42,7 @@ from .sending import SentTrace
 _CONVERTED: Final = "neuralbox.aiohttp"
 # aiohttp reads 0 as "no limit".
 _LEAST: Final = 1e-3
+_HEADS: Final = 64
 
 
 class AiohttpTransport(BaseTransport):
@@ -79,6 +82,7 @@ class AiohttpTransport(BaseTransport):
         self._over = None if proxy is None else proxy.url.scheme
         self._through = {} if proxy is None else _through(proxy)
         self._stock: httpx.AsyncHTTPTransport | None = None
+        self._converted: dict[tuple[tuple[bytes, bytes], ...], CIMultiDict[str]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         extensions = request.extensions
@@ -115,12 +119,7 @@ class AiohttpTransport(BaseTransport):
             raise
         finally:
             outgoing.set(None)
-        return UnfollowedResponse(
-            reply.status,
-            headers=_headers(reply.raw_headers),
-            stream=ReplyBody(reply, network),
-            extensions=_EXTENSIONS,
-        )
+        return LeanResponse(reply.status, LeanHeaders.of(reply.raw_headers), ReplyBody(reply, network), _EXTENSIONS)
 
     def _open(self) -> AiohttpNetwork:
         # Not with the transport: a session that nobody used would still ask to be closed.
@@ -130,17 +129,29 @@ class AiohttpTransport(BaseTransport):
 
     def _convert(self, request: httpx.Request) -> tuple[URL, CIMultiDict[str], aiohttp.ClientTimeout, bool]:
         url = request.url
-        headers = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw)
+        headers = self._headers(request)
         if self._over is not None and url.scheme == "http" and _AUTHORIZATION in self._through["proxy_headers"]:
+            headers = headers.copy()
             headers[_AUTHORIZATION] = self._through["proxy_headers"][_AUTHORIZATION]
         limits = request.extensions["timeout"]
         converted = request.extensions[_CONVERTED] = (
             URL(str(url.copy_with(username=None, password=None) if url.userinfo else url), encoded=True),
             headers,
-            aiohttp.ClientTimeout(connect=_limit(limits["connect"]), sock_read=_limit(limits["read"])),
+            _client_timeout(limits["connect"], limits["read"]),
             headers.get("content-length", "0") != "0",
         )
         return converted
+
+    def _headers(self, request: httpx.Request) -> CIMultiDict[str]:
+        """Convert headers; nearly all requests have the same, and whoever sends them makes a copy."""
+        raw = tuple(request.headers.raw)
+        known = self._converted.get(raw)
+        if known is None:
+            if len(self._converted) >= _HEADS:
+                self._converted.clear()
+            known = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in raw)
+            self._converted[raw] = known
+        return known
 
     async def _hand_over(self, request: httpx.Request, trace: SentTrace | None) -> httpx.Response:
         if trace is not None:  # a mock does not trace
@@ -161,14 +172,6 @@ class AiohttpTransport(BaseTransport):
             self.network.abandon()
 
 
-class UnfollowedResponse(httpx.Response):
-    """A response that never looks like a redirect; `pooled` has its twin and the reason."""
-
-    @property
-    def has_redirect_location(self) -> bool:
-        return False
-
-
 _AUTHORIZATION: Final = "Proxy-Authorization"
 _EXTENSIONS: Final = {"http_version": b"HTTP/1.1"}
 
@@ -180,12 +183,9 @@ def _through(proxy: httpx.Proxy) -> dict[str, Any]:
     return {"proxy": URL(str(proxy.url), encoded=True), "proxy_headers": headers}
 
 
-def _headers(raw: Sequence[tuple[bytes, bytes]]) -> httpx.Headers:
-    # httpx looks at the type of each name and value five times; these are bytes. A twentieth of a small GET; a test
-    # compares with what httpx makes of the same.
-    headers = httpx.Headers()
-    headers._list = [(name, name.lower(), value) for name, value in raw]
-    return headers
+@lru_cache(maxsize=64)
+def _client_timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=_limit(connect), sock_read=_limit(read))
 
 
 def _limit(seconds: float | None) -> float | None:

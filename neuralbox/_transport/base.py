@@ -112,11 +112,11 @@ class Transport(Protocol):
         ...
 
     def stream(
-        self, prepared: Prepared, *, on_sent: Callable[[], None] | None = None
+        self, prepared: Prepared, *, on_sent: Callable[[], None] | None = None, download: bool = False
     ) -> AbstractAsyncContextManager[StreamedReply]:
         """Send, and hand out the reply as soon as its headers are there; leaving the block frees the connection.
 
-        Streams have slots of their own, so that long downloads never starve short requests.
+        Streams have slots of their own, so that long ones never starve short requests, and so have downloads.
         """
         ...
 

@@ -1,9 +1,9 @@
 """The default engine: httpx's client over httpcore2's pools, one set of both per running event loop.
 
 The way of a request: through the gate, through the client, into the pool. The gates are as wide as the pool - one for
-ordinary requests, one for streams - so nobody waits inside it, where a time-out could strike and where order and
-cancellation are not ours; in the gate callers queue in the order they came, without limit, and a slot is given back
-on every path. A user's own client or transport gets the same gates and is otherwise used as given.
+ordinary requests, one for streams, one for downloads - so nobody waits inside it, where a time-out could strike and
+where order and cancellation are not ours; in the gate callers queue in the order they came, without limit, and a slot
+is given back on every path. A user's own client or transport gets the same gates and is otherwise used as given.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from .adapter import CoreTransport
 from .base import Reply, Timeouts
 from .client import LeanClient
 from .errors import TRANSLATED, cause_of, translate
+from .lean import BytesRequest
 from .limits import Limits
 from .loops import PerLoop
-from .prepared import PreparedRequest, prepare_request
+from .prepared import Heads, PreparedRequest, prepare_request
 from .reading import ReplyReader
 from .sending import SentTrace
 
@@ -43,7 +44,8 @@ class HttpxTransport:
     Args:
         limits: Width of the gates, size of the pools.
         http_client: A client of the user's own: its transports, hooks, authentication, headers and cookies are its
-            business. Time-outs are ours, redirects are not followed, and it is never closed here.
+            business, as far as the service is concerned; downloads, which go to other hosts, get none of the last
+            three. Time-outs are ours, redirects are not followed, and it is never closed here.
         transport: A transport of the user's own, under our client; as httpx does, it is closed when we are closed.
         trust_env: Read proxies and the certificates' place from the environment, by httpx's rules. With `http_client`
             or `transport` these have their own opinion.
@@ -66,6 +68,7 @@ class HttpxTransport:
         self._trust_env = trust_env
         self._tls_context: ssl.SSLContext | None = None
         self._lanes: PerLoop[Lane] = PerLoop(lambda lane: lane.abandon())
+        self._heads = Heads()
         self._closed = False
 
     def prepare(
@@ -79,7 +82,9 @@ class HttpxTransport:
         form: Form | None = None,
     ) -> PreparedRequest:
         self._require_open()
-        return prepare_request(method, url, headers=headers, timeouts=timeouts, content=content, form=form)
+        return prepare_request(
+            method, url, headers=headers, timeouts=timeouts, content=content, form=form, heads=self._heads
+        )
 
     async def send(
         self, prepared: PreparedRequest, *, max_bytes: int, on_sent: Callable[[], None] | None = None
@@ -97,24 +102,25 @@ class HttpxTransport:
         return Reply(reply.status_code, reply.headers, content)
 
     def stream(
-        self, prepared: PreparedRequest, *, on_sent: Callable[[], None] | None = None
+        self, prepared: PreparedRequest, *, on_sent: Callable[[], None] | None = None, download: bool = False
     ) -> AbstractAsyncContextManager[ReplyReader]:
-        return self._stream(prepared, on_sent)
+        return self._stream(prepared, on_sent, download=download)
 
     @asynccontextmanager
     async def _stream(
-        self, prepared: PreparedRequest, on_sent: Callable[[], None] | None
+        self, prepared: PreparedRequest, on_sent: Callable[[], None] | None, *, download: bool
     ) -> AsyncIterator[ReplyReader]:
         lane = self._lane()
-        await lane.streams.acquire()
+        gate = lane.downloads if download else lane.streams
+        await gate.acquire()
         try:
-            reply = await self._exchange(lane, prepared, on_sent)
+            reply = await self._exchange(lane, prepared, on_sent, download=download)
             try:
                 yield reply
             finally:
                 await reply.aclose()
         finally:
-            lane.streams.release()
+            gate.release()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -129,13 +135,23 @@ class HttpxTransport:
 
     # One exchange...
 
-    async def _exchange(self, lane: Lane, prepared: PreparedRequest, on_sent: Callable[[], None] | None) -> ReplyReader:
+    async def _exchange(
+        self,
+        lane: Lane,
+        prepared: PreparedRequest,
+        on_sent: Callable[[], None] | None,
+        *,
+        download: bool = False,
+    ) -> ReplyReader:
         """Send, and return the reply as soon as its headers are there; the caller closes it."""
         self._require_open()  # again: the gate may have taken its time
         trace = None if on_sent is None else SentTrace(on_sent)
-        request = self._request(lane, prepared, trace)
+        # A download goes to another host, which must learn nothing that a user's own client adds for the service: the
+        # headers, cookies and parameters it would build the request with, the credential it would send it with.
+        request = prepared.request if download else self._request(lane, prepared, trace)
+        options: dict[str, Any] = {"auth": None} if download else {}
         try:
-            response = await lane.client.send(request, stream=True, follow_redirects=False)
+            response = await lane.client.send(request, stream=True, follow_redirects=False, **options)
         except httpx.HTTPStatusError as exc:
             # A hook of the user's own client called `raise_for_status`. It is a reply all the same, and must be read
             # as what it says: a refusal, not a lost connection.
@@ -159,13 +175,10 @@ class HttpxTransport:
         if trace is None:
             return prepared.request
         sent = prepared.request
-        return httpx.Request(
-            sent.method,
-            sent.url,
-            headers=sent.headers,
-            stream=sent.stream,
-            extensions={"timeout": sent.extensions["timeout"], "trace": trace},
-        )
+        extensions = {"timeout": sent.extensions["timeout"], "trace": trace}
+        if isinstance(sent, BytesRequest):
+            return sent.with_extensions(extensions)
+        return httpx.Request(sent.method, sent.url, headers=sent.headers, stream=sent.stream, extensions=extensions)
 
     # What a loop gets of its own...
 
@@ -188,7 +201,7 @@ class HttpxTransport:
                 return self._own_transport
             limits = self._limits
             engine = self._make_engine(
-                size=limits.max_connections + limits.max_streams,
+                size=limits.max_connections + limits.max_streams + limits.max_downloads,
                 keepalive_expiry=limits.keepalive_expiry,
                 tls=self._tls,
                 proxy=proxy,
@@ -201,6 +214,7 @@ class HttpxTransport:
             engines=engines,
             requests=_gate(self._limits.max_connections),
             streams=_gate(self._limits.max_streams),
+            downloads=_gate(self._limits.max_downloads),
         )
 
     def _lean_client(
@@ -236,13 +250,15 @@ class Lane:
         client: Sends.
         engines: Our transports under it, the direct one first; none under a client or transport of the user's own.
         requests: Slots of ordinary requests.
-        streams: Slots of streams.
+        streams: Slots of text streams.
+        downloads: Slots of files.
     """
 
     client: httpx.AsyncClient
     engines: list[Engine]
     requests: anyio.Semaphore
     streams: anyio.Semaphore
+    downloads: anyio.Semaphore
 
     def abandon(self) -> None:
         """Close the sockets of a loop that has ended."""

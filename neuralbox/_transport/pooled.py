@@ -18,6 +18,7 @@ import h11
 import httpcore2
 import httpx
 
+from .lean import LeanHeaders, LeanResponse
 from .network import Network, Wire, opened_here
 
 TABLE: Final = MappingProxyType[type[Exception], type[httpx.TransportError]](
@@ -84,11 +85,11 @@ async def exchange(pool: httpcore2.AsyncConnectionPool, request: httpx.Request) 
         raise
     finally:
         opened_here.set(None)  # a token could not be reset where a task that was never finished is collected
-    return UnfollowedResponse(
+    return LeanResponse(
         reply.status,
-        headers=reply.headers,
-        stream=Body(cast("AsyncIterator[bytes]", reply.stream)),
-        extensions=reply.extensions,
+        LeanHeaders.of(reply.headers),
+        Body(cast("AsyncIterator[bytes]", reply.stream)),
+        reply.extensions,
     )
 
 
@@ -106,18 +107,6 @@ def _socket_of(connection: Any) -> Any:
     while (inner := getattr(connection, "_connection", None)) is not None:
         connection = inner
     return getattr(getattr(connection, "_network_stream", None), "tcp", None)
-
-
-class UnfollowedResponse(httpx.Response):
-    """A response that never looks like a redirect.
-
-    httpx's own `send` (it runs where an error tracker has replaced it) prepares the next request even where it does not
-    follow, and raises on a Location it cannot read; a refused POST would look like one whose outcome is unknown.
-    """
-
-    @property
-    def has_redirect_location(self) -> bool:
-        return False
 
 
 class Body(httpx.AsyncByteStream):

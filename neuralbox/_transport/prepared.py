@@ -8,7 +8,8 @@ pool's is never set, since a gate stands in front of the pool.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,12 +18,15 @@ import httpx
 from .._errors import ConfigurationError
 from .._wire.request import Form
 from .base import Timeouts
+from .lean import BytesRequest, LeanHeaders
 
 # RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 # What `reading.py` can decompress piece by piece.
 _ACCEPT_ENCODING: Final = "gzip, deflate"
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_HEADS: Final = 64
 
 
 class PreparedRequest:
@@ -46,6 +50,51 @@ class PreparedRequest:
         return f"<PreparedRequest {self.request.method} {self.host}>"
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Headers as they were checked.
+
+    Attributes:
+        sent: Names in lower case, and values.
+        fields: The same as bytes, for `LeanHeaders`.
+        has_host: Whether the caller names the host.
+        has_length: Whether the caller says how long the body is.
+        has_end: Whether the caller says how the end of the body is found.
+    """
+
+    sent: Mapping[str, str]
+    fields: Sequence[tuple[bytes, bytes, bytes]]
+    has_host: bool
+    has_length: bool
+    has_end: bool
+
+
+class Heads:
+    """The headers one transport has checked: nearly all requests of a client have the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, str], ...], Head] = {}
+
+    def of(self, headers: Mapping[str, str]) -> Head:
+        """Return them checked.
+
+        Raises:
+            ConfigurationError: One cannot be sent.
+        """
+        key = tuple(headers.items())
+        head = self._known.get(key)
+        if head is None:
+            sent = {"accept-encoding": _ACCEPT_ENCODING, "connection": "keep-alive", **_read_headers(headers)}
+            names = [name.encode("ascii") for name in sent]
+            fields = [(name, name, value.encode("ascii")) for name, value in zip(names, sent.values(), strict=True)]
+            has_length = "content-length" in sent
+            head = Head(sent, fields, "host" in sent, has_length, has_length or "transfer-encoding" in sent)
+            if len(self._known) >= _HEADS:
+                self._known.clear()
+            self._known[key] = head
+        return head
+
+
 def prepare_request(
     method: str,
     url: str,
@@ -54,22 +103,40 @@ def prepare_request(
     timeouts: Timeouts,
     content: bytes | None = None,
     form: Form | None = None,
+    heads: Heads | None = None,
 ) -> PreparedRequest:
-    """Build a request; see `Transport.prepare`."""
-    address = _read_url(url)
-    sent = {"accept-encoding": _ACCEPT_ENCODING, "connection": "keep-alive", **_read_headers(headers)}
-    body: dict[str, Any] = {"content": content} if form is None else _form(form)
+    """Build a request; see `Transport.prepare`. `heads` keeps the headers that were checked."""
+    address, host = _read_url(url)
+    head = (heads or Heads()).of(headers)
     extensions = {
         "timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": None}
     }
-    request = httpx.Request(method, address, headers=sent, extensions=extensions, **body)
-    options = {"method": method, "url": address, "headers": sent, "extensions": extensions, **body}
-    return PreparedRequest(address.netloc.decode("ascii"), request, options)
+    body: dict[str, Any] = {"content": content} if form is None else _form(form)
+    if form is None:
+        request: httpx.Request = _request(method.upper(), address, host, head, content or b"", extensions)
+    else:
+        request = httpx.Request(method, address, headers=dict(head.sent), extensions=extensions, **body)
+    options = {"method": method, "url": address, "headers": dict(head.sent), "extensions": extensions, **body}
+    return PreparedRequest(host.decode("ascii"), request, options)
+
+
+def _request(
+    method: str, address: httpx.URL, host: bytes, head: Head, content: bytes, extensions: dict[str, Any]
+) -> BytesRequest:
+    # What httpx adds, where it adds it.
+    fields = [] if head.has_host else [(b"Host", b"host", host)]
+    if not content and not head.has_end and method in _WITH_BODY:
+        fields.append((b"Content-Length", b"content-length", b"0"))
+    fields += head.fields
+    if content and not head.has_length:
+        fields.append((b"Content-Length", b"content-length", b"%d" % len(content)))
+    return BytesRequest(method, address, LeanHeaders(fields), content, extensions)
 
 
 # A job is asked for by the same address again and again, and parsing it costs more than all else of a request.
 @lru_cache(maxsize=1024)
-def _read_url(url: str) -> httpx.URL:
+def _read_url(url: str) -> tuple[httpx.URL, bytes]:
+    """Return an address that can be sent to, and its host with the port where that is not the scheme's."""
     try:
         address = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeEncodeError):  # the second: half a character, which nothing can quote
@@ -80,7 +147,7 @@ def _read_url(url: str) -> httpx.URL:
         raise ConfigurationError("The URL names no host.")
     if address.port is not None and not 0 < address.port < 65536:
         raise ConfigurationError(f"The URL's port must lie between 1 and 65535, not be {address.port}.")
-    return address
+    return address, address.netloc
 
 
 def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -51,7 +51,12 @@ class ReplyReader:
             raise self._too_long(max_bytes, b"")
         pieces: list[bytes] = []
         room = max_bytes
-        async for piece in self.chunks():
+        # As it comes where nothing is compressed: `chunks` would add a coroutine to every piece.
+        chunks = None if self.decoder() is None else self.chunks()
+        while True:
+            piece = await (self.next_piece() if chunks is None else anext(chunks, None))
+            if piece is None:
+                break
             pieces.append(piece)
             room -= len(piece)
             if room < 0:

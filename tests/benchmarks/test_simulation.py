@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,22 @@ def test_a_job_in_one_wait_adds_at_most_2_kb_and_the_table_has_a_row_for_each_fi
     assert 0 < seen.peak_bytes <= 2_048
     rows = simulation.rows_for("400", seen, 2.5, None, None)
     assert [row.holds for row in rows] == [True, None, None]
+
+
+@pytest.mark.parametrize(("detail", "most"), [("status", 2.6), ("listing", 1.6)])
+def test_a_consumer_that_lets_go_finds_every_job_as_cheaply(detail: Any, most: float) -> None:
+    seen = asyncio.run(simulation.let_go(400, World(), seed=1, policy=Polling(detail=detail)))
+    assert seen.requests <= most
+    assert seen.median <= 2.6
+    assert seen.p95 <= 5.0
+
+
+def test_how_the_price_grows_is_shown_for_each_number_of_jobs_and_both_ways_of_asking() -> None:
+    rows = simulation.growth(10, seed=1)
+    assert {row.what.partition(":")[0] for row in rows} == {
+        "1 let go",
+        "10 let go",
+        "1 let go, detail=listing",
+        "10 let go, detail=listing",
+    }
+    assert all(row.value > 0 for row in rows if "memory" not in row.what)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -446,6 +447,23 @@ async def test_a_last_look_does_not_wait_for_a_walk_that_goes_on() -> None:
             await waits.wait("late", timeout=0.1)
             assert waits.at["late"] - began < 3.5
         assert set(waits.ended.values()) == {"completed"}
+
+
+@pytest.mark.anyio
+async def test_what_comes_due_while_a_long_walk_goes_on_is_left_alone_until_it_is_over() -> None:
+    """A million jobs take half a minute to list; moving each of them every second would cost more than the listing."""
+    async with a_service(latency=8.0) as service:
+        service.listing = Listing()
+        core = service.core(seed=1)
+        for number in range(600):
+            service.job(number, 1e9)
+        with pytest.raises(GenerationTimeoutError):
+            await wait_all(core, range(600), timeout=400)
+        walks = sum(page.number == 1 for page in service.pages)
+        assert walks >= 10
+        assert poller_of(core)._pushed / 600 <= 6 * walks
+        longest = max(later.at - page.at for page, later in pairwise(service.pages))
+        assert longest <= 8.5, "one walk follows the other"
 
 
 @pytest.mark.anyio

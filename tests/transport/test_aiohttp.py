@@ -21,14 +21,16 @@ import neuralbox
 from neuralbox import AsyncNeuralBox
 from neuralbox import _errors as errors
 from neuralbox._transport import Limits, Timeouts, engine
-from neuralbox._transport.aiohttp_adapter import AiohttpTransport, _headers
+from neuralbox._transport.aiohttp_adapter import AiohttpTransport
 from neuralbox._transport.aiohttp_network import AiohttpNetwork, LeanRequest, Wire
+from neuralbox._transport.lean import LeanHeaders
 from neuralbox._wire.request import Form
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
 from .support import (
     KEY,
     MEGABYTE,
+    PATIENT,
     all_free,
     build,
     lane_of,
@@ -137,6 +139,19 @@ async def test_a_request_is_the_same_each_time_it_is_sent() -> None:
                 await transport.send(prepared, max_bytes=100)
     assert len(server.requests) == 6
     assert len({(seen.target, seen.body, *seen.headers.multi_items()) for seen in server.requests}) == 1
+
+
+async def test_headers_that_differ_each_time_are_sent_as_given_and_few_are_remembered() -> None:
+    with Server(answering()) as server:
+        async with transport_for() as transport:
+            for number in range(70):
+                headers = {"x-request-id": str(number)}
+                prepared = transport.prepare("GET", server.url, headers=headers, timeouts=PATIENT)
+                await transport.send(prepared, max_bytes=100)
+            aiohttp_engine = lane_of(transport).engines[0]
+            assert isinstance(aiohttp_engine, AiohttpTransport)
+            assert len(aiohttp_engine._converted) <= 64
+    assert [seen.headers["x-request-id"] for seen in server.requests] == [str(number) for number in range(70)]
 
 
 async def test_a_user_name_in_the_url_does_not_stop_the_request() -> None:
@@ -261,7 +276,7 @@ async def test_a_form_is_sent_with_its_length() -> None:
 
 def test_the_headers_of_a_reply_are_those_httpx_would_make() -> None:
     raw = ((b"Content-Type", b"a/b"), (b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"))
-    ours, theirs = _headers(raw), httpx.Headers(list(raw))
+    ours, theirs = LeanHeaders.of(raw), httpx.Headers(list(raw))
     assert (ours, ours.raw, ours.multi_items()) == (theirs, theirs.raw, theirs.multi_items())
     assert ours["SET-cookie"] == theirs["SET-cookie"]
 
