@@ -24,7 +24,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +147,7 @@ class Memory(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def _client(url: str) -> Any:
+async def _client(url: str) -> AsyncIterator[AsyncNeuralBox]:
     options: dict[str, Any] = {"base_url": url} if url else {"transport": Memory()}
     async with AsyncNeuralBox(api_key="nb_benchmark", pace="off", **options) as nb:
         yield nb

@@ -90,9 +90,9 @@ class Observed:
     )
 
     def __init__(self, hooks: tuple[Hooks, ...], clock: Callable[[], float], call: CallInfo) -> None:
-        self.call = call
-        self.attempts = 0
-        self.is_over = False
+        self.call: CallInfo = call
+        self.attempts: int = 0
+        self.is_over: bool = False
         self._hooks = hooks
         self._clock = clock
         self._started = clock()

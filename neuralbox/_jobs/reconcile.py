@@ -312,8 +312,10 @@ class _Walker:
         return min((window_opens(each) for each in sent if each is not None), default=None)
 
     async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
+        asked = self._registry.clock()
+
         def read(reply: Reply) -> tuple[Envelope, Reply]:
-            self._registry.note_clock(reply.headers.get("date"))
+            self._registry.note_clock(reply.headers.get("date"), asked=asked)
             page = read_envelope(core.as_json(reply), page=number, page_size=words.MAX_PAGE_SIZE)
             if page is None:
                 raise ProtocolError(

@@ -181,6 +181,7 @@ class Registry:
         self._lag = 0.0
         self._date: tuple[str, float] | None = None
         self._skew: float | None = None
+        self._late = 0.0
         self._lock = Lock()  # submissions of several loops, each in its thread
 
     # A submission's way.
@@ -339,11 +340,12 @@ class Registry:
         if date is not None:
             self._date = (date, self.clock())
 
-    def note_clock(self, date: str | None) -> None:
-        """Read a `Date` header that has just come."""
-        moment = server_time(date)
+    def note_clock(self, date: str | None, *, asked: float) -> None:
+        """Read a `Date` header that has just come, of what was asked then by the monotonic clock."""
+        moment, now = server_time(date), self.clock()
         if moment is not None:
-            self._skew, self._date = moment - self.clock(), None
+            self._skew, self._date = moment - now, None
+            self._late = now - asked  # written at any time between, so the service's clock may be so far ahead of it
 
     @property
     def skew(self) -> float | None:
@@ -415,7 +417,7 @@ class Registry:
             claim=claim,
             sent=sent,
             lost=max(sent, entry.lost + skew),
-            left_until=entry.left_until + skew,
+            left_until=max(entry.left_until, entry.lost) + skew + self._late,
             looked=began + skew,
             settle=self.settle_seconds(claim.kind),
             walk=walk,

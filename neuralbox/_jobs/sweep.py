@@ -86,7 +86,8 @@ class Sweeps:
         self._next_at = -NEVER  # of the sweep after the last one
         self._counted = (-NEVER, 0, 0)  # when soon-due jobs were counted, among how many, and what came of it
         self._walking = False
-        self._until_walked: list[tuple[Entry, float]] = []  # put off until the walk is over, and until when at most
+        self._walked_first: list[Entry] = []  # what came due during the walk, which may take a minute with many...
+        self._walked_until = -NEVER  # ... and until when it was put off, if not till the end of the walk
         self._failures = self._turn = 0
 
     async def __call__(self, poller: Poller, due: Sequence[Entry]) -> None:
@@ -97,21 +98,19 @@ class Sweeps:
             if last and not self._walking:
                 self._begin(poller, flock, now)
             else:
-                later = max(self._next_at, now + _RECOUNT)
-                if self._walking:  # which may take a minute, with many: then they are due at its end
-                    later = max(later, now + _LONGEST_WALK)
+                later = self._end_of_walk(now) if self._walking else max(self._next_at, now + _RECOUNT)
                 for entry in flock:
                     if not poller.is_last(entry, now):
                         poller.put_off(entry, later)
                         if self._walking:
-                            self._until_walked.append((entry, later))
+                            self._walked_first.append(entry)
         for entry in due:
             if entry.looker is None and entry.due == NEVER:
                 poller.assign(entry)
 
     def _is_on(self, poller: Poller, flock: Sequence[Entry], now: float) -> bool:
         """Whether a sweep now, or at the next turn, is better than a look at each."""
-        jobs, total = len(flock), len(poller.entries)
+        jobs, total = len(flock) + len(self._walked_first), len(poller.entries)
         if self._worth(jobs, total):
             return True
         if not self._worth(total, total):
@@ -121,6 +120,12 @@ class Sweeps:
             soon = len(self._along(poller, now))
             self._counted = (now, total + total // 4, soon)
         return self._worth(max(jobs, soon), total)
+
+    def _end_of_walk(self, now: float) -> float:
+        if now >= self._walked_until:
+            self._walked_until = now + _LONGEST_WALK
+            self._walked_first.clear()  # they are due again
+        return self._walked_until
 
     def _worth(self, jobs: int, total: int) -> bool:
         return is_worth_it(jobs=jobs, pages=self.measured.pages(total), gone=self.measured.gone)
@@ -158,10 +163,10 @@ class Sweeps:
     def over(self, poller: Poller) -> None:
         """Hear that a sweep is over, whatever came of it; what came due meanwhile is due now, or at the next turn."""
         self._walking = False
-        waited, self._until_walked = self._until_walked, []
+        waited, self._walked_first = self._walked_first, []
         turn = max(self._next_at, poller.now())
-        for entry, until in waited:
-            if entry.look_at == until and entry.waiters and entry.looker is None:
+        for entry in waited:
+            if entry.look_at == self._walked_until and entry.waiters and entry.looker is None:
                 poller.put_off(entry, turn)
 
     def failed(self, poller: Poller, entries: Sequence[Entry], error: NeuralBoxError, began: float) -> None:
@@ -351,7 +356,9 @@ class Sweep:
     async def _search(self, core: Core) -> None:
         """Read them as far back as there is something of ours; a look at each is for the rest."""
         wanted = {str(entry.ref.id): entry for entry in self._entries if entry.looker is self and entry.waiters}
+        # What is wanted fills so many pages at least; a quarter of them at once is never too many.
         first, width, pages = 1, 1, NEVER
+        at_once = max(self._last_pages // 2, len(wanted) // words.MAX_PAGE_SIZE // 4)
         while first <= pages and len(wanted) > 1 and self._error is None:
             numbers = range(first, first + width)
             hits = [0]
@@ -377,7 +384,7 @@ class Sweep:
                 return
             self._sweeps.ended_pages = max(hits)
             # The first page by itself, then as many at once as were needed the last time, in two steps.
-            first, width = numbers.stop, min(WALKERS, max(1, self._last_pages // 2))
+            first, width = numbers.stop, min(WALKERS, max(1, at_once))
 
     def _accept(self, entry: Entry, record: Mapping[str, Any]) -> None:
         """Take an item for the result where it is one; what it lacks, the job's own answer has."""

@@ -317,8 +317,9 @@ async def test_a_job_whose_journal_cannot_be_closed_is_in_the_error(
 async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    jobs: list[Job] = []
     async with a_shop() as shop, anyio.create_task_group() as group:
-        core, jobs, real = shop.core(), list[Job](), SqliteJournal.aclose
+        core, real = shop.core(), SqliteJournal.aclose
 
         async def one(key: str) -> None:
             jobs.append(await buy(core, journal, key))

@@ -732,7 +732,7 @@ async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
             registry.begin(entry)
             registry.lose(entry)
             entries.append(entry)
-        registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT")
+        registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock())
         early, late = entries
         assert registry.sent(late) == START + 4.0
         registry.adopt(early, Listed(7, "image", "dall-e-3", "A fox", START + 4.0, {}))

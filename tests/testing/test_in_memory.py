@@ -101,6 +101,15 @@ async def test_a_stream_left_early_is_closed_and_what_is_open_is_told(neuralbox_
     neuralbox_in_memory.assert_nothing_left_open()
 
 
+async def test_what_closes_a_moment_later_gets_that_moment(
+    neuralbox_in_memory: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(["1 connections", "1 connections", ""])
+    monkeypatch.setattr(neuralbox_in_memory, "_left_open", lambda: next(looks))
+    neuralbox_in_memory.assert_nothing_left_open()
+    assert [*looks] == []
+
+
 async def test_an_upload_arrives(neuralbox_in_memory: RunningSandbox) -> None:
     async with neuralbox_in_memory.client() as nb:
         assert (await nb.transcriptions.create(audio=b"ID3" + bytes(500), file_name="talk.mp3")).text

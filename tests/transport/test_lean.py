@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -115,7 +115,7 @@ def test_a_request_can_be_pickled_and_shown_like_any_other() -> None:
 
 
 class Empty(httpx.AsyncByteStream):
-    async def __aiter__(self) -> Any:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         yield b"text"
 
 
