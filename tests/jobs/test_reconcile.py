@@ -38,6 +38,7 @@ from neuralbox._watching import watching
 from neuralbox._wire.claims import Claim, Listed
 from neuralbox._wire.generation import build_media
 from neuralbox._wire.request import Request
+from neuralbox._wire.verdict import Walk
 from tests.helpers import START, refusal, reply
 
 from .shop import LOST, Shop, a_shop
@@ -737,6 +738,22 @@ async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
         assert registry.sent(late) == START + 4.0
         registry.adopt(early, Listed(7, "image", "dall-e-3", "A fox", START + 4.0, {}))
         assert registry.sent(late) == START
+
+
+async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() -> None:
+    async with a_shop() as shop:
+        registry = registry_of(shop.core())
+        entry = Entry(Claim("one", "image", "dall-e-3", "A fox"), image(), None, Ending(0.0))
+        entry.ending.sent_clock = registry.clock()
+        registry.begin(entry)
+        registry.lose(entry)
+        closes = []
+        for late in (0.0, 8.0):  # how long the answer took that brought the date
+            registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock() - late)
+            case = registry.case(entry, Walk(), registry.clock(), {})
+            assert case is not None
+            closes.append(max(case.lost, case.left_until))
+        assert closes[1] - closes[0] == pytest.approx(8.0)
 
 
 async def test_a_twin_in_flight_is_waited_for_and_keeps_what_is_its() -> None:
