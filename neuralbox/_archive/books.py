@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ class Books:
 
     def close(self) -> None:
         """Let go of the lock, and of everything that was remembered."""
+        # A statement that is half read would keep the connection, and so the lock, until it is collected.
+        with suppress(sqlite3.Error):
+            self._connection.rollback()
         self._connection.close()
 
     # What is known.
