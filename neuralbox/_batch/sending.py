@@ -42,7 +42,7 @@ from .work import Work
 logger = logging.getLogger("neuralbox")
 
 _AGAIN, _LONGEST = 5.0, 300.0
-"""Seconds, at first and at most, until a request leaves again that was refused for limits without a word about when."""
+"""Seconds, at first and at most, until a request leaves again that was refused for limits; longer where it was told so."""
 
 
 class Witness:
@@ -242,11 +242,12 @@ class Sending:
     async def _park(self, item: Item, error: RateLimitError, tries: int) -> None:
         """Wait until the account's limits let it leave; it was refused, or did not even leave."""
         work = self._work
-        seconds = error.retry_after if error.retry_after is not None else min(_AGAIN * 2.0 ** min(tries, 8), _LONGEST)
-        if work.wishes.max_park is not None and seconds > work.wishes.max_park:
+        floor = min(_AGAIN * 2.0 ** min(tries, 8), _LONGEST)
+        told = error.retry_after or floor  # to be told 0 is to be told nothing
+        if work.wishes.max_park is not None and told > work.wishes.max_park:
             work.halt(error)
             return
-        core = work.core
+        core, seconds = work.core, max(told, floor)
         logger.info("A request of the batch waits %.0f s for the account's limits.", seconds)
         until = core.clock() + seconds
         work.parked[item] = core.now() + seconds

@@ -115,7 +115,7 @@ def decide(
         policy: The numbers.
         safety: What a repetition would mean.
         fate: What the attempt came to.
-        error: Its error; a `retry_after` in it counts before the back-off.
+        error: Its error; a `retry_after` in it counts where it is longer than the back-off.
         attempt: 1 for the first.
         elapsed: Seconds since the call began.
         jitter: In [0, 1).
@@ -131,13 +131,14 @@ def decide(
         return Stop.FINAL  # it answered, and would answer the same again
     if attempt > policy.max_retries:
         return Stop.EXHAUSTED
-    delay = asked_wait(error)
-    if delay is None:
-        # Full jitter: anywhere between at once and the bound, so that a crowd does not come back together.
-        # (The exponent is capped because a float ends at 2**1023; thirty doublings pass any bound.)
-        delay = jitter * min(policy.longest_pause, policy.first_pause * 2 ** min(attempt - 1, 30))
-    elif delay > policy.max_wait:
-        return Stop.TOO_LONG
+    # Full jitter: anywhere between at once and the bound, so that a crowd does not come back together.
+    # (The exponent is capped because a float ends at 2**1023; thirty doublings pass any bound.)
+    delay = jitter * min(policy.longest_pause, policy.first_pause * 2.0 ** min(attempt - 1, 30))
+    asked = asked_wait(error)
+    if asked is not None:
+        if asked > policy.max_wait:
+            return Stop.TOO_LONG
+        delay = max(delay, asked)  # a service that asks for no pause at all would be asked again without end
     if policy.deadline is not None and elapsed + delay >= policy.deadline:
         return Stop.DEADLINE
     return delay

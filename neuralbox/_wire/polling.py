@@ -151,14 +151,16 @@ def back_off(
     Args:
         misses: How many in a row, 1 for the first.
         jitter: A number in [0, 1).
-        retry_after: What the service asked for, in seconds, or None.
+        retry_after: What the service asked for, in seconds, or None; it counts where it is the longer.
         min_interval: The pause's ceiling after the first miss, in seconds; it doubles with each further one.
         max_interval: The highest ceiling, in seconds.
     """
-    if retry_after is not None and retry_after > 0:
-        return min(retry_after, LONGEST_HOLD) + spread(jitter=jitter, outstanding=math.inf, min_interval=min_interval)
     ceiling = min(max_interval, min_interval * 2.0 ** min(misses - 1, 32))
-    return ceiling * (0.5 + 0.5 * jitter)
+    pause = ceiling * (0.5 + 0.5 * jitter)
+    if retry_after is None or retry_after <= 0:
+        return pause
+    asked = min(retry_after, LONGEST_HOLD) + spread(jitter=jitter, outstanding=math.inf, min_interval=min_interval)
+    return max(pause, asked)
 
 
 # ... and not all at once.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 # Unix times beyond this are milliseconds: in seconds it is the year 5138.
@@ -113,3 +114,24 @@ def as_time(value: object) -> datetime | None:
         return datetime.fromtimestamp(number / 1000 if number > _MILLISECONDS_FROM else number, UTC)
     except (OverflowError, OSError, ValueError):
         return None
+
+
+def as_http_date(value: str | None) -> float | None:
+    """Read the date of a header, in Unix seconds."""
+    try:
+        moment = None if value is None else parsedate_to_datetime(value)
+        if moment is None:
+            return None
+        # A date without a zone (asctime, `-0000`) is UTC by RFC 9110 5.6.7, not this machine's time.
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):  # whatever the standard library makes of garbage
+        return None
+
+
+def sent_at(headers: Mapping[str, str], now: float) -> float:
+    """Return when an answer was sent, in Unix seconds: by its own `Date`, else `now`.
+
+    The times it names are by the same clock, so what is left until then does not depend on ours.
+    """
+    said = as_http_date(headers.get("date"))
+    return now if said is None else said

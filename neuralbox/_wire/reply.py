@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pydantic_core import from_json
 
 from .. import _errors as errors
 from . import vocabulary as words
-from .reading import as_number, as_object, as_text
+from .reading import as_http_date, as_number, as_object, as_text, sent_at
 
 _EXCERPT = 300
 _MESSAGE = 500
@@ -163,7 +161,7 @@ def status_error(status_code: int, headers: Mapping[str, str], content: bytes, *
         status_code: The HTTP status.
         headers: Names are looked up in lower case.
         content: The body, or its beginning.
-        now: Unix seconds, to turn dates into waits.
+        now: Unix seconds, to turn dates into waits where the answer has no `Date`.
     """
     body = ErrorBody(content)
     if 300 <= status_code < 400:
@@ -199,30 +197,27 @@ def _say(body: ErrorBody, content: bytes) -> str:
 def read_retry_after(
     headers: Mapping[str, str], record: Mapping[str, Any], *, now: float, limits: bool = True
 ) -> float | None:
-    """Read how long to wait, in seconds from `now`; None where nothing says it.
+    """Read how long to wait, in seconds; None where nothing says it.
 
     In this order: `Retry-After` in seconds or as a date, the body's `retry_after`, and for limits the reset time of
-    the hourly window, which counts only when that window is used up.
+    the hourly window, which counts only when that window is used up. Dates are read against the answer's own `Date`,
+    and against `now` where there is none.
     """
     header = headers.get("retry-after")
     if header is not None:
         seconds = as_number(header)
         if seconds is not None:
             return max(0.0, seconds)
-        try:
-            moment = parsedate_to_datetime(header)
-            # A date without a zone (asctime, `-0000`) is UTC by RFC 9110 5.6.7, not this machine's time.
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-            return max(0.0, moment.timestamp() - now)
-        except (ValueError, TypeError, OverflowError, IndexError):  # whatever the standard library makes of garbage
-            pass
+        moment = as_http_date(header)
+        if moment is not None:
+            return max(0.0, moment - sent_at(headers, now))
     seconds = as_number(record.get("retry_after"))
     if seconds is not None:
         return max(0.0, seconds)
     if limits:
         remaining, reset = as_number(headers.get(words.REMAINING_HOUR)), as_number(headers.get(words.RESET_HOUR))
         if reset is not None and (remaining is None or remaining <= 0):
-            return max(0.0, reset - now)
+            return max(0.0, reset - sent_at(headers, now))
     return None
 
 

@@ -18,12 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Literal, TypeAlias
 
 from . import vocabulary as words
-from .reading import as_int, as_number
+from .reading import as_int, as_number, sent_at
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -121,7 +120,7 @@ def note(before: Windows, headers: Mapping[str, str], *, began: float, clock: fl
     """
     later = began >= before.noted_at
     reset = as_number(headers.get(words.RESET_HOUR))
-    left = None if reset is None else reset - _date(headers, now)
+    left = None if reset is None else reset - sent_at(headers, now)
     # Nobody knows the end of an hour that is long over or lasts for days.
     ends_at = clock + max(0.0, left) if left is not None and -60 < left <= HOUR + 60 else None
     hour = _noted(before.hour, headers, words.LIMIT_HOUR, words.REMAINING_HOUR, ends_at, reset, later=later)
@@ -169,22 +168,12 @@ def _noted(
     return new
 
 
-def _date(headers: Mapping[str, str], now: float) -> float:
-    said = headers.get("date")
-    if said is not None:
-        try:
-            return parsedate_to_datetime(said).timestamp()
-        except (ValueError, TypeError, OverflowError, IndexError):  # whatever the standard library makes of garbage
-            pass
-    return now
-
-
 def note_refusal(before: Windows, retry_after: float | None, *, clock: float) -> Windows:
     """Take account of a 429: nothing leaves before the time it asks for.
 
-    A wait longer than any hour is the day's, and tells when that ends.
+    A wait longer than any hour is the day's, and tells when that ends. A wait of 0 says no more than none.
     """
-    seconds = NO_TIME_SAID if retry_after is None else min(retry_after, DAY)
+    seconds = min(retry_after, DAY) if retry_after else NO_TIME_SAID
     until, day = clock + seconds, before.day
     if seconds > HOUR and day is not None:
         day = replace(day, remaining=0, ends_at=until)

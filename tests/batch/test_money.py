@@ -15,7 +15,7 @@ from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._transport.base import Reply
 
-from ..helpers import refusal
+from ..helpers import refusal, reply
 from .test_run import images, outcomes_of, run_through, videos
 from .world import World, batches
 
@@ -160,6 +160,35 @@ async def test_a_refusal_without_a_time_is_tried_again_at_growing_pauses(pace: A
     assert found["000001"].ok
     assert world.posts == 5
     assert world.time.elapsed > 60
+
+
+@pytest.mark.parametrize("pace", ["spread", "off"])
+@pytest.mark.parametrize(
+    "busy",
+    [
+        limited(0),
+        limited(-5),
+        refusal(429, "rate_limit_exceeded", retry_after="0.001"),
+        refusal(429, "rate_limit_exceeded", retry_after="Sun, 08 Mar 2026 11:00:00 GMT"),
+        reply(429, {"error": "rate_limit_exceeded", "message": "No.", "retry_after": 0}),
+    ],
+    ids=["0", "negative", "next to 0", "past", "0 in the body"],
+)
+async def test_a_batch_told_to_wait_for_no_time_sends_no_more_than_one_told_nothing(busy: Reply, pace: Any) -> None:
+    world = World()
+    world.does = lambda number: busy if world.time.elapsed < 600 and number < 2_000 else ""
+    found = await outcomes_of(batches(world, pace=pace)(images(20)))
+    assert all(outcome.ok for outcome in found.values())
+    # At growing pauses, 20 at a time: at 0, 10, 30, 70, 150, 310 s and so on, each with its two retries.
+    assert 60 <= world.posts <= 20 * 3 * 8
+    assert 600 <= world.time.elapsed <= 1_000
+
+
+async def test_a_told_pause_that_the_floor_outgrows_does_not_end_the_batch() -> None:
+    world = World(does=lambda number: limited(5) if number <= 4 else "")
+    found = await outcomes_of(batches(world, max_retries=0, pace="off")(images(1), max_park=20))
+    assert found["000001"].ok
+    assert world.time.elapsed == pytest.approx(10 + 20 + 40 + 80, abs=5)
 
 
 async def test_parked_for_longer_than_wished_the_batch_ends() -> None:

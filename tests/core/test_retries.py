@@ -184,7 +184,15 @@ async def test_no_retries_means_one_attempt_and_a_plain_error(safety: Safety) ->
     [
         (refusal(429, "rate_limit_exceeded", retry_after="7"), 7.0),
         (refusal(429, "rate_limit_exceeded", retry_after="Sun, 08 Mar 2026 12:00:09 GMT"), 9.0),
-        (refusal(429, "rate_limit_exceeded", retry_after="Sun, 08 Mar 2026 11:00:00 GMT"), 0.0),
+        (
+            refusal(
+                429,
+                "rate_limit_exceeded",
+                retry_after="Sun, 08 Mar 2026 11:59:09 GMT",
+                date="Sun, 08 Mar 2026 11:59:00 GMT",
+            ),
+            9.0,
+        ),
         (refusal(503, "model_unavailable", retry_after="11"), 11.0),
         (reply(429, {"error": "rate_limit_exceeded", "message": "No.", "retry_after": 13}), 13.0),
         (refusal(429, "rate_limit_exceeded", x_ratelimit_reset_hour=str(int(START) + 15)), 15.0),
@@ -194,6 +202,22 @@ async def test_the_service_says_how_long_to_wait(busy: Reply, pause: float) -> N
     bench = make_core([busy, OK])
     await send(bench)
     assert bench.times == [0.0, pause]
+
+
+NO_PAUSE = [
+    refusal(429, "rate_limit_exceeded", retry_after="0"),
+    refusal(429, "rate_limit_exceeded", retry_after="-5"),
+    refusal(429, "rate_limit_exceeded", retry_after="0.001"),
+    refusal(429, "rate_limit_exceeded", retry_after="Sun, 08 Mar 2026 11:00:00 GMT"),
+    reply(429, {"error": "rate_limit_exceeded", "message": "No.", "retry_after": 0}),
+]
+
+
+@pytest.mark.parametrize("busy", NO_PAUSE)
+async def test_a_told_pause_of_nothing_or_next_to_nothing_is_backed_off_from(busy: Reply) -> None:
+    bench = make_core([busy, busy, busy, OK], max_retries=3)
+    await send(bench)
+    assert bench.times == [0.0, 0.25, 0.75, 1.75]
 
 
 @BOTH

@@ -168,7 +168,7 @@ def limited(wait: float | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("safety", Safety)
-@pytest.mark.parametrize(("wait", "step"), [(0.0, 0.0), (42.0, 42.0), (60.0, 60.0), (60.1, Stop.TOO_LONG), (7, 7)])
+@pytest.mark.parametrize(("wait", "step"), [(0.0, 0.25), (42.0, 42.0), (60.0, 60.0), (60.1, Stop.TOO_LONG), (7, 7)])
 def test_the_wait_the_service_asks_for_counts_up_to_a_cap(safety: Safety, wait: float, step: float | Stop) -> None:
     assert follow(safety=safety, **limited(wait)) == step
 

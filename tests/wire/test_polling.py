@@ -154,6 +154,11 @@ def test_back_off_waits_as_long_as_the_service_asks(retry_after: float | None, e
     assert back_off(1, jitter=0.5, retry_after=retry_after) == pytest.approx(expected)
 
 
+def test_a_told_pause_counts_only_where_it_is_longer_than_the_back_off() -> None:
+    assert [back_off(misses, jitter=1.0, retry_after=0.001) for misses in (2, 3, 4)] == [10.0, 20.0, 30.0]
+    assert back_off(4, jitter=1.0, retry_after=40.0) == 45.0
+
+
 def test_few_jobs_are_not_spread_and_thousands_at_most_over_a_shortest_pause() -> None:
     assert spread(jitter=0.99, outstanding=0) == 0
     assert spread(jitter=0.5, outstanding=200) == 0.5

@@ -362,6 +362,11 @@ WAITS: list[tuple[dict[str, str], dict[str, Any], float | None]] = [
     ({"x-ratelimit-reset-hour": "soon", "x-ratelimit-remaining-hour": "0"}, {}, None),
     ({"x-ratelimit-remaining-hour": "0"}, {}, None),
     ({}, {}, None),
+    # By a clock that is an hour behind ours.
+    ({"retry-after": "Sun, 08 Mar 2026 11:00:30 GMT", "date": "Sun, 08 Mar 2026 11:00:00 GMT"}, {}, 30.0),
+    ({"retry-after": "Sun, 08 Mar 2026 11:00:30 GMT", "date": "Sun, 08 Mar 2026 11:00:00 -0000"}, {}, 30.0),
+    ({"retry-after": DATE, "date": "noon"}, {}, 90.0),
+    ({**RESET, "date": "Sun, 08 Mar 2026 12:04:00 GMT"}, {}, 60.0),
 ]
 
 
@@ -386,7 +391,7 @@ def test_a_date_without_a_zone_is_not_this_machines_time(monkeypatch: pytest.Mon
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert waits == [90.0] * 4
+    assert waits == [90.0] * 5
 
 
 @given(st.text(max_size=30) | st.text(alphabet="0123456789 :,+-GMTSunMar", max_size=40), json_values.objects)

@@ -113,6 +113,7 @@ def test_a_refusal_closes_until_the_time_it_names() -> None:
     assert closed == replace(KNOWN, closed_until=CLOCK + 420, closed_at=CLOCK)
     assert note_refusal(closed, 5.0, clock=CLOCK + 1).closed_until == CLOCK + 420
     assert note_refusal(KNOWN, None, clock=CLOCK).closed_until == CLOCK + 60
+    assert note_refusal(KNOWN, 0.0, clock=CLOCK).closed_until == CLOCK + 60
     assert note_refusal(NOTHING_KNOWN, 1e9, clock=CLOCK).closed_until == CLOCK + DAY
 
 
