@@ -80,7 +80,8 @@ class Batches:
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named after its generation's id.
+            download_to: A directory for the files, each named after its generation's id; where another file stands
+                under that name it stays, and the new one becomes `18500 (2).webp`.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.

@@ -155,7 +155,8 @@ class Ending:
         assert item.generation is not None
         item.path = None
         try:
-            saved = await save(work.core, item.generation, directory, overwrite="replace")
+            # What stands there is somebody else's, or what a run saved that was killed before it could write that down.
+            saved = await save(work.core, item.generation, directory, overwrite="rename", same_stays=True)
         except NeuralBoxError as error:
             item.error = error
             return

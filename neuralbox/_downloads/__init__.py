@@ -76,6 +76,7 @@ async def save(
     keep_partial: bool = False,
     digest: bool = False,
     durable: bool = False,
+    same_stays: bool = False,
     plan: str | None = None,
 ) -> Saved:
     """Download a file; it appears under its name only when it is whole.
@@ -91,6 +92,7 @@ async def save(
         keep_partial: Leave what has arrived for a later call to go on from, when this one is cancelled or fails.
         digest: Compute the SHA-256 on the way.
         durable: Have the name, too, survive a loss of power once this returns; the content always does.
+        same_stays: With `rename`, take a file of the same content that stands there for this one.
         plan: The account's plan, for the words about a file that is gone or about to go.
 
     Raises:
@@ -102,7 +104,7 @@ async def save(
     mode = read_overwrite(overwrite)
     wanted = Wanted.of(source)
     warn_if_soon(core, wanted, plan)
-    sink = _OnDisk(wanted, os.fspath(target), mode, digest=digest, durable=durable)
+    sink = _OnDisk(wanted, os.fspath(target), mode, digest=digest, durable=durable, same_stays=same_stays)
     try:
         if await sink.look():
             with suppress(NotWantedError):
@@ -157,7 +159,16 @@ class _OnDisk:
         saved: The file, once it is there.
     """
 
-    def __init__(self, wanted: Wanted, target: str, overwrite: Overwrite, *, digest: bool, durable: bool) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        target: str,
+        overwrite: Overwrite,
+        *,
+        digest: bool,
+        durable: bool,
+        same_stays: bool,
+    ) -> None:
         self.length = 0
         self.version: Version | None = None
         self.saved: Saved | None = None
@@ -166,6 +177,7 @@ class _OnDisk:
         self._overwrite: Overwrite = overwrite
         self._digest = digest
         self._durable = durable
+        self._same_stays = same_stays
         self._directory = Path()
         self._path: Path | None = None
         self._part: PartFile | None = None
@@ -268,7 +280,7 @@ class _OnDisk:
         assert self._part is not None
         assert self._path is not None
         assert self._found is not None
-        path = self._part.keep(self._path, self._overwrite, durable=self._durable)
+        path = self._part.keep(self._path, self._overwrite, durable=self._durable, same_stays=self._same_stays)
         if path is None:
             self._stay(self._path)
         else:

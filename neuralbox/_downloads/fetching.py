@@ -242,6 +242,8 @@ async def _pump(wanted: Wanted, sink: Sink, reply: StreamedReply, body: Body, te
                 await tell()
         if body.total is not None and received != body.total:
             _fail_length(received, body.total)
+        if not received:
+            _fail_empty()
         if told != received:
             await tell()
     except BaseException:
@@ -260,6 +262,11 @@ async def _pump(wanted: Wanted, sink: Sink, reply: StreamedReply, body: Body, te
 
 def _fail_length(received: int, total: int) -> NoReturn:
     raise ConnectionLostError(f"Of the {total} bytes announced {received} came.")
+
+
+def _fail_empty() -> NoReturn:
+    """Raise what lets another attempt follow: no result is empty, so its server has not got it yet, or has lost it."""
+    raise ConnectionLostError("It came empty.")
 
 
 # ... and how it ends.

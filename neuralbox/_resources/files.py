@@ -68,8 +68,8 @@ class Files:
             ConfigurationError: There is no file to fetch (pending, failed, a text), the URL is not absolute http(s),
                 or the target cannot be or is there already.
             ExpiredFileError: The storage has no such file (404, 410), most likely no longer.
-            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, is a page of
-                text where a picture, sound or film should be, or could not be written. `.job` is the generation's and
+            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, is empty or a
+                page of text where a picture, sound or film should be, or could not be written. `.job` is the generation's and
                 `.status_code` the server's, where there is one.
 
         Cancellation:

@@ -28,7 +28,7 @@ from typing import Final
 
 from .._wire.names import MAX_NAME_BYTES
 from .._wire.ranges import Version, recorded_version
-from .places import Overwrite, taken
+from .places import Overwrite, sha256_of, taken
 
 # A part that is no longer than this goes to the disk in one step, so there is nothing to record.
 _WORTH_A_RECORD: Final = 2 * 1024 * 1024
@@ -115,13 +115,16 @@ class PartFile:
             if self._descriptor >= 0:
                 self._append(data)
 
-    def keep(self, target: Path, overwrite: Overwrite, *, durable: bool = False) -> Path | None:
+    def keep(
+        self, target: Path, overwrite: Overwrite, *, durable: bool = False, same_stays: bool = False
+    ) -> Path | None:
         """Give the file its name, in one step.
 
         Args:
             target: The name.
             overwrite: What happens where something has come to stand there.
             durable: Whether the name, too, is to survive a loss of power from here on; the content always does.
+            same_stays: Whether, with `rename`, a file of the same content that stands there is taken for this one.
 
         Returns:
             Where it is; None where a file has come to stand there that stays.
@@ -138,7 +141,7 @@ class PartFile:
                 raise OSError(errno.ENOENT, "the part was taken away meanwhile")
             if _ON_WINDOWS:  # pragma: no cover - an open file cannot be renamed there
                 self._close()
-            path = self._rename(target, overwrite)
+            path = self._rename(target, overwrite, same_stays=same_stays)
             if path is None:
                 self._remove()
                 return None
@@ -210,12 +213,15 @@ class PartFile:
             self._hash.update(data)
             self._hashed += len(data)
 
-    def _rename(self, target: Path, overwrite: Overwrite) -> Path | None:
+    def _rename(self, target: Path, overwrite: Overwrite, *, same_stays: bool) -> Path | None:
         if overwrite == "replace":
             self._part.replace(target)
             return target
         for path in _candidates(target) if overwrite == "rename" else (target,):
             if _rename_to_free(self._part, path):
+                return path
+            if same_stays and _is_same(self._part, path):
+                self._part.unlink()
                 return path
         if overwrite == "skip" and target.is_file():
             return None
@@ -291,6 +297,14 @@ def _rename_to_free(part: Path, target: Path) -> bool:
     else:
         part.unlink()
     return True
+
+
+def _is_same(part: Path, path: Path) -> bool:
+    """Whether a file of the same content stands there."""
+    try:
+        return path.is_file() and path.stat().st_size == part.stat().st_size and sha256_of(path) == sha256_of(part)
+    except OSError:  # what cannot be read is somebody else's
+        return False
 
 
 # Opening a part so that it is this process's alone. No link is followed and no file of another user is taken: in a

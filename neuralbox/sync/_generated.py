@@ -1614,9 +1614,9 @@ class Files(bridge.Facade[AsyncFiles]):
             ConfigurationError: There is no file to fetch (pending, failed, a text), the URL is not absolute http(s),
                 or the target cannot be or is there already.
             ExpiredFileError: The storage has no such file (404, 410), most likely no longer.
-            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, is a page of
-                text where a picture, sound or film should be, or could not be written. `.job` is the generation's and
-                `.status_code` the server's, where there is one.
+            DownloadError: It could not be fetched whole within `max_retries`, is longer than `max_bytes`, is empty or a
+                page of text where a picture, sound or film should be, or could not be written. `.job` is the
+                generation's and `.status_code` the server's, where there is one.
 
         Ctrl-C:
             Removes what was written, unless `keep_partial`.
@@ -1827,7 +1827,8 @@ class Batches(bridge.Facade[AsyncBatches]):
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named after its generation's id.
+            download_to: A directory for the files, each named after its generation's id; where another file stands
+                under that name it stays, and the new one becomes `18500 (2).webp`.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.

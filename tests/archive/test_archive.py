@@ -190,6 +190,21 @@ async def test_failures_are_collected_and_tried_again_by_the_next_run(service: S
     assert (again.saved, again.kept, again.failed) == (1, 1, 3)
 
 
+async def test_an_empty_file_is_a_failure_and_tried_again_by_the_next_run(service: Service, tmp_path: Path) -> None:
+    url = service.image(1)
+    content = service.files[url]
+    service.files[url] = b"", "image/webp"
+    async with client(service) as nb:
+        done = await nb.history.archive(tmp_path)
+        assert (done.saved, done.failed) == (0, 1)
+        assert "It came empty." in done.failures[0].message
+        assert not (tmp_path / "image" / "1.webp").exists()
+        service.files[url] = content
+        again = await nb.history.archive(tmp_path)
+    assert (again.saved, again.failed) == (1, 0)
+    assert (tmp_path / "image" / "1.webp").read_bytes() == content[0]
+
+
 async def test_expired_files_are_noted_and_not_asked_for_again(service: Service, tmp_path: Path) -> None:
     service.gone.add(service.image(1))
     service.image(2)

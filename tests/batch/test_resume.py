@@ -440,6 +440,27 @@ async def test_what_was_not_saved_is_saved_by_the_next_run(path: Path, tmp_path:
     assert world.posts == 2
 
 
+async def test_what_a_killed_run_saved_and_did_not_write_down_is_recognised(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "18000.webp").write_bytes(b"mine")
+
+    async def killed(*_: object) -> None:
+        """Do nothing, as a process that ended before the mark."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteJournal, "saved", killed)
+        first = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
+    for _ in range(2):
+        again = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
+        assert {key: one.path for key, one in again.items()} == {key: one.path for key, one in first.items()}
+    assert sorted(one.name for one in out.iterdir()) == ["18000 (2).webp", "18000.webp", "18001.webp"]
+    assert (out / "18000.webp").read_bytes() == b"mine"
+
+
 # Money.
 
 

@@ -415,6 +415,24 @@ async def test_a_file_that_cannot_be_saved_is_an_outcome_with_generation_and_err
         assert (outcome.path, outcome.tokens) == (None, 4)
 
 
+async def test_a_file_that_stands_under_the_name_stays_and_the_new_one_gets_another(tmp_path: Path) -> None:
+    (tmp_path / "18000.webp").write_bytes(b"mine")
+    found = await outcomes_of(batches(World())(images(2), download_to=tmp_path))
+    saved = {outcome.path for outcome in found.values()}
+    assert saved == {tmp_path / "18000 (2).webp", tmp_path / "18001.webp"}
+    assert (tmp_path / "18000.webp").read_bytes() == b"mine"
+    assert (tmp_path / "18000 (2).webp").read_bytes() == b"bytes of 18000.webp"
+
+
+async def test_an_empty_file_is_asked_for_again_and_then_is_an_outcome_with_an_error(tmp_path: Path) -> None:
+    world = World(files={"18000.webp": b""})
+    outcome = (await outcomes_of(batches(world)(images(1), download_to=tmp_path / "out")))["000001"]
+    assert isinstance(outcome.error, DownloadError)
+    assert "after 3 attempts: It came empty." in str(outcome.error)
+    assert outcome.path is None
+    assert not (tmp_path / "out").exists()
+
+
 async def test_a_bug_while_saving_ends_the_run_and_hides_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

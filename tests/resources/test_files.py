@@ -356,12 +356,23 @@ async def test_a_file_of_just_the_limit_and_one_without_a_limit_are_taken(tmp_pa
     assert contents(tmp_path) == {"a": FILE, "b": FILE}
 
 
-async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
+async def test_an_empty_answer_is_no_file_and_asked_for_again(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    door, _ = files(whole(b""))
+    door, _ = files(whole(b""), whole())
     await door.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
-    assert contents(tmp_path) == {"18500.mp4": b""}
-    assert seen == [(0, 0)]
+    assert contents(tmp_path) == {"18500.mp4": FILE}
+    assert seen == [(len(FILE), len(FILE))]
+
+
+@pytest.mark.parametrize("length", [True, False])
+async def test_a_file_that_stays_empty_is_an_error_and_leaves_nothing(tmp_path: Path, length: bool) -> None:
+    answer = whole(b"") if length else body(b"")
+    door, _ = files(*[answer] * 6)
+    with pytest.raises(DownloadError, match=r"could not be fetched after 3 attempts: It came empty\."):
+        await door.download(VIDEO, tmp_path)
+    with pytest.raises(DownloadError, match=r"It came empty\."):
+        await door.read(f"{STORAGE}/18500.mp4")
+    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize("plain", [True, False], ids=["a function", "a coroutine function"])

@@ -130,6 +130,29 @@ def test_what_stands_there_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert names(tmp_path) == ["a (2).mp4", "a (3).mp4", "a.mp4"]
 
 
+def test_a_file_of_the_same_content_may_be_taken_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep() -> Path | None:
+        part = PartFile(tmp_path, KEY)
+        part.begin(0, LONG)
+        part.write(b"new")
+        return part.keep(tmp_path / "a", "rename", same_stays=True)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a (2)").write_bytes(b"longer")
+    (tmp_path / "a (3)").write_bytes(b"old")
+    assert keep() == keep() == tmp_path / "a (4)"
+    assert names(tmp_path) == ["a", "a (2)", "a (3)", "a (4)"]
+    assert [(tmp_path / f"a ({number})").read_bytes() for number in (2, 3, 4)] == [b"longer", b"old", b"new"]
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(parts, "sha256_of", refuse)
+    assert keep() == tmp_path / "a (5)"
+
+
 def test_a_directory_of_that_name_is_no_file_that_stays(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     part = PartFile(tmp_path, KEY)
