@@ -46,6 +46,8 @@ class Books:
             self._connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise OSError(f"`{lock}` cannot be opened ({error})") from error
+        self._planned = 0
+        self._taken = self._connection.cursor()
         try:
             for statement in _TABLES:
                 self._connection.execute(statement)
@@ -56,12 +58,11 @@ class Books:
                     f"Another archive is at work in `{lock.parent.parent}`; one directory takes one at a time."
                 ) from None
             raise OSError(f"`{lock}` cannot be locked ({error})") from error
-        self._planned = 0
-        self._taken = self._connection.cursor()
 
     def close(self) -> None:
         """Let go of the lock, and of everything that was remembered."""
-        # A statement that is half read would keep the connection, and so the lock, until it is collected.
+        # A statement that is half read keeps the file's shared lock, even over a rollback, until it is collected.
+        self._taken.close()
         with suppress(sqlite3.Error):
             self._connection.rollback()
         self._connection.close()

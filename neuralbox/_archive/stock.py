@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -33,6 +34,9 @@ T = TypeVar("T", bound=Model)
 
 _WORKSHOP = ".neuralbox"
 _LOCK = "archive.lock"
+# What a run makes in the workshop beside its lock, the runs before this one included: a fetched file or a text under its
+# digest (`_place`), and what `_saving.PartFile` writes on the way there.
+_MADE_HERE = re.compile(r"[0-9a-f]{40}|\.neuralbox-[0-9a-f]{16}\.(?:part|json)")
 _MOST_NAMES = 100
 _LONGEST_STEM = 200
 
@@ -107,7 +111,8 @@ class Stock(Generic[T]):
         verify: Whether files that are there are read and compared by content, not only by length.
 
     Raises:
-        ConfigurationError: It is no directory, another archive is at work in it, or it mirrors something else.
+        ConfigurationError: It or its workshop is no directory, another archive is at work in it, or it mirrors
+            something else.
         OSError: It cannot be made or written.
     """
 
@@ -123,6 +128,11 @@ class Stock(Generic[T]):
         if os.path.lexists(nearest) and not nearest.is_dir():
             raise ConfigurationError(f"`{nearest}` is not a directory, so no archive can be kept in it.")
         self._workshop = directory / _WORKSHOP
+        if self._workshop.is_symlink() or (os.path.lexists(self._workshop) and not self._workshop.is_dir()):
+            raise ConfigurationError(
+                f"`{self._workshop}` is a link or a file; the archive keeps what is unfinished there and needs a "
+                "directory of its own. Remove it, or choose another directory."
+            )
         self._workshop.mkdir(parents=True, exist_ok=True)
         self._books = Books(self._workshop / _LOCK)
         try:
@@ -300,11 +310,11 @@ class Stock(Generic[T]):
         return not os.path.lexists(path) or self._is_same(path, entry, verify=True)
 
     def tidy(self) -> None:
-        """Remove what is left in the workshop, when everything is there and nothing will be gone on with."""
+        """Remove what runs have left in the workshop, when everything is there and nothing will be gone on with."""
         with self._lock:
             if not self._is_closed:
                 for left in self._workshop.iterdir():
-                    if left.name != _LOCK:
+                    if _MADE_HERE.fullmatch(left.name):  # what others keep here is theirs
                         with suppress(OSError):
                             left.unlink()
 

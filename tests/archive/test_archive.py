@@ -163,6 +163,25 @@ async def test_an_error_of_the_callback_is_the_callers_own(service: Service, tmp
         assert (await nb.history.archive(tmp_path)).kept == 1
 
 
+async def test_a_run_that_an_error_stopped_amid_its_plan_can_run_again(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_BATCH", 1)
+    for number in range(4):
+        service.image(number)
+
+    def tell(progress: ArchiveProgress) -> None:
+        if progress.saved:
+            raise KeyError("mine")
+
+    async with client(service) as nb:
+        with pytest.raises(KeyError, match="mine") as caught:  # holds the stopped run, as a traceback does
+            await nb.history.archive(tmp_path, concurrency=1, on_progress=tell)
+        assert (await nb.history.archive(tmp_path)).failed == 0
+    assert caught.value.__traceback__ is not None
+    assert len(mirror_of(tmp_path)) == 4
+
+
 # What cannot be had.
 
 
@@ -469,16 +488,32 @@ async def test_what_a_failed_run_left_in_the_workshop_is_cleared_by_one_that_has
     service.image(1)
     workshop = tmp_path / ".neuralbox"
     workshop.mkdir()
-    (workshop / "left-behind").write_bytes(b"part")
-    (workshop / "directory").mkdir()
+    left = {"0f" * 20, f".neuralbox-{'0f' * 8}.part", f".neuralbox-{'0f' * 8}.json"}
+    for name in left:
+        (workshop / name).write_bytes(b"part")
+    (workshop / ("1e" * 20)).mkdir()
     service.image(2)
     content = service.files.pop(f"{STORAGE}/2.webp")
     async with client(service) as nb:
         await nb.history.archive(tmp_path)
-        assert (workshop / "left-behind").exists()
+        assert left < {path.name for path in workshop.iterdir()}
         service.files[f"{STORAGE}/2.webp"] = content
         await nb.history.archive(tmp_path)
-    assert {path.name for path in workshop.iterdir()} == {"archive.lock", "directory"}
+    assert {path.name for path in workshop.iterdir()} == {"archive.lock", "1e" * 20}
+
+
+async def test_what_others_keep_in_the_workshop_stays(service: Service, tmp_path: Path) -> None:
+    service.image(1)
+    workshop = tmp_path / ".neuralbox"
+    workshop.mkdir()
+    digits, half = "0f" * 20, "0f" * 8
+    others = {"run.sqlite", "run.sqlite-wal", "notes.txt", digits + ".txt", digits[1:], digits.upper()}
+    others |= {f"{half}.part", f".neuralbox-{half}", f".neuralbox-{half}.part.txt", f".neuralbox-{half}0.json"}
+    for name in others:
+        (workshop / name).write_bytes(b"not the archive's")
+    async with client(service) as nb:
+        await nb.history.archive(tmp_path)
+    assert {path.name for path in workshop.iterdir()} == others | {"archive.lock"}
 
 
 # Directories that cannot be.
@@ -492,6 +527,30 @@ async def test_a_directory_that_is_a_file_is_refused_before_a_file_is_fetched(se
             with pytest.raises(errors.ConfigurationError, match="not a directory"):
                 await nb.history.archive(directory)
     assert service.fetched == []
+
+
+@pytest.mark.parametrize("what", ["link", "dangling link", "file"])
+async def test_a_workshop_that_is_no_directory_of_the_archives_own_is_refused(
+    service: Service, tmp_path: Path, what: str
+) -> None:
+    service.image(1)
+    mirror, elsewhere = tmp_path / "mirror", tmp_path / "elsewhere"
+    mirror.mkdir()
+    if what == "file":
+        (mirror / ".neuralbox").write_bytes(b"mine")
+    else:
+        (mirror / ".neuralbox").symlink_to(elsewhere, target_is_directory=True)
+    if what == "link":
+        elsewhere.mkdir()
+        (elsewhere / ("0f" * 20)).write_bytes(b"another archive's")
+    async with client(service) as nb:
+        with pytest.raises(errors.ConfigurationError, match="is a link or a file"):
+            await nb.history.archive(mirror)
+    assert service.fetched == []
+    if what == "link":
+        assert [path.name for path in elsewhere.iterdir()] == ["0f" * 20]
+    else:
+        assert not elsewhere.exists()
 
 
 async def test_the_mirror_of_another_account_or_service_is_refused(service: Service, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from neuralbox._archive.books import Books
 
 
-def test_books_closed_over_a_half_read_listing_leave_no_lock(tmp_path: Path) -> None:
+def test_books_closed_over_a_half_read_plan_leave_no_lock(tmp_path: Path) -> None:
     books = Books(tmp_path / "archive.lock")
-    half_read = books._connection.execute("SELECT 1 UNION ALL SELECT 2")
-    assert next(half_read) == (1,)
+    books.plan([((0, 0.0), {"id": number}) for number in range(3)])
+    assert books.order() == 3
+    assert books.take(1) == [{"id": 0}]
     books.close()
     Books(tmp_path / "archive.lock").close()
