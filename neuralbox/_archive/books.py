@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from .._errors import ConfigurationError
+from .._wire.reading import parse_json
 from .lines import Entry, as_json
 
 _TABLES = (
@@ -106,4 +105,4 @@ class Books:
 
     def take(self, count: int) -> list[Mapping[str, Any]]:
         """Return the next records, none at the end."""
-        return [from_json(record) for (record,) in self._taken.fetchmany(count)]
+        return [parse_json(record) for (record,) in self._taken.fetchmany(count)]

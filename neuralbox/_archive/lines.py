@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from pydantic_core import to_json
 
 from .._models.generation import Model
+from .._wire.reading import parse_json
 
 SAVED: Final = "saved"
 EXPIRED: Final = "expired"
@@ -70,8 +71,8 @@ def write_line(entry: Entry, fields: Mapping[str, Any], *, archived_at: datetime
 def read_line(line: bytes) -> Entry | None:
     """Read a line; None where it is damaged."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line.decode("utf-8-sig"))  # other bytes are damage, and nothing is guessed of a path
+    except ValueError:
         return None
     if not isinstance(record, dict) or not line.endswith(b"\n"):
         return None

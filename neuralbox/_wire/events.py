@@ -9,7 +9,6 @@ end, `/generate/stream` [nb:…/generate/stream] says `tokens_spent`; ids are te
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from pydantic_core import from_json
 from .._errors import ProtocolError
 from .._types import GenerationId
 from . import vocabulary as words
-from .reading import as_id, as_int, as_text, pick
+from .reading import as_id, as_int, as_text, parse_json, pick
 from .reply import excerpt
 
 
@@ -162,25 +161,15 @@ def _complaint(record: Mapping[str, Any]) -> str:
 
 
 def _read_unusual(payload: bytes) -> Any:
-    """Read what the fast JSON reader refuses: the end mark, nothing, bytes that are not UTF-8, halves of a character."""
+    """Read what the fast JSON reader refuses: the end mark, nothing, half of a character cut between two deltas."""
     text = payload.strip()
     if text == words.DONE.encode():
         return StreamDone()
     if not text:
         return UnknownEvent("")
     try:
-        # This reader takes a lone `\ud83d`, half of a character that the server cut between two deltas.
-        return _without_halves(json.loads(payload.decode("utf-8", "replace")))
-    except (ValueError, RecursionError) as error:
+        return parse_json(payload)
+    except ValueError as error:
         raise ProtocolError(
             "The stream sent an event that is not JSON; it was cut or garbled on the way.", body=excerpt(payload)
         ) from error
-
-
-def _without_halves(value: Any) -> Any:
-    """Turn halves of characters into U+FFFD, since text that holds one cannot be written anywhere."""
-    if isinstance(value, dict):
-        return {name: _without_halves(one) for name, one in value.items()}
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return value

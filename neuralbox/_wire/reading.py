@@ -1,4 +1,4 @@
-"""Tolerant reading of single values, and of one canonical attribute under its several names.
+"""Tolerant reading of JSON, of single values, and of one canonical attribute under its several names.
 
 The service's words are data: a field that is missing, null, renamed or of another type never raises here, it is
 `None`. `0`, `False` and `""` are values, so presence is tested, never truth.
@@ -6,14 +6,40 @@ The service's words are data: a field that is missing, null, renamed or of anoth
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pydantic_core import from_json
+
 # Unix times beyond this are milliseconds: in seconds it is the year 5138.
 _MILLISECONDS_FROM = 1e11
+# Up to here a float names one integer and no other.
+_EXACT_BELOW = 2**53
+# An escape of JSON; its group has a value where it is half of a character without the other half.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON, also where the fast parser refuses what Python's `json` reads.
+
+    That is half of a character as an escape, which becomes U+FFFD since no text that holds one can be written anywhere,
+    and a byte-order mark or UTF-16. Bytes that are not of their encoding become U+FFFD as well.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return from_json(content)
+    except ValueError:
+        text = content if isinstance(content, str) else content.decode(json.detect_encoding(content), "replace")
+        return from_json(_ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text))
 
 
 def pick(record: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -47,11 +73,13 @@ def as_text(value: object) -> str | None:
 
 
 def as_id(value: object) -> int | str | None:
-    """Read an id as it was given: an integer stays one, text stays text; what can name nothing (`""`, `..`) is absence."""
+    """Read an id as it was given: an integer stays one (`7.0` is 7), text stays text; what can name nothing is absence."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXACT_BELOW else None
     return value if isinstance(value, str) and value.strip(" .") else None
 
 

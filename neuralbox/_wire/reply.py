@@ -11,11 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 from .. import _errors as errors
 from . import vocabulary as words
-from .reading import as_http_date, as_number, as_object, as_text, sent_at
+from .reading import as_http_date, as_number, as_object, as_text, parse_json, sent_at
 
 _EXCERPT = 300
 _MESSAGE = 500
@@ -39,7 +37,7 @@ def read_json(status_code: int, content: bytes) -> Any:
         ProtocolError: It is empty, HTML, cut, or otherwise not JSON.
     """
     try:
-        return from_json(content)
+        return parse_json(content)
     except ValueError as error:
         raise errors.ProtocolError(
             f"The service answered {status_code} with {_describe(content)} instead of JSON. "
@@ -113,7 +111,7 @@ class ErrorBody:
 
     def __init__(self, content: bytes) -> None:
         try:
-            value = from_json(content)
+            value = parse_json(content)
         except ValueError:
             value = None
         # Cleaned before anything else: each part of it may end up in an error.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,12 @@ def test_what_is_written_is_read_again(entry: Entry) -> None:
     assert line.count(b"\n") == 1
     assert read_line(line) == entry
     assert is_ours(line)
+
+
+def test_half_a_character_in_a_line_is_read_and_bytes_that_are_none_are_damage() -> None:
+    line = line_of(SAVED, id=1)
+    assert read_line(line.replace(b'"key":"gen_1"', rb'"key":"gen_\ud83d"')) == replace(SAVED, key="gen_\ufffd")
+    assert read_line(line.replace(b'"key":"gen_1"', b'"key":"gen_\xe9"')) is None
 
 
 def test_no_part_of_a_line_is_taken_for_a_whole_one() -> None:

@@ -35,6 +35,15 @@ def asked(made: Bench) -> list[str]:
     return [one.query["page"] for one in made.sent]
 
 
+async def test_half_a_character_in_one_item_hides_no_other() -> None:
+    page = rb'{"success":true,"total":2,"result":[{"uuid":"a","input_text":"Party \ud83d"},{"uuid":"b"}]}'
+    made = bench([reply(200, page)])
+    assert [(item.uuid, item.raw.get("input_text")) async for item in GeminiHistory(made.core).list()] == [
+        ("a", "Party \ufffd"),
+        ("b", None),
+    ]
+
+
 # What is sent.
 
 

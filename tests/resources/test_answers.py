@@ -142,6 +142,21 @@ async def test_a_result_without_an_id_is_a_result() -> None:
     assert (await Text(bench.core).create(model="gpt-5", prompt="x")).text == "Hello"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"id":7,"status":"completed","result_text":"Party \ud83d","tokens_spent":3}',
+        b'\xef\xbb\xbf{"id":7.0,"status":"completed","result_text":"Party \xff","tokens_spent":3}',
+    ],
+    ids=["half a character", "a mark and bytes that are none"],
+)
+async def test_a_paid_text_is_not_lost_to_damage_in_its_letters(body: bytes) -> None:
+    bench = make_core([reply(200, body)])
+    text = await Text(bench.core).create(model="gpt-5", prompt="x")
+    assert (text.id, text.text, text.tokens, text.raw["result_text"]) == (7, "Party \ufffd", 3, "Party \ufffd")
+    assert len(bench.sent) == 1
+
+
 @pytest.mark.parametrize("body", [{}, {"status": "pending"}, {"ok": True}, [], "done", 5, None])
 @pytest.mark.parametrize("how", ["create", "submit"])
 async def test_an_accepted_request_nobody_could_ask_for_is_an_unknown_outcome(body: object, how: str) -> None:

@@ -39,6 +39,14 @@ async def test_awaited_it_is_one_page() -> None:
     assert asked(bench) == ["2"]
 
 
+async def test_half_a_character_in_one_item_hides_no_other() -> None:
+    page = (
+        rb'{"items":[{"id":2,"prompt":"Party \ud83d"},{"id":1,"prompt":"x"}],"total":2,"page":1,"limit":20,"pages":1}'
+    )
+    bench = make_core([reply(200, page)])
+    assert [(item.id, item.prompt) async for item in History(bench.core).list()] == [(2, "Party \ufffd"), (1, "x")]
+
+
 @pytest.mark.parametrize("pages", [True, False])
 async def test_iterated_it_is_every_item_once(pages: bool) -> None:
     bench = make_core(serve(45, pages=pages))

@@ -111,6 +111,9 @@ def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
 def test_half_of_a_character_becomes_a_replacement_character() -> None:
     event = read_event(rb'{"type":"content_delta","delta":"\ud83d","x":[1,true]}')
     assert event == ContentDelta("\ufffd")
+    other = read_event(rb'{"type":"tomorrow","\ud83d":["\ud83d"]}')
+    assert isinstance(other, UnknownEvent)
+    assert other.raw == {"type": "tomorrow", "\ufffd": ["\ufffd"]}
     assert read_event(rb'{"type":"content_delta","delta":"\ud83c\udf0a"}') == ContentDelta("🌊")
 
 

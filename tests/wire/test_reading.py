@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from neuralbox._wire import reading
 from tests.wire import json_values
+
+HALVES: list[tuple[bytes, object]] = [
+    (rb'"Party \ud83d"', "Party \ufffd"),
+    (rb'"\uDF0A!"', "\ufffd!"),
+    (rb'["\ud83d", {"\ud83d": ["a", "\ud83d"]}]', ["\ufffd", {"\ufffd": ["a", "\ufffd"]}]),
+    (rb'"\ud83d\ud83c\udf0a\udf0a"', "\ufffd🌊\ufffd"),
+    (rb'"\ud83d\n\\ud83d\"\u00e9"', '\ufffd\n\\ud83d"é'),
+    (b'"caf\xe9"', "caf\ufffd"),
+    (b'\xef\xbb\xbf{"id": 7}', {"id": 7}),
+    ('{"id": "Ж"}'.encode("utf-16"), {"id": "Ж"}),
+    (b"[NaN, 7.5]", json.loads("[NaN, 7.5]")),
+]
+
+
+@pytest.mark.parametrize(("content", "expected"), HALVES, ids=[str(index) for index in range(len(HALVES))])
+def test_json_is_read_also_where_its_text_is_damaged(content: bytes, expected: object) -> None:
+    assert repr(reading.parse_json(content)) == repr(expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", rb'"\ud8"', rb'"\ud83d', rb"\ud83d", b"[" * 10_000, b"\xff\xfe\x00"])
+def test_what_is_no_json_is_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"line 1 column"):
+        reading.parse_json(content)
+
+
+@given(st.text(st.characters() | st.characters(categories=["Cs"])))
+def test_any_text_is_read_as_pythons_json_reads_it_but_for_halves(text: str) -> None:
+    content = json.dumps({text: [text]})
+    whole = json.loads(content.encode())
+    (read,) = whole
+    read = read.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert reading.parse_json(content) == reading.parse_json(content.encode()) == {read: [read]}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +86,10 @@ IDS: list[tuple[object, object]] = [
     (0, 0),
     ("gen_01j9", "gen_01j9"),
     ("18473", "18473"),
+    (7.0, 7),
+    (float(2**53), None),
+    (math.inf, None),
+    (math.nan, None),
     ("", None),
     (" ..", None),
     (True, None),
