@@ -46,7 +46,7 @@ _LONGEST_SENDING = 40.0
 WITHIN = 10.0
 """Two equal paid requests within so many seconds are worth a warning."""
 _ASKED_KEPT = 256
-_DETAILS_KEPT = 64
+_DETAILS_KEPT = 256
 _SPELLINGS_KEPT = 256
 
 

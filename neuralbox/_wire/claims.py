@@ -29,6 +29,7 @@ _CUT_FROM: Final = 16
 """A listing that cuts prompts shows at least so many characters; a shorter prompt that ours begins with is another."""
 _SECONDS_OFF: Final = 1.0  # a clip of 5 s may have 5.04
 _RATIO_OFF: Final = 0.05
+_IN_FACTS: Final = frozenset({"seed", "duration", "size", "aspect_ratio"})  # options that `fit` reads
 _KIND_OF: Final[Mapping[str, str]] = MappingProxyType(
     {
         slug: kind
@@ -300,6 +301,11 @@ def fit(claim: Claim, model: str | None, facts: Facts, *, spelled: str | None = 
         return None
     same_model = model is not None and model in (claim.model, spelled)
     return verdicts.count(True) + same_model
+
+
+def is_told_by_facts(claim: Claim) -> bool:
+    """Whether a claim asked for something that `fit` finds in the facts of a generation."""
+    return not claim.options.keys().isdisjoint(_IN_FACTS)
 
 
 def _agrees(asked: object, got: float | None, tolerance: float) -> bool | None:

@@ -20,7 +20,7 @@ from enum import Enum
 from math import inf
 from typing import Final, TypeAlias
 
-from .claims import NO_FACTS, Claim, Facts, Likeness, Listed, fit, kinds_fit, likeness
+from .claims import NO_FACTS, Claim, Facts, Likeness, Listed, fit, is_told_by_facts, kinds_fit, likeness
 from .pages import Envelope, walk_goes_on
 
 EARLY: Final = 5.0
@@ -39,6 +39,7 @@ ANSWERS_LATER: Final = frozenset({"video"})
 _DISORDER: Final = 60.0  # seconds by which a listing may be out of order and still count as ordered
 _ROUNDING: Final = 0.001  # seconds that sums of Unix times may be off
 _ASKED: Final = 10  # so many details are asked for at once
+_MOST_ASKED: Final = 200  # of more candidates nobody could say soon which is which, so none is adopted
 
 
 def window_opens(sent: float) -> float:
@@ -219,17 +220,23 @@ Verdict: TypeAlias = Found | Absent | Undecided
 def judge(case: Case) -> Verdict:
     """Decide what a walk says about a claim."""
     same, perhaps = _sort(case)
-    told_apart = any(not case.claim.is_twin_of(rival.claim) for rival in case.rivals)
-    wanted = [*(same if told_apart else same[:1]), *perhaps][:_ASKED]
-    ask = tuple(str(item.id) for item in wanted if str(item.id) not in case.facts)
+    if same:
+        # All that may be it, before any is compared: whoever is asked alone would seem to be the only one.
+        told_apart = is_told_by_facts(case.claim) or any(not case.claim.is_twin_of(each.claim) for each in case.rivals)
+        wanted = [*(same if told_apart else same[:1]), *perhaps]
+        if len(wanted) > _MOST_ASKED:
+            return Undecided(Why.NOT_UNIQUE, tuple(wanted))
+    else:
+        wanted = perhaps[:_ASKED]  # none of the others can make one of these less uncertain
+    ask = [key for item in wanted if (key := str(item.id)) not in case.facts]
     if ask:
-        return Undecided(Why.ASK, (*same, *perhaps), ask)
+        return Undecided(Why.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
     return _adoption(case, same) or _absence(case, perhaps)
 
 
 def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
     """Pick the items that are like the claim, best and oldest first, and those of which it cannot be told."""
-    same: list[tuple[int, int, float, Listed]] = []
+    same: list[tuple[bool, int, int, float, Listed]] = []
     perhaps: list[Listed] = []
     for key, item in case.walk.items.items():
         if key in case.owned or not _fits(case.claim, item, case.sent, max(case.lost, case.left_until) + case.settle):
@@ -237,11 +244,11 @@ def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
         like = _likeness(case, case.claim, item)
         confirmed = _fit(case, case.claim, item)
         if like >= Likeness.ALIKE and confirmed is not None and item.created is not None:
-            same.append((-confirmed, -like, item.created, item))
+            same.append((not _is_named(case, item), -confirmed, -like, item.created, item))
         elif like is not Likeness.OTHER:
             perhaps.append(item)
-    same.sort(key=lambda each: each[:3])
-    return [each[3] for each in same], perhaps
+    same.sort(key=lambda each: each[:4])
+    return [each[4] for each in same], perhaps
 
 
 def _fits(claim: Claim, item: Listed, sent: float, until: float | None) -> bool:
@@ -267,6 +274,11 @@ def _fit(case: Case, claim: Claim, item: Listed) -> int | None:
     return fit(claim, item.model, _facts(case, item), spelled=spelled)
 
 
+def _is_named(case: Case, item: Listed) -> bool:
+    """Whether an item names the model that was asked for."""
+    return item.model is not None and item.model in (case.claim.model, case.spelled)
+
+
 def _facts(case: Case, item: Listed) -> Facts:
     return case.facts.get(str(item.id)) or NO_FACTS
 
@@ -275,19 +287,20 @@ def _facts(case: Case, item: Listed) -> Facts:
 
 
 def _adoption(case: Case, same: Sequence[Listed]) -> Found | Undecided | None:
-    """Find the item that can be nobody else's; None when none of them is the claim's."""
+    """Find the item that can be nobody else's; None when none of them is the claim's.
+
+    Facts exclude an item that contradicts them. What they confirm gives it no rank above another that does not tell:
+    that one may only be unfinished.
+    """
     ours: list[Listed] = []
-    best: int | None = None
     for item in same:
-        confirmed = _fit(case, case.claim, item)
-        if best is not None and confirmed != best:
-            break  # the rest is of a lower rank
-        owner = _owner(case, item, confirmed or 0)
+        if ours and _is_named(case, item) != _is_named(case, ours[0]):
+            break  # the rest is of other models
+        owner = _owner(case, item, _fit(case, case.claim, item) or 0)
         if owner is Why.TWIN or owner is Why.NOT_UNIQUE:
             return Undecided(owner, tuple(same))
         if owner is None:
             ours.append(item)
-            best = confirmed
     if not ours:
         return None
     twins = sum(

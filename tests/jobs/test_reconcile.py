@@ -334,6 +334,18 @@ async def test_what_the_history_shows_of_others_is_not_taken_and_is_told() -> No
         assert [each.job.id for each in (await reconcile(core)).adopted] == [18_001]
 
 
+@pytest.mark.parametrize("options", [{"duration": 5}, {"seed": 7}, {"size": "1024x1024"}])
+async def test_of_two_clients_that_ask_for_the_same_none_gets_the_others_generation(options: dict[str, Any]) -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped after")
+        others = await Images(shop.core(base_url="http://other.test")).create(
+            model="dall-e-3", prompt="A fox", extra_body=options
+        )
+        error = await unknown(shop.core(), extra_body=options)
+        assert "more than one" in error.message
+        assert {candidate.id for candidate in error.candidates} == {others.id, 18_001}
+
+
 @pytest.mark.parametrize("shown", [None, "A fox and a hen and…"])
 async def test_a_prompt_that_is_cut_or_missing_is_never_guessed(shown: str | None) -> None:
     async with a_shop() as shop:

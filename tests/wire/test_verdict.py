@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from neuralbox._wire.claims import Claim, Facts, Listed
 from neuralbox._wire.pages import read_envelope
@@ -188,6 +191,73 @@ def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> No
     claim = replace(CLAIM, options={"seed": 7})
     assert why(judge(case(item(5), claim=claim, facts={"5": Facts(seed=8)}))) is Why.PERHAPS
     assert found(judge(case(item(5), claim=claim, facts={"5": Facts(seed=7)}))) == 5
+
+
+# How much was asked of them.
+
+
+def driven(made: Case, answers: dict[str, Facts | None]) -> tuple[object, int]:
+    """Ask for what is wanted until there is a verdict, and return it with the number of details that took."""
+    facts: dict[str, Facts | None] = {}
+    verdict = judge(replace(made, facts=facts))
+    while isinstance(verdict, Undecided) and verdict.ask:
+        assert len(verdict.ask) <= 10
+        assert facts.keys().isdisjoint(verdict.ask)
+        facts |= {key: answers[key] for key in verdict.ask}
+        verdict = judge(replace(made, facts=facts))
+    return verdict, len(facts)
+
+
+TOLD = st.one_of(
+    st.none(),
+    st.builds(
+        Facts, duration=st.sampled_from([None, 5.0, 5.04, 10.0]), prompt=st.sampled_from([None, "A fox", "A hen"])
+    ),
+)
+CANDIDATES = st.lists(st.tuples(st.sampled_from(["A fox", None]), TOLD), min_size=1, max_size=30)
+
+
+@example([("A fox", Facts(duration=5)), ("A fox", Facts(duration=5))], 0)
+@example([("A fox", Facts(duration=5)), ("A fox", None)], 0)
+@example([("A fox", Facts(duration=5)), ("A fox", Facts())], 0)
+@example([(None, Facts(prompt="A fox"))] * 11, 0)
+@given(CANDIDATES, st.integers())
+def test_neither_the_order_nor_the_number_of_facts_asked_for_makes_an_item_unique(
+    candidates: list[tuple[str | None, Facts | None]], order: int
+) -> None:
+    claim = replace(CLAIM, options={"duration": 5})
+    answers = {str(100 + at): facts for at, (_, facts) in enumerate(candidates)}
+    items = [item(100 + at, prompt=prompt) for at, (prompt, _) in enumerate(candidates)]
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert asked <= len(items)
+    may_be_ours = {
+        100 + at
+        for at, (prompt, facts) in enumerate(candidates)
+        if "A fox" in (prompt, facts and facts.prompt) and (facts is None or facts.duration != 10)
+    }
+    assert found(verdict) == (min(may_be_ours) if len(may_be_ours) == 1 else None)
+    assert not isinstance(verdict, Absent) or not may_be_ours
+    random.Random(order).shuffle(items)
+    again, _ = driven(case(*items, claim=claim), answers)
+    assert (type(again), found(again), why(again)) == (type(verdict), found(verdict), why(verdict))
+
+
+@pytest.mark.parametrize("number", [40, 200])
+def test_the_one_that_nothing_contradicts_is_found_among_many_equals(number: int) -> None:
+    claim = replace(CLAIM, options={"seed": 7})
+    items = [item(100 + at, SENT + at / 100) for at in range(number)]
+    answers = {str(100 + at): Facts(seed=at) for at in range(number)}
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert (found(verdict), asked) == (107, number)
+
+
+@pytest.mark.parametrize("prompt", ["A fox", None])
+def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None) -> None:
+    claim = replace(CLAIM, options={"seed": 7})
+    items = [item(100 + at, prompt="A fox" if at == 0 else prompt) for at in range(201)]
+    answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(201)}
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert (why(verdict), asked) == (Why.NOT_UNIQUE, 0)
 
 
 # Twins.
