@@ -10,13 +10,13 @@ from .._core import Core
 from .._errors import ConfigurationError
 from .._jobs.registry import MOST_OWNED, registry_of
 from .._journal.protocol import SENDING, Journal, Record
-from .._wire.claims import claim_of
+from .._wire.claims import Claim, claim_of
 from .reading import request_from_dict
 
 _AROUND = 256
 """Records before the first unknown one that are named with their prompts."""
 _EARLIER = 60.0
-"""Seconds before the first unknown one was sent from which on all ids are named."""
+"""Seconds before the first unknown one was sent from which on all ids are named; where its time is sure."""
 
 
 async def own_all(core: Core, journal: Journal) -> None:
@@ -24,14 +24,16 @@ async def own_all(core: Core, journal: Journal) -> None:
     if not (await journal.summary()).sending:
         return
     first: Record | None = None
+    is_dated = True
     async for record in journal.unfinished():
-        if first is None and record.state == SENDING:
-            first = record
+        if record.state == SENDING:
+            first = first or record
+            is_dated = is_dated and Claim.from_dict(record.claim or {}).server_offset is not None
         _own(core, record)
     assert first is not None
     async for record in journal.finished(after=max(0, first.position - _AROUND)):
         _own(core, record)
-    ids = await journal.ids(since=max(0.0, (first.sent_at or 0.0) - _EARLIER))
+    ids = await journal.ids(since=max(0.0, (first.sent_at or 0.0) - _EARLIER) if is_dated else 0.0)
     for generation_id in ids[-MOST_OWNED:]:
         registry_of(core).own(generation_id)
 

@@ -29,6 +29,7 @@ from .._errors import (
 )
 from .._jobs import submission
 from .._jobs.asking import Bell
+from .._jobs.reconcile import learn_clock
 from .._jobs.spending import price_of
 from .._models.generation import Generation
 from .._resources.transcriptions import _load
@@ -151,6 +152,8 @@ class Sending:
             await self._reserve(item, wire)
         witness, tries = Witness(work, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
+        if claim is None and work.journal is not None:
+            await learn_clock(self._core)
         while True:
             self._require_going()
             try:

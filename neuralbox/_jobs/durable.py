@@ -28,6 +28,7 @@ from .._wire.claims import Claim, claim_of
 from .._wire.request import Request, Safety
 from . import submission
 from .handle import Job
+from .reconcile import learn_clock
 from .registry import Registry, registry_of
 from .submission import OnAccepted
 
@@ -39,7 +40,7 @@ LOCK_WAIT: Final = 30.0
 """Seconds a call waits for another program that has the journal."""
 KEPT: Final = 10_000
 _EARLIER: Final = 60.0
-"""Seconds before a lost submission was sent from which on the journal's ids are named."""
+"""Seconds before a lost submission was sent from which on the journal's ids are named; all, where that is not sure."""
 _AROUND: Final = 500
 """Records before it whose prompts are compared with the history's."""
 
@@ -90,6 +91,9 @@ async def submit(
             errand = await desk.look_up(key, request, call)
             job = errand.known(core, call, kind=kind, model=model)
             if job is None:
+                claim = await errand.unknown(core)
+                if claim is None:
+                    await learn_clock(core)
                 generation = await submission.send(
                     core,
                     request,
@@ -97,7 +101,7 @@ async def submit(
                     kind=kind,
                     model=model,
                     witness=errand,
-                    claim=await errand.unknown(core),
+                    claim=claim,
                     on_accepted=on_accepted,
                 )
                 job = Job(core, generation=generation, call=call)
@@ -145,7 +149,8 @@ class _Errand:
             _own(registry, record)
         async for record in journal.finished(after=max(0, self._position - _AROUND)):
             _own(registry, record)
-        for generation_id in await journal.ids(since=max(0.0, (claim.sent_at or 0.0) - _EARLIER)):
+        since = 0.0 if claim.server_offset is None else max(0.0, (claim.sent_at or 0.0) - _EARLIER)
+        for generation_id in await journal.ids(since=since):
             registry.own(generation_id)
         return claim
 

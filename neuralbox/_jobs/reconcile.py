@@ -17,6 +17,7 @@ What a walk says about a claim is decided in `_wire.verdict`, what is known of o
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -41,6 +42,7 @@ MOST_PAGES = 200
 """A walk gives up after so many pages."""
 # (from this age on, the pauses end on multiples of so many seconds)
 _GRID = ((10.0, 10.0), (3.0, 2.5), (1.0, 1.0), (0.0, 0.5))
+_PATIENCE = 5.0  # seconds that asking for the clock may hold up what is to be sent
 _SHARED = 0.25  # seconds: the looks at the end of settling are put off to the next multiple, to be shared
 # Seconds since its loss that a claim waits at least for what may pass: an equal request in flight (as long as an answer
 # may take), a listing that hides what is ours, a history that cannot be read.
@@ -175,7 +177,8 @@ async def _conclude(core: Core, registry: Registry, entry: Entry, one: _Look) ->
                 return Resolved(_delivered(entry, verdict.item, one.details.get(key)))
             continue  # another loop's thread was faster
         if not verdict.ask:
-            return _unsure(entry, verdict, one, None if case is None else (case.opens, case.lost + case.settle))
+            is_dated = case is not None and case.guessed is None
+            return _unsure(entry, verdict, one, (case.opens, case.lost + case.settle) if case and is_dated else None)
         for key in verdict.ask:
             await _ask(core, registry, entry, one, key)
 
@@ -272,6 +275,7 @@ class _Walker:
         self._waiting: set[Entry] = set()
         self._last: _Look | None = None
         self._count = 0
+        self._has_learnt = False
 
     async def look(self, core: Core, entry: Entry) -> _Look:
         """Return a look whose walk began after this call and goes back far enough for this claim."""
@@ -286,6 +290,14 @@ class _Walker:
             self._waiting.discard(entry)
             if not self._waiting:
                 self._last = None
+
+    async def learn_clock(self, core: Core) -> None:
+        """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
+        async with self._lock:
+            if self._registry.skew is None and not self._has_learnt:
+                self._has_learnt = True
+                with unwatched(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
+                    await self._page(core, 1)
 
     async def _walk(self, core: Core) -> _Look:
         self._count += 1
@@ -308,8 +320,10 @@ class _Walker:
 
     def _opens(self) -> float | None:
         """How far back those who wait need it, by the service's clock; None while that is unknown."""
+        if self._registry.skew is None:
+            return None
         sent = [self._registry.sent(entry) for entry in self._waiting]
-        return min((window_opens(each) for each in sent if each is not None), default=None)
+        return min((-math.inf if each is None else window_opens(each) for each in sent), default=None)
 
     async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
         asked = self._registry.clock()
@@ -332,6 +346,15 @@ _walkers: WeakKeyDictionary[Registry, PerLoop[_Walker]] = WeakKeyDictionary()
 
 def _walker_of(registry: Registry) -> _Walker:
     return _walkers.setdefault(registry, PerLoop()).get(lambda: _Walker(registry))
+
+
+async def learn_clock(core: Core) -> None:
+    """Ask for the service's clock where no answer has told it yet; at most once, and whatever comes of it.
+
+    To be awaited before the first request that a journal keeps. A process that is killed cannot say later by which clock
+    it wrote down when it sent something, and without that nothing is ever proven absent.
+    """
+    await _walker_of(registry_of(core)).learn_clock(core)
 
 
 # ... and all that were left open.

@@ -41,6 +41,8 @@ MOST_OPEN = 10_000
 MOST_OWNED = 10_000
 HIDDEN_FOR = 120.0
 """The listing is not taken to lag by more seconds: what it does not show by then, it hides (or it was deleted)."""
+_AHEAD = 10.0
+"""What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
 """Seconds from noting that a request may leave to its last byte: the default limits of connecting and of writing."""
 WITHIN = 10.0
@@ -362,12 +364,18 @@ class Registry:
         return None if skew is None else skew + self.clock() - self.now()
 
     def sent(self, entry: Entry) -> float | None:
-        """When a submission left, by the service's clock; None while that is unknown."""
+        """When a submission left, by the service's clock; None while that is unknown.
+
+        Of an earlier run's only the offset it noted itself tells: this machine's clock may have been set since.
+        """
         skew, claim = self.skew, entry.claim
         if skew is not None and entry.ending.sent_clock is not None:
             return entry.ending.sent_clock + skew - entry.early
-        offset = claim.server_offset if claim.server_offset is not None else self.server_offset()
-        return None if offset is None or claim.sent_at is None else claim.sent_at + offset - entry.early
+        if claim.server_offset is None or claim.sent_at is None:
+            return None
+        sent = claim.sent_at + claim.server_offset
+        is_to_come = skew is not None and sent > self.clock() + skew + _AHEAD
+        return None if is_to_come else sent - entry.early
 
     def settled(self, entry: Entry) -> float:
         """When whatever was accepted of it is listed, by the monotonic clock."""
@@ -410,9 +418,12 @@ class Registry:
     def case(self, entry: Entry, walk: Walk, began: float, facts: Mapping[str, Facts | None]) -> Case | None:
         """Put together what a submission is judged by; None while the service's clock is unknown."""
         skew, sent = self.skew, self.sent(entry)
-        if skew is None or sent is None or entry.lost is None:
+        if skew is None or entry.lost is None:
             return None
-        claim = entry.claim
+        claim, guessed = entry.claim, None
+        if sent is None:
+            sent = -math.inf
+            guessed = math.inf if claim.sent_at is None else claim.sent_at + skew + self.clock() - self.now()
         return Case(
             claim=claim,
             sent=sent,
@@ -427,17 +438,18 @@ class Registry:
             has_control=any(self._is_control(claim, item) for item in walk.items.values()),
             hides=self._hides(claim, walk, began, window_opens(sent) - skew),
             spelled=self._spelled.get(claim.model or ""),
+            guessed=guessed,
         )
 
     def _rivals(self, entry: Entry) -> Iterator[Rival]:
         for other in [*self._entries.values()]:
             if other is entry or not (other.in_flight or other.lost is not None):
                 continue
-            sent = self.sent(other)
-            if sent is None or not kinds_fit(other.claim.kind, entry.claim.kind):
+            if not kinds_fit(other.claim.kind, entry.claim.kind):
                 continue
             if other.claim.prompt == entry.claim.prompt or other.plain_prompt == entry.plain_prompt:
-                yield Rival(other.claim, sent, other.in_flight)
+                sent = self.sent(other)
+                yield Rival(other.claim, -math.inf if sent is None else sent, other.in_flight)
 
     def _is_control(self, claim: Claim, item: Listed) -> bool:
         """Whether an item is a generation of ours that the history shows as it would show the claim's."""

@@ -138,7 +138,7 @@ class Case:
 
     Attributes:
         claim: Whose generation is looked for.
-        sent: When its first byte left.
+        sent: When its first byte left; `-inf` where that is not known.
         lost: When its outcome was given up.
         looked: When the walk began.
         settle: Seconds after `lost` when whatever was accepted is listed.
@@ -150,6 +150,8 @@ class Case:
         hides: The walk does not show a generation of ours of this kind that it should.
         spelled: How the service is known to spell the model that was asked for.
         left_until: Until when it may have left, where that is later than `lost`.
+        guessed: When its first byte left if this machine's clock was not set since, where nothing else tells; `sent`
+            is then `-inf`. An earlier run sent it that had not seen the service's clock.
     """
 
     claim: Claim
@@ -165,6 +167,7 @@ class Case:
     hides: bool = False
     spelled: str | None = None
     left_until: float = -inf
+    guessed: float | None = None
 
     @property
     def opens(self) -> float:
@@ -231,15 +234,19 @@ def judge(case: Case) -> Verdict:
     ask = [key for item in wanted if (key := str(item.id)) not in case.facts]
     if ask:
         return Undecided(Why.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
-    return _adoption(case, same) or _absence(case, perhaps)
+    verdict = _adoption(case, same) or _absence(case, perhaps)
+    if case.guessed is None or (isinstance(verdict, Found) and _is_proof(case, verdict.item, case.guessed)):
+        return verdict
+    return Undecided(Why.CLOCK, (*same, *perhaps))
 
 
 def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
     """Pick the items that are like the claim, best and oldest first, and those of which it cannot be told."""
     same: list[tuple[bool, int, int, float, Listed]] = []
     perhaps: list[Listed] = []
+    until = None if case.guessed is not None else max(case.lost, case.left_until) + case.settle
     for key, item in case.walk.items.items():
-        if key in case.owned or not _fits(case.claim, item, case.sent, max(case.lost, case.left_until) + case.settle):
+        if key in case.owned or not _fits(case.claim, item, case.sent, until):
             continue
         like = _likeness(case, case.claim, item)
         confirmed = _fit(case, case.claim, item)
@@ -304,7 +311,10 @@ def _adoption(case: Case, same: Sequence[Listed]) -> Found | Undecided | None:
     if not ours:
         return None
     twins = sum(
-        not rival.in_flight and case.claim.is_twin_of(rival.claim) and _fits(rival.claim, ours[0], rival.sent, None)
+        not rival.in_flight
+        and rival.sent > -inf  # what was sent nobody knows when explains nothing
+        and case.claim.is_twin_of(rival.claim)
+        and _fits(rival.claim, ours[0], rival.sent, None)
         for rival in case.rivals
     )
     if len(ours) > 1 + twins:
@@ -337,6 +347,15 @@ def _is_weak(case: Case, item: Listed) -> bool:
     claim = case.claim
     other_model = claim.model is not None and item.model not in (None, claim.model, case.spelled)
     return claim.predicted or other_model or _likeness(case, claim, item) is not Likeness.SAME
+
+
+def _is_proof(case: Case, item: Listed, guessed: float) -> bool:
+    """Whether an item is the claim's although nobody knows when that was sent: the only one there is, and not older.
+
+    The guess only ever speaks against an item here. It proves nothing absent: the clock may have been set since.
+    """
+    is_older = item.created is None or item.created < window_opens(guessed)
+    return not is_older and not case.rivals and case.walk.covers(-inf)
 
 
 # ... or that there is none.

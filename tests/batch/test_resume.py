@@ -56,7 +56,7 @@ async def journal_of(core: Core, path: Path) -> AsyncIterator[Journal]:
 
 
 async def write(
-    world: World, path: Path, states: Sequence[tuple[str, BatchRequest, str]], *, offset: float = 0.0
+    world: World, path: Path, states: Sequence[tuple[str, BatchRequest, str]], *, offset: float | None = 0.0
 ) -> None:
     """Leave a journal behind as a run that was killed would: one record for each key, request and state.
 
@@ -173,6 +173,46 @@ async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettle
     found = await outcomes_of(batches(world)(None, journal=path))
     assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
     assert world.posts == 1
+
+
+async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a killed run's first requests could not be proven absent under a clock that was set since."""
+    whole, offsets = SqliteJournal.sending, []
+
+    async def sending(self: SqliteJournal, key: str, claim: Mapping[str, Any]) -> None:
+        offsets.append(claim["server_offset"])
+        await whole(self, key, claim)
+
+    monkeypatch.setattr(SqliteJournal, "sending", sending)
+    await outcomes_of(batches(World())(images(64), journal=path))
+    assert len(offsets) == 64
+    assert None not in offsets
+
+
+@pytest.mark.parametrize("states", [["final", "sending"], ["final", "charged", "planned"]])
+async def test_a_first_wave_without_the_services_clock_is_found_or_stays_unknown(
+    path: Path, states: Sequence[str]
+) -> None:
+    world = World()
+    old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
+    await write(world, path, old, offset=None)
+    found = await outcomes_of(batches(world)(None, journal=path))
+    assert {key for key, outcome in found.items() if not outcome.ok} == {"sending"} & set(states)
+    assert world.charges["sending one"] == 0
+    assert set(world.charges.values()) <= {0, 1}
+
+
+async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_knows_when(path: Path) -> None:
+    world = World()
+    twin = ImageRequest(model="flux-1.1-pro", prompt="a fox")
+    await write(world, path, [("earlier", twin, "final")])
+    await world.time.sleep(86_400.0)
+    for at in range(300):  # more than are named with their prompts
+        await write(world, path, [(f"{at}", ImageRequest(model="flux-1.1-pro", prompt=f"{at}"), "final")])
+    await write(world, path, [("unknown", twin, "charged")], offset=None)
+    found = await outcomes_of(batches(world)(None, journal=path))
+    assert found["unknown"].job is not None
+    assert found["unknown"].job.id == 18_301
 
 
 async def test_one_that_was_proven_absent_is_not_looked_for_again_when_the_limits_make_it_wait(path: Path) -> None:

@@ -22,7 +22,7 @@ from neuralbox._errors import (
 )
 from neuralbox._jobs import registry as registry_module
 from neuralbox._jobs import submission
-from neuralbox._jobs.reconcile import Reconciliation, reconcile
+from neuralbox._jobs.reconcile import Reconciliation, learn_clock, reconcile
 from neuralbox._jobs.registry import Entry, Registry, Settling, registry_of
 from neuralbox._models.generation import Generation
 from neuralbox._resources.generate import Generate
@@ -1102,6 +1102,96 @@ async def test_a_claim_of_an_earlier_run_is_sent_once_it_is_proven_absent(
         assert witness.notes == ["sending", "accepted 18001"]
         assert len(shop.posts) == 1
         assert waits <= shop.time.elapsed - before <= waits + 2.0
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("step", [-86_400.0, -7.0, 7.0, 3 * 86_400.0])
+async def test_a_claim_without_the_services_clock_is_never_bought_again_when_the_clock_was_set(
+    step: float, accepted: bool
+) -> None:
+    async with a_shop() as shop:
+        witnesses = shop.make({"model": "dall-e-3", "prompt": "A hen"})
+        claim = earlier(shop, server_offset=None)
+        if accepted:
+            shop.make(FOX)
+        await shop.time.sleep(120.0)
+        core = shop.core()
+        core.now = registry_of(core).now = lambda: shop.time.now() + step
+        registry_of(core).own(witnesses.id, kind="image", prompt="A hen")
+        before = shop.time.elapsed
+        if accepted and step > 0:
+            assert (await buy(core, Notes(), claim=claim)).id == 18_001
+        else:
+            with pytest.raises(SubmissionUnknownError, match="clock is not known") as caught:
+                await buy(core, Notes(), claim=claim)
+            assert caught.value.window is None
+            assert [each.id for each in caught.value.candidates] == ([18_001] if accepted else [])
+            assert not (await reconcile(core)).absent
+        assert shop.posts == []
+        assert shop.time.elapsed - before < 150.0
+
+
+async def test_what_seems_to_be_sent_in_days_to_come_is_not_waited_for() -> None:
+    async with a_shop() as shop:
+        shop.make(FOX)
+        for offset in (None, 0.0):
+            claim = earlier(shop, sent_at=shop.time.now() + 3 * 86_400.0, server_offset=offset)
+            with pytest.raises(SubmissionUnknownError, match="clock is not known"):
+                await buy(shop.core(), Notes(), claim=claim)
+        assert shop.time.elapsed < 200.0
+        assert shop.posts == []
+
+
+async def test_whole_histories_are_read_for_a_claim_without_the_services_clock() -> None:
+    async with a_shop() as shop:
+        shop.page_size = 2
+        shop.make(FOX, foreign=True)
+        for _ in range(6):
+            await shop.time.sleep(3_600.0)
+            shop.make({"model": "dall-e-3", "prompt": "A hen"})
+        claim = earlier(shop, server_offset=None)
+        shop.make(FOX)
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await buy(shop.core(), Notes(), claim=claim)
+        assert {each.id for each in caught.value.candidates} == {18_007, -18_000}
+
+
+async def test_the_services_clock_is_asked_for_once_before_what_is_written_down() -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(learn_clock, core)
+        await learn_clock(core)
+        assert len(shop.pages) == 1
+        assert registry_of(core).server_offset() == pytest.approx(0.0, abs=1.1)
+
+
+@pytest.mark.parametrize("date", [{}, {"date": "yesterday"}])
+async def test_a_service_that_tells_no_clock_is_asked_once(date: dict[str, str]) -> None:
+    async with a_shop() as shop:
+        shop._date = lambda: date  # type: ignore[method-assign]
+        core = shop.core()
+        for _ in range(3):
+            await learn_clock(core)
+        assert len(shop.pages) == 1
+
+
+async def test_a_clock_that_cannot_be_asked_for_holds_nothing_up() -> None:
+    async with a_shop() as shop:
+        shop.history = lambda number: refusal(403, "insufficient_plan")
+        core = shop.core()
+        await learn_clock(core)
+        assert registry_of(core).skew is None
+        assert (await draw(core)).is_completed
+
+
+async def test_a_clock_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralbox._jobs.reconcile._PATIENCE", 0.0)
+    async with a_shop() as shop:
+        shop.latency = lambda: 1e9
+        await learn_clock(shop.core())
+        assert shop.time.elapsed == 0.0
 
 
 async def test_a_claim_of_an_earlier_run_that_stays_unknown_is_told() -> None:

@@ -246,7 +246,7 @@ def test_neither_the_order_nor_the_number_of_facts_asked_for_makes_an_item_uniqu
 def test_the_one_that_nothing_contradicts_is_found_among_many_equals(number: int) -> None:
     claim = replace(CLAIM, options={"seed": 7})
     items = [item(100 + at, SENT + at / 100) for at in range(number)]
-    answers = {str(100 + at): Facts(seed=at) for at in range(number)}
+    answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(number)}
     verdict, asked = driven(case(*items, claim=claim), answers)
     assert (found(verdict), asked) == (107, number)
 
@@ -348,6 +348,39 @@ def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
 def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: object) -> None:
     verdict = judge(case(**changes))
     assert (why(verdict) or type(verdict)) is expected
+
+
+# Sent nobody knows when.
+
+
+@pytest.mark.parametrize(
+    ("changes", "items", "expected"),
+    [
+        ({}, [item(5)], Found),
+        ({}, [item(5, SENT + 86_400)], Found),
+        ({}, [], Why.CLOCK),  # never absent
+        ({}, [item(5, SENT - 7)], Why.CLOCK),  # older, unless the clock was set since
+        ({"guessed": float("inf")}, [item(5)], Why.CLOCK),
+        ({}, [item(5), item(6, SENT - 86_400)], Why.CLOCK),
+        ({}, [item(5), item(6, SENT + 86_400)], Why.CLOCK),
+        ({}, [item(5, None)], Why.CLOCK),
+        ({"rivals": [rival(SENT)]}, [item(5)], Why.CLOCK),
+        ({"walk": walk([item(5), OLD], whole=False)}, [], Why.CLOCK),
+    ],
+)
+def test_what_was_sent_nobody_knows_when_is_never_absent_and_found_only_where_there_is_one(
+    changes: dict[str, Any], items: list[dict[str, Any]], expected: object
+) -> None:
+    made = {"sent": float("-inf"), "guessed": SENT, **changes}
+    verdict = judge(case(*items, **made))
+    assert (why(verdict) or type(verdict)) is expected
+    if isinstance(verdict, Undecided) and items:
+        assert {each.id for each in verdict.candidates} == {each["id"] for each in items}
+
+
+def test_a_twin_that_was_sent_nobody_knows_when_explains_no_second_candidate() -> None:
+    two = (item(5), item(6, SENT + 1))
+    assert why(judge(case(*two, rivals=[rival(float("-inf"))]))) is Why.NOT_UNIQUE
 
 
 # Walks.
