@@ -1,7 +1,7 @@
 """What is known of a paid request whose answer was lost, and how an item of the history is compared with it. Pure.
 
 A `Claim` holds what was asked for and when; `Listed` is an item of the listing, `Facts` what its own `GET` adds. An
-item is like a claim by its prompt (`likeness`) and by what of the options a result shows (`fit`). The service may name
+item is a claim's by its prompt (`likeness`) and by what of the options a result shows (`fit`). The service may name
 another model than was asked for (C19, C20), so a model never excludes, it only counts. What follows from a whole walk
 through the listing is decided in `_wire.verdict`.
 """
@@ -223,8 +223,9 @@ class Likeness(IntEnum):
     PERHAPS = 1
     """It cannot be told: the listing shows none, cuts it, or nobody knows what it shows of such a request."""
     ALIKE = 2
-    """The same letters and digits; a listing may escape or drop the rest."""
+    """The same letters and digits: another prompt (`2+2` and `2-2`), or ours as a listing escapes or cleans it."""
     SAME = 3
+    """Equal, blanks at the ends aside."""
 
 
 def likeness(claim: Claim, shown: str, *, prediction_holds: bool = False) -> Likeness:
@@ -238,7 +239,7 @@ def likeness(claim: Claim, shown: str, *, prediction_holds: bool = False) -> Lik
     ours = claim.prompt
     if ours is None or not shown.strip():
         return Likeness.PERHAPS
-    if shown == ours or plain(shown) == plain(ours):
+    if shown.strip() == ours.strip():
         return Likeness.SAME
     theirs, whole = _reduced(shown), _reduced(ours)
     if not theirs or not whole:

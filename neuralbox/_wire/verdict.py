@@ -2,8 +2,9 @@
 
 `Walk` keeps what the pages showed and whether they are proof enough; `judge` draws the conclusion. The rules:
 
-- Found is adopted only when it can be nobody else's: of equal claims any may have it, of differing ones the facts of
-  the generation must tell, and a request still in flight may yet turn out to own it.
+- Found is adopted only when its prompt is equal and it can be nobody else's: of equal claims any may have it, of
+  differing ones the facts of the generation must tell, and a request still in flight may yet turn out to own it.
+- A prompt that is only nearly equal may be another: such an item is a candidate that is told, never adopted.
 - Absent needs everything at once: time to settle, no candidate, no twin in flight, the whole window read in an order
   that was verified, and a generation of ours shown with its whole prompt.
 - Anything less is undecided, with the reason in words.
@@ -241,8 +242,8 @@ def judge(case: Case) -> Verdict:
 
 
 def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
-    """Pick the items that are like the claim, best and oldest first, and those of which it cannot be told."""
-    same: list[tuple[bool, int, int, float, Listed]] = []
+    """Pick the items whose prompt is the claim's, best and oldest first, and those of which it cannot be told."""
+    same: list[tuple[bool, int, float, Listed]] = []
     perhaps: list[Listed] = []
     until = None if case.guessed is not None else max(case.lost, case.left_until) + case.settle
     for key, item in case.walk.items.items():
@@ -250,12 +251,12 @@ def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
             continue
         like = _likeness(case, case.claim, item)
         confirmed = _fit(case, case.claim, item)
-        if like >= Likeness.ALIKE and confirmed is not None and item.created is not None:
-            same.append((not _is_named(case, item), -confirmed, -like, item.created, item))
+        if like is Likeness.SAME and confirmed is not None and item.created is not None:
+            same.append((not _is_named(case, item), -confirmed, item.created, item))
         elif like is not Likeness.OTHER:
             perhaps.append(item)
-    same.sort(key=lambda each: each[:4])
-    return [each[4] for each in same], perhaps
+    same.sort(key=lambda each: each[:3])
+    return [each[3] for each in same], perhaps
 
 
 def _fits(claim: Claim, item: Listed, sent: float, until: float | None) -> bool:
@@ -343,10 +344,10 @@ def _owner(case: Case, item: Listed, confirmed: int) -> Why | Claim | None:
 
 
 def _is_weak(case: Case, item: Listed) -> bool:
-    """Whether a foreign generation could look the same: another model, or a prompt that says little or differs."""
+    """Whether a foreign generation could look the same: another model, or a prompt that says little."""
     claim = case.claim
     other_model = claim.model is not None and item.model not in (None, claim.model, case.spelled)
-    return claim.predicted or other_model or _likeness(case, claim, item) is not Likeness.SAME
+    return claim.predicted or other_model
 
 
 def _is_proof(case: Case, item: Listed, guessed: float) -> bool:

@@ -359,6 +359,22 @@ async def test_a_prompt_that_is_cut_or_missing_is_never_guessed(shown: str | Non
         assert len(shop.details) == 1  # a finished generation is asked for once, however often it is looked at
 
 
+@pytest.mark.parametrize("end", ["dropped before", "dropped after"])
+async def test_what_another_program_asked_for_in_nearly_the_same_words_is_not_ours(end: str) -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", end)
+        core = shop.core()
+        await Text(core).create(model="gpt-5", prompt="1+1=?")
+        shop.make({"model": "gpt-5", "prompt": "2+2=?"}, foreign=True)
+        if end == "dropped after":
+            assert (await Text(core).create(model="gpt-5", prompt="2-2=?")).id == 18_002
+        else:
+            with pytest.raises(SubmissionUnknownError, match="may be this one") as caught:
+                await Text(core).create(model="gpt-5", prompt="2-2=?")
+            assert [candidate.id for candidate in caught.value.candidates] == [-18_001]
+        assert len(shop.posts) == 2
+
+
 async def test_turns_shown_in_another_way_are_not_taken_for_absent() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "dropped after")

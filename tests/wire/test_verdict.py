@@ -121,7 +121,10 @@ def test_kinds_that_answer_at_once_take_their_longest_time_to_settle() -> None:
         ({"type": "picture"}, Found),
         ({"model": "dall-e"}, Found),
         ({"model": None}, Found),
-        ({"prompt": "A  fox"}, Found),
+        ({"prompt": " A fox\n"}, Found),
+        ({"prompt": "A  fox"}, Why.PERHAPS),
+        ({"prompt": "A «fox»"}, Why.PERHAPS),
+        ({"prompt": "a fox"}, Why.PERHAPS),
         ({"type": "video"}, Absent),
         ({"prompt": "A hen"}, Absent),
         ({"prompt": None}, Why.PERHAPS),
@@ -145,7 +148,6 @@ def test_the_model_asked_for_goes_before_another() -> None:
     ("changes", "fields"),
     [
         ({}, {"model": "dall-e"}),
-        ({}, {"prompt": "A «fox»"}),
         ({"claim": replace(CLAIM, predicted=True)}, {}),
     ],
 )
@@ -168,6 +170,20 @@ def test_a_prompt_the_listing_lacks_is_read_from_the_details(prompt: str | None)
     facts = {"5": Facts(prompt="A fox and a hen and a cock")}
     assert found(judge(case(shown, claim=claim, facts=facts))) == 5
     assert isinstance(judge(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})), Absent)
+
+
+@pytest.mark.parametrize(("ours", "another"), [("therapist", "the rapist"), ("2-2=?", "2+2=?"), ("A fox", "A fox?")])
+def test_a_prompt_that_is_nearly_equal_is_told_and_never_adopted(ours: str, another: str) -> None:
+    claim = replace(CLAIM, prompt=ours)
+    verdict = judge(case(item(5, prompt=another), claim=claim))
+    assert isinstance(verdict, Undecided)
+    assert verdict.why is Why.PERHAPS
+    assert [each.id for each in verdict.candidates] == [5]
+    # Ours beside it is ours.
+    assert found(judge(case(item(5, prompt=another), item(6, prompt=ours), claim=claim))) == 6
+    # The details tell what the listing only cleaned.
+    assert found(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=ours)}))) == 5
+    assert why(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=another)}))) is Why.PERHAPS
 
 
 def test_details_are_asked_for_before_anything_is_concluded() -> None:
