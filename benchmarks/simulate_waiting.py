@@ -39,16 +39,16 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 
 from benchmarks.measure import Row, Settings, machine, table, versions
+from neuralbox._api.vocabulary import USUAL_SECONDS
 from neuralbox._config import ClientOptions, Polling
-from neuralbox._core import Clockwork, Core
-from neuralbox._credentials import ApiKey
-from neuralbox._jobs.handle import Job
-from neuralbox._jobs.many import GrowingCrowd, wait_all
+from neuralbox._core.credentials import ApiKey
+from neuralbox._core.exchange import Clockwork, Core
 from neuralbox._models.generation import Generation
+from neuralbox._polling import listing_plan, schedule
+from neuralbox._polling.job import Job
+from neuralbox._polling.many import GrowingCrowd, wait_all
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
-from neuralbox._wire import polling, sweeping
-from neuralbox._wire.vocabulary import USUAL_SECONDS
 
 START = 1_000_000.0
 HOUR = 3_600.0
@@ -488,20 +488,20 @@ def one_by_one(world: World, *, runs: int, seed: int, **options: Any) -> Seen:
 
 
 def schedules(settings: Settings) -> list[Row]:
-    """What other pauses would cost: how those of `_wire.polling` and `_wire.sweeping` were chosen."""
+    """What other pauses would cost: how those of `_polling.schedule` and `_polling.listing_plan` were chosen."""
     rows: list[Row] = []
-    chosen = polling._RELAXED, sweeping._PAUSE
+    chosen = schedule._RELAXED, listing_plan._PAUSE
     try:
         for factor in (1.1, 1.2, 1.3, 1.4, 1.5):
-            polling._RELAXED = factor
+            schedule._RELAXED = factor
             seen = one_by_one(World(), runs=settings.pick(50, 1_000), seed=settings.seed)
             rows += rows_for(f"1, no hints, {5 * factor:g} s between looks", seen, 18, 3.5, 7)
         for factor in (0.6, 0.7, 0.8, 0.9, 1.0, 1.2):
-            sweeping._PAUSE = factor
+            listing_plan._PAUSE = factor
             seen = asyncio.run(waited(1_000, World(), seed=settings.seed))
             rows += rows_for(f"1,000, {5 * factor:g} s between sweeps", seen, 2.4, 2.5, 5)
     finally:
-        polling._RELAXED, sweeping._PAUSE = chosen
+        schedule._RELAXED, listing_plan._PAUSE = chosen
     return rows
 
 

@@ -45,25 +45,13 @@ from ._version import __version__
 
 if typing.TYPE_CHECKING:
     from ._archive.results import Archived, ArchiveFailure, ArchiveProgress, Exported
+    from ._batch.batch import Batch
     from ._batch.outcome import Estimate, Outcome, write_outcomes
     from ._batch.progress import Progress
-    from ._batch.reading import read_requests, request_from_dict
-    from ._batch.requests import (
-        BatchRequest,
-        GenerateRequest,
-        ImageRequest,
-        MusicRequest,
-        SpeechRequest,
-        TextRequest,
-        ToolRequest,
-        TranscriptionRequest,
-        VideoRequest,
-    )
-    from ._batch.run import Batch
     from ._budget import Budget
     from ._client import AsyncNeuralBox
     from ._config import CallArgs, Dialect, Polling, Timeout
-    from ._credentials import Session
+    from ._core.credentials import Session
     from ._hooks import (
         CallInfo,
         EndEvent,
@@ -74,16 +62,28 @@ if typing.TYPE_CHECKING:
         RetryEvent,
         SubmissionEvent,
     )
-    from ._jobs.handle import Job
-    from ._jobs.reconcile import Adopted, Reconciliation
-    from ._jobs.registry import UnresolvedSubmission
-    from ._jobs.stream import TextStream
     from ._models.account import Balance, Key, Login, Share, Stats, User
     from ._models.catalogue import Assistant, ModelInfo, Price
     from ._models.generation import Generation, Usage
     from ._models.page import Page
     from ._models.raw import RawResponse
     from ._paging import Pager
+    from ._polling.job import Job
+    from ._requests.json_lines import read_requests, request_from_dict
+    from ._requests.requests import (
+        BatchRequest,
+        GenerateRequest,
+        ImageRequest,
+        MusicRequest,
+        SpeechRequest,
+        TextRequest,
+        ToolRequest,
+        TranscriptionRequest,
+        VideoRequest,
+    )
+    from ._submissions.reconcile import Adopted, Reconciliation
+    from ._submissions.registry import UnresolvedSubmission
+    from ._text_stream.stream import TextStream
     from ._transport import Limits
     from .geminigen import AsyncGeminiGen
     from .sync import GeminiGen, NeuralBox
@@ -186,8 +186,8 @@ _HOMES = {
     "._archive.results": ("ArchiveFailure", "ArchiveProgress", "Archived", "Exported"),
     "._batch.outcome": ("Estimate", "Outcome", "write_outcomes"),
     "._batch.progress": ("Progress",),
-    "._batch.reading": ("read_requests", "request_from_dict"),
-    "._batch.requests": (
+    "._requests.json_lines": ("read_requests", "request_from_dict"),
+    "._requests.requests": (
         "BatchRequest",
         "GenerateRequest",
         "ImageRequest",
@@ -198,13 +198,13 @@ _HOMES = {
         "TranscriptionRequest",
         "VideoRequest",
     ),
-    "._batch.run": ("Batch",),
+    "._batch.batch": ("Batch",),
     "._budget": ("Budget",),
-    "._jobs.reconcile": ("Adopted", "Reconciliation"),
-    "._jobs.registry": ("UnresolvedSubmission",),
+    "._submissions.reconcile": ("Adopted", "Reconciliation"),
+    "._submissions.registry": ("UnresolvedSubmission",),
     "._client": ("AsyncNeuralBox",),
     "._config": ("CallArgs", "Dialect", "Polling", "Timeout"),
-    "._credentials": ("Session",),
+    "._core.credentials": ("Session",),
     "._hooks": (
         "CallInfo",
         "EndEvent",
@@ -215,8 +215,8 @@ _HOMES = {
         "RetryEvent",
         "SubmissionEvent",
     ),
-    "._jobs.handle": ("Job",),
-    "._jobs.stream": ("TextStream",),
+    "._polling.job": ("Job",),
+    "._text_stream.stream": ("TextStream",),
     "._models.account": ("Balance", "Key", "Login", "Share", "Stats", "User"),
     "._models.catalogue": ("Assistant", "ModelInfo", "Price"),
     "._models.generation": ("Generation", "Usage"),

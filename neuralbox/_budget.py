@@ -3,7 +3,7 @@
 A reservation is made before a paid request is sent and settled when it is known what was charged. In between its price
 counts as gone, so calls that run together cannot all take the last tokens. What nobody knows the price of passes one
 at a time: so at most one such request is out when its cost shows, and the next is judged by it. Nothing here waits or
-asks for prices; `_jobs.spending` does.
+asks for prices; `_costs.charges` does.
 
 A budget belongs to no event loop: copies of a client, other clients and threads may share one.
 """

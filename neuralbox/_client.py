@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
+from ._api.request import Request, Safety, query
+from ._base_client import Connected, Connections
 from ._budget import Budget
 from ._config import (
     CallOptions,
@@ -18,14 +20,12 @@ from ._config import (
     base_url_from_environment,
     log_from_environment,
 )
-from ._connected import Connected, Connections
-from ._credentials import ApiKey, Session
+from ._core.credentials import ApiKey, Session
+from ._core.reply_capture import watching
 from ._errors import ConfigurationError
 from ._hooks import Hooks, hooks_of
-from ._jobs.handle import Job
-from ._jobs.reconcile import Reconciliation, reconcile
-from ._jobs.registry import UnresolvedSubmission, registry_of
 from ._models.raw import RawResponse
+from ._polling.job import Job
 from ._resources.generate import Generate
 from ._resources.generations import Generations
 from ._resources.history import History
@@ -36,13 +36,13 @@ from ._resources.text import Text
 from ._resources.tools import Tools
 from ._resources.transcriptions import Transcriptions
 from ._resources.videos import Videos
+from ._submissions.reconcile import Reconciliation, reconcile
+from ._submissions.registry import UnresolvedSubmission, registry_of
 from ._transport import HttpClient, HttpTransport, Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
-from ._watching import watching
-from ._wire.request import Request, Safety, query
 
 if TYPE_CHECKING:  # the rarer doors are imported by their first use: `import neuralbox` stays light
-    from ._batch.door import Batches
+    from ._batch.resource import Batches
     from ._raw import RawDoors
     from ._resources.account import Account
     from ._resources.assistants import Assistants
@@ -310,7 +310,7 @@ class AsyncNeuralBox(Connected):
     @cached_property
     def batch(self) -> Batches:
         """Many requests in one call: bounded, journaled, within a budget; `nb.batch(requests, ...)`."""
-        from ._batch.door import Batches
+        from ._batch.resource import Batches
 
         return Batches(self._core)
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
+from ._api import vocabulary as words
+from ._api.reply import ErrorBody, status_error, without_secrets
 from ._budget import Budget
 from ._errors import APIStatusError, ConfigurationError
 from ._hooks import Hooks, hooks_of
 from ._models.generation import Generation
 from ._types import JobRef
-from ._wire import vocabulary as words
-from ._wire.reply import ErrorBody, status_error, without_secrets
 
 OptionStyle: TypeAlias = Literal["documented", "flat", "nested"]
 logger = logging.getLogger("neuralbox")
@@ -26,7 +26,7 @@ logger.addHandler(logging.NullHandler())  # silent until the user's program or N
 
 
 class StatusError(Protocol):
-    """Builds the error of a status that is not 2xx; see `_wire.reply.status_error`."""
+    """Builds the error of a status that is not 2xx; see `_api.reply.status_error`."""
 
     def __call__(
         self, status_code: int, headers: Mapping[str, str], content: bytes, *, now: float
@@ -58,7 +58,7 @@ class Service:
         key_help: Where its keys come from, a sentence.
         status_error: Builds the error of a refusal.
         is_ours: Whether the body of a refusal is the service's own, not a proxy's.
-        detail: How it is asked for one generation; None for the two paths of `_jobs.look`.
+        detail: How it is asked for one generation; None for the two paths of `_polling.status`.
         failure_is_free: Whether it documents that a failed generation costs nothing.
         retention: How long it keeps the files of results, a sentence; "" where that is not documented as a rule.
         name: What hooks and traces call it.

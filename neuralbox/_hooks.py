@@ -11,7 +11,7 @@ one call brings them:
       on_submission               of a paid call: what became of it
     on_end                        the call is over
 
-This module only describes; `_observing` calls.
+This module only describes; `_core.call_events` calls.
 """
 
 from __future__ import annotations

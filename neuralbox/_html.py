@@ -13,7 +13,7 @@ from html import escape
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from ._wire.content import PICTURE, SOUND_OR_FILM, expected_content
+from ._api.content import PICTURE, SOUND_OR_FILM, expected_content
 
 Look: TypeAlias = Literal["picture", "film", "sound"]
 """What a file is shown as."""

@@ -17,10 +17,10 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import anyio
 
-from ._core import Core
+from ._api.pages import walk_goes_on
+from ._core.exchange import Core
 from ._errors import ConfigurationError
 from ._models.page import Page
-from ._wire.pages import walk_goes_on
 
 T = TypeVar("T")
 Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from ._core.reply_capture import watching
 from ._models.raw import RawResponse
-from ._watching import watching
 
 if TYPE_CHECKING:
     from ._client import AsyncNeuralBox

@@ -60,7 +60,7 @@ STATIC = (
     Step("types: pyright", module("pyright", "--pythonpath", sys.executable), slow=True),
     Step("types: mypy", module("mypy"), slow=True),
     Step("layers", tool("lint-imports", "--no-cache")),
-    Step("generated files", module("neuralbox._tools.generate_sync", "--check")),
+    Step("generated files", module("neuralbox._codegen.generate_sync", "--check")),
     Step("lint", module("ruff", "check", ".")),
     Step("format", module("ruff", "format", "--check", ".")),
 )

@@ -31,13 +31,13 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 # What a user's program imports after `pip install 'neuralbox[extra]'`.
 IMPORTS: Final = {
-    "all": "neuralbox._cli.app, neuralbox._demo, neuralbox.testing, neuralbox._transport.aiohttp_adapter",
+    "all": "neuralbox._cli.app, neuralbox._demo, neuralbox.testing, neuralbox._transport.aiohttp.adapter",
     "cli": "neuralbox._cli.app",
     "demo": "neuralbox._cli.app, neuralbox._demo",
     "otel": "opentelemetry.trace",
     "report": "neuralbox._report, PIL",
     "sandbox": "neuralbox.sandbox, PIL, av",
-    "speed": "neuralbox._transport.aiohttp_adapter",
+    "speed": "neuralbox._transport.aiohttp.adapter",
     "testing": "neuralbox.testing, neuralbox.testing._fixtures",
 }
 # For ourselves: the environment that runs this script has them.

@@ -20,13 +20,13 @@ import anyio
 import httpx
 from anyio.lowlevel import checkpoint
 
+from neuralbox._api.request import Form
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import ClientOptions
-from neuralbox._core import Core
-from neuralbox._credentials import ApiKey, Credential
+from neuralbox._core.credentials import ApiKey, Credential
+from neuralbox._core.exchange import Core
 from neuralbox._errors import APITimeoutError, ConfigurationError, ConnectError, ProtocolError
 from neuralbox._transport.base import Reply, StreamedReply, Timeouts
-from neuralbox._wire.request import Form
 from neuralbox.testing import _time
 
 KEY = "nb_live_planted-key"

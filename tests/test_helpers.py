@@ -7,10 +7,10 @@ import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._credentials import Session
+from neuralbox._api.request import Request, Safety
+from neuralbox._core.credentials import Session
 from neuralbox._errors import APITimeoutError, ConfigurationError, ConnectError, ConnectionLostError, ProtocolError
 from neuralbox._transport.base import Timeouts
-from neuralbox._wire.request import Request, Safety
 
 from .helpers import (
     KEY,

@@ -8,10 +8,10 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from neuralbox._api.pages import read_envelope
 from neuralbox._errors import APIConnectionError, ConfigurationError, ConnectError
 from neuralbox._models.page import Page
 from neuralbox._paging import Pager, require_prefetch
-from neuralbox._wire.pages import read_envelope
 from tests import samples
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,8 @@ import pytest
 import neuralbox
 import neuralbox.sync
 from neuralbox import AsyncGeminiGen, AsyncNeuralBox
-from neuralbox._tools.generate_sync import PACKAGE, RULES, SOURCES
-from neuralbox._tools.prose import translate, without_section
+from neuralbox._codegen.docstrings import translate, without_section
+from neuralbox._codegen.generate_sync import PACKAGE, RULES, SOURCES
 from neuralbox.sync import _generated
 from neuralbox.sync._facade import Facade, Root
 

@@ -18,10 +18,11 @@ import anyio
 from anyio import to_thread
 
 from .._errors import ConfigurationError, DownloadError
+from .._files.partial_file import PartFile
+from .._files.target import find_place, read_overwrite, require_free
 from .._models.generation import Model
 from .._paging import Pager
-from .._saving import PartFile, find_place, read_overwrite, require_free
-from .lines import as_json, fields_of
+from .manifest_entry import as_json, fields_of
 from .results import Exported
 
 R = TypeVar("R")

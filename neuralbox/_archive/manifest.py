@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import ConfigurationError
-from .lines import Entry, is_ours, read_line
+from .manifest_entry import Entry, is_ours, read_line
 
 NAME: Final = "manifest.jsonl"
 

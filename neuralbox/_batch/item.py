@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from .._budget import Reservation
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import GenerationFailedError
-from .._jobs.handle import Job
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._requests.requests import BatchRequest
 from .._types import JobRef
 from .outcome import Outcome
 from .progress import Stage
-from .requests import BatchRequest
 
 
 class Item:

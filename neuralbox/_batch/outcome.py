@@ -11,8 +11,8 @@ from typing import Any
 
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
+from .._requests.requests import BatchRequest
 from .._types import JobRef
-from .requests import BatchRequest
 
 
 @dataclass(frozen=True, slots=True)

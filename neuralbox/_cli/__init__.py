@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from . import codes, output
+from . import exit_codes, output
 from ._extras import missing_extra
 
 
@@ -25,12 +25,12 @@ def main() -> None:
         if sentence is None:
             raise
         output.remark(sentence)
-        sys.exit(codes.USAGE)
+        sys.exit(exit_codes.USAGE)
     except KeyboardInterrupt:  # before a command has begun
-        sys.exit(codes.INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)
     except OSError as error:  # help and the like: commands say it themselves
         output.remark(f"The output cannot be written: {error.strerror}.")
         output.forget(stdout)
-        sys.exit(codes.UNUSABLE_DISK)
+        sys.exit(exit_codes.UNUSABLE_DISK)
     except SystemExit as left:
         sys.exit(output.settle(stdout, left.code))

@@ -15,24 +15,24 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from .._version import __version__
-from .codes import MEANINGS
+from .exit_codes import MEANINGS
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
 # Where each command is, and the first line of its help.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "generate": ("making", "Generate a text, picture, video or sound."),
-    "stream": ("making", "Generate a text and print it while it is written."),
-    "wait": ("making", "Wait for generations that were submitted earlier."),
-    "download": ("making", "Download the files of generations."),
-    "batch": ("batches", "Many requests at once, with a journal."),
+    "generate": ("generate", "Generate a text, picture, video or sound."),
+    "stream": ("generate", "Generate a text and print it while it is written."),
+    "wait": ("generate", "Wait for generations that were submitted earlier."),
+    "download": ("generate", "Download the files of generations."),
+    "batch": ("batch", "Many requests at once, with a journal."),
     "history": ("history", "List, export or picture what was generated."),
     "archive": ("history", "Mirror all results into a directory."),
-    "balance": ("asking", "Show how many tokens are left."),
-    "stats": ("asking", "Show what was generated and what it cost."),
-    "models": ("asking", "List the models, or show one."),
-    "price": ("asking", "Show what a generation would cost."),
+    "balance": ("queries", "Show how many tokens are left."),
+    "stats": ("queries", "Show what was generated and what it cost."),
+    "models": ("queries", "List the models, or show one."),
+    "price": ("queries", "Show what a generation would cost."),
     "demo": ("local", "See it work on a local sandbox; needs no key."),
     "sandbox": ("local", "Serve a local stand-in of the whole API."),
 }
@@ -94,7 +94,7 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     if debug:
-        from .exits import debugging
+        from .errors import debugging
 
         debugging.is_on = True
     if context.invoked_subcommand is None:

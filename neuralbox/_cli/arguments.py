@@ -20,7 +20,7 @@ def _known_models(incomplete: str) -> list[str]:
     """The slugs this version knows; a shell asks at each press of a key, so the service is not asked."""
     from typing import get_args
 
-    from .._wire import vocabulary as words
+    from .._api import vocabulary as words
 
     kinds = (words.TextModel, words.ImageModel, words.VideoModel, words.SpeechModel, words.MusicModel, words.ToolModel)
     return [slug for kind in kinds for slug in get_args(kind) if slug.startswith(incomplete)]

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel
-from .codes import FAILED
+from .exit_codes import FAILED
 from .session import Session, plain_values
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import typer
 
 from . import output
 from .arguments import AsJson
-from .codes import FAILED
-from .exits import plain_words
+from .errors import plain_words
+from .exit_codes import FAILED
 from .session import Session
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import Final, TextIO
 
-from . import codes
+from . import exit_codes
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -79,16 +79,16 @@ def settle(stdout: TextIO | None, code: str | int | None) -> str | int | None:
         return code
     if sys.stdout is not stdout:  # typer puts something else there when help meets a closed pipe
         forget(stdout)
-        return codes.CLOSED_PIPE
+        return exit_codes.CLOSED_PIPE
     try:
         stdout.flush()
     except OSError as error:
         forget(stdout)
         if error.errno == errno.EPIPE:
-            return codes.CLOSED_PIPE
+            return exit_codes.CLOSED_PIPE
         if not code:
             remark(f"The output cannot be written: {error.strerror}.")
-        return code or codes.UNUSABLE_DISK
+        return code or exit_codes.UNUSABLE_DISK
     return code
 
 

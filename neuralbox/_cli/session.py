@@ -14,7 +14,7 @@ import typer
 
 from .._errors import ConfigurationError
 from . import output
-from .exits import Paid, plain_words
+from .errors import Paid, plain_words
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox

@@ -19,7 +19,7 @@ from .protocol import (
     Summary,
     Sync,
 )
-from .reading import read_records, read_summary
+from .sqlite.reading import read_records, read_summary
 
 __all__ = [
     "ACCEPTED",

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
-from . import rules
+from . import transitions
 from .protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING, Planned, Record, Summary, require_key
 
 
@@ -41,7 +41,7 @@ class MemoryJournal:
             require_key(entry.key)
             _ = entry.text  # a request that JSON cannot say is refused here as it is on the disk
             if entry.key in self._records or entry.key in fresh:
-                raise rules.duplicate(entry.key, path=None)
+                raise transitions.duplicate(entry.key, path=None)
             fresh[entry.key] = Record(self._planned + len(fresh) + 1, entry.key, entry.request)
         self._planned += len(fresh)
         self._records.update(fresh)
@@ -69,8 +69,8 @@ class MemoryJournal:
         self._time()
         del self._records[key]
         self._ended += 1
-        self._completed += rules.status_of(outcome) == rules.COMPLETED
-        self._tokens += rules.tokens_of(outcome) or 0
+        self._completed += transitions.status_of(outcome) == transitions.COMPLETED
+        self._tokens += transitions.tokens_of(outcome) or 0
 
     async def saved(self, key: str, path: str, size_bytes: int) -> None:  # noqa: ARG002 - nobody is told any more
         self._require_open()
@@ -133,9 +133,11 @@ class MemoryJournal:
         self._require_open(key, job)
         record = self._records.get(key)
         if record is None:
-            raise rules.refusal(key, mark, None, None, path=None, job=job)
-        if not rules.may_follow(mark, record.state, same_id=job is not None and job.id == record.id, completed=False):
-            raise rules.refusal(key, mark, record.state, record.id, path=None, job=job)
+            raise transitions.refusal(key, mark, None, None, path=None, job=job)
+        if not transitions.may_follow(
+            mark, record.state, same_id=job is not None and job.id == record.id, completed=False
+        ):
+            raise transitions.refusal(key, mark, record.state, record.id, path=None, job=job)
         return record
 
     def _time(self) -> float:

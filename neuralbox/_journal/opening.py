@@ -12,11 +12,11 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
-from . import ownership
 from .protocol import Sync
-from .reading import owner_of
-from .sqlite import SqliteJournal
-from .store import Store, open_store
+from .sqlite import lock
+from .sqlite.journal import SqliteJournal
+from .sqlite.reading import owner_of
+from .sqlite.store import Store, open_store
 
 _LOOK_EVERY: Final = 0.05
 # A reader that asks whether somebody has the lock holds a share of it for an instant, and must not count as an owner.
@@ -64,7 +64,7 @@ async def open_journal(
             return SqliteJournal(store, now=now, clock=clock)
         looks += 1
         if looks >= _LOOKS_AT_LEAST and clock() >= deadline:
-            raise ownership.locked(file, await to_thread.run_sync(owner_of, file))
+            raise lock.locked(file, await to_thread.run_sync(owner_of, file))
         await sleep(_LOOK_EVERY)
 
 

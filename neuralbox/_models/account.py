@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from .._api.fields import as_flag, as_id, as_int, as_object, as_text, as_time, pick
 from .._types import GenerationId
-from .._wire.reading import as_flag, as_id, as_int, as_object, as_text, as_time, pick
 from .generation import Model
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from .._api.fields import as_flag, as_id, as_int, as_object, as_text
 from .._types import GenerationId
-from .._wire.reading import as_flag, as_id, as_int, as_object, as_text
 from .generation import Model
 
 

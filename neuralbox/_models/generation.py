@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .._api import vocabulary as words
+from .._api.fields import as_flag, as_id, as_int, as_number, as_object, as_text, as_time, pick
 from .._types import GenerationId, JobRef
-from .._wire import vocabulary as words
-from .._wire.reading import as_flag, as_id, as_int, as_number, as_object, as_text, as_time, pick
 from .naming import Naming
 
 
@@ -60,7 +60,7 @@ class Usage(Model):
 class Generation(Model):
     """One generation, whatever its kind and state.
 
-    Absent is None; `0` is a value. Sources: NeuralBox API, SEED 000-003 and the pages named in `_wire/vocabulary.py`.
+    Absent is None; `0` is a value. Sources: NeuralBox API, SEED 000-003 and the pages named in `_api/vocabulary.py`.
 
     Attributes:
         id: As received, integer or text; `""` where the service gave none.

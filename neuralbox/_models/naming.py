@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .._wire.reading import pick
+from .._api.fields import pick
 
 Readers: TypeAlias = Mapping[str, tuple[Sequence[str], Callable[[Any], Any]]]
 """A field, the names it goes by in the order in which they count, and what reads its value."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .._wire.reply import read_json
+from .._api.reply import read_json
 
 T = TypeVar("T")
 

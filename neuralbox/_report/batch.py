@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from .._batch.records import generation_of
+from .._batch.journal_records import generation_of
 from .._errors import ConfigurationError
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, Record, Summary, read_records, read_summary

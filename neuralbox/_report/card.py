@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from .._api.reply import without_secrets
 from .._html import Look, look_of
 from .._models.generation import Generation
-from .._wire.reply import without_secrets
 
 State: TypeAlias = Literal["completed", "failed", "open"]
 """Ended with a result, ended without one, or not ended."""

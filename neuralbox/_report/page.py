@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from .._errors import ConfigurationError, DownloadError
-from .._saving import PartFile, find_place
+from .._files.partial_file import PartFile
+from .._files.target import find_place
 from .._version import __version__
 from . import charts
 from .card import Card

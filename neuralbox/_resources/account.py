@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from .._api import vocabulary as words
+from .._api.request import Request, given
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import NotFoundError
 from .._models.account import Balance, Stats, User
 from .._transport import Reply
 from .._types import OMIT, Omit
-from .._wire import vocabulary as words
-from .._wire.request import Request, given
 
 
 class Account:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
+from .._api import vocabulary as words
+from .._api.builders import require_text
+from .._api.pages import read_envelope
+from .._api.request import Request, Safety, given, query
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import ProtocolError
 from .._models.catalogue import Assistant
 from .._transport import Reply
 from .._types import OMIT, Omit
-from .._wire import vocabulary as words
-from .._wire.generation import require_text
-from .._wire.pages import read_envelope
-from .._wire.request import Request, Safety, given, query
 
 
 class Assistants:

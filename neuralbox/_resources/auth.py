@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from .._api import vocabulary as words
+from .._api.builders import require_text
+from .._api.request import Request, Safety
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._credentials import Session
+from .._core.credentials import Session
+from .._core.exchange import Core
 from .._errors import ConfigurationError
 from .._models.account import Login
-from .._wire import vocabulary as words
-from .._wire.generation import require_text
-from .._wire.request import Request, Safety
 
 
 class Auth:

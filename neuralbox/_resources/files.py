@@ -1,7 +1,7 @@
 """Result files: pictures, films, sounds, thumbnails.
 
 A thin door: it finds out which file is meant, asking for a job where that is needed. How a file is fetched and put on
-the disk is the business of `_downloads`.
+the disk is the business of `_files`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 
 from .._config import Timeout
-from .._core import Core
-from .._downloads import MAX_FILE_BYTES, MAX_READ_BYTES, OnBytes, Overwrite, read, save
+from .._core.exchange import Core
 from .._errors import ConfigurationError
-from .._jobs.handle import Job
-from .._jobs.look import look
+from .._files.download import MAX_FILE_BYTES, MAX_READ_BYTES, OnBytes, Overwrite, read, save
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._polling.status import look
 from .._types import JobRef
 
 

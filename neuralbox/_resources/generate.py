@@ -6,15 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from .._api.builders import build_generic
+from .._api.request import Request
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import durable, submission
-from .._jobs.handle import Job
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._submissions import keyed, submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import build_generic
-from .._wire.request import Request
 
 
 class Generate:
@@ -89,7 +89,7 @@ class Generate:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
         request = self._request(model, prompt, params)
-        return await durable.submit(
+        return await keyed.submit(
             self._core,
             request,
             CallOptions.of(call),

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs.handle import Job, OnProgress
-from .._jobs.look import look
-from .._jobs.many import wait_all
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job, OnProgress
+from .._polling.many import wait_all
+from .._polling.status import look
 from .._types import OMIT, GenerationId, JobRef, Omit
 
 

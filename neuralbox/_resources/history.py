@@ -8,21 +8,21 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
+from .._api import vocabulary as words
+from .._api.pages import read_envelope
+from .._api.request import Request, Safety, fill, query
+from .._api.vocabulary import Kind
 from .._archive.results import Archived, ArchiveProgress, Exported
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, ProtocolError
-from .._jobs.look import as_ref, look
 from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
 from .._paging import Pager, require_prefetch, without_retries
+from .._polling.status import as_ref, look
 from .._transport import Reply
 from .._types import GenerationId
-from .._wire import vocabulary as words
-from .._wire.pages import read_envelope
-from .._wire.request import Request, Safety, fill, query
-from .._wire.vocabulary import Kind
 
 MAX_ARCHIVED_BYTES: Final = 4 * 1024**3
 """A longer file is a failure of an archive unless `max_bytes` says otherwise."""
@@ -160,8 +160,8 @@ class History:
             Kept by plan: free 7, basic 30, pro and vip 90 days, elite without limit (SEED 000, 002); the plan by
             `GET /api/v2/user/me` [nb:en/api-reference/user/me].
         """
-        from .._archive.catalogue import Catalogue
-        from .._archive.run import Terms, archive
+        from .._archive.archive import Terms, archive
+        from .._archive.source import Catalogue
 
         options = CallOptions.of(call)
         if plan is not None and plan.strip().lower() not in words.RETENTION_DAYS:

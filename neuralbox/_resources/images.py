@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import Unpack
 
+from .._api.builders import build_media
+from .._api.request import Request, given
+from .._api.vocabulary import ImageModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import durable, submission
-from .._jobs.handle import Job
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._submissions import keyed, submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import build_media
-from .._wire.request import Request, given
-from .._wire.vocabulary import ImageModel
 
 
 class Images:
@@ -114,7 +114,7 @@ class Images:
         request = self._request(
             model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
         )
-        return await durable.submit(
+        return await keyed.submit(
             self._core,
             request,
             CallOptions.of(call),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from .._api import vocabulary as words
+from .._api.builders import require_text
+from .._api.request import Request, Safety, fill
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._models.account import Key
 from .._transport import Reply
 from .._types import GenerationId
-from .._wire import vocabulary as words
-from .._wire.generation import require_text
-from .._wire.request import Request, Safety, fill
 
 
 class Keys:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
+from .._api import vocabulary as words
+from .._api.builders import require_text
+from .._api.pages import read_envelope
+from .._api.request import Request, fill, given
 from .._config import CallArgs, CallOptions, Timeout
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import ProtocolError
 from .._models.catalogue import ModelInfo, Price
 from .._transport import Reply
-from .._wire import vocabulary as words
-from .._wire.generation import require_text
-from .._wire.pages import read_envelope
-from .._wire.request import Request, fill, given
 
 
 class Models:

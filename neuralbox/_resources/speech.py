@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from .._api.builders import build_speech, require_speed
+from .._api.request import given
+from .._api.vocabulary import SpeechModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import submission
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._submissions import submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import build_speech, require_speed
-from .._wire.request import given
-from .._wire.vocabulary import SpeechModel
 
 
 class Speech:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
+from .._api.builders import Message, build_text
+from .._api.request import Request
+from .._api.vocabulary import TextModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import submission
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._submissions import submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import Message, build_text
-from .._wire.request import Request
-from .._wire.vocabulary import TextModel
 
 if TYPE_CHECKING:  # imported by the first stream instead: `import neuralbox` stays light
-    from .._jobs.stream import TextStream
+    from .._text_stream.stream import TextStream
 
 
 class Text:
@@ -107,7 +107,7 @@ class Text:
             `POST /api/v2/generate/stream` with `Dialect(stream="path")`.
         """
         request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=True)
-        from .._jobs.stream import TextStream
+        from .._text_stream.stream import TextStream
 
         return TextStream(self._core, request, CallOptions.of(call), on_accepted=on_accepted)
 

@@ -6,16 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from .._api.builders import build_tool
+from .._api.request import Request, given
+from .._api.vocabulary import ToolModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import durable, submission
-from .._jobs.handle import Job
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._submissions import keyed, submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import build_tool
-from .._wire.request import Request, given
-from .._wire.vocabulary import ToolModel
 
 
 class Tools:
@@ -93,7 +93,7 @@ class Tools:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, params)
-        return await durable.submit(
+        return await keyed.submit(
             self._core,
             request,
             CallOptions.of(call),

@@ -8,17 +8,17 @@ from typing import BinaryIO, TypeAlias, Unpack
 
 import anyio
 
+from .._api import vocabulary as words
+from .._api.builders import build_transcription, require_text
+from .._api.media_types import audio_type
+from .._api.vocabulary import TranscriptionModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import ConfigurationError
-from .._jobs import submission
-from .._jobs.submission import OnAccepted
 from .._models.generation import Generation
+from .._submissions import submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire import vocabulary as words
-from .._wire.generation import build_transcription, require_text
-from .._wire.media_types import audio_type
-from .._wire.vocabulary import TranscriptionModel
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or an open binary file."""

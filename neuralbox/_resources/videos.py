@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import Unpack
 
+from .._api.builders import build_media
+from .._api.request import Request, given
+from .._api.vocabulary import VideoModel
 from .._config import CallArgs, CallOptions
-from .._core import Core
-from .._jobs import durable, submission
-from .._jobs.handle import Job
-from .._jobs.submission import OnAccepted
+from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
+from .._submissions import keyed, submission
+from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
-from .._wire.generation import build_media
-from .._wire.request import Request, given
-from .._wire.vocabulary import VideoModel
 
 
 class Videos:
@@ -98,7 +98,7 @@ class Videos:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
         request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
-        return await durable.submit(
+        return await keyed.submit(
             self._core,
             request,
             CallOptions.of(call),

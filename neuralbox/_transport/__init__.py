@@ -5,14 +5,12 @@ from __future__ import annotations
 from .base import HttpClient, HttpTransport, Prepared, Reply, StreamedReply, Timeouts, Transport
 from .engine import HttpxTransport, build_transport
 from .limits import Limits
-from .loops import PerLoop
 
 __all__ = [
     "HttpClient",
     "HttpTransport",
     "HttpxTransport",
     "Limits",
-    "PerLoop",
     "Prepared",
     "Reply",
     "StreamedReply",

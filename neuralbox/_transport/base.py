@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import httpx
 
-from .._wire.request import Form
+from .._api.request import Form
 
 HttpClient: TypeAlias = httpx.AsyncClient
 HttpTransport: TypeAlias = httpx.AsyncBaseTransport

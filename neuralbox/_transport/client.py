@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from .patching import is_original
+from .mock_detection import is_original
 
 
 class LeanClient(httpx.AsyncClient):

@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import httpx
 
+from .._api.request import Form
+from .._concurrency.per_loop import PerLoop
 from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError
-from .._wire.request import Form
-from .adapter import CoreTransport
 from .base import Reply, Timeouts
 from .client import LeanClient
 from .errors import TRANSLATED, cause_of, translate
-from .lean import BytesRequest
+from .fast_httpx import BytesRequest
+from .httpcore2.adapter import CoreTransport
 from .limits import Limits
-from .loops import PerLoop
 from .prepared import Heads, PreparedRequest, prepare_request
-from .reading import ReplyReader
-from .sending import SentTrace
+from .reply_body import ReplyReader
+from .sent_trace import SentTrace
 
 if TYPE_CHECKING:
-    from .aiohttp_adapter import AiohttpTransport
+    from .aiohttp.adapter import AiohttpTransport
 
 Engine: TypeAlias = "CoreTransport | AiohttpTransport"
 EngineMaker: TypeAlias = Callable[..., Engine]
@@ -310,7 +310,7 @@ def build_transport(
 def _aiohttp() -> EngineMaker:
     if find_spec("aiohttp") is None or find_spec("httpx_aiohttp") is None:
         raise ConfigurationError("`transport=\"aiohttp\"` needs two more packages: `pip install 'neuralbox[speed]'`.")
-    from .aiohttp_adapter import AiohttpTransport
+    from .aiohttp.adapter import AiohttpTransport
 
     return AiohttpTransport
 

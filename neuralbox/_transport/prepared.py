@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import httpx
 
+from .._api.request import Form
 from .._errors import ConfigurationError
-from .._wire.request import Form
 from .base import Timeouts
-from .lean import BytesRequest, LeanHeaders
+from .fast_httpx import BytesRequest, LeanHeaders
 
 # RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -18,16 +18,7 @@ from __future__ import annotations
 from ._client import AsyncGeminiGen
 from ._history import GeminiHistory
 from ._item import HistoryItem
-from ._media import (
-    Asset,
-    GeneratedAudio,
-    GeneratedImage,
-    GeneratedVideo,
-    MediaFile,
-    ReferenceItem,
-    Thumbnail,
-    Voice,
-)
+from ._media import Asset, GeneratedAudio, GeneratedImage, GeneratedVideo, MediaFile, ReferenceItem, Thumbnail, Voice
 
 __all__ = [
     "Asset",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from .._base_client import Connected, Connections
 from .._config import (
     ClientOptions,
     Polling,
@@ -14,9 +15,8 @@ from .._config import (
     base_url_from_environment,
     log_from_environment,
 )
-from .._connected import Connected, Connections
 from .._hooks import Hooks, hooks_of
-from .._jobs.handle import Job
+from .._polling.job import Job
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, JobRef, Omit
 from ._history import GeminiHistory, require_uuid

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Unpack
 
+from .._api import gemini_vocabulary as gemini
+from .._api.fields import as_object
+from .._api.gemini_vocabulary import Filter
+from .._api.request import Request, fill, query
 from .._archive.results import Archived, Exported
 from .._config import CallArgs, CallOptions
-from .._core import Core
+from .._core.exchange import Core
 from .._errors import ConfigurationError, ProtocolError
-from .._jobs.handle import Job, OnProgress
-from .._jobs.many import wait_all
 from .._models.page import Page
 from .._paging import Pager, require_prefetch, without_retries
+from .._polling.job import Job, OnProgress
+from .._polling.many import wait_all
 from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
-from .._wire import gemini_vocabulary as gemini
-from .._wire.gemini_vocabulary import Filter
-from .._wire.reading import as_object
-from .._wire.request import Request, fill, query
 from ._item import HistoryItem
 from ._reading import find_list, integer
 from ._service import read_detail
@@ -152,8 +152,8 @@ class GeminiHistory:
         Source:
             Expiry by each record's `expired_at` (SEED 004).
         """
-        from .._archive.catalogue import Catalogue
-        from .._archive.run import Terms, archive
+        from .._archive.archive import Terms, archive
+        from .._archive.source import Catalogue
 
         options = CallOptions.of(call)
         terms = Terms(directory, None, concurrency, verify, max_bytes, options.timeout)

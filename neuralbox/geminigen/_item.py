@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import Field
 
+from .._api import gemini_vocabulary as gemini
+from .._api.fields import as_time
+from .._api.vocabulary import COMPLETED, FAILED, PENDING
 from .._models.generation import Generation, Model
 from .._types import JobRef
-from .._wire import gemini_vocabulary as gemini
-from .._wire.reading import as_time
-from .._wire.vocabulary import COMPLETED, FAILED, PENDING
 from ._media import Asset, GeneratedAudio, GeneratedImage, GeneratedVideo, MediaFile, ReferenceItem
 from ._reading import integer, number, objects, text
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import Field
 
+from .._api.fields import as_object, as_time
 from .._models.generation import Model
-from .._wire.reading import as_object, as_time
 from ._reading import integer, number, objects, text
 
 

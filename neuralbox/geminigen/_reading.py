@@ -1,6 +1,6 @@
 """Reading GeminiGen's values and envelopes; pure, and nothing here raises.
 
-As `_wire.reading`, with two differences: `""` is how this service writes "none", and a state must be a whole number,
+As `_api.fields`, with two differences: `""` is how this service writes "none", and a state must be a whole number,
 never a rounded one. Three envelopes are in use, and a record or a list is found in each of them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._wire.reading import as_number, as_object, as_text
+from .._api.fields import as_number, as_object, as_text
 
 _WRAPPERS = ("result", "data")
 _LISTS = ("result", "data", "items")

@@ -13,9 +13,9 @@ from http import HTTPStatus
 from typing import Any
 
 from .. import _errors as errors
-from .._wire import gemini_vocabulary as gemini
-from .._wire.reading import as_text
-from .._wire.reply import ErrorBody, read_fields, read_retry_after, without_secrets
+from .._api import gemini_vocabulary as gemini
+from .._api.fields import as_text
+from .._api.reply import ErrorBody, read_fields, read_retry_after, without_secrets
 
 _MESSAGE = 500
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,99}\Z")

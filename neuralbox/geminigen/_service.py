@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._api import gemini_vocabulary as gemini
 from .._config import Detail, Service
-from .._credentials import ApiKey
+from .._core.credentials import ApiKey
 from .._errors import ProtocolError
 from .._models.generation import Generation
 from .._types import JobRef
-from .._wire import gemini_vocabulary as gemini
 from ._item import HistoryItem
 from ._reading import unwrap
 from ._refusals import is_ours, status_error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 
 Pricing = Literal["fixed", "matrix", "per_second", "per_point"]
 

@@ -17,11 +17,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
-from ._orders import Order
+from ._endpoints.generation_request import Order
 from ._records import Account, Charge, Generation, Received
-from ._replies import Refusal, too_many
+from ._server.replies import Refusal, too_many
 from ._store import Store
 
 BODY_KEPT: Final = 16_384

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 
 
 @dataclass(slots=True)

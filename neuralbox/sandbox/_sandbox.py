@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
-from ._faults import Faults
 from ._ledger import Ledger
+from ._server.faults import Faults
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from ._studio import Studio
+    from ._media.library import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ class Sandbox:
     @cached_property
     def app(self) -> Starlette:
         """The ASGI application."""
-        from ._app import build_app
+        from ._server.app import build_app
 
         return build_app(self)
 
     @cached_property
     def studio(self) -> Studio:
         """Where the result files are made, at their first download."""
-        from ._studio import Studio
+        from ._media.library import Studio
 
         return Studio()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import respx
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 from ._router import mock_router
 from ._running import API_KEY, RunningSandbox, in_memory, served
 from ._time import VirtualTime, using

@@ -14,7 +14,7 @@ import anyio
 import httpx
 
 from ..sandbox import Sandbox
-from ..sandbox._connection import TRANSPORT
+from ..sandbox._server.connection import TRANSPORT
 from ._time import VirtualTime
 
 
@@ -102,7 +102,7 @@ class _Exchange:
         elif piece := message.get("body"):
             self._pieces.append(piece)
 
-    # What the sandbox does to a connection (see `sandbox/_connection.py`).
+    # What the sandbox does to a connection (see `sandbox/_server/connection.py`).
 
     def close(self) -> None:
         said = "Server disconnected without sending a response."

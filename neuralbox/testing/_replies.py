@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 
 
 def generation(**changes: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 import respx
 
-from .._wire import vocabulary as words
+from .._api import vocabulary as words
 from ._replies import generation, history, streamed
 
 _PENDING: Final = {"status": words.PENDING, "result_text": None, "tokens_spent": 0}

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from .._api import vocabulary as words
 from .._client import AsyncNeuralBox
-from .._wire import vocabulary as words
 from ..sandbox import Faults, Sandbox, serve
-from ..sandbox._faults import NAMES, SECONDS
 from ..sandbox._ledger import Ledger
 from ..sandbox._records import Charge, Generation
+from ..sandbox._server.faults import NAMES, SECONDS
 from ._memory import MemoryTransport
 from ._time import FastTime, VirtualTime, using
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._connected import Connected
-from .._core import Clockwork
+from .._base_client import Connected
+from .._core.exchange import Clockwork
 
 START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples begin
 

@@ -15,11 +15,12 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
-from neuralbox._archive import run, stock
+from neuralbox._archive import archive
+from neuralbox._archive import directory as stock
 from neuralbox._archive.manifest import append as append_lines
 from neuralbox._archive.results import ArchiveProgress
 from neuralbox._client import AsyncNeuralBox
-from neuralbox._downloads import save as downloads_save
+from neuralbox._files.download import save as downloads_save
 from tests.archive.support import ACCOUNT, STORAGE, Service, lines_of, mirror_of, names_in, webp
 from tests.helpers import START, make_client
 
@@ -166,7 +167,7 @@ async def test_an_error_of_the_callback_is_the_callers_own(service: Service, tmp
 async def test_a_run_that_an_error_stopped_amid_its_plan_can_run_again(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_BATCH", 1)
+    monkeypatch.setattr(archive, "_BATCH", 1)
     for number in range(4):
         service.image(number)
 
@@ -240,7 +241,7 @@ async def test_expired_files_are_noted_and_not_asked_for_again(service: Service,
 async def test_only_so_many_failures_are_kept_but_all_are_counted(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_FAILURES_KEPT", 2)
+    monkeypatch.setattr(archive, "_FAILURES_KEPT", 2)
     for number in range(5):
         del service.files[service.image(number)]
     async with client(service) as nb:
@@ -362,7 +363,7 @@ def end_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
     monkeypatch.setattr(stock, "append", guarded("append", append_lines))
     monkeypatch.setattr(stock, "_settle", guarded("settle", stock._settle))
     monkeypatch.setattr(stock, "_written", guarded("text", stock._written))
-    monkeypatch.setattr(run, "save", guarded("save", downloads_save))
+    monkeypatch.setattr(archive, "save", guarded("save", downloads_save))
     return steps
 
 
@@ -447,7 +448,7 @@ async def test_what_was_fetched_and_not_entered_is_entered_at_the_end(
             return entering(self, done, now)
 
         real = downloads_save
-        monkeypatch.setattr(run, "save", save)
+        monkeypatch.setattr(archive, "save", save)
         monkeypatch.setattr(stock.Stock, "enter", enter)
         async with client(service) as nb:
             await nb.history.archive(tmp_path)
@@ -639,7 +640,7 @@ async def test_a_disk_that_fails_under_a_download_ends_the_run(
 
     for number in range(3):
         service.image(number)
-    monkeypatch.setattr(run, "save", save)
+    monkeypatch.setattr(archive, "save", save)
     async with client(service) as nb:
         with pytest.raises(errors.DownloadError, match="could not be written"):
             await nb.history.archive(tmp_path)
@@ -675,7 +676,7 @@ async def test_a_directory_that_cannot_be_made_says_so(service: Service, tmp_pat
 
 async def test_a_thread_that_outlives_the_run_touches_nothing_any_more(tmp_path: Path, service: Service) -> None:
     """Asyncio's own cancellation does not wait for threads."""
-    from neuralbox._archive.catalogue import Catalogue
+    from neuralbox._archive.source import Catalogue
     from neuralbox._models.generation import Generation
 
     async def ask(item: Generation) -> Generation:

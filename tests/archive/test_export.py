@@ -13,8 +13,8 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._archive import export
+from neuralbox._files.partial_file import PartFile
 from neuralbox._models.generation import Generation
-from neuralbox._saving import PartFile
 from neuralbox.geminigen import HistoryItem
 from tests import samples
 from tests.archive.support import Service

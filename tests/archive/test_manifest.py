@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from neuralbox._archive.lines import Entry, write_line
 from neuralbox._archive.manifest import append, read_manifest
+from neuralbox._archive.manifest_entry import Entry, write_line
 from neuralbox._errors import ConfigurationError
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)

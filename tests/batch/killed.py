@@ -7,10 +7,10 @@ from typing import Any
 
 import anyio
 
-from neuralbox._batch.door import Batches
+from neuralbox._batch.resource import Batches
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
-from neuralbox._jobs.registry import Settling, registry_of
+from neuralbox._submissions.registry import Settling, registry_of
 
 POLLING = Polling(timeout=60, min_interval=0.02, max_interval=0.1)
 

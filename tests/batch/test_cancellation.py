@@ -13,13 +13,13 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.door import Batches
+from neuralbox._batch.batch import Batch
 from neuralbox._batch.outcome import Outcome
-from neuralbox._batch.run import Batch
-from neuralbox._jobs.poller import poller_of
-from neuralbox._jobs.registry import registry_of
+from neuralbox._batch.resource import Batches
+from neuralbox._polling.poller import poller_of
+from neuralbox._submissions.registry import registry_of
 
-from .test_run import images, outcomes_of, videos
+from .test_batch import images, outcomes_of, videos
 from .world import World, batches
 
 pytestmark = pytest.mark.anyio

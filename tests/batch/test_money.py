@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from neuralbox._batch.outcome import Outcome
-from neuralbox._batch.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
+from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
 from ..helpers import refusal, reply
-from .test_run import images, outcomes_of, run_through, videos
+from .test_batch import images, outcomes_of, run_through, videos
 from .world import World, batches
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.door import Batches
 from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.resource import Batches
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
-from neuralbox._jobs.registry import Settling, registry_of
+from neuralbox._submissions.registry import Settling, registry_of
 from neuralbox.sandbox import Sandbox, Server, serve
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from neuralbox._batch.item import Item
+from neuralbox._batch.journal_records import generation_of, outcome_record
 from neuralbox._batch.outcome import Outcome, write_outcomes
 from neuralbox._batch.progress import Stage, Tally
-from neuralbox._batch.records import generation_of, outcome_record
 from neuralbox._errors import GenerationFailedError
 from neuralbox._journal.protocol import Record
 from neuralbox._models.generation import Generation

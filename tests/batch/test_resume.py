@@ -10,14 +10,13 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.door import Batches
+from neuralbox._batch.batch import _account
+from neuralbox._batch.journal_records import outcome_record
 from neuralbox._batch.outcome import Outcome
-from neuralbox._batch.records import outcome_record
-from neuralbox._batch.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
-from neuralbox._batch.run import _account
+from neuralbox._batch.resource import Batches
 from neuralbox._budget import Budget
-from neuralbox._core import Core
-from neuralbox._credentials import Session
+from neuralbox._core.credentials import Session
+from neuralbox._core.exchange import Core
 from neuralbox._errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -28,13 +27,14 @@ from neuralbox._errors import (
     SubmissionUnknownError,
 )
 from neuralbox._journal import Journal, Planned, open_journal, read_summary
-from neuralbox._journal.sqlite import SqliteJournal
+from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._models.generation import Generation
+from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
+from neuralbox._submissions.claim import claim_of
 from neuralbox._transport.base import Reply
-from neuralbox._wire.claims import claim_of
 
 from ..helpers import refusal, reply
-from .test_run import images, outcomes_of, run_through, videos
+from .test_batch import images, outcomes_of, run_through, videos
 from .world import Made, World, batches
 
 pytestmark = pytest.mark.anyio
@@ -675,7 +675,7 @@ async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
 
     world = World()
     await outcomes_of(batches(world)(images(2), journal=path))
-    monkeypatch.setattr("neuralbox._batch.intake.generation_of", generation_of)
+    monkeypatch.setattr("neuralbox._batch.reader.generation_of", generation_of)
     with pytest.raises(ZeroDivisionError):
         await outcomes_of(batches(world)(images(2), journal=path))
 

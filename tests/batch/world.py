@@ -18,10 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from anyio.lowlevel import checkpoint
 
-from neuralbox._batch.door import Batches
+from neuralbox._batch.resource import Batches
 from neuralbox._config import ClientOptions, Polling
-from neuralbox._core import Core
-from neuralbox._credentials import ApiKey
+from neuralbox._core.credentials import ApiKey
+from neuralbox._core.exchange import Core
 from neuralbox._errors import ConnectionLostError
 from neuralbox._transport.base import Reply
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import simulate_waiting as simulation
 from benchmarks.simulate_waiting import World, limited, waited
 from neuralbox._config import Polling
-from neuralbox._wire import sweeping
+from neuralbox._polling import listing_plan
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_waits_that_are_held_are_weighed() -> None:
 def test_other_pauses_cost_more_or_find_later(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     for factor in (0.6, 1.2):
-        monkeypatch.setattr(sweeping, "_PAUSE", factor)
+        monkeypatch.setattr(listing_plan, "_PAUSE", factor)
         seen[factor] = asyncio.run(waited(200, World(), seed=1))
     assert seen[0.6].requests > seen[1.2].requests
     assert seen[0.6].median < seen[1.2].median

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import neuralbox._client
 from neuralbox import AsyncNeuralBox, Polling
 from neuralbox._cli.app import app
-from neuralbox._cli.exits import debugging
+from neuralbox._cli.errors import debugging
 from neuralbox.sandbox import Sandbox, Server, serve
 
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)

@@ -11,10 +11,10 @@ import pytest
 
 import neuralbox._cli
 from neuralbox import __version__
-from neuralbox._cli import codes
+from neuralbox._cli import exit_codes
 from neuralbox._cli._extras import missing_extra
 from neuralbox._cli.app import COMMANDS, app
-from neuralbox._cli.exits import CODES, REASONS
+from neuralbox._cli.errors import CODES, REASONS
 
 from .conftest import run
 from .processes import python
@@ -39,7 +39,7 @@ def test_help_lists_every_command_and_every_exit_code() -> None:
         assert f"{name} " in left.out
         assert summary in left.out
     shown = " ".join(left.out.split())
-    for code in {code for _, code in CODES} | {*REASONS.values()} | {codes.INTERRUPTED, codes.CLOSED_PIPE}:
+    for code in {code for _, code in CODES} | {*REASONS.values()} | {exit_codes.INTERRUPTED, exit_codes.CLOSED_PIPE}:
         assert f" {code} " in shown, code
 
 
@@ -54,12 +54,12 @@ def test_every_command_has_help_of_its_own(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_takes_a_key(name: str) -> None:
     assert "--api-key" not in run(name, "--help").out
-    assert run(name, "--api-key", "nb_secret").code == codes.USAGE
+    assert run(name, "--api-key", "nb_secret").code == exit_codes.USAGE
 
 
 def test_a_slip_in_a_name_is_answered_with_the_right_one() -> None:
     left = run("histry")
-    assert left.code == codes.USAGE
+    assert left.code == exit_codes.USAGE
     assert "Did you mean 'history'?" in left.err
 
 
@@ -124,7 +124,7 @@ def test_without_the_cli_extra_one_sentence_says_what_to_install(
     forget_app(monkeypatch, "typer")
     with pytest.raises(SystemExit) as left:
         neuralbox._cli.main()
-    assert left.value.code == codes.USAGE
+    assert left.value.code == exit_codes.USAGE
     assert capsys.readouterr().err == (
         "This needs `typer`, which is not installed: run  pip install 'neuralbox[cli]'\n"
     )
@@ -149,7 +149,7 @@ def test_ctrl_c_before_a_command_has_begun_leaves_quietly(monkeypatch: pytest.Mo
     monkeypatch.setattr(import_module("neuralbox._cli.app"), "app", stopped)
     with pytest.raises(SystemExit) as left:
         neuralbox._cli.main()
-    assert left.value.code == codes.INTERRUPTED
+    assert left.value.code == exit_codes.INTERRUPTED
 
 
 def test_help_that_cannot_be_written_is_said_in_one_line(
@@ -161,7 +161,7 @@ def test_help_that_cannot_be_written_is_said_in_one_line(
     monkeypatch.setattr(import_module("neuralbox._cli.app"), "app", full)
     with pytest.raises(SystemExit) as left:
         neuralbox._cli.main()
-    assert left.value.code == codes.UNUSABLE_DISK
+    assert left.value.code == exit_codes.UNUSABLE_DISK
     assert capsys.readouterr().err == "The output cannot be written: No space left on device.\n"
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from neuralbox._cli import codes
+from neuralbox._cli import exit_codes
 from neuralbox._cli.app import COMMANDS, app
 
 from ..documents import ROOT
@@ -46,4 +46,6 @@ def test_the_documents_show_every_command() -> None:
 
 def test_the_table_of_exit_codes_is_whole() -> None:
     table = {int(code) for code in re.findall(r"^\| (\d+) \|", GUIDE, re.MULTILINE)}
-    assert table == {0} | {value for name, value in vars(codes).items() if name.isupper() and isinstance(value, int)}
+    assert table == {0} | {
+        value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)
+    }

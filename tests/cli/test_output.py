@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from neuralbox._cli import codes, output
+from neuralbox._cli import exit_codes, output
 
 
 class Screen(io.StringIO):
@@ -64,8 +64,8 @@ def test_a_remark_that_cannot_be_written_ends_nothing(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("number", "before", "after"),
     [
-        (errno.EPIPE, 0, codes.CLOSED_PIPE),
-        (errno.ENOSPC, 0, codes.UNUSABLE_DISK),
+        (errno.EPIPE, 0, exit_codes.CLOSED_PIPE),
+        (errno.ENOSPC, 0, exit_codes.UNUSABLE_DISK),
         (errno.ENOSPC, 7, 7),
     ],
 )
@@ -82,7 +82,7 @@ def test_all_written_leaves_the_code_alone(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdout", stream)
     assert output.settle(stream, 8) == 8
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert output.settle(stream, 1) == codes.CLOSED_PIPE  # typer has put something else there
+    assert output.settle(stream, 1) == exit_codes.CLOSED_PIPE  # typer has put something else there
 
 
 def test_any_text_can_be_written_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 from neuralbox import AsyncNeuralBox
-from neuralbox._core import Clockwork
-from neuralbox._jobs.registry import registry_of
+from neuralbox._core.exchange import Clockwork
 from neuralbox._models.generation import Generation
+from neuralbox._submissions.registry import registry_of
 from neuralbox.sandbox import Sandbox, serve
 
 pytestmark = pytest.mark.anyio

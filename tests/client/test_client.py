@@ -17,7 +17,7 @@ import trio
 from neuralbox import _errors as errors
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Dialect, Polling, Timeout
-from neuralbox._credentials import Session
+from neuralbox._core.credentials import Session
 from neuralbox._transport import Limits
 from neuralbox._types import JobRef
 from tests.helpers import KEY, make_client
@@ -306,7 +306,7 @@ async def test_leaving_by_an_error_or_a_cancellation_closes_too() -> None:
 
 @pytest.mark.anyio
 async def test_a_transport_that_does_not_close_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralbox._connected._GOODBYE", 0.01)
+    monkeypatch.setattr("neuralbox._base_client._GOODBYE", 0.01)
 
     class Sticky:
         async def aclose(self) -> None:

@@ -11,10 +11,10 @@ import anyio
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api import vocabulary as words
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Dialect, Polling
-from neuralbox._credentials import Session
-from neuralbox._wire import vocabulary as words
+from neuralbox._core.credentials import Session
 from neuralbox.sandbox import Sandbox, Server, serve
 
 pytestmark = pytest.mark.anyio

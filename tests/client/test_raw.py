@@ -12,7 +12,7 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._client import AsyncNeuralBox
-from neuralbox._credentials import Session
+from neuralbox._core.credentials import Session
 from neuralbox._models.generation import Generation
 from neuralbox._models.page import Page
 from neuralbox._raw import RawDoors

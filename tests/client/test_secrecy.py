@@ -24,12 +24,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from typer.testing import CliRunner
 
 from neuralbox import _errors as errors
-from neuralbox._batch.requests import ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
 from neuralbox._cli.app import app
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
-from neuralbox._credentials import Session
+from neuralbox._core.credentials import Session
 from neuralbox._hooks import Hooks
+from neuralbox._requests.requests import ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
 from neuralbox._types import JobRef
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.otel import tracing

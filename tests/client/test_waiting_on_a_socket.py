@@ -17,7 +17,7 @@ VIDEOS = 300
 
 @pytest.fixture(params=["asyncio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Only asyncio, for it takes seconds: `tests/jobs/test_sweep.py` has both, in virtual time."""
+    """Only asyncio, for it takes seconds: `tests/polling/test_listing.py` has both, in virtual time."""
     return request.param
 
 

@@ -7,8 +7,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
-from neuralbox._credentials import Session
-from neuralbox._wire.request import Request, Safety
+from neuralbox._api.request import Request, Safety
+from neuralbox._core.credentials import Session
 from tests.helpers import (
     STALL,
     Bench,

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Form, Request, Safety
 from neuralbox._config import NO_CALL_OPTIONS, CallOptions, Timeout
-from neuralbox._core import USER_AGENT
+from neuralbox._core.exchange import USER_AGENT
+from neuralbox._core.reply_capture import watching
 from neuralbox._types import OMIT
 from neuralbox._version import __version__
-from neuralbox._watching import watching
-from neuralbox._wire.request import Form, Request, Safety
 from tests.helpers import KEY, Sent, make_core, reply
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Request, Safety
 from neuralbox._transport.base import Reply
-from neuralbox._wire.request import Request, Safety
 from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, make_core, refusal, reply
 
 pytestmark = pytest.mark.anyio

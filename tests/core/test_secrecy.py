@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Request, Safety
 from neuralbox._config import CallOptions
-from neuralbox._credentials import ApiKey, Session
+from neuralbox._core.credentials import ApiKey, Session
 from neuralbox._resources.auth import Auth
-from neuralbox._wire.request import Request, Safety
 from tests.helpers import KEY, START, Step, make_core, refusal, reply
 
 pytestmark = pytest.mark.anyio

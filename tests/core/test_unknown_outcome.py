@@ -9,9 +9,9 @@ import traceback
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Form, Request, Safety
 from neuralbox._config import CallOptions
 from neuralbox._transport.base import Reply
-from neuralbox._wire.request import Form, Request, Safety
 from tests.helpers import KEY, START, Play, Sent, Step, make_core, reply
 
 pytestmark = pytest.mark.anyio

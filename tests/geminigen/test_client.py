@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api import gemini_vocabulary as words
 from neuralbox._config import Polling, Timeout
 from neuralbox._types import JobRef
-from neuralbox._wire import gemini_vocabulary as words
 from neuralbox.geminigen import AsyncGeminiGen, HistoryItem
 from tests import samples
 from tests.geminigen.support import KEY, client

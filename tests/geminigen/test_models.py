@@ -13,7 +13,7 @@ from neuralbox._types import JobRef
 from neuralbox.geminigen import GeneratedImage, HistoryItem, MediaFile, ReferenceItem, Thumbnail, Voice
 from neuralbox.geminigen._reading import find_list, integer, number, objects, text, unwrap
 from tests import samples
-from tests.wire import json_values
+from tests.api import json_values
 
 UUID = "hist_abc123def456"
 CDN = "https://cdn.geminigen.ai"

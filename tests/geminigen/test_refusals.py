@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralbox import _errors as errors
-from neuralbox._wire import gemini_vocabulary as words
+from neuralbox._api import gemini_vocabulary as words
 from neuralbox.geminigen._refusals import is_ours, status_error
 from tests import samples
-from tests.wire import json_values
+from tests.api import json_values
 
 
 def refused(status: int, body: object = b"", **headers: str) -> errors.APIStatusError:

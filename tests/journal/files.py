@@ -12,7 +12,7 @@ import pytest
 
 from neuralbox._errors import JournalError
 from neuralbox._journal import Planned, Record, Sync, open_journal
-from neuralbox._journal.sqlite import SqliteJournal
+from neuralbox._journal.sqlite.journal import SqliteJournal
 
 SERVICE = "https://api.example/api/v2"
 KEY = "nb_live_planted-key"

@@ -14,7 +14,7 @@ import pytest
 
 from neuralbox._errors import ConfigurationError, JournalError
 from neuralbox._journal import Journal, MemoryJournal, Planned, Record, Summary
-from neuralbox._journal.sqlite import SqliteJournal
+from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._types import JobRef
 
 from .files import KEY, Clock, a_journal, ask, entries, everything, groups_of, refused, states
@@ -400,7 +400,7 @@ async def test_pages_are_bounded_in_number_and_in_size(file: SqliteJournal, monk
     sizes = groups_of(file)
     assert [one.key async for one in file.unfinished()] == keys
     assert len(sizes) == 3
-    monkeypatch.setattr("neuralbox._journal.rows._PAGE_CHARACTERS", 1)
+    monkeypatch.setattr("neuralbox._journal.sqlite.rows._PAGE_CHARACTERS", 1)
     sizes.clear()
     assert [one.key async for one in file.unfinished(after=245)] == keys[245:]
     assert len(sizes) == 6

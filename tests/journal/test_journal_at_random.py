@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralbox._errors import JournalError
-from neuralbox._journal import MemoryJournal, rules
+from neuralbox._journal import MemoryJournal, transitions
 from neuralbox._journal.protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING
 
 from .files import a_journal, entries, everything
@@ -45,7 +45,7 @@ class Model:
     planned_in: int = 0
 
     def take(self, mark: str, number: int) -> bool:
-        if self.state is None or not rules.may_follow(
+        if self.state is None or not transitions.may_follow(
             mark, self.state, same_id=self.id == number, completed=self.completed
         ):
             return False

@@ -16,7 +16,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._journal import opening, ownership, read_summary, schema, store
+from neuralbox._journal import opening, read_summary
+from neuralbox._journal.sqlite import lock as ownership
+from neuralbox._journal.sqlite import schema, store
 
 from .files import SERVICE, Clock, a_journal, ask, entries, refused, states, tell
 

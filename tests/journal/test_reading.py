@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from neuralbox._journal import ACCEPTED, PLANNED, read_records, read_summary
-from neuralbox._journal import rows as rows_module
+from neuralbox._journal.sqlite import rows as rows_module
 
 from .files import SERVICE, Clock, a_journal, entries, refused
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from neuralbox._models.account import Balance, Key, Login, Share, Stats, User
 from neuralbox._models.generation import Model
 from tests import samples
-from tests.wire import json_values
+from tests.api import json_values
 
 
 def said(model: Model) -> dict[str, Any]:

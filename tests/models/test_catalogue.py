@@ -9,7 +9,7 @@ from hypothesis import given
 
 from neuralbox._models.catalogue import Assistant, ModelInfo, Price
 from tests import samples
-from tests.wire import json_values
+from tests.api import json_values
 
 
 def test_a_model_of_the_documents() -> None:

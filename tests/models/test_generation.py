@@ -12,11 +12,11 @@ import pydantic
 import pytest
 from hypothesis import given
 
+from neuralbox._api.vocabulary import ALIASES
 from neuralbox._models.generation import Generation, Usage
 from neuralbox._types import JobRef
-from neuralbox._wire.vocabulary import ALIASES
 from tests import samples
-from tests.wire import json_values
+from tests.api import json_values
 
 STORAGE = "https://storage.neuralbox.top"
 SAFE_JSON = samples.record("seed003_text")["content"]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuralbox._api.fields import pick
 from neuralbox._models import naming
 from neuralbox._models.naming import Naming
-from neuralbox._wire.reading import pick
 
 NAMES = {"url": ("result_url", "url"), "width": ("meta.width", "width"), "text": ("text",)}
 values = st.none() | st.integers() | st.text(max_size=3)

@@ -17,16 +17,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Request
 from neuralbox._hooks import CallInfo, EndEvent, Hooks
-from neuralbox._jobs.stream import TextStream
 from neuralbox._resources.text import Text
 from neuralbox._resources.videos import Videos
-from neuralbox._wire.request import Request
+from neuralbox._text_stream.stream import TextStream
 from neuralbox.otel import tracing
 from neuralbox.sync import NeuralBox
+from tests.core.test_call_events import DONE, EVENTS, STREAM
 from tests.helpers import KEY, STALL, Sent, Step, Streamed, cancelled_at_a_stall, make_core, refusal, reply
-from tests.jobs.shop import a_shop
-from tests.test_hooks import DONE, EVENTS, STREAM
+from tests.submissions.shop import a_shop
 
 pytestmark = pytest.mark.anyio
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from neuralbox._errors import ConfigurationError, DownloadError, JournalError
+from neuralbox._files.partial_file import PartFile
 from neuralbox._journal import read_records
 from neuralbox._report import batch as batch_module
 from neuralbox._report import write_batch_report
 from neuralbox._report.batch import Finder, card_of, prompt_of
 from neuralbox._report.card import Card
-from neuralbox._saving import PartFile
 
 from .journals import START, Kept, journal, picture
 

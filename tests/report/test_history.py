@@ -13,10 +13,10 @@ import pytest
 
 from neuralbox import Generation
 from neuralbox._errors import AuthenticationError, ConfigurationError, DownloadError
+from neuralbox._files.partial_file import PartFile
 from neuralbox._report import history as history_module
 from neuralbox._report import write_history_report
 from neuralbox._report.history import card_of
-from neuralbox._saving import PartFile
 
 from ..helpers import KEY, make_client
 from .journals import picture

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from neuralbox import AsyncNeuralBox, Polling
-from neuralbox._batch.door import Batches
+from neuralbox._batch.resource import Batches
 from neuralbox._report import write_batch_report, write_history_report
 from neuralbox._report.card import PROMPT_CHARACTERS, Card, Clipped
 from neuralbox._report.page import Report, write_page

@@ -15,8 +15,8 @@ from PIL import Image
 
 from neuralbox._report import thumbnails
 from neuralbox._report.thumbnails import Thumbnail, are_possible, still_of, thumbnail_of
-from neuralbox.sandbox._films import film
-from neuralbox.sandbox._sounds import sound
+from neuralbox.sandbox._media.audio import sound
+from neuralbox.sandbox._media.videos import film
 
 from .journals import picture
 

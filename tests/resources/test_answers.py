@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._core import Core
+from neuralbox._core.exchange import Core
 from neuralbox._resources.account import Account
 from neuralbox._resources.assistants import Assistants
 from neuralbox._resources.generate import Generate

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.vocabulary import MAX_UPLOAD_BYTES
 from neuralbox._config import Dialect
-from neuralbox._core import Core
+from neuralbox._core.exchange import Core
 from neuralbox._resources.account import Account
 from neuralbox._resources.assistants import Assistants
 from neuralbox._resources.generate import Generate
@@ -28,7 +29,6 @@ from neuralbox._resources.text import Text
 from neuralbox._resources.tools import Tools
 from neuralbox._resources.transcriptions import Transcriptions
 from neuralbox._resources.videos import Videos
-from neuralbox._wire.vocabulary import MAX_UPLOAD_BYTES
 from tests.helpers import make_core, reply
 
 pytestmark = pytest.mark.anyio

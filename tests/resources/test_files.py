@@ -26,10 +26,10 @@ from neuralbox import (
     JobRef,
     ProtocolError,
 )
-from neuralbox._core import Clockwork
-from neuralbox._jobs.handle import Job
+from neuralbox._core.exchange import Clockwork
+from neuralbox._files.partial_file import PartFile
+from neuralbox._polling.job import Job
 from neuralbox._resources.files import Files
-from neuralbox._saving import PartFile
 from neuralbox.sandbox import Sandbox, serve
 from tests.helpers import KEY, STALL, Bench, Streamed, make_core, refusal, reply
 

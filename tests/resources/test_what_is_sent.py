@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from neuralbox._api import vocabulary as words
 from neuralbox._config import Dialect
-from neuralbox._core import Core
+from neuralbox._core.exchange import Core
 from neuralbox._resources.account import Account
 from neuralbox._resources.assistants import Assistants
 from neuralbox._resources.generate import Generate
@@ -26,7 +27,6 @@ from neuralbox._resources.tools import Tools
 from neuralbox._resources.transcriptions import Transcriptions
 from neuralbox._resources.videos import Videos
 from neuralbox._types import OMIT, JobRef
-from neuralbox._wire import vocabulary as words
 from tests.helpers import Streamed, make_core, reply
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neuralbox._wire import vocabulary as words
+from neuralbox._api import vocabulary as words
 
 from .conftest import NOON, Api, Start
 

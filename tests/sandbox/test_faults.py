@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from neuralbox.sandbox import Faults, Sandbox
-from neuralbox.sandbox._connection import until_left
+from neuralbox.sandbox._server.connection import until_left
 
 from .conftest import Api, Start
 
@@ -211,9 +211,9 @@ def test_a_client_that_leaves_while_it_sends_is_forgotten(api: Api, capfd: pytes
 
 
 def test_a_huge_body_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuralbox.sandbox import _door
+    from neuralbox.sandbox._server import endpoint
 
-    monkeypatch.setattr(_door, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(endpoint, "MAX_BODY_BYTES", 100)
     reply = api.http.post("/generate", content=b"x" * 101)
     assert (reply.status_code, reply.json()["error"]) == (413, "payload_too_large")
 

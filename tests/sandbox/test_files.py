@@ -14,7 +14,7 @@ import pytest
 from av.container import InputContainer
 from PIL import Image
 
-from neuralbox._wire import vocabulary as words
+from neuralbox._api import vocabulary as words
 from neuralbox.sandbox import Sandbox
 
 from .conftest import Api, Start
@@ -106,7 +106,7 @@ def test_a_sound_has_the_format_and_length_it_says(
 
 
 def test_many_videos_need_few_encodings(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuralbox.sandbox import _films, _studio
+    from neuralbox.sandbox._media import library, videos
 
     made: list[tuple[int, ...]] = []
 
@@ -114,18 +114,18 @@ def test_many_videos_need_few_encodings(api: Api, monkeypatch: pytest.MonkeyPatc
         made.append(facts)
         return b"film %d" % len(made)
 
-    monkeypatch.setattr(_films, "film", film)
+    monkeypatch.setattr(videos, "film", film)
     ids = [api.make("kling-v2.1", f"Take {number}")["id"] for number in range(40)]
     api.clock.advance(100)
     for one in ids:
         assert api.get(f"{api.url}/storage/generations/{one}.mp4").content.startswith(b"film")
-    assert len(made) == len(set(made)) <= _studio.PALETTES
+    assert len(made) == len(set(made)) <= library.PALETTES
 
 
 def test_the_studio_keeps_a_bounded_number_of_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuralbox.sandbox import _studio
+    from neuralbox.sandbox._media import library
 
-    monkeypatch.setattr(_studio, "_KEPT_BYTES", 1)
+    monkeypatch.setattr(library, "_KEPT_BYTES", 1)
     urls = [api.make("photon-flash", prompt)["result_url"] for prompt in ("one", "two")]
     first, second, again = (api.get(url).content for url in (*urls, urls[0]))
     assert first == again != second
@@ -133,7 +133,7 @@ def test_the_studio_keeps_a_bounded_number_of_bytes(api: Api, monkeypatch: pytes
 
 
 def test_two_first_downloads_at_once_draw_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuralbox.sandbox import _pictures
+    from neuralbox.sandbox._media import images
 
     drawn: list[str] = []
     may_draw = threading.Event()
@@ -143,7 +143,7 @@ def test_two_first_downloads_at_once_draw_once(api: Api, monkeypatch: pytest.Mon
         drawn.append(prompt)
         return b"picture"
 
-    monkeypatch.setattr(_pictures, "picture", picture)
+    monkeypatch.setattr(images, "picture", picture)
     url = api.make("photon-flash")["result_url"]
     threads = [threading.Thread(target=api.get, args=(url,)) for _ in range(2)]
     for thread in threads:

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from neuralbox._wire import gemini_vocabulary as words
-from neuralbox.sandbox import _gemini
+from neuralbox._api import gemini_vocabulary as words
+from neuralbox.sandbox._endpoints import gemini
 from tests import samples
 
 from .conftest import Api, Start
@@ -49,10 +49,10 @@ def shape(value: Any) -> Any:
 
 
 def test_its_words_are_the_clients() -> None:
-    assert _gemini.PREFIX == words.PREFIX
-    assert _gemini.HISTORIES == words.HISTORIES
-    assert _gemini.HISTORY.format(uuid="u") == words.HISTORY.format(id="u")
-    assert _gemini.KEY_HEADER == words.KEY_HEADER
+    assert gemini.PREFIX == words.PREFIX
+    assert gemini.HISTORIES == words.HISTORIES
+    assert gemini.HISTORY.format(uuid="u") == words.HISTORY.format(id="u")
+    assert gemini.KEY_HEADER == words.KEY_HEADER
 
 
 def test_a_list_item_has_the_seeds_fields_in_the_seeds_types(api: Api) -> None:
@@ -154,7 +154,7 @@ def test_only_what_that_service_makes_is_listed_and_newest_first(api: Api) -> No
     assert [item["input_text"] for item in body["result"]] == ["A boat", "City 2", "City 1", "City 0"]
     assert len({item["uuid"] for item in body["result"]}) == 4
     text = next(record for record in api.sandbox.ledger.generations.values() if record.kind == "text")
-    assert ask(api, f"/history/{_gemini.uuid_of(text)}").status_code == 404
+    assert ask(api, f"/history/{gemini.uuid_of(text)}").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.server import ROOT, Running
-from neuralbox._transport import loops
+from neuralbox._concurrency import per_loop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows: no fork, no signals to send; not run there")
 
@@ -184,9 +184,9 @@ if __name__ == "__main__":
 
 
 def test_a_lock_of_the_transport_that_was_held_at_the_fork_is_another_one_in_the_child() -> None:
-    with loops._lock:
-        loops._renew_lock()  # what the fork hook does; the old one is never released in a child
-        loops.PerLoop[object]().drop_dead()
+    with per_loop._lock:
+        per_loop._renew_lock()  # what the fork hook does; the old one is never released in a child
+        per_loop.PerLoop[object]().drop_dead()
 
 
 # Exit.

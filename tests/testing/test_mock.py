@@ -6,14 +6,8 @@ import httpx
 import pytest
 import respx
 
-from neuralbox import (
-    AsyncNeuralBox,
-    InsufficientTokensError,
-    NeuralBox,
-    RateLimitError,
-    StreamInterruptedError,
-)
-from neuralbox._wire import vocabulary as words
+from neuralbox import AsyncNeuralBox, InsufficientTokensError, NeuralBox, RateLimitError, StreamInterruptedError
+from neuralbox._api import vocabulary as words
 from neuralbox.sandbox import Sandbox
 from neuralbox.testing import ROUTES, generation, history, mock_router, refused, streamed
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from neuralbox._transport import HttpxTransport, Limits, Timeouts, build_transport
-from neuralbox._transport.adapter import CoreTransport
-from neuralbox._transport.aiohttp_adapter import AiohttpTransport
+from neuralbox._transport.aiohttp.adapter import AiohttpTransport
 from neuralbox._transport.engine import Lane
+from neuralbox._transport.httpcore2.adapter import CoreTransport
 
 PATIENT = Timeouts(5.0, 5.0, 5.0)
 KEY = "nb_secret_key"

@@ -20,11 +20,11 @@ import trio
 import neuralbox
 from neuralbox import AsyncNeuralBox
 from neuralbox import _errors as errors
+from neuralbox._api.request import Form
 from neuralbox._transport import Limits, Timeouts, engine
-from neuralbox._transport.aiohttp_adapter import AiohttpTransport
-from neuralbox._transport.aiohttp_network import AiohttpNetwork, LeanRequest, Wire
-from neuralbox._transport.lean import LeanHeaders
-from neuralbox._wire.request import Form
+from neuralbox._transport.aiohttp.adapter import AiohttpTransport
+from neuralbox._transport.aiohttp.network import AiohttpNetwork, LeanRequest, Wire
+from neuralbox._transport.fast_httpx import LeanHeaders
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
 from .support import (
@@ -437,7 +437,7 @@ async def test_a_client_that_was_opened_again_connects_again() -> None:
 
 
 async def test_a_system_that_refuses_keep_alive_still_connects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralbox._transport.aiohttp_network._KEEPALIVE", [(99, 99, 1)])
+    monkeypatch.setattr("neuralbox._transport.aiohttp.network._KEEPALIVE", [(99, 99, 1)])
     with Server(answering()) as server:
         async with transport_for() as transport:
             assert (await transport.send(prepare(transport, server.url), max_bytes=100)).status_code == 200

@@ -14,7 +14,7 @@ from aiohttp import http_exceptions
 
 from neuralbox import _errors as errors
 from neuralbox._transport import errors as ours
-from neuralbox._transport.aiohttp_errors import FAILURES, TABLE, cause_of, to_httpx
+from neuralbox._transport.aiohttp.errors import FAILURES, TABLE, cause_of, to_httpx
 
 HOST = "neuralbox.top"
 SECRET = "http://neuralbox.top/?key=nb_secret"

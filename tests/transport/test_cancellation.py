@@ -13,19 +13,9 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._transport import HttpxTransport, Limits, Timeouts
-from neuralbox._transport.network import Network
+from neuralbox._transport.httpcore2.network import Network
 
-from .servers import (
-    CERTIFICATE,
-    Behaviour,
-    Conversation,
-    Server,
-    answering,
-    eventually,
-    full_backlog,
-    saying,
-    silent,
-)
+from .servers import CERTIFICATE, Behaviour, Conversation, Server, answering, eventually, full_backlog, saying, silent
 from .support import (
     MEGABYTE,
     all_free,

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._api.request import Form
 from neuralbox._transport import Limits, Timeouts
-from neuralbox._wire.request import Form
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
 from .support import (

@@ -14,9 +14,9 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._transport import errors as table
-from neuralbox._transport import pooled
 from neuralbox._transport.errors import cause_of, translate
-from neuralbox._transport.sending import SentTrace
+from neuralbox._transport.httpcore2 import pool
+from neuralbox._transport.sent_trace import SentTrace
 
 HOST = "neuralbox.top"
 SECRET = "Bearer nb_secret"
@@ -49,7 +49,7 @@ def test_every_exception_of_httpx_has_a_counterpart_or_is_a_bug(kind: type[BaseE
 
 @pytest.mark.parametrize("kind", exceptions_of(httpcore2))
 def test_every_exception_of_httpcore2_becomes_its_namesake_in_httpx(kind: type[Exception]) -> None:
-    mapped = pooled._to_httpx(kind("why"))
+    mapped = pool._to_httpx(kind("why"))
     expected = "PoolTimeout" if kind is httpcore2.ConnectionNotAvailable else kind.__name__
     assert (type(mapped).__name__, str(mapped)) == (expected, "why")
 
@@ -141,7 +141,7 @@ def test_what_quotes_a_header_or_a_url_is_not_chained() -> None:
 
 
 def test_h11s_own_errors_are_mapped_where_httpcore2_lets_them_through() -> None:
-    assert isinstance(pooled._to_httpx(h11.LocalProtocolError("short")), httpx.LocalProtocolError)
+    assert isinstance(pool._to_httpx(h11.LocalProtocolError("short")), httpx.LocalProtocolError)
 
 
 # The moment of sending.

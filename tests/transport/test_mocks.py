@@ -14,7 +14,7 @@ import respx
 from pytest_httpx import HTTPXMock
 
 from neuralbox import _errors as errors
-from neuralbox._transport.patching import are_originals
+from neuralbox._transport.mock_detection import are_originals
 
 from .servers import Server, answering
 from .support import every_engine, lane_of, pooled, prepare, transport_for

@@ -6,8 +6,8 @@ from typing import Any
 import httpcore2
 import pytest
 
-from neuralbox._transport import network as module
-from neuralbox._transport.network import Network
+from neuralbox._transport.httpcore2 import network as module
+from neuralbox._transport.httpcore2.network import Network
 
 from .servers import Server, answering, eventually
 

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from neuralbox._api.request import Form
 from neuralbox._errors import ConfigurationError
 from neuralbox._transport import HttpxTransport, Limits, build_transport
 from neuralbox._transport.prepared import prepare_request
-from neuralbox._wire.request import Form
 
 from .support import KEY, PATIENT
 

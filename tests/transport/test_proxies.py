@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._transport import Timeouts, adapter
+from neuralbox._transport import Timeouts
 from neuralbox._transport.client import LeanClient
+from neuralbox._transport.httpcore2 import adapter
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, silent, unused_port
 from .support import all_free, default_engine, every_engine, lane_of, open_sockets, prepare, sockets_of, transport_for

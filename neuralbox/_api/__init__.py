@@ -1,0 +1,1 @@
+"""What the service says and is told, as plain values: words, requests, replies. Pure."""

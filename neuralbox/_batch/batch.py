@@ -1,0 +1,262 @@
+"""`Batch`: one run of many requests, from the entry of its block to its exit.
+
+The block opens the journal and begins to read and send; the loop over it takes outcomes as they come; leaving it, for
+whatever reason, ends every task of the run and closes the journal. Each stage has a module of its own: `intake` reads,
+`sending` sends, `ending` waits, books and downloads; `work` is what they share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sized
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from .._budget import Budget
+from .._core.exchange import Core
+from .._errors import ConfigurationError, NeuralBoxError
+from .._journal import Journal, Sync, open_journal
+from .._types import JobRef
+from .collector import Ending
+from .outcome import Outcome
+from .progress import Progress
+from .reader import Intake, Source
+from .state import Wishes, Work
+from .submitter import Sending
+
+logger = logging.getLogger("neuralbox")
+
+GOODBYE = 5.0
+"""Seconds for which a block that is left early waits for the ids of requests that are on their way."""
+_BETWEEN = 0.2  # seconds between two reports of progress
+
+
+class Batch:
+    """Many requests on their way; `client.batch(...)` makes it.
+
+        async with nb.batch(requests, journal="run.sqlite") as run:
+            async for outcome in run:
+                print(outcome.key, outcome.generation or outcome.error)
+
+    The loop hands out one `Outcome` for each request, in the order in which they end. Requests that fail are outcomes
+    too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call continues.
+
+    Raises:
+        Exception: By the loop, after the last outcome: what the requests' iterable or a callback raised. From there on
+            nothing more was sent (what an iterable gave before it raised, still was).
+        JournalError: By the block's entry, where the journal cannot be used; by the loop, after the last outcome, where
+            it could not be written any more, or knows a key with another request.
+
+    Cancellation:
+        Every task and connection of the run has ended when the block is left. Jobs go on at the service and are
+        charged when they complete: see `unfinished`. Leaving early without a cancellation waits up to 5 s for the ids
+        of requests that are on their way; a cancelled one that may have been accepted is in the client's `unresolved`
+        and, with a journal, settled by the next run.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        source: Source | None,
+        wishes: Wishes,
+        *,
+        journal: str | os.PathLike[str] | None,
+        journal_sync: Sync,
+        budget: int | Budget | None,
+    ) -> None:
+        self._core = core
+        self._source = source
+        self._wishes = wishes
+        self._journal_at = journal
+        self._journal_sync: Sync = journal_sync
+        self._budget = budget
+        self._journal: Journal | None = None
+        self._group: TaskGroup | None = None
+        self._work: Work | None = None
+        self._intake: Intake | None = None
+        self._ending: Ending | None = None
+        self._over = anyio.Event()
+        self._reported: anyio.Event | None = None
+        self._entered = False
+
+    def __repr__(self) -> str:
+        work = self._work
+        if work is None:
+            return "<Batch: not begun>"
+        return f"<Batch: {work.tally.read} read, {work.tally.completed + work.tally.failed} handed out>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, as it is now."""
+        from .notebook import batch_html  # only notebooks need it
+
+        return batch_html(None if self._work is None else self._work.progress)
+
+    def _ipython_display_(self) -> None:
+        """Show it in a notebook, and keep that up to date: `display(run)` in the block."""
+        from .notebook import show_live
+
+        show_live(self._work, self._group, self._over)
+
+    @property
+    def progress(self) -> Progress:
+        """How it is getting on, now."""
+        return self._begun().progress
+
+    @property
+    def unfinished(self) -> tuple[JobRef, ...]:
+        """Paid jobs whose outcomes were not handed out: `client.job(ref)` attaches to each again."""
+        return () if self._work is None else self._work.unfinished
+
+    def _begun(self) -> Work:
+        if self._work is None:
+            raise ConfigurationError(
+                "A batch runs inside its block: `async with client.batch(...) as run:`, and in it `async for outcome in run:`."
+            )
+        return self._work
+
+    # The block.
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise ConfigurationError("A batch runs once; call `client.batch(...)` again for another run.")
+        self._entered = True
+        if self._journal_at is not None:
+            self._journal = await open_journal(
+                self._journal_at,
+                account=_account(self._core),
+                service=self._core.options.base_url,
+                sync=self._journal_sync,
+                now=self._core.now,
+                clock=self._core.clock,
+                sleep=self._core.sleep,
+            )
+        try:
+            await self._begin()
+        except BaseException:
+            await self._close_journal()
+            raise
+        return self
+
+    async def _begin(self) -> None:
+        wishes = replace(self._wishes, budget=await self._counted())
+        self._group = group = anyio.create_task_group()
+        await group.__aenter__()
+        total = len(self._source) if isinstance(self._source, Sized) else None
+        self._work = work = Work(self._core, wishes, self._journal, group, total)
+        self._ending = ending = Ending(work)
+        sending = Sending(work, attend=ending.attend, close=ending.close)
+        self._intake = intake = Intake(
+            work,
+            self._source,
+            send=sending.add,
+            account_for=sending.account_for,
+            attend=ending.attend,
+            save=ending.save,
+        )
+        group.start_soon(work.guarded, ending.run)
+        group.start_soon(work.guarded, intake.run)
+        if wishes.on_progress is not None:
+            self._reported = anyio.Event()
+            group.start_soon(self._report, work, wishes.on_progress, self._reported)
+
+    async def _counted(self) -> Budget | None:
+        """The budget, with what the journal's earlier runs spent of it."""
+        budget = self._budget
+        if budget is None or isinstance(budget, Budget):
+            return budget
+        spent = 0 if self._journal is None else (await self._journal.summary()).tokens
+        return Budget(budget, spent=spent)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        work, group = self._begun(), self._group
+        assert group is not None
+        work.reading, work.stopped = False, True
+        work.wake()
+        try:
+            try:
+                if error is None or isinstance(error, Exception):
+                    await self._say_goodbye(work)
+            finally:
+                group.cancel_scope.cancel()
+                # Of a cancellation the group has to know whose it is; any other error it would wrap.
+                own = isinstance(error, anyio.get_cancelled_exc_class())
+                swallowed = await group.__aexit__(*((kind, error, trace) if own else (None, None, None)))
+        finally:
+            assert self._ending is not None
+            self._ending.leave()
+            await self._close_journal(error)
+        return swallowed and own
+
+    async def _say_goodbye(self, work: Work) -> None:
+        """Wait a little for the ids of what is on its way."""
+        until = self._core.clock() + GOODBYE
+        while any(item.has_left for item in work.live.values()) and self._core.clock() < until:
+            await self._core.wait_until(work.changed.next, until - self._core.clock())
+
+    async def _close_journal(self, error: BaseException | None = None) -> None:
+        if self._journal is None:
+            return
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._journal.aclose()
+        except NeuralBoxError as problem:
+            if error is None:
+                raise
+            error.add_note(str(problem))
+
+    # The outcomes.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        work = self._begun()
+        if work.done:
+            await checkpoint()  # the consumer of a long row of outcomes must not stop the event loop
+        while not work.done:
+            if work.is_over:
+                await self._end(work)
+            await work.news.wait()
+        assert self._intake is not None
+        item = work.take()
+        self._intake.handed_out(item)
+        outcome = item.outcome
+        work.tally.handed_out(outcome)
+        return outcome
+
+    async def _end(self, work: Work) -> NoReturn:
+        """End the iteration, the first time with what the run ends with."""
+        self._over.set()
+        work.changed.ring()  # the report of progress may be waiting for a change that never comes
+        if self._reported is not None:
+            await self._reported.wait()
+        failure, work.failure = work.failure, None
+        if failure is not None:
+            raise failure
+        raise StopAsyncIteration
+
+    async def _report(self, work: Work, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
+        """Report what changes, not too often, and at the end."""
+        steps, over = -1, False
+        while not over:
+            while steps == work.steps and not self._over.is_set():
+                await work.changed.wait()
+            steps, over = work.steps, self._over.is_set()
+            if not await work.call(on_progress, work.progress):
+                break
+            await self._core.wait_until(self._over, _BETWEEN)
+        reported.set()
+
+
+def _account(core: Core) -> str:
+    """What tells accounts apart in a journal; nothing is known of whose a session is."""
+    identity = core.credential.identity
+    return identity if isinstance(identity, str) else "session"

@@ -1,0 +1,113 @@
+"""A batch in a notebook: its progress as HTML, and a display that follows it while the block runs.
+
+IPython is not imported before IPython itself asks for a display, so there it is. What is shown are numbers only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .._html import progress_html
+from .progress import Progress
+from .state import Work
+
+# Seconds between two updates: at least so many, since a notebook has to keep up, and at most so many, since time passes.
+_SOONEST: Final = 0.5
+_LATEST: Final = 5.0
+
+
+class Handle(Protocol):
+    """What IPython gives for something that is displayed."""
+
+    def update(self, obj: Any, *, raw: bool) -> None:
+        """Replace it by another bundle of representations."""
+        ...
+
+
+def batch_html(progress: Progress | None) -> str:
+    """Show how a batch is getting on; None where it has not begun."""
+    if progress is None:
+        return progress_html(title="Batch, not begun", done=0, total=None, facts=())
+    parked = progress.parked_until
+    eta = progress.eta_seconds
+    return progress_html(
+        title="Batch",
+        done=progress.done,
+        total=progress.total,
+        facts=(
+            ("failed", progress.failed),
+            ("queued", progress.queued),
+            ("sending", progress.sending),
+            ("waiting", progress.waiting),
+            ("saving", progress.saving),
+            ("tokens", progress.tokens_spent),
+            ("reserved", progress.tokens_reserved),
+            ("per minute", None if progress.rate_per_minute is None else f"{progress.rate_per_minute:.1f}"),
+            ("left", _minutes(eta) if eta else None),
+            ("since the start", _minutes(progress.elapsed_seconds)),
+            (
+                "limits let nothing leave until",
+                None if parked is None else time.strftime("%H:%M:%S", time.localtime(parked)),
+            ),
+        ),
+    )
+
+
+def _minutes(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def show_live(work: Work | None, group: TaskGroup | None, over: anyio.Event) -> None:
+    """Display a batch in the notebook's present cell, and keep that up to date while the batch runs.
+
+    Args:
+        work: The run.
+        group: Its tasks.
+        over: Set when its last outcome is handed out.
+
+    Raises:
+        NotImplementedError: It does not run, or there is no notebook: IPython takes `_repr_html_` or `repr` instead.
+    """
+    if work is None or group is None or group.cancel_scope.cancel_called:
+        raise NotImplementedError
+    handle = _display(_bundle(work))
+    if handle is None:
+        raise NotImplementedError
+    group.start_soon(work.guarded, partial(_follow, handle, work, over))
+
+
+def _bundle(work: Work) -> dict[str, str]:
+    progress = work.progress
+    return {"text/html": batch_html(progress), "text/plain": f"Batch: {progress.done} done"}
+
+
+def _display(bundle: dict[str, str]) -> Handle | None:
+    """Display it in the notebook's present cell; None in a terminal, which has no cells."""
+    from IPython.core.getipython import get_ipython
+    from IPython.display import display
+
+    if not hasattr(get_ipython(), "kernel"):
+        return None
+    show: Callable[..., Any] = display
+    handle: Handle = show(bundle, raw=True, display_id=True)
+    return handle
+
+
+async def _follow(handle: Handle, work: Work, over: anyio.Event) -> None:
+    """Keep a display up to date until the batch is over, or is left; either way it shows the last state."""
+    try:
+        while not over.is_set():
+            news = work.changed.next
+            handle.update(_bundle(work), raw=True)
+            await work.core.wait_until(over, _SOONEST)
+            await work.core.wait_until(news, _LATEST)
+    finally:
+        handle.update(_bundle(work), raw=True)

@@ -1,0 +1,211 @@
+"""`nb.batch`: many requests in one call, and what they would cost."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from .._budget import Budget
+from .._config import require_seconds
+from .._core.exchange import Core
+from .._costs.charges import money_of
+from .._costs.prices import Question, question_of
+from .._errors import ConfigurationError
+from .._journal import Sync
+from .._polling.job import require_limit
+from .._requests.json_lines import as_request, check
+from .._requests.requests import BatchRequest
+from .._types import OMIT, JobRef, Omit
+from .batch import Batch
+from .outcome import Estimate
+from .progress import Progress
+from .reader import Source
+from .state import Wishes
+
+OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any] | Callable[[str, JobRef], Awaitable[Any]]
+"""Called with the key and the job of each paid request as soon as its id is known; plain or async."""
+OnBatchProgress: TypeAlias = Callable[[Progress], Any] | Callable[[Progress], Awaitable[Any]]
+"""Called with the batch's progress; plain or async."""
+
+_ASKING = 8
+_TURN = 256
+_PROBLEMS = 100
+
+
+class Batches:
+    """Batches: any number of requests, bounded in flight, resumable."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def __call__(
+        self,
+        requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]] | None,
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        journal_sync: Sync = "normal",
+        download_to: str | os.PathLike[str] | None = None,
+        budget: int | Budget | None = None,
+        max_in_flight: int = 1_000,
+        max_sending: int = 64,
+        max_downloads: int = 8,
+        wait_timeout: float | Omit | None = OMIT,
+        max_park: float | None = None,
+        retry_failed: bool = False,
+        on_accepted: OnBatchAccepted | None = None,
+        on_progress: OnBatchProgress | None = None,
+    ) -> Batch:
+        """Make a batch; nothing is read or sent before its block is entered.
+
+            async with nb.batch(requests, journal="run.sqlite", download_to="out/", budget=5_000) as run:
+                async for outcome in run:
+                    print(outcome.key, outcome.path or outcome.error)
+
+        The same call with the same journal continues where the last one ended, for whatever reason it did: what ended
+        is handed out again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
+        history, the rest is sent. What the journal has paid for and the requests do not name any more is finished and
+        handed out as well; what was never sent of those is left alone.
+
+        Args:
+            requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
+                iterable or async iterable, read as places become free. A request without a `key` is named by its
+                position, `"000001"` for the first, so an order that changes between runs needs keys. A plain iterable is
+                advanced on the event loop: let one that waits (for a database, say) be an async one. None continues
+                what the journal has not ended, the unsent ones included.
+            journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
+                was in flight.
+            journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
+            download_to: A directory for the files, each named after its generation's id; where another file stands
+                under that name it stays, and the new one becomes `18500 (2).webp`.
+            budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
+                others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
+            max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.
+            max_sending: Submissions at once; below the client's `limits.max_connections`, or looks have to queue.
+            max_downloads: Downloads at once.
+            wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
+                limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.
+            max_park: When the account's limits let nothing leave for longer than so many seconds, the batch sends
+                nothing more instead of waiting; None waits as long as it takes.
+            retry_failed: Send again what failed in an earlier run of the journal.
+            on_accepted: Called as `on_accepted(key, job)` for each paid request as soon as its id is known; may be a
+                coroutine function. What it raises ends the run as the requests' own error does, after what was paid.
+            on_progress: Called with the `Progress`, at most some five times a second; likewise.
+
+        Returns:
+            The batch: a context manager, and in its block an iterator of `Outcome`s.
+
+        Raises:
+            ConfigurationError: An argument cannot be right.
+        """
+        if isinstance(requests, str | bytes | Mapping):
+            raise ConfigurationError("Pass the requests as a list, or `read_requests(path)` for a file of JSON lines.")
+        if requests is None and journal is None:
+            raise ConfigurationError("Pass requests, or the journal of a batch to continue.")
+        if requests is not None and not isinstance(requests, Iterable | AsyncIterable):
+            raise ConfigurationError(f"`requests` must be an iterable of requests, not {type(requests).__name__}.")
+        for name, value in (
+            ("max_in_flight", max_in_flight),
+            ("max_sending", max_sending),
+            ("max_downloads", max_downloads),
+        ):
+            _require_whole(name, value)
+        require_seconds("max_park", max_park)
+        if journal_sync not in ("normal", "full"):
+            raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
+        wishes = Wishes(
+            download_to=None if download_to is None else os.fspath(download_to) + os.sep,
+            max_in_flight=max_in_flight,
+            max_sending=max_sending,
+            max_downloads=max_downloads,
+            wait_timeout=require_limit(wait_timeout, self._core),
+            max_park=max_park,
+            retry_failed=retry_failed,
+            on_accepted=on_accepted,
+            on_progress=on_progress,
+        )
+        if budget is not None and not isinstance(budget, Budget):
+            Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
+        return Batch(self._core, requests, wishes, journal=journal, journal_sync=journal_sync, budget=budget)
+
+    async def estimate(
+        self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]
+    ) -> Estimate:
+        """Work out what a batch would cost; nothing is generated or charged.
+
+        The service is asked once for each model and set of options among the requests.
+
+        Args:
+            requests: As for a batch; they are read to the end.
+
+        Returns:
+            Tokens in all and per model, and how many requests have no known price or cannot be sent.
+
+        Source:
+            NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
+        """
+        asked: dict[str, Question] = {}
+        counts: Counter[str] = Counter()
+        problems: dict[str, str] = {}
+        position = invalid = 0
+        async for one in _each(requests):
+            position += 1
+            key = f"{position:06d}"
+            try:
+                request = as_request(one)
+                key = request.key or key
+                check(request, self._core.options.dialect)
+            except ConfigurationError as error:
+                invalid += 1
+                if len(problems) < _PROBLEMS:
+                    problems[key] = error.message
+                continue
+            wire = request.build(self._core.options.dialect)
+            question = question_of(wire, model=request.model, extra=request.extra_body)
+            asked.setdefault(question.key, question)
+            counts[question.key] += 1
+        prices = await self._prices([*asked.values()])
+        by_model: Counter[str] = Counter()
+        unknown = 0
+        for question in asked.values():
+            price, count = prices[question.key], counts[question.key]
+            if price is None:
+                unknown += count
+            else:
+                by_model[question.model or "assistant"] += price * count
+        return Estimate(by_model.total(), position - invalid, dict(by_model), unknown, invalid, problems)
+
+    async def _prices(self, questions: list[Question]) -> dict[str, int | None]:
+        known = money_of(self._core).prices
+        found: dict[str, int | None] = {}
+
+        async def ask() -> None:
+            while questions:
+                question = questions.pop()
+                found[question.key] = await known.of(self._core, question)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(_ASKING, len(questions))):
+                group.start_soon(ask)
+        return found
+
+
+async def _each(source: Source) -> AsyncIterator[BatchRequest | Mapping[str, Any]]:
+    """Go through an iterable of either colour."""
+    if isinstance(source, AsyncIterable):
+        async for one in source:
+            yield one
+        return
+    for turn, one in enumerate(source, 1):
+        if turn % _TURN == 0:
+            await checkpoint()
+        yield one
+
+
+def _require_whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number from 1; it is {value!r}.")

@@ -1,0 +1,268 @@
+"""`neuralbox batch`: many requests from a file, with a journal that any later run continues.
+
+There is always a journal: a batch that is stopped, by Ctrl-C or by the machine, has paid for things. Ctrl-C once ends
+it in good order - what is on its way gets some seconds to be written down - and twice at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .._errors import ConfigurationError
+from .arguments import AsJson, BaseUrl, To, limit_of
+from .batch_settings import Settings, recall, remember
+from .errors import Failures, sentence_of
+from .exit_codes import INTERRUPTED
+from .request_file import RequestFile, open_requests
+from .session import Session
+
+if TYPE_CHECKING:
+    from .._batch.outcome import Estimate, Outcome
+    from .._batch.progress import Progress
+    from .._client import AsyncNeuralBox
+
+batch = typer.Typer(
+    no_args_is_help=True,
+    help="Many requests at once, with a journal that survives everything.",
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Journal = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a batch, e.g. run.sqlite.")]
+Budget = Annotated[int | None, typer.Option("--budget", min=0, metavar="TOKENS", help="Most tokens to spend in all.")]
+JobTimeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds for each job; default 600.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again what failed in an earlier run.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One run.
+
+    Attributes:
+        requests: What to send; None for what the journal has left.
+        journal: The journal's file.
+        settings: Where the files go, and what may be spent.
+        timeout: Seconds for each job, or None for the client's.
+        retry_failed: Whether what failed is sent again.
+        total: How many outcomes there will be, or None.
+    """
+
+    requests: RequestFile | None
+    journal: Path
+    settings: Settings
+    timeout: float | None
+    retry_failed: bool
+    total: int | None
+
+
+@batch.command()
+def run(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Requests, one JSON object a line; see the guide.")
+    ],
+    journal: Annotated[
+        Path | None, typer.Option("--journal", metavar="FILE", help="Default: the requests' name with .sqlite.")
+    ] = None,
+    to: To = None,
+    budget: Budget = None,
+    timeout: JobTimeout = None,
+    retry_failed: RetryFailed = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Send the requests of a file, wait for all, download them; the same command again continues."""
+    session = Session(json, base_url)
+    with session.plain_words():
+        requests = open_requests(file)
+        if journal is None and requests.count is None:
+            raise ConfigurationError(f"{file} is no regular file: name the journal with --journal.")
+    place = journal or file.with_suffix(".sqlite")
+    settings = recall(place).changed(to, budget)
+    order = _Order(requests, place, settings, timeout, retry_failed, requests.count)
+    session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, order=order))
+
+
+@batch.command()
+def resume(
+    journal: Journal,
+    to: To = None,
+    budget: Budget = None,
+    timeout: JobTimeout = None,
+    retry_failed: RetryFailed = False,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Continue a batch from its journal alone: what it was told is in there, --to and --budget change it."""
+    from .._journal import read_summary
+
+    session = Session(json, base_url)
+    with session.plain_words():
+        read_summary(journal)  # a file that is no journal is not touched
+        settings = recall(journal).changed(to, budget)
+    order = _Order(None, journal, settings, timeout, retry_failed, None)
+    session.run(partial(_carry_out, order=order))
+
+
+@batch.command()
+def status(journal: Journal, json: AsJson = False) -> None:
+    """Say how far a batch is, also while another process runs it. Needs no key."""
+    from .._journal import read_summary
+
+    session = Session(json)
+    with session.plain_words():
+        found = read_summary(journal)
+        owner = found.owner
+        counts = {name: getattr(found, name) for name in ("total", "planned", "sending", "accepted")}
+        ended = {"completed": found.completed, "failed": found.failed, "saved": found.saved, "tokens": found.tokens}
+        if json:
+            running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
+            times = {"first_at": found.first_at, "last_at": found.last_at}
+            session.record(counts | ended | times | {"service": found.service, "running": running})
+            return
+        session.facts(counts | ended | {"service": found.service})
+        if owner is not None:
+            session.say(f"Running now: process {owner.pid} on {owner.host}.")
+        elif found.unfinished:
+            session.say(f"Stopped; to continue:  {_resume(journal)}")
+
+
+@batch.command()
+def report(
+    journal: Journal,
+    target: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="Default: the journal's name with .html.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write one HTML page about a batch: pictures, prompts, prices, times, failures. Needs no key."""
+    session = Session(json)
+    with session.plain_words("report"):
+        from .._report import write_batch_report
+
+        path = write_batch_report(journal, target or journal.with_suffix(".html"))
+        session.say(str(path))
+        session.record({"path": str(path), "bytes": path.stat().st_size})
+
+
+# One run.
+
+
+async def _carry_out(nb: AsyncNeuralBox, session: Session, *, order: _Order) -> int:
+    import anyio
+    from anyio import to_thread
+
+    from .._journal import read_summary
+
+    failures, taking = Failures(), anyio.CancelScope()
+
+    def stop() -> None:
+        session.note("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
+        taking.cancel()
+
+    with session.measured("batch") as meter, _interrupted_gently(stop):
+        running = nb.batch(
+            order.requests,
+            journal=order.journal,
+            download_to=order.settings.to,
+            budget=order.settings.budget,
+            wait_timeout=limit_of(order.timeout),
+            retry_failed=order.retry_failed,
+            on_progress=lambda seen: meter.show(seen.done, order.total, _words(seen)),
+        )
+        async with running:  # left without a cancellation: then it waits for the ids of what is on its way
+            session.paid.advice = f"Nothing that was paid for is lost; to continue:  {_resume(order.journal)}"
+            await to_thread.run_sync(remember, order.journal, order.settings)
+            with taking:
+                async for outcome in running:
+                    _tell(outcome, failures, session)
+            was_stopped = taking.cancelled_caught
+            for _ in range(running.progress.ready if was_stopped else 0):  # ended before; `resume` would not tell them
+                _tell(await anext(running), failures, session)
+        seen = running.progress
+    if was_stopped:
+        # What ended while the block was left, nobody was told; the journal knows.
+        found = await to_thread.run_sync(read_summary, order.journal)
+        session.note(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
+        session.note(session.paid.advice)
+        return INTERRUPTED
+    nothing = "" if seen.done else "Nothing was left to do: "
+    session.note(f"{nothing}{seen.completed} done, {seen.failed} failed, {seen.tokens_spent} tokens spent by this run.")
+    session.note(f"For a page with all results:  {_report(order.journal)}")
+    return failures.code
+
+
+def _tell(outcome: Outcome, failures: Failures, session: Session) -> None:
+    session.record(outcome.to_dict())
+    if outcome.error is not None:
+        failures.add(outcome.error)
+        result = sentence_of(outcome.error)
+    else:
+        generation = outcome.generation
+        assert generation is not None  # there is one where there is no error
+        result = str(outcome.path or generation.url or " ".join((generation.text or "").split()) or generation.id)
+    session.say(f"{outcome.key}\t{'ok' if outcome.ok else 'failed'}\t{result}")
+
+
+@contextmanager
+def _interrupted_gently(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first Ctrl-C of the block; the second one is treated as ever."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    former = signal.getsignal(signal.SIGINT)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, former)
+        loop.call_soon_threadsafe(stop)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _words(seen: Progress) -> str:
+    """How a batch is getting on, the most important first: a narrow terminal cuts the end."""
+    parts = [f"{seen.done} done"]
+    parts += [f"{count} {name}" for count, name in ((seen.failed, "failed"), (seen.waiting, "waiting")) if count]
+    parts += [f"{count} {name}" for count, name in ((seen.saving, "saving"), (seen.queued, "queued")) if count]
+    parts.append(f"{seen.tokens_spent} tokens")
+    if seen.parked_until is not None:
+        parts.insert(1, f"limit reached, on at {datetime.fromtimestamp(seen.parked_until, UTC).astimezone():%H:%M:%S}")
+    elif seen.rate_per_minute is not None:
+        parts.append(f"{seen.rate_per_minute:.0f} a minute")
+    return ", ".join(parts)
+
+
+async def _estimate(nb: AsyncNeuralBox, session: Session, *, requests: RequestFile) -> None:
+    balance = (await nb.account.balance()).token_balance
+    found: Estimate = await nb.batch.estimate(requests)
+    counts = {"requests": found.requests, "tokens": found.tokens, "unknown": found.unknown, "balance": balance}
+    session.record(counts | {"by_model": dict(found.by_model)})
+    left = "" if balance is None else f"; {balance} are left"
+    session.say(f"{found.requests} requests, {found.tokens} tokens{left}")
+    for model, tokens in found.by_model.items():
+        session.say(f"{model}: {tokens} tokens")
+    if found.unknown:
+        session.say(f"{found.unknown} requests have no known price.")
+
+
+def _resume(journal: Path) -> str:
+    return f"neuralbox batch resume {shlex.quote(str(journal))}"
+
+
+def _report(journal: Path) -> str:
+    return f"neuralbox batch report {shlex.quote(str(journal))}"

@@ -1,0 +1,69 @@
+"""What `batch run` was told beside its requests, kept in the journal so that `batch resume` needs nothing else.
+
+It stands in the journal's own table of facts, under a name of ours: where the files go, and what may be spent. The key
+is never there, and neither is the address of the service: a journal that somebody else made must not decide where a key
+is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_NAME = "command_line"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a batch was told.
+
+    Attributes:
+        to: Directory for the files, absolute; None downloads nothing.
+        budget: Most tokens to spend, or None.
+    """
+
+    to: str | None = None
+    budget: int | None = None
+
+    def changed(self, to: Path | None, budget: int | None) -> Settings:
+        """These, with what a later run was told."""
+        return Settings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
+
+
+def recall(journal: Path) -> Settings:
+    """Read what a journal's batch was told; nothing where it was not told by a command line.
+
+    Args:
+        journal: A file that is known to be a journal.
+    """
+    try:
+        with _connected(journal) as connection:
+            (text,) = connection.execute("SELECT value FROM journal WHERE name = ?", (_NAME,)).fetchone() or ("{}",)
+        found = json.loads(text)
+        to, budget = found.get("to"), found.get("budget")
+    except (sqlite3.Error, AttributeError, TypeError, ValueError):  # of a version that knows another way
+        return Settings()
+    return Settings(to if isinstance(to, str) else None, budget if type(budget) is int else None)
+
+
+def remember(journal: Path, settings: Settings) -> None:
+    """Write it into a journal that is open in this process.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    from .._journal.sqlite.errors import explain
+
+    try:
+        with _connected(journal) as connection:
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (_NAME, json.dumps(asdict(settings))))
+    except sqlite3.Error as error:
+        raise explain(error, str(journal)) from error
+
+
+def _connected(journal: Path) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None))

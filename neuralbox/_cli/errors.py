@@ -1,0 +1,216 @@
+"""How the command line leaves: one sentence and an exit code for everything a user can mend.
+
+The codes are part of the public surface: scripts branch on them. A bug of ours keeps its traceback. The library's
+errors speak to programmers (`client.job(...)`); here such advice is replaced by the command that does the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+import typer
+
+from .. import _errors as errors
+from .._types import JobRef
+from . import exit_codes, output
+from ._extras import missing_extra
+
+# The first class that fits counts, so the narrower ones stand first.
+CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (errors.ConfigurationError, exit_codes.USAGE),
+    (errors.AuthenticationError, exit_codes.REFUSED),
+    (errors.PermissionDeniedError, exit_codes.REFUSED),
+    (errors.InsufficientTokensError, exit_codes.TOO_EXPENSIVE),
+    (errors.BudgetExceededError, exit_codes.TOO_EXPENSIVE),
+    (errors.RateLimitError, exit_codes.RATE_LIMITED),
+    (errors.NotFoundError, exit_codes.NOT_FOUND),
+    (errors.ExpiredFileError, exit_codes.NOT_FOUND),
+    (errors.GenerationFailedError, exit_codes.FAILED_GENERATION),
+    (errors.GenerationTimeoutError, exit_codes.STILL_RUNNING),
+    (errors.SubmissionUnknownError, exit_codes.UNKNOWN),
+    (errors.StreamInterruptedError, exit_codes.NO_ANSWER),
+    (errors.APIConnectionError, exit_codes.NO_ANSWER),
+    (errors.InternalServerError, exit_codes.NO_ANSWER),
+    (errors.ProtocolError, exit_codes.NO_ANSWER),
+    (errors.JournalError, exit_codes.UNUSABLE_DISK),
+    (errors.DownloadError, exit_codes.UNUSABLE_DISK),
+    (errors.NeuralBoxError, exit_codes.FAILED),
+    (OSError, exit_codes.UNUSABLE_DISK),
+)
+# A journal that fails is the disk's business, unless its reason says otherwise.
+REASONS: Final = {"locked": exit_codes.IN_USE} | dict.fromkeys(
+    ("account", "changed", "duplicate", "foreign", "missing", "service", "version"), exit_codes.USAGE
+)
+# What to do about it in words of the command line, where the library's own sentence does not say.
+ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (errors.InsufficientTokensError, "`neuralbox balance` shows what is left."),
+    (errors.NotFoundError, "`neuralbox history` and `neuralbox models` list what there is."),
+    (errors.SubmissionUnknownError, "`neuralbox history` shows whether it was."),
+    (errors.ConnectError, "Check the network and NEURALBOX_BASE_URL."),
+)
+# Errors after which nothing of their job goes on.
+_OVER: Final = (errors.NotFoundError, errors.GenerationFailedError, errors.ExpiredFileError)
+_SENTENCES: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
+_OF_THE_LIBRARY: Final = ("`client.", "`await client.", "error.job", "see `.")
+_NAMES: Final = {"`api_key=` or ": "", "`base_url`": "NEURALBOX_BASE_URL"}
+
+
+@dataclass(slots=True)
+class Paid:
+    """What a command has paid for, to be named if it is stopped.
+
+    Attributes:
+        jobs: Accepted and not yet finished.
+        advice: What to say instead of how to wait for them, once there is a better way to go on.
+        is_sending: Whether a paid request is on its way whose id is not known yet.
+        is_ours: Whether the jobs were seen to be accepted; ids that were typed may be anything.
+    """
+
+    jobs: list[JobRef] = field(default_factory=list)
+    advice: str = ""
+    is_sending: bool = False
+    is_ours: bool = True
+
+    def how_to_go_on(self, error: BaseException | None = None) -> str:
+        """One sentence, or nothing where nothing is left running.
+
+        Args:
+            error: What ended the command.
+        """
+        if self.advice:
+            return "" if isinstance(error, errors.ConfigurationError) else self.advice
+        ids = {str(job.id): None for job in self.jobs}
+        job = getattr(error, "job", None)
+        if isinstance(error, _OVER):
+            ids.pop(str(getattr(job, "id", None)), None)
+        elif isinstance(error, errors.DownloadError):
+            return "" if job is None else f"It is paid for; to fetch it later:  neuralbox download {job.id}"
+        elif job is not None:
+            ids[str(job.id)] = None
+        if ids:
+            start = "Jobs go on; to" if len(ids) > 1 else "The job goes on; to"
+            return f"{start if self.is_ours else 'To'} continue:  neuralbox wait {' '.join(ids)}"
+        if self.is_sending and isinstance(error, KeyboardInterrupt):
+            return "A paid request may have left; whether it was accepted shows:  neuralbox history"
+        return ""
+
+
+class _Debugging:
+    """Whether tracebacks are wanted; set by the option that stands before the command."""
+
+    is_on = False
+
+
+debugging: Final = _Debugging()
+
+
+@dataclass(slots=True)
+class Failures:
+    """Failures of which each concerns one item of several.
+
+    Attributes:
+        by_code: How often which exit code.
+    """
+
+    by_code: Counter[int] = field(default_factory=Counter)
+
+    def add(self, error: Exception) -> str:
+        """Count one, and say what it says."""
+        self.by_code[code_of(error)] += 1
+        return sentence_of(error)
+
+    @property
+    def code(self) -> int:
+        """The exit code of all: the one they share."""
+        return 0 if not self.by_code else exit_codes.FAILED if len(self.by_code) > 1 else next(iter(self.by_code))
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of an error."""
+    if isinstance(error, errors.JournalError) and error.reason in REASONS:
+        return REASONS[error.reason]
+    return next((code for kind, code in CODES if isinstance(error, kind)), exit_codes.FAILED)
+
+
+@contextmanager
+def plain_words(extra: str = "cli", *, as_json: bool = False, paid: Paid | None = None) -> Iterator[None]:
+    """Turn what a user can mend into one sentence and an exit code.
+
+    Args:
+        extra: The extra the command needs.
+        as_json: Whether the sentence is wanted as JSON.
+        paid: Names what goes on when the command is stopped.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        if debugging.is_on or (said := _said(error, extra, paid or Paid())) is None:
+            raise
+        _leave(*said, error, as_json=as_json)
+
+
+def _said(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | None:
+    """What to say of an error and how to leave; None where it is a bug and must show."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):  # the second: at the prompt for the key
+        return f"Stopped. {paid.how_to_go_on(KeyboardInterrupt())}".rstrip(), exit_codes.INTERRUPTED
+    if isinstance(error, ModuleNotFoundError):
+        missing = missing_extra(error, extra)
+        return None if missing is None else (missing, exit_codes.USAGE)
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        return "", exit_codes.CLOSED_PIPE
+    if isinstance(error, errors.NeuralBoxError | OSError):
+        return " ".join(part for part in (sentence_of(error), paid.how_to_go_on(error)) if part), code_of(error)
+    return None
+
+
+def sentence_of(error: Exception) -> str:
+    """What an error says, on one line and in the command line's words."""
+    if isinstance(error, OSError) and not isinstance(error, errors.NeuralBoxError) and error.strerror:
+        return f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror.rstrip('.')}."
+    text = " ".join(str(error).split())
+    for ours, theirs in _NAMES.items():
+        text = text.replace(ours, theirs)
+    kept = [_for_users(sentence) for sentence in _SENTENCES.split(text)]
+    if isinstance(error, errors.NotFoundError) and error.job is not None:
+        kept.insert(0, f"The service does not know the {error.job}.")
+    return " ".join(part for part in (*kept, _advice(error)) if part)
+
+
+def _for_users(sentence: str) -> str:
+    """Leave out the clauses of a sentence that only a program can follow."""
+    if not any(word in sentence for word in _OF_THE_LIBRARY):
+        return sentence
+    clauses = [clause for clause in sentence.split("; ") if not any(word in clause for word in _OF_THE_LIBRARY)]
+    return "; ".join(clauses).rstrip(".") + "." if clauses else ""
+
+
+def _advice(error: Exception) -> str:
+    """What to do about it, or nothing to add."""
+    if isinstance(error, errors.RateLimitError) and error.retry_after is not None:
+        return f"Try again in {error.retry_after:.0f} s."
+    if isinstance(error, errors.UnprocessableEntityError):
+        return " ".join(f"{name}: {why.rstrip('.')}." for name, why in error.fields.items())
+    if isinstance(error, errors.JournalError) and error.unwritten:
+        ids = " ".join(str(job.id) for job in error.unwritten.values())
+        return f"Paid for, and not in the journal ({len(error.unwritten)}):  neuralbox wait {ids}"
+    return next((advice for kind, advice in ADVICE if isinstance(error, kind)), "")
+
+
+def _leave(sentence: str, code: int, error: BaseException, *, as_json: bool) -> NoReturn:
+    if code == exit_codes.CLOSED_PIPE:
+        output.forget(sys.stdout)
+    elif as_json:
+        job = getattr(error, "job", None)
+        record = {"error": type(error).__name__, "message": sentence, "exit_code": code}
+        output.remark(json.dumps(record | ({} if job is None else {"job": job.id}), ensure_ascii=False))
+    else:
+        output.remark(sentence)
+    raise typer.Exit(code) from None

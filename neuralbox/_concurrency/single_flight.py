@@ -1,0 +1,66 @@
+"""`Asking` and `Bell`: waiting for what others do, without a task of one's own.
+
+`Asking`: of all who need the same answer at the same time, one asks and the others share it. `Bell`: an event that may
+be rung from another event loop or thread than the one that waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+
+import anyio
+
+from .per_loop import PerLoop, running_loop
+
+
+class Asking:
+    """Questions under way, one for each key and event loop; the answers are kept elsewhere."""
+
+    def __init__(self) -> None:
+        self._under_way: PerLoop[dict[Hashable, anyio.Event]] = PerLoop()
+
+    async def once(self, key: Hashable, ask: Callable[[], Awaitable[None]]) -> None:
+        """Ask, or wait until somebody else has.
+
+        Who waited looks whether there is an answer now: where the one who asked was cancelled there is none, and the
+        next who comes here asks.
+        """
+        under_way = self._under_way.get(dict)
+        event = under_way.get(key)
+        if event is not None:
+            await event.wait()
+            return
+        event = under_way[key] = anyio.Event()
+        try:
+            await ask()
+        finally:
+            del under_way[key]
+            event.set()
+
+
+class Bell:
+    """Rung once, from anywhere; waited for in the loop it was made in.
+
+    Attributes:
+        event: Set when it was rung.
+    """
+
+    __slots__ = ("_loop", "event")
+
+    def __init__(self) -> None:
+        self._loop = running_loop()
+        self.event = anyio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits; a loop that is over has nobody who does."""
+        try:
+            here = running_loop() is self._loop
+        except anyio.NoEventLoopError:
+            here = False
+        if here:
+            self.event.set()
+            return
+        schedule = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon
+        with suppress(RuntimeError):
+            schedule(self.event.set)

@@ -1,0 +1,150 @@
+"""How one attempt ended, what that means for the money, and whether another follows.
+
+Two tables decide everything: `fate_of` says what an ending means (design section 5), `_FOLLOWED_BY_ANOTHER` which
+endings a second attempt may follow without a look, by what a repetition would mean. What follows `Fate.UNKNOWN` and
+`Fate.FREE_FAILURE` of a paid request ends the send loop: `_submissions.submission` looks into the history first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from .. import _errors as errors
+from .._api import vocabulary as words
+from .._api.request import Safety
+
+
+class Fate(Enum):
+    """What one attempt came to, seen from the service's books."""
+
+    NOT_SENT = "not sent"
+    """No byte of the request left: nothing can have happened."""
+    BUSY = "busy"
+    """Refused for now, free of charge: 429, or 503 `model_unavailable`, as the service's own JSON."""
+    REFUSED = "refused"
+    """Refused, free of charge; the same request would be refused again."""
+    FREE_FAILURE = "free failure"
+    """500 `provider_error` as the service's own JSON: documented as never charged."""
+    UNKNOWN = "unknown"
+    """It may have been accepted."""
+
+
+def fate_of(error: errors.NeuralBoxError, *, sent: bool, ours: bool) -> Fate:
+    """Classify how an attempt ended.
+
+    Args:
+        error: What the attempt raised, or the error of its status.
+        sent: Whether the first byte of the request had left.
+        ours: Whether the body was the service's own JSON (a proxy's answer says nothing about the service).
+    """
+    if not isinstance(error, errors.APIStatusError):
+        if not sent or isinstance(error, errors.ConnectError | errors.ConfigurationError):
+            return Fate.NOT_SENT
+        if isinstance(error, errors.APITimeoutError) and error.phase in ("connect", "pool"):
+            return Fate.NOT_SENT
+        if isinstance(error, errors.ProtocolError) and _is_refusal(error.status_code):
+            return Fate.REFUSED  # what it said was unreadable or too long, that it refused was not
+        return Fate.UNKNOWN
+    # A status is an answer, so the request had left whatever the engine noticed.
+    status, code = error.status_code, error.code
+    if status == 429 and ours:
+        return Fate.BUSY
+    if status == 503 and code == words.MODEL_UNAVAILABLE:
+        return Fate.BUSY
+    if status == 500 and code == words.PROVIDER_ERROR:
+        return Fate.FREE_FAILURE
+    if status == 429 or status >= 500:
+        return Fate.UNKNOWN
+    return Fate.REFUSED
+
+
+def _is_refusal(status_code: int | None) -> bool:
+    return status_code is not None and 300 <= status_code < 500 and status_code != 429
+
+
+_FOLLOWED_BY_ANOTHER: Mapping[Safety, frozenset[Fate]] = {
+    Safety.REPEATABLE: frozenset({Fate.NOT_SENT, Fate.BUSY, Fate.FREE_FAILURE, Fate.UNKNOWN}),
+    Safety.ONCE: frozenset({Fate.NOT_SENT, Fate.BUSY}),
+    Safety.PAID: frozenset({Fate.NOT_SENT, Fate.BUSY}),
+}
+
+
+class Stop(Enum):
+    """Why no further attempt follows; the value completes the error's message."""
+
+    FINAL = ""
+    EXHAUSTED = "Given up after {attempts} attempts."
+    TOO_LONG = "The service asks to wait {delay:.10g} s, more than `max_retry_wait`={max_wait:.10g} s."
+    DEADLINE = "Another attempt would pass the deadline of {deadline:.10g} s."
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The numbers of retrying.
+
+    Attributes:
+        max_retries: Attempts after the first.
+        max_wait: A longer pause than this, in seconds, ends the call instead.
+        deadline: Limit over all attempts, in seconds, or None.
+        first_pause: Upper bound of the first pause without a hint, in seconds; it doubles from attempt to attempt.
+        longest_pause: Upper bound of any pause without a hint, in seconds.
+    """
+
+    max_retries: int = 2
+    max_wait: float = 60.0
+    deadline: float | None = None
+    first_pause: float = 0.5
+    longest_pause: float = 8.0
+
+
+def decide(
+    policy: RetryPolicy,
+    *,
+    safety: Safety,
+    fate: Fate,
+    error: errors.NeuralBoxError,
+    attempt: int,
+    elapsed: float,
+    jitter: float,
+) -> float | Stop:
+    """Decide what follows a failed attempt.
+
+    Args:
+        policy: The numbers.
+        safety: What a repetition would mean.
+        fate: What the attempt came to.
+        error: Its error; a `retry_after` in it counts where it is longer than the back-off.
+        attempt: 1 for the first.
+        elapsed: Seconds since the call began.
+        jitter: In [0, 1).
+
+    Returns:
+        Seconds to pause before the next attempt, or why there is none.
+    """
+    if fate not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
+        return Stop.FINAL
+    if isinstance(error, errors.APITimeoutError) and error.phase == "deadline":
+        return Stop.FINAL  # it says itself why nothing follows
+    if isinstance(error, errors.ProtocolError) and error.status_code is not None and error.status_code < 300:
+        return Stop.FINAL  # it answered, and would answer the same again
+    if attempt > policy.max_retries:
+        return Stop.EXHAUSTED
+    # Full jitter: anywhere between at once and the bound, so that a crowd does not come back together.
+    # (The exponent is capped because a float ends at 2**1023; thirty doublings pass any bound.)
+    delay = jitter * min(policy.longest_pause, policy.first_pause * 2.0 ** min(attempt - 1, 30))
+    asked = asked_wait(error)
+    if asked is not None:
+        if asked > policy.max_wait:
+            return Stop.TOO_LONG
+        delay = max(delay, asked)  # a service that asks for no pause at all would be asked again without end
+    if policy.deadline is not None and elapsed + delay >= policy.deadline:
+        return Stop.DEADLINE
+    return delay
+
+
+def asked_wait(error: errors.NeuralBoxError) -> float | None:
+    """Seconds the service asks to wait, or None."""
+    wait = getattr(error, "retry_after", None)
+    return wait if isinstance(wait, int | float) else None

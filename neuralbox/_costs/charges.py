@@ -1,0 +1,211 @@
+"""What paid requests cost: prices asked ahead, tokens set aside in a budget, charges booked when they are known.
+
+A client without a budget asks for no price and comes through here for nothing. With one, a request passes these
+stations: its price is looked up (`Prices`, one question for all requests that cost the same), its tokens are reserved
+(`reserve`), and whatever becomes of it ends the reservation: refused or failed gives the tokens back, a final answer
+books what was charged, and a job that is still running is remembered by its id (`Bills`) until some wait or look sees
+its end. An unknown outcome keeps its tokens.
+
+Where the service announces no price, what was last charged for the same model and options counts; where there is
+neither, such requests pass one at a time (`_budget`). Kept per account, since prices may depend on the plan.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from .._api.request import Request
+from .._budget import Budget, Reservation
+from .._concurrency.single_flight import Asking, Bell
+from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core.exchange import Core
+from .._core.reply_capture import unwatched
+from .._errors import APIConnectionError, APIStatusError, BudgetExceededError, ProtocolError
+from .._models.generation import Generation
+from .._transport import Reply, Transport
+from .._types import GenerationId
+from .prices import Question, expected_price, question_of, read_price
+
+T = TypeVar("T")
+logger = logging.getLogger("neuralbox")
+
+PRICE_AGE = 3_600.0
+"""Seconds for which an announced price is believed."""
+UNKNOWN_AGE = 60.0
+"""Seconds until the service is asked again for a price it did not tell."""
+PRICES_KEPT = 1_024
+BILLS_KEPT = 10_000
+
+
+# Prices.
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    tokens: int | None
+    until: float
+
+
+class Prices:
+    """What the requests of one account cost, by model and options."""
+
+    def __init__(self) -> None:
+        self._announced: dict[str, _Told] = {}
+        self._charged: dict[str, int] = {}
+        self._asking = Asking()
+
+    async def of(self, core: Core, question: Question) -> int | None:
+        """Return what to count on, in tokens; None where nobody knows.
+
+        The service is asked at most once an hour for each model and set of options, whoever and however many want to
+        know; what it fails to answer is no error here.
+
+        Args:
+            core: Any client of the account; the question uses its options, and those of no single call.
+            question: What the price may depend on.
+        """
+        while True:
+            told = self._announced.get(question.key)
+            if told is not None and told.until > core.clock():
+                return expected_price(told.tokens, self._charged.get(question.key))
+            if question.model is None:
+                return self._charged.get(question.key)
+            await self._asking.once(question.key, partial(self._ask, core, question))
+
+    def charged(self, question: Question, tokens: int) -> None:
+        """Remember what was charged for a completed request."""
+        _keep(self._charged, question.key, tokens, PRICES_KEPT)
+
+    async def _ask(self, core: Core, question: Question) -> None:
+        def read(reply: Reply) -> int | None:
+            return read_price(core.as_object(reply))
+
+        tokens = None
+        try:
+            with unwatched():
+                tokens = await core.send(question.request, read)
+        except (APIConnectionError, APIStatusError, ProtocolError) as error:
+            logger.info("The price of %s could not be learnt (%s).", question.model, type(error).__name__)
+        age = UNKNOWN_AGE if tokens is None else PRICE_AGE
+        _keep(self._announced, question.key, _Told(tokens, core.clock() + age), PRICES_KEPT)
+
+
+def _keep(kept: dict[str, T], key: str, value: T, most: int) -> None:
+    """Keep a value as the newest, and drop the oldest eighth where there are too many."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > most:
+        for old in list(kept)[: most // 8]:
+            kept.pop(old, None)
+
+
+# Reserving...
+
+
+async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = False) -> Reservation:
+    """Set tokens aside, waiting where calls that still run will show whether they fit.
+
+    Args:
+        budget: Which.
+        price: What it will cost; None where nobody knows: then it waits for the one before it whose price nobody knew.
+        patient: Wait also where a known price would fit if calls that still run gave tokens back; otherwise it is
+            refused at once.
+
+    Raises:
+        BudgetExceededError: The budget does not cover it.
+    """
+    bell: Bell | None = None
+    while True:
+        try:
+            return budget.reserve(price)
+        except BudgetExceededError:
+            if not (price is None or patient) or not budget.may_wait_for(price):
+                raise
+        if bell is not None:
+            await bell.event.wait()
+        bell = Bell()
+        budget.on_change(bell.ring)  # and then tried once more, so that no change in between is missed
+
+
+# ... and settling.
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    reservation: Reservation
+    question: Question
+
+
+class Bills:
+    """The reservations of jobs that are accepted and not seen to end yet, by id; what has no bill costs a look-up."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Bill] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def owe(self, id: GenerationId, reservation: Reservation, question: Question) -> None:
+        """Keep the reservation of a job until its end is seen.
+
+        Of more than `BILLS_KEPT` jobs that nobody waits for, the oldest are booked as completed at their prices.
+        """
+        self._open[str(id)] = _Bill(reservation, question)
+        if len(self._open) > BILLS_KEPT:
+            oldest = [self._open.pop(old, None) for old in list(self._open)[: BILLS_KEPT // 8]]
+            for bill in filter(None, oldest):  # another thread may have taken one out
+                bill.reservation.settle(None)
+
+    def take(self, id: GenerationId) -> _Bill | None:
+        """Take out the bill of a job, if it has one."""
+        return self._open.pop(str(id), None) if self._open else None
+
+
+class Money:
+    """What one account's paid requests cost and came to."""
+
+    def __init__(self) -> None:
+        self.prices = Prices()
+        self.bills = Bills()
+
+    def accepted(self, generation: Generation, reservation: Reservation, question: Question) -> None:
+        """Book a request that was accepted: at once where it is final, else when its end is seen."""
+        if generation.is_final:
+            self._book(generation, reservation, question)
+        else:
+            self.bills.owe(generation.id, reservation, question)
+            reservation.leave()
+
+    def ended(self, id: GenerationId, generation: Generation) -> None:
+        """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
+        bill = self.bills.take(id)
+        if bill is not None:
+            self._book(generation, bill.reservation, bill.question)
+
+    def _book(self, generation: Generation, reservation: Reservation, question: Question) -> None:
+        if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
+            reservation.settle(generation.tokens or 0)
+            return
+        if generation.tokens is not None:
+            self.prices.charged(question, generation.tokens)
+        reservation.settle(generation.tokens)
+
+
+_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Money]] = WeakKeyDictionary()
+
+
+def money_of(core: Core) -> Money:
+    """Return what is known of the money of a client's account; its copies with the same account share it."""
+    accounts = _accounts.setdefault(core.transport, {})
+    return accounts.setdefault((core.options.base_url, core.credential.identity), Money())
+
+
+async def price_of(
+    core: Core, request: Request, call: CallOptions = NO_CALL_OPTIONS, *, model: str | None = None
+) -> int | None:
+    """Return what a paid request will cost, in tokens; None where nobody knows. For estimates and batches."""
+    return await money_of(core).prices.of(core, question_of(request, model=model, extra=call.extra_body))

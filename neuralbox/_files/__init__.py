@@ -1,0 +1,1 @@
+"""Result files: fetched from the storage whole, or not at all."""

@@ -1,0 +1,114 @@
+"""Where a file goes: what a caller may name as a target, and what happens where something stands already.
+
+What cannot be is refused here, before anything is fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from .._errors import ConfigurationError
+from .names import MAX_NAME_BYTES, clean_name
+
+Overwrite: TypeAlias = Literal["error", "replace", "rename", "skip"]
+"""What happens where something stands under the name: an error, it is replaced, the new file becomes `name (2).ext`, or
+what stands there stays."""
+
+_OVERWRITE: Final[tuple[Overwrite, ...]] = ("error", "replace", "rename", "skip")
+_ON_WINDOWS: Final = os.name == "nt"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file goes.
+
+    Attributes:
+        directory: Where it stands; it may not exist yet.
+        path: The file itself, or None where its name in `directory` is yet to be found.
+    """
+
+    directory: Path
+    path: Path | None
+
+
+def read_overwrite(value: object) -> Overwrite:
+    """Read what a caller passed as `overwrite`: one of the words, True for `replace`, False for `error`.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if isinstance(value, bool):
+        return "replace" if value else "error"
+    for word in _OVERWRITE:
+        if value == word:
+            return word
+    raise ConfigurationError(f"overwrite must be True, False or one of {', '.join(_OVERWRITE)}; it is {value!r}.")
+
+
+def find_place(target: str, *, windows: bool = _ON_WINDOWS) -> Place:
+    """Read what a caller named as the target: a directory, or the file itself.
+
+    Raises:
+        ConfigurationError: It names nothing that could be made.
+    """
+    if not target or "\0" in target or not _has_bytes(target):
+        raise ConfigurationError(f"{target!r} cannot be the name of a file or directory.")
+    path = Path(target)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if _length(part, windows=windows) > MAX_NAME_BYTES:
+            raise ConfigurationError(f"`{part[:40]}…` is longer than the {MAX_NAME_BYTES} bytes that a name may have.")
+    is_directory = path.is_dir()
+    slashed = target.endswith(tuple(filter(None, (os.sep, os.altsep, "/"))))
+    directory = path if is_directory or slashed else path.parent
+    nearest = next(one for one in (directory, *directory.parents) if os.path.lexists(one) or one == one.parent)
+    if os.path.lexists(nearest) and not nearest.is_dir():
+        raise ConfigurationError(f"`{nearest}` is not a directory, so nothing can be put into it.")
+    if directory is path:
+        return Place(directory, None)
+    if windows and clean_name(path.name) != path.name:  # a device, a second stream, a dot or blank that is dropped
+        raise ConfigurationError(
+            f"`{path.name}` cannot be the name of a file on Windows; `{clean_name(path.name)}` can."
+        )
+    return Place(directory, path)
+
+
+def _has_bytes(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half a character, which no system writes
+        return False
+    return True
+
+
+def _length(name: str, *, windows: bool) -> int:
+    return len(name.encode("utf-16-le", "surrogatepass")) // 2 if windows else len(os.fsencode(name))
+
+
+def require_free(path: Path, overwrite: Overwrite) -> bool:
+    """Tell whether the file is to be fetched: not if one stands at `path` that is to stay.
+
+    Raises:
+        ConfigurationError: What stands there may not be replaced, or cannot be.
+    """
+    if path.is_dir() and overwrite != "rename":
+        raise ConfigurationError(f"`{path}` is a directory, so no file can take its place.")
+    if overwrite == "skip":
+        return not path.is_file()
+    if overwrite == "error" and os.path.lexists(path):
+        raise taken(path)
+    return True
+
+
+def taken(path: Path) -> ConfigurationError:
+    """Build the error of a name under which something stands already."""
+    return ConfigurationError(f"`{path}` is there already; pass `overwrite=True` to replace it.")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""Reading a journal's file without owning it, for reports and for `batch status` while another process runs.
+
+Everything here blocks, a little; no handle stays open between two pages. Readers never keep the owner waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..._errors import JournalError
+from ..protocol import STATES, Owner, Record, Summary
+from . import errors, lock, rows, schema
+
+
+def read_summary(path: str | os.PathLike[str]) -> Summary:
+    """Count what a journal holds. `owner` is set while a process has it.
+
+    Marks that the owner still holds back (about a second's worth) are not in it.
+
+    Raises:
+        JournalError: There is no such file, or it is not a journal that can be read.
+    """
+    file = os.path.realpath(path)
+    with _reading(file) as connection:
+        owner = lock.last_owner(connection) if lock.is_locked(file) else None
+        return rows.summary(connection, owner)
+
+
+def read_records(path: str | os.PathLike[str], *, states: Sequence[str] = STATES, after: int = 0) -> Iterator[Record]:
+    """Iterate over a journal's records in the order of planning; memory does not grow with the journal.
+
+    Args:
+        path: The file.
+        states: Which ones.
+        after: Where to begin: behind the record at this position.
+
+    Raises:
+        JournalError: There is no such file, or it is not a journal that can be read.
+    """
+    file = os.path.realpath(path)
+    while True:
+        with _reading(file) as connection:
+            page = rows.page(connection, states, after)
+        if not page:
+            return
+        yield from page
+        after = page[-1].position
+
+
+def owner_of(path: str) -> Owner | None:
+    """Return who opened the journal last, or None where that cannot be read (yet)."""
+    try:
+        with _reading(path) as connection:
+            return lock.last_owner(connection)
+    except JournalError:
+        return None
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[sqlite3.Connection]:
+    if not Path(path).is_file():
+        raise JournalError(f"There is no journal {path}. A batch makes it when it starts.", reason="missing", path=path)
+    # SQLite reads a WAL file through two more files beside it, and only who may write removes them again. Where that is
+    # forbidden, a journal that was closed properly is read without them: nobody else can be writing there either.
+    if os.access(path, os.W_OK) and os.access(Path(path).parent, os.W_OK):
+        mode = "mode=rw"
+    elif Path(f"{path}-wal").exists():
+        mode = "mode=ro"
+    else:
+        mode = "immutable=1"
+    try:
+        with contextlib.closing(lock.connect(path, mode)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            if schema.require_ours(connection, path) != len(schema.STEPS):
+                raise JournalError(
+                    f"The journal {path} was written by an older neuralbox, or has only just been made. Continuing "
+                    "its batch brings it up to date.",
+                    reason="version",
+                    path=path,
+                )
+            yield connection
+    except sqlite3.Error as error:
+        raise errors.explain(error, path) from error

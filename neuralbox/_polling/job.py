@@ -1,0 +1,324 @@
+"""`Job`: the handle of one generation, and the two ways to wait for it: until its end, or change by change.
+
+A handle is a reference, what was last heard of it, and the client to ask with; it owns nothing, belongs to no event
+loop, and costs nothing to keep or to drop. Looking is the poller's business; what a wait hands out or raises is
+decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from math import isnan
+from typing import Any, Self, TypeAlias
+
+from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core.exchange import Core
+from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
+from .._models.generation import Generation
+from .._types import OMIT, GenerationId, JobRef, Omit
+from .polled_job import Entry, Known, Waiter
+from .poller import Poller, poller_of
+from .status import Reference, as_ref, look
+
+OnProgress: TypeAlias = Callable[[Generation], Any] | Callable[[Generation], Awaitable[Any]]
+"""Called with each changed state, the final one included; may be a plain or an async function."""
+
+
+class Job:
+    """One generation on its way, or finished.
+
+    Args:
+        core: The client to ask with.
+        ref: What names the job; may be left out where `generation` is given.
+        generation: What the service answered to its submission just now; the job's age counts from here.
+        call: Call options whose time-out and extra headers its looks use.
+    """
+
+    __slots__ = ("_call", "_core", "_known", "_ref")
+
+    def __init__(
+        self,
+        core: Core,
+        ref: Reference | None = None,
+        *,
+        generation: Generation | None = None,
+        call: CallOptions = NO_CALL_OPTIONS,
+    ) -> None:
+        self._core = core
+        # What is sent along with a submission (body, query) is no business of the looks that follow.
+        self._call = CallOptions(call.timeout, call.extra_headers)
+        self._known: Known | Entry | None = None  # an entry while a wait goes on
+        subject = generation if ref is None else ref
+        if subject is None:
+            raise ConfigurationError("A job needs an id.")
+        if generation is not None:
+            self._known = Known(core.clock(), dated=True, generation=generation)
+        elif isinstance(subject, Generation) and subject.is_final:
+            self._known = Known(core.clock(), generation=subject)
+        # Nobody will ask for a finished one again, so that may even be without an id.
+        self._ref = subject.ref if isinstance(subject, Generation) and subject.is_final else as_ref(subject)
+
+    def __repr__(self) -> str:
+        generation = self.generation
+        return f"<Job {self._ref.id!r}: {generation.status if generation is not None else 'not looked at yet'}>"
+
+    @property
+    def id(self) -> GenerationId:
+        """The id as the service gave it."""
+        return self._ref.id
+
+    @property
+    def kind(self) -> str | None:
+        """`video`, `image`, ... or None where it is not known yet."""
+        generation = self.generation
+        return self._ref.kind or (generation.kind if generation is not None else None)
+
+    @property
+    def model(self) -> str | None:
+        """The model's slug, or None where it is not known yet."""
+        generation = self.generation
+        return self._ref.model or (generation.model if generation is not None else None)
+
+    @property
+    def ref(self) -> JobRef:
+        """Id, kind and model as plain values: picklable, and `client.job(ref)` attaches again."""
+        return JobRef(self.id, self.kind, self.model)
+
+    @property
+    def generation(self) -> Generation | None:
+        """What was last heard of it, or None before the first look."""
+        return self._known.generation if self._known is not None else None
+
+    # Waiting for the end...
+
+    async def wait(self, *, timeout: float | Omit | None = OMIT, on_progress: OnProgress | None = None) -> Generation:
+        """Wait until the generation is final and return it.
+
+        However many wait for the same job, one looks and all share its answer.
+
+        Args:
+            timeout: Limit for the whole wait, in seconds from the call; 0 or less is one look. None waits without
+                limit; left out, the client's `polling.timeout` counts (600 s).
+            on_progress: Called in this task with each changed state, the final one included. What it raises ends this
+                wait only; the job goes on.
+
+        Returns:
+            The completed generation; `url` is set for image, video and audio, `text` for text.
+
+        Raises:
+            GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The limit passed, and a last look at its end (up to 5 s more) did not find it
+                final. The job still runs on the server; `.job` waits again.
+            NotFoundError: The service still does not know the id 30 s after it was submitted or first asked for.
+            AuthenticationError: The credential is refused; as with `PermissionDeniedError`, all waits end.
+
+        Cancellation:
+            Stops looking; the job goes on and is charged when it completes.
+
+        Source:
+            NeuralBox API, "Check generation status" (seed 000), `GET /api/v2/generate/{id}` (seed 001).
+        """
+        limit = require_limit(timeout, self._core)
+        if self.generation is None or not self.generation.is_final:
+            await self._wait(limit, on_progress)
+        self.raise_if_failed()
+        assert self.generation is not None
+        return self.generation
+
+    async def _wait(self, limit: float | None, on_progress: OnProgress | None) -> Generation:
+        poller = poller_of(self._core)
+        waiter = Waiter(self._core, self._call, deadline_of(limit, self._core), curious=on_progress is not None)
+        entry = self._known = poller.join(waiter, self.ref, self._known)
+        try:
+            while True:
+                await news(poller, waiter, entry)
+                # A limit that passed ends it, or a slow callback could find something new for ever.
+                if on_progress is None or waiter.heard == entry.version or waiter.is_late(entry, poller.now()):
+                    return outcome(entry, limit)
+                waiter.heard = entry.version
+                await report(on_progress, entry)
+        finally:
+            self._known = entry.known
+            poller.leave(waiter, entry)
+
+    # ... or change by change.
+
+    def watch(self, *, timeout: float | Omit | None = OMIT) -> Watch:
+        """Iterate over the states of the generation as they change; the final one is the last.
+
+            async for generation in job.watch():
+                print(generation.status, generation.progress)
+
+        Between two steps nothing runs and nothing is held, so the loop may be left at any point. A failed generation
+        is handed out like a completed one, not raised: see `is_failed`, or call `raise_if_failed()` afterwards.
+
+        Args:
+            timeout: Limit for the whole iteration, in seconds from its first step; None for no limit, left out for
+                the client's `polling.timeout`. The time spent in the loop's body counts.
+
+        Raises:
+            GenerationTimeoutError: As `wait`, by the step in which the limit passes.
+            NeuralBoxError: As `wait`.
+        """
+        return Watch(self, require_limit(timeout, self._core))
+
+    async def _changed(self, deadline: float | None, limit: float | None) -> Generation:
+        poller = poller_of(self._core)
+        waiter = Waiter(self._core, self._call, deadline, curious=True)
+        entry = self._known = poller.join(waiter, self.ref, self._known)
+        try:
+            await news(poller, waiter, entry)
+            if entry.error is None and entry.generation is not None and not waiter.is_late(entry, poller.now()):
+                return entry.generation
+            return outcome(entry, limit)
+        finally:
+            self._known = entry.known
+            poller.leave(waiter, entry)
+
+    # One look.
+
+    async def refresh(self) -> Generation:
+        """Look once, now, and return what the service says.
+
+        A final state stands: a service that goes back from it is not believed.
+
+        Raises:
+            NotFoundError: The service does not know the id.
+            NeuralBoxError: It was refused, or no answer came; `.job` says which job it was about.
+        """
+        began = self._core.clock()
+        try:
+            generation = await look(self._core, self.ref, self._call)
+        except NeuralBoxError as error:
+            raise error.with_job(self.ref) from error
+        known = self._known or Known(began)
+        if known.generation is None or not known.generation.is_final or generation.is_final:
+            self._known = known = Known(known.since, known.dated, generation, known.looks + 1, began)
+        assert known.generation is not None
+        return known.generation
+
+    def raise_if_failed(self) -> None:
+        """Raise `GenerationFailedError` if the last state that was seen is `failed`."""
+        generation = self.generation
+        if generation is None or not generation.is_failed:
+            return
+        why = (generation.error or "the service gave no reason").rstrip(".")
+        is_free = self._core.options.service.failure_is_free and not generation.tokens
+        charge = " No tokens were charged." if is_free else ""
+        raise GenerationFailedError(f"The {self.ref} failed: {why}.{charge}", job=self.ref, generation=generation)
+
+
+class Watch:
+    """The iteration `Job.watch` begins; holds nothing between its steps. Iterate once, in one task at a time."""
+
+    __slots__ = ("_begun", "_deadline", "_done", "_job", "_limit")
+
+    def __init__(self, job: Job, limit: float | None) -> None:
+        self._job = job
+        self._limit = limit
+        self._deadline: float | None = None
+        self._done = self._begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Generation:
+        if self._done:
+            raise StopAsyncIteration
+        if not self._begun:
+            self._begun, self._deadline = True, deadline_of(self._limit, self._job._core)
+        generation = self._job.generation
+        try:
+            if generation is None or not generation.is_final:
+                generation = await self._job._changed(self._deadline, self._limit)
+            self._done = generation.is_final
+        except NeuralBoxError:
+            self._done = True
+            raise
+        return generation
+
+    async def aclose(self) -> None:
+        """End the iteration. Never needed: there is nothing to free."""
+        self._done = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+# What every kind of wait shares.
+
+
+def require_limit(timeout: float | Omit | None, core: Core) -> float | None:
+    """Read a wait's `timeout`: left out it is the client's; 0 and less are limits that have passed."""
+    if timeout is OMIT:
+        return core.options.polling.timeout
+    if timeout is None:
+        return None
+    seconds: object = timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or isnan(seconds):
+        raise ConfigurationError(f"timeout must be a number of seconds, or None for no limit; it is {timeout!r}.")
+    return seconds
+
+
+def deadline_of(limit: float | None, core: Core) -> float | None:
+    """When a wait that begins now ends, by the core's clock."""
+    return None if limit is None else core.clock() + max(0.0, limit)
+
+
+async def news(poller: Poller, waiter: Waiter, entry: Entry) -> None:
+    """Wait for news; whatever ends the wait carries the job."""
+    try:
+        await poller.news(waiter)
+    except NeuralBoxError as error:
+        raise error.with_job(entry.ref) from error
+
+
+async def report(on_progress: OnProgress, entry: Entry) -> None:
+    """Call a progress callback of either colour with an entry's last answer."""
+    assert entry.generation is not None
+    result = on_progress(entry.generation)
+    if isawaitable(result):
+        await result
+
+
+def outcome(entry: Entry, limit: float | None) -> Generation:
+    """What a wait comes to when there is nothing more to report: the final state, or the error that ended it."""
+    if entry.error is not None:
+        raise entry.error.with_job(ref_of(entry)) from entry.error
+    if entry.generation is not None and entry.generation.is_final:
+        return entry.generation
+    raise timed_out(entry, limit) from entry.miss
+
+
+def timed_out(entry: Entry, limit: float | None, *, of: int = 1) -> GenerationTimeoutError:
+    """Build the error of a wait whose limit passed, for the first job of so many that is not final."""
+    ref, last = ref_of(entry), entry.generation
+    if last is not None:
+        state = f"it is still {last.status or 'without a state'}" + (
+            f", {last.progress:g} % done" if last.progress is not None else ""
+        )
+        rest = "It goes on running on the server and is charged when it completes"
+    elif isinstance(entry.miss, NotFoundError):
+        state, rest = "the service does not show it (yet)", "It may still run on the server"
+    else:
+        state, rest = "no look at it brought an answer", "It may still run on the server"
+    why = f" The last look failed: {entry.miss.message.rstrip('.')}." if entry.miss is not None else ""
+    many = f"{of} jobs, among them the " if of > 1 else "the "
+    return GenerationTimeoutError(
+        f"Waited {max(0.0, limit or 0.0):g} s for {many}{ref}: {state}.{why} {rest}; "
+        "`client.job(error.job)` attaches again.",
+        job=ref,
+        generation=last,
+    )
+
+
+def ref_of(entry: Entry) -> JobRef:
+    """The job of an entry, with what its answers have told."""
+    ref, last = entry.ref, entry.generation
+    if last is None:
+        return ref
+    return JobRef(ref.id, ref.kind or last.kind, ref.model or last.model)

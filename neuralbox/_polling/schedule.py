@@ -1,0 +1,188 @@
+"""When to look at a job again: plain arithmetic over what is known of it.
+
+The service's own estimate counts first, then what this process has seen of the model, then the documented times, then
+a pause that grows with the job's age. An estimate is data: late, negative, huge or constant ones are bounded by the
+policy's shortest and longest pause, and after `TRUSTED` looks none is believed any more. The numbers below are for the
+fewest requests with which a job of 20-180 s of which nothing is known is found within 3.5 s in the middle and 7 s at
+the 95th percentile; `python -m benchmarks.simulate_waiting --schedule` shows that table.
+
+Time and chance arrive as arguments; who looks, and how, is the poller's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .._api.vocabulary import USUAL_SECONDS, USUAL_VIDEO_SECONDS
+
+FIRST = 3.0
+"""Seconds until the first look at a job nothing is known of: an image may be done by then."""
+TRUSTED = 8
+"""So many looks follow the service's estimate; one that is still wrong after them slows down like any other job."""
+LONGEST = 300.0
+"""Seconds the longest pause may be where looks are scarce."""
+LONGEST_HOLD = 3_600.0
+"""Seconds a `Retry-After` is obeyed at most; the documented limits are per hour."""
+
+_AFTER = 0.1  # estimates come in whole seconds: a look just before the end costs a whole pause more, in shortest pauses
+_RELAXED = 1.3  # the pause between looks at a job of ordinary age, in shortest pauses
+_AGING = 25.0  # an old job is looked at every 1/25 of its age
+_KEPT = 32
+_ENOUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTimes:
+    """How long the latest generations of one model took: a bounded running summary.
+
+    Attributes:
+        seen: Seconds, oldest first; at most 32.
+    """
+
+    seen: tuple[float, ...] = ()
+
+    def with_duration(self, seconds: float) -> ModelTimes:
+        """Return the summary with one more; what is no duration changes nothing."""
+        if not (math.isfinite(seconds) and seconds >= 0):
+            return self
+        return ModelTimes((*self.seen[1 - _KEPT :], seconds))
+
+    @property
+    def shortest(self) -> float | None:
+        """The shortest of them in seconds, or None before there are three."""
+        return min(self.seen) if len(self.seen) >= _ENOUGH else None
+
+
+NOTHING_SEEN = ModelTimes()
+
+
+def next_look(
+    *,
+    age: float,
+    looks: int,
+    jitter: float,
+    model: str | None = None,
+    kind: str | None = None,
+    times: ModelTimes = NOTHING_SEEN,
+    eta: float | None = None,
+    progress: float | None = None,
+    remaining: float | None = None,
+    min_interval: float = 5.0,
+    max_interval: float = 30.0,
+    scarce: bool = False,
+) -> float:
+    """Return the seconds until the next look at a job.
+
+    Args:
+        age: Seconds since the submission, or since the job was first seen.
+        looks: How many looks there have been.
+        jitter: A number in [0, 1).
+        model: The model's slug, or None.
+        kind: The kind, or None.
+        times: What was seen of the model.
+        eta: `eta_seconds` of the last answer, or None.
+        progress: `progress` of the last answer in percent, or None.
+        remaining: Seconds left of the wait, or None for no limit.
+        min_interval: Shortest pause after the first look, in seconds.
+        max_interval: Longest pause, in seconds.
+        scarce: Whether each look is dear: then none is made while the job is sure to run, however long that is.
+
+    Returns:
+        At least 0 before the first look and at least `min_interval` after it, unless the wait ends sooner: then the
+        look falls on its end.
+    """
+    age = max(0.0, age)
+    pause = _grown(age, min_interval) * (0.9 + 0.2 * jitter)
+    hint = _due_in(age, eta, progress) if looks < TRUSTED else None
+    usual = _shortest(model, kind, times)
+    if hint is not None:
+        pause = hint + _AFTER * min_interval
+    elif usual is not None and age < usual:
+        pause = (usual - age) * (0.95 + 0.1 * jitter) if not scarce else (usual - age) + 0.05 * usual * jitter + 0.5
+    elif looks == 0:
+        pause = (min(FIRST, min_interval) - age) * (0.9 + 0.2 * jitter)
+    pause = min(max(pause, min_interval if looks else 0.0), max_interval if not scarce else max(max_interval, LONGEST))
+    return pause if remaining is None else _within(pause, max(0.0, remaining), min_interval)
+
+
+def _due_in(age: float, eta: float | None, progress: float | None) -> float | None:
+    """Read the service's hints: seconds until the job may be done, or None where they say nothing of use."""
+    if eta is not None:
+        # 0 is "any moment now"; below it the job should be done and is not, so the estimate says nothing more.
+        return eta if eta >= 0 and math.isfinite(eta) else None
+    if progress is not None and 5 <= progress < 100 and age > 0:
+        return age * (100 - progress) / progress
+    return None
+
+
+def _shortest(model: str | None, kind: str | None, times: ModelTimes) -> float | None:
+    """Return the shortest plausible duration, a little early so that a quick one is not waited past."""
+    if times.shortest is not None:
+        return times.shortest
+    documented = USUAL_SECONDS.get(model or "", USUAL_VIDEO_SECONDS if kind == "video" else None)
+    return None if documented is None else 0.9 * documented[0]
+
+
+def _grown(age: float, min_interval: float) -> float:
+    return max(min(min_interval + age / 10, _RELAXED * min_interval), age / _AGING)
+
+
+def _within(pause: float, remaining: float, min_interval: float) -> float:
+    """Fit a pause into what is left of the wait, so that its last look falls on its end and not just after another."""
+    if remaining >= pause + min_interval:
+        return pause
+    return remaining - min_interval if remaining >= 2 * min_interval else remaining
+
+
+# Slowing down, for all jobs at once...
+
+
+def back_off(
+    misses: int,
+    *,
+    jitter: float,
+    retry_after: float | None = None,
+    min_interval: float = 5.0,
+    max_interval: float = 30.0,
+) -> float:
+    """Return the seconds nobody looks after a look that brought no answer.
+
+    Args:
+        misses: How many in a row, 1 for the first.
+        jitter: A number in [0, 1).
+        retry_after: What the service asked for, in seconds, or None; it counts where it is the longer.
+        min_interval: The pause's ceiling after the first miss, in seconds; it doubles with each further one.
+        max_interval: The highest ceiling, in seconds.
+    """
+    ceiling = min(max_interval, min_interval * 2.0 ** min(misses - 1, 32))
+    pause = ceiling * (0.5 + 0.5 * jitter)
+    if retry_after is None or retry_after <= 0:
+        return pause
+    asked = min(retry_after, LONGEST_HOLD) + spread(jitter=jitter, outstanding=math.inf, min_interval=min_interval)
+    return max(pause, asked)
+
+
+# ... and not all at once.
+
+
+def ramp(*, jitter: float, outstanding: float, min_interval: float = 5.0) -> float:
+    """Return the seconds a look is put off when the looks that were held go on: few at first, then more.
+
+    Args:
+        jitter: A number in [0, 1); the square root makes later times the likelier ones, evenly growing.
+        outstanding: How many jobs are waited for; 50 come back within a second.
+        min_interval: A quarter of the longest stretch they come back over, in seconds.
+    """
+    return math.sqrt(jitter) * min(4 * min_interval, outstanding / 50)
+
+
+def spread(*, jitter: float, outstanding: float, min_interval: float = 5.0) -> float:
+    """Return the seconds a look is put off so that many jobs due together do not look together.
+
+    Args:
+        jitter: A number in [0, 1).
+        outstanding: How many jobs are waited for; 200 are spread over a second.
+        min_interval: The longest stretch they are spread over, in seconds.
+    """
+    return jitter * min(min_interval, outstanding / 200)

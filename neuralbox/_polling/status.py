@@ -1,0 +1,127 @@
+"""One look at one generation: which of the two documented paths, and what the reference knows that the answer lacks.
+
+The documents disagree about the path (contradiction C2): the shape of the id chooses the first, a 404 or 405 tries the
+other once, and the one that worked is remembered per account. A service with one path says which (`Service.detail`).
+Everything else (retries, errors) is the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
+
+from .._api import vocabulary as words
+from .._api.request import Request, fill
+from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core.exchange import Core
+from .._costs.charges import money_of
+from .._errors import APIStatusError, ConfigurationError, NotFoundError
+from .._models.generation import Generation
+from .._transport import Reply, Transport
+from .._types import GenerationId, JobRef
+
+# Which path answered for ids made of digits (True) and for others (False), per connection pool and base URL.
+_worked: WeakKeyDictionary[Transport, dict[tuple[str, bool], str]] = WeakKeyDictionary()
+
+
+@runtime_checkable
+class HasRef(Protocol):
+    """What knows its job: a `Job`, a `Generation`."""
+
+    @property
+    def ref(self) -> JobRef: ...
+
+
+Reference: TypeAlias = GenerationId | JobRef | HasRef
+"""All that names a job: its id, a `JobRef`, a `Job`, a `Generation`."""
+
+
+def as_ref(job: Reference) -> JobRef:
+    """Read whatever names a job.
+
+    Raises:
+        ConfigurationError: It names none.
+    """
+    if isinstance(job, JobRef):
+        ref = job
+    elif isinstance(job, int | str):
+        ref = JobRef(job)
+    else:  # not `isinstance(job, HasRef)`, which takes ten times as long
+        ref = getattr(job, "ref", None) or JobRef(job)  # type: ignore[arg-type]  # what is none is refused below
+    # An id of dots would climb out of the path, and True is an int.
+    identity: object = ref.id
+    if isinstance(identity, bool) or not isinstance(identity, int | str) or not str(identity).strip(" ."):
+        raise ConfigurationError(f"A generation's id is an integer or text such as `gen_…`, not {identity!r}.")
+    return ref
+
+
+def _unheard(_: Mapping[str, str]) -> None:
+    """Nobody wants to know the headers."""
+
+
+async def look(
+    core: Core,
+    job: Reference,
+    call: CallOptions = NO_CALL_OPTIONS,
+    *,
+    heard: Callable[[Mapping[str, str]], None] = _unheard,
+) -> Generation:
+    """Ask for one generation, once.
+
+    Args:
+        core: The client to ask with.
+        job: The id, or anything that carries it; its kind and model fill what the answer lacks.
+        call: What this one call changes.
+        heard: Called with the headers of the answer.
+
+    Raises:
+        NotFoundError: Both paths say that they do not know the id.
+        NeuralBoxError: It was refused, or no answer came.
+
+    Source:
+        NeuralBox API, `GET /api/v2/generate/{id}` [SEED 001, 002], `GET /api/v2/generate/status/{id}` [SEED 000].
+    """
+    ref = as_ref(job)
+    detail = core.options.service.detail
+    if detail is not None:
+        request = Request("GET", fill(detail.path, id=ref.id))
+        return await core.send(request, lambda reply: detail.read(core.as_object(reply), ref), call)
+    worked = _worked.setdefault(core.transport, {})
+    shape = (core.options.base_url, str(ref.id).isdecimal())
+    first = worked.get(shape) or (words.GENERATION_BY_NUMBER if shape[1] else words.GENERATION_BY_TEXT)
+    try:
+        generation = await _ask(core, first, ref, call, heard)
+    except APIStatusError as error:
+        if error.status_code not in (404, 405):
+            raise
+        other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
+        try:
+            generation = await _ask(core, other, ref, call, heard)
+        except APIStatusError as second:
+            if second.status_code not in (404, 405):
+                raise
+            # Neither path knows the id, or has the method: the plainer "not found" of the two says it best, but only
+            # when both say so is the job unknown.
+            if isinstance(error, NotFoundError) and not isinstance(second, NotFoundError):
+                raise
+            raise error from None
+        worked[shape] = other
+        return generation
+    worked[shape] = first
+    return generation
+
+
+async def _ask(
+    core: Core, path: str, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
+) -> Generation:
+    def read(reply: Reply) -> Generation:
+        heard(reply.headers)
+        generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
+        if generation.is_final:
+            money_of(core).ended(ref.id, generation)
+        if generation.model is None and ref.model is not None:
+            return generation.model_copy(update={"model": ref.model})
+        return generation
+
+    return await core.send(Request("GET", fill(path, id=ref.id)), read, call)

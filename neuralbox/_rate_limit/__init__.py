@@ -1,0 +1,1 @@
+"""The plan's request windows, and when a paid request may leave."""

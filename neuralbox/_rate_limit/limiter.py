@@ -1,0 +1,305 @@
+"""`Pace`: lets paid requests leave as the plan's hour and day windows allow, instead of into a 429.
+
+One for each account, shared by its clients' copies, batches and event loops. Every answer that names the windows is
+noted; `_rate_limit.windows` decides by them when the next submission may leave, and here it waits, in its own task. Whoever
+waits is woken when an answer changes what is known. The rules:
+
+- A single call on a quiet account comes through without a pause, a request of ours, or a look at the clock's date.
+- When a batch's crowd leaves and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
+  body, say what the limits are. What it fails to say holds nobody up. A plain call sends nothing of its own accord.
+- A batch spreads the last fifth of a window and waits for the next window (`max_park`); a plain call takes what is left
+  and, when nothing is, raises `RateLimitError` with the time, without bothering the service. Every `ASK_AGAIN` seconds
+  one plain call goes to see all the same: the plan may have been changed, and a refusal is free.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import inf
+from weakref import WeakKeyDictionary
+
+from .._api import vocabulary as words
+from .._api.request import Request
+from .._concurrency.single_flight import Asking, Bell
+from .._core.exchange import Core
+from .._core.reply_capture import unwatched
+from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLimitError
+from .._models.account import User
+from .._transport import Reply, Transport
+from .windows import (
+    COST_WITH_LOOKS,
+    CROWD,
+    LOOK_AGAIN,
+    NOTHING_KNOWN,
+    Departure,
+    Windows,
+    next_departure,
+    note,
+    note_accepted,
+    note_refusal,
+    note_sent,
+    note_user,
+    turn,
+)
+
+logger = logging.getLogger("neuralbox")
+
+ASK_AGAIN = 300.0
+"""Seconds for which a plain call takes a used-up window for used up."""
+_NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
+# A timer may fire a hair early, and virtual clocks add up floats.
+_MOMENT = 1e-3
+_AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no look follows
+
+
+class Place:
+    """A paid request on its way, from the moment it may leave until what it was answered is noted."""
+
+    __slots__ = ("_began", "_counted", "_pace")
+
+    def __init__(self, pace: Pace, began: float) -> None:
+        self._pace = pace
+        self._began = began
+        self._counted = False
+
+    def heard(self, core: Core, headers: Mapping[str, str], *, accepted: bool = True) -> None:
+        """Take note of an answer's headers, and whether it was accepted."""
+        pace = self._pace
+        heard = pace.heard(headers, began=self._began, clock=core.clock(), now=core.now())
+        if accepted:
+            pace.windows = note_accepted(pace.windows, began=self._began)
+            self._counted = heard
+
+    def refused(self, core: Core, error: Exception | None = None) -> None:
+        """Take note of a refusal, or that it never left: it used up nothing, and a 429 says when to come back."""
+        self._counted = True
+        if isinstance(error, RateLimitError):
+            pace = self._pace
+            pace.windows = note_refusal(pace.windows, error.retry_after, clock=core.clock())
+
+    def leave(self) -> None:
+        """Give the place back; what was sent and not answered is counted as if it had been."""
+        pace = self._pace
+        if pace.under_way.pop(self, False):
+            if not self._counted:
+                pace.windows = note_sent(pace.windows)
+            pace.tell()
+
+
+class Pace:
+    """When the submissions of one account leave.
+
+    Attributes:
+        windows: What is known of the plan's windows.
+        under_way: Submissions that have left and are not answered yet.
+        looks_count: Whether looking was seen to use up the windows too.
+    """
+
+    def __init__(self) -> None:
+        self.windows: Windows = NOTHING_KNOWN
+        self.under_way: dict[Place, bool] = {}
+        self.looks_count = False
+        self._said: tuple[str | None, ...] = ()
+        self._noted: Windows | None = None
+        self._outstanding = 0
+        self._last = -inf
+        self._asked_at = -inf
+        self._asking = Asking()
+        self._parked: dict[Bell, Departure] = {}
+
+    def __repr__(self) -> str:
+        return f"<Pace: {len(self.under_way)} under way, {len(self._parked)} parked>"
+
+    def parked_until(self, core: Core) -> float | None:
+        """When the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
+        at = min((departure.at for departure in list(self._parked.values())), default=inf)
+        return None if at == inf else core.now() + max(0.0, at - core.clock())
+
+    async def place(
+        self,
+        core: Core,
+        *,
+        kind: str | None = None,
+        spread: bool = False,
+        max_park: float | None = None,
+    ) -> Place:
+        """Wait until a submission may leave.
+
+        Args:
+            core: The client it leaves by.
+            kind: What it makes: what is answered at once needs no looks.
+            spread: Whether it heeds its share of a scarce window (a batch), or takes what is left (a plain call).
+            max_park: Longest wait for a window, in seconds; None waits as long as it takes.
+
+        Returns:
+            The request's place; `leave` must follow on every path.
+
+        Raises:
+            RateLimitError: A window is used up for longer than that; nothing was sent.
+        """
+        closed_since: float | None = None
+        while True:
+            clock = core.clock()
+            self.windows = turn(self.windows, clock=clock)
+            may_ask = spread and clock >= self._asked_at + LOOK_AGAIN
+            if may_ask and not self.windows.known and len(self.under_way) >= CROWD:
+                await self._ask_once(core)
+                continue
+            departure = self._next(clock, kind, spread=spread)
+            if departure.at <= clock and not departure.certain and may_ask:  # nobody knows whether the window has ended
+                await self._ask_once(core)
+                continue
+            if self._may_go(departure, clock, spread=spread):
+                break
+            if departure.at <= clock:
+                departure = Departure(inf, "crowd")  # one went to see
+            if departure.why not in ("spread", "crowd"):
+                closed_since = clock if closed_since is None else closed_since
+                if max_park is not None and departure.at - closed_since > max_park:
+                    raise self._full(core, departure, max_park)
+            await self._park(core, departure)
+        self._last = clock
+        made = Place(self, clock)
+        self.under_way[made] = True
+        return made
+
+    def heard(self, headers: Mapping[str, str], *, began: float, clock: float, now: float) -> bool:
+        """Take note of what an answer's headers say of the windows; False where they say nothing.
+
+        Args:
+            headers: Names are looked up without regard to case.
+            began: When its request began, by the clock.
+            clock: The clock.
+            now: Unix seconds.
+        """
+        said = tuple(map(headers.get, _NAMES))
+        if said[0] is None and said[1] is None:
+            return False
+        before = self.windows
+        if said == self._said and before is self._noted:  # as most looks say, since they use up nothing
+            self.windows = self._noted = replace(before, noted_at=max(before.noted_at, clock))
+            return True
+        self._said = said
+        self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
+        if self._parked and (before.hour, before.day) != (self.windows.hour, self.windows.day):
+            self.tell()
+        return True
+
+    def looked(self, *, counted: bool, outstanding: int) -> None:
+        """Take note of what the poller knows.
+
+        Args:
+            counted: Whether looking was seen to use up the hourly window.
+            outstanding: Jobs that are waited for.
+        """
+        self.looks_count, self._outstanding = counted, outstanding
+
+    def tell(self) -> None:
+        """Make everybody who waits look again."""
+        for bell in list(self._parked):
+            bell.ring()
+
+    async def learn(self, core: Core) -> None:
+        """Ask what the limits are where nobody knows; for a batch, before its first submission."""
+        if not self.windows.known and core.clock() >= self._asked_at + LOOK_AGAIN:
+            await self._ask_once(core)
+
+    # Inside.
+
+    def _next(self, clock: float, kind: str | None, *, spread: bool) -> Departure:
+        windows = self.windows
+        if windows.hour is None and windows.day is None and windows.closed_until <= clock:
+            return _FREE
+        counts = self.looks_count and kind not in _AT_ONCE
+        return next_departure(
+            windows,
+            clock=clock,
+            under_way=len(self.under_way),
+            last=self._last,
+            cost=COST_WITH_LOOKS if counts else 1.0,
+            outstanding=self._outstanding if self.looks_count else 0,
+            spread=spread,
+        )
+
+    def _may_go(self, departure: Departure, clock: float, *, spread: bool) -> bool:
+        if departure.at <= clock:
+            return departure.certain or not self.under_way
+        said_at = self.windows.closed_at if departure.why == "asked" else self.windows.noted_at
+        return not spread and clock >= said_at + ASK_AGAIN and not self.under_way
+
+    async def _park(self, core: Core, departure: Departure) -> None:
+        bell = Bell()
+        self._parked[bell] = departure
+        try:
+            if departure.at == inf:
+                if self.under_way:  # else the last of them was answered just now, in another thread
+                    await bell.event.wait()
+            else:
+                seconds = departure.at - core.clock()
+                logger.info("A submission waits %.0f s (%s).", seconds, departure.why)
+                await core.wait_until(bell.event, max(_MOMENT, seconds))
+        finally:
+            del self._parked[bell]
+
+    def _full(self, core: Core, departure: Departure, max_park: float) -> RateLimitError:
+        seconds = max(0.0, departure.at - core.clock())
+        at = datetime.fromtimestamp(core.now() + seconds, UTC)
+        what = {
+            "asked": "The service asked to send nothing more for now",
+            "day": "The plan's daily limit is used up",
+        }.get(departure.why, "The plan's hourly limit is used up")
+        until = f"until {at:%Y-%m-%d %H:%M:%S} UTC, {seconds:.0f} s from now"
+        if not departure.certain:
+            until = f"until nobody knows when; asking again makes sense {until.removeprefix('until ')}"
+        return RateLimitError(
+            f"{what} {until}, which is longer than {max_park:g} s; nothing was sent. {self._figures()}".strip(),
+            retry_after=seconds,
+            status_code=429,
+            code=words.RATE_LIMIT_EXCEEDED,
+        )
+
+    def _figures(self) -> str:
+        said = [
+            f"{window.remaining} of {window.limit} left this {name}"
+            for name, window in (("hour", self.windows.hour), ("day", self.windows.day))
+            if window is not None
+        ]
+        return f"({', '.join(said)}.)" if said else ""
+
+    async def _ask_once(self, core: Core) -> None:
+        await self._asking.once("me", lambda: self._ask(core))
+
+    async def _ask(self, core: Core) -> None:
+        """Ask for the limits.
+
+        Source:
+            `GET /api/v2/user/me`: `rate_limit_hourly`, `rate_limit_daily` [nb:en/api-reference/user/me].
+        """
+        began = core.clock()
+
+        def read(reply: Reply) -> None:
+            if not self.heard(reply.headers, began=began, clock=core.clock(), now=core.now()):
+                user = User.read(core.as_object(reply))
+                self.windows = note_user(
+                    self.windows, user.rate_limit_hourly, user.rate_limit_daily, clock=core.clock()
+                )
+
+        try:
+            with unwatched():
+                await core.send(Request("GET", words.ME), read)
+        except (APIConnectionError, APIStatusError, ProtocolError) as error:
+            logger.info("The plan's limits could not be learnt (%s).", type(error).__name__)
+        self._asked_at = core.clock()
+
+
+_FREE = Departure(-inf)
+_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Pace]] = WeakKeyDictionary()
+
+
+def pace_of(core: Core) -> Pace:
+    """Return the pace of a client's account; its copies with the same account share it."""
+    accounts = _accounts.setdefault(core.transport, {})
+    return accounts.setdefault((core.options.base_url, core.credential.identity), Pace())

@@ -1,0 +1,1 @@
+"""The requests that cost tokens, one class a kind."""

@@ -1,0 +1,120 @@
+"""Requests from plain values: JSON lines, and dictionaries in a batch; what they get wrong is said by the field's name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from .._api.builders import require_text
+from .._config import Dialect
+from .._errors import ConfigurationError
+from .requests import REQUESTS, BatchRequest, GenerateRequest
+
+_FIELDS: Final[Mapping[type, Mapping[str, Field[Any]]]] = {
+    kind: {one.name: one for one in fields(kind)} for kind in REQUESTS
+}
+# Each kind by its own name, and by the service's word for it.
+KINDS: Final = MappingProxyType(
+    {kind.name: kind for kind in REQUESTS} | {kind.kind: kind for kind in REQUESTS if kind.kind is not None}
+)
+
+
+def request_from_dict(record: Mapping[str, Any]) -> BatchRequest:
+    """Read a request from plain values, as `to_dict` writes them or as a JSON line holds them.
+
+        request_from_dict({"kind": "image", "model": "flux-1.1-pro", "prompt": "A lighthouse", "seed": 7})
+
+    Args:
+        record: `kind` says which class it is: `text`, `image`, `video`, `speech`, `music`, `tool`, `transcription`
+            or `generate` (the service's `tts`, `audio` and `stt` are understood too); without it, `generate`. The
+            other names are the fields of that class. Null is sent as `null`, or means "not given" where a field's
+            default is None.
+
+    Raises:
+        ConfigurationError: It names a field that is missing, unknown, or not what it should be.
+    """
+    if not isinstance(record, Mapping):
+        raise ConfigurationError(f"A request is one of neuralbox's requests or a mapping, not {type(record).__name__}.")
+    values = dict(record)
+    name = values.pop("kind", GenerateRequest.name)
+    made = KINDS.get(name) if isinstance(name, str) else None
+    if made is None:
+        raise ConfigurationError(f"`kind` must be one of {', '.join(kind.name for kind in REQUESTS)}; it is {name!r}.")
+    known = _FIELDS[made]
+    for field_name in values:
+        if field_name not in known:
+            raise ConfigurationError(_unknown(field_name, made, has_kind="kind" in record))
+    for one in known.values():
+        if one.default is MISSING and one.name not in values:
+            raise ConfigurationError(f"`{one.name}` is missing: {_article(made.name)} request needs it.")
+    request: BatchRequest = made(**values)
+    return request
+
+
+def _unknown(name: object, made: type[BatchRequest], *, has_kind: bool) -> str:
+    unknown = f"`{name}` is not a field of {_article(made.name)} request"
+    if not has_kind:
+        return f"{unknown}; say `kind` (image, text, ...), or put options into `params`."
+    return f"{unknown}; an option this version does not know goes through `extra_body`."
+
+
+def check(request: BatchRequest, dialect: Dialect) -> None:
+    """Refuse what cannot be right, by the rules of its door; nothing is read and nothing is sent.
+
+    Raises:
+        ConfigurationError: It names the field.
+    """
+    if request.key is not None:
+        require_text("key", request.key)
+    request.options()
+    request.build(dialect)
+
+
+def as_request(given_as: BatchRequest | Mapping[str, Any]) -> BatchRequest:
+    """Take a request as it is, or read it from a mapping; `ConfigurationError` where it is neither."""
+    return given_as if isinstance(given_as, BatchRequest) else request_from_dict(given_as)
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
+    """Read requests from a file of JSON lines, one by one as they are wanted.
+
+        nb.batch(read_requests("requests.jsonl"), journal="run.sqlite")
+
+    Args:
+        path: UTF-8; each line is an object as `request_from_dict` reads it. Empty lines are passed over.
+
+    Yields:
+        The requests, in the order of the file.
+
+    Raises:
+        ConfigurationError: A line holds no request; the message says which line, and what is wrong with it. A batch
+            finishes what came before it, and then raises this.
+        OSError: The file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # a byte-order mark of Windows
+            if text.strip():
+                try:
+                    request = _read_line(text)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{os.fspath(path)}, line {number}: {error.message}") from None
+                yield request
+
+
+def _read_line(line: bytes) -> BatchRequest:
+    try:
+        record = json.loads(line)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        where = f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ConfigurationError(f"this is no JSON object{where}.") from None
+    return request_from_dict(record)

@@ -1,0 +1,1 @@
+"""A paid request: sent at most once, and whatever became of it settled."""

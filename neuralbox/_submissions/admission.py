@@ -1,0 +1,134 @@
+"""`Admission`: what a paid request needs before it may leave, and what its end means for those who come after it.
+
+Two things: tokens of the client's budget, where it has one (`spending`), and a place in the plan's windows (`pace`).
+The tokens come first, since a request that is too dear need not wait for an hour. Whoever sends a paid request asks for
+an admission, tells it what it was answered, and leaves it on every path:
+
+    admission = await admit(core, request, call, kind=kind, model=model)
+    try:
+        generation = ...                # send; `heard` with the headers of each answer; `depart` before a repetition
+        admission.accepted(generation)
+    except NeuralBoxError:
+        admission.refused()             # only where it is certain that nothing was charged
+        raise
+    finally:
+        admission.leave()
+
+Left without a word, it is an outcome nobody knows: its tokens stay set aside and its request counts as used; either
+may still be said later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from .._api.request import Request
+from .._budget import Budget, Reservation
+from .._config import CallOptions
+from .._core.exchange import Core
+from .._costs.charges import Money, money_of, reserve_tokens
+from .._costs.prices import Question, question_of
+from .._models.generation import Generation
+from .._rate_limit.limiter import Place, pace_of
+
+
+class Admission:
+    """One paid request that may leave.
+
+    Args:
+        core: The client it leaves by.
+        take_place: Waits for a place in the plan's windows; None where the client does not heed them.
+    """
+
+    __slots__ = ("_core", "_money", "_place", "_question", "_reservation", "_take_place")
+
+    def __init__(self, core: Core, take_place: Callable[[], Awaitable[Place]] | None) -> None:
+        self._core = core
+        self._take_place = take_place
+        self._place: Place | None = None
+        self._money: Money | None = None
+        self._reservation: Reservation | None = None
+        self._question: Question | None = None
+
+    async def reserve(self, budget: Budget, question: Question, *, patient: bool) -> None:
+        """Set its tokens aside."""
+        money = self._money = money_of(self._core)
+        self._question = question
+        self._reservation = await reserve_tokens(budget, await money.prices.of(self._core, question), patient=patient)
+
+    async def depart(self) -> None:
+        """Wait for its place, or for another one where it is sent again; its tokens are the same.
+
+        Raises:
+            RateLimitError: A window is used up for too long; nothing was sent, and its tokens are given back.
+        """
+        if self._take_place is None:
+            return
+        if self._place is not None:
+            self._place.leave()
+        try:
+            self._place = await self._take_place()
+        except BaseException:
+            self.refused()
+            raise
+
+    def heard(self, headers: Mapping[str, str], error: Exception | None = None) -> None:
+        """Take note of an answer's headers, and of the refusal it was, if it was one."""
+        if self._place is not None:
+            self._place.heard(self._core, headers, accepted=error is None)
+            if error is not None:
+                self._place.refused(self._core, error)
+
+    def accepted(self, generation: Generation) -> None:
+        """Book what it costs: now where it is final, else when its end is seen."""
+        if self._money is not None and self._reservation is not None and self._question is not None:
+            self._money.accepted(generation, self._reservation, self._question)
+
+    def refused(self) -> None:
+        """Give its tokens back: nothing was charged for certain."""
+        if self._place is not None:
+            self._place.refused(self._core)
+        if self._reservation is not None:
+            self._reservation.release()
+
+    def leave(self) -> None:
+        """Give its place back; tokens that were neither booked nor given back stay set aside."""
+        if self._place is not None:
+            self._place.leave()
+        if self._reservation is not None:
+            self._reservation.leave()
+
+
+async def admit(
+    core: Core,
+    request: Request,
+    call: CallOptions,
+    *,
+    kind: str | None,
+    model: str | None,
+) -> Admission:
+    """Wait until a paid request may leave; `leave` must follow on every path.
+
+    Args:
+        core: The client it leaves by.
+        request: What is sent.
+        call: What this one call changes.
+        kind: What it makes.
+        model: The slug, where the request does not hold it.
+
+    Raises:
+        BudgetExceededError: The budget does not cover it; nothing was sent.
+        RateLimitError: A window is used up for longer than `max_retry_wait`; nothing was sent.
+    """
+    options = core.options
+    spread = options.pace == "spread"
+    take_place = None
+    if options.pace != "off":
+        take_place = partial(pace_of(core).place, core, kind=kind, spread=spread, max_park=options.max_retry_wait)
+    admission = Admission(core, take_place)
+    if options.budget is not None:
+        question = question_of(request, model=model, extra=call.extra_body)
+        await admission.reserve(options.budget, question, patient=spread)
+    await admission.depart()
+    return admission

@@ -1,0 +1,306 @@
+"""One durable job: `submit(..., journal="jobs.sqlite", key="intro")` buys a thing once, however often the program runs.
+
+The journal holds one record for each key, as that of a batch does, and each submission goes through the same stations:
+planned, sending, accepted. So the same key finds the same job again, whatever happened in between; one that was being
+sent when its program died is looked for in the history first, and is sent again only when it is proven absent. What was
+refused for certain stays planned, and the next call with its key sends it.
+
+A journal is open only while somebody submits, so programs may take turns; calls of one event loop share it, and those
+with the same key go one after the other. A second program waits for `LOCK_WAIT` seconds and then gets `JournalError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from .._api.request import Request, Safety
+from .._concurrency.per_loop import PerLoop
+from .._config import CallOptions
+from .._core.exchange import Core
+from .._errors import ConfigurationError, JournalError
+from .._models.generation import Generation
+from .._polling.job import Job
+from .._types import JobRef
+from . import submission
+from .claim import Claim, claim_of
+from .reconcile import learn_clock
+from .registry import Registry, registry_of
+from .submission import OnAccepted
+
+if TYPE_CHECKING:  # SQLite is loaded by the first durable job
+    from .._journal import Planned, Record
+    from .._journal.sqlite.journal import SqliteJournal
+
+LOCK_WAIT: Final = 30.0
+"""Seconds a call waits for another program that has the journal."""
+KEPT: Final = 10_000
+_EARLIER: Final = 60.0
+"""Seconds before a lost submission was sent from which on the journal's ids are named; all, where that is not sure."""
+_AROUND: Final = 500
+"""Records before it whose prompts are compared with the history's."""
+
+
+async def submit(
+    core: Core,
+    request: Request,
+    call: CallOptions,
+    *,
+    kind: str | None,
+    model: str | None,
+    on_accepted: OnAccepted | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    key: str | None = None,
+) -> Job:
+    """Send a paid request and return its job; with a journal, once for each key.
+
+    Args:
+        core: The client.
+        request: What to ask.
+        call: What this one call changes.
+        kind: What the door knows it to be.
+        model: The slug asked for.
+        on_accepted: Called as soon as the id is known; not for a job that the journal knew.
+        journal: The journal's file; made if it is not there.
+        key: What names the job in it.
+
+    Returns:
+        The job. One that the journal knew may have ended long ago; `wait` tells, with one look.
+
+    Raises:
+        ConfigurationError: Only one of `journal` and `key` was given, or the key cannot be one.
+        JournalError: The key stands there with another request (the message names what differs), the journal belongs
+            to another account or service, another program has it, or it cannot be read or written. Where `.job` is
+            set, that was paid for.
+        SubmissionUnknownError: It was sent, now or by an earlier run, and what became of it is unknown; the next call
+            with this key looks again.
+        GenerationFailedError: The service answered that it failed at once; another key tries again.
+        NeuralBoxError: It was refused, or never sent.
+    """
+    if journal is None and key is None:
+        return await submission.submit(core, request, call, kind=kind, model=model, on_accepted=on_accepted)
+    if journal is None or key is None:
+        raise ConfigurationError("`journal` and `key` go together: a file, and what names the job in it.")
+    job: Job | None = None
+    try:
+        async with _desk(core, journal) as desk, desk.turn(key):
+            errand = await desk.look_up(key, request, call)
+            job = errand.known(core, call, kind=kind, model=model)
+            if job is None:
+                claim = await errand.unknown(core)
+                if claim is None:
+                    await learn_clock(core)
+                generation = await submission.send(
+                    core,
+                    request,
+                    call,
+                    kind=kind,
+                    model=model,
+                    witness=errand,
+                    claim=claim,
+                    on_accepted=on_accepted,
+                )
+                job = Job(core, generation=generation, call=call)
+                job.raise_if_failed()
+    except JournalError as error:
+        if job is None or error.job is not None:
+            raise
+        raise error.with_job(job.ref) from error  # it could not be closed, but the job is there
+    return job
+
+
+class _Errand:
+    """One key of an open journal; the witness of its submission.
+
+    Attributes:
+        planned: The request under this key.
+        job: Its job, once it was accepted.
+        claim: Its claim, while it is unknown whether it was.
+        result: The result of a job without an id, which nobody could ask for.
+    """
+
+    def __init__(self, journal: SqliteJournal, planned: Planned, record: Record) -> None:
+        self._journal = journal
+        self._position = record.position
+        self.planned = planned
+        self.job = record.job
+        self.claim = record.claim
+        self.result: Mapping[str, Any] | None = (record.outcome or {}).get("record")
+
+    def known(self, core: Core, call: CallOptions, *, kind: str | None, model: str | None) -> Job | None:
+        """Return the job, if there is one."""
+        if self.result is not None:
+            return Job(core, generation=Generation.read(self.result, kind=kind), call=call)
+        if self.job is None:
+            return None
+        return Job(core, ref=JobRef(self.job.id, self.job.kind or kind, self.job.model or model), call=call)
+
+    async def unknown(self, core: Core) -> Claim | None:
+        """Return the claim of a submission whose fate is unknown, and tell whose the journal's other jobs are."""
+        if self.claim is None:
+            return None
+        claim, journal, registry = Claim.from_dict(self.claim), self._journal, registry_of(core)
+        # Their prompts in the history are what makes it believed when it does not show this one.
+        async for record in journal.unfinished():
+            _own(registry, record)
+        async for record in journal.finished(after=max(0, self._position - _AROUND)):
+            _own(registry, record)
+        since = 0.0 if claim.server_offset is None else max(0.0, (claim.sent_at or 0.0) - _EARLIER)
+        for generation_id in await journal.ids(since=since):
+            registry.own(generation_id)
+        return claim
+
+    # The witness.
+
+    async def sending(self, claim: Claim) -> None:
+        """Write down that it may leave."""
+        written = claim.to_dict()
+        await self._journal.sending(self.planned.key, written)
+        self.claim = written
+
+    async def accepted(self, generation: Generation) -> None:
+        """Write down its id; of a result without an id, the result."""
+        key, ref = self.planned.key, generation.ref
+        self.job, self.claim = ref, None
+        await self._journal.accepted(key, id=ref.id, kind=ref.kind, model=ref.model)
+        if not generation.is_final:
+            return
+        outcome: dict[str, Any] = {"status": generation.status, "tokens": generation.tokens}
+        if ref.id == "":
+            outcome["record"] = self.result = dict(generation.raw)
+        await self._journal.final(key, outcome)
+
+    async def refused(self) -> None:
+        """Write down that it was not charged."""
+        self.claim = None
+        await self._journal.planned_again(self.planned.key)
+
+
+class _Desk:
+    """A journal that is open in one event loop, for as long as anybody uses it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.lock = anyio.Lock()
+        self.journal: SqliteJournal | None = None
+        self._errands: dict[str, _Errand] = {}
+        self._busy: dict[str, anyio.Event] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Wait until nobody else of this program is at a key."""
+        while key in self._busy:
+            await self._busy[key].wait()
+        over = self._busy[key] = anyio.Event()
+        try:
+            yield
+        finally:
+            del self._busy[key]
+            over.set()
+
+    async def look_up(self, key: str, request: Request, call: CallOptions) -> _Errand:
+        """Plan a request under a key, or find what the key stands for.
+
+        Raises:
+            JournalError: It stands for another request.
+        """
+        from .._journal import Planned
+        from .._journal.protocol import FINAL
+        from .._journal.transitions import changed
+
+        assert self.journal is not None
+        planned = Planned(key, _described(request, call))
+        errand = self._errands.get(key)
+        if errand is not None:  # a journal plans each key once while it is open
+            if errand.planned.digest != planned.digest:
+                raise changed(key, errand.planned.request, planned.request, path=self.journal.path)
+            return errand
+        (record,) = await self.journal.plan([planned])
+        errand = _Errand(self.journal, planned, record)
+        if record.state == FINAL and record.id is None:  # a batch gave it up before it was sent
+            await self.journal.planned_again(key)
+        self._errands[key] = errand
+        if len(self._errands) > KEPT:
+            for old in [name for name in list(self._errands)[: KEPT // 8] if name not in self._busy]:
+                del self._errands[old]
+        return errand
+
+    async def open(self, core: Core, path: str) -> None:
+        """Open the journal, unless it is open."""
+        from .._journal import open_journal
+
+        async with self.lock:
+            self.journal = self.journal or await open_journal(
+                path,
+                account=_account(core),
+                service=core.options.base_url,
+                lock_timeout=LOCK_WAIT,
+                now=core.now,
+                clock=core.clock,
+                sleep=core.sleep,
+            )
+
+    async def close(self) -> None:
+        """Close the journal, unless somebody came meanwhile."""
+        with anyio.CancelScope(shield=True):
+            async with self.lock:
+                journal = self.journal
+                if journal is not None and not self.users:
+                    self.journal = None
+                    self._errands.clear()
+                    await journal.aclose()
+
+
+_desks: PerLoop[dict[tuple[str, str, str], _Desk]] = PerLoop()
+
+
+@asynccontextmanager
+async def _desk(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[_Desk]:
+    desks, name = _desks.get(dict), _name(core, journal)
+    desk = desks.get(name)
+    if desk is None:
+        desk = desks[name] = _Desk()
+    desk.users += 1
+    try:
+        await desk.open(core, name[0])
+        yield desk
+    finally:
+        desk.users -= 1
+        if not desk.users:
+            await desk.close()
+            if not desk.users and desks.get(name) is desk:
+                del desks[name]
+
+
+def _name(core: Core, journal: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """What a desk is found by; two names of one file are one journal."""
+    return os.path.realpath(journal), core.options.base_url, _account(core)
+
+
+def _account(core: Core) -> str:
+    """What tells accounts apart in a journal; nothing is known of whose a session is."""
+    identity = core.credential.identity
+    return identity if isinstance(identity, str) else "session"
+
+
+def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
+    """What must be equal for a request to be the same."""
+    described: dict[str, Any] = {"path": request.path, "body": {**(request.body or {}), **(call.extra_body or {})}}
+    if call.extra_query:
+        described["query"] = dict(call.extra_query)
+    return described
+
+
+def _own(registry: Registry, record: Record) -> None:
+    if record.id is None:
+        return
+    path, body = record.request.get("path"), record.request.get("body")
+    prompt = None
+    if isinstance(path, str) and isinstance(body, Mapping):  # else it is a batch's, which says less here
+        request = Request("POST", path, Safety.PAID, body=body)
+        prompt = claim_of(request, None, key="", kind=record.kind, model=record.model).prompt
+    registry.own(record.id, kind=record.kind, model=record.model, prompt=prompt)

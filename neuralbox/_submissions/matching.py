@@ -1,0 +1,378 @@
+"""What a walk through the history says about a claim: found, absent, or neither (design section 5). Pure.
+
+`Walk` keeps what the pages showed and whether they are proof enough; `judge` draws the conclusion. The rules:
+
+- Found is adopted only when its prompt is equal and it can be nobody else's: of equal claims any may have it, of
+  differing ones the facts of the generation must tell, and a request still in flight may yet turn out to own it.
+- A prompt that is only nearly equal may be another: such an item is a candidate that is told, never adopted.
+- Absent needs everything at once: time to settle, no candidate, no twin in flight, the whole window read in an order
+  that was verified, and a generation of ours shown with its whole prompt.
+- Anything less is undecided, with the reason in words.
+
+Times are Unix seconds of the server's clock. They are worked out from `Date` headers, which are cut to whole seconds,
+so an estimate is never late and up to some two seconds early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import Final, TypeAlias
+
+from .._api.pages import Envelope, walk_goes_on
+from .claim import NO_FACTS, Claim, Facts, Likeness, Listed, fit, is_told_by_facts, kinds_fit, likeness
+
+EARLY: Final = 5.0
+"""The window opens so many seconds before the time of sending."""
+WHOLE_SECONDS: Final = 1.0
+"""What cutting a time to whole seconds may take from it."""
+LATE: Final = 3.0
+"""What an estimate of the server's time may be behind it: whole seconds twice, and the way of an answer."""
+SETTLE: Final = 10.0
+"""A listing that lags shows everything after so many seconds, unless it was seen to take longer."""
+LONGEST: Final = 60.0
+"""Longest time of a kind that answers at once: it may be listed only when it is done. The documents give none; the
+answers they show took 2 to 3 s."""
+ANSWERS_LATER: Final = frozenset({"video"})
+"""Kinds that are accepted at once as `pending` [nb:en/api-reference/generations/video]."""
+_DISORDER: Final = 60.0  # seconds by which a listing may be out of order and still count as ordered
+_ROUNDING: Final = 0.001  # seconds that sums of Unix times may be off
+_ASKED: Final = 10  # so many details are asked for at once
+_MOST_ASKED: Final = 200  # of more candidates nobody could say soon which is which, so none is adopted
+
+
+def window_opens(sent: float) -> float:
+    """The earliest time of creation of what was sent then."""
+    return sent - EARLY - WHOLE_SECONDS
+
+
+def longest_of(kind: str | None) -> float:
+    """How long after its sending a generation of this kind may first be listed, apart from the listing's own lag."""
+    return 0.0 if kind in ANSWERS_LATER else LONGEST
+
+
+# A walk.
+
+
+class Walk:
+    """The pages of the history, newest first, as one walk saw them.
+
+    Attributes:
+        items: By id as text.
+        is_whole: Every page was read.
+        is_shaken: Something was removed from the listing meanwhile, or could not be told by its id, so an item may
+            have slipped by.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Listed] = {}
+        self.is_whole = self.is_shaken = False
+        self._pages = 0
+        self._total: int | None = None
+        self._lowest: float | None = None
+        self._disorder = 0.0
+        self._is_dated = True
+
+    def add(self, page: Envelope) -> bool:
+        """Take the next page; whether there may be more."""
+        self._pages += 1
+        fresh = 0
+        for record in page.records:
+            item = Listed.read(record)
+            if item is None:
+                self.is_shaken = True
+            elif str(item.id) not in self.items:
+                fresh += 1
+                self.items[str(item.id)] = item
+                self._note_order(item)
+        if page.total is not None:
+            self.is_shaken = self.is_shaken or (self._total is not None and page.total < self._total)
+            self._total = page.total
+        goes_on = walk_goes_on(
+            asked=self._pages, count=len(page.records), fresh=fresh, pages=page.pages, said=page.page
+        )
+        # A walk that ends because it gets nowhere (the same page again, another than was asked for) is not whole.
+        is_last = not page.records if page.pages is None else self._pages >= page.pages
+        self.is_whole = not goes_on and is_last and page.page == self._pages
+        return goes_on
+
+    def _note_order(self, item: Listed) -> None:
+        if item.created is None:
+            self._is_dated = False
+            return
+        if self._lowest is None or item.created < self._lowest:
+            self._lowest = item.created
+        else:
+            self._disorder = max(self._disorder, item.created - self._lowest)
+
+    def is_past(self, moment: float) -> bool:
+        """Whether nothing created since this moment can be on a later page, by the order the items had so far."""
+        ordered = self._is_dated and self._disorder <= _DISORDER
+        return ordered and self._lowest is not None and self._lowest < moment - self._disorder
+
+    def covers(self, moment: float) -> bool:
+        """Whether everything created since this moment was seen."""
+        return not self.is_shaken and (self.is_whole or self.is_past(moment))
+
+
+# A case, and what it comes to.
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another submission of ours that may own the same item.
+
+    Attributes:
+        in_flight: Its answer is still awaited; else it is unknown too.
+    """
+
+    claim: Claim
+    sent: float
+    in_flight: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One claim, one walk, and all that is known beside them.
+
+    Attributes:
+        claim: Whose generation is looked for.
+        sent: When its first byte left; `-inf` where that is not known.
+        lost: When its outcome was given up.
+        looked: When the walk began.
+        settle: Seconds after `lost` when whatever was accepted is listed.
+        walk: What the history showed.
+        owned: Ids, as text, that belong to other submissions.
+        rivals: Unknown ones, and those in flight.
+        facts: What asking for an item brought, by id as text; None where it brought nothing.
+        has_control: The walk shows a generation of ours of this kind with its whole prompt.
+        hides: The walk does not show a generation of ours of this kind that it should.
+        spelled: How the service is known to spell the model that was asked for.
+        left_until: Until when it may have left, where that is later than `lost`.
+        guessed: When its first byte left if this machine's clock was not set since, where nothing else tells; `sent`
+            is then `-inf`. An earlier run sent it that had not seen the service's clock.
+    """
+
+    claim: Claim
+    sent: float
+    lost: float
+    looked: float
+    settle: float
+    walk: Walk = field(default_factory=Walk)
+    owned: Container[str] = frozenset()
+    rivals: Sequence[Rival] = ()
+    facts: Mapping[str, Facts | None] = field(default_factory=dict)
+    has_control: bool = False
+    hides: bool = False
+    spelled: str | None = None
+    left_until: float = -inf
+    guessed: float | None = None
+
+    @property
+    def opens(self) -> float:
+        return window_opens(self.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """This item is the claim's."""
+
+    item: Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """It was never accepted."""
+
+
+class Why(Enum):
+    """Why neither is certain; the value is a sentence's end."""
+
+    EARLY = "it may not be listed yet"
+    ASK = "what the history shows must be looked at more closely"
+    PERHAPS = "the history shows generations that may be this one"
+    NOT_UNIQUE = "the history shows more than one generation that this may be, or one that may be another request's"
+    TWIN = "an equal request is still in flight"
+    COVERAGE = "the history could not be read back to the time of sending"
+    CONTROL = "the history shows no generation known to be ours, so that one is missing from it proves nothing"
+    HIDES = "the history does not show another generation known to be ours"
+    CLOCK = "the service's clock is not known"
+    HISTORY = "the history could not be read"
+    DEADLINE = "the deadline leaves no time to find out"
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Neither is certain.
+
+    Attributes:
+        why: The reason.
+        candidates: Items that may be it.
+        ask: Ids, as text, of items whose details are needed.
+    """
+
+    why: Why
+    candidates: tuple[Listed, ...] = ()
+    ask: tuple[str, ...] = ()
+
+
+Verdict: TypeAlias = Found | Absent | Undecided
+
+
+def judge(case: Case) -> Verdict:
+    """Decide what a walk says about a claim."""
+    same, perhaps = _sort(case)
+    if same:
+        # All that may be it, before any is compared: whoever is asked alone would seem to be the only one.
+        told_apart = is_told_by_facts(case.claim) or any(not case.claim.is_twin_of(each.claim) for each in case.rivals)
+        wanted = [*(same if told_apart else same[:1]), *perhaps]
+        if len(wanted) > _MOST_ASKED:
+            return Undecided(Why.NOT_UNIQUE, tuple(wanted))
+    else:
+        wanted = perhaps[:_ASKED]  # none of the others can make one of these less uncertain
+    ask = [key for item in wanted if (key := str(item.id)) not in case.facts]
+    if ask:
+        return Undecided(Why.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
+    verdict = _adoption(case, same) or _absence(case, perhaps)
+    if case.guessed is None or (isinstance(verdict, Found) and _is_proof(case, verdict.item, case.guessed)):
+        return verdict
+    return Undecided(Why.CLOCK, (*same, *perhaps))
+
+
+def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
+    """Pick the items whose prompt is the claim's, best and oldest first, and those of which it cannot be told."""
+    same: list[tuple[bool, int, float, Listed]] = []
+    perhaps: list[Listed] = []
+    until = None if case.guessed is not None else max(case.lost, case.left_until) + case.settle
+    for key, item in case.walk.items.items():
+        if key in case.owned or not _fits(case.claim, item, case.sent, until):
+            continue
+        like = _likeness(case, case.claim, item)
+        confirmed = _fit(case, case.claim, item)
+        if like is Likeness.SAME and confirmed is not None and item.created is not None:
+            same.append((not _is_named(case, item), -confirmed, item.created, item))
+        elif like is not Likeness.OTHER:
+            perhaps.append(item)
+    same.sort(key=lambda each: each[:3])
+    return [each[3] for each in same], perhaps
+
+
+def _fits(claim: Claim, item: Listed, sent: float, until: float | None) -> bool:
+    """Whether an item has a claim's kind and was created inside its window, or does not say when."""
+    if not kinds_fit(claim.kind, item.kind):
+        return False
+    if item.created is None:
+        return True
+    return window_opens(sent) <= item.created and (until is None or item.created <= until + LATE)
+
+
+def _likeness(case: Case, claim: Claim, item: Listed) -> Likeness:
+    like = likeness(claim, item.prompt, prediction_holds=case.has_control)
+    whole = _facts(case, item).prompt  # undocumented, but it settles what a listing cuts
+    if not whole or like is Likeness.SAME:
+        return like
+    closer = likeness(claim, whole, prediction_holds=case.has_control)
+    return closer if like is Likeness.PERHAPS else max(like, closer)
+
+
+def _fit(case: Case, claim: Claim, item: Listed) -> int | None:
+    spelled = case.spelled if claim.model == case.claim.model else None
+    return fit(claim, item.model, _facts(case, item), spelled=spelled)
+
+
+def _is_named(case: Case, item: Listed) -> bool:
+    """Whether an item names the model that was asked for."""
+    return item.model is not None and item.model in (case.claim.model, case.spelled)
+
+
+def _facts(case: Case, item: Listed) -> Facts:
+    return case.facts.get(str(item.id)) or NO_FACTS
+
+
+# Whose it is...
+
+
+def _adoption(case: Case, same: Sequence[Listed]) -> Found | Undecided | None:
+    """Find the item that can be nobody else's; None when none of them is the claim's.
+
+    Facts exclude an item that contradicts them. What they confirm gives it no rank above another that does not tell:
+    that one may only be unfinished.
+    """
+    ours: list[Listed] = []
+    for item in same:
+        if ours and _is_named(case, item) != _is_named(case, ours[0]):
+            break  # the rest is of other models
+        owner = _owner(case, item, _fit(case, case.claim, item) or 0)
+        if owner is Why.TWIN or owner is Why.NOT_UNIQUE:
+            return Undecided(owner, tuple(same))
+        if owner is None:
+            ours.append(item)
+    if not ours:
+        return None
+    twins = sum(
+        not rival.in_flight
+        and rival.sent > -inf  # what was sent nobody knows when explains nothing
+        and case.claim.is_twin_of(rival.claim)
+        and _fits(rival.claim, ours[0], rival.sent, None)
+        for rival in case.rivals
+    )
+    if len(ours) > 1 + twins:
+        return Undecided(Why.NOT_UNIQUE, tuple(ours))
+    if _is_weak(case, ours[0]) and case.looked < case.lost + min(SETTLE, case.settle):
+        return Undecided(Why.EARLY, tuple(ours))  # a better one may still appear
+    return Found(ours[0])
+
+
+def _owner(case: Case, item: Listed, confirmed: int) -> Why | Claim | None:
+    """None when an item is the claim's, the rival whose it is, or why that cannot be told."""
+    owner: Why | Claim | None = None
+    for rival in case.rivals:
+        if not _fits(rival.claim, item, rival.sent, None):
+            continue
+        theirs = _fit(case, rival.claim, item)
+        if theirs is None or theirs < confirmed or _likeness(case, rival.claim, item) < Likeness.ALIKE:
+            continue
+        if rival.in_flight:
+            return Why.TWIN
+        if theirs > confirmed:
+            owner = rival.claim
+        elif not case.claim.is_twin_of(rival.claim) and owner is None:
+            owner = Why.NOT_UNIQUE
+    return owner
+
+
+def _is_weak(case: Case, item: Listed) -> bool:
+    """Whether a foreign generation could look the same: another model, or a prompt that says little."""
+    claim = case.claim
+    other_model = claim.model is not None and item.model not in (None, claim.model, case.spelled)
+    return claim.predicted or other_model
+
+
+def _is_proof(case: Case, item: Listed, guessed: float) -> bool:
+    """Whether an item is the claim's although nobody knows when that was sent: the only one there is, and not older.
+
+    The guess only ever speaks against an item here. It proves nothing absent: the clock may have been set since.
+    """
+    is_older = item.created is None or item.created < window_opens(guessed)
+    return not is_older and not case.rivals and case.walk.covers(-inf)
+
+
+# ... or that there is none.
+
+
+def _absence(case: Case, perhaps: Sequence[Listed]) -> Absent | Undecided:
+    if case.looked < case.lost + case.settle - _ROUNDING:
+        return Undecided(Why.EARLY, tuple(perhaps))
+    if perhaps:
+        return Undecided(Why.PERHAPS, tuple(perhaps))
+    if any(rival.in_flight and rival.sent <= case.lost for rival in case.rivals):
+        return Undecided(Why.TWIN)
+    if not case.walk.covers(case.opens):
+        return Undecided(Why.COVERAGE)
+    if case.hides:
+        return Undecided(Why.HIDES)
+    if not case.has_control:
+        return Undecided(Why.CONTROL)
+    return Absent()

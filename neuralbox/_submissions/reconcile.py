@@ -1,0 +1,405 @@
+"""Looking into the history for what lost submissions may have made, and waiting until that is certain.
+
+A claim is looked for at once and then at growing pauses until it is found, proven absent, or has had its time to
+settle. The rules:
+
+- One walk serves all: whoever comes first walks through the pages, far enough for the oldest of those who wait, and
+  everybody who waited when it began draws a conclusion of its own from it. Pauses end on a common grid, so that claims
+  which were lost one by one are looked for together.
+- No task: the walk runs in the task of one that waits; another takes over when that one is cancelled.
+- The listing is asked without a filter, so that both dialects (C14) and all kinds are read alike.
+- A history that cannot be read proves nothing. What may pass (no answer, 5xx, 429) is tried again until the claim has
+  settled; a refusal ends the search.
+
+What a walk says about a claim is decided in `_submissions.matching`, what is known of our own submissions is in `registry`.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+import anyio
+
+from .._api import vocabulary as words
+from .._api.pages import Envelope, read_envelope
+from .._api.request import Request, query
+from .._concurrency.per_loop import PerLoop
+from .._core.exchange import Core
+from .._core.reply_capture import note_instead, unwatched
+from .._errors import APIConnectionError, InternalServerError, NeuralBoxError, ProtocolError, RateLimitError
+from .._models.generation import Generation
+from .._polling.status import look
+from .._transport import Reply
+from .._types import JobRef
+from .claim import Facts, Listed
+from .matching import Absent, Found, Undecided, Walk, Why, judge, window_opens
+from .registry import HIDDEN_FOR, Entry, Registry, UnresolvedSubmission, registry_of, told
+
+MOST_PAGES = 200
+"""A walk gives up after so many pages."""
+# (from this age on, the pauses end on multiples of so many seconds)
+_GRID = ((10.0, 10.0), (3.0, 2.5), (1.0, 1.0), (0.0, 0.5))
+_PATIENCE = 5.0  # seconds that asking for the clock may hold up what is to be sent
+_SHARED = 0.25  # seconds: the looks at the end of settling are put off to the next multiple, to be shared
+# Seconds since its loss that a claim waits at least for what may pass: an equal request in flight (as long as an answer
+# may take), a listing that hides what is ours, a history that cannot be read.
+_WAITS = {Why.TWIN: 300.0, Why.HIDES: HIDDEN_FOR, Why.HISTORY: 30.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A submission that was settled by finding its generation."""
+
+    submission: UnresolvedSubmission
+    job: JobRef
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What became of the unresolved submissions.
+
+    Attributes:
+        adopted: Found in the history: accepted, and charged when completed; `client.job(each.job)` attaches.
+        absent: Proven never to have been accepted: nothing was charged, sending again is safe.
+        open: Still not known; `why` says what is missing.
+    """
+
+    adopted: tuple[Adopted, ...] = ()
+    absent: tuple[UnresolvedSubmission, ...] = ()
+    open: tuple[UnresolvedSubmission, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A claim whose generation was found.
+
+    Attributes:
+        generation: What the service says of it now, or where that failed what the listing said.
+    """
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A claim that could not be settled.
+
+    Attributes:
+        why: The reason, a sentence's end.
+        candidates: What may be it.
+        reason: The kind of reason.
+        window: When it may have been created, Unix seconds of the server's clock; None while that is unknown.
+        is_final: Another look would tell no more.
+    """
+
+    why: str
+    candidates: tuple[Generation, ...] = ()
+    reason: Why = Why.HISTORY
+    window: tuple[float, float] | None = None
+    is_final: bool = False
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the history could be read, and its times understood."""
+        return self.reason not in (Why.HISTORY, Why.CLOCK, Why.DEADLINE)
+
+
+Settled: TypeAlias = Resolved | Absent | Unsure
+
+
+# One claim...
+
+
+async def resolve(core: Core, entry: Entry, *, until: float | None = None, once: bool = False) -> Settled:
+    """Look for a lost submission until it is certain what became of it.
+
+    Args:
+        core: The client to ask with.
+        entry: The submission; `registry.lose` has noted when it was lost.
+        until: When the caller's patience ends, by the core's clock. A claim that cannot settle by then gets one look.
+        once: Look once, whatever it shows.
+
+    Returns:
+        Its generation, which nobody else gets from now on; or that it was never accepted; or why neither is certain.
+        The submission stays registered unless it was found.
+
+    Cancellation:
+        Stops looking; the submission stays registered.
+    """
+    registry = registry_of(core)
+    walker = _walker_of(registry)
+    settled: Settled = Unsure(Why.DEADLINE.value, reason=Why.DEADLINE)
+    while True:
+        began = registry.clock()
+        with anyio.move_on_after(None if until is None else max(0.0, until - began)) as scope:
+            one = await walker.look(core, entry)
+            began, settled = one.began, await _conclude(core, registry, entry, one)
+        if once or scope.cancelled_caught or not isinstance(settled, Unsure):
+            return settled
+        pause = _pause(registry, entry, settled, began=began, until=until)
+        if pause is None:
+            return settled
+        await core.sleep(pause)
+
+
+def _pause(registry: Registry, entry: Entry, unsure: Unsure, *, began: float, until: float | None) -> float | None:
+    """Seconds until the next look at a claim, or None when another could tell no more."""
+    assert entry.lost is not None
+    if unsure.is_final:
+        return None
+    now, end = registry.clock(), registry.settled(entry)
+    stop = max(end, entry.lost + _WAITS.get(unsure.reason, 0.0))
+    if began >= stop or (until is not None and max(end, now) >= until):
+        return None
+    grid = next(seconds for age, seconds in _GRID if now - entry.lost >= age)
+    due = (math.floor(now / grid) + 1) * grid
+    if began < end < due:
+        due = max(now, math.ceil(end / _SHARED) * _SHARED)
+    return due - now
+
+
+async def _conclude(core: Core, registry: Registry, entry: Entry, one: _Look) -> Settled:
+    """Draw a conclusion from a look, asking for details as it needs them; adopts what it finds."""
+    while True:
+        facts = {key: _facts_of(generation) for key, generation in one.details.items()}
+        case = registry.case(entry, one.walk, one.began, facts)
+        verdict = Undecided(Why.CLOCK) if case is None else judge(case)
+        if isinstance(verdict, Absent):
+            return verdict
+        if isinstance(verdict, Found):
+            key = str(verdict.item.id)
+            if registry.adopt(entry, verdict.item):
+                # Nothing is awaited from here on: it is nobody else's any more.
+                one.show(key)
+                return Resolved(_delivered(entry, verdict.item, one.details.get(key)))
+            continue  # another loop's thread was faster
+        if not verdict.ask:
+            is_dated = case is not None and case.guessed is None
+            return _unsure(entry, verdict, one, (case.opens, case.lost + case.settle) if case and is_dated else None)
+        for key in verdict.ask:
+            await _ask(core, registry, entry, one, key)
+
+
+async def _ask(core: Core, registry: Registry, entry: Entry, one: _Look, key: str) -> None:
+    """Ask for an item's details, once for all who share the look."""
+    item = one.walk.items[key]
+    while key not in one.details:
+        asking = one.asking.get(key)
+        if asking is not None:
+            await asking.wait()
+            continue
+        known = registry.details.get(key)
+        if known is not None:
+            one.details[key] = known
+            return
+        asking = one.asking[key] = anyio.Event()
+        try:
+            with unwatched():
+                ref = JobRef(item.id, item.kind or entry.claim.kind, item.model)
+                generation = one.details[key] = await look(core, ref)
+            registry.keep_details(key, generation)
+        except NeuralBoxError:
+            one.details[key] = None  # then the listing is all there is
+        finally:
+            del one.asking[key]
+            asking.set()
+
+
+def _facts_of(generation: Generation | None) -> Facts | None:
+    if generation is None:
+        return None
+    return Facts(generation.seed, generation.width, generation.height, generation.duration, generation.prompt)
+
+
+def _delivered(entry: Entry, item: Listed, detail: Generation | None) -> Generation:
+    claim = entry.claim
+    generation = detail or Generation.read(item.record, kind=item.kind)
+    update = {"kind": claim.kind or generation.kind, "model": generation.model or item.model or claim.model}
+    if generation.is_completed and not (generation.text or generation.url):
+        update["status"] = words.PENDING  # as the listing tells it, without the result: a wait will ask for that
+    return generation.model_copy(update=update)
+
+
+def _unsure(entry: Entry, verdict: Undecided, one: _Look, window: tuple[float, float] | None) -> Unsure:
+    candidates = tuple(Generation.read(item.record, kind=entry.claim.kind) for item in verdict.candidates)
+    if one.error is None:
+        return Unsure(verdict.why.value, candidates, verdict.why, window)
+    said = f"{Why.HISTORY.value} ({type(one.error).__name__}: {one.error.message.rstrip('.')})"
+    return Unsure(said, candidates, Why.HISTORY, window, is_final=not _may_pass(one.error))
+
+
+def _may_pass(error: NeuralBoxError) -> bool:
+    return isinstance(error, APIConnectionError | InternalServerError | ProtocolError | RateLimitError)
+
+
+# ... one walk for all who wait...
+
+
+@dataclass(slots=True)
+class _Look:
+    """One walk, and what followed it.
+
+    Attributes:
+        number: Counts the walks of a loop, from 1.
+        began: By the monotonic clock.
+        error: Why it broke off.
+        details: Generations that were asked for afterwards, by id as text; None where that brought nothing.
+        asking: Those being asked for.
+        replies: The pages as they came, with the ids each was the first to show.
+    """
+
+    number: int
+    began: float
+    walk: Walk = field(default_factory=Walk)
+    error: NeuralBoxError | None = None
+    details: dict[str, Generation | None] = field(default_factory=dict)
+    asking: dict[str, anyio.Event] = field(default_factory=dict)
+    replies: list[tuple[Reply, set[str]]] = field(default_factory=list)
+
+    def show(self, key: str) -> None:
+        """Hand the page that showed an item to whoever wants the reply of the call: there is no other."""
+        for reply, shown in self.replies:
+            if key in shown:
+                note_instead(reply)
+
+
+class _Walker:
+    """Walks through the history for the claims that wait in one loop."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._lock = anyio.Lock()
+        self._waiting: set[Entry] = set()
+        self._last: _Look | None = None
+        self._count = 0
+        self._has_learnt = False
+
+    async def look(self, core: Core, entry: Entry) -> _Look:
+        """Return a look whose walk began after this call and goes back far enough for this claim."""
+        begun = self._count  # a walk that is under way may be past the place already
+        self._waiting.add(entry)
+        try:
+            async with self._lock:
+                if self._last is None or self._last.number <= begun:
+                    self._last = await self._walk(core)
+                return self._last
+        finally:
+            self._waiting.discard(entry)
+            if not self._waiting:
+                self._last = None
+
+    async def learn_clock(self, core: Core) -> None:
+        """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
+        async with self._lock:
+            if self._registry.skew is None and not self._has_learnt:
+                self._has_learnt = True
+                with unwatched(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
+                    await self._page(core, 1)
+
+    async def _walk(self, core: Core) -> _Look:
+        self._count += 1
+        registry, one = self._registry, _Look(self._count, self._registry.clock())
+        with unwatched():
+            for number in range(1, MOST_PAGES + 1):
+                try:
+                    page, reply = await self._page(core, number)
+                except NeuralBoxError as error:
+                    one.error = error
+                    break
+                before = set(one.walk.items)
+                goes_on = one.walk.add(page)
+                one.replies.append((reply, one.walk.items.keys() - before))
+                opens = self._opens()
+                if not goes_on or opens is None or one.walk.is_past(opens):
+                    break
+        registry.note_walk(one.walk, one.began)
+        return one
+
+    def _opens(self) -> float | None:
+        """How far back those who wait need it, by the service's clock; None while that is unknown."""
+        if self._registry.skew is None:
+            return None
+        sent = [self._registry.sent(entry) for entry in self._waiting]
+        return min((-math.inf if each is None else window_opens(each) for each in sent), default=None)
+
+    async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
+        asked = self._registry.clock()
+
+        def read(reply: Reply) -> tuple[Envelope, Reply]:
+            self._registry.note_clock(reply.headers.get("date"), asked=asked)
+            page = read_envelope(core.as_json(reply), page=number, page_size=words.MAX_PAGE_SIZE)
+            if page is None:
+                raise ProtocolError(
+                    f"The service answered {reply.status_code} without a list of items.", status_code=reply.status_code
+                )
+            return page, reply
+
+        # Page and limit are called the same in both dialects (C14).
+        return await core.send(Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read)
+
+
+_walkers: WeakKeyDictionary[Registry, PerLoop[_Walker]] = WeakKeyDictionary()
+
+
+def _walker_of(registry: Registry) -> _Walker:
+    return _walkers.setdefault(registry, PerLoop()).get(lambda: _Walker(registry))
+
+
+async def learn_clock(core: Core) -> None:
+    """Ask for the service's clock where no answer has told it yet; at most once, and whatever comes of it.
+
+    To be awaited before the first request that a journal keeps. A process that is killed cannot say later by which clock
+    it wrote down when it sent something, and without that nothing is ever proven absent.
+    """
+    await _walker_of(registry_of(core)).learn_clock(core)
+
+
+# ... and all that were left open.
+
+
+async def reconcile(core: Core) -> Reconciliation:
+    """Look for everything that is unresolved; what cannot be settled yet is waited for as long as a new claim is.
+
+    Returns:
+        What was found, what is proven never to have been accepted, and what stays open.
+
+    Cancellation:
+        Stops looking; what is not settled stays unresolved.
+    """
+    registry = registry_of(core)
+    settled: dict[Entry, Settled] = {}
+
+    async def settle(entry: Entry) -> None:
+        with registry.attended(entry):
+            settled[entry] = await resolve(core, entry)
+
+    entries = registry.opened
+    try:
+        async with anyio.create_task_group() as group:
+            for entry in entries:
+                group.start_soon(settle, entry)
+    except BaseException:
+        for entry, outcome in settled.items():
+            if isinstance(outcome, Resolved):  # found, but nobody will hear of it
+                registry.give_back(entry, outcome.generation.id)
+        raise
+    adopted, absent, still = [], [], []
+    for entry in entries:
+        outcome = settled[entry]
+        if isinstance(outcome, Resolved):
+            if entry.admission is not None:
+                entry.admission.accepted(outcome.generation)
+            adopted.append(Adopted(told(entry), outcome.generation.ref))
+        elif isinstance(outcome, Absent):
+            registry.settle(entry)
+            if entry.admission is not None:
+                entry.admission.refused()
+            absent.append(told(entry))
+        else:
+            registry.leave_open(entry, outcome.why, outcome.candidates)
+            still.append(told(entry))
+    return Reconciliation(tuple(adopted), tuple(absent), tuple(still))

@@ -1,0 +1,499 @@
+"""Who owns which generation: the paid submissions of an account that are under way, unknown, or settled.
+
+One registry for each account, shared by all copies of a client and by every loop it runs in, so that no two
+submissions adopt the same generation. It holds three things:
+
+- Submissions in flight or unknown, as long as they are; those whose callers were told or have left are *open*, and
+  listed as `unresolved` until `reconcile` settles them. `MOST_OPEN` of them are kept; one more drops the oldest, and
+  the log says so.
+- Ids that belong to submissions, with a digest of the prompt: they are nobody else's candidates, and the history
+  showing one of them with its whole prompt is what makes it believed. The oldest of more than `MOST_OWNED` are
+  forgotten, but none that is younger than the oldest submission that is not settled.
+- What was learnt of the service: its clock, how far its listing lags, how long its answers take, how it spells models.
+
+Nothing here waits. Looking is `reconcile`'s business, drawing conclusions that of `_submissions.matching`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from .._api.request import Request
+from .._core.exchange import Core, Ending
+from .._models.generation import Generation
+from .._transport import Transport
+from .._types import GenerationId, JobRef
+from . import matching as rules
+from .admission import Admission
+from .claim import Claim, Facts, Listed, body_of, kinds_fit, mark_of, plain, server_time
+from .matching import Case, Rival, Walk, window_opens
+
+logger = logging.getLogger("neuralbox")
+
+MOST_OPEN = 10_000
+MOST_OWNED = 10_000
+HIDDEN_FOR = 120.0
+"""The listing is not taken to lag by more seconds: what it does not show by then, it hides (or it was deleted)."""
+_AHEAD = 10.0
+"""What was sent so many seconds after now was not: a clock was wrong."""
+_LONGEST_SENDING = 40.0
+"""Seconds from noting that a request may leave to its last byte: the default limits of connecting and of writing."""
+WITHIN = 10.0
+"""Two equal paid requests within so many seconds are worth a warning."""
+_ASKED_KEPT = 256
+_DETAILS_KEPT = 256
+_SPELLINGS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UnresolvedSubmission:
+    """A paid request that may have been accepted and charged, and whose generation nobody has.
+
+    Attributes:
+        request: The body that was sent, a form's file left out; not shown by `repr`.
+        kind: `image`, `text`, ... or None where it is not known.
+        model: The slug asked for, or None.
+        sent_at: Unix seconds of this machine's clock just before the first byte left, or None.
+        lost_at: Unix seconds when its outcome was given up, or None.
+        candidates: Generations of the history that may be this one.
+        why: Why it could not be settled, a sentence's end.
+    """
+
+    request: Mapping[str, Any] = field(repr=False)
+    kind: str | None = None
+    model: str | None = None
+    sent_at: float | None = None
+    lost_at: float | None = None
+    candidates: Sequence[Generation] = ()
+    why: str = ""
+
+
+class Entry:
+    """One paid submission.
+
+    Attributes:
+        claim: What it asked for, and when.
+        ending: What the core says of its attempt.
+        admission: Its tokens in the client's budget, which are booked when it is settled.
+        lost: When its outcome was given up, by the monotonic clock; None while it is in flight.
+        left_until: Until when it may have left, by the monotonic clock, where an earlier run sent it.
+        early: Seconds by which its window opens earlier, since a twin that was sent earlier may have got what was its.
+        is_open: Nobody waits for it any more.
+        why: Why it is open.
+        candidates: What may be it.
+        body: What was sent; from the moment it is open.
+    """
+
+    __slots__ = (
+        "_plain",
+        "_sent",
+        "admission",
+        "body",
+        "candidates",
+        "claim",
+        "early",
+        "ending",
+        "is_open",
+        "left_until",
+        "lost",
+        "why",
+    )
+
+    def __init__(self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: Ending) -> None:
+        self.claim = claim
+        self.ending = ending
+        self.admission: Admission | None = None
+        self.body: Mapping[str, Any] = {}
+        self._sent: tuple[Request, Mapping[str, Any] | None] | None = (request, extra_body)
+        self.lost: float | None = None
+        self.left_until = -math.inf
+        self.early = 0.0
+        self.is_open = False
+        self.why = ""
+        self.candidates: tuple[Generation, ...] = ()
+        self._plain: str | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it has left and its answer is awaited."""
+        return self.lost is None and self.ending.sent
+
+    def leave(self, why: str, candidates: Sequence[Generation]) -> None:
+        """Keep what is worth telling, and nothing else: an upload may be large."""
+        if self._sent is not None:
+            self.body, self._sent = body_of(*self._sent), None
+        self.is_open, self.why, self.candidates = True, why, tuple(candidates)
+
+    @property
+    def plain_prompt(self) -> str | None:
+        """The prompt as twins are told by."""
+        if self._plain is None and self.claim.prompt is not None:
+            self._plain = plain(self.claim.prompt)
+        return self._plain
+
+
+class Owned(NamedTuple):
+    """An id that belongs to a submission; `at` is when we learnt of it, by the monotonic clock, `claim` its claim's key."""
+
+    kind: str | None
+    model: str | None
+    mark: bytes | None
+    predicted: bool
+    at: float
+    claim: str = ""
+    id: GenerationId = ""
+
+
+class Settling(NamedTuple):
+    """How long an accepted request may stay out of the listing, in seconds.
+
+    Attributes:
+        base: However fast it was answered; None leaves it to `_submissions.matching`.
+        longest: For kinds that answer at once; None leaves it to `_submissions.matching`.
+    """
+
+    base: float = rules.SETTLE
+    longest: float | None = None
+
+
+class Registry:
+    """The submissions of one account; see the module."""
+
+    def __init__(self, core: Core) -> None:
+        self.clock = core.clock
+        self.now = core.now
+        self.settling = Settling()
+        self.details: dict[str, Generation] = {}
+        self._asked: dict[bytes, tuple[float, bool]] = {}
+        self.distrusts_free_failures = False
+        """A generation was found after an answer that is documented as free."""
+        self._entries: dict[str, Entry] = {}
+        self._owned: dict[str, Owned] = {}
+        self._unseen: dict[str, float] = {}
+        self._missed: set[str] = set()
+        self._spelled: dict[str, str] = {}
+        self._longest: dict[str | None, float] = {}
+        self._lag = 0.0
+        self._date: tuple[str, float] | None = None
+        self._skew: float | None = None
+        self._late = 0.0
+        self._lock = Lock()  # submissions of several loops, each in its thread
+
+    # A submission's way.
+
+    def begin(self, entry: Entry) -> None:
+        """Note a submission before it can leave."""
+        self._entries[entry.claim.key] = entry
+
+    def lose(self, entry: Entry) -> None:
+        """Note that its outcome is unknown, as from now."""
+        self._entries[entry.claim.key], entry.is_open, entry.early = entry, False, 0.0
+        entry.lost, ending = self.clock(), entry.ending
+        sent_at = ending.sent_at if ending.sent_at is not None else entry.claim.sent_at
+        entry.claim = replace(entry.claim, sent_at=sent_at, lost_at=self.now(), server_offset=self.server_offset())
+
+    def resume(self, entry: Entry) -> None:
+        """Take up an unknown submission of an earlier run, which cannot have sent anything since it ended.
+
+        How long the request waited before it left nobody knows: behind others, or in a machine that slept. So whatever
+        was made until now may be it.
+        """
+        claim, now = entry.claim, self.now()
+        ended = now if claim.sent_at is None else min(now, claim.sent_at + _LONGEST_SENDING)
+        lost_at = ended if claim.lost_at is None else claim.lost_at
+        if claim.lost_at is None:
+            entry.left_until = self.clock()
+        entry.lost = self.clock() - max(0.0, now - lost_at)
+        entry.claim = replace(claim, lost_at=lost_at)
+
+    def settle(self, entry: Entry) -> None:
+        """Forget a submission: it is answered, refused, adopted or proven absent."""
+        self._entries.pop(entry.claim.key, None)
+
+    def leave_open(self, entry: Entry, why: str, candidates: Sequence[Generation] = ()) -> None:
+        """Keep an unknown submission that nobody waits for any more."""
+        if entry.lost is None:
+            self.lose(entry)
+        self._entries[entry.claim.key] = entry
+        entry.leave(why, candidates)
+        opened = [each for each in self._entries.values() if each.is_open]
+        for surplus in opened[:-MOST_OPEN] if len(opened) > MOST_OPEN else ():
+            self.settle(surplus)
+            logger.warning(
+                "More than %d paid submissions are unresolved; the oldest is forgotten (%s, sent at %s).",
+                MOST_OPEN,
+                surplus.claim.model,
+                surplus.claim.sent_at,
+            )
+
+    def accept(self, entry: Entry, ref: JobRef) -> None:
+        """Note that a submission has its id (`""` where the service gave none)."""
+        self.settle(entry)
+        claim, now = entry.claim, self.clock()
+        if entry.lost is None and entry.ending.sent_clock is not None:
+            took = now - entry.ending.sent_clock
+            self._longest[claim.kind] = max(self._longest.get(claim.kind, 0.0), took)
+            if ref.model and claim.model and ref.model != claim.model and len(self._spelled) < _SPELLINGS_KEPT:
+                self._spelled[claim.model] = ref.model
+        if ref.id != "":
+            mark = mark_of(claim.prompt)
+            self._own(str(ref.id), Owned(claim.kind, claim.model, mark, claim.predicted, now, claim.key, ref.id))
+            self._unseen[str(ref.id)] = now
+
+    def job_of(self, claim: Claim) -> JobRef | None:
+        """The job that this process knows to be a claim's, which its journal may not have learnt (a full disk)."""
+        for owned in reversed(self._owned.values()):
+            if owned.claim == claim.key != "":
+                return JobRef(owned.id, owned.kind, owned.model)
+        return None
+
+    def own(
+        self,
+        generation_id: GenerationId,
+        *,
+        kind: str | None = None,
+        model: str | None = None,
+        prompt: str | None = None,
+    ) -> None:
+        """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness."""
+        if str(generation_id) not in self._owned:
+            self._own(str(generation_id), Owned(kind, model, mark_of(prompt), predicted=False, at=self.clock()))
+
+    def adopt(self, entry: Entry, item: Listed) -> bool:
+        """Give an item to a submission; False when another was faster."""
+        with self._lock:
+            if str(item.id) in self._owned or entry.claim.key not in self._entries:
+                return False
+            self._inherit(entry)
+            self.accept(entry, JobRef(item.id, entry.claim.kind or item.kind, item.model))
+            return True
+
+    def give_back(self, entry: Entry, generation_id: GenerationId) -> None:
+        """Undo an adoption that nobody heard of: the submission is open again."""
+        with self._lock:
+            self._owned.pop(str(generation_id), None)
+            self._forget(str(generation_id))
+            self._entries[entry.claim.key], entry.is_open = entry, True
+
+    def _inherit(self, entry: Entry) -> None:
+        """Let unknown twins take over the window of one that adopts: what it took may be theirs, and its own is left."""
+        sent = self.sent(entry)
+        for other in [*self._entries.values()]:
+            if other is entry or other.lost is None or not other.claim.is_twin_of(entry.claim):
+                continue
+            theirs = self.sent(other)
+            if sent is not None and theirs is not None and sent < theirs:
+                other.early += theirs - sent
+            other.lost = max(other.lost, entry.lost or other.lost)
+
+    def _own(self, key: str, owned: Owned) -> None:
+        self._owned[key] = owned
+        if len(self._owned) > MOST_OWNED:
+            oldest = next(iter(self._owned))
+            at = self._owned[oldest].at
+            since = min((each.lost for each in self._entries.values() if each.lost is not None), default=None)
+            if since is None or at < since - HIDDEN_FOR or len(self._owned) > 10 * MOST_OWNED:
+                del self._owned[oldest]
+                self._unseen.pop(oldest, None)
+                self._missed.discard(oldest)
+
+    def is_repeated(self, mark: bytes) -> bool:
+        """Whether the same was asked for a moment ago, and nobody has been told so yet."""
+        now = self.clock()
+        last, told_before = self._asked.pop(mark, (-math.inf, False))
+        again = now - last < WITHIN
+        self._asked[mark] = (now, again)
+        if len(self._asked) > _ASKED_KEPT:
+            del self._asked[next(iter(self._asked))]
+        return again and not told_before
+
+    # What is open.
+
+    @property
+    def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
+        """The open submissions, oldest first."""
+        return tuple(told(entry) for entry in self.opened)
+
+    @property
+    def opened(self) -> list[Entry]:
+        return [entry for entry in [*self._entries.values()] if entry.is_open]
+
+    @contextmanager
+    def attended(self, entry: Entry) -> Iterator[None]:
+        """Take an open submission out of the list while somebody looks for it."""
+        entry.is_open = False
+        try:
+            yield
+        finally:
+            entry.is_open = entry.claim.key in self._entries
+
+    # Time.
+
+    def note_date(self, headers: Mapping[str, str]) -> None:
+        """Keep what a paid answer says of the service's clock; it is read when it is needed."""
+        date = headers.get("date")
+        if date is not None:
+            self._date = (date, self.clock())
+
+    def note_clock(self, date: str | None, *, asked: float) -> None:
+        """Read a `Date` header that has just come, of what was asked then by the monotonic clock."""
+        moment, now = server_time(date), self.clock()
+        if moment is not None:
+            self._skew, self._date = moment - now, None
+            self._late = now - asked  # written at any time between, so the service's clock may be so far ahead of it
+
+    @property
+    def skew(self) -> float | None:
+        """What added to the monotonic clock gives the service's Unix time: never late, and early by LATE at most."""
+        if self._skew is None and self._date is not None:
+            moment = server_time(self._date[0])
+            self._skew = None if moment is None else moment - self._date[1]
+            self._date = None
+        return self._skew
+
+    def server_offset(self) -> float | None:
+        """Seconds the service's clock is ahead of this machine's."""
+        skew = self.skew
+        return None if skew is None else skew + self.clock() - self.now()
+
+    def sent(self, entry: Entry) -> float | None:
+        """When a submission left, by the service's clock; None while that is unknown.
+
+        Of an earlier run's only the offset it noted itself tells: this machine's clock may have been set since.
+        """
+        skew, claim = self.skew, entry.claim
+        if skew is not None and entry.ending.sent_clock is not None:
+            return entry.ending.sent_clock + skew - entry.early
+        if claim.server_offset is None or claim.sent_at is None:
+            return None
+        sent = claim.sent_at + claim.server_offset
+        is_to_come = skew is not None and sent > self.clock() + skew + _AHEAD
+        return None if is_to_come else sent - entry.early
+
+    def settled(self, entry: Entry) -> float:
+        """When whatever was accepted of it is listed, by the monotonic clock."""
+        assert entry.lost is not None
+        lost, sent, skew = entry.lost, self.sent(entry), self.skew
+        if sent is not None and skew is not None:  # as `case` has it: of an earlier run the offset is another estimate
+            lost = max(lost, sent - skew)
+        return lost + self.settle_seconds(entry.claim.kind)
+
+    def settle_seconds(self, kind: str | None) -> float:
+        """The seconds of `settled` for a kind."""
+        fixed = self.settling.longest
+        longest = rules.longest_of(kind)
+        if longest:  # twice what was seen, since the slowest answer is still to come
+            longest = max(longest if fixed is None else fixed, 2 * self._longest.get(kind, 0.0))
+        return max(self.settling.base, longest, self._lag)
+
+    # From a walk to a case.
+
+    def note_walk(self, walk: Walk, began: float) -> None:
+        """Learn from a walk how far the listing lags: by those of ours that it shows, and those it should."""
+        skew = self.skew
+        lost = [self.sent(each) for each in [*self._entries.values()] if each.lost is not None]
+        oldest = min((each for each in lost if each is not None), default=-math.inf) - HIDDEN_FOR
+        for key, at in [*self._unseen.items()]:
+            if skew is not None and at + skew < oldest:
+                self._forget(key)  # it tells nothing of any window that is looked into
+            elif key in walk.items:
+                if key in self._missed:
+                    self._lag = max(self._lag, began - at)
+                self._forget(key)
+            elif at < began and skew is not None and walk.covers(at + skew):
+                self._missed.add(key)
+                self._lag = max(self._lag, min(began - at, HIDDEN_FOR))
+
+    def _forget(self, key: str) -> None:
+        self._unseen.pop(key, None)
+        self._missed.discard(key)
+
+    def case(self, entry: Entry, walk: Walk, began: float, facts: Mapping[str, Facts | None]) -> Case | None:
+        """Put together what a submission is judged by; None while the service's clock is unknown."""
+        skew, sent = self.skew, self.sent(entry)
+        if skew is None or entry.lost is None:
+            return None
+        claim, guessed = entry.claim, None
+        if sent is None:
+            sent = -math.inf
+            guessed = math.inf if claim.sent_at is None else claim.sent_at + skew + self.clock() - self.now()
+        return Case(
+            claim=claim,
+            sent=sent,
+            lost=max(sent, entry.lost + skew),
+            left_until=max(entry.left_until, entry.lost) + skew + self._late,
+            looked=began + skew,
+            settle=self.settle_seconds(claim.kind),
+            walk=walk,
+            owned=self._owned,
+            rivals=tuple(self._rivals(entry)),
+            facts=facts,
+            has_control=any(self._is_control(claim, item) for item in walk.items.values()),
+            hides=self._hides(claim, walk, began, window_opens(sent) - skew),
+            spelled=self._spelled.get(claim.model or ""),
+            guessed=guessed,
+        )
+
+    def _rivals(self, entry: Entry) -> Iterator[Rival]:
+        for other in [*self._entries.values()]:
+            if other is entry or not (other.in_flight or other.lost is not None):
+                continue
+            if not kinds_fit(other.claim.kind, entry.claim.kind):
+                continue
+            if other.claim.prompt == entry.claim.prompt or other.plain_prompt == entry.plain_prompt:
+                sent = self.sent(other)
+                yield Rival(other.claim, -math.inf if sent is None else sent, other.in_flight)
+
+    def _is_control(self, claim: Claim, item: Listed) -> bool:
+        """Whether an item is a generation of ours that the history shows as it would show the claim's."""
+        owned = self._owned.get(str(item.id))
+        if owned is None or (claim.predicted and not owned.predicted):
+            return False
+        if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
+            return False
+        if claim.prompt is None:
+            return owned.mark is None and not item.prompt
+        return owned.mark is not None and owned.mark == mark_of(item.prompt)
+
+    def _hides(self, claim: Claim, walk: Walk, began: float, since: float) -> bool:
+        """Whether a generation of ours that was accepted in the window is not shown."""
+        return any(
+            since <= at < began and key not in walk.items and kinds_fit(owned.kind, claim.kind)
+            for key, at in [*self._unseen.items()]
+            if (owned := self._owned.get(key)) is not None
+        )
+
+    def keep_details(self, key: str, generation: Generation) -> None:
+        """Remember a generation that was asked for, if it is finished."""
+        if generation.is_final:
+            self.details[key] = generation
+            if len(self.details) > _DETAILS_KEPT:
+                del self.details[next(iter(self.details))]
+
+
+def told(entry: Entry) -> UnresolvedSubmission:
+    """An entry as users see it."""
+    claim = entry.claim
+    return UnresolvedSubmission(
+        entry.body, claim.kind, claim.model, claim.sent_at, claim.lost_at, entry.candidates, entry.why
+    )
+
+
+_registries: WeakKeyDictionary[Transport, dict[tuple[str, object], Registry]] = WeakKeyDictionary()
+
+
+def registry_of(core: Core) -> Registry:
+    """Return the registry of a client's account; copies of the client with the same account share it."""
+    of_transport = _registries.get(core.transport)
+    if of_transport is None:
+        of_transport = _registries.setdefault(core.transport, {})
+    account = (core.options.base_url, core.credential.identity)
+    made = of_transport.get(account)
+    return made if made is not None else of_transport.setdefault(account, Registry(core))

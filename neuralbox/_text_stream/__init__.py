@@ -1,0 +1,1 @@
+"""A text while it is written."""

@@ -1,0 +1,1 @@
+"""aiohttp under httpx: the engine of the `speed` extra."""

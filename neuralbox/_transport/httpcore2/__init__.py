@@ -1,0 +1,1 @@
+"""httpcore2 under httpx: the default engine."""

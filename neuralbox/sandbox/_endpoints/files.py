@@ -1,0 +1,81 @@
+"""Result files and thumbnails: served without a key, whole or in ranges, until the plan's retention has passed.
+
+A file is made at its first download, from the record alone, so that it is the same after a restart. Ranges are those
+of RFC 9110 section 14, one at a time; several in one request are answered with the whole file, as it allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from starlette.responses import Response
+
+from ..._api import vocabulary as words
+from .._records import Generation
+from .._server.endpoint import Call
+from .._server.replies import Refusal, not_found
+
+_DAY: Final = 86_400
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+MEDIA_TYPES: Final = {
+    "webp": "image/webp",
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "mp4": "video/mp4",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+}
+
+
+async def result(call: Call) -> Response:
+    """The file of a completed generation."""
+    key, _, ending = call.path("name").partition(".")
+    record = _available(call, key)
+    if record.format != ending:
+        raise not_found(call.request.url.path)
+    return _serve(call, await call.sandbox.studio.result(record), ending)
+
+
+async def thumbnail(call: Call) -> Response:
+    """The first picture of a video."""
+    key, _, ending = call.path("name").partition(".")
+    record = _available(call, key)
+    if record.kind != "video" or ending != "jpg":
+        raise not_found(call.request.url.path)
+    return _serve(call, await call.sandbox.studio.thumbnail(record), ending)
+
+
+def _available(call: Call, key: str) -> Generation:
+    record = call.sandbox.ledger.find(key)
+    if record is None or record.status != words.COMPLETED:
+        raise not_found(call.request.url.path)
+    plan = call.sandbox.ledger.account(record.account).plan
+    days = words.RETENTION_DAYS[plan]
+    if days is not None and call.now >= record.ready_at + days * _DAY:
+        raise Refusal("file_expired", f"Files are kept for {days} days on the plan {plan}.", status=410)
+    return record
+
+
+def _serve(call: Call, file: bytes, ending: str) -> Response:
+    tag = f'"{hashlib.sha256(file).hexdigest()[:24]}"'
+    headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+    media_type = MEDIA_TYPES[ending]
+    wanted = _RANGE.fullmatch(call.request.headers.get("range", "").replace(" ", ""))
+    if wanted is None or wanted.group() == "bytes=-" or call.request.headers.get("if-range", tag) != tag:
+        return Response(file, headers=headers, media_type=media_type)
+    first, last = _bounds(wanted.group(1), wanted.group(2), len(file))
+    if first > last:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(file)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(file)}"
+    return Response(file[first : last + 1], 206, headers=headers, media_type=media_type)
+
+
+def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
+    """First and last byte that a range means; the first is past the last where it cannot be satisfied."""
+    if not first:
+        return (max(0, size - int(last)), size - 1) if int(last) else (size, size - 1)
+    return int(first), min(int(last), size - 1) if last else size - 1

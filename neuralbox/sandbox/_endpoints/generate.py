@@ -1,0 +1,160 @@
+"""Endpoints that make generations and tell how they are: generate, stream, poll, transcribe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from ..._api import vocabulary as words
+from .._catalogue import MODELS, PLAN_RANK, Model
+from .._media.texts import transcript_of
+from .._records import Account, Generation
+from .._server.connection import pause
+from .._server.endpoint import Call
+from .._server.replies import Refusal, bad_request, invalid, not_found
+from .answers import accepted_in_a, accepted_in_b, polled_in_a, polled_in_b
+from .generation_request import Order, read_order
+from .stream import EventStream
+from .uploads import read_upload
+
+if TYPE_CHECKING:
+    from .._sandbox import Sandbox
+
+FAILURE: Final = "Provider error: content policy violation"  # [SEED 000]
+
+
+async def generate(call: Call) -> Response:
+    """2.1: every kind of generation; `"stream": true` turns a text into events."""
+    order = _read(call)
+    if order.streams:
+        return _events(call, order, price_field="tokens_used")
+    record = await _make(call, order)
+    answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
+    return JSONResponse(answer(record, call.sandbox.clock(), call.base))
+
+
+async def generate_stream(call: Call) -> Response:
+    """2.2: the same for texts, always as events."""
+    order = _read(call)
+    if order.model.kind != "text":
+        raise invalid({"model": "only text models stream"})
+    return _events(call, order, price_field="tokens_spent")
+
+
+async def by_number(call: Call) -> Response:
+    """2.3: how a generation is, in vocabulary A."""
+    return JSONResponse(polled_in_a(_found(call, text_ids=False), call.sandbox.clock(), call.base))
+
+
+async def by_text(call: Call) -> Response:
+    """2.4: how a generation is, in vocabulary B."""
+    return JSONResponse(polled_in_b(_found(call, text_ids=True), call.sandbox.clock(), call.base))
+
+
+async def transcribe(call: Call) -> Response:
+    """2.20: speech to text, from a multipart upload."""
+    _check_limits(call)
+    upload = await read_upload(call.request.headers, call.body)
+    model = MODELS.get(upload.model)
+    if model is None:
+        raise not_found(f"The model {upload.model!r}")
+    if model.kind != "stt":
+        raise bad_request(f"{model.slug} does not transcribe.")
+    _check_plan(call.account, model)
+    text = transcript_of(upload.audio, diarize=upload.diarize and model.slug == "elevenlabs-scribe")
+    record = await _make(call, Order(model=model, prompt=upload.filename, price=model.low, text=text))
+    answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
+    return JSONResponse(answer(record, call.sandbox.clock(), call.base))
+
+
+# Before it is accepted.
+
+
+def _read(call: Call) -> Order:
+    _check_limits(call)
+    body = call.json()
+    order = read_order(body, assistant=_assistant(call, body.get("assistant_id")))
+    _check_plan(call.account, order.model)
+    return order
+
+
+def _check_limits(call: Call) -> None:
+    if call.sandbox.settings.enforce_limits:
+        call.sandbox.ledger.check_limits(call.account)
+
+
+def _check_plan(account: Account, model: Model) -> None:
+    if PLAN_RANK[account.plan] < PLAN_RANK[model.min_plan]:
+        raise Refusal(
+            words.INSUFFICIENT_PLAN,
+            f"{model.slug} needs the plan {model.min_plan}; this account is on {account.plan}.",
+            details={"plan": account.plan, "required": [model.min_plan]},
+        )
+
+
+def _assistant(call: Call, key: Any) -> dict[str, Any] | None:
+    if key is None:
+        return None
+    assistant = call.sandbox.ledger.look("assistants", str(key))
+    if assistant.get("account") != call.account.name:
+        raise not_found(f"The assistant {key!r}")
+    return assistant
+
+
+# Accepting.
+
+
+async def _make(call: Call, order: Order) -> Generation:
+    """Take the generation on, and wait for it if its kind answers at once."""
+    sandbox = call.sandbox
+    waits = _job_seconds(sandbox, order, call.route)
+    seconds = waits if waits is not None else sandbox.settings.service_seconds / sandbox.settings.speed
+    record = _accept(call, order, seconds)
+    # One that answers at once is finished here; if its client leaves, the clock finishes it.
+    if waits is None and (not seconds or await pause(seconds, call.request.receive)):
+        sandbox.ledger.finish(record)
+    return record
+
+
+def _accept(call: Call, order: Order, seconds: float) -> Generation:
+    faults = call.sandbox.faults
+    return call.sandbox.ledger.accept(
+        call.account,
+        order,
+        dialect=call.sandbox.settings.dialect,
+        seconds=seconds,
+        lag=faults.seconds("listing-lag", call.route),
+        failure=FAILURE if faults.strikes("fail-generation", call.route) else None,
+    )
+
+
+def _job_seconds(sandbox: Sandbox, order: Order, route: str) -> float | None:
+    """How long a job of this kind is pending, in seconds of the clock; None for those that answer at once."""
+    model = order.model
+    if not (model.kind == "video" or model.is_midjourney or (model.kind == "audio" and sandbox.settings.slow_music)):
+        return None
+    # Equal orders take different times, the same ones in each run with this seed.
+    number = sandbox.ledger.generation_count
+    return sandbox.ledger.dice(f"time/{route}/{number}").uniform(*model.usual_seconds) / sandbox.settings.speed
+
+
+def _events(call: Call, order: Order, *, price_field: str) -> Response:
+    delay = call.sandbox.settings.stream_delay / call.sandbox.settings.speed
+    pieces = (order.text or "").count(" ") + 1
+    record = _accept(call, order, seconds=delay * pieces if delay else _A_MOMENT)
+    return EventStream(call.sandbox, record, call.route, delay=delay, price_field=price_field)
+
+
+_A_MOMENT: Final = 1.0
+"""When a stream's generation completes by itself if its client leaves it, seconds of the clock."""
+
+
+# Looking.
+
+
+def _found(call: Call, *, text_ids: bool) -> Generation:
+    record = call.sandbox.ledger.find(call.path("id"), call.account)
+    if record is None or (call.sandbox.settings.strict_paths and isinstance(record.id, str) != text_ids):
+        raise not_found(f"The generation {call.path('id')}")
+    return record

@@ -1,0 +1,1 @@
+"""Result files: images, videos, audio and texts that the sandbox makes."""

@@ -1,0 +1,40 @@
+"""Films encoded by av: h264 in mp4, few frames a second, the right length and size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from io import BytesIO
+from typing import Final
+
+import av
+
+from .images import frame
+
+_RATE: Final = 2
+"""Frames a second: a film is a result to be handled, not to be admired."""
+
+
+def film(width: int, height: int, duration: int, palette: int) -> bytes:
+    """Encode a film.
+
+    Args:
+        width: Pixels, an even number.
+        height: Pixels, an even number.
+        duration: Seconds.
+        palette: Which colours, from 0.
+    """
+    file = BytesIO()
+    frames = duration * _RATE
+    with av.open(file, "w", format="mp4") as container:
+        options = {"preset": "ultrafast", "crf": "34", "tune": "stillimage"}
+        stream = container.add_stream("libx264", rate=_RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.thread_count = 1
+        stream.time_base = Fraction(1, _RATE)
+        for index in range(frames):
+            drawn = frame(width, height, palette, index / (frames - 1))
+            picture = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call]  # av has no type for pillow's
+            picture.pts = index
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Serving the sandbox: connections, access, faults, and the way of every request."""

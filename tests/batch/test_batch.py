@@ -1,0 +1,574 @@
+"""One run from its entry to its exit: every key once, bounded, in the order of the ends, and nothing left behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.batch import Batch
+from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.progress import Progress
+from neuralbox._config import Polling
+from neuralbox._errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    DownloadError,
+    GenerationFailedError,
+    GenerationTimeoutError,
+    InsufficientTokensError,
+)
+from neuralbox._polling.poller import poller_of
+from neuralbox._requests.requests import GenerateRequest, ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
+from neuralbox._types import JobRef
+
+from ..helpers import refusal
+from .world import World, batches
+
+pytestmark = pytest.mark.anyio
+
+
+def images(count: int) -> list[ImageRequest]:
+    return [ImageRequest(model="flux-1.1-pro", prompt=f"picture {number}") for number in range(1, count + 1)]
+
+
+def videos(count: int) -> list[VideoRequest]:
+    return [VideoRequest(model="kling-v2.1", prompt=f"film {number}") for number in range(1, count + 1)]
+
+
+async def run_through(batch: Batch, found: list[Outcome]) -> None:
+    """Run a batch to its end, whichever that is."""
+    async with batch as run:
+        async for outcome in run:
+            found += [outcome]
+
+
+async def outcomes_of(batch: Batch) -> dict[str, Outcome]:
+    """The outcomes of a batch by key."""
+    found: list[Outcome] = []
+    await run_through(batch, found)
+    assert len({outcome.key for outcome in found}) == len(found)
+    return {outcome.key: outcome for outcome in found}
+
+
+# Outcomes.
+
+
+async def test_every_request_has_one_outcome_and_one_charge() -> None:
+    world = World()
+    requests: list[Any] = [*images(5), *videos(5), {"kind": "text", "model": "gpt-5", "prompt": "words"}]
+    found = await outcomes_of(batches(world)(requests))
+    assert sorted(found) == [f"{number:06d}" for number in range(1, 12)]
+    assert all(outcome.ok for outcome in found.values())
+    assert found["000011"].generation is not None
+    assert found["000011"].generation.text == "about words"
+    assert found["000001"].request == requests[0]
+    job = found["000006"].job
+    assert job is not None
+    assert (job.kind, job.model) == ("video", "kling-v2.1")
+    assert next(made.prompt for made in world.ledger if made.id == job.id) == "film 1"
+    assert set(world.charges.values()) == {1}
+    assert sum(world.charges.values()) == 11
+
+
+async def test_outcomes_come_as_they_end() -> None:
+    world = World()
+    order = []
+    async with batches(world)([*videos(2), *images(2)]) as run:
+        async for outcome in run:
+            order.append(outcome.key)
+            assert run.progress.done == len(order)
+    assert set(order[:2]) == {"000003", "000004"}
+
+
+async def test_a_request_that_fails_is_an_outcome_and_the_others_go_on() -> None:
+    fates: dict[int, Any] = {1: "failed", 2: refusal(400, "bad_request"), 3: ""}
+    world = World(does=lambda number: fates[number])
+    found = await outcomes_of(batches(world, max_retries=0)(images(3), max_sending=1))
+    failed, refused, fine = found["000001"], found["000002"], found["000003"]
+    assert isinstance(failed.error, GenerationFailedError)
+    assert failed.generation is not None
+    assert failed.tokens == 0
+    assert isinstance(refused.error, BadRequestError)
+    assert (refused.job, refused.generation) == (None, None)
+    assert fine.ok
+
+
+async def test_what_cannot_be_valid_is_an_outcome_that_names_the_field_and_sends_nothing() -> None:
+    world = World()
+    requests: list[Any] = [
+        ImageRequest(model="flux-1.1-pro", prompt=" ", key="blank"),
+        {"kind": "image", "model": "flux-1.1-pro"},
+        7,
+        GenerateRequest(model="x", prompt="y", params={"z": object()}),
+        *images(1),
+    ]
+    found = await outcomes_of(batches(world)(requests))
+    assert "`prompt` is empty" in str(found["blank"].error)
+    assert "`prompt` is missing" in str(found["000002"].error)
+    assert found["000002"].request == {"kind": "image", "model": "flux-1.1-pro"}
+    assert "not int" in str(found["000003"].error)
+    assert "cannot be written as JSON" in str(found["000004"].error)
+    assert found["000005"].ok
+    assert world.posts == 1
+
+
+async def test_a_key_given_twice_is_sent_once() -> None:
+    world = World()
+    found: list[Outcome] = []
+    keys = ["a", "b", "a", "000005", "e"]
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{key} {at}", key=key) for at, key in enumerate(keys)]
+    await run_through(batches(world)(requests, max_in_flight=1), found)
+    assert [(outcome.key, outcome.ok) for outcome in found if outcome.key == "a"] == [("a", True), ("a", False)]
+    assert isinstance(found[2].error, ConfigurationError)
+    assert world.posts == 4
+
+
+async def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralbox._batch.reader.REMEMBERED", 2)
+    world = World()
+    keys = ["a", "b", "c", "a"]
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{key} {at}", key=key) for at, key in enumerate(keys)]
+    async with batches(world)(requests, max_in_flight=1) as run:
+        assert [outcome.ok async for outcome in run] == [True] * 4
+
+
+async def test_a_recording_is_read_when_its_turn_comes(tmp_path: Path) -> None:
+    world = World()
+    path = tmp_path / "talk.mp3"
+    path.write_bytes(b"sound")
+    requests = [TranscriptionRequest(audio=path), TranscriptionRequest(audio=tmp_path / "none.mp3")]
+    found = await outcomes_of(batches(world)(requests))
+    assert found["000001"].ok
+    assert "cannot be read" in str(found["000002"].error)
+    assert world.posts == 1
+
+
+# Where requests come from.
+
+
+async def test_an_async_iterable_is_read_and_closed() -> None:
+    world, closed = World(), False
+
+    async def requests() -> AsyncIterator[ImageRequest]:
+        nonlocal closed
+        try:
+            for request in images(100):
+                await anyio.lowlevel.checkpoint()
+                yield request
+        finally:
+            closed = True
+
+    async with batches(world)(requests(), max_in_flight=3) as run:
+        async for outcome in run:
+            if outcome.key == "000010":
+                break
+    assert closed
+    assert world.posts <= 13
+
+
+async def test_reading_is_lazy_and_a_slow_consumer_slows_it_down() -> None:
+    world, read = World(), 0
+
+    def requests() -> Iterator[ImageRequest]:
+        nonlocal read
+        for request in images(1_000):
+            read += 1
+            yield request
+
+    async with batches(world)(requests(), max_in_flight=10, max_sending=4) as run:
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert (read, world.posts) == (10, 10)
+        assert run.progress.ready == 10
+        handed_out = 0
+        async for _ in run:
+            handed_out += 1
+            assert read <= handed_out + 10
+    assert handed_out == 1_000
+    assert world.most_under_way <= 4
+
+
+@pytest.mark.parametrize("colour", ["plain", "async"])
+async def test_an_iterable_that_raises_loses_nothing_that_came_before(colour: str) -> None:
+    world = World()
+
+    def plain() -> Iterator[VideoRequest]:
+        yield from videos(5)
+        raise LookupError("the list broke")
+
+    async def coloured() -> AsyncIterator[VideoRequest]:
+        for request in plain():
+            yield request
+
+    found: list[Outcome] = []
+    with pytest.raises(LookupError, match="the list broke"):
+        await run_through(batches(world)(plain() if colour == "plain" else coloured()), found)
+    assert len(found) == 5
+    assert all(outcome.ok for outcome in found)
+
+
+async def test_an_error_is_raised_once_and_then_the_iteration_is_over() -> None:
+    def broken() -> Iterator[ImageRequest]:
+        yield from ()
+        raise LookupError("at once")
+
+    async with batches(World())(broken()) as run:
+        with pytest.raises(LookupError):
+            await anext(run)
+        with pytest.raises(StopAsyncIteration):
+            await anext(run)
+
+
+async def test_iterables_that_cannot_be_closed_in_peace_end_the_run_all_the_same() -> None:
+    class Stubborn:
+        def __init__(self) -> None:
+            self.items = iter(images(3))
+
+        def __aiter__(self) -> Stubborn:
+            return self
+
+        async def __anext__(self) -> ImageRequest:
+            try:
+                return next(self.items)
+            except StopIteration:
+                raise StopAsyncIteration from None
+
+        async def aclose(self) -> None:
+            raise RuntimeError("no")
+
+    class Bare:
+        def __init__(self) -> None:
+            self.items = Stubborn()
+
+        def __aiter__(self) -> Bare:
+            return self
+
+        async def __anext__(self) -> ImageRequest:
+            return await anext(self.items)
+
+    class Plain:
+        def __iter__(self) -> Plain:
+            return self
+
+        def __next__(self) -> ImageRequest:
+            raise StopIteration
+
+        def close(self) -> None:
+            raise RuntimeError("no")
+
+    assert len(await outcomes_of(batches(World())(Stubborn()))) == 3
+    assert len(await outcomes_of(batches(World())(Bare()))) == 3
+    assert await outcomes_of(batches(World())(Plain())) == {}
+
+
+# Callbacks.
+
+
+@pytest.mark.parametrize("colour", ["plain", "async"])
+async def test_ids_are_told_as_soon_as_they_are_known(colour: str) -> None:
+    world = World()
+    told: dict[str, JobRef] = {}
+
+    async def tell(key: str, job: JobRef) -> None:
+        await anyio.lowlevel.checkpoint()
+        told[key] = job
+
+    on_accepted: Any = tell if colour == "async" else told.__setitem__
+    async with batches(world)(videos(3), on_accepted=on_accepted) as run:
+        async for outcome in run:
+            assert told[outcome.key] == outcome.job
+    assert len(told) == 3
+
+
+async def test_a_callback_that_raises_ends_the_run_after_what_was_paid_for() -> None:
+    world = World()
+    found: list[Outcome] = []
+
+    def on_accepted(key: str, job: JobRef) -> None:
+        if job.id == 18_002:
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await run_through(batches(world)(videos(50), max_sending=1, on_accepted=on_accepted), found)
+    assert len(found) == len(world.ledger) == 3
+    assert all(outcome.ok for outcome in found)
+
+
+async def test_the_last_report_comes_also_where_the_loop_is_slower_than_the_reports() -> None:
+    world, seen = World(), list[Progress]()
+    with anyio.fail_after(5):
+        async with batches(world)(images(2), on_progress=seen.append) as run:
+            async for _ in run:
+                await world.time.sleep(5.0)
+    assert seen[-1].completed == 2
+
+
+async def test_progress_is_reported_as_it_changes_and_at_the_end() -> None:
+    world = World()
+    seen: list[Progress] = []
+    async with batches(world)(videos(20), on_progress=seen.append) as run:
+        async for _ in run:
+            pass
+        assert seen[-1].completed == 20
+        assert run.progress == seen[-1]
+    assert any(progress.waiting == 20 for progress in seen)
+    assert all(progress.total == 20 for progress in seen)
+    assert len(seen) < 100
+
+
+async def test_a_report_that_raises_ends_the_run_after_what_was_paid_for() -> None:
+    world = World()
+    found: list[Outcome] = []
+
+    def on_progress(progress: Progress) -> None:
+        if progress.waiting:
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await run_through(batches(world)(videos(50), on_progress=on_progress, max_in_flight=5), found)
+    assert len(found) == len(world.ledger)
+    assert all(outcome.ok for outcome in found)
+
+
+async def test_a_last_report_that_raises_is_raised() -> None:
+    def on_progress(progress: Progress) -> None:
+        if progress.completed:
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await outcomes_of(batches(World())(images(1), on_progress=on_progress))
+
+
+# Ends that stop the sending.
+
+
+async def test_402_stops_new_submissions_and_lets_the_accepted_finish() -> None:
+    world = World(does=lambda number: refusal(402, "insufficient_tokens") if number > 3 else "")
+    found = await outcomes_of(batches(world)(videos(40), max_sending=2))
+    assert sum(outcome.ok for outcome in found.values()) == 3
+    assert len(found) == 40
+    assert all(isinstance(outcome.error, InsufficientTokensError) for outcome in found.values() if not outcome.ok)
+    assert world.posts <= 5
+
+
+async def test_a_refused_key_stops_new_submissions() -> None:
+    world = World(does=lambda number: refusal(401, "not_authenticated"))
+    found = await outcomes_of(batches(world)(images(40), max_sending=1))
+    assert len(found) == 40
+    assert all(isinstance(outcome.error, AuthenticationError) for outcome in found.values())
+    assert world.posts == 1
+
+
+# Waiting.
+
+
+async def test_a_job_that_takes_too_long_is_an_outcome_with_its_job() -> None:
+    world = World(seconds=1e6)
+    found = await outcomes_of(batches(world)([*videos(1), *images(1)], wait_timeout=30))
+    late = found["000001"]
+    assert isinstance(late.error, GenerationTimeoutError)
+    assert late.job is not None
+    assert late.job.model == "kling-v2.1"
+    assert late.tokens is None
+    assert 29 <= world.time.elapsed <= 40
+
+
+async def test_without_a_word_the_clients_limit_counts() -> None:
+    world = World(seconds=1e6)
+    polling = Polling(timeout=12, min_interval=1.0)
+    found = await outcomes_of(batches(world, polling=polling)(videos(1)))
+    assert isinstance(found["000001"].error, GenerationTimeoutError)
+    assert world.time.elapsed <= 20
+
+
+# Files.
+
+
+async def test_files_are_saved_as_results_come(tmp_path: Path) -> None:
+    world = World()
+    requests = [*images(20), TextRequest(model="gpt-5", prompt="words")]
+    found = await outcomes_of(batches(world)(requests, download_to=tmp_path / "out", max_downloads=2))
+    for key, outcome in found.items():
+        if key == "000021":
+            assert outcome.path is None
+        else:
+            assert outcome.path is not None
+            assert outcome.path.parent == tmp_path / "out"
+            assert outcome.path.read_bytes().startswith(b"bytes of")
+    assert len({outcome.path for outcome in found.values()}) == 21
+
+
+async def test_a_file_that_cannot_be_saved_is_an_outcome_with_generation_and_error(tmp_path: Path) -> None:
+    world = World()
+    (tmp_path / "out").write_text("in the way")
+    found = await outcomes_of(batches(world)(images(2), download_to=tmp_path / "out"))
+    for outcome in found.values():
+        assert outcome.generation is not None
+        assert outcome.generation.is_completed
+        assert isinstance(outcome.error, DownloadError | ConfigurationError)
+        assert (outcome.path, outcome.tokens) == (None, 4)
+
+
+async def test_a_file_that_stands_under_the_name_stays_and_the_new_one_gets_another(tmp_path: Path) -> None:
+    (tmp_path / "18000.webp").write_bytes(b"mine")
+    found = await outcomes_of(batches(World())(images(2), download_to=tmp_path))
+    saved = {outcome.path for outcome in found.values()}
+    assert saved == {tmp_path / "18000 (2).webp", tmp_path / "18001.webp"}
+    assert (tmp_path / "18000.webp").read_bytes() == b"mine"
+    assert (tmp_path / "18000 (2).webp").read_bytes() == b"bytes of 18000.webp"
+
+
+async def test_an_empty_file_is_asked_for_again_and_then_is_an_outcome_with_an_error(tmp_path: Path) -> None:
+    world = World(files={"18000.webp": b""})
+    outcome = (await outcomes_of(batches(world)(images(1), download_to=tmp_path / "out")))["000001"]
+    assert isinstance(outcome.error, DownloadError)
+    assert "after 3 attempts: It came empty." in str(outcome.error)
+    assert outcome.path is None
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_bug_while_saving_ends_the_run_and_hides_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def save(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("neuralbox._batch.collector.save", save)
+    found: list[Outcome] = []
+    with pytest.raises(ZeroDivisionError):
+        await run_through(batches(World())(images(3), download_to=tmp_path), found)
+    assert all(outcome.generation is not None for outcome in found)
+    assert len(found) == 3
+
+
+# The block.
+
+
+async def test_a_batch_outside_its_block_says_how_to_use_it() -> None:
+    batch = batches(World())(images(1))
+    assert repr(batch) == "<Batch: not begun>"
+    assert batch.unfinished == ()
+    with pytest.raises(ConfigurationError, match="async with"):
+        async for _ in batch:
+            pass
+    with pytest.raises(ConfigurationError, match="async with"):
+        batch.progress  # noqa: B018
+    async with batch:
+        assert repr(batch) == "<Batch: 0 read, 0 handed out>"
+        with pytest.raises(ConfigurationError, match="runs once"):
+            await batch.__aenter__()
+
+
+async def test_leaving_early_keeps_the_jobs_that_were_paid_for() -> None:
+    world = World(seconds=60)
+    core_batches = batches(world)
+    async with core_batches(videos(20), max_in_flight=10) as run:
+        async for _ in run:
+            break
+    delivered = 1
+    refs = run.unfinished
+    assert len(refs) == len(world.ledger) - delivered
+    assert {ref.id for ref in refs} <= {made.id for made in world.ledger}
+    assert world.under_way == 0
+    assert not poller_of(core_batches._core).entries
+
+
+async def test_leaving_early_waits_for_the_ids_of_what_is_on_its_way() -> None:
+    world = World(latency=2.0)
+    async with batches(world)(videos(4), max_sending=2) as run:
+        while world.under_way < 2:
+            await anyio.lowlevel.checkpoint()
+    assert len(run.unfinished) == len(world.ledger) == 2
+    assert world.time.elapsed == pytest.approx(2.0, abs=0.01)
+
+
+async def test_what_takes_longer_than_a_goodbye_is_cancelled() -> None:
+    world = World(latency=100.0)
+    core_batches = batches(world)
+    async with core_batches(videos(2)) as run:
+        while world.under_way < 2:
+            await anyio.lowlevel.checkpoint()
+    assert world.time.elapsed == pytest.approx(5.0, abs=0.01)
+    assert run.unfinished == ()
+    from neuralbox._submissions.registry import registry_of
+
+    assert len(registry_of(core_batches._core).unresolved) == 2
+
+
+async def test_an_error_in_the_block_is_raised_as_it_is() -> None:
+    world = World()
+
+    async def block() -> None:
+        async with batches(world)(videos(3)) as run:
+            async for _ in run:
+                raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await block()
+    assert world.under_way == 0
+
+
+async def test_a_cancelled_block_leaves_nothing_running() -> None:
+    world = World(latency=100.0)
+    found: list[Outcome] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_through, batches(world)(videos(5)), found)
+        while world.under_way < 5:
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert found == []
+    assert world.under_way == 0
+    assert world.time.elapsed == 0
+
+
+async def test_what_kills_a_worker_kills_the_block() -> None:
+    class Enough(BaseException):
+        pass
+
+    def broken() -> Iterator[ImageRequest]:
+        yield from images(1)
+        raise Enough
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run_through(batches(World())(broken()), [])
+    assert caught.group_contains(Enough)
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"requests": "requests.jsonl"}, "Pass the requests as a list, or `read_requests"),
+        ({"requests": {"kind": "text"}}, "Pass the requests as a list"),
+        ({"requests": 7}, "`requests` must be an iterable of requests, not int"),
+        ({"requests": None}, "Pass requests, or the journal"),
+        ({"requests": [], "max_in_flight": 0}, "max_in_flight must be a whole number from 1"),
+        ({"requests": [], "max_sending": 1.5}, "max_sending must be"),
+        ({"requests": [], "max_downloads": True}, "max_downloads must be"),
+        ({"requests": [], "max_park": 0}, "max_park must be a number of seconds above 0"),
+        ({"requests": [], "journal_sync": "never"}, "journal_sync must be normal or full"),
+        ({"requests": [], "wait_timeout": "1"}, "timeout must be a number"),
+        ({"requests": [], "budget": 0}, "`budget` must be a whole number"),
+    ],
+)
+def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        batches(World())(**arguments)
+
+
+async def test_nothing_of_a_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "neuralbox")
+    fates: dict[int, Any] = {1: "failed", 2: "lost", 3: refusal(402, "insufficient_tokens")}
+    world = World(does=lambda number: fates.get(number, ""))
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"secret {number}") for number in range(6)]
+    found = await outcomes_of(batches(world)(requests))
+    assert "secret" not in caplog.text
+    assert "secret" not in repr(found.values())

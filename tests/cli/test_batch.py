@@ -1,0 +1,378 @@
+"""Batches from a file: run, stopped, resumed, looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox import AsyncNeuralBox, JobRef, JournalError
+from neuralbox._batch.progress import Progress
+from neuralbox._cli import output
+from neuralbox._cli.batch import _words
+from neuralbox._cli.batch_settings import Settings, recall, remember
+
+from .conftest import Box, Left, run
+from .processes import finish, start
+
+IMAGE = {"kind": "image", "model": "flux-1.1-pro"}
+TEXT = {"kind": "text", "model": "gpt-5"}
+PRICE = 4
+
+
+def write(count: int = 3, name: str = "run.jsonl", **fields: Any) -> Path:
+    path = Path(name)
+    lines = [json.dumps({**IMAGE, "prompt": f"Lighthouse {at}", **fields}) for at in range(1, count + 1)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+# run.
+
+
+def test_run_sends_all_downloads_them_and_keeps_a_journal(box: Box, tmp_path: Path) -> None:
+    write(3)
+    left = box("batch", "run", "run.jsonl", "--to", "out", "--budget", "100")
+    assert left.code == 0
+    rows = sorted(line.split("\t") for line in left.lines)
+    assert [row[:2] for row in rows] == [["000001", "ok"], ["000002", "ok"], ["000003", "ok"]]
+    assert all(Path(row[2]).parent == tmp_path / "out" for row in rows)
+    assert all(Path(row[2]).stat().st_size for row in rows)
+    assert left.err.splitlines() == [
+        "3 done, 0 failed, 12 tokens spent by this run.",
+        "For a page with all results:  neuralbox batch report run.sqlite",
+    ]
+    assert box.spent == 3 * PRICE
+
+
+def test_the_same_command_again_pays_nothing_again(box: Box) -> None:
+    write(3)
+    first = box("batch", "run", "run.jsonl", "--json")
+    again = box("batch", "run", "run.jsonl", "--json")
+    assert first.err == again.err == ""
+    assert all(record["resumed"] for record in again.records)
+    assert {record["id"] for record in again.records} == {record["id"] for record in first.records}
+    assert box.spent == 3 * PRICE
+
+
+def test_texts_and_addresses_are_results_too(box: Box) -> None:
+    Path("mixed.jsonl").write_text(
+        "".join(json.dumps({**kind, "prompt": "Hi", "key": kind["kind"]}) + "\n" for kind in (IMAGE, TEXT))
+    )
+    rows = dict(line.split("\t", 1) for line in box("batch", "run", "mixed.jsonl").lines)
+    assert rows["image"].startswith(f"ok\t{box.server.url}")
+    assert rows["text"].startswith("ok\tA made-up answer")
+
+
+def test_failures_are_lines_and_their_shared_code(box: Box) -> None:
+    write(2)
+    box.sandbox.faults.set("fail-generation", 1.0)
+    left = box("batch", "run", "run.jsonl")
+    assert left.code == 7
+    assert [line.split("\t")[1] for line in left.lines] == ["failed", "failed"]
+    assert left.err.startswith("0 done, 2 failed, 0 tokens")
+    box.sandbox.faults.clear()
+    assert box("batch", "run", "run.jsonl").code == 7  # as the journal knows it
+    assert box("batch", "run", "run.jsonl", "--retry-failed").code == 0
+
+
+def test_what_exceeds_the_budget_is_not_sent(box: Box) -> None:
+    write(3)
+    left = box("batch", "run", "run.jsonl", "--budget", str(2 * PRICE))
+    assert left.code == 4
+    assert sum("\tfailed\t" in line for line in left.lines) == 1
+    assert box.spent == 2 * PRICE
+
+
+def test_an_estimate_sends_nothing(box: Box) -> None:
+    write(3)
+    left = box("batch", "run", "run.jsonl", "--estimate")
+    assert left.lines == ["3 requests, 12 tokens; 100000 are left", "flux-1.1-pro: 12 tokens"]
+    write(1, "unknown.jsonl", model="flux-9")
+    assert box("batch", "run", "unknown.jsonl", "--estimate").lines[-1] == "1 requests have no known price."
+    [record] = box("batch", "run", "run.jsonl", "--estimate", "--json").records
+    assert record == {"requests": 3, "tokens": 12, "unknown": 0, "balance": 100_000, "by_model": {"flux-1.1-pro": 12}}
+    assert not Path("run.sqlite").exists()
+    assert box.spent == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("{", "run.jsonl, line 3: this is no JSON object"),
+        ('{"kind": "image", "model": "flux-1.1-pro"}', "run.jsonl, line 3: `prompt` is missing"),
+        ('{"kind": "image", "model": "flux-1.1-pro", "prompt": " "}', "run.jsonl, request 3: "),
+        (
+            '{"kind": "music", "model": "musicgen", "prompt": "A waltz", "duration": 5, "key": "waltz"}',
+            "request 'waltz': ",
+        ),
+    ],
+)
+def test_a_slip_in_the_last_line_costs_nothing(last: str, said: str, box: Box) -> None:
+    path = write(2)
+    path.write_text(path.read_text() + last + "\n")
+    left = box("batch", "run", "run.jsonl")
+    assert left.code == 2
+    assert said in left.sentence
+    assert box.spent == 0
+    assert not Path("run.sqlite").exists()
+
+
+def test_a_file_without_requests_or_none_at_all_is_refused(box: Box) -> None:
+    Path("empty.jsonl").write_text("\n\n")
+    assert box("batch", "run", "empty.jsonl").sentence == "There is no request in empty.jsonl."
+    assert box("batch", "run", "nowhere.jsonl").code == 2
+    assert box("batch", "run", ".").code == 2
+
+
+def test_a_pipe_is_read_as_it_comes_and_needs_the_name_of_a_journal(box: Box) -> None:
+    os.mkfifo("pipe")
+    assert box("batch", "run", "pipe").sentence == "pipe is no regular file: name the journal with --journal."
+    writing = threading.Thread(
+        target=Path("pipe").write_text, args=(json.dumps({**IMAGE, "prompt": "A lighthouse"}) + "\n",), daemon=True
+    )
+    writing.start()
+    left = box("batch", "run", "pipe", "--journal", "new.sqlite")
+    writing.join()
+    assert (left.code, len(left.lines)) == (0, 1)
+
+
+def test_other_requests_in_the_same_journal_are_wrong_usage(box: Box) -> None:
+    write(2)
+    box("batch", "run", "run.jsonl")
+    write(2, seed=7)
+    left = box("batch", "run", "run.jsonl")
+    assert left.code == 2
+    assert "seed" in left.err
+    assert box.spent == 2 * PRICE
+
+
+def test_a_full_disk_stops_before_anything_is_paid(box: Box) -> None:
+    write(2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        left = box("batch", "run", "run.jsonl", "--journal", "new.sqlite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert left.code == 11
+    assert "new.sqlite" in left.sentence
+    assert box.spent == 0
+
+
+# resume.
+
+
+def test_resume_needs_nothing_but_the_journal(box: Box, tmp_path: Path) -> None:
+    write(3)
+    box("batch", "run", "run.jsonl", "--to", "out", "--budget", str(2 * PRICE))
+    os.remove(next((tmp_path / "out").iterdir()))  # noqa: PTH107
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir("elsewhere")
+    left = box("batch", "resume", "../run.sqlite")
+    assert left.code == 4  # the budget is remembered...
+    left = box("batch", "resume", "../run.sqlite", "--budget", str(3 * PRICE), "--timeout", "20")
+    assert left.code == 0
+    assert left.lines[0].split("\t")[2].startswith(str(tmp_path / "out"))  # ... and so is the place
+    assert box.spent == 3 * PRICE
+    left = box("batch", "resume", "../run.sqlite")
+    assert (left.code, left.out) == (0, "")
+    assert left.err.startswith("Nothing was left to do: ")
+
+
+def test_what_is_no_journal_is_not_touched(box: Box) -> None:
+    left = box("batch", "resume", "nowhere.sqlite")
+    assert left.code == 2
+    assert "There is no journal" in left.sentence
+    assert not Path("nowhere.sqlite").exists()
+    Path("text.sqlite").write_text("no database at all, but long enough to be read as if it were one" * 20)
+    assert box("batch", "resume", "text.sqlite").code == 11
+
+
+def test_a_journal_of_another_account_is_wrong_usage(box: Box) -> None:
+    write(1)
+    box("batch", "run", "run.jsonl")
+    left = box("batch", "resume", "run.sqlite", NEURALBOX_API_KEY="nb_somebody_else")
+    assert left.code == 2
+    assert "another account" in left.sentence
+
+
+def test_what_is_remembered_is_believed_as_far_as_it_makes_sense(box: Box) -> None:
+    write(1)
+    box("batch", "run", "run.jsonl", "--to", "out", "--budget", "50")
+    journal = Path("run.sqlite")
+    assert recall(journal) == Settings(os.path.abspath("out"), 50)  # noqa: PTH100
+    for text in ("{", "[]", '{"to": 5, "budget": "many"}', None):
+        with sqlite3.connect(journal) as connection:
+            connection.execute("UPDATE journal SET value = ? WHERE name = 'command_line'", (text,))
+        connection.close()
+        assert recall(journal) == Settings()
+    assert recall(Path("nowhere.sqlite")) == Settings()
+    assert not Path("nowhere.sqlite").exists()
+    with pytest.raises(JournalError):
+        remember(Path("nowhere.sqlite"), Settings())
+
+
+# Ctrl-C.
+
+
+def test_ctrl_c_ends_in_good_order_and_says_how_to_continue(box: Box) -> None:
+    write(40)
+
+    def press() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = Pressing(box, after=5, press=press)
+    left = stopped.run("batch", "run", "run.jsonl")
+    assert left.code == 130
+    first, counts, advice = left.err.splitlines()
+    assert first == "Stopping; what is on its way is being written down. Ctrl-C again stops at once."
+    assert counts.endswith(" left.")
+    assert advice == "Nothing that was paid for is lost; to continue:  neuralbox batch resume run.sqlite"
+    assert box("batch", "resume", "run.sqlite").code == 0
+    assert box.spent == 40 * PRICE
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_had_ended_when_ctrl_c_came_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(30)
+    box("batch", "run", "run.jsonl")
+    rows: list[str] = []
+
+    def emit(text: str, end: str = "\n") -> None:
+        rows.append(text)
+        if len(rows) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(output, "emit", emit)
+    assert box("batch", "run", "run.jsonl").code == 130
+    assert len({row.split("\t")[0] for row in rows}) == len(rows) > 1
+
+
+class Pressing:
+    """Presses Ctrl-C once the sandbox has carried out so many requests of this run."""
+
+    def __init__(self, box: Box, *, after: int, press: Any) -> None:
+        self._box, self._after, self._press = box, after, press
+
+    def run(self, *arguments: str) -> Any:
+        begun = self._box.sandbox.ledger.generation_count
+        over = threading.Event()
+
+        def watch() -> None:
+            while self._box.sandbox.ledger.generation_count < begun + self._after:
+                if over.wait(0.001):
+                    return
+            self._press()
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        self._box.sandbox.faults.set("latency@POST /generate", 0.02)
+        try:
+            return self._box(*arguments)
+        finally:
+            over.set()
+            watching.join()
+            self._box.sandbox.faults.clear()
+
+
+# status and report.
+
+
+def test_status_needs_no_key(box: Box) -> None:
+    write(3)
+    box("batch", "run", "run.jsonl", "--budget", str(2 * PRICE))
+    left = run("batch", "status", "run.sqlite")
+    assert left.code == 0
+    facts = {line.rsplit(None, 1)[0]: line.split()[-1] for line in left.lines[:-1]}
+    assert facts["total"] == "3"
+    assert facts["planned"] == "1"
+    assert facts["completed"] == "2"
+    assert facts["tokens"] == "8"
+    assert left.lines[-1] == "Stopped; to continue:  neuralbox batch resume run.sqlite"
+    [record] = run("batch", "status", "run.sqlite", "--json").records
+    assert record["running"] is None
+    assert record["planned"] == 1
+    box("batch", "resume", "run.sqlite", "--budget", "100")
+    assert "continue" not in run("batch", "status", "run.sqlite").out
+
+
+def start_and_finish(box: Box) -> Left:
+    return finish(start("batch", "resume", "run.sqlite", given=box.environment))
+
+
+def test_status_of_a_running_batch_names_its_process_and_a_second_run_is_kept_out(box: Box) -> None:
+    write(1)
+    box("batch", "run", "run.jsonl")
+
+    async def look() -> None:
+        nb = AsyncNeuralBox(api_key=box.key, base_url=box.server.url)
+        async with nb, nb.batch(None, journal="run.sqlite"):
+            found = await anyio.to_thread.run_sync(run, "batch", "status", "run.sqlite")
+            assert found.lines[-1].startswith(f"Running now: process {os.getpid()} on ")
+            found = await anyio.to_thread.run_sync(run, "batch", "status", "run.sqlite", "--json")
+            assert found.records[0]["running"]["pid"] == os.getpid()
+            found = await anyio.to_thread.run_sync(start_and_finish, box)
+            assert found.code == 12
+            assert "continue" not in found.sentence
+
+    anyio.run(look)
+
+
+def test_a_report_is_one_page(box: Box) -> None:
+    write(2)
+    box("batch", "run", "run.jsonl", "--to", "out")
+    left = run("batch", "report", "run.sqlite")
+    assert (left.code, left.lines) == (0, [str(Path("run.html"))])
+    assert "Lighthouse 2" in Path("run.html").read_text(encoding="utf-8")
+    [record] = run("batch", "report", "run.sqlite", "-o", "page.html", "--json").records
+    assert record["bytes"] == Path("page.html").stat().st_size
+    assert run("batch", "report", "nowhere.sqlite").code == 2
+
+
+def test_a_report_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("neuralbox._report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert "pip install 'neuralbox[report]'" in run("batch", "report", "run.sqlite").sentence
+
+
+def progress(**changes: Any) -> Progress:
+    values: dict[str, Any] = dict.fromkeys(Progress.__dataclass_fields__, 0)
+    unknown: dict[str, Any] = {"total": None, "rate_per_minute": None, "parked_until": None}
+    return Progress(**{**values, **unknown, **changes})
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (progress(), ["0 done", "0 tokens"]),
+        (
+            progress(completed=3, failed=1, waiting=2, saving=1, queued=9, tokens_spent=12, rate_per_minute=4.4),
+            ["4 done", "1 failed", "2 waiting", "1 saving", "9 queued", "12 tokens", "4 a minute"],
+        ),
+    ],
+)
+def test_progress_in_words(seen: Progress, words: Sequence[str]) -> None:
+    assert _words(seen) == ", ".join(words)
+
+
+def test_a_reached_limit_says_when_it_goes_on() -> None:
+    assert _words(progress(completed=3, parked_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
+
+
+def test_jobs_that_no_disk_knows_are_named() -> None:
+    from neuralbox._cli.errors import sentence_of
+
+    error = JournalError("The disk is full.", reason="full", unwritten={"a": JobRef(18_500)})
+    assert sentence_of(error).endswith("neuralbox wait 18500")

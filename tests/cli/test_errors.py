@@ -1,0 +1,209 @@
+"""How a command leaves: which code, and which words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+
+from neuralbox import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DownloadError,
+    ExpiredFileError,
+    GenerationFailedError,
+    GenerationTimeoutError,
+    InsufficientTokensError,
+    JobRef,
+    JournalError,
+    ModelUnavailableError,
+    NeuralBoxError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitError,
+    StreamInterruptedError,
+    SubmissionUnknownError,
+    UnprocessableEntityError,
+)
+from neuralbox._cli.errors import Failures, Paid, code_of, debugging, plain_words, sentence_of
+
+JOB = JobRef(18_500, "video", "kling-v2.1")
+
+
+def leave(error: BaseException, paid: Paid | None = None, *, as_json: bool = False) -> int:
+    with pytest.raises(typer.Exit) as left, plain_words(as_json=as_json, paid=paid):
+        raise error
+    return left.value.exit_code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NeuralBoxError("x"), 1),
+        (ConfigurationError("x"), 2),
+        (JournalError("x", reason="changed"), 2),
+        (JournalError("x", reason="missing"), 2),
+        (AuthenticationError("x", status_code=401), 3),
+        (PermissionDeniedError("x", status_code=403), 3),
+        (InsufficientTokensError("x", status_code=402), 4),
+        (BudgetExceededError("x"), 4),
+        (RateLimitError("x", status_code=429), 5),
+        (NotFoundError("x", status_code=404), 6),
+        (ExpiredFileError("x"), 6),
+        (GenerationFailedError("x"), 7),
+        (GenerationTimeoutError("x"), 8),
+        (SubmissionUnknownError("x"), 9),
+        (ConnectError("x"), 10),
+        (ModelUnavailableError("x", status_code=503), 10),
+        (ProtocolError("x"), 10),
+        (StreamInterruptedError("x"), 10),
+        (DownloadError("x"), 11),
+        (JournalError("x", reason="full"), 11),
+        (JournalError("x", reason="a word of tomorrow"), 11),
+        (OSError("x"), 11),
+        (JournalError("x", reason="locked"), 12),
+        (KeyError("x"), 1),
+    ],
+)
+def test_every_class_of_error_has_its_code(error: Exception, code: int) -> None:
+    assert code_of(error) == code
+
+
+def test_failures_share_a_code_or_have_the_general_one() -> None:
+    failures = Failures()
+    assert failures.code == 0
+    assert failures.add(GenerationFailedError("It failed.")) == "It failed."
+    failures.add(GenerationFailedError("It failed."))
+    assert failures.code == 7
+    failures.add(ConnectError("Down."))
+    assert failures.code == 1
+
+
+# Words.
+
+
+def test_advice_for_programs_is_replaced_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(ConnectionLostError("The connection broke.").with_job(JOB)) == 10
+    assert capsys.readouterr().err == "The connection broke. The job goes on; to continue:  neuralbox wait 18500\n"
+
+
+def test_of_an_unknown_job_nothing_is_said_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    error = NotFoundError("HTTP 404: Check the id or model, and `base_url`.", status_code=404).with_job(JOB)
+    assert leave(error, Paid([JOB])) == 6
+    assert capsys.readouterr().err == (
+        "The service does not know the job 18500 (video kling-v2.1). HTTP 404: Check the id or model, and "
+        "NEURALBOX_BASE_URL. `neuralbox history` and `neuralbox models` list what there is.\n"
+    )
+
+
+def test_the_other_jobs_of_a_wait_are_named_where_one_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    error = GenerationFailedError("It failed.", job=JOB)
+    leave(error, Paid([JOB, JobRef(7), JobRef("gen_8")]))
+    assert capsys.readouterr().err == "It failed. Jobs go on; to continue:  neuralbox wait 7 gen_8\n"
+
+
+def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    leave(KeyboardInterrupt(), Paid([JobRef(7)], is_ours=False))
+    assert capsys.readouterr().err == "Stopped. To continue:  neuralbox wait 7\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            SubmissionUnknownError(
+                "It was not sent again. It stays in `client.unresolved`, and `await client.x()` looks."
+            ),
+            "It was not sent again. `neuralbox history` shows whether it was.",
+        ),
+        (
+            GenerationTimeoutError("It goes on running on the server; `client.job(error.job)` attaches again."),
+            "It goes on running on the server.",
+        ),
+        (
+            InsufficientTokensError("No tokens; `client.account.balance()` shows it.", status_code=402),
+            "No tokens. `neuralbox balance` shows what is left.",
+        ),
+        (
+            AuthenticationError("Check it (`api_key=` or NEURALBOX_API_KEY).", status_code=401),
+            "Check it (NEURALBOX_API_KEY).",
+        ),
+        (RateLimitError("The limit is reached; see `.retry_after`.", status_code=429), "The limit is reached."),
+        (
+            RateLimitError("The limit is reached; see `.retry_after`.", status_code=429, retry_after=61.4),
+            "The limit is reached. Try again in 61 s.",
+        ),
+        (
+            UnprocessableEntityError("Not accepted; see `.fields`.", status_code=422, fields={"seed": "no number."}),
+            "Not accepted. seed: no number.",
+        ),
+        (
+            JournalError("The disk is full.", reason="full", unwritten={"a": JobRef(5), "b": JobRef(6)}),
+            "The disk is full. Paid for, and not in the journal (2):  neuralbox wait 5 6",
+        ),
+        (OSError(28, "No space left on device", "out/5.mp4"), "No space left on device: out/5.mp4."),
+        (NeuralBoxError("Two\n lines."), "Two lines."),
+    ],
+)
+def test_an_error_is_one_line_in_words_of_the_command_line(error: Exception, said: str) -> None:
+    assert sentence_of(error) == said
+
+
+def test_a_file_that_could_not_be_saved_is_paid_for_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    leave(DownloadError("The disk is full.", job=JOB))
+    leave(DownloadError("The disk is full."))
+    assert capsys.readouterr().err.splitlines() == [
+        "The disk is full. It is paid for; to fetch it later:  neuralbox download 18500",
+        "The disk is full.",
+    ]
+
+
+def test_better_advice_stands_for_all_but_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    paid = Paid([JOB], advice="Run it again.")
+    leave(KeyboardInterrupt(), paid)
+    leave(ConnectError("Down.").with_job(JOB), paid)
+    leave(ConfigurationError("Not so."), paid)
+    assert [line.partition(" Check")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "Stopped. Run it again.",
+        "Down.",
+        "Not so.",
+    ]
+
+
+def test_a_request_on_its_way_is_not_forgotten_at_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(KeyboardInterrupt(), Paid(is_sending=True)) == 130
+    assert capsys.readouterr().err == (
+        "Stopped. A paid request may have left; whether it was accepted shows:  neuralbox history\n"
+    )
+
+
+def test_an_error_as_json_names_its_class_its_code_and_its_job(capsys: pytest.CaptureFixture[str]) -> None:
+    leave(GenerationFailedError("It failed.", job=JOB), as_json=True)
+    leave(ConfigurationError("Not so."), as_json=True)
+    assert [json.loads(line) for line in capsys.readouterr().err.splitlines()] == [
+        {"error": "GenerationFailedError", "message": "It failed.", "exit_code": 7, "job": 18_500},
+        {"error": "ConfigurationError", "message": "Not so.", "exit_code": 2},
+    ]
+
+
+def test_leaving_the_prompt_for_the_key_is_a_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(typer.Abort()) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_a_closed_pipe_is_worth_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(BrokenPipeError(32, "Broken pipe")) == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_and_whatever_debugging_meets_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyError), plain_words():
+        raise KeyError("ours")
+    monkeypatch.setattr(debugging, "is_on", True)
+    with pytest.raises(ConfigurationError), plain_words():
+        raise ConfigurationError("Not so.")

@@ -1,0 +1,230 @@
+"""Commands that make something or wait for it."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from neuralbox._cli import generate
+from neuralbox._polling import poller
+
+from .conftest import Box, Left
+
+
+def submitted(box: Box, model: str = "kling-v2.1") -> str:
+    left = box("generate", model, "A paper boat", "--no-wait")
+    assert left.code == 0
+    return left.lines[0]
+
+
+# generate.
+
+
+def test_generate_prints_a_text_and_what_it_cost(box: Box) -> None:
+    left = box("generate", "gpt-5", "Good morning")
+    assert left.code == 0
+    assert left.lines
+    assert left.err == "2 tokens\n"
+
+
+def test_generate_prints_an_address_or_a_file(box: Box, tmp_path: Path) -> None:
+    assert box("generate", "flux-1.1-pro", "A lighthouse", "-p", "size=768x1344").out.startswith(box.server.url)
+    left = box("generate", "flux-1.1-pro", "A lighthouse", "--to", "new/pictures", "--json")
+    assert left.err == ""
+    [record] = left.records
+    assert Path(record["path"]).parent == Path("new/pictures")
+    assert (tmp_path / record["path"]).stat().st_size > 0
+    assert record["status"] == "completed"
+    assert "raw" not in record
+
+
+def test_generate_waits_for_what_takes_time(box: Box) -> None:
+    left = box("generate", "kling-v2.1", "A paper boat", "--timeout", "20", "--to", "films")
+    assert left.code == 0
+    assert left.lines[0].startswith("films/")
+    first, last = left.err.splitlines()
+    assert first.startswith("Job ")
+    assert first.endswith(" (kling-v2.1) accepted; waiting.")
+    assert last == "26 tokens"
+
+
+def test_generate_reads_its_prompt_from_standard_input(box: Box) -> None:
+    [record] = box("generate", "gpt-5", "-", "--json", stdin="Good morning from a pipe\n").records
+    assert box.sandbox.ledger.generations[record["id"]].prompt == "Good morning from a pipe"
+
+
+def test_a_file_that_stands_there_costs_nothing_that_was_paid_for(box: Box, tmp_path: Path) -> None:
+    first = Path(box("generate", "flux-1.1-pro", "A lighthouse", "--to", ".").lines[0])
+    following = tmp_path / f"{int(first.stem) + 1}.webp"
+    following.write_bytes(b"of another account")
+    left = box("generate", "flux-1.1-pro", "A lighthouse", "--to", ".")
+    assert left.code == 0
+    assert left.lines == [f"{following.stem} (2).webp"]
+    assert following.read_bytes() == b"of another account"
+
+
+def test_a_place_that_cannot_be_made_is_found_before_anything_is_paid(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    left = box("generate", "flux-1.1-pro", "A lighthouse", "--to", "file")
+    assert left.code == 11
+    assert left.sentence == "File exists: file."
+    assert box.spent == 0
+
+
+def test_generate_without_waiting_gives_the_id(box: Box) -> None:
+    left = box("generate", "kling-v2.1", "A paper boat", "--no-wait")
+    [number] = left.lines
+    assert left.sentence == f"Job {number} (kling-v2.1) accepted; for its result:  neuralbox wait {number}"
+    [record] = box("generate", "kling-v2.1", "A paper boat", "--no-wait", "--json").records
+    assert record == {"id": int(number) + 1, "status": "pending"}
+
+
+def test_a_failed_generation_has_its_own_code_and_goes_nowhere(box: Box) -> None:
+    box.sandbox.faults.set("fail-generation", 1.0)
+    left = box("generate", "kling-v2.1", "A paper boat")
+    assert left.code == 7
+    said = left.err.splitlines()[-1]
+    assert " failed: " in said
+    assert "goes on" not in said
+    assert box.spent == 0
+
+
+def test_a_wait_that_ends_names_the_command_that_goes_on(box: Box) -> None:
+    box.sandbox.faults.set("error-503@GET /generate/{id}", 1.0)
+    left = box("generate", "kling-v2.1", "A paper boat", "--timeout", "0")
+    assert left.code == 8
+    first, last = left.err.splitlines()
+    assert last.endswith(f"The job goes on; to continue:  neuralbox wait {first.split()[1]}")
+    assert "client." not in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("generate", "gpt-5", ""), "prompt"),
+        (("generate", "gpt-5", "-"), "prompt"),
+        (("generate", "gpt-5", "Hi", "-p", "seed"), "NAME=VALUE"),
+        (("stream", "gpt-5", " "), "prompt"),
+        (("stream", "gpt-5", "Hi", "--temperature", "3"), "temperature"),
+        (("generate", "flux-9", "Hi"), "flux-9"),
+    ],
+)
+def test_what_cannot_be_right_costs_nothing(arguments: tuple[str, ...], said: str, box: Box) -> None:
+    left = box(*arguments)
+    assert left.code in {2, 6}
+    assert said in left.sentence
+    assert box.spent == 0
+
+
+def test_without_tokens_the_way_to_the_balance_is_shown(box: Box) -> None:
+    box.sandbox.ledger.account_of_key(box.key).balance = 1
+    left = box("generate", "kling-v2.1", "A paper boat")
+    assert left.code == 4
+    assert left.sentence.endswith("`neuralbox balance` shows what is left.")
+
+
+# stream.
+
+
+def test_stream_prints_the_text_as_it_comes_and_the_price(box: Box) -> None:
+    left = box("stream", "gpt-5", "Good morning", "--system", "Be brief.", "--temperature", "0.5", "--max-tokens", "50")
+    assert left.code == 0
+    assert len(left.lines) == 1
+    assert left.err.startswith("2 tokens")
+    *deltas, result = box("stream", "gpt-5", "Good morning", "--json").records
+    assert "".join(record["delta"] for record in deltas) == result["text"]
+
+
+def test_a_stream_that_fails_ends_its_line_first(box: Box) -> None:
+    box.sandbox.faults.set("stream-error", 1.0)
+    left = box("stream", "gpt-5", "Good morning")
+    assert left.code == 7
+    assert left.out.endswith("\n")
+    assert left.sentence
+
+
+# wait.
+
+
+def test_wait_shows_each_result(box: Box) -> None:
+    ids = [submitted(box), submitted(box)]
+    left = box("wait", *ids, "--to", "films")
+    assert left.code == 0
+    assert left.lines == [f"films/{one}.mp4" for one in ids]
+    again = box("wait", *ids, "--to", "films", "--json")
+    assert [record["path"] for record in again.records] == left.lines
+
+
+def test_a_wait_with_a_failure_shows_the_others(box: Box) -> None:
+    good = submitted(box)
+    box.sandbox.faults.set("fail-generation", 1.0)
+    bad = submitted(box)
+    left = box("wait", good, bad)
+    assert left.code == 7
+    assert len(left.lines) == 1
+    assert f"{bad} failed: " in left.err
+
+
+def test_a_wait_that_times_out_shows_what_is_done_and_names_the_rest(slow_box: Box) -> None:
+    [record] = slow_box("generate", "flux-1.1-pro", "A lighthouse", "--json").records
+    slow = submitted(slow_box)
+    left = slow_box("wait", str(record["id"]), slow, "--timeout", "0.1")
+    assert left.code == 8
+    assert left.lines == [record["url"]]
+    assert left.err.splitlines()[-1].endswith(f" To continue:  neuralbox wait {slow}")
+
+
+def test_an_unknown_id_is_not_found_and_nothing_goes_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller, "YOUNG", 0.0)
+    left = box("wait", "1")
+    assert left.code == 6
+    assert left.sentence.startswith("The service does not know the job 1. HTTP 404")
+    assert "goes on" not in left.sentence
+    assert "not lost" not in left.sentence
+
+
+# download.
+
+
+def test_download_takes_ids_and_addresses(box: Box, tmp_path: Path) -> None:
+    [record] = box("generate", "flux-1.1-pro", "A lighthouse", "--json").records
+    left = box("download", str(record["id"]), record["url"], "--to", "out", "--overwrite")
+    assert left.code == 0
+    assert left.lines[0] == f"out/{record['id']}.webp"
+    [first, _] = box("download", str(record["id"]), record["url"], "--to", "two", "--overwrite", "--json").records
+    assert first["source"] == str(record["id"])
+    assert first["bytes"] == (tmp_path / first["path"]).stat().st_size
+
+
+def test_a_download_that_fails_does_not_keep_the_others(box: Box) -> None:
+    [record] = box("generate", "flux-1.1-pro", "A lighthouse", "--json").records
+    number = str(record["id"])
+    left = box("download", "1", number, "--to", "out")
+    assert left.code == 6
+    assert left.lines == [f"out/{number}.webp"]
+    assert left.sentence.startswith("1: HTTP 404 (not_found)")
+    left = box("download", "1", number, "--to", "out", "--json")
+    assert left.code == 1  # not found, and a file that is there
+    assert [one["error"] for one in left.records] == ["NotFoundError", "ConfigurationError"]
+
+
+def test_a_full_disk_is_said_and_nothing_paid_is_lost(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        left: Left = box("generate", "flux-1.1-pro", "A lighthouse", "--to", "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert left.code == 11
+    assert "It is paid for; to fetch it later:  neuralbox download " in left.sentence
+    number = left.sentence.split()[-1]
+    assert box("download", number, "--to", "out").lines == [f"out/{number}.webp"]
+
+
+def test_the_price_is_said_as_far_as_it_is_known() -> None:
+    from neuralbox import Generation
+
+    assert generate._cost(Generation.read({"id": 1, "tokens_used": 1, "balance_remaining": 0})) == "1 token, 0 left"
+    assert generate._cost(Generation.read({"id": 1})) == "price not said"

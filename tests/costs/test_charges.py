@@ -1,0 +1,326 @@
+"""Prices asked ahead and shared, tokens set aside, and charges booked when their end is seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from neuralbox._api.request import Request, Safety
+from neuralbox._budget import Budget, Reservation
+from neuralbox._concurrency.single_flight import Asking, Bell
+from neuralbox._config import CallOptions
+from neuralbox._core.reply_capture import watching
+from neuralbox._costs import charges
+from neuralbox._costs.charges import Money, Prices, money_of, price_of, reserve_tokens
+from neuralbox._costs.prices import Question, question_of
+from neuralbox._errors import BudgetExceededError, ConfigurationError, ConnectionLostError
+from neuralbox._models.generation import Generation
+from neuralbox._transport import Reply
+from tests.helpers import STALL, Sent, make_core, refusal, reply
+
+pytestmark = pytest.mark.anyio
+
+
+def question(model: str = "dall-e-3", **options: Any) -> Question:
+    return question_of(paid(model=model, **options))
+
+
+def paid(**body: Any) -> Request:
+    return Request("POST", "/generate", Safety.PAID, body={"prompt": "A boat", **body})
+
+
+def priced(sent: Sent) -> Reply:
+    """Answers 13 for what is not square, else 5."""
+    return reply(200, {"token_cost": 5 if sent.json["params"].get("size", "1:1") == "1:1" else 13})
+
+
+async def together(*calls: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async with anyio.create_task_group() as group:
+        for call in calls:
+            group.start_soon(call)
+
+
+# Prices.
+
+
+async def test_requests_that_cost_the_same_are_asked_about_once() -> None:
+    bench, prices, answers = make_core(priced), Prices(), list[int | None]()
+
+    async def ask(**options: Any) -> None:
+        answers.append(await prices.of(bench.core, question(**options)))
+
+    wide = {"size": "16:9"}
+    await together(ask, ask, lambda: ask(**wide), lambda: ask(**wide), ask)
+    await ask(seed=7)
+    assert sorted(answers, key=str) == [13, 13, 5, 5, 5, 5]
+    assert sorted((sent.path, sent.json["params"].get("size", "")) for sent in bench.sent) == [
+        ("/models/dall-e-3/calculate-price", ""),
+        ("/models/dall-e-3/calculate-price", "16:9"),
+    ]
+
+
+async def test_a_price_is_asked_for_again_after_an_hour_and_a_missing_one_after_a_minute() -> None:
+    bench, prices = make_core(lambda sent: refusal(404, "not_found") if "none" in sent.path else priced(sent)), Prices()
+    for seconds, asked in ((0.0, 2), (59.0, 2), (1.0, 3), (3_539.0, 4), (1.0, 5)):
+        bench.time.elapsed += seconds
+        assert await prices.of(bench.core, question()) == 5
+        assert await prices.of(bench.core, question("none")) is None
+        assert len(bench.sent) == asked, seconds
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(422, "validation_error"),
+        refusal(401, "not_authenticated"),
+        refusal(404, "not_found"),
+        reply(200, b"<html>"),
+        reply(200, {"pricing_type": "fixed"}),
+        ConnectionLostError("It broke."),
+    ],
+)
+async def test_a_price_that_cannot_be_had_is_what_was_last_charged_else_unknown(answer: Any) -> None:
+    bench, prices = make_core(lambda _: answer, max_retries=0), Prices()
+    assert await prices.of(bench.core, question()) is None
+    prices.charged(question(), 7)
+    assert await prices.of(bench.core, question()) == 7
+    assert await prices.of(bench.core, question(size="16:9")) is None
+
+
+async def test_more_than_was_announced_is_counted_on_after_it_was_charged() -> None:
+    bench, prices = make_core(priced), Prices()
+    assert await prices.of(bench.core, question()) == 5
+    prices.charged(question(), 9)
+    assert await prices.of(bench.core, question()) == 9
+    prices.charged(question(), 4)
+    assert await prices.of(bench.core, question()) == 5
+
+
+async def test_what_an_assistant_answers_with_is_not_asked_about() -> None:
+    bench, prices = make_core([]), Prices()
+    asked = question_of(Request("POST", "/generate", Safety.PAID, body={"assistant_id": "asst_1"}))
+    assert await prices.of(bench.core, asked) is None
+    prices.charged(asked, 4)
+    assert await prices.of(bench.core, asked) == 4
+
+
+async def test_a_question_whose_asker_is_cancelled_is_asked_by_another() -> None:
+    bench, prices, answers = make_core([STALL, reply(200, {"token_cost": 5})]), Prices(), list[int | None]()
+
+    async def ask() -> None:
+        answers.append(await prices.of(bench.core, question()))
+
+    async with anyio.create_task_group() as group:
+        first = anyio.CancelScope()
+
+        async def ask_and_be_cancelled() -> None:
+            with first:
+                await ask()
+
+        group.start_soon(ask_and_be_cancelled)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(ask)
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        first.cancel()
+    assert answers == [5, 5]
+    assert len(bench.sent) == 2
+
+
+async def test_a_closed_client_is_no_unknown_price() -> None:
+    bench, prices = make_core([]), Prices()
+    await bench.transport.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await prices.of(bench.core, question())
+
+
+async def test_a_price_question_is_nothing_that_raw_responses_show() -> None:
+    bench = make_core(priced)
+    with watching() as seen:
+        assert await price_of(bench.core, paid(model="dall-e-3"), CallOptions(extra_body={"size": "16:9"})) == 13
+    assert seen == []
+
+
+async def test_prices_are_kept_within_bounds_the_newest_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charges, "PRICES_KEPT", 16)
+    bench, prices = make_core(priced), Prices()
+    for number in range(40):
+        await prices.of(bench.core, question(scale=number))
+        prices.charged(question(scale=number), number)
+        assert len(prices._announced) <= 16
+        assert len(prices._charged) <= 16
+    asked = len(bench.sent)
+    assert await prices.of(bench.core, question(scale=39)) == 39
+    assert len(bench.sent) == asked
+
+
+def test_copies_of_a_client_share_what_is_known_and_other_accounts_do_not() -> None:
+    one, other = make_core([]).core, make_core([]).core
+    assert money_of(one) is money_of(one.changed(one.options.changed(max_retries=9)))
+    assert money_of(one) is not money_of(other)
+
+
+# Reserving.
+
+
+async def test_what_does_not_fit_is_refused_at_once_and_a_patient_caller_waits_for_what_is_given_back() -> None:
+    budget, got = Budget(100), list[Reservation]()
+    running, other = budget.reserve(60), budget.reserve(20)
+    with pytest.raises(BudgetExceededError, match="costs 30 tokens and 20 of"):
+        await reserve_tokens(budget, 30)
+    with pytest.raises(BudgetExceededError):
+        await reserve_tokens(budget, 101, patient=True)
+
+    async def wait() -> None:
+        got.append(await reserve_tokens(budget, 30, patient=True))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert got == []
+        running.settle(55)  # not enough is given back, but another may
+        await anyio.wait_all_tasks_blocked()
+        assert got == []
+        other.release()
+    assert (budget.reserved, budget.spent) == (30, 55)
+
+
+async def test_a_patient_caller_is_refused_when_the_last_that_runs_has_cost_its_price() -> None:
+    budget = Budget(100)
+    first, second = budget.reserve(40), budget.reserve(40)
+    refused: list[BudgetExceededError] = []
+
+    async def wait() -> None:
+        with pytest.raises(BudgetExceededError) as caught:
+            await reserve_tokens(budget, 30, patient=True)
+        refused.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        first.settle(40)
+        await anyio.wait_all_tasks_blocked()
+        assert refused == []
+        second.leave()  # a job nobody waits for any more
+    assert (refused[0].left, refused[0].price) == (20, 30)
+
+
+async def test_requests_without_a_price_go_one_after_the_other() -> None:
+    budget, order = Budget(100), list[str]()
+
+    async def spend(name: str) -> None:
+        one = await reserve_tokens(budget, None)
+        order.append(f"{name} goes")
+        await anyio.wait_all_tasks_blocked()
+        order.append(f"{name} cost 10")
+        one.settle(10)
+
+    async with anyio.create_task_group() as group:
+        for name in "ab":
+            group.start_soon(spend, name)
+    assert order[0][2:] == "goes"
+    assert order[1] == f"{order[0][0]} cost 10"
+    assert budget.spent == 20
+
+
+async def test_a_wait_for_tokens_ends_from_another_thread() -> None:
+    budget = Budget(10)
+    running = budget.reserve(10)
+    thread = threading.Timer(0.005, running.release)
+    thread.start()
+    with anyio.fail_after(5):
+        await reserve_tokens(budget, 10, patient=True)
+    await anyio.to_thread.run_sync(thread.join)
+
+
+async def test_a_bell_whose_loop_is_over_rings_for_nobody(anyio_backend: str) -> None:
+    def elsewhere() -> Bell:
+        async def make() -> Bell:
+            return Bell()
+
+        return anyio.run(make, backend=anyio_backend)
+
+    bell = await anyio.to_thread.run_sync(elsewhere)
+    bell.ring()
+    assert not bell.event.is_set()
+
+
+async def test_whoever_waited_for_an_answer_asks_where_there_is_none() -> None:
+    asking, done = Asking(), list[str]()
+
+    async def ask(name: str) -> None:
+        async def answer() -> None:
+            await checkpoint()
+            done.append(name)
+
+        await asking.once("it", answer)
+
+    await together(lambda: ask("a"), lambda: ask("b"))
+    await ask("c")
+    assert len(done) == 2
+    assert done[1] == "c"
+
+
+# Settling.
+
+
+def ended(id: int | str = 1, status: str = "completed", **fields: Any) -> Generation:
+    return Generation.read({"id": id, "status": status, **fields})
+
+
+def books(price: int | None = 10) -> tuple[Money, Budget, Reservation]:
+    budget = Budget(100)
+    return Money(), budget, budget.reserve(price)
+
+
+@pytest.mark.parametrize(
+    ("generation", "spent"),
+    [
+        (ended(tokens_spent=7), 7),
+        (ended(tokens_used=0), 0),
+        (ended(), 10),
+        (ended(status="failed", error="No."), 0),
+        (ended(status="failed", tokens_spent=0), 0),
+        (ended(status="failed", tokens_spent=3), 3),
+    ],
+)
+async def test_a_final_answer_is_booked_at_once(generation: Generation, spent: int) -> None:
+    money, budget, reservation = books()
+    money.accepted(generation, reservation, question())
+    assert (budget.spent, budget.reserved, len(money.bills)) == (spent, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("final", "spent"), [(ended("18500", tokens_spent=7), 7), (ended(18500, status="failed"), 0), (ended(18500), 10)]
+)
+async def test_a_pending_job_is_booked_when_its_end_is_seen(final: Generation, spent: int) -> None:
+    money, budget, reservation = books()
+    money.accepted(ended(18500, "pending", tokens_spent=0), reservation, question())
+    assert (budget.spent, budget.reserved, len(money.bills)) == (0, 10, 1)
+    assert not budget.may_wait_for(91)  # nobody knows whether anybody will ever look at it
+    money.ended(1, ended(1, tokens_spent=50))
+    money.ended("18500", final)
+    money.ended("18500", final)
+    assert (budget.spent, budget.reserved, len(money.bills)) == (spent, 0, 0)
+
+
+async def test_what_was_charged_is_what_the_next_is_expected_to_cost() -> None:
+    bench = make_core([])
+    money, budget, reservation = books(None)
+    asked = question_of(Request("POST", "/generate", Safety.PAID, body={"assistant_id": "asst_1"}))
+    money.accepted(ended(tokens_spent=6), reservation, asked)
+    assert budget.spent == 6
+    assert await money.prices.of(bench.core, asked) == 6
+
+
+async def test_of_too_many_jobs_nobody_waits_for_the_oldest_count_as_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charges, "BILLS_KEPT", 16)
+    money, budget = Money(), Budget(1_000)
+    for number in range(17):
+        money.accepted(ended(number, "pending"), budget.reserve(10), question())
+    assert (budget.spent, budget.reserved, len(money.bills)) == (20, 150, 15)

@@ -1,0 +1,381 @@
+"""A file on its way to the disk: whole under its name, or not there; what was left of one is believed only where it can be."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuralbox import ConfigurationError
+from neuralbox._files import partial_file
+from neuralbox._files.names import MAX_NAME_BYTES
+from neuralbox._files.partial_file import Kept, PartFile
+from neuralbox._files.ranges import Version
+
+KEY = "0123456789abcdef"
+LONG = Version('"v1"', None, 5_000_000)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def killed(directory: Path, data: bytes = b"abc", version: Version | None = LONG) -> Path:
+    """Leave what a process that was killed leaves; the part."""
+    part = PartFile(directory, KEY)
+    part.begin(0, version)
+    part.write(data)
+    part._close()  # as the end of a process does
+    return directory / f".neuralbox-{KEY}.part"
+
+
+def looked(directory: Path) -> Kept | None:
+    part = PartFile(directory, KEY)
+    try:
+        return part.look()
+    finally:
+        part._close()
+
+
+def finish(part: PartFile, target: Path, data: bytes = b"new", overwrite: Any = "error") -> Path | None:
+    part.begin(0, LONG)
+    part.write(data)
+    return part.keep(target, overwrite)
+
+
+# Whole, or not there.
+
+
+def test_a_thread_that_comes_late_leaves_nothing(tmp_path: Path) -> None:
+    part = PartFile(tmp_path, KEY)
+    part.leave(keep=True)
+    assert part.look() is None
+    part.begin(0, None)
+    part.write(b"x")
+    part.keep(tmp_path / "a", "replace")
+    part.leave(keep=False)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "unlink"), (Path, "write_bytes")])
+def test_a_disk_that_fails_while_clearing_up_does_not_hide_the_first_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: tuple[Any, str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for keep in (True, False):
+        part = PartFile(tmp_path, KEY)
+        part.begin(0, LONG)
+        part.write(b"x")
+        with monkeypatch.context() as patch:
+            patch.setattr(*failing, refuse)
+            part.leave(keep=keep)
+            part.leave(keep=keep)
+        assert part._descriptor < 0
+    if failing[1] != "unlink":
+        assert names(tmp_path) == []
+
+
+def test_a_write_that_takes_less_than_it_was_given_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    path = finish(PartFile(tmp_path, KEY), tmp_path / "a", b"0123456789")
+    assert path is not None
+    assert path.read_bytes() == b"0123456789"
+
+
+def test_content_is_flushed_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[list[str]] = []
+    fsync = os.fsync
+
+    def watch(descriptor: int) -> None:
+        flushed.append(names(tmp_path))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    part = PartFile(tmp_path, KEY)
+    part.begin(0, None)
+    part.write(b"x")
+    part.keep(tmp_path / "a", "error", durable=True)
+    assert flushed == [[f".neuralbox-{KEY}.part"], ["a"]]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with hard links", "without"])
+def test_what_stands_there_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "a.mp4"
+    for overwrite in ("error", "rename", "skip", "replace"):
+        assert finish(PartFile(tmp_path, KEY), target, overwrite=overwrite) == target
+        target.unlink()
+    target.write_bytes(b"old")
+    part = PartFile(tmp_path, KEY)
+    with pytest.raises(ConfigurationError, match="there already"):
+        finish(part, target)
+    part.leave(keep=False)
+    assert finish(PartFile(tmp_path, KEY), target, overwrite="skip") is None
+    assert finish(PartFile(tmp_path, KEY), target, overwrite="rename") == tmp_path / "a (2).mp4"
+    assert finish(PartFile(tmp_path, KEY), target, overwrite="rename") == tmp_path / "a (3).mp4"
+    assert target.read_bytes() == b"old"
+    assert finish(PartFile(tmp_path, KEY), target, overwrite="replace") == target
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["a (2).mp4", "a (3).mp4", "a.mp4"]
+
+
+def test_a_file_of_the_same_content_may_be_taken_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep() -> Path | None:
+        part = PartFile(tmp_path, KEY)
+        part.begin(0, LONG)
+        part.write(b"new")
+        return part.keep(tmp_path / "a", "rename", same_stays=True)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a (2)").write_bytes(b"longer")
+    (tmp_path / "a (3)").write_bytes(b"old")
+    assert keep() == keep() == tmp_path / "a (4)"
+    assert names(tmp_path) == ["a", "a (2)", "a (3)", "a (4)"]
+    assert [(tmp_path / f"a ({number})").read_bytes() for number in (2, 3, 4)] == [b"longer", b"old", b"new"]
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(partial_file, "sha256_of", refuse)
+    assert keep() == tmp_path / "a (5)"
+
+
+def test_a_directory_of_that_name_is_no_file_that_stays(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    part = PartFile(tmp_path, KEY)
+    with pytest.raises(ConfigurationError, match="there already"):
+        finish(part, tmp_path / "a", overwrite="skip")
+    part.leave(keep=False)
+    assert names(tmp_path) == ["a"]
+
+
+def test_names_for_a_second_file_end_and_keep_to_the_length(tmp_path: Path) -> None:
+    long = tmp_path / ("é" * 125 + ".mp4")
+    candidates = list(partial_file._candidates(long))
+    assert candidates[1].name == "é" * 123 + " (2).mp4"
+    assert max(len(os.fsencode(one.name)) for one in candidates) <= MAX_NAME_BYTES
+    assert len(set(candidates)) == len(candidates) == 9_999
+
+
+# What was left.
+
+
+def test_what_a_killed_process_left_is_found(tmp_path: Path) -> None:
+    killed(tmp_path)
+    assert looked(tmp_path) == Kept(3, LONG)
+    part = PartFile(tmp_path, KEY, digest=True)
+    part.look()
+    part.begin(2, LONG)
+    part.write(b"xyz")
+    part.keep(tmp_path / "a", "error")
+    assert (tmp_path / "a").read_bytes() == b"abxyz"
+    assert part.sha256 == hashlib.sha256(b"abxyz").hexdigest()
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [None, b"", b"{", b"[]", b"7", b"[" * 100_000, b'{"etag": 7}', b'{"etag": "v", "total": 5}', b"\xff\xfe"],
+    ids=["none", "empty", "cut", "a list", "a number", "deep", "a wrong tag", "no tag", "no text"],
+)
+def test_a_part_without_a_readable_record_is_cleared_away(tmp_path: Path, record: bytes | None) -> None:
+    killed(tmp_path)
+    path = tmp_path / f".neuralbox-{KEY}.json"
+    path.unlink() if record is None else path.write_bytes(record)
+    part = PartFile(tmp_path, KEY)
+    assert part.look() is None
+    part.leave(keep=True)
+    assert names(tmp_path) == []
+
+
+def test_what_was_not_flushed_counts_only_until_the_machine_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(tmp_path)
+    boot = partial_file._boot
+    monkeypatch.setattr(partial_file, "_boot", lambda: "another")
+    assert looked(tmp_path) is None
+    monkeypatch.setattr(partial_file, "_boot", boot)
+    part = PartFile(tmp_path, KEY)
+    part.look()
+    part.begin(3, LONG)
+    part.write(b"def")
+    part.leave(keep=True)  # flushes
+    with (tmp_path / f".neuralbox-{KEY}.part").open("ab") as file:
+        file.write(b"ghi")
+    assert looked(tmp_path) == Kept(9, LONG)
+    monkeypatch.setattr(partial_file, "_boot", lambda: "another")
+    assert looked(tmp_path) == Kept(6, LONG)
+    record = json.loads((tmp_path / f".neuralbox-{KEY}.json").read_bytes())
+    (tmp_path / f".neuralbox-{KEY}.json").write_text(json.dumps({**record, "flushed": "many"}))
+    assert looked(tmp_path) is None
+
+
+def test_one_run_of_the_machine_is_told_from_another_without_linux_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert partial_file._boot() == partial_file._boot()
+
+    def refuse(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert partial_file._boot().lstrip("-").isdecimal()
+
+
+def test_the_record_of_another_version_never_stands_beside_new_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = killed(tmp_path)
+    record = tmp_path / f".neuralbox-{KEY}.json"
+    lengths: list[int] = []
+    write = Path.write_bytes
+
+    def watch(self: Path, data: bytes) -> int:
+        lengths.append(path.stat().st_size)
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", watch)
+    part = PartFile(tmp_path, KEY)
+    part.look()
+    part.begin(0, Version('"v2"', None, 5_000_000))
+    assert lengths == [0]
+    part.begin(0, Version('"v3"', None, 5))  # too short to be worth a record
+    assert not record.exists()
+    part.leave(keep=True)
+    assert names(tmp_path) == []
+
+
+def test_a_part_that_somebody_writes_is_left_to_them(tmp_path: Path) -> None:
+    first, second = PartFile(tmp_path, KEY), PartFile(tmp_path, KEY)
+    first.begin(0, LONG)
+    first.write(b"first")
+    assert second.look() is None
+    second.begin(0, LONG)
+    second.write(b"second")
+    assert second.keep(tmp_path / "b", "error") == tmp_path / "b"
+    third = PartFile(tmp_path, KEY)
+    third.begin(0, LONG)
+    third.leave(keep=True)  # nobody would find it again
+    assert first.keep(tmp_path / "a", "error") == tmp_path / "a"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"first", "b": b"second"}
+
+
+def test_a_part_that_is_finished_while_it_is_opened_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = PartFile(tmp_path, KEY)
+    first.begin(0, LONG)
+    first.write(b"first")
+    lock = partial_file._lock
+
+    def finished_meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(partial_file, "_lock", lock)
+        first.keep(tmp_path / "a", "error")
+        lock(descriptor)
+
+    monkeypatch.setattr(partial_file, "_lock", finished_meanwhile)
+    second = PartFile(tmp_path, KEY)
+    second.begin(0, LONG)
+    second.write(b"2")
+    second.keep(tmp_path / "b", "error")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert (tmp_path / "b").read_bytes() == b"2"
+
+    killed(tmp_path)
+
+    def gone_meanwhile(descriptor: int) -> None:
+        (tmp_path / f".neuralbox-{KEY}.part").unlink()
+        lock(descriptor)
+
+    monkeypatch.setattr(partial_file, "_lock", gone_meanwhile)
+    assert looked(tmp_path) is None
+
+
+def test_a_process_killed_between_the_two_names_of_a_file_does_not_lose_it(tmp_path: Path) -> None:
+    path = killed(tmp_path, b"whole")
+    os.link(path, tmp_path / "a")
+    part = PartFile(tmp_path, KEY)
+    assert part.look() is None
+    finish(part, tmp_path / "a", b"new", overwrite="rename")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert (tmp_path / "a (2)").read_bytes() == b"new"
+    path = killed(tmp_path, b"whole")
+    os.link(path, tmp_path / "b")
+    finish(PartFile(tmp_path, KEY), tmp_path / "c", b"new")
+    assert (tmp_path / "b").read_bytes() == b"whole"
+
+
+def test_a_trap_under_the_expected_name_is_not_stepped_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "precious").write_bytes(b"precious")
+    part = tmp_path / f".neuralbox-{KEY}.part"
+    part.symlink_to(tmp_path / "precious")
+    for name in ("a", "b", "c", "d"):
+        one = PartFile(tmp_path, KEY)
+        assert one.look() is None
+        assert finish(one, tmp_path / name) == tmp_path / name
+        if name == "a":  # a directory
+            part.unlink()
+            part.mkdir()
+        elif name == "b":  # a file of somebody else
+            part.rmdir()
+            part.write_bytes(b"theirs")
+            monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+        elif name == "c":  # a disk without locks
+            monkeypatch.undo()
+            monkeypatch.setattr(partial_file, "_lock", _no_locks)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert part.read_bytes() == b"theirs"
+    assert [(tmp_path / name).read_bytes() for name in "abcd"] == [b"new"] * 4
+
+
+def _no_locks(_: int) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_disk_that_is_full_is_told_when_the_part_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="No space"):
+        PartFile(tmp_path, KEY).begin(0, LONG)
+
+
+def test_a_part_that_somebody_takes_away_is_never_mistaken_for_another(tmp_path: Path) -> None:
+    ours = tmp_path / f".neuralbox-{KEY}.part"
+    for theirs in (None, b"half of something else"):
+        part = PartFile(tmp_path, KEY)
+        part.begin(0, LONG)
+        part.write(b"ours")
+        ours.unlink()
+        if theirs is not None:
+            ours.write_bytes(theirs)
+        with pytest.raises(OSError, match="taken away"):
+            part.keep(tmp_path / "a", "replace")
+        part.leave(keep=False)
+        assert not (tmp_path / "a").exists()
+        assert ours.exists() == (theirs is not None)
+
+
+def test_a_part_that_somebody_shortens_is_not_filled_up(tmp_path: Path) -> None:
+    path = killed(tmp_path, b"abcdef")
+    part = PartFile(tmp_path, KEY)
+    assert part.look() == Kept(6, LONG)
+    os.truncate(path, 3)
+    with pytest.raises(OSError, match="shortened"):
+        part.begin(6, LONG)
+    part.leave(keep=False)
+    assert ".neuralbox" not in "".join(names(tmp_path))

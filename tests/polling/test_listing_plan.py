@@ -1,0 +1,91 @@
+"""Sweeps, the pure part: when they pay, which pages they ask for, and what an item says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from neuralbox._polling.listing_plan import (
+    NOTHING_MEASURED,
+    WALKERS,
+    Listed,
+    Measured,
+    alone_for,
+    is_worth_it,
+    next_turn,
+    pages_left,
+    pages_of,
+    pause,
+    read_item,
+    walkers,
+)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "pages", "gone", "expected"),
+    [
+        (1, 1, 0.0, False),
+        (2, 1, 0.05, True),
+        (2, 1, 0.9, False),
+        (2, 2, 0.0, False),
+        (100, 1, 0.5, True),
+        (100, 50, 0.6, False),
+        (0, 1, 0.0, False),
+    ],
+)
+def test_a_sweep_pays_when_its_pages_and_the_looks_after_it_are_fewer_than_the_jobs(
+    jobs: int, pages: int, gone: float, expected: bool
+) -> None:
+    assert is_worth_it(jobs=jobs, pages=pages, gone=gone) is expected
+
+
+@pytest.mark.parametrize(("items", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (100_000, 1_000)])
+def test_items_fill_pages(items: int, pages: int) -> None:
+    assert pages_of(items) == pages
+
+
+@pytest.mark.parametrize(
+    ("asked", "pages", "left"),
+    [(1, 1, []), (3, 3, [2, 1]), (1, 3, [3, 2]), (5, 3, [3, 2, 1]), (2, 3, [3, 1]), (1, 0, [])],
+)
+def test_pages_are_walked_from_the_last_to_the_first(asked: int, pages: int, left: list[int]) -> None:
+    assert pages_left(asked, pages) == left
+
+
+def test_few_pages_are_walked_one_by_one_and_many_not_without_bound() -> None:
+    assert [walkers(pages) for pages in (0, 1, 4, 5, 40, 100_000)] == [0, 1, 1, 2, 10, WALKERS]
+
+
+def test_what_is_expected_follows_the_last_walk() -> None:
+    assert NOTHING_MEASURED.pages(1_000) == 10
+    after = NOTHING_MEASURED.after_walk(ours=90, others=250, gone=10)
+    assert after == Measured(others=250, gone=0.0625, hits=True)
+    assert after.pages(90) == 4
+    assert after.after_walk(ours=0, others=0, gone=0).hits
+    assert not NOTHING_MEASURED.after_walk(ours=0, others=7, gone=3).hits
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0, 4.0), (100, 4.0), (150, 4.0), (200, 6.0), (500, 18.0), (1e9, 28.0)])
+def test_an_old_job_comes_along_less_often(age: float, seconds: float) -> None:
+    assert [pause(jobs, 5.0) for jobs in (2, 100)] == [5.0, 4.0]
+    assert next_turn(age, 4.0, 30.0) == pytest.approx(seconds)
+
+
+def test_a_job_that_is_not_listed_is_asked_alone_for_longer_and_longer() -> None:
+    assert [alone_for(absent) for absent in (1, 2, 3, 4, 10_000)] == [0.0, 60.0, 120.0, 240.0, 3_840.0]
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "said"),
+    [
+        ({"id": 7, "status": "pending"}, "7", Listed("pending")),
+        ({"generation_id": "gen_1", "status": " Queued "}, "gen_1", Listed("queued")),
+        ({"id": "7", "category": "video", "model_slug": "m"}, "7", Listed("pending", "video", "m")),
+        ({"id": 7, "type": "image", "model": "m", "status": "failed"}, "7", Listed("failed", "image", "m")),
+        ({"id": None, "status": 5}, "", Listed("5")),
+        ({"id": True}, "", Listed("pending")),
+    ],
+)
+def test_an_item_is_read_in_either_vocabulary(record: dict[str, Any], key: str, said: Listed) -> None:
+    assert read_item(record) == (key, said)

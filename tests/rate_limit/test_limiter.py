@@ -1,0 +1,464 @@
+"""Submissions leave as the plan's windows allow: no 429, no needless pause, and a word about when."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._config import ClientOptions
+from neuralbox._core.credentials import ApiKey
+from neuralbox._core.exchange import Clockwork, Core
+from neuralbox._core.reply_capture import watching
+from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
+from neuralbox._rate_limit.limiter import Pace, Place, pace_of
+from neuralbox._rate_limit.windows import CROWD, Departure, Window, Windows
+from neuralbox._transport import Reply
+from tests.helpers import Sent, make_core, refusal, reply
+
+from ..polling.world import VirtualTime
+
+pytestmark = pytest.mark.anyio
+HOUR = 3_600.0
+
+
+class Plan:
+    """A service that counts submissions by the hours and days of its clock, and refuses what is too many.
+
+    Args:
+        time: Its clock.
+        hourly: How many an hour; 0 without limit.
+        daily: How many a day.
+        headers: Whether its answers name the windows.
+    """
+
+    def __init__(self, time: VirtualTime, hourly: int, daily: int = 0, *, headers: bool = True) -> None:
+        self.time, self.hourly, self.daily, self.headers = time, hourly, daily, headers
+        self.taken: list[float] = []
+        self.refused = 0
+        self.asked = 0
+
+    def left(self) -> tuple[int, int]:
+        now = self.time.seconds
+        in_hour = sum(at // HOUR == now // HOUR for at in self.taken)
+        in_day = sum(at // 86_400 == now // 86_400 for at in self.taken)
+        return max(0, self.hourly - in_hour), max(0, self.daily - in_day)
+
+    def stamp(self) -> dict[str, str]:
+        hour, day = self.left()
+        return {
+            "x-ratelimit-limit-hour": str(self.hourly),
+            "x-ratelimit-remaining-hour": str(hour),
+            "x-ratelimit-reset-hour": str((self.time.seconds // HOUR + 1) * HOUR),
+            "x-ratelimit-limit-day": str(self.daily),
+            "x-ratelimit-remaining-day": str(day),
+        }
+
+    def submit(self) -> Reply:
+        """Answer a submission."""
+        hour, day = self.left()
+        if (self.hourly and not hour) or (self.daily and not day):
+            self.refused += 1
+            now = self.time.seconds
+            wait = 86_400 - now % 86_400 if self.daily and not day else HOUR - now % HOUR
+            body = {"error": "rate_limit_exceeded", "message": "Limit reached", "retry_after": wait}
+            return Reply(429, self.stamp() if self.headers else {}, reply(429, body).content)
+        self.taken.append(self.time.seconds)
+        return Reply(200, self.stamp() if self.headers else {}, b"{}")
+
+    # What a client asks beside: the transport of a core.
+
+    def prepare(self, method: str, url: str, **_: Any) -> str:
+        assert (method, url) == ("GET", "http://127.0.0.1:9/api/v2/user/me")
+        return url
+
+    async def send(self, prepared: str, **_: Any) -> Reply:
+        self.asked += 1
+        await self.time.sleep(0.1)
+        body = {"id": 1, "rate_limit_hourly": self.hourly, "rate_limit_daily": self.daily}
+        return Reply(200, self.stamp() if self.headers else {}, reply(200, body).content)
+
+    __hash__ = object.__hash__
+
+
+class World:
+    """A plan, a client of it, and its pace."""
+
+    def __init__(self, plan: Plan, core: Core) -> None:
+        self.plan, self.core, self.pace = plan, core, Pace()
+        self.refused = 0
+
+    async def submit(self, *, latency: float = 0.5, **how: Any) -> float:
+        """Send one submission as the pace allows, and return when it left."""
+        place = await self.pace.place(self.core, **how)
+        left_at = self.plan.time.seconds
+        try:
+            answer = self.plan.submit()
+            await self.plan.time.sleep(latency)
+            if answer.status_code == 200:
+                place.heard(self.core, answer.headers)
+            else:
+                self.refused += 1
+                place.heard(self.core, answer.headers, accepted=False)
+                error = self.core.options.service.status_error(429, answer.headers, answer.content, now=self.core.now())
+                place.refused(self.core, error)
+        finally:
+            place.leave()
+        return left_at
+
+    async def many(self, count: int, *, workers: int = 16, **how: Any) -> list[float]:
+        """Send so many, some at once, and return when each left."""
+        numbers, left = iter(range(count)), list[float]()
+
+        async def work() -> None:
+            for _ in numbers:
+                left.append(await self.submit(**how))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(workers):
+                group.start_soon(work)
+        return left
+
+
+def core_of(plan: Plan, **options: Any) -> Core:
+    time = plan.time
+    clockwork = Clockwork(time.clock, time.clock, lambda: 0.5, time.sleep, time.wait_until)
+    return Core(plan, ClientOptions(base_url="http://127.0.0.1:9", **options), ApiKey("nb_test"), clockwork)  # type: ignore[arg-type]
+
+
+async def in_a_world(
+    test: Callable[[World], Awaitable[None]], hourly: int, daily: int = 0, *, at: float = 0.0, headers: bool = True
+) -> World:
+    """Run a test in virtual time that starts `at` seconds after a full day."""
+    time = VirtualTime()
+    time.seconds = 86_400.0 * 20_000 + at
+    world = World(plan := Plan(time, hourly, daily, headers=headers), core_of(plan))
+    async with anyio.create_task_group() as group:
+        group.start_soon(time.run)
+        await test(world)
+        group.cancel_scope.cancel()
+    assert not world.pace.under_way
+    assert not world.pace._parked
+    return world
+
+
+# A batch.
+
+
+@pytest.mark.parametrize("workers", [1, 16])
+async def test_three_hours_of_submissions_never_meet_a_refusal(workers: int) -> None:
+    async def test(world: World) -> None:
+        await world.many(250, workers=workers, spread=True)
+
+    world = await in_a_world(test, 100, at=600.0)
+    hours = [int(at % 86_400 // HOUR) for at in world.plan.taken]
+    assert (world.plan.refused, len(world.plan.taken)) == (0, 250)
+    assert [hours.count(hour) for hour in range(3)] == [100, 100, 50]
+    in_hour = sorted(at % HOUR for at in world.plan.taken if at % 86_400 < HOUR)
+    assert in_hour[70] < 700.0  # most leave at once...
+    gaps = [later - sooner for sooner, later in pairwise(in_hour[80:])]
+    assert min(gaps) > 100.0  # ... and the last fifth is spread over the rest of the hour
+
+
+async def test_a_daily_limit_is_kept_and_the_new_day_found_out_though_no_header_tells_it() -> None:
+    async def test(world: World) -> None:
+        await world.many(130, spread=True)
+
+    world = await in_a_world(test, 100, 120, at=22 * HOUR)
+    days = [int(at // 86_400) for at in world.plan.taken]
+    assert world.plan.refused == 0
+    assert [days.count(20_000), days.count(20_001)] == [120, 10]
+    assert world.plan.taken[-1] % 86_400 < 900.0 + 5.0
+    assert world.plan.asked <= 5
+
+
+async def test_a_plan_without_limits_holds_nothing_up() -> None:
+    async def test(world: World) -> None:
+        left = await world.many(160, spread=True)
+        assert max(left) - min(left) < 10.0
+
+    world = await in_a_world(test, 0)
+    assert world.plan.asked == 1  # by the crowd, before anything was known
+    assert world.pace.windows.known
+
+
+async def test_a_service_that_names_its_limits_in_the_profile_only_is_counted_here() -> None:
+    async def test(world: World) -> None:
+        await world.pace.learn(world.core)
+        await world.pace.learn(world.core)
+        await world.many(150, spread=True)
+
+    world = await in_a_world(test, 100, headers=False)
+    assert (world.plan.refused, world.plan.asked) == (0, 1)
+
+
+async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        pace, core = world.pace, world.core
+
+        def left() -> int:
+            assert pace.windows.hour is not None
+            return pace.windows.hour.remaining
+
+        assert left() == 99
+        (await pace.place(core)).leave()
+        assert left() == 98
+        place = await pace.place(core)
+        place.heard(core, {}, accepted=False)
+        place.refused(core, None)
+        place.leave()
+        place.leave()
+        assert left() == 98
+
+    await in_a_world(test, 100)
+
+
+async def test_another_program_on_the_same_account_is_left_a_share_and_makes_no_submission_of_ours_too_many() -> None:
+    async def test(world: World) -> None:
+        async def other() -> None:
+            for _ in range(30):
+                served.append(world.plan.submit().status_code)
+                await world.plan.time.sleep(61.0)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(other)
+            await world.many(120, workers=4, spread=True)
+
+    served: list[int] = []
+    world = await in_a_world(test, 100)
+    assert world.refused == 0
+    assert served.count(200) >= 15
+
+
+# A plain call.
+
+
+async def test_a_single_call_on_a_quiet_account_asks_nothing_and_waits_for_nothing() -> None:
+    async def test(world: World) -> None:
+        assert await world.submit(max_park=60.0) == world.plan.time.seconds - 0.5
+
+    world = await in_a_world(test, 100)
+    assert world.plan.asked == 0
+
+
+async def test_a_plain_call_takes_what_is_left_and_then_is_told_until_when_without_a_request() -> None:
+    async def test(world: World) -> None:
+        left = await world.many(20, workers=20, max_park=60.0)
+        assert max(left) - min(left) < 3.0
+        with pytest.raises(RateLimitError) as caught:
+            await world.submit(max_park=60.0)
+        error = caught.value
+        assert error.status_code == 429
+        assert error.retry_after == pytest.approx(2_400.0, abs=10.0)
+        assert str(error).startswith("The plan's hourly limit is used up until ")
+        assert "which is longer than 60 s; nothing was sent. (0 of 20 left this hour" in str(error)
+
+    world = await in_a_world(test, 20, at=1_200.0)
+    assert (world.plan.refused, len(world.plan.taken)) == (0, 20)
+
+
+async def test_a_plain_call_waits_for_a_window_that_begins_soon() -> None:
+    async def test(world: World) -> None:
+        await world.many(3, workers=3, max_park=60.0)
+        left = await world.submit(max_park=60.0)
+        assert left % HOUR == pytest.approx(1.5, abs=0.1)
+
+    await in_a_world(test, 3, at=HOUR - 30)
+
+
+async def test_of_a_crowd_at_the_end_of_a_window_none_is_refused_by_the_service() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        raised = 0
+
+        async def one() -> None:
+            nonlocal raised
+            try:
+                await world.submit(max_park=60.0)
+            except RateLimitError:
+                raised += 1
+
+        async with anyio.create_task_group() as group:
+            for _ in range(30):
+                group.start_soon(one)
+        assert raised == 11
+
+    world = await in_a_world(test, 20)
+    assert (world.plan.refused, len(world.plan.taken)) == (0, 20)
+
+
+async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_may_have_changed() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        with pytest.raises(RateLimitError):
+            await world.submit(max_park=60.0)
+        world.plan.hourly = 100
+        world.plan.time.seconds += 301.0
+        await world.submit(max_park=60.0)
+        await world.submit(max_park=60.0)
+
+    world = await in_a_world(test, 1)
+    assert world.plan.refused == 0
+
+
+async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_accepted() -> None:
+    async def test(world: World) -> None:
+        pace, core = world.pace, world.core
+        place = await pace.place(core)
+        place.refused(core, RateLimitError("Slow down.", retry_after=600.0, status_code=429))
+        place.leave()
+        with pytest.raises(RateLimitError, match="asked to send nothing more for now until") as caught:
+            await pace.place(core, max_park=60.0)
+        assert caught.value.retry_after == 600.0
+        assert "(" not in str(caught.value)
+        world.plan.time.seconds += 300.0
+        await world.submit(max_park=60.0)  # goes to see, and is accepted
+        await world.submit(max_park=60.0)
+
+    await in_a_world(test, 100)
+
+
+async def test_a_day_whose_end_nobody_knows_is_said_to_be_that() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        with pytest.raises(RateLimitError, match="daily limit is used up until nobody knows when; asking again makes"):
+            await world.submit(max_park=60.0)
+
+    await in_a_world(test, 100, 1)
+
+
+async def test_who_waits_says_until_when() -> None:
+    async def test(world: World) -> None:
+        pace, core = world.pace, world.core
+        assert pace.parked_until(core) is None
+        await world.submit()
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: world.submit(spread=True))
+            await world.plan.time.sleep(1.0)
+            assert pace.parked_until(core) == world.plan.time.seconds // HOUR * HOUR + HOUR + 1.5
+            assert repr(pace) == "<Pace: 0 under way, 1 parked>"
+            group.cancel_scope.cancel()
+        assert pace.parked_until(core) is None
+
+    await in_a_world(test, 1)
+
+
+# What others do meanwhile.
+
+
+async def test_a_parked_submission_leaves_when_a_look_shows_that_there_is_room() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        left: list[float] = []
+
+        async def one() -> None:
+            left.append(await world.submit(spread=True))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            await world.plan.time.sleep(1.0)
+            world.plan.hourly = 100
+            clock = world.core.clock()
+            world.pace.heard({}, began=clock, clock=clock, now=clock)
+            assert world.pace.heard(world.plan.stamp(), began=clock, clock=clock, now=clock)
+        assert left[0] % HOUR < 10.0
+
+    await in_a_world(test, 1)
+
+
+async def test_where_looks_count_fewer_submissions_leave_and_kinds_without_looks_are_not_concerned() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        world.pace.looked(counted=True, outstanding=93)
+        for _ in range(2):
+            await world.submit(kind="video", max_park=60.0)
+        with pytest.raises(RateLimitError):
+            await world.submit(kind="video", max_park=60.0)
+        await world.submit(kind="text", max_park=60.0)
+
+    await in_a_world(test, 100 - 2)
+
+
+async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        with anyio.move_on_after(0) as scope:
+            await world.submit(spread=True)
+        assert scope.cancelled_caught
+
+    await in_a_world(test, 1)
+
+
+# Learning the limits.
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(500, "provider_error"), reply(200, b"<html>"), ConnectionLostError("It broke.")]
+)
+async def test_limits_that_cannot_be_learnt_hold_nobody_up_and_are_not_asked_for_at_every_turn(answer: Any) -> None:
+    bench = make_core(lambda _: answer, max_retries=0)
+    pace, places = Pace(), list[Place]()
+    for _ in range(3 * CROWD):
+        places.append(await pace.place(bench.core, spread=True))
+    assert [sent.path for sent in bench.sent] == ["/user/me"]
+    await pace.learn(bench.core)
+    assert len(bench.sent) == 1
+    bench.time.elapsed += 900.0
+    await pace.place(bench.core)  # a plain call asks nothing
+    assert len(bench.sent) == 1
+    await pace.place(bench.core, spread=True)
+    assert len(bench.sent) == 2
+
+
+async def test_the_question_is_nothing_that_raw_responses_show_and_a_closed_client_is_an_error() -> None:
+    bench = make_core([reply(200, {"rate_limit_hourly": 3})])
+    with watching() as seen:
+        await Pace().learn(bench.core)
+    assert seen == []
+    await bench.transport.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await Pace().learn(bench.core)
+
+
+async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one() -> None:
+    asked: list[Sent] = []
+
+    def answer(sent: Sent) -> Reply:
+        asked.append(sent)
+        return refusal(500, "provider_error")
+
+    bench = make_core(answer, max_retries=0)
+    pace = Pace()
+    clock = bench.core.clock()
+    pace.windows = Windows(Window(100, 0), known=True, noted_at=clock)
+    first = await pace.place(bench.core, spread=True)
+    assert bench.time.elapsed == pytest.approx(900.0)
+    assert len(asked) == 1
+    async with anyio.create_task_group() as group:
+
+        async def second() -> None:
+            (await pace.place(bench.core, spread=True)).leave()
+
+        group.start_soon(second)
+        await anyio.wait_all_tasks_blocked()
+        assert pace.parked_until(bench.core) is None
+        assert len(pace._parked) == 1
+        first.leave()
+    assert not pace.under_way
+
+
+async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
+    bench, pace = make_core([]), Pace()
+    with anyio.fail_after(5):
+        await pace._park(bench.core, Departure(inf, "crowd"))
+
+
+def test_copies_of_a_client_share_a_pace_and_other_accounts_do_not() -> None:
+    one, other = make_core([]).core, make_core([]).core
+    assert pace_of(one) is pace_of(one.changed(one.options.changed(max_retries=9)))
+    assert pace_of(one) is not pace_of(other)

@@ -1,0 +1,50 @@
+"""A program that buys one picture under a key and says which job it has; killed on the way where it is told to be.
+
+python -m tests.submissions.buyer URL JOURNAL KEY PROMPT [MOMENT]
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+
+from neuralbox._api.builders import build_media
+from neuralbox._client import AsyncNeuralBox
+from neuralbox._config import CallOptions
+from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._submissions import keyed
+
+
+def die_at(moment: str) -> None:
+    """Arrange to be killed: `sending` (written, not sent), `unmarked` (accepted, not written), `marked` (written)."""
+    name = "sending" if moment == "sending" else "accepted"
+    real: Callable[..., Awaitable[None]] = getattr(SqliteJournal, name)
+
+    async def mark(*arguments: Any, **more: Any) -> None:
+        if moment != "unmarked":
+            await real(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(SqliteJournal, name, mark)
+
+
+async def buy(url: str, journal: str, key: str, prompt: str) -> None:
+    async with AsyncNeuralBox(api_key="nb_durable", base_url=url, trust_env=False) as nb:
+        request = build_media(model="flux-1.1-pro", prompt=prompt, options={}, nested=False)
+        job = await keyed.submit(
+            nb._core, request, CallOptions(), kind="image", model="flux-1.1-pro", journal=journal, key=key
+        )
+        done = await job.wait()
+        print(done.id, done.url is not None)  # noqa: T201 - its one result
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 5:
+        die_at(sys.argv[5])
+    anyio.run(partial(buy, *sys.argv[1:5]))

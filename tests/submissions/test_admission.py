@@ -1,0 +1,345 @@
+"""A paid request's tokens and place: asked for before it leaves, and settled whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._api.builders import build_media, build_text
+from neuralbox._budget import Budget
+from neuralbox._client import AsyncNeuralBox
+from neuralbox._config import CallOptions
+from neuralbox._core.exchange import Core
+from neuralbox._costs.charges import _Told, money_of
+from neuralbox._costs.prices import question_of
+from neuralbox._errors import (
+    BudgetExceededError,
+    ConnectError,
+    GenerationFailedError,
+    InsufficientTokensError,
+    RateLimitError,
+    SubmissionUnknownError,
+)
+from neuralbox._models.generation import Generation
+from neuralbox._polling.job import Job
+from neuralbox._rate_limit.limiter import pace_of
+from neuralbox._rate_limit.windows import Window
+from neuralbox._submissions import submission
+from neuralbox._submissions.reconcile import reconcile
+from neuralbox._text_stream.stream import TextStream
+from neuralbox.sandbox import Sandbox, serve
+from tests.helpers import STALL, Bench, Sent, Streamed, Unsent, VirtualTime, make_core, refusal, reply
+
+from .shop import a_shop
+
+pytestmark = pytest.mark.anyio
+
+
+def limits(left: int, *, day: int = 500) -> dict[str, str]:
+    return {
+        "x_ratelimit_limit_hour": "100",
+        "x_ratelimit_remaining_hour": str(left),
+        "x_ratelimit_reset_hour": str(1_772_971_200 + 1_800),
+        "x_ratelimit_limit_day": "1000",
+        "x_ratelimit_remaining_day": str(day),
+    }
+
+
+def priced(*answers: Any, price: int | None = 10) -> Callable[[Sent], Any]:
+    """Answer price questions, and everything else from a list."""
+    left = list(answers)
+
+    def answer(sent: Sent) -> Any:
+        if sent.path.endswith("/calculate-price"):
+            return reply(200, {"token_cost": price})
+        return left.pop(0)
+
+    return answer
+
+
+DONE = {"id": 7, "status": "completed", "result_url": "http://box.test/7.webp", "tokens_spent": 8}
+PENDING = {"id": 7, "status": "pending", "tokens_spent": 0}
+
+
+async def send(core: Core, *, kind: str = "image", **options: Any) -> Generation:
+    request = build_media(model="flux-1.1-pro", prompt="A boat", options=options, nested=False)
+    return await submission.send(core, request, CallOptions(), kind=kind, model="flux-1.1-pro")
+
+
+def figures(core: Core) -> tuple[int, int]:
+    budget = core.options.budget
+    assert budget is not None
+    return budget.spent, budget.reserved
+
+
+def posts(bench: Bench) -> int:
+    return sum(sent.path == "/generate" for sent in bench.sent)
+
+
+# Tokens.
+
+
+async def test_a_client_without_a_budget_asks_for_no_price() -> None:
+    bench = make_core([reply(200, DONE)])
+    await send(bench.core)
+    assert [sent.path for sent in bench.sent] == ["/generate"]
+
+
+async def test_what_would_exceed_the_budget_is_not_sent() -> None:
+    bench = make_core(priced(reply(200, DONE)), budget=Budget(17))
+    await send(bench.core)
+    with pytest.raises(BudgetExceededError) as caught:
+        await send(bench.core)
+    assert (caught.value.price, caught.value.left, caught.value.budget) == (10, 9, 17)
+    assert posts(bench) == 1
+    assert figures(bench.core) == (8, 0)
+
+
+async def test_copies_share_the_budget_and_calls_at_once_do_not_exceed_it() -> None:
+    bench = make_core(priced(*[reply(200, {**DONE, "tokens_spent": 10})] * 5), budget=Budget(35))
+    copy, refused = bench.core.changed(bench.core.options.changed(max_retries=0)), list[BudgetExceededError]()
+
+    async def one(core: Core) -> None:
+        try:
+            await send(core)
+        except BudgetExceededError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for number in range(6):
+            group.start_soon(one, copy if number % 2 else bench.core)
+    assert (posts(bench), len(refused)) == (3, 3)
+    assert figures(bench.core) == (30, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (refusal(402, "insufficient_tokens"), InsufficientTokensError),
+        (Unsent(ConnectError("Refused.")), ConnectError),
+        (refusal(429, "rate_limit_exceeded"), RateLimitError),
+    ],
+)
+async def test_a_refusal_gives_the_tokens_back(answer: Any, error: type[Exception]) -> None:
+    bench = make_core(priced(answer), budget=Budget(100), max_retries=0)
+    with pytest.raises(error):
+        await send(bench.core)
+    assert figures(bench.core) == (0, 0)
+    assert not pace_of(bench.core).under_way
+
+
+async def test_an_unknown_outcome_keeps_its_tokens_until_it_is_known() -> None:
+    async with a_shop() as shop:
+        core = shop.core(budget=Budget(100), submission="raise", max_retries=0)
+        announce(core, 10)
+        shop.end_with("dropped after")
+        with pytest.raises(SubmissionUnknownError):
+            await _video(core)
+        assert figures(core) == (0, 10)
+        outcome = await reconcile(core)
+        assert len(outcome.adopted) == 1
+        assert figures(core) == (0, 10)  # it still runs
+        await Job(core, outcome.adopted[0].job).wait()
+        assert figures(core) == (2, 0)
+
+
+def announce(core: Core, tokens: int) -> None:
+    """Let the price be known, for a service that answers no such question."""
+    question = question_of(build_media(model="kling-v2.1", prompt="A boat", options={}, nested=False))
+    money_of(core).prices._announced[question.key] = _Told(tokens, inf)
+
+
+async def _video(core: Core) -> Generation:
+    request = build_media(model="kling-v2.1", prompt="A boat", options={}, nested=False)
+    return await submission.send(core, request, CallOptions(), kind="video", model="kling-v2.1")
+
+
+async def test_what_is_proven_absent_gives_its_tokens_back() -> None:
+    async with a_shop() as shop:
+        core = shop.core(budget=Budget(100), submission="raise", max_retries=0)
+        announce(core, 10)
+        await _video(core)
+        shop.end_with("answered", "dropped before")
+        with pytest.raises(SubmissionUnknownError):
+            await _video(core)
+        assert figures(core) == (0, 20)
+        await shop.time.sleep(20.0)
+        outcome = await reconcile(core)
+        assert len(outcome.absent) == 1
+        assert figures(core) == (0, 10)
+
+
+async def test_a_cancelled_call_keeps_its_tokens_where_it_had_left() -> None:
+    bench = make_core(priced(STALL), budget=Budget(100))
+    async with anyio.create_task_group() as group:
+        group.start_soon(send, bench.core)
+        await anyio.wait_all_tasks_blocked()
+        assert figures(bench.core) == (0, 10)
+        group.cancel_scope.cancel()
+    assert figures(bench.core) == (0, 10)
+    assert not pace_of(bench.core).under_way
+
+
+async def test_a_job_that_is_waited_for_is_booked_at_its_end_and_a_failed_one_given_back() -> None:
+    failed = {**PENDING, "status": "failed", "error": "No."}
+    for final, spent in ((DONE, 8), (failed, 0)):
+        bench = make_core(priced(reply(200, PENDING), reply(200, final)), budget=Budget(100))
+        job = Job(bench.core, generation=await send(bench.core))
+        assert figures(bench.core) == (0, 10)
+        if spent:
+            await job.wait()
+        else:
+            with pytest.raises(GenerationFailedError):
+                await job.wait()
+        assert figures(bench.core) == (spent, 0)
+
+
+async def test_a_charge_other_than_announced_is_what_counts() -> None:
+    answers = [reply(200, {**DONE, "tokens_spent": 13})] * 4
+    bench = make_core(priced(*answers), budget=Budget(30))
+    await send(bench.core)
+    await send(bench.core)
+    with pytest.raises(BudgetExceededError):
+        await send(bench.core)
+    assert figures(bench.core) == (26, 0)
+
+
+@pytest.mark.parametrize("left_early", [False, True])
+async def test_a_stream_is_booked_at_its_end(*, left_early: bool) -> None:
+    events = [
+        b'data: {"type": "generation_start", "id": 7}\n\n',
+        b'data: {"type": "content_delta", "delta": "Hi"}\n\n',
+        b'data: {"type": "generation_end", "id": 7, "tokens_used": 4}\n\n',
+    ]
+    headers = {"content-type": "text/event-stream", **{k.replace("_", "-"): v for k, v in limits(70).items()}}
+    bench = make_core(priced(Streamed(events, headers=headers)), budget=Budget(100))
+    request = build_text(
+        model="gpt-5", prompt="Hi", messages=None, system=None, temperature=0.5, max_tokens=None,
+        assistant_id=None, stream=True, nested=False, stream_path=False,
+    )  # fmt: skip
+    async with TextStream(bench.core, request) as stream:
+        async for _ in stream:
+            if left_early:
+                break
+    assert figures(bench.core) == ((0, 10) if left_early else (4, 0))
+    hour = pace_of(bench.core).windows.hour
+    assert hour is not None
+    assert hour.remaining == 70
+
+
+async def test_a_stream_that_fails_costs_nothing() -> None:
+    events = [b'data: {"type": "error", "message": "No."}\n\n']
+    bench = make_core(priced(Streamed(events)), budget=Budget(100))
+    request = build_text(
+        model="gpt-5", prompt="Hi", messages=None, system=None, temperature=0.5, max_tokens=None,
+        assistant_id=None, stream=True, nested=False, stream_path=False,
+    )  # fmt: skip
+    async with TextStream(bench.core, request) as stream:
+        with pytest.raises(GenerationFailedError):
+            await stream.collect()
+    assert figures(bench.core) == (0, 0)
+
+
+# Places.
+
+
+async def test_a_plain_call_is_told_that_the_hour_is_used_up_without_another_request() -> None:
+    bench = make_core(priced(reply(200, DONE, **limits(0))), budget=Budget(100))
+    await send(bench.core)
+    with pytest.raises(RateLimitError) as caught:
+        await send(bench.core)
+    assert caught.value.retry_after == pytest.approx(1_801.5)
+    assert posts(bench) == 1
+    assert figures(bench.core) == (8, 0)
+
+
+async def test_a_client_that_does_not_heed_the_windows_sends_and_sees() -> None:
+    used_up = limits(0)
+    answers = [reply(200, DONE, **used_up), reply(200, DONE, **used_up), refusal(402, "insufficient_tokens", **used_up)]
+    bench = make_core(answers, pace="off")
+    await send(bench.core)
+    await send(bench.core)
+    with pytest.raises(InsufficientTokensError):
+        await send(bench.core)
+    assert not pace_of(bench.core).windows.known
+
+
+async def test_a_refusal_that_is_repeated_in_time_is_noted_for_everybody() -> None:
+    bench = make_core([refusal(429, "rate_limit_exceeded", retry_after="30", **limits(55)), reply(200, DONE)])
+    await send(bench.core)
+    pace = pace_of(bench.core)
+    assert pace.windows.hour == Window(100, 54, 1_000.0 + 1_800, 1_772_971_200 + 1_800)
+    assert bench.times == [0.0, 30.0]
+
+
+async def test_a_repetition_waits_for_a_place_of_its_own() -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        await _video(core)
+        shop.end_with("answered", "dropped before")
+        await _video(core)
+        assert len(shop.posts) == 3
+        assert not pace_of(core).under_way
+
+
+async def test_a_client_that_spreads_waits_for_its_share_instead_of_raising() -> None:
+    bench = make_core([reply(200, DONE, **limits(10)), reply(200, DONE, **limits(9))], pace="spread")
+    await send(bench.core)
+    await send(bench.core)
+    assert bench.times[1] - bench.times[0] == pytest.approx(1_800 / 11, rel=0.01)
+
+
+# On a socket.
+
+
+def with_changes(nb: AsyncNeuralBox, **changes: Any) -> AsyncNeuralBox:
+    nb._core = nb._core.changed(nb._core.options.changed(**changes))
+    return nb
+
+
+async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() -> None:
+    """Three hours of a VIP plan, in the sandbox's books and over its socket, by a clock that jumps."""
+    time, budget = VirtualTime(), Budget(10_000)
+
+    class Client(AsyncNeuralBox):
+        _clockwork = time.clockwork
+
+    with serve(Sandbox(clock=time.now, plan="vip")) as server:
+        client = Client(api_key="nb_spread", base_url=server.url, trust_env=False)
+        async with (
+            with_changes(client, pace="spread", max_retry_wait=4_000, budget=budget) as nb,
+            anyio.create_task_group() as group,
+        ):
+            numbers = iter(range(250))
+
+            async def work() -> None:
+                for number in numbers:
+                    await nb.images.create(model="flux-1.1-pro", prompt=f"Boat {number}")
+
+            for _ in range(8):
+                group.start_soon(work)
+        ledger = server.sandbox.ledger
+        assert len(ledger.charges) == 250
+        statuses = [one.status for one in ledger.received if one.route == "POST /generate"]
+        assert statuses == [200] * 250
+        assert time.elapsed < 3 * 3_600
+        assert budget.spent == ledger.charged
+
+
+async def test_prices_of_the_sandbox_hold_a_budget_to_the_token() -> None:
+    with serve(Sandbox()) as server:
+        client = AsyncNeuralBox(api_key="nb_budget", base_url=server.url, trust_env=False)
+        async with with_changes(client, budget=Budget(30)) as nb:
+            sizes = ["1024x1024", "1792x1024", "1024x1792"]
+            for number, size in enumerate(sizes):
+                await nb.images.create(model="dall-e-3", prompt=f"Boat {number}", size=size)
+            with pytest.raises(BudgetExceededError) as caught:
+                await nb.images.create(model="dall-e-3", prompt="One too many", size=sizes[1])
+            assert (caught.value.price, caught.value.left) == (9, 7)
+            await nb.images.create(model="dall-e-3", prompt="What fits", size=sizes[0])
+        assert server.sandbox.ledger.charged == 28
+        assert server.sandbox.ledger.requests_by_route["POST /models/{slug}/calculate-price"] == 3

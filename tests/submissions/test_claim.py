@@ -1,0 +1,265 @@
+"""What a request claims, and when an item of the history is like it: as tables."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from neuralbox._api.builders import build_generic, build_media, build_speech, build_text, build_tool
+from neuralbox._api.request import Form, Request, Safety
+from neuralbox._submissions.claim import (
+    NO_FACTS,
+    Claim,
+    Facts,
+    Likeness,
+    Listed,
+    body_of,
+    claim_of,
+    fit,
+    kinds_fit,
+    likeness,
+    mark_of,
+    server_time,
+)
+
+LONG = "A quiet harbour at dawn with nine boats, two of them red, and a lighthouse that is not lit"
+TURNS = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Greet me"}]
+SEEN = [
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "What is"}, {"type": "image_url"}, {"type": "text", "text": "this?"}],
+    }
+]
+TIMES: Mapping[str, Any] = {"sent_at": 5.0, "server_offset": -3.0, "lost_at": 9.0}
+NO_TEXT: Mapping[str, Any] = {
+    "model": "gpt-5", "prompt": None, "messages": None, "system": None, "temperature": 0.5, "max_tokens": None,
+    "assistant_id": None, "stream": True, "nested": False, "stream_path": False,
+}  # fmt: skip
+
+
+# From a request to its claim.
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "expected"),
+    [
+        (build_text(**{**NO_TEXT, "prompt": "Greet me"}), "text", ("Greet me", False)),
+        (build_text(**{**NO_TEXT, "messages": TURNS}), "text", ("Greet me", True)),
+        (build_text(**{**NO_TEXT, "messages": [*TURNS, {"role": "assistant", "content": "Hi"}]}), "text", ("Greet me", True)),
+        (build_text(**{**NO_TEXT, "messages": SEEN}), "text", ("What is this?", True)),
+        (build_text(**{**NO_TEXT, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "text", (None, True)),
+        (build_text(**{**NO_TEXT, "messages": TURNS[:1]}), "text", (None, False)),
+        (build_text(**{**NO_TEXT, "messages": TURNS, "nested": True}), "text", ("Greet me", False)),
+        (build_media(model="dall-e-3", prompt="A fox", options={"seed": 7}, nested=False), "image", ("A fox", False)),
+        (build_media(model="dall-e-3", prompt="A fox", options={"seed": 7}, nested=True), "image", ("A fox", False)),
+        (build_speech(model="openai-tts", text="Hello", options={}, nested=False), "tts", ("Hello", False)),
+        (build_speech(model="openai-tts", text="Hello", options={}, nested=True), "tts", ("Hello", False)),
+        (build_tool(model="upscale", prompt=None, options={"image_url": "http://x.test/"}, nested=False), "tool", (None, False)),
+        (Request("POST", "/stt", Safety.PAID, form=Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})), "stt", ("talk.mp3", True)),
+        (Request("POST", "/generate", Safety.PAID, body={"messages": "none"}), None, (None, False)),
+    ],
+)  # fmt: skip
+def test_the_prompt_is_what_the_history_would_show(
+    request_: Request, kind: str | None, expected: tuple[str | None, bool]
+) -> None:
+    claim = claim_of(request_, key="k", kind=kind, model=None)
+    assert (claim.prompt, claim.predicted) == expected
+    assert claim.kind == kind
+    assert "prompt" not in claim.options
+    assert "stream" not in claim.options
+    assert "model" not in claim.options
+
+
+def test_both_forms_make_the_same_claim_and_what_the_call_adds_belongs_to_it() -> None:
+    claims = [
+        claim_of(
+            build_generic(model="dall-e-3", prompt="A fox", params={"size": "1:1"}, nested=nested),
+            {"seed": 7},
+            key="k",
+            kind=None,
+            model=None,
+        )
+        for nested in (True, False)
+    ]
+    assert claims[0] == claims[1] == Claim("k", "image", "dall-e-3", "A fox", options={"size": "1:1", "seed": 7})
+
+
+def test_the_kind_is_the_doors_or_else_the_catalogues() -> None:
+    request = build_generic(model="kling-v2.1", prompt="x", params=None, nested=True)
+    assert claim_of(request, key="k", kind=None, model="kling-v2.1").kind == "video"
+    assert claim_of(request, key="k", kind="image", model="kling-v2.1").kind == "image"
+    assert claim_of(request, key="k", kind=None, model="new-model").kind is None
+
+
+def test_recordings_of_one_name_are_told_apart_by_their_content() -> None:
+    def claim(content: Any) -> Claim:
+        form = Form("audio", "talk.mp3", content, "audio/mpeg", {"model": "whisper"})
+        return claim_of(Request("POST", "/stt", Safety.PAID, form=form), key="k", kind="stt", model="whisper")
+
+    assert claim(b"one").is_twin_of(claim(b"one"))
+    assert not claim(b"one").is_twin_of(claim(b"two"))
+    assert not claim(io.BytesIO(b"one")).is_twin_of(claim(io.BytesIO(b"one")))  # not read, so not known to be equal
+
+
+def test_twins_ask_for_the_same_whatever_they_are_called() -> None:
+    claim = Claim("a", "image", "m", "p", options={"seed": 1})
+    assert claim.is_twin_of(Claim("b", None, "m", "p", sent_at=5.0, options={"seed": 1}))
+    assert not claim.is_twin_of(Claim("b", "image", "other", "p", options={"seed": 1}))
+    assert not claim.is_twin_of(Claim("b", "image", "m", "p", options={"seed": 2}))
+    assert not claim.is_twin_of(Claim("b", "image", "m", "q", options={"seed": 1}))
+
+
+def test_a_claim_is_kept_as_json_without_what_was_asked_for() -> None:
+    claim = Claim("k", "image", "m", "the planted prompt", predicted=True, options={"seed": "planted"}, **TIMES)
+    kept = claim.to_dict()
+    assert "planted" not in f"{kept}{claim!r}"
+    assert Claim.from_dict(kept) == Claim("k", "image", "m", **TIMES)
+
+
+@pytest.mark.parametrize("values", [{}, {"key": None, "sent_at": "x", "kind": []}, {"future": 1}])
+def test_a_claim_of_another_version_is_read_as_far_as_it_goes(values: Mapping[str, Any]) -> None:
+    assert Claim.from_dict(values) == Claim("")
+
+
+def test_the_body_is_told_without_the_file() -> None:
+    form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
+    assert body_of(Request("POST", "/stt", Safety.PAID, form=form), {"x": 1}) == {"model": "whisper", "x": 1}
+    assert body_of(Request("POST", "/new", Safety.PAID)) == {}
+
+
+# Items.
+
+
+def test_an_item_is_read_in_either_dialect() -> None:
+    seed = {"id": "gen_1", "type": "image", "model": "m", "prompt": "p", "created_at": "2026-03-08T12:00:00Z"}
+    page = {"id": 7, "category": "image", "model_slug": "m", "prompt": "p", "created_at": "2026-03-08T12:00:00Z"}
+    for record, identity in ((seed, "gen_1"), (page, 7)):
+        assert Listed.read(record) == Listed(identity, "image", "m", "p", 1_772_971_200.0, record)
+    assert Listed.read({"id": 7}) == Listed(7, None, None, "", None, {"id": 7})
+    assert Listed.read({"prompt": "p"}) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Sun, 08 Mar 2026 12:00:00 GMT", 1_772_971_200.0),
+        ("Sun, 08 Mar 2026 12:00:00 -0000", 1_772_971_200.0),
+        ("Sun, 08 Mar 2026 13:00:00 +0100", 1_772_971_200.0),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_services_clock_is_read_from_its_date(header: str | None, expected: float | None) -> None:
+    assert server_time(header) == expected
+
+
+# Comparing prompts.
+
+
+@pytest.mark.parametrize(
+    ("ours", "shown", "expected"),
+    [
+        ("A fox", "A fox", Likeness.SAME),
+        (" A fox\n", "A fox", Likeness.SAME),
+        ("A fox", "A fox ", Likeness.SAME),
+        ("A  fox", "A fox", Likeness.ALIKE),
+        ("A fox,\na hen", "A fox, a hen", Likeness.ALIKE),
+        ("therapist", "the rapist", Likeness.ALIKE),
+        ("2-2=?", "2+2=?", Likeness.ALIKE),
+        ("A fox", "a fox", Likeness.ALIKE),
+        ("x²", "x2", Likeness.ALIKE),
+        ("A fox", "A box", Likeness.OTHER),
+        ("A fox & a <hen>", "A fox &amp; a &lt;hen&gt;", Likeness.ALIKE),
+        ("A fox \N{FOX FACE}", "A fox ", Likeness.ALIKE),
+        ("a ﬁne café", "A fine cafe\N{COMBINING ACUTE ACCENT}", Likeness.ALIKE),
+        # Cut short...
+        (LONG, LONG[:40], Likeness.PERHAPS),
+        (LONG, LONG[:12] + "...", Likeness.PERHAPS),
+        (LONG, LONG[:12] + "…", Likeness.PERHAPS),
+        ("A fox & " + LONG, "A fox &amp; " + LONG[:20], Likeness.PERHAPS),
+        # ... or another that ours begins with.
+        ("A fox on the moon", "A fox", Likeness.OTHER),
+        # Missing, or nothing to compare.
+        ("A fox", "", Likeness.PERHAPS),
+        ("A fox", "  ", Likeness.PERHAPS),
+        (None, "A fox", Likeness.PERHAPS),
+        (None, "", Likeness.PERHAPS),
+        ("\N{FOX FACE}", "??", Likeness.PERHAPS),
+    ],
+)
+def test_a_shown_prompt_is_compared_with_ours(ours: str | None, shown: str, expected: Likeness) -> None:
+    assert likeness(Claim("k", prompt=ours), shown) is expected
+
+
+def test_a_prediction_excludes_nothing_until_it_is_known_to_hold() -> None:
+    claim = Claim("k", prompt="Greet me", predicted=True)
+    assert likeness(claim, "[2 messages]") is Likeness.PERHAPS
+    assert likeness(claim, "[2 messages]", prediction_holds=True) is Likeness.OTHER
+    assert likeness(claim, "Greet me") is Likeness.SAME
+
+
+def test_a_prompt_is_known_again_by_its_mark() -> None:
+    assert mark_of("A  fox\n") == mark_of("A fox") != mark_of("A box")
+    assert mark_of("half a \ud83d") is not None
+    assert mark_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("image", "image", True),
+        ("image", "video", False),
+        (None, "video", True),
+        ("image", None, True),
+        ("tool", "tools", True),  # C31
+        ("audio", "music", True),  # a word we do not know may be any
+    ],
+)
+def test_kinds_exclude_each_other_only_where_both_are_known(one: str | None, other: str | None, expected: bool) -> None:
+    assert kinds_fit(one, other) is expected
+
+
+# Comparing facts.
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "expected"),
+    [
+        ({}, NO_FACTS, 0),
+        ({"seed": 7}, NO_FACTS, 0),
+        ({"seed": 7}, Facts(seed=7), 1),
+        ({"seed": "7"}, Facts(seed=7), 1),
+        ({"seed": 7}, Facts(seed=8), None),
+        ({"seed": 0}, Facts(seed=0), 1),
+        ({"duration": 5}, Facts(duration=5.04), 1),
+        ({"duration": 5}, Facts(duration=10), None),
+        ({"size": "768x1344"}, Facts(width=768, height=1344), 1),
+        ({"size": "768x1344"}, Facts(width=1024, height=1024), None),
+        ({"size": "16:9"}, Facts(width=1920, height=1080), 1),
+        ({"size": "16:9"}, Facts(width=1080, height=1920), None),
+        ({"aspect_ratio": "9:16"}, Facts(width=720, height=1280), 1),
+        ({"size": "large"}, Facts(width=720, height=1280), 0),
+        ({"size": "768x1344"}, Facts(width=768), 0),
+        ({"size": "768x1344"}, Facts(width=0, height=0), 0),
+        ({"seed": 7, "size": "768x1344"}, Facts(seed=7, width=768, height=1344), 2),
+        ({"seed": 7, "size": "768x1344"}, Facts(seed=8, width=768, height=1344), None),
+        ({"temperature": 0.5}, Facts(seed=8), 0),
+    ],
+)
+def test_facts_confirm_or_contradict_what_was_asked_for(
+    options: Mapping[str, Any], facts: Facts, expected: int | None
+) -> None:
+    assert fit(Claim("k", model="m", options=options), "other", facts) == expected
+
+
+def test_a_model_confirms_and_never_contradicts() -> None:
+    claim = Claim("k", model="midjourney-v6")
+    assert fit(claim, "midjourney-v6", NO_FACTS) == 1
+    assert fit(claim, "midjourney", NO_FACTS) == 0
+    assert fit(claim, "midjourney", NO_FACTS, spelled="midjourney") == 1
+    assert fit(claim, None, NO_FACTS) == 0
+    assert fit(Claim("k"), None, NO_FACTS) == 0

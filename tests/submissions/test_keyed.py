@@ -1,0 +1,402 @@
+"""`submit(journal=, key=)`: bought once for each key, whatever happens to the program in between."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from neuralbox._api.builders import build_media
+from neuralbox._config import CallOptions
+from neuralbox._core.credentials import Session
+from neuralbox._core.exchange import Core
+from neuralbox._errors import (
+    ConfigurationError,
+    GenerationFailedError,
+    InsufficientTokensError,
+    JournalError,
+    SubmissionUnknownError,
+)
+from neuralbox._journal import open_journal, read_records, read_summary
+from neuralbox._journal.protocol import Planned
+from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._polling.job import Job
+from neuralbox._submissions import keyed
+from neuralbox._types import JobRef
+from neuralbox.sandbox import Sandbox, serve
+from tests.helpers import make_core, reply
+
+from .shop import a_shop
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def buy(
+    core: Core, journal: Path | None, key: str | None = "intro", *, prompt: str = "A boat", **options: Any
+) -> Job:
+    """Submit a video, as a door does."""
+    call = CallOptions(**{name: options.pop(name) for name in ("extra_body", "extra_query") if name in options})
+    callback = options.pop("on_accepted", None)
+    request = build_media(model="kling-v2.1", prompt=prompt, options=options, nested=False)
+    return await keyed.submit(
+        core, request, call, kind="video", model="kling-v2.1", journal=journal, key=key, on_accepted=callback
+    )
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.sqlite"
+
+
+def states(path: Path) -> Mapping[str, str]:
+    return {record.key: record.state for record in read_records(path)}
+
+
+async def test_the_same_key_is_the_same_job_and_another_key_another(journal: Path) -> None:
+    async with a_shop() as shop:
+        first, again = await buy(shop.core(), journal), await buy(shop.core(), journal)
+        other = await buy(shop.core(), journal, "outro")
+        assert first.ref == again.ref == JobRef(18_000, "video", "kling-v2.1")
+        assert other.id == 18_001
+        assert len(shop.posts) == 2
+        video = await again.wait()
+        assert video.url is not None
+    assert states(journal) == {"intro": "accepted", "outro": "accepted"}
+
+
+async def test_without_a_journal_every_call_buys(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        assert (await buy(core, None, None)).id != (await buy(core, None, None)).id
+    assert await anyio.Path(journal).exists() is False
+
+
+@pytest.mark.parametrize(("at", "key"), [(None, "intro"), (Path("jobs.sqlite"), None)])
+async def test_a_journal_without_a_key_or_a_key_without_a_journal_is_refused(at: Path | None, key: str | None) -> None:
+    bench = make_core([])
+    with pytest.raises(ConfigurationError, match="`journal` and `key` go together"):
+        await buy(bench.core, at, key)
+
+
+async def test_a_key_that_cannot_be_one_is_refused_before_anything_is_sent(journal: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be a key"):
+        await buy(make_core([]).core, journal, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"prompt": "A tree"}, "body.prompt"),
+        ({"duration": 10}, "body.duration"),
+        ({"extra_body": {"style": "noir"}}, "body.style"),
+        ({"extra_query": {"beta": 1}}, "query"),
+    ],
+)
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_another_request_under_the_same_key_is_refused_with_the_difference_named(
+    journal: Path, changes: Mapping[str, Any], named: str, *, at_once: bool
+) -> None:
+    async with a_shop() as shop:
+        core, refused = shop.core(), list[str]()
+
+        async def other() -> None:
+            with pytest.raises(JournalError) as caught:
+                await buy(core, journal, **changes)
+            assert caught.value.reason == "changed"
+            refused.append(str(caught.value))
+
+        async with anyio.create_task_group() as group:
+            if at_once:
+                group.start_soon(buy, core, journal)
+                await checkpoint()
+                await checkpoint()
+            else:
+                await buy(core, journal)
+            group.start_soon(other)
+        assert f"it differs in {named}." in refused[0]
+        assert len(shop.posts) == 1
+
+
+async def test_calls_with_one_key_at_once_buy_once_and_with_several_keys_together(journal: Path) -> None:
+    async with a_shop() as shop:
+        core, jobs = shop.core(), list[Job]()
+        shop.latency = lambda: 20.0
+
+        async def one(key: str) -> None:
+            jobs.append(await buy(core, journal, key))
+
+        async with anyio.create_task_group() as group:
+            for key in ("a", "b", "a", "c", "a"):
+                group.start_soon(one, key)
+        assert len(shop.posts) == 3
+        assert len({job.id for job in jobs}) == 3
+    assert read_summary(journal).owner is None
+    with contextlib.closing(sqlite3.connect(journal)) as file:  # it was open for all of them together
+        assert file.execute("SELECT count(*) FROM owners").fetchone() == (1,)
+
+
+async def test_a_refusal_leaves_the_key_to_be_bought_later(journal: Path) -> None:
+    async with a_shop() as shop:
+        shop.end_with("402")
+        with pytest.raises(InsufficientTokensError):
+            await buy(shop.core(), journal)
+        assert states(journal) == {"intro": "planned"}
+        assert (await buy(shop.core(), journal)).id == 18_000
+
+
+async def test_a_lost_answer_is_found_by_the_next_run(journal: Path) -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after")
+        with pytest.raises(SubmissionUnknownError):
+            await buy(shop.core(submission="raise"), journal)
+        assert states(journal) == {"intro": "sending"}
+        await buy(shop.core(), journal, "outro", prompt="Another")
+        job = await buy(shop.core(), journal)
+        assert job.id == 18_000
+        assert shop.charged == [18_000, 18_001]
+    assert states(journal) == {"intro": "accepted", "outro": "accepted"}
+
+
+async def test_what_never_arrived_is_bought_by_the_next_run_once_the_history_is_believed(journal: Path) -> None:
+    async with a_shop() as shop:
+        await buy(shop.core(), journal, "before", prompt="Something else")
+        other = await open_journal(journal, account=keyed._account(shop.core()), service="http://box.test")
+        await other.plan([Planned("a batch's", {"kind": "video"})])
+        await other.accepted("a batch's", id=18_500)
+        await other.plan([Planned("another of its", {"kind": "video"})])
+        await other.accepted("another of its", id=18_501)
+        await other.final("another of its", {"status": "completed"})
+        await other.aclose()
+        shop.end_with("answered", "dropped before")
+        with pytest.raises(SubmissionUnknownError):
+            await buy(shop.core(submission="raise"), journal)
+        await shop.time.sleep(20.0)
+        job = await buy(shop.core(), journal)
+        assert job.id == 18_001
+        assert len(shop.charged) == 2
+
+
+async def test_what_another_key_owns_is_nobody_elses(journal: Path) -> None:
+    """Both ask for the same, so that only the journal tells whose the one in the history is."""
+    async with a_shop() as shop:
+        shop.end_with("dropped before")
+        with pytest.raises(SubmissionUnknownError):
+            await buy(shop.core(submission="raise"), journal, "lost")
+        owner = await buy(shop.core(), journal, "owner")
+        job = await buy(shop.core(), journal, "lost")
+        assert job.id != owner.id
+        assert len(shop.charged) == 2
+
+
+async def test_in_the_same_program_an_unknown_key_is_looked_for_too(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core(submission="raise")
+        shop.end_with("dropped after")
+        async with keyed._desk(core, journal):  # somebody keeps the journal open
+            with pytest.raises(SubmissionUnknownError):
+                await buy(core, journal)
+            job = await buy(core.changed(core.options.changed(submission="reconcile")), journal)
+            assert job.id == 18_000
+            assert (await buy(core, journal)).id == 18_000
+        assert shop.charged == [18_000]
+
+
+async def test_a_cancelled_call_is_taken_up_again(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        shop.latency = lambda: 30.0
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(buy, core, journal)
+            while not shop.posts:  # noqa: ASYNC110 - the journal's thread knows no event
+                await anyio.sleep(0.001)
+            await shop.time.sleep(20.0)
+            group.cancel_scope.cancel()
+        shop.latency = lambda: 0.1
+        assert len(shop.charged) == 1
+        assert (await buy(core, journal)).id == 18_000
+        assert len(shop.charged) == 1
+
+
+async def test_the_callback_is_told_of_what_is_bought_and_not_of_what_was(journal: Path) -> None:
+    async with a_shop() as shop:
+        told: list[JobRef] = []
+        for _ in range(2):
+            await buy(shop.core(), journal, on_accepted=told.append)
+        assert told == [JobRef(18_000, "video", "kling-v2.1")]
+
+
+async def test_a_job_that_failed_stays_that_job(journal: Path) -> None:
+    failed = {"id": 7, "status": "failed", "error": "No."}
+    bench = make_core(lambda _: reply(200, failed))
+    with pytest.raises(GenerationFailedError):
+        await buy(bench.core, journal)
+    assert states(journal) == {"intro": "final"}
+    job = await buy(bench.core, journal)
+    with pytest.raises(GenerationFailedError):
+        await job.wait()
+    assert [sent.method for sent in bench.sent] == ["GET", "POST", "GET"]  # first the service's clock
+
+
+async def test_a_result_without_an_id_is_kept_itself(journal: Path) -> None:
+    history = reply(200, {"items": []})
+    bench = make_core(
+        [history, reply(200, {"status": "completed", "result_url": "http://box.test/f", "tokens_spent": 3})]
+    )
+    async with keyed._desk(bench.core, journal):
+        for _ in range(2):
+            assert (await (await buy(bench.core, journal)).wait()).url == "http://box.test/f"
+    assert (await (await buy(bench.core, journal)).wait()).tokens == 3
+    assert [sent.method for sent in bench.sent] == ["GET", "POST"]
+
+
+async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        async with keyed._desk(core, journal) as desk:
+            assert desk.journal is not None
+            body = {"model": "kling-v2.1", "prompt": "A boat"}
+            await desk.journal.plan([Planned("intro", {"path": "/generate", "body": body})])
+            await desk.journal.final("intro", {"status": "failed", "error": "Given up."})
+        assert (await buy(core, journal)).id == 18_000
+
+
+# The journal.
+
+
+async def test_another_program_is_waited_for_and_then_named(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        other = await open_journal(journal, account=keyed._account(core), service=core.options.base_url)
+        began = shop.time.seconds
+        with pytest.raises(JournalError, match="belongs to this very process") as caught:
+            await buy(core, journal)
+        assert caught.value.reason == "locked"
+        assert shop.time.seconds - began >= keyed.LOCK_WAIT
+        await other.aclose()
+        assert (await buy(core, journal)).id == 18_000
+
+
+async def test_a_journal_of_another_account_is_refused(journal: Path) -> None:
+    async with a_shop() as shop:
+        await buy(shop.core(), journal)
+        core = shop.core()
+        stranger = Core(shop, core.options, Session("token"), core.clockwork)
+        with pytest.raises(JournalError, match="account"):
+            await buy(stranger, journal)
+        assert len(shop.posts) == 1
+
+
+async def test_a_job_whose_journal_cannot_be_closed_is_in_the_error(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SqliteJournal.aclose
+
+    async def fail(self: SqliteJournal) -> None:
+        await real(self)
+        raise JournalError("The disk is full.", reason="full")
+
+    async with a_shop() as shop:
+        monkeypatch.setattr(SqliteJournal, "aclose", fail)
+        with pytest.raises(JournalError, match="The disk is full") as caught:
+            await buy(shop.core(), journal)
+        assert caught.value.job == JobRef(18_000, "video", "kling-v2.1")
+        shop.end_with("answered", "402")
+        with pytest.raises(JournalError) as caught:
+            await buy(shop.core(), journal, "other")
+        assert caught.value.job is None
+
+
+async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    async with a_shop() as shop, anyio.create_task_group() as group:
+        core, real = shop.core(), SqliteJournal.aclose
+
+        async def one(key: str) -> None:
+            jobs.append(await buy(core, journal, key))
+
+        async def close(self: SqliteJournal) -> None:
+            if not jobs:
+                jobs.append(Job(core, JobRef("closing")))
+                group.start_soon(one, "b")
+                for _ in range(5):
+                    await checkpoint()
+            await real(self)
+
+        monkeypatch.setattr(SqliteJournal, "aclose", close)
+        await one("a")
+    assert {job.id for job in jobs} == {"closing", 18_000, 18_001}
+    assert states(journal) == {"a": "accepted", "b": "accepted"}
+    assert not keyed._desks.get(dict)
+
+
+async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed, "KEPT", 8)
+    async with a_shop() as shop:
+        core = shop.core()
+        async with keyed._desk(core, journal) as desk:
+            for number in range(12):
+                await buy(core, journal, f"key {number}")
+                assert len(desk._errands) <= 8
+        assert (await buy(core, journal, "key 0")).id == 18_000
+
+
+# Killed.
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+
+    def _start(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.submissions.buyer", *map(str, arguments)]
+        one = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(one)
+        return one
+
+    yield _start
+    for one in running:
+        one.kill()
+        one.communicate()
+
+
+def test_a_program_that_is_killed_when_it_was_accepted_finds_its_job_again(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    moments = {"unmarked": "sending", "marked": "accepted"}
+    with serve(Sandbox()) as server:
+        arguments = {moment: (server.url, tmp_path / moment, "intro", f"A harbour, {moment}") for moment in moments}
+        killed = [start(*arguments[moment], moment) for moment in moments]
+        assert [one.wait(30) for one in killed] == [-signal.SIGKILL] * 2
+        assert {moment: states(tmp_path / moment)["intro"] for moment in moments} == moments
+        bought = {record.prompt: record.id for record in server.sandbox.ledger.generations.values()}
+        again = {moment: start(*arguments[moment]) for moment in moments}
+        for moment, one in again.items():
+            said, problem = one.communicate(timeout=30)
+            assert said.split() == [str(bought[f"A harbour, {moment}"]), "True"], problem
+        assert len(server.sandbox.ledger.charges) == 2
+
+
+def test_two_programs_with_the_same_key_at_once_buy_once(
+    journal: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with serve(Sandbox(service_seconds=0.3)) as server:
+        arguments = (server.url, journal, "intro", "A quiet harbour")
+        both = [start(*arguments), start(*arguments)]
+        said = [one.communicate(timeout=30) for one in both]
+        assert said[0][0] == said[1][0] != "", said
+        assert len(server.sandbox.ledger.charges) == 1

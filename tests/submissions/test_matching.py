@@ -1,0 +1,469 @@
+"""What a walk through the history says about a claim, as tables: window, order, twins, control, and what is missing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from neuralbox._api.pages import read_envelope
+from neuralbox._submissions.claim import Claim, Facts, Listed
+from neuralbox._submissions.matching import (
+    LONGEST,
+    SETTLE,
+    Absent,
+    Case,
+    Found,
+    Rival,
+    Undecided,
+    Walk,
+    Why,
+    judge,
+    longest_of,
+    window_opens,
+)
+
+SENT, LOST = 1_000.0, 1_002.0
+CLAIM = Claim("mine", "image", "dall-e-3", "A fox")
+
+
+def item(id: int, created: float | None = SENT, **fields: Any) -> dict[str, Any]:
+    record = {"id": id, "type": "image", "model": "dall-e-3", "prompt": "A fox", "created_at": created}
+    return {**record, **fields}
+
+
+OLD = item(1, SENT - 600, prompt="A hen")
+OURS = item(2, SENT - 60, prompt="A cock")
+
+
+def walk(*pages: Sequence[dict[str, Any]], whole: bool = True, **envelope: Any) -> Walk:
+    made = Walk()
+    count = len(pages) if whole else len(pages) + 1
+    for number, items in enumerate(pages, 1):
+        page = read_envelope({"items": items, "page": number, "pages": count, **envelope}, page=number)
+        assert page is not None
+        made.add(page)
+    return made
+
+
+def case(*items: dict[str, Any], **changes: Any) -> Case:
+    """A case in which nothing is missing: settled, a walk to the end, a control; details are known to say nothing."""
+    made = Case(
+        CLAIM,
+        SENT,
+        LOST,
+        looked=LOST + 20,
+        settle=SETTLE,
+        walk=walk([*items, OURS, OLD]),
+        has_control=True,
+        owned={"2"},
+    )
+    made = replace(made, **changes)
+    return replace(made, facts={**dict.fromkeys(made.walk.items), **made.facts})
+
+
+def rival(sent: float = SENT, *, in_flight: bool = False, **changes: Any) -> Rival:
+    return Rival(replace(CLAIM, key="theirs", **changes), sent, in_flight)
+
+
+def found(verdict: object) -> int | str | None:
+    return verdict.item.id if isinstance(verdict, Found) else None
+
+
+def why(verdict: object) -> Why | None:
+    return verdict.why if isinstance(verdict, Undecided) else None
+
+
+# The window.
+
+
+@pytest.mark.parametrize(
+    ("created", "inside"),
+    [
+        (SENT, True),
+        (SENT - 6, True),  # 5 s early, and the second that cutting takes
+        (SENT - 6.1, False),
+        (LOST + SETTLE + 3, True),
+        (LOST + SETTLE + 3.1, False),
+    ],
+)
+def test_a_candidate_was_created_inside_the_window(created: float, inside: bool) -> None:
+    verdict = judge(case(item(5, created)))
+    assert (found(verdict) == 5) is inside
+    assert isinstance(verdict, Absent) is not inside
+
+
+def test_what_does_not_say_when_it_was_created_is_neither_adopted_nor_forgotten() -> None:
+    verdict = judge(case(item(5, None)))
+    assert why(verdict) is Why.PERHAPS
+    assert isinstance(verdict, Undecided)
+    assert [each.id for each in verdict.candidates] == [5]
+
+
+def test_kinds_that_answer_at_once_take_their_longest_time_to_settle() -> None:
+    assert (longest_of("image"), longest_of("text"), longest_of(None), longest_of("video")) == (LONGEST,) * 3 + (0.0,)
+    assert window_opens(SENT) == SENT - 6
+
+
+# Candidates.
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, Found),
+        ({"type": None}, Found),
+        ({"type": "picture"}, Found),
+        ({"model": "dall-e"}, Found),
+        ({"model": None}, Found),
+        ({"prompt": " A fox\n"}, Found),
+        ({"prompt": "A  fox"}, Why.PERHAPS),
+        ({"prompt": "A «fox»"}, Why.PERHAPS),
+        ({"prompt": "a fox"}, Why.PERHAPS),
+        ({"type": "video"}, Absent),
+        ({"prompt": "A hen"}, Absent),
+        ({"prompt": None}, Why.PERHAPS),
+        ({"prompt": "A…"}, Why.PERHAPS),
+    ],
+)
+def test_a_candidate_has_the_kind_and_the_prompt(fields: dict[str, Any], expected: object) -> None:
+    verdict = judge(case(item(5, **fields)))
+    assert (why(verdict) or type(verdict)) is expected
+
+
+def test_what_belongs_to_another_submission_is_no_candidate() -> None:
+    assert isinstance(judge(case(item(5), owned={"5", "2"})), Absent)
+
+
+def test_the_model_asked_for_goes_before_another() -> None:
+    assert found(judge(case(item(6, SENT, model="dall-e"), item(5, SENT + 1)))) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({}, {"model": "dall-e"}),
+        ({"claim": replace(CLAIM, predicted=True)}, {}),
+    ],
+)
+def test_what_a_foreign_program_could_have_made_too_is_adopted_only_when_a_better_one_had_time_to_appear(
+    changes: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    assert why(judge(case(item(5, **fields), looked=LOST + SETTLE - 0.1, **changes))) is Why.EARLY
+    assert found(judge(case(item(5, **fields), looked=LOST + SETTLE, **changes))) == 5
+
+
+def test_a_model_known_to_be_spelled_otherwise_is_as_good_as_the_one_asked_for() -> None:
+    spelled = case(item(5, model="dall-e"), looked=LOST, spelled="dall-e")
+    assert found(judge(spelled)) == 5
+
+
+@pytest.mark.parametrize("prompt", [None, "A fox and a hen"])
+def test_a_prompt_the_listing_lacks_is_read_from_the_details(prompt: str | None) -> None:
+    claim = replace(CLAIM, prompt="A fox and a hen and a cock")
+    shown = item(5, prompt=prompt or "A fox and a hen…")
+    facts = {"5": Facts(prompt="A fox and a hen and a cock")}
+    assert found(judge(case(shown, claim=claim, facts=facts))) == 5
+    assert isinstance(judge(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})), Absent)
+
+
+@pytest.mark.parametrize(("ours", "another"), [("therapist", "the rapist"), ("2-2=?", "2+2=?"), ("A fox", "A fox?")])
+def test_a_prompt_that_is_nearly_equal_is_told_and_never_adopted(ours: str, another: str) -> None:
+    claim = replace(CLAIM, prompt=ours)
+    verdict = judge(case(item(5, prompt=another), claim=claim))
+    assert isinstance(verdict, Undecided)
+    assert verdict.why is Why.PERHAPS
+    assert [each.id for each in verdict.candidates] == [5]
+    # Ours beside it is ours.
+    assert found(judge(case(item(5, prompt=another), item(6, prompt=ours), claim=claim))) == 6
+    # The details tell what the listing only cleaned.
+    assert found(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=ours)}))) == 5
+    assert why(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=another)}))) is Why.PERHAPS
+
+
+def test_details_are_asked_for_before_anything_is_concluded() -> None:
+    made = replace(case(item(5), item(6, prompt=None)), facts={})
+    verdict = judge(made)
+    assert isinstance(verdict, Undecided)
+    assert (verdict.why, verdict.ask) == (Why.ASK, ("5", "6"))
+
+
+@pytest.mark.parametrize("number", [11, 40])
+def test_details_are_asked_for_ten_at_a_time_at_most(number: int) -> None:
+    made = case(*[item(10 + each, prompt=None) for each in range(number)])
+    verdict = judge(replace(made, facts={}))
+    assert isinstance(verdict, Undecided)
+    assert len(verdict.ask) == 10
+    # The rest is not asked for at all: what ten did not tell is not certain.
+    assert why(judge(replace(made, facts=dict.fromkeys(verdict.ask)))) is Why.PERHAPS
+
+
+def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> None:
+    claim = replace(CLAIM, options={"seed": 7})
+    assert why(judge(case(item(5), claim=claim, facts={"5": Facts(seed=8)}))) is Why.PERHAPS
+    assert found(judge(case(item(5), claim=claim, facts={"5": Facts(seed=7)}))) == 5
+
+
+# How much was asked of them.
+
+
+def driven(made: Case, answers: dict[str, Facts | None]) -> tuple[object, int]:
+    """Ask for what is wanted until there is a verdict, and return it with the number of details that took."""
+    facts: dict[str, Facts | None] = {}
+    verdict = judge(replace(made, facts=facts))
+    while isinstance(verdict, Undecided) and verdict.ask:
+        assert len(verdict.ask) <= 10
+        assert facts.keys().isdisjoint(verdict.ask)
+        facts |= {key: answers[key] for key in verdict.ask}
+        verdict = judge(replace(made, facts=facts))
+    return verdict, len(facts)
+
+
+TOLD = st.one_of(
+    st.none(),
+    st.builds(
+        Facts, duration=st.sampled_from([None, 5.0, 5.04, 10.0]), prompt=st.sampled_from([None, "A fox", "A hen"])
+    ),
+)
+CANDIDATES = st.lists(st.tuples(st.sampled_from(["A fox", None]), TOLD), min_size=1, max_size=30)
+
+
+@example([("A fox", Facts(duration=5)), ("A fox", Facts(duration=5))], 0)
+@example([("A fox", Facts(duration=5)), ("A fox", None)], 0)
+@example([("A fox", Facts(duration=5)), ("A fox", Facts())], 0)
+@example([(None, Facts(prompt="A fox"))] * 11, 0)
+@given(CANDIDATES, st.integers())
+def test_neither_the_order_nor_the_number_of_facts_asked_for_makes_an_item_unique(
+    candidates: list[tuple[str | None, Facts | None]], order: int
+) -> None:
+    claim = replace(CLAIM, options={"duration": 5})
+    answers = {str(100 + at): facts for at, (_, facts) in enumerate(candidates)}
+    items = [item(100 + at, prompt=prompt) for at, (prompt, _) in enumerate(candidates)]
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert asked <= len(items)
+    may_be_ours = {
+        100 + at
+        for at, (prompt, facts) in enumerate(candidates)
+        if "A fox" in (prompt, facts and facts.prompt) and (facts is None or facts.duration != 10)
+    }
+    assert found(verdict) == (min(may_be_ours) if len(may_be_ours) == 1 else None)
+    assert not isinstance(verdict, Absent) or not may_be_ours
+    random.Random(order).shuffle(items)
+    again, _ = driven(case(*items, claim=claim), answers)
+    assert (type(again), found(again), why(again)) == (type(verdict), found(verdict), why(verdict))
+
+
+@pytest.mark.parametrize("number", [40, 200])
+def test_the_one_that_nothing_contradicts_is_found_among_many_equals(number: int) -> None:
+    claim = replace(CLAIM, options={"seed": 7})
+    items = [item(100 + at, SENT + at / 100) for at in range(number)]
+    answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(number)}
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert (found(verdict), asked) == (107, number)
+
+
+@pytest.mark.parametrize("prompt", ["A fox", None])
+def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None) -> None:
+    claim = replace(CLAIM, options={"seed": 7})
+    items = [item(100 + at, prompt="A fox" if at == 0 else prompt) for at in range(201)]
+    answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(201)}
+    verdict, asked = driven(case(*items, claim=claim), answers)
+    assert (why(verdict), asked) == (Why.NOT_UNIQUE, 0)
+
+
+# Twins.
+
+
+def test_equal_twins_are_matched_as_a_multiset() -> None:
+    two = (item(5), item(6, SENT + 1))
+    assert found(judge(case(*two, rivals=[rival()]))) == 5
+    assert found(judge(case(*two, rivals=[rival()], owned={"2", "5"}))) == 6
+    assert isinstance(judge(case(*two, rivals=[rival()], owned={"2", "5", "6"})), Absent)
+
+
+def test_more_candidates_than_there_are_twins_of_ours_are_somebody_elses_and_nobody_knows_which() -> None:
+    verdict = judge(case(item(5), item(6)))
+    assert isinstance(verdict, Undecided)
+    assert verdict.why is Why.NOT_UNIQUE
+    assert {each.id for each in verdict.candidates} == {5, 6}
+    # A twin whose window the candidates are not in explains none of them.
+    assert why(judge(case(item(5), item(6), rivals=[rival(SENT + 60)]))) is Why.NOT_UNIQUE
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "facts", "expected"),
+    [
+        ({"seed": 1}, {"seed": 2}, Facts(seed=1), Found),
+        ({"seed": 1}, {"seed": 2}, Facts(seed=2), Why.PERHAPS),  # until the other has adopted it
+        ({"seed": 1}, {"seed": 2}, Facts(), Why.NOT_UNIQUE),
+        ({}, {"seed": 2}, Facts(seed=2), Absent),
+        ({}, {"seed": 2}, Facts(seed=9), Found),
+        ({"temperature": 0.1}, {"temperature": 0.9}, Facts(), Why.NOT_UNIQUE),
+    ],
+)
+def test_differing_twins_are_told_apart_by_the_facts(
+    ours: dict[str, Any], theirs: dict[str, Any], facts: Facts, expected: object
+) -> None:
+    claim = replace(CLAIM, options=ours)
+    verdict = judge(case(item(5), claim=claim, rivals=[rival(options=theirs)], facts={"5": facts}))
+    assert (why(verdict) or type(verdict)) is expected
+
+
+def test_twins_of_several_models_are_told_apart_by_the_listing() -> None:
+    other = rival(model="flux-1.1-pro")
+    assert found(judge(case(item(5), rivals=[other]))) == 5
+    assert isinstance(judge(case(item(5, model="flux-1.1-pro"), rivals=[other])), Absent)
+    assert found(judge(case(item(6, model="flux-1.1-pro"), item(5), rivals=[other]))) == 5
+
+
+def test_the_details_of_all_candidates_are_asked_for_where_twins_differ() -> None:
+    made = replace(case(item(5), item(6), rivals=[rival(options={"seed": 2})]), facts={})
+    verdict = judge(made)
+    assert isinstance(verdict, Undecided)
+    assert set(verdict.ask) == {"5", "6"}
+
+
+def test_what_a_twin_in_flight_may_own_is_left_to_it() -> None:
+    twin = rival(in_flight=True)
+    assert why(judge(case(item(5), rivals=[twin]))) is Why.TWIN
+    # One that was sent long after it was created cannot own it.
+    assert found(judge(case(item(5), rivals=[rival(SENT + 60, in_flight=True)]))) == 5
+    # Nor can one that asks for something the facts contradict.
+    differing = rival(in_flight=True, options={"seed": 2})
+    assert found(judge(case(item(5), rivals=[differing], facts={"5": Facts(seed=9)}))) == 5
+
+
+def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
+    assert why(judge(case(rivals=[rival(in_flight=True)]))) is Why.TWIN
+    assert isinstance(judge(case(rivals=[rival(LOST + 1, in_flight=True)])), Absent)
+
+
+# Absence.
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Absent),
+        ({"looked": LOST + SETTLE}, Absent),
+        ({"looked": LOST + SETTLE - 0.1}, Why.EARLY),
+        ({"looked": LOST + 20, "settle": 30.0}, Why.EARLY),
+        ({"has_control": False}, Why.CONTROL),
+        ({"hides": True}, Why.HIDES),
+        ({"walk": walk([OURS], whole=False)}, Absent),  # it read past the start in order
+        ({"walk": walk([item(9, SENT + 1, prompt="A hen")], whole=False)}, Why.COVERAGE),
+        ({"walk": walk([])}, Absent),  # nothing at all, to the end
+        ({"walk": Walk()}, Why.COVERAGE),
+    ],
+)
+def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: object) -> None:
+    verdict = judge(case(**changes))
+    assert (why(verdict) or type(verdict)) is expected
+
+
+# Sent nobody knows when.
+
+
+@pytest.mark.parametrize(
+    ("changes", "items", "expected"),
+    [
+        ({}, [item(5)], Found),
+        ({}, [item(5, SENT + 86_400)], Found),
+        ({}, [], Why.CLOCK),  # never absent
+        ({}, [item(5, SENT - 7)], Why.CLOCK),  # older, unless the clock was set since
+        ({"guessed": float("inf")}, [item(5)], Why.CLOCK),
+        ({}, [item(5), item(6, SENT - 86_400)], Why.CLOCK),
+        ({}, [item(5), item(6, SENT + 86_400)], Why.CLOCK),
+        ({}, [item(5, None)], Why.CLOCK),
+        ({"rivals": [rival(SENT)]}, [item(5)], Why.CLOCK),
+        ({"walk": walk([item(5), OLD], whole=False)}, [], Why.CLOCK),
+    ],
+)
+def test_what_was_sent_nobody_knows_when_is_never_absent_and_found_only_where_there_is_one(
+    changes: dict[str, Any], items: list[dict[str, Any]], expected: object
+) -> None:
+    made = {"sent": float("-inf"), "guessed": SENT, **changes}
+    verdict = judge(case(*items, **made))
+    assert (why(verdict) or type(verdict)) is expected
+    if isinstance(verdict, Undecided) and items:
+        assert {each.id for each in verdict.candidates} == {each["id"] for each in items}
+
+
+def test_a_twin_that_was_sent_nobody_knows_when_explains_no_second_candidate() -> None:
+    two = (item(5), item(6, SENT + 1))
+    assert why(judge(case(*two, rivals=[rival(float("-inf"))]))) is Why.NOT_UNIQUE
+
+
+# Walks.
+
+NEW = [item(30 - number, SENT + 10 - number) for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("made", "covered"),
+    [
+        (walk(NEW, [OURS, OLD]), True),
+        (walk(NEW, [OURS], whole=False), True),
+        (walk(NEW, whole=False), False),
+        # Two that came in at once may be out of order by a little...
+        (walk([item(8, SENT), item(9, SENT + 3), OURS], whole=False), True),
+        # ... and then it must be read a little further...
+        (walk([item(8, SENT - 62), item(9, SENT - 30)], whole=False), True),
+        (walk([item(8, SENT - 30), item(9, SENT - 2)], whole=False), False),
+        # ... but a listing in another order is read to its end.
+        (walk([OLD, OURS, *NEW], whole=False), False),
+        (walk([OLD, OURS, *NEW]), True),
+        # Without times there is no order.
+        (walk([OLD, item(9, None)], whole=False), False),
+        (walk([OLD, item(9, None)]), True),
+        # What has no id could be anything.
+        (walk([{"type": "image", "prompt": "A fox"}, OLD]), False),
+    ],
+)
+def test_a_walk_covers_the_window_when_its_order_shows_it_or_when_it_is_whole(made: Walk, covered: bool) -> None:
+    assert made.covers(SENT - 6) is covered
+
+
+def pages_of(*totals: int | None) -> Walk:
+    made = Walk()
+    for number, total in enumerate(totals, 1):
+        page = read_envelope({"items": [item(100 - number, SENT)], "page": number, "total": total, "limit": 1})
+        assert page is not None
+        made.add(page)
+    return made
+
+
+def test_a_listing_that_grows_shorter_while_it_is_read_may_have_let_one_slip_by() -> None:
+    assert pages_of(3, 3, 3).is_whole
+    assert not pages_of(3, 3, 3).is_shaken
+    assert not pages_of(3, 4, 4, 4).is_shaken
+    assert pages_of(4, 4, 3).is_shaken
+    assert not pages_of(None, None).is_shaken
+
+
+def test_items_that_move_to_the_next_page_are_kept_once() -> None:
+    made = walk([item(9), item(8)], [item(8), item(7)])
+    assert [*made.items] == ["9", "8", "7"]
+    assert made.items["8"] == Listed.read(item(8))
+
+
+def test_a_service_that_ignores_the_page_number_is_not_walked_for_ever_nor_believed() -> None:
+    made = Walk()
+    first = read_envelope({"items": [item(9)]}, page=1)
+    second = read_envelope({"items": [item(9)]}, page=2)
+    third = read_envelope({"items": []}, page=2)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert made.add(first)
+    assert not made.add(second)
+    assert not made.is_whole
+    other = Walk()
+    assert other.add(first)
+    assert not other.add(third)
+    assert other.is_whole
