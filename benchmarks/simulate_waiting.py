@@ -8,7 +8,7 @@ process per job (service model and clock included, so an upper bound); bytes per
 the baseline is a look every 5 s at each job: 20-21 requests, median 2.5 s, 95th percentile 4.8 s.
 
 With `--grow` each number of jobs from 1 to that is waited for to its end in a process of its own, by a consumer that lets
-go of what has ended (`GrowingCrowd`, which a batch stands on): how requests, latency, CPU and memory grow.
+go of what has ended (`GrowingJobWaiter`, which a batch stands on): how requests, latency, CPU and memory grow.
 
     python -m benchmarks.simulate_waiting [--full] [--seed 1] [--json]
         [--jobs 100000 | --hold 1000000 | --grow 1000000 | --schedule]
@@ -42,11 +42,11 @@ from benchmarks.measure import Row, Settings, machine, table, versions
 from neuralbox._api.vocabulary import USUAL_SECONDS
 from neuralbox._config import ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Clockwork, Core
+from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._models.generation import Generation
 from neuralbox._polling import listing_plan, schedule
 from neuralbox._polling.job import Job
-from neuralbox._polling.many import GrowingCrowd, wait_all
+from neuralbox._polling.many import GrowingJobWaiter, wait_all
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 
@@ -261,7 +261,7 @@ def core_of(service: Service, policy: Polling, seed: int) -> Core:
         service,  # type: ignore[arg-type]
         ClientOptions(base_url=URL, polling=policy),
         ApiKey("nb_simulation"),
-        Clockwork(clock.clock, clock.clock, Random(seed).random, clock.sleep, clock.wait_until),
+        TimeSource(clock.clock, clock.clock, Random(seed).random, clock.sleep, clock.wait_until),
     )
 
 
@@ -372,7 +372,7 @@ async def let_go(count: int, world: World, *, seed: int, policy: Polling | None 
             over.set()
 
     async with anyio.create_task_group() as group:
-        crowd = GrowingCrowd(core, None, group, ended)
+        crowd = GrowingJobWaiter(core, None, group, ended)
         for number in range(1, count + 1):
             service.make(uniform(dice))
             crowd.add(JobRef(number), number, generation=Generation.read(service._status(number)), age=0.0)

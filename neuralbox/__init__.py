@@ -44,10 +44,10 @@ from ._types import OMIT, GenerationId, JobRef, Omit
 from ._version import __version__
 
 if typing.TYPE_CHECKING:
-    from ._archive.results import Archived, ArchiveFailure, ArchiveProgress, Exported
+    from ._archive.results import ArchiveFailure, ArchiveProgress, ArchiveResult, ExportResult
     from ._batch.batch import Batch
-    from ._batch.outcome import Estimate, Outcome, write_outcomes
-    from ._batch.progress import Progress
+    from ._batch.outcome import BatchEstimate, BatchOutcome, write_outcomes
+    from ._batch.progress import BatchProgress
     from ._budget import Budget
     from ._client import AsyncNeuralBox
     from ._config import CallArgs, Dialect, Polling, Timeout
@@ -62,7 +62,7 @@ if typing.TYPE_CHECKING:
         RetryEvent,
         SubmissionEvent,
     )
-    from ._models.account import Balance, Key, Login, Share, Stats, User
+    from ._models.account import ApiKeyInfo, Balance, KindStats, Login, Stats, User
     from ._models.catalogue import Assistant, ModelInfo, Price
     from ._models.generation import Generation, Usage
     from ._models.page import Page
@@ -96,7 +96,7 @@ __all__ = [
     "Adopted",
     "ArchiveFailure",
     "ArchiveProgress",
-    "Archived",
+    "ArchiveResult",
     "Assistant",
     "AsyncGeminiGen",
     "AsyncNeuralBox",
@@ -115,9 +115,9 @@ __all__ = [
     "Dialect",
     "DownloadError",
     "EndEvent",
-    "Estimate",
+    "BatchEstimate",
     "ExpiredFileError",
-    "Exported",
+    "ExportResult",
     "FailureEvent",
     "GeminiGen",
     "GenerateRequest",
@@ -133,7 +133,7 @@ __all__ = [
     "Job",
     "JobRef",
     "JournalError",
-    "Key",
+    "ApiKeyInfo",
     "Limits",
     "Login",
     "ModelInfo",
@@ -143,13 +143,13 @@ __all__ = [
     "NeuralBoxError",
     "NotFoundError",
     "Omit",
-    "Outcome",
+    "BatchOutcome",
     "Page",
     "Pager",
     "PermissionDeniedError",
     "Polling",
     "Price",
-    "Progress",
+    "BatchProgress",
     "ProtocolError",
     "ProviderError",
     "RateLimitError",
@@ -159,7 +159,7 @@ __all__ = [
     "ResponseEvent",
     "RetryEvent",
     "Session",
-    "Share",
+    "KindStats",
     "SpeechRequest",
     "Stats",
     "StreamInterruptedError",
@@ -183,9 +183,9 @@ __all__ = [
 
 # Imported at their first use: what only catches an error, or prints a help text, loads neither httpx nor pydantic.
 _HOMES = {
-    "._archive.results": ("ArchiveFailure", "ArchiveProgress", "Archived", "Exported"),
-    "._batch.outcome": ("Estimate", "Outcome", "write_outcomes"),
-    "._batch.progress": ("Progress",),
+    "._archive.results": ("ArchiveFailure", "ArchiveProgress", "ArchiveResult", "ExportResult"),
+    "._batch.outcome": ("BatchEstimate", "BatchOutcome", "write_outcomes"),
+    "._batch.progress": ("BatchProgress",),
     "._requests.json_lines": ("read_requests", "request_from_dict"),
     "._requests.requests": (
         "BatchRequest",
@@ -217,7 +217,7 @@ _HOMES = {
     ),
     "._polling.job": ("Job",),
     "._text_stream.stream": ("TextStream",),
-    "._models.account": ("Balance", "Key", "Login", "Share", "Stats", "User"),
+    "._models.account": ("Balance", "ApiKeyInfo", "Login", "KindStats", "Stats", "User"),
     "._models.catalogue": ("Assistant", "ModelInfo", "Price"),
     "._models.generation": ("Generation", "Usage"),
     "._models.page": ("Page",),

@@ -13,7 +13,7 @@ import anyio
 
 from ._config import ClientOptions, Timeout
 from ._core.credentials import Credential
-from ._core.exchange import Clockwork, Core
+from ._core.exchange import Core, TimeSource
 from ._errors import ConfigurationError
 from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
 from ._types import Omit
@@ -22,18 +22,18 @@ from ._types import Omit
 _GOODBYE = 5.0
 
 
-class Connected:
+class BaseClient:
     """Base of the clients: their core, their copies and their end.
 
     Attributes:
         _clockwork: Time and chance; tests put virtual ones here.
     """
 
-    _clockwork: ClassVar[Clockwork] = Clockwork()
-    _connections: Connections
+    _clockwork: ClassVar[TimeSource] = TimeSource()
+    _connections: TransportPool
     _core: Core
 
-    def _connect(self, connections: Connections, options: ClientOptions, credential: Credential) -> None:
+    def _connect(self, connections: TransportPool, options: ClientOptions, credential: Credential) -> None:
         self._connections = connections
         self._core = Core(connections.of(credential, options.base_url), options, credential, self._clockwork)
 
@@ -52,14 +52,14 @@ class Connected:
         if not isinstance(deadline, Omit):
             changes["deadline"] = deadline
         core = self._core
-        options, credential = core.options.changed(**changes), credential or core.credential
+        options, credential = core.options.with_changes(**changes), credential or core.credential
         copy = object.__new__(type(self))
         copy._connections = self._connections
         if credential.identity == core.credential.identity and options.base_url == core.options.base_url:
-            copy._core = core.changed(options)
+            copy._core = core.with_options(options)
         else:
             transport = self._connections.of(credential, options.base_url)
-            copy._core = Core(transport, options, credential, core.clockwork)
+            copy._core = Core(transport, options, credential, core.time_source)
         return copy
 
     async def aclose(self) -> None:
@@ -82,7 +82,7 @@ class Connected:
         return f"<{type(self).__name__} {self._core.options.base_url}>"
 
 
-class Connections:
+class TransportPool:
     """The transports of a client and its copies, opened and closed together.
 
     One for each account and base URL: a program that makes a copy for each request of its users holds no more

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
-from ._api.request import Request, Safety, query
-from ._base_client import Connected, Connections
+from ._api.request import Request, RetrySafety, query
+from ._base_client import BaseClient, TransportPool
 from ._budget import Budget
 from ._config import (
     CallOptions,
@@ -21,7 +21,7 @@ from ._config import (
     log_from_environment,
 )
 from ._core.credentials import ApiKey, Session
-from ._core.reply_capture import watching
+from ._core.reply_capture import capture_replies
 from ._errors import ConfigurationError
 from ._hooks import Hooks, hooks_of
 from ._models.raw import RawResponse
@@ -56,7 +56,7 @@ def _budget(given: int | Budget | None) -> Budget | None:
     return given if given is None or isinstance(given, Budget) else Budget(given)
 
 
-class AsyncNeuralBox(Connected):
+class AsyncNeuralBox(BaseClient):
     """The NeuralBox API, asynchronously, on asyncio and trio.
 
         async with AsyncNeuralBox() as nb:
@@ -147,7 +147,7 @@ class AsyncNeuralBox(Connected):
             dialect=dialect or Dialect(),
             hooks=hooks_of(hooks),
         )
-        self._connect(Connections(limits or Limits(), http_client, transport, trust_env), options, credential)
+        self._connect(TransportPool(limits or Limits(), http_client, transport, trust_env), options, credential)
 
     # Copies.
 
@@ -392,14 +392,14 @@ class AsyncNeuralBox(Connected):
         if repeatable is None:
             repeatable = verb in ("GET", "HEAD", "OPTIONS")
         # What an unknown POST costs is unknown, so it is treated as if it were paid.
-        safety = Safety.REPEATABLE if repeatable else Safety.PAID if verb == "POST" else Safety.ONCE
+        safety = RetrySafety.REPEATABLE if repeatable else RetrySafety.PAID if verb == "POST" else RetrySafety.ONCE
         # Nor is it known how long the answer takes, and a paid one must not be given up early.
-        slow = safety is Safety.PAID
+        slow = safety is RetrySafety.PAID
         # What stands in the path is logged; a query, which may hold anything, goes where queries go.
         path, _, rest = path.partition("?")
         pairs = (*parse_qsl(rest, keep_blank_values=True), *query(**(params or {})))
         request = Request(verb, path, safety, query=pairs, body=body, slow=slow)
-        with watching() as seen:
+        with capture_replies() as seen:
             options = CallOptions(timeout=timeout, extra_headers=extra_headers)
             value = await self._core.send(request, lambda reply: reply.content, options)
         first = seen[0]

@@ -232,7 +232,7 @@ class ClientOptions:
         _require_whole("max_retries", self.max_retries, lowest=0)
         _require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
 
-    def changed(self, **changes: Any) -> ClientOptions:
+    def with_changes(self, **changes: Any) -> ClientOptions:
         """Return a copy with some options changed."""
         return replace(self, **changes)
 

@@ -2,7 +2,7 @@
 
 It starts the sandbox on a loopback port and then does what a user's program does, with the public client: submit
 all, wait for all, download each as it completes, walk the history, compare the three accounts of what was charged.
-What is shown meanwhile is the caller's affair: it is handed the running `Tally` at each change.
+What is shown meanwhile is the caller's affair: it is handed the running `DemoTally` at each change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HOW = ("at dawn", "in the rain", "under neon light", "in slow motion", "seen fr
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """What to do.
 
     Attributes:
@@ -49,7 +49,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Tally:
+class DemoTally:
     """How far it is; one object that grows.
 
     Attributes:
@@ -69,11 +69,11 @@ class Tally:
     problems: list[str] = field(default_factory=list)
 
 
-View: TypeAlias = Callable[[Tally], None]
+View: TypeAlias = Callable[[DemoTally], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DemoReport:
     """What came of it.
 
     Attributes:
@@ -87,8 +87,8 @@ class Report:
         seconds: From the first submission to the last page of the history.
     """
 
-    plan: Plan
-    tally: Tally
+    plan: DemoPlan
+    tally: DemoTally
     listed: int
     charged_by_history: int
     charged_by_balance: int
@@ -108,7 +108,7 @@ class Report:
         return self.tally.downloaded == self.listed == self.plan.videos and self.is_paid_once
 
 
-def run_demo(plan: Plan, view: View) -> Report:
+def run_demo(plan: DemoPlan, view: View) -> DemoReport:
     """Run the demo from start to end on a sandbox of its own.
 
     Raises:
@@ -123,11 +123,11 @@ def run_demo(plan: Plan, view: View) -> Report:
         return anyio.run(film, plan, server, view)
 
 
-async def film(plan: Plan, server: Server, view: View) -> Report:
+async def film(plan: DemoPlan, server: Server, view: View) -> DemoReport:
     """Do what a user's program does: submit, wait, download, list, count."""
     # The sandbox is faster than the service by `speed`, so looking is too: the same number of looks per job.
     polling = Polling(min_interval=max(0.1, 5.0 / plan.speed), max_interval=max(0.2, 30.0 / plan.speed))
-    tally = Tally()
+    tally = DemoTally()
     start = time.perf_counter()
     async with AsyncNeuralBox(api_key="nb_demo", base_url=server.url, polling=polling) as nb:
         before = await _balance(nb)
@@ -139,7 +139,7 @@ async def film(plan: Plan, server: Server, view: View) -> Report:
         async for item in nb.history.list(type="video", page_size=100):
             listed += 1
             charged += item.tokens or 0
-    return Report(
+    return DemoReport(
         plan=plan,
         tally=tally,
         listed=listed,
@@ -155,7 +155,7 @@ async def _balance(nb: AsyncNeuralBox) -> int:
     return (await nb.account.balance()).token_balance or 0
 
 
-async def _one_video(nb: AsyncNeuralBox, plan: Plan, number: int, tally: Tally, view: View) -> None:
+async def _one_video(nb: AsyncNeuralBox, plan: DemoPlan, number: int, tally: DemoTally, view: View) -> None:
     """See one video from prompt to file; what goes wrong with it is noted and ends nothing else."""
     choice = random.Random(f"{plan.seed}/{number}")
     try:

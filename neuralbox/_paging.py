@@ -155,7 +155,7 @@ def _in_order(came: list[Page[T] | None]) -> list[Page[T]]:
 
 def without_retries(core: Core) -> Core:
     """Return a core for pages that nobody waits for yet: what fails is left to the attempt that counts."""
-    return core.changed(core.options.changed(max_retries=0))
+    return core.with_options(core.options.with_changes(max_retries=0))
 
 
 def require_prefetch(prefetch: int) -> None:

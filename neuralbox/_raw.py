@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ._core.reply_capture import watching
+from ._core.reply_capture import capture_replies
 from ._models.raw import RawResponse
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[RawResponse[
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[T]:
-        with watching() as seen:
+        with capture_replies() as seen:
             value = await method(*args, **kwargs)
         first = seen[0]
         return RawResponse(first.reply.status_code, first.reply.headers, first.reply.content, first.attempts, value)

@@ -289,7 +289,7 @@ def make_core(
     time = time or VirtualTime()
     transport = Scripted(script, time)
     options.setdefault("base_url", "http://box.test")
-    core = Core(transport, ClientOptions(**options), credential or ApiKey(KEY), time.clockwork)
+    core = Core(transport, ClientOptions(**options), credential or ApiKey(KEY), time.time_source)
     return Bench(core, transport, time)
 
 
@@ -302,7 +302,7 @@ def make_client(handler: Handler, *, time: VirtualTime | None = None, **options:
     """Build a client in virtual time whose every request is answered by `handler`; nothing reaches a network."""
 
     class Client(AsyncNeuralBox):
-        _clockwork = (time or VirtualTime()).clockwork
+        _clockwork = (time or VirtualTime()).time_source
 
     if "session" not in options:
         options.setdefault("api_key", KEY)

@@ -111,11 +111,11 @@ def test_a_dialect_has_the_documented_ways_and_no_other(name: str, words: tuple[
 
 def test_a_copy_changes_what_it_is_told_and_is_checked_again() -> None:
     options = ClientOptions(base_url="https://elumenta.ru", max_retries=5)
-    copy = options.changed(max_retries=0, timeout=3)
+    copy = options.with_changes(max_retries=0, timeout=3)
     assert (copy.base_url, copy.max_retries, copy.timeout.read) == ("https://elumenta.ru", 0, 3)
     assert options.max_retries == 5
     with pytest.raises(ConfigurationError):
-        options.changed(base_url="nowhere")
+        options.with_changes(base_url="nowhere")
 
 
 def test_the_callers_headers_are_copied_and_never_shown() -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._core.credentials import Session
 from neuralbox._errors import APITimeoutError, ConfigurationError, ConnectError, ConnectionLostError, ProtocolError
 from neuralbox._transport.base import Timeouts
@@ -204,7 +204,7 @@ async def test_a_closed_script_prepares_nothing_until_it_is_opened() -> None:
 
 async def test_make_core_puts_both_under_a_real_core() -> None:
     bench = make_core([reply(200, {"a": 1})], max_retries=5)
-    assert await bench.core.send(Request("GET", "/x", Safety.REPEATABLE), bench.core.as_json) == {"a": 1}
+    assert await bench.core.send(Request("GET", "/x", RetrySafety.REPEATABLE), bench.core.as_json) == {"a": 1}
     assert [one.url for one in bench.sent] == ["http://box.test/api/v2/x"]
     assert bench.times == [0.0]
     assert bench.core.options.max_retries == 5

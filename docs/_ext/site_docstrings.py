@@ -1,7 +1,7 @@
 """What our docstrings need on their way to Sphinx, which reads reStructuredText.
 
 - An indented block after a sentence is an example, and not the quotation that reStructuredText takes it for.
-- A name in backticks may be followed by a letter (`Outcome`s).
+- A name in backticks may be followed by a letter (`BatchOutcome`s).
 - In "Tokens charged: 0 where ..." what stands before the colon is no type, since types are annotated.
 - Names that a module imports for type checkers only are imported after all, so that annotations can be resolved.
 - `neuralbox._client.AsyncNeuralBox` in a signature is what users import as `neuralbox.AsyncNeuralBox`.

@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import ConfigurationError
 from .._types import OMIT, Omit
 from . import vocabulary as words
-from .request import Form, Request, Safety, given
+from .request import Form, Request, RetrySafety, given
 
 Message = Mapping[str, Any]
 
@@ -104,7 +104,7 @@ def build_transcription(
             f"The audio file {file_name!r} has {size} bytes; the service takes at most {words.MAX_UPLOAD_BYTES}."
         )
     form = Form("audio", file_name, content, content_type, fields)
-    return Request("POST", words.STT, Safety.PAID, form=form, slow=True)
+    return Request("POST", words.STT, RetrySafety.PAID, form=form, slow=True)
 
 
 def _paid(
@@ -122,7 +122,7 @@ def _paid(
         if twice:
             raise ConfigurationError(f"`{min(twice)}` is given twice: by its own argument and among the options.")
         body = {**main, **options}
-    return Request("POST", path, Safety.PAID, body=body, slow=True, accept=accept)
+    return Request("POST", path, RetrySafety.PAID, body=body, slow=True, accept=accept)
 
 
 def _split_turns(prompt: str | None, turns: list[Message]) -> tuple[str, list[Message]]:

@@ -17,7 +17,7 @@ from .._types import OMIT, GenerationId
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
 
-class Safety(Enum):
+class RetrySafety(Enum):
     """What a second sending of the same request would mean."""
 
     REPEATABLE = "repeatable"
@@ -65,7 +65,7 @@ class Request:
 
     method: str
     path: str
-    safety: Safety = Safety.REPEATABLE
+    safety: RetrySafety = RetrySafety.REPEATABLE
     query: Query = ()
     body: Mapping[str, Any] | None = field(default=None, repr=False)  # the prompt is in it
     form: Form | None = None

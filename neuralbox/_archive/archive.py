@@ -35,9 +35,9 @@ from .._files.download import save
 from .._models.generation import Model
 from .._paging import Pager
 from .._types import JobRef
-from .directory import Done, Sorted, Stock, Todo
-from .results import Archived, ArchiveFailure, ArchiveProgress
-from .source import FIRST_FILE, Catalogue
+from .directory import ArchiveDirectory, FetchedFile, PendingFile, SortedItems
+from .results import ArchiveFailure, ArchiveProgress, ArchiveResult
+from .source import FIRST_FILE, ArchiveSource
 
 R = TypeVar("R")
 T = TypeVar("T", bound=Model)
@@ -51,7 +51,7 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ArchiveOptions:
     """How an archive is made.
 
     Attributes:
@@ -86,10 +86,10 @@ class Terms:
 async def archive(
     core: Core,
     pager: Pager[T],
-    catalogue: Catalogue[T],
-    terms: Terms,
+    catalogue: ArchiveSource[T],
+    terms: ArchiveOptions,
     on_progress: Report | None = None,
-) -> Archived:
+) -> ArchiveResult:
     """Mirror the results of a listing into a directory.
 
     Raises:
@@ -97,9 +97,9 @@ async def archive(
         DownloadError: The disk fails.
         NeuralBoxError: The history cannot be read.
     """
-    run = _Run(core, catalogue, terms, on_progress)
+    run = _ArchiveRun(core, catalogue, terms, on_progress)
     stock = await run.on_disk(
-        partial(Stock, Path(terms.directory), catalogue, plan=terms.plan, verify=terms.verify),
+        partial(ArchiveDirectory, Path(terms.directory), catalogue, plan=terms.plan, verify=terms.verify),
         f"`{terms.directory}` cannot be used",
     )
     try:
@@ -113,25 +113,27 @@ async def archive(
     return run.result(stock)
 
 
-class _Run(Generic[T]):
-    def __init__(self, core: Core, catalogue: Catalogue[T], terms: Terms, on_progress: Report | None) -> None:
+class _ArchiveRun(Generic[T]):
+    def __init__(
+        self, core: Core, catalogue: ArchiveSource[T], terms: ArchiveOptions, on_progress: Report | None
+    ) -> None:
         self._core = core
         self._catalogue = catalogue
         self._terms = terms
         self._on_progress = on_progress
         self._skipped = 0
         self._failures: list[ArchiveFailure] = []
-        self._done: list[Done[T]] = []
-        self._todo: deque[Todo[T]] = deque()
+        self._done: list[FetchedFile[T]] = []
+        self._todo: deque[PendingFile[T]] = deque()
         self._looking = anyio.Lock()
         self._entering = anyio.Lock()
         self._telling = anyio.Lock()
         self.progress = ArchiveProgress()
 
-    def result(self, stock: Stock[T]) -> Archived:
+    def result(self, stock: ArchiveDirectory[T]) -> ArchiveResult:
         """Say what it came to."""
         now = self.progress
-        return Archived(
+        return ArchiveResult(
             directory=stock.directory,
             manifest=stock.manifest,
             listed=now.listed,
@@ -144,7 +146,7 @@ class _Run(Generic[T]):
             failures=tuple(self._failures),
         )
 
-    def end(self, stock: Stock[T]) -> None:
+    def end(self, stock: ArchiveDirectory[T]) -> None:
         """Enter what was fetched and is not entered yet, because the run was cancelled, and let go."""
         try:
             with suppress(OSError):  # the files are fetched again by the next run
@@ -152,7 +154,7 @@ class _Run(Generic[T]):
         finally:
             stock.close()
 
-    async def read(self, pager: Pager[T], stock: Stock[T]) -> None:
+    async def read(self, pager: Pager[T], stock: ArchiveDirectory[T]) -> None:
         """Plan everything that is listed."""
         async for page in pager.pages():
             await self.on_disk(partial(stock.plan, page.items, self._core.now()))
@@ -161,7 +163,7 @@ class _Run(Generic[T]):
             await self._tell(replace(self.progress, listed=listed, total=total))
         await self._tell(replace(self.progress, total=self.progress.listed))
 
-    async def fetch(self, stock: Stock[T]) -> None:
+    async def fetch(self, stock: ArchiveDirectory[T]) -> None:
         """Fetch what is missing of the plan."""
         failure: Exception | None = None
 
@@ -181,7 +183,7 @@ class _Run(Generic[T]):
         if failure is not None:
             raise failure
 
-    async def _next(self, stock: Stock[T]) -> Todo[T] | None:
+    async def _next(self, stock: ArchiveDirectory[T]) -> PendingFile[T] | None:
         """Return the next thing to be fetched, None at the end; one worker at a time looks at more of the plan."""
         async with self._looking:
             while not self._todo:
@@ -192,13 +194,13 @@ class _Run(Generic[T]):
                 await self._count(found)
             return self._todo.popleft()
 
-    async def _one(self, stock: Stock[T], todo: Todo[T]) -> None:
+    async def _one(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> None:
         for one in [todo] if todo.part is not None else await self._ask(stock, todo):
             await self._download(stock, one)
         if todo.is_last:
             await self._tell(replace(self.progress, done=self.progress.done + 1))
 
-    async def _ask(self, stock: Stock[T], todo: Todo[T]) -> Sequence[Todo[T]]:
+    async def _ask(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> Sequence[PendingFile[T]]:
         """Ask for a generation whose result the list does not tell of."""
         try:
             asked = await self._catalogue.ask(todo.item)
@@ -211,7 +213,7 @@ class _Run(Generic[T]):
         await self._count(replace(found, settled=0))
         return found.todo
 
-    async def _download(self, stock: Stock[T], todo: Todo[T]) -> None:
+    async def _download(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> None:
         part = todo.part
         assert part is not None
         changes: dict[str, str | None] = {"url": part.url}
@@ -230,18 +232,18 @@ class _Run(Generic[T]):
                 plan=self._terms.plan,
             )
         except ExpiredFileError:
-            self._done.append(Done(todo, part))
+            self._done.append(FetchedFile(todo, part))
         except NeuralBoxError as error:
             await self._fail(todo, error)
             return
         else:
-            self._done.append(Done(todo, part, saved.bytes, saved.sha256, saved.content_type))
+            self._done.append(FetchedFile(todo, part, saved.bytes, saved.sha256, saved.content_type))
         async with self._entering:
             done, self._done = self._done, []
             if done:  # else another worker has entered it meanwhile
                 await self._count(await self.on_disk(partial(stock.enter, done, self._core.now())))
 
-    async def _fail(self, todo: Todo[T], error: NeuralBoxError) -> None:
+    async def _fail(self, todo: PendingFile[T], error: NeuralBoxError) -> None:
         """Note a failure, or end the run where everything else would fail alike."""
         cause = error.__cause__
         of_disk = isinstance(cause, OSError) and not isinstance(cause, NeuralBoxError)
@@ -253,7 +255,7 @@ class _Run(Generic[T]):
             self._failures.append(ArchiveFailure(ref, type(error).__name__, error.message))
         await self._tell(replace(self.progress, failed=self.progress.failed + 1))
 
-    async def _count(self, found: Sorted[T]) -> None:
+    async def _count(self, found: SortedItems[T]) -> None:
         self._skipped += found.skipped
         now = self.progress
         await self._tell(

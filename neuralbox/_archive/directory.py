@@ -25,10 +25,10 @@ from .._errors import ConfigurationError
 from .._files.names import clean_name, ending_for, ending_of
 from .._files.target import sha256_of
 from .._models.generation import Generation, Model
-from .index import Books
+from .index import ArchiveIndex
 from .manifest import NAME, append, read_manifest
-from .manifest_entry import EXPIRED, SAVED, Entry, fields_of, write_line
-from .source import FIRST_FILE, TEXT, Catalogue, Part, parts_of, urgency
+from .manifest_entry import EXPIRED, SAVED, ManifestEntry, fields_of, write_line
+from .source import FIRST_FILE, TEXT, ArchivePart, ArchiveSource, parts_of, urgency
 
 T = TypeVar("T", bound=Model)
 
@@ -42,7 +42,7 @@ _LONGEST_STEM = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Todo(Generic[T]):
+class PendingFile(Generic[T]):
     """A file to be fetched.
 
     Attributes:
@@ -55,24 +55,24 @@ class Todo(Generic[T]):
 
     item: T
     generation: Generation
-    part: Part | None
+    part: ArchivePart | None
     place: Path
     is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
+class FetchedFile(Generic[T]):
     """What came of a part: fetched to its place, or found to be gone (no length)."""
 
-    todo: Todo[T]
-    part: Part
+    todo: PendingFile[T]
+    part: ArchivePart
     size: int | None = None
     sha256: str | None = None
     content_type: str | None = None
 
 
 @dataclass(slots=True)
-class Sorted(Generic[T]):
+class SortedItems(Generic[T]):
     """What looking at some records came to.
 
     Attributes:
@@ -86,7 +86,7 @@ class Sorted(Generic[T]):
         bytes: Their length.
     """
 
-    todo: list[Todo[T]] = field(default_factory=list)
+    todo: list[PendingFile[T]] = field(default_factory=list)
     looked_at: int = 0
     settled: int = 0
     kept: int = 0
@@ -101,7 +101,7 @@ class Sorted(Generic[T]):
         return not (self.todo or self.kept or self.expired or self.saved)
 
 
-class Stock(Generic[T]):
+class ArchiveDirectory(Generic[T]):
     """An archive's directory, opened for one run; nobody else opens it meanwhile.
 
     Args:
@@ -116,7 +116,7 @@ class Stock(Generic[T]):
         OSError: It cannot be made or written.
     """
 
-    def __init__(self, directory: Path, catalogue: Catalogue[T], *, plan: str | None, verify: bool) -> None:
+    def __init__(self, directory: Path, catalogue: ArchiveSource[T], *, plan: str | None, verify: bool) -> None:
         self.directory = directory
         self.manifest = directory / NAME
         self._catalogue = catalogue
@@ -134,7 +134,7 @@ class Stock(Generic[T]):
                 "directory of its own. Remove it, or choose another directory."
             )
         self._workshop.mkdir(parents=True, exist_ok=True)
-        self._books = Books(self._workshop / _LOCK)
+        self._books = ArchiveIndex(self._workshop / _LOCK)
         try:
             for entry in read_manifest(self.manifest):
                 self._require_same(entry)
@@ -143,7 +143,7 @@ class Stock(Generic[T]):
             self._books.close()
             raise
 
-    def _require_same(self, entry: Entry) -> None:
+    def _require_same(self, entry: ManifestEntry) -> None:
         ours = self._catalogue
         if entry.service != ours.service:
             raise ConfigurationError(f"`{self.directory}` mirrors a history of {entry.service}, not of {ours.service}.")
@@ -174,10 +174,10 @@ class Stock(Generic[T]):
         with self._lock:
             return 0 if self._is_closed else self._books.order()
 
-    def sort_out(self, count: int, now: float) -> Sorted[T]:
+    def sort_out(self, count: int, now: float) -> SortedItems[T]:
         """Look at the next items: what of them is there, and what is to be fetched. Texts are written at once."""
-        found: Sorted[T] = Sorted()
-        texts: list[Done[T]] = []
+        found: SortedItems[T] = SortedItems()
+        texts: list[FetchedFile[T]] = []
         with self._lock:
             for record in [] if self._is_closed else self._books.take(count):
                 item = self._catalogue.read(record)
@@ -191,10 +191,10 @@ class Stock(Generic[T]):
             self._enter(texts, now, found)
         return found
 
-    def sort_out_asked(self, listed: T, asked: T, now: float) -> Sorted[T]:
+    def sort_out_asked(self, listed: T, asked: T, now: float) -> SortedItems[T]:
         """Look at an item that was asked for, since the list did not tell of its result."""
-        found: Sorted[T] = Sorted()
-        texts: list[Done[T]] = []
+        found: SortedItems[T] = SortedItems()
+        texts: list[FetchedFile[T]] = []
         # Each of the two may say what the other does not, such as the prompt.
         said = {name: value for name, value in asked.raw.items() if value not in (None, "")}
         item = self._catalogue.read({**listed.raw, **said})
@@ -207,7 +207,12 @@ class Stock(Generic[T]):
         return found
 
     def _look(
-        self, item: T, generation: Generation, parts: Sequence[Part], found: Sorted[T], texts: list[Done[T]]
+        self,
+        item: T,
+        generation: Generation,
+        parts: Sequence[ArchivePart],
+        found: SortedItems[T],
+        texts: list[FetchedFile[T]],
     ) -> None:
         key = str(generation.id)
         known = self._books.known(key)
@@ -217,9 +222,11 @@ class Stock(Generic[T]):
             if there.get(name):
                 found.expired += known[name].state == EXPIRED
                 found.kept += known[name].state == SAVED
-        todo = [Todo(item, generation, one, self._place(key, one.name)) for one in parts if not there.get(one.name)]
+        todo = [
+            PendingFile(item, generation, one, self._place(key, one.name)) for one in parts if not there.get(one.name)
+        ]
         if not parts and not (known and all(there.values())):
-            todo = [Todo(item, generation, None, self._place(key, ""))]
+            todo = [PendingFile(item, generation, None, self._place(key, ""))]
         texts += [_written(one, one.part.text) for one in todo if one.part is not None and one.part.text is not None]
         files = [one for one in todo if one.part is None or one.part.text is None]
         found.todo += [replace(one, is_last=one is files[-1]) for one in files]
@@ -228,7 +235,7 @@ class Stock(Generic[T]):
     def _place(self, key: str, part: str) -> Path:
         return self._workshop / _digest(key, part)[:40]
 
-    def _is_there(self, known: Entry, place: Path) -> bool:
+    def _is_there(self, known: ManifestEntry, place: Path) -> bool:
         """Whether nothing is to be done for a file: it is there, or it is known to be gone."""
         if known.path is None:
             return True
@@ -240,22 +247,22 @@ class Stock(Generic[T]):
         _settle(place, path)  # the process ended between the manifest's line and the name
         return True
 
-    def _is_same(self, path: Path, known: Entry, *, verify: bool = False) -> bool:
+    def _is_same(self, path: Path, known: ManifestEntry, *, verify: bool = False) -> bool:
         if not path.is_file() or path.stat().st_size != known.size:
             return False
         return not (verify or self._verify) or sha256_of(path) == known.sha256
 
     # What was done.
 
-    def enter(self, done: Sequence[Done[T]], now: float) -> Sorted[T]:
+    def enter(self, done: Sequence[FetchedFile[T]], now: float) -> SortedItems[T]:
         """Let the manifest tell of what was fetched, and give it its names."""
-        found: Sorted[T] = Sorted()
+        found: SortedItems[T] = SortedItems()
         with self._lock:
             if not self._is_closed:
                 self._enter(done, now, found)
         return found
 
-    def _enter(self, done: Sequence[Done[T]], now: float, found: Sorted[T]) -> None:
+    def _enter(self, done: Sequence[FetchedFile[T]], now: float, found: SortedItems[T]) -> None:
         if not done:
             return
         moment, lines, entries = datetime.fromtimestamp(now, UTC), [], []
@@ -280,14 +287,14 @@ class Stock(Generic[T]):
                 found.saved += 1
                 found.bytes += entry.size or 0
 
-    def _entry(self, done: Done[T]) -> Entry:
+    def _entry(self, done: FetchedFile[T]) -> ManifestEntry:
         key, ours = str(done.todo.generation.id), self._catalogue
         if done.size is None or done.sha256 is None:
-            return Entry(ours.service, ours.account, key, done.part.name, EXPIRED)
-        entry = Entry(ours.service, ours.account, key, done.part.name, SAVED, "", done.size, done.sha256)
+            return ManifestEntry(ours.service, ours.account, key, done.part.name, EXPIRED)
+        entry = ManifestEntry(ours.service, ours.account, key, done.part.name, SAVED, "", done.size, done.sha256)
         return replace(entry, path=self._path(done, entry))
 
-    def _path(self, done: Done[T], entry: Entry) -> str:
+    def _path(self, done: FetchedFile[T], entry: ManifestEntry) -> str:
         """Find the name of a file: the one it had, else one after its kind and id that is free."""
         had = self._books.known(entry.key).get(entry.part)
         if had is not None and had.path is not None:
@@ -305,7 +312,7 @@ class Stock(Generic[T]):
                 return path
         raise ConfigurationError(f"`{self.directory / directory}` is full of files named after {entry.key}.")
 
-    def _may_take(self, path: Path, entry: Entry) -> bool:
+    def _may_take(self, path: Path, entry: ManifestEntry) -> bool:
         """Whether nothing stands there, or the very same."""
         return not os.path.lexists(path) or self._is_same(path, entry, verify=True)
 
@@ -329,9 +336,9 @@ def _settle(place: Path, path: Path) -> None:
     place.replace(path)
 
 
-def _written(todo: Todo[T], text: str) -> Done[T]:
+def _written(todo: PendingFile[T], text: str) -> FetchedFile[T]:
     """Write a text to its place."""
     assert todo.part is not None
     content = text.encode("utf-8", "backslashreplace")  # half a character has no bytes
     todo.place.write_bytes(content)
-    return Done(todo, todo.part, len(content), hashlib.sha256(content).hexdigest())
+    return FetchedFile(todo, todo.part, len(content), hashlib.sha256(content).hexdigest())

@@ -19,11 +19,11 @@ from anyio import to_thread
 
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
-from .._files.target import find_place, read_overwrite, require_free
+from .._files.target import locate_target, read_overwrite, require_free
 from .._models.generation import Model
 from .._paging import Pager
 from .manifest_entry import as_json, fields_of
-from .results import Exported
+from .results import ExportResult
 
 R = TypeVar("R")
 T = TypeVar("T", bound=Model)
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=Model)
 FORMATS: Final = (".jsonl", ".csv")
 
 
-async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: bool) -> Exported:
+async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: bool) -> ExportResult:
     """Write every item of a listing into a file.
 
     Raises:
@@ -39,7 +39,7 @@ async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: boo
         DownloadError: The disk fails.
         NeuralBoxError: The listing cannot be read.
     """
-    path, policy = (await _on_disk(partial(find_place, target))).path, read_overwrite(overwrite)
+    path, policy = (await _on_disk(partial(locate_target, target))).path, read_overwrite(overwrite)
     if path is None or path.suffix.lower() not in FORMATS:
         raise ConfigurationError(f"The file's name must end in {' or '.join(FORMATS)}; it is {target!r}.")
     await _on_disk(partial(require_free, path, policy))
@@ -67,7 +67,7 @@ async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: boo
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(partial(part.leave, keep=False))
-    return Exported(path, items, len(start) + size)
+    return ExportResult(path, items, len(start) + size)
 
 
 def _lines(items: Sequence[Model]) -> bytes:

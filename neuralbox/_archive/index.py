@@ -16,7 +16,7 @@ from typing import Any
 
 from .._api.fields import parse_json
 from .._errors import ConfigurationError
-from .manifest_entry import Entry, as_json
+from .manifest_entry import ManifestEntry, as_json
 
 _TABLES = (
     "PRAGMA temp_store = FILE",
@@ -29,7 +29,7 @@ _TABLES = (
 )
 
 
-class Books:
+class ArchiveIndex:
     """The tables, and the lock they are kept under.
 
     Args:
@@ -68,7 +68,7 @@ class Books:
 
     # What is known.
 
-    def know(self, entry: Entry) -> None:
+    def know(self, entry: ManifestEntry) -> None:
         """Remember what the manifest says of a file, in place of what it said before."""
         self._connection.execute(
             "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?)",
@@ -79,12 +79,12 @@ class Books:
                 "INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (entry.path.casefold(), entry.key, entry.part)
             )
 
-    def known(self, key: str) -> Mapping[str, Entry]:
+    def known(self, key: str) -> Mapping[str, ManifestEntry]:
         """Return what is known of a generation's parts."""
         found = self._connection.execute("SELECT part, state, path, size, sha256 FROM known WHERE key = ?", (key,))
-        return {part: Entry("", None, key, part, *rest) for part, *rest in found}
+        return {part: ManifestEntry("", None, key, part, *rest) for part, *rest in found}
 
-    def is_free(self, path: str, entry: Entry) -> bool:
+    def is_free(self, path: str, entry: ManifestEntry) -> bool:
         """Whether a path belongs to no other file, on systems that do not tell upper from lower case either."""
         query = self._connection.execute("SELECT key, part FROM names WHERE name = ?", (path.casefold(),))
         owner = query.fetchone()

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import ConfigurationError
-from .manifest_entry import Entry, is_ours, read_line
+from .manifest_entry import ManifestEntry, is_ours, read_line
 
 NAME: Final = "manifest.jsonl"
 
 
-def read_manifest(path: Path) -> Iterator[Entry]:
+def read_manifest(path: Path) -> Iterator[ManifestEntry]:
     """Read the entries in the order in which they were written; of two for one file the later one counts.
 
     When all of them have been taken, damaged lines are gone from the file.

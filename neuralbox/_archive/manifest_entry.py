@@ -25,7 +25,7 @@ _START: Final = b'{"archive":1,'
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """What a line says of a file.
 
     Attributes:
@@ -49,7 +49,9 @@ class Entry:
     sha256: str | None = None
 
 
-def write_line(entry: Entry, fields: Mapping[str, Any], *, archived_at: datetime, expires_at: datetime | None) -> bytes:
+def write_line(
+    entry: ManifestEntry, fields: Mapping[str, Any], *, archived_at: datetime, expires_at: datetime | None
+) -> bytes:
     """Write a line, its end included."""
     record = {
         "archive": 1,
@@ -68,7 +70,7 @@ def write_line(entry: Entry, fields: Mapping[str, Any], *, archived_at: datetime
     return as_json(record) + b"\n"
 
 
-def read_line(line: bytes) -> Entry | None:
+def read_line(line: bytes) -> ManifestEntry | None:
     """Read a line; None where it is damaged."""
     try:
         record = parse_json(line.decode("utf-8-sig"))  # other bytes are damage, and nothing is guessed of a path
@@ -82,11 +84,11 @@ def read_line(line: bytes) -> Entry | None:
         return None
     service, key, part, state = map(str, texts)
     if state == EXPIRED:
-        return Entry(service, account, key, part, EXPIRED)
+        return ManifestEntry(service, account, key, part, EXPIRED)
     is_whole = isinstance(path, str) and isinstance(sha256, str) and isinstance(size, int) and state == SAVED
     if not is_whole or not _is_inside(str(path)):
         return None
-    return Entry(service, account, key, part, SAVED, path, size, sha256)
+    return ManifestEntry(service, account, key, part, SAVED, path, size, sha256)
 
 
 def is_ours(line: bytes) -> bool:

@@ -53,7 +53,7 @@ class ArchiveProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchiveResult:
     """What an archive came to.
 
     Attributes:
@@ -82,7 +82,7 @@ class Archived:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """What an export came to.
 
     Attributes:

@@ -17,7 +17,7 @@ FIRST_FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue(Generic[T]):
+class ArchiveSource(Generic[T]):
     """A service's history, as far as an archive is concerned.
 
     Attributes:
@@ -40,7 +40,7 @@ class Catalogue(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ArchivePart:
     """One thing of a generation that becomes a file: its text, or what is at an address."""
 
     name: str
@@ -48,12 +48,13 @@ class Part:
     url: str = ""
 
 
-def parts_of(generation: Generation, urls: Sequence[str]) -> list[Part]:
+def parts_of(generation: Generation, urls: Sequence[str]) -> list[ArchivePart]:
     """Say what there is to save; nothing where the record tells of no result."""
-    parts = [Part(TEXT, text=generation.text)] if generation.text is not None else []
+    parts = [ArchivePart(TEXT, text=generation.text)] if generation.text is not None else []
     distinct = list(dict.fromkeys(url for url in urls if url))
     return parts + [
-        Part(f"{FIRST_FILE}-{place}" if place > 1 else FIRST_FILE, url=url) for place, url in enumerate(distinct, 1)
+        ArchivePart(f"{FIRST_FILE}-{place}" if place > 1 else FIRST_FILE, url=url)
+        for place, url in enumerate(distinct, 1)
     ]
 
 

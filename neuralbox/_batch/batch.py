@@ -23,12 +23,12 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, Sync, open_journal
 from .._types import JobRef
-from .collector import Ending
-from .outcome import Outcome
-from .progress import Progress
-from .reader import Intake, Source
-from .state import Wishes, Work
-from .submitter import Sending
+from .collector import Collector
+from .outcome import BatchOutcome
+from .progress import BatchProgress
+from .reader import RequestReader, Source
+from .state import BatchOptions, BatchState
+from .submitter import Submitter
 
 logger = logging.getLogger("neuralbox")
 
@@ -44,7 +44,7 @@ class Batch:
             async for outcome in run:
                 print(outcome.key, outcome.generation or outcome.error)
 
-    The loop hands out one `Outcome` for each request, in the order in which they end. Requests that fail are outcomes
+    The loop hands out one `BatchOutcome` for each request, in the order in which they end. Requests that fail are outcomes
     too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call continues.
 
     Raises:
@@ -64,7 +64,7 @@ class Batch:
         self,
         core: Core,
         source: Source | None,
-        wishes: Wishes,
+        wishes: BatchOptions,
         *,
         journal: str | os.PathLike[str] | None,
         journal_sync: Sync,
@@ -78,9 +78,9 @@ class Batch:
         self._budget = budget
         self._journal: Journal | None = None
         self._group: TaskGroup | None = None
-        self._work: Work | None = None
-        self._intake: Intake | None = None
-        self._ending: Ending | None = None
+        self._work: BatchState | None = None
+        self._intake: RequestReader | None = None
+        self._ending: Collector | None = None
         self._over = anyio.Event()
         self._reported: anyio.Event | None = None
         self._entered = False
@@ -104,7 +104,7 @@ class Batch:
         show_live(self._work, self._group, self._over)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> BatchProgress:
         """How it is getting on, now."""
         return self._begun().progress
 
@@ -113,7 +113,7 @@ class Batch:
         """Paid jobs whose outcomes were not handed out: `client.job(ref)` attaches to each again."""
         return () if self._work is None else self._work.unfinished
 
-    def _begun(self) -> Work:
+    def _begun(self) -> BatchState:
         if self._work is None:
             raise ConfigurationError(
                 "A batch runs inside its block: `async with client.batch(...) as run:`, and in it `async for outcome in run:`."
@@ -148,10 +148,10 @@ class Batch:
         self._group = group = anyio.create_task_group()
         await group.__aenter__()
         total = len(self._source) if isinstance(self._source, Sized) else None
-        self._work = work = Work(self._core, wishes, self._journal, group, total)
-        self._ending = ending = Ending(work)
-        sending = Sending(work, attend=ending.attend, close=ending.close)
-        self._intake = intake = Intake(
+        self._work = work = BatchState(self._core, wishes, self._journal, group, total)
+        self._ending = ending = Collector(work)
+        sending = Submitter(work, attend=ending.attend, close=ending.close)
+        self._intake = intake = RequestReader(
             work,
             self._source,
             send=sending.add,
@@ -195,7 +195,7 @@ class Batch:
             await self._close_journal(error)
         return swallowed and own
 
-    async def _say_goodbye(self, work: Work) -> None:
+    async def _say_goodbye(self, work: BatchState) -> None:
         """Wait a little for the ids of what is on its way."""
         until = self._core.clock() + GOODBYE
         while any(item.has_left for item in work.live.values()) and self._core.clock() < until:
@@ -217,7 +217,7 @@ class Batch:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> BatchOutcome:
         work = self._begun()
         if work.done:
             await checkpoint()  # the consumer of a long row of outcomes must not stop the event loop
@@ -229,10 +229,10 @@ class Batch:
         item = work.take()
         self._intake.handed_out(item)
         outcome = item.outcome
-        work.tally.handed_out(outcome)
+        work.tally.delivered(outcome)
         return outcome
 
-    async def _end(self, work: Work) -> NoReturn:
+    async def _end(self, work: BatchState) -> NoReturn:
         """End the iteration, the first time with what the run ends with."""
         self._over.set()
         work.changed.ring()  # the report of progress may be waiting for a change that never comes
@@ -243,7 +243,7 @@ class Batch:
             raise failure
         raise StopAsyncIteration
 
-    async def _report(self, work: Work, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
+    async def _report(self, work: BatchState, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
         """Report what changes, not too often, and at the end."""
         steps, over = -1, False
         while not over:

@@ -13,32 +13,34 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from .._costs.charges import money_of
-from .._costs.prices import question_of
+from .._costs.charges import charges_of
+from .._costs.prices import price_query_of
 from .._errors import BudgetExceededError, NeuralBoxError, ProtocolError
 from .._files.download import save
 from .._models.generation import Generation
-from .._polling.many import Ended, GrowingCrowd
+from .._polling.many import Ended, GrowingJobWaiter
 from .._requests.requests import BatchRequest
-from .item import Item
+from .item import BatchItem
 from .journal_records import outcome_record
-from .progress import Stage
-from .state import Work
+from .progress import ItemStage
+from .state import BatchState
 
 
-class Ending:
+class Collector:
     """Sees the jobs of one run to their end.
 
     Args:
         work: The run.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: BatchState) -> None:
         self._work = work
-        self._crowd: GrowingCrowd[Item] = GrowingCrowd(work.core, work.wishes.wait_timeout, work.group, self._heard)
-        self._ended: deque[Item] = deque()
+        self._crowd: GrowingJobWaiter[BatchItem] = GrowingJobWaiter(
+            work.core, work.wishes.wait_timeout, work.group, self._heard
+        )
+        self._ended: deque[BatchItem] = deque()
         self._closing = False
-        self._unsaved: deque[Item] = deque()
+        self._unsaved: deque[BatchItem] = deque()
         self._savers = 0
 
     async def run(self) -> None:
@@ -49,7 +51,7 @@ class Ending:
         """Wait for nothing any more."""
         self._crowd.leave()
 
-    def attend(self, item: Item, generation: Generation | None, age: float | None) -> None:
+    def attend(self, item: BatchItem, generation: Generation | None, age: float | None) -> None:
         """Wait for one more.
 
         Args:
@@ -60,16 +62,16 @@ class Ending:
         if item.job is None:
             self._work.give_up(item, ProtocolError("The service accepted the request without an id to ask by."))
             return
-        self._work.move(item, Stage.WAITING)
+        self._work.move(item, ItemStage.WAITING)
         self._crowd.add(item.job, item, generation=generation, age=age)
 
-    def _heard(self, item: Item, ended: Ended) -> None:
+    def _heard(self, item: BatchItem, ended: Ended) -> None:
         if isinstance(ended, Generation):
             self.close(item, ended)
         else:
             self._work.give_up(item, ended)
 
-    def close(self, item: Item, generation: Generation) -> None:
+    def close(self, item: BatchItem, generation: Generation) -> None:
         """Take the final state of one, book it, and let it be written down."""
         item.ended(self._work.core, generation)
         self._book(item, generation)
@@ -83,7 +85,7 @@ class Ending:
             self._closing = True
             self._work.group.start_soon(self._work.guarded, self._write_down)
 
-    def _book(self, item: Item, generation: Generation) -> None:
+    def _book(self, item: BatchItem, generation: Generation) -> None:
         budget, request = self._work.wishes.budget, item.request
         if budget is None:
             return
@@ -91,8 +93,8 @@ class Ending:
         if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
             tokens = tokens or 0
         elif tokens is not None and isinstance(request, BatchRequest):
-            question = question_of(request.build(self._work.core.options.dialect), model=request.model)
-            money_of(self._work.core).prices.charged(question, tokens)
+            question = price_query_of(request.build(self._work.core.options.dialect), model=request.model)
+            charges_of(self._work.core).prices.charged(question, tokens)
         if item.reservation is None:
             try:
                 item.reservation = budget.reserve(0)
@@ -115,7 +117,7 @@ class Ending:
 
     # Files.
 
-    def save(self, item: Item, path: str | None) -> None:
+    def save(self, item: BatchItem, path: str | None) -> None:
         """Fetch the file of one that has ended, where it has one and that is wanted.
 
         Args:
@@ -129,7 +131,7 @@ class Ending:
         if not wanted or item.generation is None or item.generation.url is None:
             work.finish(item)
             return
-        work.move(item, Stage.SAVING)
+        work.move(item, ItemStage.SAVING)
         self._unsaved.append(item)
         if self._savers < work.wishes.max_downloads:
             self._savers += 1
@@ -149,7 +151,7 @@ class Ending:
         finally:
             self._savers -= 1
 
-    async def _save(self, item: Item) -> None:
+    async def _save(self, item: BatchItem) -> None:
         work, directory = self._work, self._work.wishes.download_to
         assert directory is not None
         assert item.generation is not None

@@ -13,11 +13,11 @@ from .._models.generation import Generation
 from .._polling.job import Job
 from .._requests.requests import BatchRequest
 from .._types import JobRef
-from .outcome import Outcome
-from .progress import Stage
+from .outcome import BatchOutcome
+from .progress import ItemStage
 
 
-class Item:
+class BatchItem:
     """One request.
 
     Attributes:
@@ -56,7 +56,7 @@ class Item:
     def __init__(self, key: str, request: BatchRequest | Mapping[str, Any] | None) -> None:
         self.key = key
         self.request = request
-        self.stage: Stage | None = None
+        self.stage: ItemStage | None = None
         self.job: JobRef | None = None
         self.generation: Generation | None = None
         self.error: Exception | None = None
@@ -74,7 +74,7 @@ class Item:
     @property
     def has_left(self) -> bool:
         """Whether it is on its way to the service in this run, and its answer awaited."""
-        return self.stage is Stage.SENDING and self.is_open and self.job is None and self.claim is None
+        return self.stage is ItemStage.SENDING and self.is_open and self.job is None and self.claim is None
 
     def accepted(self, generation: Generation) -> None:
         """Take the id the service gave."""
@@ -100,9 +100,9 @@ class Item:
         self.again = True
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> BatchOutcome:
         """What the caller gets."""
-        return Outcome(
+        return BatchOutcome(
             key=self.key,
             request=self.request,
             generation=self.generation,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .._core.exchange import Core
 from .._errors import ConfigurationError
-from .._journal.protocol import SENDING, Journal, Record
+from .._journal.protocol import SENDING, Journal, JournalRecord
 from .._requests.json_lines import request_from_dict
 from .._submissions.claim import Claim, claim_of
 from .._submissions.registry import MOST_OWNED, registry_of
@@ -19,11 +19,11 @@ _EARLIER = 60.0
 """Seconds before the first unknown one was sent from which on all ids are named; where its time is sure."""
 
 
-async def own_all(core: Core, journal: Journal) -> None:
+async def register_journal_ids(core: Core, journal: Journal) -> None:
     """Tell the account's registry what belongs to whom; does nothing where nothing is unknown."""
     if not (await journal.summary()).sending:
         return
-    first: Record | None = None
+    first: JournalRecord | None = None
     is_dated = True
     async for record in journal.unfinished():
         if record.state == SENDING:
@@ -38,7 +38,7 @@ async def own_all(core: Core, journal: Journal) -> None:
         registry_of(core).own(generation_id)
 
 
-def _own(core: Core, record: Record) -> None:
+def _own(core: Core, record: JournalRecord) -> None:
     if record.id is None:
         return
     prompt = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._journal.protocol import Record, to_json
+from .._journal.protocol import JournalRecord, to_json
 from .._models.generation import Generation
 
 
@@ -32,7 +32,7 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def generation_of(record: Record) -> Generation:
+def generation_of(record: JournalRecord) -> Generation:
     """Read the final generation of a record that has ended; never raises."""
     outcome = record.outcome or {}
     said = outcome.get("said")

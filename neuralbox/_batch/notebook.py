@@ -14,15 +14,15 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._html import progress_html
-from .progress import Progress
-from .state import Work
+from .progress import BatchProgress
+from .state import BatchState
 
 # Seconds between two updates: at least so many, since a notebook has to keep up, and at most so many, since time passes.
 _SOONEST: Final = 0.5
 _LATEST: Final = 5.0
 
 
-class Handle(Protocol):
+class NotebookDisplay(Protocol):
     """What IPython gives for something that is displayed."""
 
     def update(self, obj: Any, *, raw: bool) -> None:
@@ -30,11 +30,11 @@ class Handle(Protocol):
         ...
 
 
-def batch_html(progress: Progress | None) -> str:
+def batch_html(progress: BatchProgress | None) -> str:
     """Show how a batch is getting on; None where it has not begun."""
     if progress is None:
         return progress_html(title="Batch, not begun", done=0, total=None, facts=())
-    parked = progress.parked_until
+    parked = progress.throttled_until
     eta = progress.eta_seconds
     return progress_html(
         title="Batch",
@@ -65,7 +65,7 @@ def _minutes(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def show_live(work: Work | None, group: TaskGroup | None, over: anyio.Event) -> None:
+def show_live(work: BatchState | None, group: TaskGroup | None, over: anyio.Event) -> None:
     """Display a batch in the notebook's present cell, and keep that up to date while the batch runs.
 
     Args:
@@ -84,12 +84,12 @@ def show_live(work: Work | None, group: TaskGroup | None, over: anyio.Event) -> 
     group.start_soon(work.guarded, partial(_follow, handle, work, over))
 
 
-def _bundle(work: Work) -> dict[str, str]:
+def _bundle(work: BatchState) -> dict[str, str]:
     progress = work.progress
     return {"text/html": batch_html(progress), "text/plain": f"Batch: {progress.done} done"}
 
 
-def _display(bundle: dict[str, str]) -> Handle | None:
+def _display(bundle: dict[str, str]) -> NotebookDisplay | None:
     """Display it in the notebook's present cell; None in a terminal, which has no cells."""
     from IPython.core.getipython import get_ipython
     from IPython.display import display
@@ -97,11 +97,11 @@ def _display(bundle: dict[str, str]) -> Handle | None:
     if not hasattr(get_ipython(), "kernel"):
         return None
     show: Callable[..., Any] = display
-    handle: Handle = show(bundle, raw=True, display_id=True)
+    handle: NotebookDisplay = show(bundle, raw=True, display_id=True)
     return handle
 
 
-async def _follow(handle: Handle, work: Work, over: anyio.Event) -> None:
+async def _follow(handle: NotebookDisplay, work: BatchState, over: anyio.Event) -> None:
     """Keep a display up to date until the batch is over, or is left; either way it shows the last state."""
     try:
         while not over.is_set():

@@ -16,7 +16,7 @@ from .._types import JobRef
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """What became of one request of a batch.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outcome:
         }
 
 
-def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) -> int:
+def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[BatchOutcome]) -> int:
     """Append outcomes to a file of JSON lines.
 
         async for outcome in run:
@@ -95,7 +95,7 @@ def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[Outcome]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class BatchEstimate:
     """What a batch would cost, by the service's own prices.
 
     Attributes:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from .outcome import Outcome
+from .outcome import BatchOutcome
 
 _WINDOW = 60.0
 """Seconds over which the rate is taken."""
 
 
-class Stage(Enum):
+class ItemStage(Enum):
     """Where a request is, between being read and being handed out."""
 
     QUEUED = "queued"
@@ -24,7 +24,7 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BatchProgress:
     """How a batch is getting on.
 
     Attributes:
@@ -43,7 +43,7 @@ class Progress:
         tokens_over: Tokens charged beyond the budget, because prices were other than announced.
         rate_per_minute: Requests that ended in the last minute of this run, per minute; None before the first.
         eta_seconds: Seconds until all have ended at that rate; None where that cannot be told.
-        parked_until: Until when the account's limits let nothing more leave, Unix seconds; None where they do.
+        throttled_until: Until when the account's limits let nothing more leave, Unix seconds; None where they do.
         elapsed_seconds: Seconds since the run began.
     """
 
@@ -62,7 +62,7 @@ class Progress:
     tokens_over: int
     rate_per_minute: float | None
     eta_seconds: float | None
-    parked_until: float | None
+    throttled_until: float | None
     elapsed_seconds: float
 
     @property
@@ -71,8 +71,8 @@ class Progress:
         return self.completed + self.failed
 
 
-class Tally:
-    """Counts for `Progress`; memory does not grow with the requests.
+class ProgressCounter:
+    """Counts for `BatchProgress`; memory does not grow with the requests.
 
     Args:
         clock: Monotonic seconds.
@@ -83,12 +83,12 @@ class Tally:
         self._clock = clock
         self._began = clock()
         self._total = total
-        self._stages: Counter[Stage] = Counter()
+        self._stages: Counter[ItemStage] = Counter()
         self._ends: deque[tuple[int, int]] = deque()  # how many ended in which second of the run
         self._ended = 0
         self.read = self.completed = self.failed = self.resumed = self.tokens = 0
 
-    def move(self, before: Stage | None, after: Stage | None) -> None:
+    def move(self, before: ItemStage | None, after: ItemStage | None) -> None:
         """Move one request from a stage to another; None is outside."""
         if before is not None:
             self._stages[before] -= 1
@@ -106,7 +106,7 @@ class Tally:
             self._ends.append((second, 1))
         self._drop_old(second)
 
-    def handed_out(self, outcome: Outcome) -> None:
+    def delivered(self, outcome: BatchOutcome) -> None:
         """Count one that was handed out."""
         if outcome.ok:
             self.completed += 1
@@ -124,19 +124,19 @@ class Tally:
             return None
         return sum(count for _, count in self._ends) * 60.0 / min(elapsed, _WINDOW)
 
-    def progress(self, *, reserved: int, over: int, parked_until: float | None) -> Progress:
+    def progress(self, *, reserved: int, over: int, throttled_until: float | None) -> BatchProgress:
         """What it comes to now."""
         elapsed = self._clock() - self._began
         rate = self._rate(elapsed)
-        stages, ready = self._stages, self._stages[Stage.READY]
+        stages, ready = self._stages, self._stages[ItemStage.READY]
         left = None if self._total is None else max(0, self._total - self.completed - self.failed - ready)
-        return Progress(
+        return BatchProgress(
             total=self._total,
             read=self.read,
-            queued=stages[Stage.QUEUED],
-            sending=stages[Stage.SENDING],
-            waiting=stages[Stage.WAITING],
-            saving=stages[Stage.SAVING],
+            queued=stages[ItemStage.QUEUED],
+            sending=stages[ItemStage.SENDING],
+            waiting=stages[ItemStage.WAITING],
+            saving=stages[ItemStage.SAVING],
             ready=ready,
             completed=self.completed,
             failed=self.failed,
@@ -146,6 +146,6 @@ class Tally:
             tokens_over=over,
             rate_per_minute=rate,
             eta_seconds=left / rate * 60.0 if rate and left is not None else None,
-            parked_until=parked_until,
+            throttled_until=throttled_until,
             elapsed_seconds=elapsed,
         )

@@ -27,15 +27,15 @@ from anyio.lowlevel import checkpoint
 
 from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
-from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, Planned, Record, require_key
+from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
 from .._models.generation import Generation
 from .._requests.json_lines import as_request, check, request_from_dict
 from .._requests.requests import BatchRequest
-from .item import Item
-from .journal_ids import own_all
+from .item import BatchItem
+from .journal_ids import register_journal_ids
 from .journal_records import generation_of
-from .progress import Stage
-from .state import Work
+from .progress import ItemStage
+from .state import BatchState
 
 Given: TypeAlias = BatchRequest | Mapping[str, Any]
 Source: TypeAlias = Iterable[Given] | AsyncIterable[Given]
@@ -48,7 +48,7 @@ _TURN = 32  # requests of a plain list that are read without letting others run
 _GOODBYE = 5.0
 
 
-class Intake:
+class RequestReader:
     """Reads the requests of one run.
 
     Args:
@@ -62,13 +62,13 @@ class Intake:
 
     def __init__(
         self,
-        work: Work,
+        work: BatchState,
         source: Source | None,
         *,
-        send: Callable[[Item], None],
-        account_for: Callable[[Item], Awaitable[None]],
-        attend: Callable[[Item, Generation | None, float | None], None],
-        save: Callable[[Item, str | None], None],
+        send: Callable[[BatchItem], None],
+        account_for: Callable[[BatchItem], Awaitable[None]],
+        attend: Callable[[BatchItem, Generation | None, float | None], None],
+        save: Callable[[BatchItem, str | None], None],
     ) -> None:
         self._work = work
         self._source = source
@@ -79,12 +79,12 @@ class Intake:
         self._position = 0
         self._keys: set[int] = set()
         self._oldest: deque[int] = deque()
-        self._unplanned: deque[tuple[Item, Planned]] = deque()
+        self._unplanned: deque[tuple[BatchItem, PlannedRequest]] = deque()
         self._planning = False
         self.open: set[str] = set()
         """Keys of this run that were handed out and are still open in the journal; filled by `handed_out`."""
 
-    def handed_out(self, item: Item) -> None:
+    def handed_out(self, item: BatchItem) -> None:
         """Take note of an outcome after which a later run has something to do."""
         if item.is_open and self._work.journal is not None:
             self.open.add(item.key)
@@ -99,7 +99,7 @@ class Intake:
         work = self._work
         try:
             if work.journal is not None:
-                await own_all(work.core, work.journal)
+                await register_journal_ids(work.core, work.journal)
             if self._source is not None:
                 await self._read(self._source)
             if work.journal is not None and work.reading:
@@ -168,7 +168,7 @@ class Intake:
         work = self._work
         self._position += 1
         work.tally.read += 1
-        item = Item(f"{self._position:06d}", one)
+        item = BatchItem(f"{self._position:06d}", one)
         try:
             request = item.request = as_request(one)
             if request.key is not None:
@@ -214,7 +214,7 @@ class Intake:
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is, after what was paid for
                     work.fail(error)
                     for item, _ in [*page, *self._unplanned]:
-                        if item.stage is Stage.QUEUED:  # else its key was given twice
+                        if item.stage is ItemStage.QUEUED:  # else its key was given twice
                             work.drop(item)
                     self._unplanned.clear()
                     return
@@ -225,7 +225,7 @@ class Intake:
         finally:
             self._planning = False
 
-    async def _planned(self, page: Sequence[tuple[Item, Planned]]) -> Sequence[Record | None]:
+    async def _planned(self, page: Sequence[tuple[BatchItem, PlannedRequest]]) -> Sequence[JournalRecord | None]:
         """Write a page down, and return what was known of each; None for one whose key was given twice."""
         journal = self._journal
         try:
@@ -233,7 +233,7 @@ class Intake:
         except JournalError as error:
             if error.reason != "duplicate":
                 raise
-        records: list[Record | None] = []
+        records: list[JournalRecord | None] = []
         for item, entry in page:
             try:
                 records += await journal.plan([entry])
@@ -244,7 +244,7 @@ class Intake:
                 records.append(None)
         return records
 
-    async def _pass_on(self, item: Item, record: Record) -> None:
+    async def _pass_on(self, item: BatchItem, record: JournalRecord) -> None:
         """Pass an item on to where its record stands; none may be lost on the way."""
         try:
             await self._route(item, record)
@@ -252,7 +252,7 @@ class Intake:
             self._work.fail(error)
             self._work.give_up(item, error)
 
-    async def _route(self, item: Item, record: Record) -> None:
+    async def _route(self, item: BatchItem, record: JournalRecord) -> None:
         work = self._work
         item.job = None if record.id == "" else record.job
         if record.is_finished:
@@ -286,7 +286,7 @@ class Intake:
             lambda record: record.key not in before and (record.state != PLANNED or self._source is None),
         )
 
-    def _is_wanted_again(self, record: Record) -> bool:
+    def _is_wanted_again(self, record: JournalRecord) -> bool:
         """Whether one that has ended is still without its file, or is to be tried again."""
         wishes = self._work.wishes
         if record.state != FINAL:
@@ -295,18 +295,20 @@ class Intake:
             return wishes.retry_failed
         return wishes.download_to is not None and generation_of(record).url is not None
 
-    async def _read_records(self, records: AsyncIterator[Record], wanted: Callable[[Record], bool]) -> None:
-        async with aclosing(cast("AsyncGenerator[Record]", records)):
+    async def _read_records(
+        self, records: AsyncIterator[JournalRecord], wanted: Callable[[JournalRecord], bool]
+    ) -> None:
+        async with aclosing(cast("AsyncGenerator[JournalRecord]", records)):
             async for record in records:
                 if wanted(record) and not await self._read_record(record):
                     return
 
-    async def _read_record(self, record: Record) -> bool:
+    async def _read_record(self, record: JournalRecord) -> bool:
         work = self._work
         if not await self._has_room():
             return False
         work.tally.read += 1
-        item = Item(record.key, record.request)
+        item = BatchItem(record.key, record.request)
         work.enter(item)
         try:
             item.request = request_from_dict(record.request)
@@ -319,13 +321,13 @@ class Intake:
         return True
 
 
-def _entry(item: Item) -> Planned:
+def _entry(item: BatchItem) -> PlannedRequest:
     """What the journal is told of a request; its key has a place of its own."""
     assert isinstance(item.request, BatchRequest)
     require_key(item.key)
     record = item.request.to_dict()
     record.pop("key", None)
-    entry = Planned(item.key, record)
+    entry = PlannedRequest(item.key, record)
     entry.text  # noqa: B018 - what cannot be written down is refused now
     return entry
 

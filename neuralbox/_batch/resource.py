@@ -13,8 +13,8 @@ from anyio.lowlevel import checkpoint
 from .._budget import Budget
 from .._config import require_seconds
 from .._core.exchange import Core
-from .._costs.charges import money_of
-from .._costs.prices import Question, question_of
+from .._costs.charges import charges_of
+from .._costs.prices import PriceQuery, price_query_of
 from .._errors import ConfigurationError
 from .._journal import Sync
 from .._polling.job import require_limit
@@ -22,14 +22,14 @@ from .._requests.json_lines import as_request, check
 from .._requests.requests import BatchRequest
 from .._types import OMIT, JobRef, Omit
 from .batch import Batch
-from .outcome import Estimate
-from .progress import Progress
+from .outcome import BatchEstimate
+from .progress import BatchProgress
 from .reader import Source
-from .state import Wishes
+from .state import BatchOptions
 
 OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any] | Callable[[str, JobRef], Awaitable[Any]]
 """Called with the key and the job of each paid request as soon as its id is known; plain or async."""
-OnBatchProgress: TypeAlias = Callable[[Progress], Any] | Callable[[Progress], Awaitable[Any]]
+OnBatchProgress: TypeAlias = Callable[[BatchProgress], Any] | Callable[[BatchProgress], Awaitable[Any]]
 """Called with the batch's progress; plain or async."""
 
 _ASKING = 8
@@ -55,7 +55,7 @@ class Batches:
         max_sending: int = 64,
         max_downloads: int = 8,
         wait_timeout: float | Omit | None = OMIT,
-        max_park: float | None = None,
+        max_throttle_wait: float | None = None,
         retry_failed: bool = False,
         on_accepted: OnBatchAccepted | None = None,
         on_progress: OnBatchProgress | None = None,
@@ -89,15 +89,15 @@ class Batches:
             max_downloads: Downloads at once.
             wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
                 limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.
-            max_park: When the account's limits let nothing leave for longer than so many seconds, the batch sends
+            max_throttle_wait: When the account's limits let nothing leave for longer than so many seconds, the batch sends
                 nothing more instead of waiting; None waits as long as it takes.
             retry_failed: Send again what failed in an earlier run of the journal.
             on_accepted: Called as `on_accepted(key, job)` for each paid request as soon as its id is known; may be a
                 coroutine function. What it raises ends the run as the requests' own error does, after what was paid.
-            on_progress: Called with the `Progress`, at most some five times a second; likewise.
+            on_progress: Called with the `BatchProgress`, at most some five times a second; likewise.
 
         Returns:
-            The batch: a context manager, and in its block an iterator of `Outcome`s.
+            The batch: a context manager, and in its block an iterator of `BatchOutcome`s.
 
         Raises:
             ConfigurationError: An argument cannot be right.
@@ -114,16 +114,16 @@ class Batches:
             ("max_downloads", max_downloads),
         ):
             _require_whole(name, value)
-        require_seconds("max_park", max_park)
+        require_seconds("max_throttle_wait", max_throttle_wait)
         if journal_sync not in ("normal", "full"):
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
-        wishes = Wishes(
+        wishes = BatchOptions(
             download_to=None if download_to is None else os.fspath(download_to) + os.sep,
             max_in_flight=max_in_flight,
             max_sending=max_sending,
             max_downloads=max_downloads,
             wait_timeout=require_limit(wait_timeout, self._core),
-            max_park=max_park,
+            max_throttle_wait=max_throttle_wait,
             retry_failed=retry_failed,
             on_accepted=on_accepted,
             on_progress=on_progress,
@@ -134,7 +134,7 @@ class Batches:
 
     async def estimate(
         self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]
-    ) -> Estimate:
+    ) -> BatchEstimate:
         """Work out what a batch would cost; nothing is generated or charged.
 
         The service is asked once for each model and set of options among the requests.
@@ -148,7 +148,7 @@ class Batches:
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
         """
-        asked: dict[str, Question] = {}
+        asked: dict[str, PriceQuery] = {}
         counts: Counter[str] = Counter()
         problems: dict[str, str] = {}
         position = invalid = 0
@@ -165,7 +165,7 @@ class Batches:
                     problems[key] = error.message
                 continue
             wire = request.build(self._core.options.dialect)
-            question = question_of(wire, model=request.model, extra=request.extra_body)
+            question = price_query_of(wire, model=request.model, extra=request.extra_body)
             asked.setdefault(question.key, question)
             counts[question.key] += 1
         prices = await self._prices([*asked.values()])
@@ -177,10 +177,10 @@ class Batches:
                 unknown += count
             else:
                 by_model[question.model or "assistant"] += price * count
-        return Estimate(by_model.total(), position - invalid, dict(by_model), unknown, invalid, problems)
+        return BatchEstimate(by_model.total(), position - invalid, dict(by_model), unknown, invalid, problems)
 
-    async def _prices(self, questions: list[Question]) -> dict[str, int | None]:
-        known = money_of(self._core).prices
+    async def _prices(self, questions: list[PriceQuery]) -> dict[str, int | None]:
+        known = charges_of(self._core).prices
         found: dict[str, int | None] = {}
 
         async def ask() -> None:

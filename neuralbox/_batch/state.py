@@ -24,20 +24,20 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._budget import Budget
-from .._concurrency.broadcast import Signal
+from .._concurrency.broadcast import Broadcast
 from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._journal.protocol import Journal
-from .._rate_limit.limiter import pace_of
+from .._rate_limit.limiter import limiter_of
 from .._types import JobRef
-from .item import Item
-from .progress import Progress, Stage, Tally
+from .item import BatchItem
+from .progress import BatchProgress, ItemStage, ProgressCounter
 
 logger = logging.getLogger("neuralbox")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BatchOptions:
     """What the caller wants of a run; checked by `Batches`.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wishes:
         max_sending: Submissions at once.
         max_downloads: Downloads at once.
         wait_timeout: Seconds each job may take from when it was accepted; None for no limit.
-        max_park: Longest wait for a window of the account's limits, in seconds; None for any.
+        max_throttle_wait: Longest wait for a window of the account's limits, in seconds; None for any.
         retry_failed: Whether what failed in an earlier run is sent again.
         on_accepted: Called with the key and the job of each paid request.
         on_progress: Called with the progress.
@@ -59,13 +59,13 @@ class Wishes:
     max_sending: int = 64
     max_downloads: int = 8
     wait_timeout: float | None = None
-    max_park: float | None = None
+    max_throttle_wait: float | None = None
     retry_failed: bool = False
     on_accepted: Callable[..., Any] | None = None
     on_progress: Callable[..., Any] | None = None
 
 
-class Work:
+class BatchState:
     """One run.
 
     Attributes:
@@ -89,24 +89,24 @@ class Work:
     """
 
     def __init__(
-        self, core: Core, wishes: Wishes, journal: Journal | None, group: TaskGroup, total: int | None
+        self, core: Core, wishes: BatchOptions, journal: Journal | None, group: TaskGroup, total: int | None
     ) -> None:
         self.core = core
         self.wishes = wishes
         self.journal = journal
         self.group = group
-        self.live: dict[str, Item] = {}
-        self.done: deque[Item] = deque()
-        self.tally = Tally(core.clock, total)
+        self.live: dict[str, BatchItem] = {}
+        self.done: deque[BatchItem] = deque()
+        self.tally = ProgressCounter(core.clock, total)
         self.reading = True
         self.stopped = False
         self.halted: Exception | None = None
         self.failure: Exception | None = None
-        self.room = Signal()
-        self.news = Signal()
-        self.changed = Signal()
+        self.room = Broadcast()
+        self.news = Broadcast()
+        self.changed = Broadcast()
         self.sleepers: set[anyio.Event] = set()
-        self.parked: dict[Item, float] = {}
+        self.parked: dict[BatchItem, float] = {}
         self.steps = 0
         self._taken = 0
 
@@ -127,43 +127,43 @@ class Work:
         """Whether nothing more will come."""
         return not self.reading and not self._taken
 
-    def enter(self, item: Item) -> bool:
+    def enter(self, item: BatchItem) -> bool:
         """Take in an item that was read; False where its key is that of another that is still here."""
         self._taken += 1
-        self.move(item, Stage.QUEUED)
+        self.move(item, ItemStage.QUEUED)
         return self.live.setdefault(item.key, item) is item
 
-    def move(self, item: Item, stage: Stage) -> None:
+    def move(self, item: BatchItem, stage: ItemStage) -> None:
         """Note that an item is in another stage now."""
         self.tally.move(item.stage, stage)
         item.stage = stage
         self.step()
 
-    def finish(self, item: Item) -> None:
+    def finish(self, item: BatchItem) -> None:
         """Let the outcome of an item be handed out."""
-        self.move(item, Stage.READY)
+        self.move(item, ItemStage.READY)
         self.done.append(item)
         self.news.ring()
 
-    def give_up(self, item: Item, error: Exception) -> None:
+    def give_up(self, item: BatchItem, error: Exception) -> None:
         """Let an item end without a generation."""
         item.error = error
         if item.reservation is not None:
             item.reservation.leave()
         self.finish(item)
 
-    def drop(self, item: Item) -> None:
+    def drop(self, item: BatchItem) -> None:
         """Let an item go that was never sent, without an outcome."""
         self._leave(item)
         self.news.ring()
 
-    def take(self) -> Item:
+    def take(self) -> BatchItem:
         """Take out the next item whose outcome is to be handed out."""
         item = self.done.popleft()
         self._leave(item)
         return item
 
-    def _leave(self, item: Item) -> None:
+    def _leave(self, item: BatchItem) -> None:
         self.tally.move(item.stage, None)
         item.stage = None
         self._taken -= 1
@@ -227,14 +227,14 @@ class Work:
     # Watching.
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> BatchProgress:
         """How it is getting on."""
         budget = self.wishes.budget
-        parked = [*self.parked.values(), pace_of(self.core).parked_until(self.core)]
+        parked = [*self.parked.values(), limiter_of(self.core).throttled_until(self.core)]
         return self.tally.progress(
             reserved=0 if budget is None else budget.reserved,
             over=0 if budget is None else budget.overrun,
-            parked_until=min((at for at in parked if at is not None), default=None),
+            throttled_until=min((at for at in parked if at is not None), default=None),
         )
 
     @property

@@ -18,7 +18,7 @@ import anyio
 from anyio import to_thread
 
 from .._api.request import Request
-from .._concurrency.single_flight import Bell
+from .._concurrency.single_flight import ThreadsafeEvent
 from .._config import Dialect
 from .._costs.charges import price_of
 from .._errors import (
@@ -36,9 +36,9 @@ from .._resources.transcriptions import _load
 from .._submissions import submission
 from .._submissions.claim import Claim
 from .._submissions.reconcile import learn_clock
-from .item import Item
-from .progress import Stage
-from .state import Work
+from .item import BatchItem
+from .progress import ItemStage
+from .state import BatchState
 
 logger = logging.getLogger("neuralbox")
 
@@ -46,7 +46,7 @@ _AGAIN, _LONGEST = 5.0, 300.0
 """Seconds, at first and at most, until a request leaves again that was refused for limits; longer where it was told so."""
 
 
-class Witness:
+class JournalRecorder:
     """Writes down what happens to one request.
 
     Args:
@@ -57,7 +57,7 @@ class Witness:
 
     __slots__ = ("_item", "_reserve", "_work")
 
-    def __init__(self, work: Work, item: Item, reserve: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, work: BatchState, item: BatchItem, reserve: Callable[[], Awaitable[None]]) -> None:
         self._work = work
         self._item = item
         self._reserve = reserve
@@ -87,7 +87,7 @@ class Witness:
             await work.written(work.journal.planned_again(item.key))
 
 
-class Sending:
+class Submitter:
     """Sends the requests of one run.
 
     Args:
@@ -98,19 +98,21 @@ class Sending:
 
     def __init__(
         self,
-        work: Work,
+        work: BatchState,
         *,
-        attend: Callable[[Item, Generation | None, float | None], None],
-        close: Callable[[Item, Generation], None],
+        attend: Callable[[BatchItem, Generation | None, float | None], None],
+        close: Callable[[BatchItem, Generation], None],
     ) -> None:
         self._work = work
         self._attend = attend
         self._close = close
-        self._queue: deque[Item] = deque()
+        self._queue: deque[BatchItem] = deque()
         self._workers = 0
-        self._core = work.core.changed(work.core.options.changed(pace="spread")) if _is_paced(work) else work.core
+        self._core = (
+            work.core.with_options(work.core.options.with_changes(pace="spread")) if _is_paced(work) else work.core
+        )
 
-    def add(self, item: Item) -> None:
+    def add(self, item: BatchItem) -> None:
         """Send one more when its turn comes."""
         work = self._work
         self._queue.append(item)
@@ -125,10 +127,10 @@ class Sending:
         finally:
             self._workers -= 1
 
-    async def _see_to(self, item: Item) -> None:
+    async def _see_to(self, item: BatchItem) -> None:
         """Send one request; what that raises is its outcome, or ends the run."""
         work = self._work
-        work.move(item, Stage.SENDING)
+        work.move(item, ItemStage.SENDING)
         try:
             generation = await self._send(item)
         except Exception as error:  # noqa: BLE001 - an outcome where it is ours, else raised to the caller as it is
@@ -141,7 +143,7 @@ class Sending:
         else:
             self._attend(item, generation, 0.0)
 
-    async def _send(self, item: Item) -> Generation:
+    async def _send(self, item: BatchItem) -> Generation:
         work, request = self._work, item.request
         assert isinstance(request, BatchRequest)
         self._require_going()
@@ -150,7 +152,7 @@ class Sending:
             await work.journal.planned_again(item.key)
         if item.claim is None:
             await self._reserve(item, wire)
-        witness, tries = Witness(work, item, partial(self._reserve, item, wire)), 0
+        witness, tries = JournalRecorder(work, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
         if claim is None and work.journal is not None:
             await learn_clock(self._core)
@@ -168,7 +170,7 @@ class Sending:
                 )
             except RateLimitError as error:
                 tries, claim = tries + 1, None  # refused, so a claim was settled before: it was never accepted
-                await self._park(item, error, tries)
+                await self._throttle(item, error, tries)
 
     def _require_going(self) -> None:
         """Raise what the run ends with, where nothing more is to be sent."""
@@ -178,7 +180,7 @@ class Sending:
         if work.halted is not None:
             raise work.halted
 
-    def _failed(self, item: Item, error: Exception) -> None:
+    def _failed(self, item: BatchItem, error: Exception) -> None:
         work = self._work
         if item.job is not None:  # it is paid for, whatever happened after that
             work.fail(error)
@@ -199,10 +201,10 @@ class Sending:
 
     # Money and limits.
 
-    async def _reserve(self, item: Item, wire: Request) -> None:
+    async def _reserve(self, item: BatchItem, wire: Request) -> None:
         """Set a request's tokens aside, waiting where others that still run may leave it enough or tell its price."""
         budget = self._work.wishes.budget
-        bell: Bell | None = None
+        bell: ThreadsafeEvent | None = None
         while budget is not None:
             item.price = await self._price(item, wire)
             try:
@@ -215,7 +217,7 @@ class Sending:
                 with self._sleeping(bell.event):
                     await bell.event.wait()
                 self._require_going()
-            bell = Bell()
+            bell = ThreadsafeEvent()
             budget.on_change(bell.ring)  # and then tried once more, so that no change in between is missed
 
     @contextmanager
@@ -228,7 +230,7 @@ class Sending:
         finally:
             sleepers.discard(event)
 
-    async def account_for(self, item: Item) -> None:
+    async def account_for(self, item: BatchItem) -> None:
         """Set the tokens of one aside that an earlier run sent, as far as there are any left."""
         budget, request = self._work.wishes.budget, item.request
         if budget is not None and isinstance(request, BatchRequest):
@@ -238,16 +240,16 @@ class Sending:
             except BudgetExceededError:
                 logger.warning("What the batch has on its way costs more than its budget.")
 
-    async def _price(self, item: Item, wire: Request) -> int | None:
+    async def _price(self, item: BatchItem, wire: Request) -> int | None:
         assert isinstance(item.request, BatchRequest)
         return await price_of(self._core, wire, item.request.options(), model=item.request.model)
 
-    async def _park(self, item: Item, error: RateLimitError, tries: int) -> None:
+    async def _throttle(self, item: BatchItem, error: RateLimitError, tries: int) -> None:
         """Wait until the account's limits let it leave; it was refused, or did not even leave."""
         work = self._work
         floor = min(_AGAIN * 2.0 ** min(tries, 8), _LONGEST)
         told = error.retry_after or floor  # to be told 0 is to be told nothing
-        if work.wishes.max_park is not None and told > work.wishes.max_park:
+        if work.wishes.max_throttle_wait is not None and told > work.wishes.max_throttle_wait:
             work.halt(error)
             return
         core, seconds = work.core, max(told, floor)
@@ -267,7 +269,7 @@ class _StoppedError(Exception):
     """Nothing more is to be sent."""
 
 
-def _is_paced(work: Work) -> bool:
+def _is_paced(work: BatchState) -> bool:
     return work.core.options.pace != "off"
 
 

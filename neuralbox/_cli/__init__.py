@@ -24,12 +24,12 @@ def main() -> None:
         sentence = missing_extra(error, "cli")
         if sentence is None:
             raise
-        output.remark(sentence)
+        output.write_status(sentence)
         sys.exit(exit_codes.USAGE)
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(exit_codes.INTERRUPTED)
     except OSError as error:  # help and the like: commands say it themselves
-        output.remark(f"The output cannot be written: {error.strerror}.")
+        output.write_status(f"The output cannot be written: {error.strerror}.")
         output.forget(stdout)
         sys.exit(exit_codes.UNUSABLE_DISK)
     except SystemExit as left:

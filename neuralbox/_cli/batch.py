@@ -21,15 +21,15 @@ import typer
 
 from .._errors import ConfigurationError
 from .arguments import AsJson, BaseUrl, To, limit_of
-from .batch_settings import Settings, recall, remember
+from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures, sentence_of
 from .exit_codes import INTERRUPTED
 from .request_file import RequestFile, open_requests
-from .session import Session
+from .session import CommandSession
 
 if TYPE_CHECKING:
-    from .._batch.outcome import Estimate, Outcome
-    from .._batch.progress import Progress
+    from .._batch.outcome import BatchEstimate, BatchOutcome
+    from .._batch.progress import BatchProgress
     from .._client import AsyncNeuralBox
 
 batch = typer.Typer(
@@ -46,7 +46,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again wh
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _RunArguments:
     """One run.
 
     Attributes:
@@ -60,7 +60,7 @@ class _Order:
 
     requests: RequestFile | None
     journal: Path
-    settings: Settings
+    settings: BatchSettings
     timeout: float | None
     retry_failed: bool
     total: int | None
@@ -83,14 +83,14 @@ def run(
     base_url: BaseUrl = None,
 ) -> None:
     """Send the requests of a file, wait for all, download them; the same command again continues."""
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         requests = open_requests(file)
         if journal is None and requests.count is None:
             raise ConfigurationError(f"{file} is no regular file: name the journal with --journal.")
     place = journal or file.with_suffix(".sqlite")
     settings = recall(place).changed(to, budget)
-    order = _Order(requests, place, settings, timeout, retry_failed, requests.count)
+    order = _RunArguments(requests, place, settings, timeout, retry_failed, requests.count)
     session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, order=order))
 
 
@@ -107,11 +107,11 @@ def resume(
     """Continue a batch from its journal alone: what it was told is in there, --to and --budget change it."""
     from .._journal import read_summary
 
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         read_summary(journal)  # a file that is no journal is not touched
         settings = recall(journal).changed(to, budget)
-    order = _Order(None, journal, settings, timeout, retry_failed, None)
+    order = _RunArguments(None, journal, settings, timeout, retry_failed, None)
     session.run(partial(_carry_out, order=order))
 
 
@@ -120,7 +120,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
     """Say how far a batch is, also while another process runs it. Needs no key."""
     from .._journal import read_summary
 
-    session = Session(json)
+    session = CommandSession(json)
     with session.plain_words():
         found = read_summary(journal)
         owner = found.owner
@@ -131,11 +131,11 @@ def status(journal: Journal, json: AsJson = False) -> None:
             times = {"first_at": found.first_at, "last_at": found.last_at}
             session.record(counts | ended | times | {"service": found.service, "running": running})
             return
-        session.facts(counts | ended | {"service": found.service})
+        session.print_fields(counts | ended | {"service": found.service})
         if owner is not None:
-            session.say(f"Running now: process {owner.pid} on {owner.host}.")
+            session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
         elif found.unfinished:
-            session.say(f"Stopped; to continue:  {_resume(journal)}")
+            session.print_text(f"Stopped; to continue:  {_resume(journal)}")
 
 
 @batch.command()
@@ -147,19 +147,19 @@ def report(
     json: AsJson = False,
 ) -> None:
     """Write one HTML page about a batch: pictures, prompts, prices, times, failures. Needs no key."""
-    session = Session(json)
+    session = CommandSession(json)
     with session.plain_words("report"):
         from .._report import write_batch_report
 
         path = write_batch_report(journal, target or journal.with_suffix(".html"))
-        session.say(str(path))
+        session.print_text(str(path))
         session.record({"path": str(path), "bytes": path.stat().st_size})
 
 
 # One run.
 
 
-async def _carry_out(nb: AsyncNeuralBox, session: Session, *, order: _Order) -> int:
+async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, order: _RunArguments) -> int:
     import anyio
     from anyio import to_thread
 
@@ -168,7 +168,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: Session, *, order: _Order) -> 
     failures, taking = Failures(), anyio.CancelScope()
 
     def stop() -> None:
-        session.note("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
+        session.print_status("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
         taking.cancel()
 
     with session.measured("batch") as meter, _interrupted_gently(stop):
@@ -194,16 +194,18 @@ async def _carry_out(nb: AsyncNeuralBox, session: Session, *, order: _Order) -> 
     if was_stopped:
         # What ended while the block was left, nobody was told; the journal knows.
         found = await to_thread.run_sync(read_summary, order.journal)
-        session.note(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
-        session.note(session.paid.advice)
+        session.print_status(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
+        session.print_status(session.paid.advice)
         return INTERRUPTED
     nothing = "" if seen.done else "Nothing was left to do: "
-    session.note(f"{nothing}{seen.completed} done, {seen.failed} failed, {seen.tokens_spent} tokens spent by this run.")
-    session.note(f"For a page with all results:  {_report(order.journal)}")
+    session.print_status(
+        f"{nothing}{seen.completed} done, {seen.failed} failed, {seen.tokens_spent} tokens spent by this run."
+    )
+    session.print_status(f"For a page with all results:  {_report(order.journal)}")
     return failures.code
 
 
-def _tell(outcome: Outcome, failures: Failures, session: Session) -> None:
+def _tell(outcome: BatchOutcome, failures: Failures, session: CommandSession) -> None:
     session.record(outcome.to_dict())
     if outcome.error is not None:
         failures.add(outcome.error)
@@ -212,7 +214,7 @@ def _tell(outcome: Outcome, failures: Failures, session: Session) -> None:
         generation = outcome.generation
         assert generation is not None  # there is one where there is no error
         result = str(outcome.path or generation.url or " ".join((generation.text or "").split()) or generation.id)
-    session.say(f"{outcome.key}\t{'ok' if outcome.ok else 'failed'}\t{result}")
+    session.print_text(f"{outcome.key}\t{'ok' if outcome.ok else 'failed'}\t{result}")
 
 
 @contextmanager
@@ -234,30 +236,32 @@ def _interrupted_gently(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _words(seen: Progress) -> str:
+def _words(seen: BatchProgress) -> str:
     """How a batch is getting on, the most important first: a narrow terminal cuts the end."""
     parts = [f"{seen.done} done"]
     parts += [f"{count} {name}" for count, name in ((seen.failed, "failed"), (seen.waiting, "waiting")) if count]
     parts += [f"{count} {name}" for count, name in ((seen.saving, "saving"), (seen.queued, "queued")) if count]
     parts.append(f"{seen.tokens_spent} tokens")
-    if seen.parked_until is not None:
-        parts.insert(1, f"limit reached, on at {datetime.fromtimestamp(seen.parked_until, UTC).astimezone():%H:%M:%S}")
+    if seen.throttled_until is not None:
+        parts.insert(
+            1, f"limit reached, on at {datetime.fromtimestamp(seen.throttled_until, UTC).astimezone():%H:%M:%S}"
+        )
     elif seen.rate_per_minute is not None:
         parts.append(f"{seen.rate_per_minute:.0f} a minute")
     return ", ".join(parts)
 
 
-async def _estimate(nb: AsyncNeuralBox, session: Session, *, requests: RequestFile) -> None:
+async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile) -> None:
     balance = (await nb.account.balance()).token_balance
-    found: Estimate = await nb.batch.estimate(requests)
+    found: BatchEstimate = await nb.batch.estimate(requests)
     counts = {"requests": found.requests, "tokens": found.tokens, "unknown": found.unknown, "balance": balance}
     session.record(counts | {"by_model": dict(found.by_model)})
     left = "" if balance is None else f"; {balance} are left"
-    session.say(f"{found.requests} requests, {found.tokens} tokens{left}")
+    session.print_text(f"{found.requests} requests, {found.tokens} tokens{left}")
     for model, tokens in found.by_model.items():
-        session.say(f"{model}: {tokens} tokens")
+        session.print_text(f"{model}: {tokens} tokens")
     if found.unknown:
-        session.say(f"{found.unknown} requests have no known price.")
+        session.print_text(f"{found.unknown} requests have no known price.")
 
 
 def _resume(journal: Path) -> str:

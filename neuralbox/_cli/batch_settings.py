@@ -18,7 +18,7 @@ _NAME = "command_line"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class BatchSettings:
     """What a batch was told.
 
     Attributes:
@@ -29,12 +29,12 @@ class Settings:
     to: str | None = None
     budget: int | None = None
 
-    def changed(self, to: Path | None, budget: int | None) -> Settings:
+    def changed(self, to: Path | None, budget: int | None) -> BatchSettings:
         """These, with what a later run was told."""
-        return Settings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
+        return BatchSettings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
 
 
-def recall(journal: Path) -> Settings:
+def recall(journal: Path) -> BatchSettings:
     """Read what a journal's batch was told; nothing where it was not told by a command line.
 
     Args:
@@ -46,11 +46,11 @@ def recall(journal: Path) -> Settings:
         found = json.loads(text)
         to, budget = found.get("to"), found.get("budget")
     except (sqlite3.Error, AttributeError, TypeError, ValueError):  # of a version that knows another way
-        return Settings()
-    return Settings(to if isinstance(to, str) else None, budget if type(budget) is int else None)
+        return BatchSettings()
+    return BatchSettings(to if isinstance(to, str) else None, budget if type(budget) is int else None)
 
 
-def remember(journal: Path, settings: Settings) -> None:
+def remember(journal: Path, settings: BatchSettings) -> None:
     """Write it into a journal that is open in this process.
 
     Raises:

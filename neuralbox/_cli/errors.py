@@ -210,7 +210,7 @@ def _leave(sentence: str, code: int, error: BaseException, *, as_json: bool) -> 
     elif as_json:
         job = getattr(error, "job", None)
         record = {"error": type(error).__name__, "message": sentence, "exit_code": code}
-        output.remark(json.dumps(record | ({} if job is None else {"job": job.id}), ensure_ascii=False))
+        output.write_status(json.dumps(record | ({} if job is None else {"job": job.id}), ensure_ascii=False))
     else:
-        output.remark(sentence)
+        output.write_status(sentence)
     raise typer.Exit(code) from None

@@ -12,7 +12,7 @@ from .._types import OMIT, JobRef
 from .arguments import AsJson, BaseUrl, Model, Params, Prompt, Timeout, To, limit_of, read_id, read_params, read_text
 from .errors import Failures
 from .exit_codes import FAILED_GENERATION
-from .session import Session, plain_values
+from .session import CommandSession, plain_values
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
@@ -32,19 +32,19 @@ def generate(
     base_url: BaseUrl = None,
 ) -> None:
     """Generate a text, picture, video or sound, and print it or its address."""
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         options, text = read_params(param), read_text(prompt)
         make_directory(to)
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         job = await _submit(nb, session, model, text, options)
         if not wait:
             _hand_out(job, session)
             return
         finished = job.generation
         if finished is None or not finished.is_final:
-            session.note(f"{_named(job)} accepted; waiting.")
+            session.print_status(f"{_named(job)} accepted; waiting.")
             finished = await _wait_for(job, session, timeout)
         session.paid.jobs.clear()
         # Ids begin again in another account, or in a new sandbox: what is paid for must not fail on an old file.
@@ -53,7 +53,9 @@ def generate(
     session.run(work)
 
 
-async def _submit(nb: AsyncNeuralBox, session: Session, model: str, prompt: str, options: dict[str, object]) -> Job:
+async def _submit(
+    nb: AsyncNeuralBox, session: CommandSession, model: str, prompt: str, options: dict[str, object]
+) -> Job:
     session.paid.is_sending = True
     job = await nb.generate.submit(
         model=model, prompt=prompt, params=options or None, on_accepted=session.paid.jobs.append
@@ -62,7 +64,7 @@ async def _submit(nb: AsyncNeuralBox, session: Session, model: str, prompt: str,
     return job
 
 
-async def _wait_for(job: Job, session: Session, timeout: float | None) -> Generation:
+async def _wait_for(job: Job, session: CommandSession, timeout: float | None) -> Generation:
     with session.measured(job.model or "waiting") as meter:
 
         def show(seen: Generation) -> None:
@@ -82,11 +84,11 @@ def stream(
     base_url: BaseUrl = None,
 ) -> None:
     """Generate a text and print it while it is written."""
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         text = read_text(prompt)
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         given = nb.text.stream(
             model=model,
             prompt=text,
@@ -100,12 +102,12 @@ def stream(
             async with given as running:
                 async for delta in running:
                     session.record({"delta": delta})
-                    session.say(delta, end="")
+                    session.print_text(delta, end="")
         finally:
-            session.say(end="\n" if given.text else "")
+            session.print_text(end="\n" if given.text else "")
         session.paid.jobs.clear()
         session.record(plain_values(given.result))
-        session.note(_cost(given.result))
+        session.print_status(_cost(given.result))
 
     session.run(work)
 
@@ -118,11 +120,11 @@ def wait(
     base_url: BaseUrl = None,
 ) -> None:
     """Wait for generations that were submitted earlier, here or elsewhere."""
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         make_directory(to)
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> int:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         session.paid.is_ours = False
         session.paid.jobs += [JobRef(read_id(one)) for one in ids]
         try:
@@ -140,7 +142,7 @@ def wait(
     session.run(work)
 
 
-async def _wait_for_all(nb: AsyncNeuralBox, session: Session, timeout: float | None) -> list[Generation]:
+async def _wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: float | None) -> list[Generation]:
     waited = [*session.paid.jobs]
     running = {str(job.id): job for job in waited}
 
@@ -163,11 +165,11 @@ def download(
     base_url: BaseUrl = None,
 ) -> None:
     """Download the files of generations."""
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words():
         make_directory(to)
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> int:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         failures = Failures()
         for one in what:
             try:
@@ -176,9 +178,9 @@ def download(
             except NeuralBoxError as error:
                 said = failures.add(error)
                 session.record({"source": one, "error": type(error).__name__, "message": said})
-                session.note(f"{one}: {said}")
+                session.print_status(f"{one}: {said}")
                 continue
-            session.say(str(path))
+            session.print_text(str(path))
             session.record({"source": one, "path": str(path), "bytes": path.stat().st_size})
         return failures.code
 
@@ -186,7 +188,7 @@ def download(
 
 
 async def _fetch(
-    nb: AsyncNeuralBox, session: Session, source: Generation | str, to: Path, overwrite: Overwrite
+    nb: AsyncNeuralBox, session: CommandSession, source: Generation | str, to: Path, overwrite: Overwrite
 ) -> Path:
     with session.measured("downloading") as meter:
 
@@ -206,14 +208,14 @@ def make_directory(to: Path | None) -> None:
         to.mkdir(parents=True, exist_ok=True)
 
 
-def _hand_out(job: Job, session: Session) -> None:
-    session.say(str(job.id))
+def _hand_out(job: Job, session: CommandSession) -> None:
+    session.print_text(str(job.id))
     session.record({"id": job.id, "status": job.generation.status if job.generation is not None else None})
-    session.note(f"{_named(job)} accepted; for its result:  neuralbox wait {job.id}")
+    session.print_status(f"{_named(job)} accepted; for its result:  neuralbox wait {job.id}")
 
 
 async def _show(
-    nb: AsyncNeuralBox, session: Session, generation: Generation, to: Path | None, *, overwrite: Overwrite
+    nb: AsyncNeuralBox, session: CommandSession, generation: Generation, to: Path | None, *, overwrite: Overwrite
 ) -> None:
     """Print one result: the text, the path of the downloaded file, or the address."""
     path = None
@@ -221,10 +223,10 @@ async def _show(
         path = await _fetch(nb, session, generation, to, overwrite)
     session.record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
     if generation.is_failed:
-        session.note(f"{generation.id} failed: {generation.error or 'the service gave no reason'}")
+        session.print_status(f"{generation.id} failed: {generation.error or 'the service gave no reason'}")
         return
-    session.say(generation.text if generation.text is not None else str(path or generation.url or generation.id))
-    session.note(_cost(generation))
+    session.print_text(generation.text if generation.text is not None else str(path or generation.url or generation.id))
+    session.print_status(_cost(generation))
 
 
 def _cost(generation: Generation) -> str:

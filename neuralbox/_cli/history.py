@@ -10,10 +10,10 @@ from typer.core import TyperGroup
 
 from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel
 from .exit_codes import FAILED
-from .session import Session, plain_values
+from .session import CommandSession, plain_values
 
 if TYPE_CHECKING:
-    from .._archive.results import Archived, ArchiveProgress
+    from .._archive.results import ArchiveProgress, ArchiveResult
     from .._client import AsyncNeuralBox
     from .._models.generation import Generation
 
@@ -50,7 +50,7 @@ def listing(
 ) -> None:
     """List what was generated, newest first; what `neuralbox history` does by itself."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         items: list[Generation] = []
         async for item in nb.history.list(
             type=type,
@@ -63,7 +63,7 @@ def listing(
             session.record(plain_values(item))
             items.append(item)
         if not items:
-            session.note("Nothing found.")
+            session.print_status("Nothing found.")
         elif not session.as_json:
             from .views import show_table
 
@@ -73,7 +73,7 @@ def listing(
                 dispensable=("created", "kind", "tokens", "prompt", "model"),
             )
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
 def _row(item: Generation) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def export(
 ) -> None:
     """Write the history into one file: JSON lines with every field, or a table for spreadsheets."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         with session.measured("exporting"):
             done = await nb.history.export(
                 file,
@@ -109,11 +109,11 @@ def export(
                 max_items=limit,
                 overwrite=overwrite,
             )
-        session.say(str(done.path))
+        session.print_text(str(done.path))
         session.record({"path": str(done.path), "items": done.items, "bytes": done.bytes})
-        session.note(f"{done.items} generations, {done.bytes / 1e6:.1f} MB")
+        session.print_status(f"{done.items} generations, {done.bytes / 1e6:.1f} MB")
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
 @history.command()
@@ -131,7 +131,7 @@ def report(
 ) -> None:
     """Write one HTML page about what was generated: pictures, prompts, prices, tokens by model and day."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         from .._report import write_history_report
 
         with session.measured("reporting"):
@@ -144,10 +144,10 @@ def report(
                 favorites_only=True if favorites else None,
                 limit=limit,
             )
-        session.say(str(path))
+        session.print_text(str(path))
         session.record({"path": str(path), "bytes": path.stat().st_size})
 
-    session = Session(json, base_url)
+    session = CommandSession(json, base_url)
     with session.plain_words("report"):
         session.run(work)
 
@@ -163,7 +163,7 @@ def archive(
 ) -> None:
     """Mirror all results of the history into a directory, those nearest to expiry first."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> int:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         session.paid.advice = "What is saved stays; the same command goes on."
         with session.measured("archiving") as meter:
 
@@ -182,18 +182,18 @@ def archive(
         _tell(done, session)
         return FAILED if done.failed else 0
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
-def _tell(done: Archived, session: Session) -> None:
+def _tell(done: ArchiveResult, session: CommandSession) -> None:
     counts = {
         name: getattr(done, name) for name in ("listed", "saved", "kept", "expired", "skipped", "failed", "bytes")
     }
     failures = [{"id": one.job.id, "error": one.error, "message": one.message} for one in done.failures]
-    session.say(str(done.manifest))
+    session.print_text(str(done.manifest))
     session.record({"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures})
-    session.note(", ".join(f"{count} {name}" for name, count in counts.items()))
+    session.print_status(", ".join(f"{count} {name}" for name, count in counts.items()))
     for one in done.failures[:_SHOWN_FAILURES]:
-        session.note(str(one))
+        session.print_status(str(one))
     if done.failed:
-        session.note("Run it again to try those that failed once more.")
+        session.print_status("Run it again to try those that failed once more.")

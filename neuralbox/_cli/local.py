@@ -12,10 +12,10 @@ from . import output
 from .arguments import AsJson
 from .errors import plain_words
 from .exit_codes import FAILED
-from .session import Session
+from .session import CommandSession
 
 if TYPE_CHECKING:
-    from .._demo import Tally
+    from .._demo import DemoTally
 
 
 def demo(
@@ -26,12 +26,12 @@ def demo(
     json: AsJson = False,
 ) -> None:
     """Generate many videos on a local sandbox, download them, and show what was charged. Needs no key."""
-    session = Session(json)
+    session = CommandSession(json)
     with session.plain_words("demo"):
-        from .._demo import Plan, run_demo
+        from .._demo import DemoPlan, run_demo
         from .views import progress_view, report_lines, report_values
 
-        plan = Plan(videos=videos, speed=speed, directory=directory, seed=seed)
+        plan = DemoPlan(videos=videos, speed=speed, directory=directory, seed=seed)
         if json:
             report = run_demo(plan, _unseen)
         else:
@@ -39,7 +39,7 @@ def demo(
                 report = run_demo(plan, view)
         session.record(report_values(report))
         for line in report_lines(report):
-            session.say(line)
+            session.print_text(line)
         if not report.is_whole:
             raise typer.Exit(FAILED)
 
@@ -67,7 +67,7 @@ def sandbox(
 
     def announce(line: str) -> None:
         url = next((word for word in line.split() if "://" in word), None)
-        output.emit(jsonlib.dumps({"url": url}) if json else line)
+        output.write_result(jsonlib.dumps({"url": url}) if json else line)
 
     with plain_words("sandbox", as_json=json):
         from ..sandbox import Faults, Sandbox, run
@@ -80,5 +80,5 @@ def sandbox(
             raise typer.BadParameter(str(error)) from error
 
 
-def _unseen(tally: Tally) -> None:
+def _unseen(tally: DemoTally) -> None:
     """Show nothing."""

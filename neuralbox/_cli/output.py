@@ -28,7 +28,7 @@ def prepare() -> TextIO | None:
     return sys.stdout
 
 
-def emit(text: str, end: str = "\n") -> None:
+def write_result(text: str, end: str = "\n") -> None:
     """Write a result.
 
     Raises:
@@ -47,7 +47,7 @@ def emit(text: str, end: str = "\n") -> None:
         raise OSError(error.errno, f"The output cannot be written: {error.strerror}") from error
 
 
-def remark(text: str) -> None:
+def write_status(text: str) -> None:
     """Write a line for people beside the results."""
     stream = sys.stderr
     with suppress(OSError, AttributeError):  # full, gone, or closed before we began
@@ -87,7 +87,7 @@ def settle(stdout: TextIO | None, code: str | int | None) -> str | int | None:
         if error.errno == errno.EPIPE:
             return exit_codes.CLOSED_PIPE
         if not code:
-            remark(f"The output cannot be written: {error.strerror}.")
+            write_status(f"The output cannot be written: {error.strerror}.")
         return code or exit_codes.UNUSABLE_DISK
     return code
 

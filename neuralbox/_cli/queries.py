@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .arguments import AsJson, BaseUrl, Model, Params, _known_models, read_params
-from .session import Session
+from .session import CommandSession
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
     """Show how many generations there were and what they cost."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         found = await nb.account.stats()
         session.record(found.model_dump(mode="json", exclude={"raw": True, "breakdown": {"__all__": {"raw"}}}))
         if session.as_json:
             return
-        session.facts(
+        session.print_fields(
             {
                 "generations": found.total_generations,
                 "tokens_spent": found.tokens_spent_total,
@@ -30,19 +30,19 @@ def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
             }
         )
         for kind, share in found.breakdown.items():
-            session.say(f"{kind}: {share.count} generations, {share.tokens} tokens")
+            session.print_text(f"{kind}: {share.count} generations, {share.tokens} tokens")
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
 def balance(json: AsJson = False, base_url: BaseUrl = None) -> None:
     """Show how many tokens are left."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         found = await nb.account.balance()
-        session.facts(found.model_dump(mode="json", exclude={"raw"}))
+        session.print_fields(found.model_dump(mode="json", exclude={"raw"}))
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
 def models(
@@ -55,11 +55,11 @@ def models(
 ) -> None:
     """List the models, or show one."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         if slug is not None:
             found = (await nb.models.get(slug)).model_dump(mode="json", exclude={"raw"})
             options = found.pop("config")
-            session.facts(found | ({"config": options} if session.as_json else options))
+            session.print_fields(found | ({"config": options} if session.as_json else options))
             return
         listed = await nb.models.list()
         for model in listed:
@@ -78,7 +78,7 @@ def models(
             ]
             show_table(("model", "kind", "tokens", "provider"), rows, dispensable=("provider", "kind"))
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)
 
 
 def _cost(lowest: int | None, highest: int | None) -> str:
@@ -95,8 +95,8 @@ def price(
 ) -> None:
     """Show what a generation would cost, in tokens."""
 
-    async def work(nb: AsyncNeuralBox, session: Session) -> None:
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         found = await nb.models.price(model, count=count, extra_body={"params": read_params(param)})
-        session.facts(found.model_dump(mode="json", exclude={"raw"}))
+        session.print_fields(found.model_dump(mode="json", exclude={"raw"}))
 
-    Session(json, base_url).run(work)
+    CommandSession(json, base_url).run(work)

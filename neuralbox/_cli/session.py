@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Session:
+class CommandSession:
     """One command on its way: how it speaks, and what it has paid for.
 
     Attributes:
@@ -42,7 +42,7 @@ class Session:
         """Leave with a sentence where the block fails."""
         return plain_words(extra, as_json=self.as_json, paid=self.paid)
 
-    def run(self, work: Callable[[AsyncNeuralBox, Session], Awaitable[int | None]]) -> None:
+    def run(self, work: Callable[[AsyncNeuralBox, CommandSession], Awaitable[int | None]]) -> None:
         """Do the command's work with a client, and leave with the code it returns, or with a sentence where it fails."""
         with self.plain_words():
             import anyio
@@ -61,7 +61,7 @@ class Session:
 
     # Saying.
 
-    def say(self, line: str = "", end: str = "\n") -> None:
+    def print_text(self, line: str = "", end: str = "\n") -> None:
         """Print a result for people; nothing where JSON is wanted."""
         if not self.as_json:
             self._print(line, end)
@@ -73,20 +73,20 @@ class Session:
 
     def _print(self, line: str, end: str = "\n") -> None:
         if self.meter is None or not self.meter.prints(line):
-            output.emit(line, end)
+            output.write_result(line, end)
 
-    def note(self, line: str) -> None:
+    def print_status(self, line: str) -> None:
         """Say on standard error what is going on; nothing where JSON is wanted."""
         if not self.as_json and not (self.meter is not None and self.meter.prints(line, beside=True)):
-            output.remark(line)
+            output.write_status(line)
 
-    def facts(self, values: Mapping[str, Any]) -> None:
+    def print_fields(self, values: Mapping[str, Any]) -> None:
         """Print a handful of named values, those that are known."""
         known = {name: value for name, value in values.items() if value is not None}
         self.record(known)
         width = max(map(len, known), default=0)
         for name, value in known.items():
-            self.say(f"{name.replace('_', ' '):<{width}}  {value}")
+            self.print_text(f"{name.replace('_', ' '):<{width}}  {value}")
 
     @contextmanager
     def measured(self, label: str) -> Iterator[Meter]:

@@ -21,7 +21,7 @@ from rich.text import Text
 from . import output
 
 if TYPE_CHECKING:
-    from .._demo import Report, Tally, View
+    from .._demo import DemoReport, DemoTally, View
 
 EVERY: Final = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -85,7 +85,7 @@ class _Lines(Meter):
         self._last = now
         share = "" if not total else f"{min(1.0, done / total):.0%}"
         parts = [part for part in (share, words) if part]
-        output.remark(f"{self._label}: {', '.join(parts) or 'still at it'} ({now - self._start:.0f} s)")
+        output.write_status(f"{self._label}: {', '.join(parts) or 'still at it'} ({now - self._start:.0f} s)")
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def progress_view(total: int) -> Iterator[View]:
     with _drawn(Console(stderr=True, highlight=False), max(map(len, names)), MofNCompleteColumn()) as progress:
         accepted, completed, downloaded = (progress.add_task(name, total=total) for name in names)
 
-        def show(tally: Tally) -> None:
+        def show(tally: DemoTally) -> None:
             progress.update(accepted, completed=tally.accepted)
             progress.update(completed, completed=tally.completed)
             progress.update(downloaded, completed=tally.downloaded)
@@ -153,7 +153,7 @@ class _Tenths:
         self._submitted = False
         self._tenth = 0
 
-    def __call__(self, tally: Tally) -> None:
+    def __call__(self, tally: DemoTally) -> None:
         if not self._submitted and tally.accepted == self._total:
             self._submitted = True
             self._say(f"{self._total} submitted")
@@ -163,10 +163,10 @@ class _Tenths:
             self._say(f"{tally.completed} completed, {tally.downloaded} of {self._total} downloaded")
 
     def _say(self, words: str) -> None:
-        output.remark(f"{time.monotonic() - self._start:5.1f} s  {words}")
+        output.write_status(f"{time.monotonic() - self._start:5.1f} s  {words}")
 
 
-def report_lines(report: Report) -> list[str]:
+def report_lines(report: DemoReport) -> list[str]:
     """What a demo came to, for people."""
     tally = report.tally
     lines = [
@@ -182,7 +182,7 @@ def report_lines(report: Report) -> list[str]:
     return lines
 
 
-def report_values(report: Report) -> dict[str, Any]:
+def report_values(report: DemoReport) -> dict[str, Any]:
     """What a demo came to, as JSON."""
     tally = report.tally
     return {
@@ -211,7 +211,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, dispens
     """
     if not output.is_terminal(sys.stdout):
         for row in rows:
-            output.emit("\t".join(row))
+            output.write_result("\t".join(row))
         return
     cells = [[output.visible(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]

@@ -58,7 +58,7 @@ RULES = Rules(
     roots=frozenset({"AsyncNeuralBox", "AsyncGeminiGen"}),
     iterators=frozenset({"PageIterator", "ItemIterator", "Watch"}),
     pagers={"Pager": "Page"},
-    provided=frozenset({"Connected"}),
+    provided=frozenset({"BaseClient"}),
     unread=frozenset({"Batch"}),
     aliases=("_submissions/submission.py", "_files/fetch.py"),
 )

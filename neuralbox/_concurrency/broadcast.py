@@ -1,11 +1,11 @@
-"""`Signal`: wakes whoever waits for a change; the waiter looks for itself what has changed."""
+"""`Broadcast`: wakes whoever waits for a change; the waiter looks for itself what has changed."""
 
 from __future__ import annotations
 
 import anyio
 
 
-class Signal:
+class Broadcast:
     """Rung as often as one likes; for one event loop.
 
     Between a look that found nothing and `wait` there may be no await: then no change can be missed.

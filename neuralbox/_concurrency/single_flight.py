@@ -1,6 +1,6 @@
-"""`Asking` and `Bell`: waiting for what others do, without a task of one's own.
+"""`SingleFlight` and `ThreadsafeEvent`: waiting for what others do, without a task of one's own.
 
-`Asking`: of all who need the same answer at the same time, one asks and the others share it. `Bell`: an event that may
+`SingleFlight`: of all who need the same answer at the same time, one asks and the others share it. `ThreadsafeEvent`: an event that may
 be rung from another event loop or thread than the one that waits for it.
 """
 
@@ -14,13 +14,13 @@ import anyio
 from .per_loop import PerLoop, running_loop
 
 
-class Asking:
+class SingleFlight:
     """Questions under way, one for each key and event loop; the answers are kept elsewhere."""
 
     def __init__(self) -> None:
         self._under_way: PerLoop[dict[Hashable, anyio.Event]] = PerLoop()
 
-    async def once(self, key: Hashable, ask: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, key: Hashable, ask: Callable[[], Awaitable[None]]) -> None:
         """Ask, or wait until somebody else has.
 
         Who waited looks whether there is an answer now: where the one who asked was cancelled there is none, and the
@@ -39,7 +39,7 @@ class Asking:
             event.set()
 
 
-class Bell:
+class ThreadsafeEvent:
     """Rung once, from anywhere; waited for in the loop it was made in.
 
     Attributes:

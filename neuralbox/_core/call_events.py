@@ -1,8 +1,8 @@
 """Telling a client's hooks what its calls do.
 
-One `Observed` goes with a call from its beginning to its end: the send loop tells it of attempts, `_submissions.submission` of
+One `CallObserver` goes with a call from its beginning to its end: the send loop tells it of attempts, `_submissions.submission` of
 what became of the money. It turns what it is told into events of plain values. Where a client has no hooks there is no
-`Observed`, and nothing is done. What a hook raises is logged here: a call that was paid for goes on.
+`CallObserver`, and nothing is done. What a hook raises is logged here: a call that was paid for goes on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .._api import gemini_vocabulary, vocabulary
 from .._api.reply import without_secrets
-from .._api.request import Request, Safety
+from .._api.request import Request, RetrySafety
 from .._config import ClientOptions
 from .._errors import NeuralBoxError
 from .._hooks import (
@@ -53,7 +53,7 @@ class _Answer(Protocol):
 A = TypeVar("A", bound=_Answer)
 
 
-def watch(
+def observe_call(
     options: ClientOptions,
     clock: Callable[[], float],
     request: Request,
@@ -61,14 +61,14 @@ def watch(
     *,
     kind: str | None = None,
     model: str | None = None,
-) -> AbstractContextManager[Observed | None]:
+) -> AbstractContextManager[CallObserver | None]:
     """Observe the call that is made inside the block; None where the client has no hooks."""
     if not options.hooks:
         return nullcontext()
-    return Observed(options.hooks, clock, describe(options, request, operation, kind=kind, model=model))
+    return CallObserver(options.hooks, clock, describe_call(options, request, operation, kind=kind, model=model))
 
 
-class Observed:
+class CallObserver:
     """One call, as its hooks are told of it; a context manager around the call, or ended by hand.
 
     Attributes:
@@ -132,7 +132,7 @@ class Observed:
         self._tell("on_response", ResponseEvent(self.call, number, reply.status_code, seconds, size, request_id))
         return reply
 
-    def again(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
+    def record_retry(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
         """Tell that another attempt follows."""
         event = RetryEvent(self.call, self.attempts + 1, reason, name_of(error), status_of(error), pause)
         self._tell("on_retry", event)
@@ -147,7 +147,7 @@ class Observed:
         self._outcome = outcome
         self._tell("on_submission", SubmissionEvent(self.call, outcome, job))
 
-    def came_to(self, result: Generation) -> None:
+    def record_result(self, result: Generation) -> None:
         """Take note of a result, or of the last that was seen of it, for the end."""
         self._result = result
 
@@ -186,11 +186,11 @@ class Observed:
 # Plain values.
 
 
-def describe(
+def describe_call(
     options: ClientOptions, request: Request, operation: str, *, kind: str | None, model: str | None
 ) -> CallInfo:
     """Say what a call is, without anything of what it says to the model."""
-    is_paid = request.safety is Safety.PAID
+    is_paid = request.safety is RetrySafety.PAID
     return CallInfo(
         id=next(_number),
         operation=operation,

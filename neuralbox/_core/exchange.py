@@ -22,15 +22,15 @@ import anyio
 
 from .. import _errors as errors
 from .._api.reply import read_json, read_object
-from .._api.request import Form, Request, Safety, query
+from .._api.request import Form, Request, RetrySafety, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
 from .._version import __version__
-from .call_events import Observed, describe_download, watch
+from .call_events import CallObserver, describe_download, observe_call
 from .credentials import Credential, Session
-from .reply_capture import note
-from .retry import Fate, RetryPolicy, Stop, decide, fate_of
-from .session_refresh import Renewal, log_in, refresh
+from .reply_capture import capture
+from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide
+from .session_refresh import SessionRefresher, log_in, refresh
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ async def _wait_until(event: anyio.Event, seconds: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Clockwork:
+class TimeSource:
     """Everything that depends on time or chance.
 
     Attributes:
@@ -64,7 +64,7 @@ class Clockwork:
     wait_until: Callable[[anyio.Event, float], Awaitable[None]] = _wait_until
 
 
-class Ending:
+class AttemptState:
     """What a paid call's present attempt has come to, kept up to date by the core for whoever made it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Ending:
         sent_clock: The same by the monotonic clock.
         fate: What it came to; None while it goes on, and after a 2xx.
         started: When the first attempt began, by the monotonic clock: the deadline counts from there, over all calls
-            that are given the same `Ending`.
+            that are given the same `AttemptState`.
         heard: Called with the headers of each refusal, and its error.
         seen: Tells the client's hooks of the attempts.
     """
@@ -85,9 +85,9 @@ class Ending:
         self.sent: bool = False
         self.sent_at: float | None = None
         self.sent_clock: float | None = None
-        self.fate: Fate | None = None
+        self.fate: AttemptOutcome | None = None
         self.heard: Callable[[Mapping[str, str], errors.NeuralBoxError], None] | None = None
-        self.seen: Observed | None = None
+        self.seen: CallObserver | None = None
 
 
 class _Exchange:
@@ -106,7 +106,7 @@ class _Exchange:
         "unsure",
     )
 
-    def __init__(self, request: Request, call: CallOptions, started: float, ending: Ending | None = None) -> None:
+    def __init__(self, request: Request, call: CallOptions, started: float, ending: AttemptState | None = None) -> None:
         self.request = request
         self.call = call
         self.started = started if ending is None else ending.started
@@ -126,7 +126,7 @@ class Core:
         transport: Moves the bytes; shared by copies of the client with the same base URL and credential.
         options: The client's options.
         credential: Who is calling.
-        clockwork: Time and chance.
+        time_source: Time and chance.
     """
 
     def __init__(
@@ -134,27 +134,27 @@ class Core:
         transport: Transport,
         options: ClientOptions,
         credential: Credential,
-        clockwork: Clockwork = Clockwork(),
+        time_source: TimeSource = TimeSource(),
     ) -> None:
         self.transport = transport
         self.options = options
         self.credential = credential
-        self.clockwork = clockwork
-        self.clock: Callable[[], float] = clockwork.clock
-        self.now: Callable[[], float] = clockwork.now
-        self.random: Callable[[], float] = clockwork.random
-        self.sleep: Callable[[float], Awaitable[None]] = clockwork.sleep
-        self.wait_until: Callable[[anyio.Event, float], Awaitable[None]] = clockwork.wait_until
+        self.time_source = time_source
+        self.clock: Callable[[], float] = time_source.clock
+        self.now: Callable[[], float] = time_source.now
+        self.random: Callable[[], float] = time_source.random
+        self.sleep: Callable[[float], Awaitable[None]] = time_source.sleep
+        self.wait_until: Callable[[anyio.Event, float], Awaitable[None]] = time_source.wait_until
         self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
-        self._renewal = Renewal()
+        self._renewal = SessionRefresher()
         self._hooks = options.hooks
 
     def __repr__(self) -> str:
         return f"<Core {self.options.base_url}>"
 
-    def changed(self, options: ClientOptions) -> Core:
+    def with_options(self, options: ClientOptions) -> Core:
         """Return a core with other options over the same connections and credential."""
-        core = Core(self.transport, options, self.credential, self.clockwork)
+        core = Core(self.transport, options, self.credential, self.time_source)
         core._renewal = self._renewal  # one session, one renewal at a time, whichever copy finds it stale
         return core
 
@@ -165,7 +165,7 @@ class Core:
         request: Request,
         read: Callable[[Reply], T],
         call: CallOptions = NO_CALL_OPTIONS,
-        ending: Ending | None = None,
+        ending: AttemptState | None = None,
     ) -> T:
         """Send a request, repeat it where that is safe, and read the answer.
 
@@ -201,23 +201,25 @@ class Core:
             prepared = await self._after(exchange, prepared, error, reply)
 
     async def _send_observed(
-        self, request: Request, read: Callable[[Reply], T], call: CallOptions, ending: Ending | None
+        self, request: Request, read: Callable[[Reply], T], call: CallOptions, ending: AttemptState | None
     ) -> T:
-        with watch(self.options, self.clock, request) as seen:
-            ending = ending or Ending(self.clock())
+        with observe_call(self.options, self.clock, request) as seen:
+            ending = ending or AttemptState(self.clock())
             ending.seen = seen
             return await self.send(request, read, call, ending)
 
     # A reply that is read as it comes.
 
     def open(
-        self, request: Request, call: CallOptions = NO_CALL_OPTIONS, ending: Ending | None = None
+        self, request: Request, call: CallOptions = NO_CALL_OPTIONS, ending: AttemptState | None = None
     ) -> AbstractAsyncContextManager[StreamedReply]:
         """Send a request and hand out its 2xx reply unread; repeated like `send` until the headers have come."""
         return self._open(request, call, ending)
 
     @asynccontextmanager
-    async def _open(self, request: Request, call: CallOptions, ending: Ending | None) -> AsyncIterator[StreamedReply]:
+    async def _open(
+        self, request: Request, call: CallOptions, ending: AttemptState | None
+    ) -> AsyncIterator[StreamedReply]:
         seen = None if ending is None else ending.seen
         exchange = _Exchange(request, call, self.clock(), ending)
         prepared = await self._prepare(exchange)
@@ -265,7 +267,7 @@ class Core:
     async def _fetch_observed(
         self, url: str, download: AbstractAsyncContextManager[StreamedReply]
     ) -> AsyncIterator[StreamedReply]:
-        with Observed(self._hooks, self.clock, describe_download(self.options, url)) as seen:
+        with CallObserver(self._hooks, self.clock, describe_download(self.options, url)) as seen:
             async with AsyncExitStack() as stack:
                 yield await seen.attempt(stack.enter_async_context(download))
 
@@ -284,7 +286,7 @@ class Core:
     def _begin(self, exchange: _Exchange) -> Callable[[], None] | None:
         exchange.attempt += 1
         # Reading again is always safe, so nobody asks whether a GET had left; that keeps the hot path bare.
-        exchange.sent = exchange.request.safety is Safety.REPEATABLE
+        exchange.sent = exchange.request.safety is RetrySafety.REPEATABLE
         exchange.sent_at = None
         if exchange.sent:
             return None
@@ -333,7 +335,7 @@ class Core:
         logger.debug(
             "%s %s: %d, attempt %d", exchange.request.method, exchange.request.path, reply.status_code, exchange.attempt
         )
-        note(reply, exchange.attempt)
+        capture(reply, exchange.attempt)
 
     # ... and what follows it.
 
@@ -349,10 +351,10 @@ class Core:
             exchange.renewed = await self._renewal.follow(self, self.credential, stale=exchange.authorization)
             if exchange.renewed:
                 if exchange.ending is not None and exchange.ending.seen is not None:
-                    exchange.ending.seen.again("session expired", error)
+                    exchange.ending.seen.record_retry("session expired", error)
                 return await self._prepare(exchange)
         ours = reply is not None and self.options.service.is_ours(reply.content)
-        fate = fate_of(error, sent=exchange.sent, ours=ours)
+        fate = classify_attempt(error, sent=exchange.sent, ours=ours)
         ending = exchange.ending
         if ending is not None:
             ending.fate = fate
@@ -367,7 +369,7 @@ class Core:
             elapsed=self.clock() - exchange.started,
             jitter=self.random(),
         )
-        if isinstance(step, Stop):
+        if isinstance(step, StopReason):
             self._raise(exchange, fate, error, step)
         logger.info(
             "%s %s: %s (%s); attempt %d in %.2f s",
@@ -379,14 +381,16 @@ class Core:
             step,
         )
         if ending is not None and ending.seen is not None:
-            ending.seen.again(fate.value, error, step)
-        exchange.unsure = exchange.unsure or fate is Fate.UNKNOWN
+            ending.seen.record_retry(fate.value, error, step)
+        exchange.unsure = exchange.unsure or fate is AttemptOutcome.UNKNOWN
         await self.sleep(step)
         return prepared
 
-    def _raise(self, exchange: _Exchange, fate: Fate, error: errors.NeuralBoxError, stop: Stop) -> NoReturn:
+    def _raise(
+        self, exchange: _Exchange, fate: AttemptOutcome, error: errors.NeuralBoxError, stop: StopReason
+    ) -> NoReturn:
         request = exchange.request
-        if fate is Fate.UNKNOWN and request.safety is Safety.PAID:
+        if fate is AttemptOutcome.UNKNOWN and request.safety is RetrySafety.PAID:
             raise self.unknown(request, sent_at=exchange.sent_at, cause=error, call=exchange.call) from error
         why = stop.value.format(
             attempts=exchange.attempt,
@@ -394,7 +398,7 @@ class Core:
             max_wait=self.policy.max_wait,
             deadline=self.policy.deadline or 0.0,
         )
-        if why and exchange.attempt + (stop is not Stop.EXHAUSTED) > 1:
+        if why and exchange.attempt + (stop is not StopReason.EXHAUSTED) > 1:
             error.args = (f"{error.message} {why}",)
         raise error
 

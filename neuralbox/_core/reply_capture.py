@@ -15,7 +15,7 @@ from .._transport import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CapturedReplies:
     """The reply a call ended with.
 
     Attributes:
@@ -27,13 +27,13 @@ class Seen:
     attempts: int
 
 
-_seen: ContextVar[list[Seen] | None] = ContextVar("neuralbox_seen", default=None)
+_seen: ContextVar[list[CapturedReplies] | None] = ContextVar("neuralbox_seen", default=None)
 
 
 @contextmanager
-def watching() -> Iterator[list[Seen]]:
+def capture_replies() -> Iterator[list[CapturedReplies]]:
     """Collect the replies of the calls made inside the block by this task."""
-    seen: list[Seen] = []
+    seen: list[CapturedReplies] = []
     token = _seen.set(seen)
     try:
         yield seen
@@ -42,8 +42,8 @@ def watching() -> Iterator[list[Seen]]:
 
 
 @contextmanager
-def unwatched() -> Iterator[None]:
-    """Keep the replies of the calls made inside the block from whoever is `watching` outside it."""
+def without_capture() -> Iterator[None]:
+    """Keep the replies of the calls made inside the block from whoever is `capture_replies` outside it."""
     token = _seen.set(None)
     try:
         yield
@@ -51,15 +51,15 @@ def unwatched() -> Iterator[None]:
         _seen.reset(token)
 
 
-def note(reply: Reply, attempts: int) -> None:
+def capture(reply: Reply, attempts: int) -> None:
     """Hand a reply to whoever watches."""
     seen = _seen.get()
     if seen is not None:
-        seen.append(Seen(reply, attempts))
+        seen.append(CapturedReplies(reply, attempts))
 
 
-def note_instead(reply: Reply) -> None:
+def capture_instead(reply: Reply) -> None:
     """Hand a reply to whoever watches and has seen none: the call's own never came."""
     seen = _seen.get()
     if seen is not None and not seen:
-        seen.append(Seen(reply, 1))
+        seen.append(CapturedReplies(reply, 1))

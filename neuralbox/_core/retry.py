@@ -1,8 +1,8 @@
 """How one attempt ended, what that means for the money, and whether another follows.
 
-Two tables decide everything: `fate_of` says what an ending means (design section 5), `_FOLLOWED_BY_ANOTHER` which
-endings a second attempt may follow without a look, by what a repetition would mean. What follows `Fate.UNKNOWN` and
-`Fate.FREE_FAILURE` of a paid request ends the send loop: `_submissions.submission` looks into the history first.
+Two tables decide everything: `classify_attempt` says what an ending means (design section 5), `_FOLLOWED_BY_ANOTHER` which
+endings a second attempt may follow without a look, by what a repetition would mean. What follows `AttemptOutcome.UNKNOWN` and
+`AttemptOutcome.FREE_FAILURE` of a paid request ends the send loop: `_submissions.submission` looks into the history first.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from enum import Enum
 
 from .. import _errors as errors
 from .._api import vocabulary as words
-from .._api.request import Safety
+from .._api.request import RetrySafety
 
 
-class Fate(Enum):
+class AttemptOutcome(Enum):
     """What one attempt came to, seen from the service's books."""
 
     NOT_SENT = "not sent"
@@ -31,7 +31,7 @@ class Fate(Enum):
     """It may have been accepted."""
 
 
-def fate_of(error: errors.NeuralBoxError, *, sent: bool, ours: bool) -> Fate:
+def classify_attempt(error: errors.NeuralBoxError, *, sent: bool, ours: bool) -> AttemptOutcome:
     """Classify how an attempt ended.
 
     Args:
@@ -41,37 +41,39 @@ def fate_of(error: errors.NeuralBoxError, *, sent: bool, ours: bool) -> Fate:
     """
     if not isinstance(error, errors.APIStatusError):
         if not sent or isinstance(error, errors.ConnectError | errors.ConfigurationError):
-            return Fate.NOT_SENT
+            return AttemptOutcome.NOT_SENT
         if isinstance(error, errors.APITimeoutError) and error.phase in ("connect", "pool"):
-            return Fate.NOT_SENT
+            return AttemptOutcome.NOT_SENT
         if isinstance(error, errors.ProtocolError) and _is_refusal(error.status_code):
-            return Fate.REFUSED  # what it said was unreadable or too long, that it refused was not
-        return Fate.UNKNOWN
+            return AttemptOutcome.REFUSED  # what it said was unreadable or too long, that it refused was not
+        return AttemptOutcome.UNKNOWN
     # A status is an answer, so the request had left whatever the engine noticed.
     status, code = error.status_code, error.code
     if status == 429 and ours:
-        return Fate.BUSY
+        return AttemptOutcome.BUSY
     if status == 503 and code == words.MODEL_UNAVAILABLE:
-        return Fate.BUSY
+        return AttemptOutcome.BUSY
     if status == 500 and code == words.PROVIDER_ERROR:
-        return Fate.FREE_FAILURE
+        return AttemptOutcome.FREE_FAILURE
     if status == 429 or status >= 500:
-        return Fate.UNKNOWN
-    return Fate.REFUSED
+        return AttemptOutcome.UNKNOWN
+    return AttemptOutcome.REFUSED
 
 
 def _is_refusal(status_code: int | None) -> bool:
     return status_code is not None and 300 <= status_code < 500 and status_code != 429
 
 
-_FOLLOWED_BY_ANOTHER: Mapping[Safety, frozenset[Fate]] = {
-    Safety.REPEATABLE: frozenset({Fate.NOT_SENT, Fate.BUSY, Fate.FREE_FAILURE, Fate.UNKNOWN}),
-    Safety.ONCE: frozenset({Fate.NOT_SENT, Fate.BUSY}),
-    Safety.PAID: frozenset({Fate.NOT_SENT, Fate.BUSY}),
+_FOLLOWED_BY_ANOTHER: Mapping[RetrySafety, frozenset[AttemptOutcome]] = {
+    RetrySafety.REPEATABLE: frozenset(
+        {AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY, AttemptOutcome.FREE_FAILURE, AttemptOutcome.UNKNOWN}
+    ),
+    RetrySafety.ONCE: frozenset({AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY}),
+    RetrySafety.PAID: frozenset({AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY}),
 }
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why no further attempt follows; the value completes the error's message."""
 
     FINAL = ""
@@ -102,13 +104,13 @@ class RetryPolicy:
 def decide(
     policy: RetryPolicy,
     *,
-    safety: Safety,
-    fate: Fate,
+    safety: RetrySafety,
+    fate: AttemptOutcome,
     error: errors.NeuralBoxError,
     attempt: int,
     elapsed: float,
     jitter: float,
-) -> float | Stop:
+) -> float | StopReason:
     """Decide what follows a failed attempt.
 
     Args:
@@ -124,27 +126,27 @@ def decide(
         Seconds to pause before the next attempt, or why there is none.
     """
     if fate not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
-        return Stop.FINAL
+        return StopReason.FINAL
     if isinstance(error, errors.APITimeoutError) and error.phase == "deadline":
-        return Stop.FINAL  # it says itself why nothing follows
+        return StopReason.FINAL  # it says itself why nothing follows
     if isinstance(error, errors.ProtocolError) and error.status_code is not None and error.status_code < 300:
-        return Stop.FINAL  # it answered, and would answer the same again
+        return StopReason.FINAL  # it answered, and would answer the same again
     if attempt > policy.max_retries:
-        return Stop.EXHAUSTED
+        return StopReason.EXHAUSTED
     # Full jitter: anywhere between at once and the bound, so that a crowd does not come back together.
     # (The exponent is capped because a float ends at 2**1023; thirty doublings pass any bound.)
     delay = jitter * min(policy.longest_pause, policy.first_pause * 2.0 ** min(attempt - 1, 30))
-    asked = asked_wait(error)
+    asked = retry_after_of(error)
     if asked is not None:
         if asked > policy.max_wait:
-            return Stop.TOO_LONG
+            return StopReason.TOO_LONG
         delay = max(delay, asked)  # a service that asks for no pause at all would be asked again without end
     if policy.deadline is not None and elapsed + delay >= policy.deadline:
-        return Stop.DEADLINE
+        return StopReason.DEADLINE
     return delay
 
 
-def asked_wait(error: errors.NeuralBoxError) -> float | None:
+def retry_after_of(error: errors.NeuralBoxError) -> float | None:
     """Seconds the service asks to wait, or None."""
     wait = getattr(error, "retry_after", None)
     return wait if isinstance(wait, int | float) else None

@@ -13,13 +13,13 @@ import anyio
 
 from .._api import vocabulary as words
 from .._api.reply import read_object
-from .._api.request import Request, Safety
+from .._api.request import Request, RetrySafety
 from .._concurrency.per_loop import PerLoop
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._errors import ConfigurationError, ProtocolError
 from .._transport import Reply
 from .credentials import Credential, Session
-from .reply_capture import unwatched
+from .reply_capture import without_capture
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Sender(Protocol):
     async def send(self, request: Request, read: Callable[[Reply], T], call: CallOptions = ...) -> T: ...
 
 
-class Renewal:
+class SessionRefresher:
     """Renews the tokens of sessions; shared by the copies of a client."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Renewal:
         async with self._locks.get(anyio.Lock):
             if session.header != stale:
                 return  # renewed by another call since
-            with unwatched():  # `with_raw_response` is about the call's own reply, not about this one's token
+            with without_capture():  # `with_raw_response` is about the call's own reply, not about this one's token
                 await refresh(sender, session)
 
 
@@ -79,7 +79,7 @@ async def refresh(sender: Sender, session: Session, call: CallOptions = NO_CALL_
     Source:
         NeuralBox API, `POST /api/v2/auth/refresh` [nb:en/authentication].
     """
-    return await log_in(sender, session, Request("POST", words.AUTH_REFRESH, Safety.ONCE, anonymous=True), call)
+    return await log_in(sender, session, Request("POST", words.AUTH_REFRESH, RetrySafety.ONCE, anonymous=True), call)
 
 
 async def log_in(

@@ -3,7 +3,7 @@
 A client without a budget asks for no price and comes through here for nothing. With one, a request passes these
 stations: its price is looked up (`Prices`, one question for all requests that cost the same), its tokens are reserved
 (`reserve`), and whatever becomes of it ends the reservation: refused or failed gives the tokens back, a final answer
-books what was charged, and a job that is still running is remembered by its id (`Bills`) until some wait or look sees
+books what was charged, and a job that is still running is remembered by its id (`OpenCharges`) until some wait or look sees
 its end. An unknown outcome keeps its tokens.
 
 Where the service announces no price, what was last charged for the same model and options counts; where there is
@@ -20,15 +20,15 @@ from weakref import WeakKeyDictionary
 
 from .._api.request import Request
 from .._budget import Budget, Reservation
-from .._concurrency.single_flight import Asking, Bell
+from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
-from .._core.reply_capture import unwatched
+from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, BudgetExceededError, ProtocolError
 from .._models.generation import Generation
 from .._transport import Reply, Transport
 from .._types import GenerationId
-from .prices import Question, expected_price, question_of, read_price
+from .prices import PriceQuery, expected_price, price_query_of, read_price
 
 T = TypeVar("T")
 logger = logging.getLogger("neuralbox")
@@ -56,9 +56,9 @@ class Prices:
     def __init__(self) -> None:
         self._announced: dict[str, _Told] = {}
         self._charged: dict[str, int] = {}
-        self._asking = Asking()
+        self._asking = SingleFlight()
 
-    async def of(self, core: Core, question: Question) -> int | None:
+    async def of(self, core: Core, question: PriceQuery) -> int | None:
         """Return what to count on, in tokens; None where nobody knows.
 
         The service is asked at most once an hour for each model and set of options, whoever and however many want to
@@ -74,19 +74,19 @@ class Prices:
                 return expected_price(told.tokens, self._charged.get(question.key))
             if question.model is None:
                 return self._charged.get(question.key)
-            await self._asking.once(question.key, partial(self._ask, core, question))
+            await self._asking.run(question.key, partial(self._ask, core, question))
 
-    def charged(self, question: Question, tokens: int) -> None:
+    def charged(self, question: PriceQuery, tokens: int) -> None:
         """Remember what was charged for a completed request."""
         _keep(self._charged, question.key, tokens, PRICES_KEPT)
 
-    async def _ask(self, core: Core, question: Question) -> None:
+    async def _ask(self, core: Core, question: PriceQuery) -> None:
         def read(reply: Reply) -> int | None:
             return read_price(core.as_object(reply))
 
         tokens = None
         try:
-            with unwatched():
+            with without_capture():
                 tokens = await core.send(question.request, read)
         except (APIConnectionError, APIStatusError, ProtocolError) as error:
             logger.info("The price of %s could not be learnt (%s).", question.model, type(error).__name__)
@@ -118,7 +118,7 @@ async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = F
     Raises:
         BudgetExceededError: The budget does not cover it.
     """
-    bell: Bell | None = None
+    bell: ThreadsafeEvent | None = None
     while True:
         try:
             return budget.reserve(price)
@@ -127,7 +127,7 @@ async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = F
                 raise
         if bell is not None:
             await bell.event.wait()
-        bell = Bell()
+        bell = ThreadsafeEvent()
         budget.on_change(bell.ring)  # and then tried once more, so that no change in between is missed
 
 
@@ -135,49 +135,49 @@ async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = F
 
 
 @dataclass(frozen=True, slots=True)
-class _Bill:
+class _OpenCharge:
     reservation: Reservation
-    question: Question
+    question: PriceQuery
 
 
-class Bills:
+class OpenCharges:
     """The reservations of jobs that are accepted and not seen to end yet, by id; what has no bill costs a look-up."""
 
     def __init__(self) -> None:
-        self._open: dict[str, _Bill] = {}
+        self._open: dict[str, _OpenCharge] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def owe(self, id: GenerationId, reservation: Reservation, question: Question) -> None:
+    def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery) -> None:
         """Keep the reservation of a job until its end is seen.
 
         Of more than `BILLS_KEPT` jobs that nobody waits for, the oldest are booked as completed at their prices.
         """
-        self._open[str(id)] = _Bill(reservation, question)
+        self._open[str(id)] = _OpenCharge(reservation, question)
         if len(self._open) > BILLS_KEPT:
             oldest = [self._open.pop(old, None) for old in list(self._open)[: BILLS_KEPT // 8]]
             for bill in filter(None, oldest):  # another thread may have taken one out
                 bill.reservation.settle(None)
 
-    def take(self, id: GenerationId) -> _Bill | None:
+    def take(self, id: GenerationId) -> _OpenCharge | None:
         """Take out the bill of a job, if it has one."""
         return self._open.pop(str(id), None) if self._open else None
 
 
-class Money:
+class Charges:
     """What one account's paid requests cost and came to."""
 
     def __init__(self) -> None:
         self.prices = Prices()
-        self.bills = Bills()
+        self.bills = OpenCharges()
 
-    def accepted(self, generation: Generation, reservation: Reservation, question: Question) -> None:
+    def accepted(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
         """Book a request that was accepted: at once where it is final, else when its end is seen."""
         if generation.is_final:
             self._book(generation, reservation, question)
         else:
-            self.bills.owe(generation.id, reservation, question)
+            self.bills.add(generation.id, reservation, question)
             reservation.leave()
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
@@ -186,7 +186,7 @@ class Money:
         if bill is not None:
             self._book(generation, bill.reservation, bill.question)
 
-    def _book(self, generation: Generation, reservation: Reservation, question: Question) -> None:
+    def _book(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
         if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
             reservation.settle(generation.tokens or 0)
             return
@@ -195,17 +195,17 @@ class Money:
         reservation.settle(generation.tokens)
 
 
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Money]] = WeakKeyDictionary()
+_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Charges]] = WeakKeyDictionary()
 
 
-def money_of(core: Core) -> Money:
+def charges_of(core: Core) -> Charges:
     """Return what is known of the money of a client's account; its copies with the same account share it."""
     accounts = _accounts.setdefault(core.transport, {})
-    return accounts.setdefault((core.options.base_url, core.credential.identity), Money())
+    return accounts.setdefault((core.options.base_url, core.credential.identity), Charges())
 
 
 async def price_of(
     core: Core, request: Request, call: CallOptions = NO_CALL_OPTIONS, *, model: str | None = None
 ) -> int | None:
     """Return what a paid request will cost, in tokens; None where nobody knows. For estimates and batches."""
-    return await money_of(core).prices.of(core, question_of(request, model=model, extra=call.extra_body))
+    return await charges_of(core).prices.of(core, price_query_of(request, model=model, extra=call.extra_body))

@@ -28,7 +28,7 @@ _LONGEST_OPTION = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PriceQuery:
     """What a price may depend on.
 
     Attributes:
@@ -52,7 +52,9 @@ class Question:
         return Request("POST", fill(words.MODEL_PRICE, slug=self.model), body={"params": dict(self.params)})
 
 
-def question_of(request: Request, *, model: str | None = None, extra: Mapping[str, object] | None = None) -> Question:
+def price_query_of(
+    request: Request, *, model: str | None = None, extra: Mapping[str, object] | None = None
+) -> PriceQuery:
     """Return the price question of a paid request.
 
     Args:
@@ -66,8 +68,8 @@ def question_of(request: Request, *, model: str | None = None, extra: Mapping[st
     slug = body.get("model", model)
     asked = {name: options[name] for name in sorted(options) if _matters(name, options[name])}
     if isinstance(slug, str) and slug.strip(" ."):
-        return Question(slug, _key(slug, asked), asked)
-    return Question(None, _key("assistant", options.get("assistant_id"), asked), asked)
+        return PriceQuery(slug, _key(slug, asked), asked)
+    return PriceQuery(None, _key("assistant", options.get("assistant_id"), asked), asked)
 
 
 def _matters(name: str, value: object) -> bool:

@@ -29,13 +29,13 @@ from .._core.exchange import Core
 from .._errors import DownloadError
 from .._models.generation import Generation
 from .expiry import warn_if_soon
-from .fetch import Found, NotWantedError, OnBytes, Terms, fetch
+from .fetch import FetchOptions, Located, NotWantedError, OnBytes, fetch
 from .partial_file import PartFile
-from .ranges import Version
-from .source import Wanted
-from .target import Overwrite, find_place, read_overwrite, require_free, sha256_of
+from .ranges import FileVersion
+from .source import FileSource
+from .target import Overwrite, locate_target, read_overwrite, require_free, sha256_of
 
-__all__ = ["MAX_FILE_BYTES", "MAX_READ_BYTES", "OnBytes", "Overwrite", "Saved", "read", "save"]
+__all__ = ["MAX_FILE_BYTES", "MAX_READ_BYTES", "OnBytes", "Overwrite", "SavedFile", "read", "save"]
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ MAX_READ_BYTES: Final = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedFile:
     """A file on disk.
 
     Attributes:
@@ -79,7 +79,7 @@ async def save(
     durable: bool = False,
     same_stays: bool = False,
     plan: str | None = None,
-) -> Saved:
+) -> SavedFile:
     """Download a file; it appears under its name only when it is whole.
 
     Args:
@@ -101,11 +101,11 @@ async def save(
         ExpiredFileError: The storage has no such file (404, 410).
         DownloadError: It could not be fetched whole, is not what its name says, or could not be written.
     """
-    terms = Terms(max_bytes, on_progress, timeout, plan)
+    terms = FetchOptions(max_bytes, on_progress, timeout, plan)
     mode = read_overwrite(overwrite)
-    wanted = Wanted.of(source)
+    wanted = FileSource.of(source)
     warn_if_soon(core, wanted, plan)
-    sink = _OnDisk(wanted, os.fspath(target), mode, digest=digest, durable=durable, same_stays=same_stays)
+    sink = _DiskSink(wanted, os.fspath(target), mode, digest=digest, durable=durable, same_stays=same_stays)
     try:
         if await sink.look():
             with suppress(NotWantedError):
@@ -125,20 +125,20 @@ async def read(
     plan: str | None = None,
 ) -> bytes:
     """Fetch a small file into memory; arguments and errors are those of `save`."""
-    sink = _InMemory()
-    await fetch(core, Wanted.of(source), sink, Terms(max_bytes, None, timeout, plan))
+    sink = _MemorySink()
+    await fetch(core, FileSource.of(source), sink, FetchOptions(max_bytes, None, timeout, plan))
     return b"".join(sink.pieces)
 
 
-class _InMemory:
+class _MemorySink:
     """A file in memory."""
 
     def __init__(self) -> None:
         self.length = 0
-        self.version: Version | None = None
+        self.version: FileVersion | None = None
         self.pieces: list[bytes] = []
 
-    async def begin(self, found: Found) -> None:
+    async def begin(self, found: Located) -> None:
         kept = b"".join(self.pieces)[: found.body.first]
         self.pieces, self.length, self.version = [kept], len(kept), found.body.version
 
@@ -153,7 +153,7 @@ class _InMemory:
         self.pieces, self.length, self.version = [], 0, None
 
 
-class _OnDisk:
+class _DiskSink:
     """A file on its way to the disk; what is small goes there in one visit to a worker thread.
 
     Attributes:
@@ -162,7 +162,7 @@ class _OnDisk:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: FileSource,
         target: str,
         overwrite: Overwrite,
         *,
@@ -171,8 +171,8 @@ class _OnDisk:
         same_stays: bool,
     ) -> None:
         self.length = 0
-        self.version: Version | None = None
-        self.saved: Saved | None = None
+        self.version: FileVersion | None = None
+        self.saved: SavedFile | None = None
         self._wanted = wanted
         self._target = target
         self._overwrite: Overwrite = overwrite
@@ -183,7 +183,7 @@ class _OnDisk:
         self._path: Path | None = None
         self._part: PartFile | None = None
         self._is_left = False
-        self._found: Found | None = None
+        self._found: Located | None = None
         self._is_begun = False
         self._doubted: str | None = None  # what the file should be, where its server calls it something else
         self._resumed = 0
@@ -192,7 +192,7 @@ class _OnDisk:
         """Find where the file goes and what an earlier call left; False where it stands there and stays."""
         return await self._do(self._look)
 
-    async def begin(self, found: Found) -> None:
+    async def begin(self, found: Located) -> None:
         headers = found.headers
         content_type = headers.get("content-type", "")
         if self._path is None:
@@ -237,7 +237,7 @@ class _OnDisk:
             raise DownloadError(f"{self._wanted} could not be written to disk: {why}.", job=self._wanted.job) from error
 
     def _look(self) -> bool:
-        place = find_place(self._target)
+        place = locate_target(self._target)
         self._directory = place.directory
         self._path = place.path or self._wanted.path_in(place.directory)
         if self._path is not None and not self._is_free(self._path):
@@ -258,7 +258,7 @@ class _OnDisk:
         return free
 
     def _stay(self, path: Path) -> None:
-        self.saved = Saved(path, path.stat().st_size, sha256_of(path) if self._digest else None, skipped=True)
+        self.saved = SavedFile(path, path.stat().st_size, sha256_of(path) if self._digest else None, skipped=True)
 
     def _put(self, data: bytes | memoryview) -> None:
         assert self._part is not None
@@ -286,4 +286,4 @@ class _OnDisk:
             self._stay(self._path)
         else:
             content_type = self._found.headers.get("content-type")
-            self.saved = Saved(path, self.length, self._part.sha256, content_type, self._resumed)
+            self.saved = SavedFile(path, self.length, self._part.sha256, content_type, self._resumed)

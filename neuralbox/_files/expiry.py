@@ -12,7 +12,7 @@ from typing import Final
 
 from .._core.exchange import Core
 from .._errors import ExpiredFileError
-from .source import Wanted
+from .source import FileSource
 
 logger = logging.getLogger("neuralbox")
 
@@ -20,7 +20,7 @@ SOON: Final = timedelta(days=3)
 """A file that goes within this time is warned of."""
 
 
-def warn_if_soon(core: Core, wanted: Wanted, plan: str | None) -> None:
+def warn_if_soon(core: Core, wanted: FileSource, plan: str | None) -> None:
     """Log a warning where a file is about to expire."""
     due = _due(wanted, plan)
     if due is not None and timedelta(0) < (left := due - _now(core)) <= SOON:
@@ -28,13 +28,13 @@ def warn_if_soon(core: Core, wanted: Wanted, plan: str | None) -> None:
         logger.warning("The file of the %s expires on %s, in %.0f hours", wanted.job, _shown(due), hours)
 
 
-def kept_until(wanted: Wanted, plan: str | None) -> str:
+def kept_until(wanted: FileSource, plan: str | None) -> str:
     """Say how long there is to try again; "" where nobody knows."""
     due = _due(wanted, plan)
     return "" if due is None else f" It is kept until {_shown(due)}."
 
 
-def expired(core: Core, wanted: Wanted, plan: str | None, status: int) -> ExpiredFileError:
+def expired(core: Core, wanted: FileSource, plan: str | None, status: int) -> ExpiredFileError:
     """Build the error of a file that is not there (404, 410)."""
     due = _due(wanted, plan)
     said = [f"The storage has no file {wanted.shown} (HTTP {status})."]
@@ -51,7 +51,7 @@ def expired(core: Core, wanted: Wanted, plan: str | None, status: int) -> Expire
     return ExpiredFileError(text, status_code=status, plan=plan, expired_at=due, job=wanted.job)
 
 
-def _due(wanted: Wanted, plan: str | None) -> datetime | None:
+def _due(wanted: FileSource, plan: str | None) -> datetime | None:
     return None if wanted.generation is None else wanted.generation.expires_at(plan)
 
 

@@ -20,10 +20,10 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias
 import anyio
 
 from .._api.reply import status_error
-from .._api.request import Safety
+from .._api.request import RetrySafety
 from .._config import Timeout
 from .._core.exchange import Core
-from .._core.retry import RetryPolicy, Stop, decide, fate_of
+from .._core.retry import RetryPolicy, StopReason, classify_attempt, decide
 from .._errors import (
     APIConnectionError,
     APIStatusError,
@@ -35,8 +35,8 @@ from .._errors import (
 )
 from .._transport import StreamedReply
 from .expiry import expired, kept_until
-from .ranges import Asked, Body, Version, ask_for_rest, read_body
-from .source import Wanted
+from .ranges import FileVersion, RangeBody, RangeRequest, ask_for_rest, read_body
+from .source import FileSource
 
 OnBytes: TypeAlias = Callable[[int, int | None], Any] | Callable[[int, int | None], Awaitable[Any]]
 """Called with the bytes received and the bytes in all, None where the server does not say; plain or async."""
@@ -54,7 +54,7 @@ _HEADERS: Final = {"accept": "*/*", "accept-encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class FetchOptions:
     """What a caller asked for.
 
     Attributes:
@@ -76,7 +76,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Located:
     """A file where it was found.
 
     Attributes:
@@ -87,7 +87,7 @@ class Found:
 
     url: str
     headers: Mapping[str, str]
-    body: Body
+    body: RangeBody
 
 
 class NotWantedError(Exception):
@@ -103,9 +103,9 @@ class Sink(Protocol):
     """
 
     length: int
-    version: Version | None
+    version: FileVersion | None
 
-    async def begin(self, found: Found) -> None:
+    async def begin(self, found: Located) -> None:
         """Get ready for the bytes from `found.body.first` on; what was there behind it goes.
 
         Raises:
@@ -126,7 +126,7 @@ class Sink(Protocol):
         ...
 
 
-async def fetch(core: Core, wanted: Wanted, sink: Sink, terms: Terms) -> None:
+async def fetch(core: Core, wanted: FileSource, sink: Sink, terms: FetchOptions) -> None:
     """Fetch a file into a sink.
 
     Raises:
@@ -154,14 +154,14 @@ async def fetch(core: Core, wanted: Wanted, sink: Sink, terms: Terms) -> None:
         counted += 1
         step = decide(
             policy,
-            safety=Safety.REPEATABLE,
-            fate=fate_of(error, sent=True, ours=False),
+            safety=RetrySafety.REPEATABLE,
+            fate=classify_attempt(error, sent=True, ours=False),
             error=error,
             attempt=counted,
             elapsed=core.clock() - started,
             jitter=core.random(),
         )
-        if isinstance(step, Stop):
+        if isinstance(step, StopReason):
             if isinstance(error, APIStatusError) and error.status_code in {404, 410}:
                 sink.drop()
             _give_up(core, wanted, terms, error, tried)
@@ -171,7 +171,9 @@ async def fetch(core: Core, wanted: Wanted, sink: Sink, terms: Terms) -> None:
 # One attempt...
 
 
-async def _attempt(core: Core, wanted: Wanted, sink: Sink, asked: Asked | None, terms: Terms) -> memoryview | None:
+async def _attempt(
+    core: Core, wanted: FileSource, sink: Sink, asked: RangeRequest | None, terms: FetchOptions
+) -> memoryview | None:
     """Ask once, and move all but the last bytes; None where the server's answer does not go with what is there."""
     headers = _HEADERS if asked is None else {**_HEADERS, **asked.headers}
     async with _located(core, wanted, headers, terms.timeout) as (url, reply):
@@ -184,13 +186,13 @@ async def _attempt(core: Core, wanted: Wanted, sink: Sink, asked: Asked | None, 
         if terms.max_bytes is not None and body.total is not None and body.total > terms.max_bytes:
             sink.drop()
             wanted.fail(f"it has {body.total} bytes, more than `max_bytes`={terms.max_bytes}")
-        await sink.begin(Found(url, reply.headers, body))
+        await sink.begin(Located(url, reply.headers, body))
         return await _pump(wanted, sink, reply, body, terms)
 
 
 @asynccontextmanager
 async def _located(
-    core: Core, wanted: Wanted, headers: Mapping[str, str], timeout: float | Timeout | None
+    core: Core, wanted: FileSource, headers: Mapping[str, str], timeout: float | Timeout | None
 ) -> AsyncIterator[tuple[str, StreamedReply]]:
     """Follow redirects to the file and hand out its reply, with the address it is at."""
     url = wanted.url
@@ -204,7 +206,9 @@ async def _located(
     wanted.fail(f"its server redirects more than {_MOST_REDIRECTS} times")
 
 
-async def _pump(wanted: Wanted, sink: Sink, reply: StreamedReply, body: Body, terms: Terms) -> memoryview:
+async def _pump(
+    wanted: FileSource, sink: Sink, reply: StreamedReply, body: RangeBody, terms: FetchOptions
+) -> memoryview:
     """Move a reply's body into the sink in large pieces, check its length, and return the last piece."""
     received, held, told = body.first, 0, -1
     # One buffer for all: pieces that were kept until they are written would be new memory each time, which the system
@@ -272,7 +276,7 @@ def _fail_empty() -> NoReturn:
 # ... and how it ends.
 
 
-def _give_up(core: Core, wanted: Wanted, terms: Terms, error: NeuralBoxError, tried: int) -> NoReturn:
+def _give_up(core: Core, wanted: FileSource, terms: FetchOptions, error: NeuralBoxError, tried: int) -> NoReturn:
     after = f" after {tried} attempts" if tried > 1 else ""
     left = kept_until(wanted, terms.plan)
     if not isinstance(error, APIStatusError):

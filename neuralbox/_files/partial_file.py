@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from .names import MAX_NAME_BYTES
-from .ranges import Version, recorded_version
+from .ranges import FileVersion, recorded_version
 from .target import Overwrite, sha256_of, taken
 
 # A part that is no longer than this goes to the disk in one step, so there is nothing to record.
@@ -39,7 +39,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptPart:
     """What an earlier call left.
 
     Attributes:
@@ -48,7 +48,7 @@ class Kept:
     """
 
     length: int
-    version: Version
+    version: FileVersion
 
 
 class PartFile:
@@ -70,9 +70,9 @@ class PartFile:
         self._record = directory / f".neuralbox-{key}.json"
         self._descriptor = -1
         self._is_own = False  # a part under a name that nobody else looks for
-        self._version: Version | None = None
+        self._version: FileVersion | None = None
         self._is_recorded = False
-        self._found: Kept | None = None  # what lies there and was not touched yet
+        self._found: KeptPart | None = None  # what lies there and was not touched yet
         self._length = 0
         self._hash = hashlib.sha256() if digest else None
         self._hashed = 0
@@ -83,7 +83,7 @@ class PartFile:
     def sha256(self) -> str | None:
         return None if self._hash is None else self._hash.hexdigest()
 
-    def look(self) -> Kept | None:
+    def look(self) -> KeptPart | None:
         """Find what an earlier call left, and keep others away from it."""
         with self._lock:
             if self._is_closed or not os.path.lexists(self._part):
@@ -97,7 +97,7 @@ class PartFile:
         """Give up what an earlier call left: `leave` removes it."""
         self._found, self._is_recorded = None, False
 
-    def begin(self, first: int, version: Version | None) -> None:
+    def begin(self, first: int, version: FileVersion | None) -> None:
         """Make the part and the directories above it, or go on with what is there, from byte `first`."""
         with self._lock:
             if self._is_closed:
@@ -244,7 +244,7 @@ class PartFile:
 
     # ... and the record of what it is.
 
-    def _read_record(self) -> Kept | None:
+    def _read_record(self) -> KeptPart | None:
         """Read what the part is, as far as it can be believed."""
         length = os.fstat(self._descriptor).st_size
         try:
@@ -257,9 +257,9 @@ class PartFile:
         if said.get("boot") != _boot():
             flushed = said.get("flushed")
             length = min(length, flushed) if isinstance(flushed, int) else 0
-        return Kept(length, version) if length > 0 else None
+        return KeptPart(length, version) if length > 0 else None
 
-    def _write_record(self, version: Version | None, *, flushed: int) -> None:
+    def _write_record(self, version: FileVersion | None, *, flushed: int) -> None:
         self._version = version
         self._is_recorded = version is not None and (version.total is None or version.total > _WORTH_A_RECORD)
         if not self._is_recorded:

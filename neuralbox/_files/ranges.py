@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class FileVersion:
     """What tells one version of a file from every other.
 
     Attributes:
@@ -37,7 +37,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RangeRequest:
     """A request for the rest of a file.
 
     Attributes:
@@ -46,7 +46,7 @@ class Asked:
     """
 
     first: int
-    version: Version
+    version: FileVersion
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RangeBody:
     """What the body of an answer is.
 
     Attributes:
@@ -69,44 +69,44 @@ class Body:
     first: int
     total: int | None
     plain: bool
-    version: Version | None
+    version: FileVersion | None
 
 
-def recorded_version(record: Mapping[str, object]) -> Version | None:
+def recorded_version(record: Mapping[str, object]) -> FileVersion | None:
     """Read a version back from where its fields were written down; None where that is not what it says."""
     etag, modified, total = (record.get(name) for name in ("etag", "modified", "total"))
     if total is not None and (type(total) is not int or total < 0):
         return None
     if isinstance(etag, str) and _STRONG_TAG.fullmatch(etag) and modified is None:
-        return Version(etag, None, total)
+        return FileVersion(etag, None, total)
     if etag is None and isinstance(modified, str) and _date(modified) is not None and total is not None:
-        return Version(None, modified, total)
+        return FileVersion(None, modified, total)
     return None
 
 
-def ask_for_rest(have: int, version: Version | None) -> Asked | None:
+def ask_for_rest(have: int, version: FileVersion | None) -> RangeRequest | None:
     """Ask for what is missing; None where only the whole file can be asked for."""
     if version is None or have <= 0:
         return None
     if version.total is not None and have >= version.total:
         # Nothing is missing but the certainty that it is still this version: the last byte brings it.
-        return Asked(version.total - 1, version) if version.total > 1 else None
-    return Asked(have, version)
+        return RangeRequest(version.total - 1, version) if version.total > 1 else None
+    return RangeRequest(have, version)
 
 
-def read_body(status_code: int, headers: Mapping[str, str], asked: Asked | None) -> Body | None:
+def read_body(status_code: int, headers: Mapping[str, str], asked: RangeRequest | None) -> RangeBody | None:
     """Say what the body of an answer is; None where it is neither the file nor the rest that was asked for."""
     plain = headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}
     if status_code == 200:
         # Of a compressed body the header gives the compressed length, which the transport sees to.
         total = _length(headers) if plain else None
-        return Body(first=0, total=total, plain=plain, version=_version(headers, total) if plain else None)
+        return RangeBody(first=0, total=total, plain=plain, version=_version(headers, total) if plain else None)
     if status_code != 206 or asked is None or not plain:
         return None
     return _rest(headers, asked)
 
 
-def _rest(headers: Mapping[str, str], asked: Asked) -> Body | None:
+def _rest(headers: Mapping[str, str], asked: RangeRequest) -> RangeBody | None:
     said = _PART.fullmatch(headers.get("content-range", "").strip())
     if said is None or said[3] == "*":
         return None
@@ -123,21 +123,21 @@ def _rest(headers: Mapping[str, str], asked: Asked) -> Body | None:
         same = headers.get("last-modified", "").strip() == version.modified
     if not same:
         return None
-    return Body(first=first, total=total, plain=True, version=Version(version.etag, version.modified, total))
+    return RangeBody(first=first, total=total, plain=True, version=FileVersion(version.etag, version.modified, total))
 
 
-def _version(headers: Mapping[str, str], total: int | None) -> Version | None:
+def _version(headers: Mapping[str, str], total: int | None) -> FileVersion | None:
     if headers.get("accept-ranges", "").strip().lower() == "none":
         return None
     tag = headers.get("etag", "").strip()
     if _STRONG_TAG.fullmatch(tag):
-        return Version(tag, None, total)
+        return FileVersion(tag, None, total)
     modified = headers.get("last-modified", "").strip()
     changed, said = _date(modified), _date(headers.get("date", ""))
     # Within the second of the answer the file may have changed again under the same date [8.8.2.2].
     if total is None or changed is None or said is None or (said - changed).total_seconds() < 1:
         return None
-    return Version(None, modified, total)
+    return FileVersion(None, modified, total)
 
 
 def _length(headers: Mapping[str, str]) -> int | None:

@@ -18,14 +18,14 @@ from .names import name_for_id, name_for_url
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FileSource:
     """A file: its address, and the generation it belongs to."""
 
     url: str
     generation: Generation | None
 
     @classmethod
-    def of(cls, source: Generation | str) -> Wanted:
+    def of(cls, source: Generation | str) -> FileSource:
         """Read what a caller named.
 
         Raises:

@@ -23,7 +23,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileTarget:
     """Where a file goes.
 
     Attributes:
@@ -49,7 +49,7 @@ def read_overwrite(value: object) -> Overwrite:
     raise ConfigurationError(f"overwrite must be True, False or one of {', '.join(_OVERWRITE)}; it is {value!r}.")
 
 
-def find_place(target: str, *, windows: bool = _ON_WINDOWS) -> Place:
+def locate_target(target: str, *, windows: bool = _ON_WINDOWS) -> FileTarget:
     """Read what a caller named as the target: a directory, or the file itself.
 
     Raises:
@@ -68,12 +68,12 @@ def find_place(target: str, *, windows: bool = _ON_WINDOWS) -> Place:
     if os.path.lexists(nearest) and not nearest.is_dir():
         raise ConfigurationError(f"`{nearest}` is not a directory, so nothing can be put into it.")
     if directory is path:
-        return Place(directory, None)
+        return FileTarget(directory, None)
     if windows and clean_name(path.name) != path.name:  # a device, a second stream, a dot or blank that is dropped
         raise ConfigurationError(
             f"`{path.name}` cannot be the name of a file on Windows; `{clean_name(path.name)}` can."
         )
-    return Place(directory, path)
+    return FileTarget(directory, path)
 
 
 def _has_bytes(name: str) -> bool:

@@ -22,7 +22,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 
-class Waiter:
+class CommitWaiter:
     """Somebody who waits for an item.
 
     Attributes:
@@ -40,7 +40,7 @@ class Waiter:
         self.error: Exception | None = None
 
 
-class Item:
+class CommitItem:
     """A piece of work.
 
     Attributes:
@@ -55,27 +55,27 @@ class Item:
     def __init__(self, *, keep: bool = False, last: bool = False) -> None:
         self.keep = keep
         self.last = last
-        self.waiter: Waiter | None = None
+        self.waiter: CommitWaiter | None = None
         self.error: Exception | None = None
 
 
 class Worker(Protocol):
     """What the groups are for."""
 
-    def work(self, group: Sequence[Item]) -> None:
+    def work(self, group: Sequence[CommitItem]) -> None:
         """Do a group, in a worker thread. Raising means that nothing of it was done."""
         ...
 
-    def explain(self, item: Item, error: Exception) -> Exception:
+    def explain(self, item: CommitItem, error: Exception) -> Exception:
         """Build the error that this item's caller gets to see: one of its own."""
         ...
 
-    def unheard(self, item: Item, error: Exception) -> None:
+    def unheard(self, item: CommitItem, error: Exception) -> None:
         """Learn that an item failed by itself while nobody waited for it."""
         ...
 
 
-class Commits:
+class GroupCommit:
     """The queue and its leader, for one event loop.
 
     Attributes:
@@ -87,21 +87,21 @@ class Commits:
         self._worker = worker
         self._limiter = anyio.CapacityLimiter(1)  # the default one may be full of the user's own threads
         self._busy = False  # somebody leads, or was told to, or a group runs whose leader was cancelled
-        self.queue: list[Item] = []
+        self.queue: list[CommitItem] = []
         self.held = 0
 
-    def hold(self, item: Item) -> None:
+    def hold(self, item: CommitItem) -> None:
         """Queue an item that nobody waits for; it goes with the next group."""
         self.queue.append(item)
         self.held += 1
 
-    async def commit(self, item: Item) -> None:
+    async def commit(self, item: CommitItem) -> None:
         """Queue an item and wait until its group is through.
 
         Raises:
             Exception: What `explain` made of the group's error or the item's own.
         """
-        waiter = item.waiter = Waiter()
+        waiter = item.waiter = CommitWaiter()
         self.queue.append(item)
         try:
             if self._busy:
@@ -120,7 +120,7 @@ class Commits:
         if waiter.error is not None:
             raise waiter.error
 
-    async def _lead(self, waiter: Waiter) -> None:
+    async def _lead(self, waiter: CommitWaiter) -> None:
         await checkpoint()
         run = self._take()
         try:
@@ -137,12 +137,12 @@ class Commits:
         waiter.leads = False
         self._publish(run)
 
-    def _take(self) -> _Run:
-        run = _Run(self._worker, self.queue)
+    def _take(self) -> _CommitRun:
+        run = _CommitRun(self._worker, self.queue)
         self.queue, self.held = [], 0
         return run
 
-    def _publish(self, run: _Run) -> None:
+    def _publish(self, run: _CommitRun) -> None:
         """Tell everybody of a group how it went. There is no await in here: all of it is seen, or nothing."""
         if run.error is not None:
             self.queue[:0] = [item for item in run.group if item.keep and not item.last]
@@ -172,13 +172,13 @@ class Commits:
             self._publish(run)
 
 
-_Publish: TypeAlias = "Callable[[_Run], None]"
+_Publish: TypeAlias = "Callable[[_CommitRun], None]"
 
 
-class _Run:
+class _CommitRun:
     """One group on its way through a worker thread."""
 
-    def __init__(self, worker: Worker, group: list[Item]) -> None:
+    def __init__(self, worker: Worker, group: list[CommitItem]) -> None:
         self._worker = worker
         self._lock = threading.Lock()
         self._began = self._ended = self._revoked = False

@@ -16,7 +16,17 @@ from typing import Any, Self
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from . import transitions
-from .protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING, Planned, Record, Summary, require_key
+from .protocol import (
+    ACCEPTED,
+    FINAL,
+    PLANNED,
+    SAVED,
+    SENDING,
+    JournalRecord,
+    JournalSummary,
+    PlannedRequest,
+    require_key,
+)
 
 
 class MemoryJournal:
@@ -30,19 +40,19 @@ class MemoryJournal:
         self._now = now
         self._last: float | None = None
         self._first: float | None = None
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, JournalRecord] = {}
         self._planned = self._ended = self._saved = self._completed = self._tokens = 0
         self._closed = False
 
-    async def plan(self, entries: Sequence[Planned]) -> Sequence[Record]:
+    async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         self._require_open()
-        fresh: dict[str, Record] = {}
+        fresh: dict[str, JournalRecord] = {}
         for entry in entries:
             require_key(entry.key)
             _ = entry.text  # a request that JSON cannot say is refused here as it is on the disk
             if entry.key in self._records or entry.key in fresh:
                 raise transitions.duplicate(entry.key, path=None)
-            fresh[entry.key] = Record(self._planned + len(fresh) + 1, entry.key, entry.request)
+            fresh[entry.key] = JournalRecord(self._planned + len(fresh) + 1, entry.key, entry.request)
         self._planned += len(fresh)
         self._records.update(fresh)
         self._time()
@@ -79,15 +89,15 @@ class MemoryJournal:
         self._time()
         self._saved += 1
 
-    async def unfinished(self, *, after: int = 0) -> AsyncIterator[Record]:
+    async def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
         self._require_open()
         for record in list(self._records.values()):
             if record.position > after:
                 yield record
 
-    async def finished(self, *, after: int = 0) -> AsyncIterator[Record]:  # noqa: ARG002 - there are none
+    async def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:  # noqa: ARG002 - there are none
         self._require_open()
-        for record in tuple[Record, ...]():
+        for record in tuple[JournalRecord, ...]():
             yield record  # pragma: no cover - there are none; this makes it an iterator
 
     async def ids(self, *, since: float = 0.0) -> Sequence[GenerationId]:
@@ -95,10 +105,10 @@ class MemoryJournal:
         live = self._records.values()
         return [one.id for one in live if one.id is not None and (one.accepted_at or 0.0) >= since]
 
-    async def summary(self) -> Summary:
+    async def summary(self) -> JournalSummary:
         self._require_open()
         live = Counter(record.state for record in self._records.values())
-        return Summary(
+        return JournalSummary(
             planned=live[PLANNED],
             sending=live[SENDING],
             accepted=live[ACCEPTED],
@@ -129,7 +139,7 @@ class MemoryJournal:
             unwritten = {} if key is None or job is None else {key: job}
             raise JournalError("The journal is closed.", reason="closed", key=key, job=job, unwritten=unwritten)
 
-    def _follow(self, mark: str, key: str, job: JobRef | None = None) -> Record:
+    def _follow(self, mark: str, key: str, job: JobRef | None = None) -> JournalRecord:
         self._require_open(key, job)
         record = self._records.get(key)
         if record is None:

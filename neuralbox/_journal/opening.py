@@ -16,7 +16,7 @@ from .protocol import Sync
 from .sqlite import lock
 from .sqlite.journal import SqliteJournal
 from .sqlite.reading import owner_of
-from .sqlite.store import Store, open_store
+from .sqlite.store import SqliteStore, open_store
 
 _LOOK_EVERY: Final = 0.05
 # A reader that asks whether somebody has the lock holds a share of it for an instant, and must not count as an owner.
@@ -68,7 +68,7 @@ async def open_journal(
         await sleep(_LOOK_EVERY)
 
 
-async def _open(act: Callable[[], Store | None]) -> Store | None:
+async def _open(act: Callable[[], SqliteStore | None]) -> SqliteStore | None:
     attempt = _Attempt(act)
     try:
         # Not cancelled by a scope while it runs; a cancelled asyncio task leaves the thread behind.
@@ -82,11 +82,11 @@ async def _open(act: Callable[[], Store | None]) -> Store | None:
 class _Attempt:
     """One try to open, in a worker thread; what it opened is closed again where nobody waits for it any more."""
 
-    def __init__(self, act: Callable[[], Store | None]) -> None:
+    def __init__(self, act: Callable[[], SqliteStore | None]) -> None:
         self._act = act
         self._lock = threading.Lock()
         self._left = False
-        self.store: Store | None = None
+        self.store: SqliteStore | None = None
 
     def run(self) -> None:
         store = self._act()

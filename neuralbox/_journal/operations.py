@@ -13,8 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from .._types import GenerationId, JobRef
 from . import transitions
-from .group_commit import Item
-from .protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING, Planned, Record
+from .group_commit import CommitItem
+from .protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING, JournalRecord, PlannedRequest
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ OUTCOME: Final = """INSERT OR REPLACE INTO outcomes (position, outcome)
 """Goes with each `FINAL`."""
 
 
-class Mark(Item):
+class StateChange(CommitItem):
     """One mark on one record.
 
     Attributes:
@@ -70,19 +70,19 @@ class Mark(Item):
         return str(self.values[-1])
 
 
-class Plan(Item):
+class PlanRequests(CommitItem):
     """Requests to be written down; `found` is what became known of them, in their order."""
 
     __slots__ = ("at", "entries", "found")
 
-    def __init__(self, entries: Sequence[Planned], at: float) -> None:
+    def __init__(self, entries: Sequence[PlannedRequest], at: float) -> None:
         super().__init__()
         self.entries = entries
         self.at = at
-        self.found: list[Record] = []
+        self.found: list[JournalRecord] = []
 
 
-class Look(Item, Generic[T]):
+class Query(CommitItem, Generic[T]):
     """A question to the file, asked when all that was queued before is written."""
 
     __slots__ = ("answer", "ask")
@@ -94,7 +94,7 @@ class Look(Item, Generic[T]):
         self.ask = ask
 
 
-class End(Item):
+class Close(CommitItem):
     """Closes the file when all else is written, and also when it cannot be."""
 
     __slots__ = ("at",)
@@ -107,32 +107,32 @@ class End(Item):
 # The marks, from the words of the protocol.
 
 
-def sending(key: str, claim: Mapping[str, Any], at: float) -> Mark:
+def sending(key: str, claim: Mapping[str, Any], at: float) -> StateChange:
     prompt = claim.get("prompt")
     if not (isinstance(prompt, str) and prompt):
-        return Mark(SENDING, at, None, None, _json(claim), None, key)
+        return StateChange(SENDING, at, None, None, _json(claim), None, key)
     literal = _json(prompt)
     rest = _json({name: value for name, value in claim.items() if name != "prompt"})
     whole = f'{{"prompt":{literal}{"," if len(rest) > 2 else ""}{rest[1:]}'
-    return Mark(SENDING, at, literal, literal, whole, rest, key)
+    return StateChange(SENDING, at, literal, literal, whole, rest, key)
 
 
-def accepted(key: str, job: JobRef, at: float) -> Mark:
+def accepted(key: str, job: JobRef, at: float) -> StateChange:
     number = _id(job.id)
-    return Mark(ACCEPTED, at, number, _text(job.kind), _text(job.model), number, key, job=job)
+    return StateChange(ACCEPTED, at, number, _text(job.kind), _text(job.model), number, key, job=job)
 
 
-def planned_again(key: str) -> Mark:
-    return Mark(PLANNED, key)
+def planned_again(key: str) -> StateChange:
+    return StateChange(PLANNED, key)
 
 
-def final(key: str, outcome: Mapping[str, Any], at: float) -> Mark:
+def final(key: str, outcome: Mapping[str, Any], at: float) -> StateChange:
     status, tokens = transitions.status_of(outcome), transitions.tokens_of(outcome)
-    return Mark(FINAL, at, _text(status), tokens, key, outcome=_json(outcome))
+    return StateChange(FINAL, at, _text(status), tokens, key, outcome=_json(outcome))
 
 
-def saved(key: str, path: str, size_bytes: int, at: float) -> Mark:
-    return Mark(SAVED, at, path if _text(path) == path else os.fsencode(path), size_bytes, key)
+def saved(key: str, path: str, size_bytes: int, at: float) -> StateChange:
+    return StateChange(SAVED, at, path if _text(path) == path else os.fsencode(path), size_bytes, key)
 
 
 def _json(value: object) -> str:

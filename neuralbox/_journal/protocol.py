@@ -40,13 +40,13 @@ from .._types import GenerationId, JobRef
 PLANNED: Final = "planned"
 """Read and written down; never left this machine, or was refused without a charge."""
 SENDING: Final = "sending"
-"""May have left this machine. Found like this on opening, its fate is unknown: `Record.claim` tells how to settle it."""
+"""May have left this machine. Found like this on opening, its fate is unknown: `JournalRecord.claim` tells how to settle it."""
 ACCEPTED: Final = "accepted"
 """The service gave an id: paid, or will be."""
 FINAL: Final = "final"
-"""Ended: completed, failed, or given up without a charge; `Record.outcome` tells."""
+"""Ended: completed, failed, or given up without a charge; `JournalRecord.outcome` tells."""
 SAVED: Final = "saved"
-"""Its result stands on the disk, at `Record.path`."""
+"""Its result stands on the disk, at `JournalRecord.path`."""
 
 STATES: Final = (PLANNED, SENDING, ACCEPTED, FINAL, SAVED)
 UNFINISHED: Final = (PLANNED, SENDING, ACCEPTED)
@@ -59,7 +59,7 @@ Sync: TypeAlias = Literal["normal", "full"]
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRequest:
     """A request about to be planned.
 
     Attributes:
@@ -98,7 +98,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JournalRecord:
     """What a journal knows of one request.
 
     Attributes:
@@ -151,7 +151,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class JournalOwner:
     """Which process a journal belongs to.
 
     Attributes:
@@ -166,7 +166,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class JournalSummary:
     """A journal in numbers, each request counted once.
 
     Attributes:
@@ -192,7 +192,7 @@ class Summary:
     tokens: int = 0
     first_at: float | None = None
     last_at: float | None = None
-    owner: Owner | None = None
+    owner: JournalOwner | None = None
     service: str = ""
 
     @property
@@ -212,7 +212,7 @@ class Summary:
 class Journal(Protocol):
     """A record of every request of a batch. For one event loop; the rules are those of this module."""
 
-    async def plan(self, entries: Sequence[Planned]) -> Sequence[Record]:
+    async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         """Write requests down, and tell what is already known of them.
 
         Planning many at once is much cheaper than one by one.
@@ -255,14 +255,14 @@ class Journal(Protocol):
         """Note where the result stands on the disk."""
         ...
 
-    def unfinished(self, *, after: int = 0) -> AsyncIterator[Record]:
+    def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
         """Iterate over records that have not ended, in the order of planning, from position `after` (exclusive).
 
         Read page by page, each as it is when it is read; memory does not grow with the journal.
         """
         ...
 
-    def finished(self, *, after: int = 0) -> AsyncIterator[Record]:
+    def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
         """Iterate over records that have ended, likewise."""
         ...
 
@@ -270,7 +270,7 @@ class Journal(Protocol):
         """Return the ids that were accepted at or after `since` (Unix seconds): no other request may adopt them."""
         ...
 
-    async def summary(self) -> Summary: ...
+    async def summary(self) -> JournalSummary: ...
 
     async def flush(self) -> None:
         """Write everything down that is kept back."""

@@ -104,7 +104,7 @@ class User(Model):
         )
 
 
-class Share(Model):
+class KindStats(Model):
     """Generations of one kind and what they cost.
 
     Attributes:
@@ -129,7 +129,7 @@ class Stats(Model):
 
     total_generations: int | None = None
     tokens_spent_total: int | None = None
-    breakdown: Mapping[str, Share] = Field(default_factory=dict)
+    breakdown: Mapping[str, KindStats] = Field(default_factory=dict)
     recent_generations: int | None = None
     recent_tokens: int | None = None
 
@@ -140,7 +140,7 @@ class Stats(Model):
         for kind, value in (as_object(record.get("breakdown")) or {}).items():
             share = as_object(value)
             if share is not None:
-                shares[kind] = Share(
+                shares[kind] = KindStats(
                     count=as_int(share.get("count")) or 0, tokens=as_int(share.get("tokens")) or 0, raw=share
                 )
         recent = as_object(record.get("recent_30d")) or {}
@@ -176,7 +176,7 @@ class Login(Model):
         )
 
 
-class Key(Model):
+class ApiKeyInfo(Model):
     """An API key of the account.
 
     Attributes:

@@ -17,9 +17,9 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import OMIT, GenerationId, JobRef, Omit
-from .polled_job import Entry, Known, Waiter
+from .polled_job import JobSnapshot, JobWaiter, PolledJob
 from .poller import Poller, poller_of
-from .status import Reference, as_ref, look
+from .status import Reference, as_ref, poll
 
 OnProgress: TypeAlias = Callable[[Generation], Any] | Callable[[Generation], Awaitable[Any]]
 """Called with each changed state, the final one included; may be a plain or an async function."""
@@ -48,14 +48,14 @@ class Job:
         self._core = core
         # What is sent along with a submission (body, query) is no business of the looks that follow.
         self._call = CallOptions(call.timeout, call.extra_headers)
-        self._known: Known | Entry | None = None  # an entry while a wait goes on
+        self._known: JobSnapshot | PolledJob | None = None  # an entry while a wait goes on
         subject = generation if ref is None else ref
         if subject is None:
             raise ConfigurationError("A job needs an id.")
         if generation is not None:
-            self._known = Known(core.clock(), dated=True, generation=generation)
+            self._known = JobSnapshot(core.clock(), dated=True, generation=generation)
         elif isinstance(subject, Generation) and subject.is_final:
-            self._known = Known(core.clock(), generation=subject)
+            self._known = JobSnapshot(core.clock(), generation=subject)
         # Nobody will ask for a finished one again, so that may even be without an id.
         self._ref = subject.ref if isinstance(subject, Generation) and subject.is_final else as_ref(subject)
 
@@ -128,11 +128,11 @@ class Job:
 
     async def _wait(self, limit: float | None, on_progress: OnProgress | None) -> Generation:
         poller = poller_of(self._core)
-        waiter = Waiter(self._core, self._call, deadline_of(limit, self._core), curious=on_progress is not None)
+        waiter = JobWaiter(self._core, self._call, deadline_of(limit, self._core), curious=on_progress is not None)
         entry = self._known = poller.join(waiter, self.ref, self._known)
         try:
             while True:
-                await news(poller, waiter, entry)
+                await wait_for_update(poller, waiter, entry)
                 # A limit that passed ends it, or a slow callback could find something new for ever.
                 if on_progress is None or waiter.heard == entry.version or waiter.is_late(entry, poller.now()):
                     return outcome(entry, limit)
@@ -165,10 +165,10 @@ class Job:
 
     async def _changed(self, deadline: float | None, limit: float | None) -> Generation:
         poller = poller_of(self._core)
-        waiter = Waiter(self._core, self._call, deadline, curious=True)
+        waiter = JobWaiter(self._core, self._call, deadline, curious=True)
         entry = self._known = poller.join(waiter, self.ref, self._known)
         try:
-            await news(poller, waiter, entry)
+            await wait_for_update(poller, waiter, entry)
             if entry.error is None and entry.generation is not None and not waiter.is_late(entry, poller.now()):
                 return entry.generation
             return outcome(entry, limit)
@@ -189,12 +189,12 @@ class Job:
         """
         began = self._core.clock()
         try:
-            generation = await look(self._core, self.ref, self._call)
+            generation = await poll(self._core, self.ref, self._call)
         except NeuralBoxError as error:
             raise error.with_job(self.ref) from error
-        known = self._known or Known(began)
+        known = self._known or JobSnapshot(began)
         if known.generation is None or not known.generation.is_final or generation.is_final:
-            self._known = known = Known(known.since, known.dated, generation, known.looks + 1, began)
+            self._known = known = JobSnapshot(known.since, known.dated, generation, known.polls + 1, began)
         assert known.generation is not None
         return known.generation
 
@@ -269,15 +269,15 @@ def deadline_of(limit: float | None, core: Core) -> float | None:
     return None if limit is None else core.clock() + max(0.0, limit)
 
 
-async def news(poller: Poller, waiter: Waiter, entry: Entry) -> None:
+async def wait_for_update(poller: Poller, waiter: JobWaiter, entry: PolledJob) -> None:
     """Wait for news; whatever ends the wait carries the job."""
     try:
-        await poller.news(waiter)
+        await poller.wait_for_update(waiter)
     except NeuralBoxError as error:
         raise error.with_job(entry.ref) from error
 
 
-async def report(on_progress: OnProgress, entry: Entry) -> None:
+async def report(on_progress: OnProgress, entry: PolledJob) -> None:
     """Call a progress callback of either colour with an entry's last answer."""
     assert entry.generation is not None
     result = on_progress(entry.generation)
@@ -285,7 +285,7 @@ async def report(on_progress: OnProgress, entry: Entry) -> None:
         await result
 
 
-def outcome(entry: Entry, limit: float | None) -> Generation:
+def outcome(entry: PolledJob, limit: float | None) -> Generation:
     """What a wait comes to when there is nothing more to report: the final state, or the error that ended it."""
     if entry.error is not None:
         raise entry.error.with_job(ref_of(entry)) from entry.error
@@ -294,7 +294,7 @@ def outcome(entry: Entry, limit: float | None) -> Generation:
     raise timed_out(entry, limit) from entry.miss
 
 
-def timed_out(entry: Entry, limit: float | None, *, of: int = 1) -> GenerationTimeoutError:
+def timed_out(entry: PolledJob, limit: float | None, *, of: int = 1) -> GenerationTimeoutError:
     """Build the error of a wait whose limit passed, for the first job of so many that is not final."""
     ref, last = ref_of(entry), entry.generation
     if last is not None:
@@ -316,7 +316,7 @@ def timed_out(entry: Entry, limit: float | None, *, of: int = 1) -> GenerationTi
     )
 
 
-def ref_of(entry: Entry) -> JobRef:
+def ref_of(entry: PolledJob) -> JobRef:
     """The job of an entry, with what its answers have told."""
     ref, last = entry.ref, entry.generation
     if last is None:

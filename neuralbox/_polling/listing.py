@@ -1,4 +1,4 @@
-"""`Sweeps`: the strategy that asks a listing about many jobs at once, where that takes fewer requests than looks.
+"""`SweepPlanner`: the strategy that asks a listing about many jobs at once, where that takes fewer requests than looks.
 
 A sweep is an errand of one waiter: it walks the pending pages of the history from the last to the first, while others
 keep the clock. What it did not list is looked at by its own waiters, or, with `Polling(detail="listing")`, searched for
@@ -43,7 +43,7 @@ from .listing_plan import (
     NOTHING_MEASURED,
     UNLISTED_AFTER,
     WALKERS,
-    Measured,
+    ListingStats,
     alone_for,
     is_worth_it,
     pages_left,
@@ -51,7 +51,7 @@ from .listing_plan import (
     read_item,
     walkers,
 )
-from .polled_job import GRACE, NEVER, Entry, Waiter
+from .polled_job import GRACE, NEVER, JobWaiter, PolledJob
 from .schedule import spread
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ _LONGEST_WALK = 60.0  # a million jobs take 10,000 pages, half a minute of them
 _NO_SUCH_PAGE = (400, 404, 416, 422)
 
 
-class Sweeps:
+class SweepPlanner:
     """A strategy of `Poller`; keeps what one account's listing is like.
 
     Attributes:
@@ -79,18 +79,18 @@ class Sweeps:
     """
 
     def __init__(self) -> None:
-        self.measured: Measured = NOTHING_MEASURED
+        self.measured: ListingStats = NOTHING_MEASURED
         self.ended_pages = 1
         self.given_up = False
         self.paused_until = -NEVER
         self._next_at = -NEVER  # of the sweep after the last one
         self._counted = (-NEVER, 0, 0)  # when soon-due jobs were counted, among how many, and what came of it
         self._walking = False
-        self._walked_first: list[Entry] = []  # what came due during the walk, which may take a minute with many...
+        self._walked_first: list[PolledJob] = []  # what came due during the walk, which may take a minute with many...
         self._walked_until = -NEVER  # ... and until when it was put off, if not till the end of the walk
         self._failures = self._turn = 0
 
-    async def __call__(self, poller: Poller, due: Sequence[Entry]) -> None:
+    async def __call__(self, poller: Poller, due: Sequence[PolledJob]) -> None:
         now = poller.now()
         flock = [] if self.given_up or now < self.paused_until else [each for each in due if each.alone_until <= now]
         if flock and self._is_on(poller, flock, now):
@@ -101,14 +101,14 @@ class Sweeps:
                 later = self._end_of_walk(now) if self._walking else max(self._next_at, now + _RECOUNT)
                 for entry in flock:
                     if not poller.is_last(entry, now):
-                        poller.put_off(entry, later)
+                        poller.reschedule(entry, later)
                         if self._walking:
                             self._walked_first.append(entry)
         for entry in due:
-            if entry.looker is None and entry.due == NEVER:
+            if entry.polled_by is None and entry.due == NEVER:
                 poller.assign(entry)
 
-    def _is_on(self, poller: Poller, flock: Sequence[Entry], now: float) -> bool:
+    def _is_on(self, poller: Poller, flock: Sequence[PolledJob], now: float) -> bool:
         """Whether a sweep now, or at the next turn, is better than a look at each."""
         jobs, total = len(flock) + len(self._walked_first), len(poller.entries)
         if self._worth(jobs, total):
@@ -128,25 +128,27 @@ class Sweeps:
         return self._walked_until
 
     def _worth(self, jobs: int, total: int) -> bool:
-        return is_worth_it(jobs=jobs, pages=self.measured.pages(total), gone=self.measured.gone)
+        return is_worth_it(jobs=jobs, pages=self.measured.pages(total), gone=self.measured.finished_share)
 
-    def _along(self, poller: Poller, now: float) -> list[Entry]:
+    def _along(self, poller: Poller, now: float) -> list[PolledJob]:
         """All that would be due before the next sweep."""
         return [
             entry
             for entry in poller.entries
-            if entry.looker is None and entry.alone_until <= now and entry.look_at <= now + entry.polling.min_interval
+            if entry.polled_by is None
+            and entry.alone_until <= now
+            and entry.poll_at <= now + entry.polling.min_interval
         ]
 
-    def _begin(self, poller: Poller, flock: Sequence[Entry], now: float) -> None:
+    def _begin(self, poller: Poller, flock: Sequence[PolledJob], now: float) -> None:
         for entry in flock:
-            entry.look_at = min(entry.look_at, now)
+            entry.poll_at = min(entry.poll_at, now)
         entries = self._along(poller, now)
         self._walking = True
         seconds = pause(len(entries), entries[0].polling.min_interval)
         self._next_at = now + seconds
         urgent = any(poller.is_last(entry, now) for entry in flock)
-        poller.send_out(
+        poller.dispatch(
             Sweep(self, poller, entries, seconds, by_ends=not urgent and self._by_ends(len(poller.entries)))
         )
 
@@ -166,10 +168,10 @@ class Sweeps:
         waited, self._walked_first = self._walked_first, []
         turn = max(self._next_at, poller.now())
         for entry in waited:
-            if entry.look_at == self._walked_until and entry.waiters and entry.looker is None:
-                poller.put_off(entry, turn)
+            if entry.poll_at == self._walked_until and entry.waiters and entry.polled_by is None:
+                poller.reschedule(entry, turn)
 
-    def failed(self, poller: Poller, entries: Sequence[Entry], error: NeuralBoxError, began: float) -> None:
+    def failed(self, poller: Poller, entries: Sequence[PolledJob], error: NeuralBoxError, began: float) -> None:
         """Leave the field to looks: for a time, or for good where the listing is refused as such."""
         shared = isinstance(error, APIConnectionError | RateLimitError | InternalServerError)
         if shared and entries:
@@ -183,9 +185,9 @@ class Sweeps:
         else:
             self.given_up = True
         for entry in entries:
-            poller.put_off(entry, poller.now() + poller.spread(entry))
+            poller.reschedule(entry, poller.now() + poller.spread(entry))
 
-    def ended(self, poller: Poller, *, pages: int, ours: int, others: int, absent: Sequence[Entry]) -> None:
+    def ended(self, poller: Poller, *, pages: int, ours: int, others: int, absent: Sequence[PolledJob]) -> None:
         """Hear of a whole walk, and have somebody look at what it did not list."""
         self.measured = self.measured.after_walk(ours=ours, others=others, gone=len(absent))
         self._failures = 0
@@ -203,7 +205,7 @@ class Sweeps:
         for number, entry in enumerate(absent):
             # Many that end together are not looked at together.
             stretch = spread(jitter=1.0, outstanding=len(absent), min_interval=entry.polling.min_interval / 3)
-            poller.put_off(entry, now + stretch * number / len(absent))
+            poller.reschedule(entry, now + stretch * number / len(absent))
 
     def too_long(self, poller: Poller) -> None:
         """Hear that the list has more pages than there are jobs to ask about: others fill it."""
@@ -222,7 +224,7 @@ class Sweep:
     """
 
     def __init__(
-        self, sweeps: Sweeps, poller: Poller, entries: Sequence[Entry], seconds: float, *, by_ends: bool
+        self, sweeps: SweepPlanner, poller: Poller, entries: Sequence[PolledJob], seconds: float, *, by_ends: bool
     ) -> None:
         self._sweeps = sweeps
         self._poller = poller
@@ -235,22 +237,22 @@ class Sweep:
         self._too_long = False
         self._error: NeuralBoxError | None = None
         for entry in entries:
-            entry.looker = self
-            poller.put_off(entry, entry.look_at)  # not before it is over, but the ends of waits still count
+            entry.polled_by = self
+            poller.reschedule(entry, entry.poll_at)  # not before it is over, but the ends of waits still count
 
     def drop(self) -> None:
         self._sweeps.over(self._poller)
         for entry in self._rest():
-            self._poller.put_back(entry)
+            self._poller.requeue(entry)
 
-    def _rest(self) -> list[Entry]:
+    def _rest(self) -> list[PolledJob]:
         """Take what nothing has been heard of out of our hands."""
-        rest = [entry for entry in self._entries if entry.looker is self]
+        rest = [entry for entry in self._entries if entry.polled_by is self]
         for entry in rest:
-            entry.looker = None
+            entry.polled_by = None
         return [entry for entry in rest if entry.waiters and not entry.settled]
 
-    async def __call__(self, waiter: Waiter) -> None:
+    async def __call__(self, waiter: JobWaiter) -> None:
         poller = self._poller
         self._began = began = poller.clock()
         limit: AbstractContextManager[Any] = nullcontext()
@@ -277,7 +279,7 @@ class Sweep:
             else:
                 for entry in rest:  # cut off: now, for whoever leads next
                     turn = began + self._seconds if searched else poller.now()
-                    poller.put_off(entry, turn + (poller.spread(entry) if self._too_long else 0.0))
+                    poller.reschedule(entry, turn + (poller.spread(entry) if self._too_long else 0.0))
 
     # The pending pages, the last first...
 
@@ -295,7 +297,7 @@ class Sweep:
         if page.pages is None:
             self._sweeps.measured = replace(measured, counted=False)
             return await self._forward(core, page if first == 1 else None)
-        if not is_worth_it(jobs=len(self._entries), pages=page.pages, gone=measured.gone):
+        if not is_worth_it(jobs=len(self._entries), pages=page.pages, gone=measured.finished_share):
             self._give_up()
             return False
         return await self._backward(core, pages_left(first, page.pages))
@@ -348,14 +350,14 @@ class Sweep:
             elif said.status not in words.FINAL_STATES:  # a list that ignores the filter: ask the job itself
                 self._ours += 1
                 entry.absent, entry.alone_until = 0, -NEVER
-                if entry.looker is self:
+                if entry.polled_by is self:
                     poller.take_listed(entry, said, began, seconds)
 
     # ... and the completed ones, the newest first.
 
     async def _search(self, core: Core) -> None:
         """Read them as far back as there is something of ours; a look at each is for the rest."""
-        wanted = {str(entry.ref.id): entry for entry in self._entries if entry.looker is self and entry.waiters}
+        wanted = {str(entry.ref.id): entry for entry in self._entries if entry.polled_by is self and entry.waiters}
         # What is wanted fills so many pages at least; a quarter of them at once is never too many.
         first, width, pages = 1, 1, NEVER
         at_once = max(self._last_pages // 2, len(wanted) // words.MAX_PAGE_SIZE // 4)
@@ -386,14 +388,14 @@ class Sweep:
             # The first page by itself, then as many at once as were needed the last time, in two steps.
             first, width = numbers.stop, min(WALKERS, max(1, at_once))
 
-    def _accept(self, entry: Entry, record: Mapping[str, Any]) -> None:
+    def _accept(self, entry: PolledJob, record: Mapping[str, Any]) -> None:
         """Take an item for the result where it is one; what it lacks, the job's own answer has."""
         ref = entry.ref
         generation = Generation.read(record, kind=ref.kind, asked_id=ref.id)
         if generation.is_completed and (generation.url or generation.text) and generation.tokens is not None:
             if generation.model is None:
                 generation = generation.model_copy(update={"model": ref.model})
-            entry.looker = None
+            entry.polled_by = None
             self._poller.publish(entry, generation)
 
     async def _ask(self, core: Core, number: int, status: str = words.PENDING) -> Envelope | None:

@@ -42,7 +42,7 @@ _HEAVIER = 0.75  # how much of what was measured before is kept
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ListingStats:
     """What the walks so far have told of the pending list.
 
     Attributes:
@@ -53,22 +53,22 @@ class Measured:
     """
 
     others: int = 0
-    gone: float = 0.05
+    finished_share: float = 0.05
     hits: bool = False
     counted: bool = True
 
-    def after_walk(self, *, ours: int, others: int, gone: int) -> Measured:
+    def after_walk(self, *, ours: int, others: int, gone: int) -> ListingStats:
         """Take account of a whole walk: items of ours and of others, and how many of ours were not there."""
         share = gone / max(1, ours + gone)
-        gone_share = _HEAVIER * self.gone + (1 - _HEAVIER) * share
-        return replace(self, others=others, gone=gone_share, hits=self.hits or ours > 0)
+        gone_share = _HEAVIER * self.finished_share + (1 - _HEAVIER) * share
+        return replace(self, others=others, finished_share=gone_share, hits=self.hits or ours > 0)
 
     def pages(self, jobs: int) -> int:
         """How many pages are expected with so many jobs of ours in the list."""
         return pages_of(self.others + jobs)
 
 
-NOTHING_MEASURED = Measured()
+NOTHING_MEASURED = ListingStats()
 
 
 def pages_of(items: int) -> int:
@@ -118,7 +118,7 @@ def alone_for(absent: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedJob:
     """What an item of the pending list says, less its id; `read_item` has one object for all that say the same."""
 
     status: str
@@ -126,7 +126,7 @@ class Listed:
     model: str | None = None
 
 
-def read_item(record: Mapping[str, Any]) -> tuple[str, Listed]:
+def read_item(record: Mapping[str, Any]) -> tuple[str, ListedJob]:
     """Read an item of the list: its id as text (C1), "" where it has none, and what it says.
 
     What the list says of a pending job is that it is there; an item without a status is taken at that.
@@ -142,5 +142,5 @@ _ID, _KIND, _MODEL = words.ALIASES["id"], words.ALIASES["kind"], words.ALIASES["
 
 
 @lru_cache(maxsize=256)  # of a million items nearly all say the same, and keep what they say in one place
-def _listed(status: str, kind: str | None, model: str | None) -> Listed:
-    return Listed(status.strip().lower(), kind, model)
+def _listed(status: str, kind: str | None, model: str | None) -> ListedJob:
+    return ListedJob(status.strip().lower(), kind, model)

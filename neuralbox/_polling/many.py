@@ -2,7 +2,7 @@
 
 The waiting task leads or sleeps like any other waiter; the looks run in at most `LOOKERS` tasks that live inside the
 wait. Failed generations are results here, since one of many must not hide the others. `wait_all` is one call for jobs
-that are all known when it begins; a batch adds its own to a `GrowingCrowd` as they are submitted.
+that are all known when it begins; a batch adds its own to a `GrowingJobWaiter` as they are submitted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .._errors import ConfigurationError, NeuralBoxError
 from .._models.generation import Generation
 from .._types import OMIT, JobRef, Omit
 from .job import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
-from .listing_plan import Listed
-from .polled_job import GRACE, NEVER, Entry, Known, Task, Waiter
+from .listing_plan import ListedJob
+from .polled_job import GRACE, NEVER, JobSnapshot, JobWaiter, PolledJob, Task
 from .poller import Poller, poller_of
 from .status import Reference, as_ref
 
@@ -33,7 +33,7 @@ LOOKERS = 64
 _SAID = 256
 
 
-class Crowd(Waiter):
+class MultiJobWaiter(JobWaiter):
     """One wait for many jobs.
 
     Attributes:
@@ -53,26 +53,26 @@ class Crowd(Waiter):
     ) -> None:
         super().__init__(core, call, deadline, curious=curious)
         self.group = group
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, PolledJob] = {}
         self.left = 0
-        self.fresh: dict[Entry, None] = {}
+        self.fresh: dict[PolledJob, None] = {}
         self.bell = anyio.Event()
         self.over = False
         self.crash: Exception | None = None
 
-    def joined(self, entry: Entry, *, news: bool) -> None:
+    def joined(self, entry: PolledJob, *, news: bool) -> None:
         self.left += 1
-        if news and self.curious:
+        if news and self.wants_progress:
             self.fresh[entry] = None
 
-    def told(self, entry: Entry) -> None:
-        if self.curious:
+    def notify(self, entry: PolledJob) -> None:
+        if self.wants_progress:
             self.fresh[entry] = None
             self.bell.set()
         if entry.settled:
             self.left -= 1
 
-    def has_news(self, now: float) -> bool:
+    def has_update(self, now: float) -> bool:
         if self.crash is not None or not self.left or self.deadline is None or now < self.deadline:
             return self.crash is not None or not self.left
         return all(entry.settled or self.is_over(entry, now) for entry in self.entries.values())
@@ -94,7 +94,7 @@ class Crowd(Waiter):
                 await poller.do(self, task)
                 self.did(poller, task)
         except Exception as error:  # noqa: BLE001 - handed to the caller of the wait, where it is raised as it is
-            if isinstance(error, NeuralBoxError) and isinstance(task, Entry):
+            if isinstance(error, NeuralBoxError) and isinstance(task, PolledJob):
                 error = error.with_job(ref_of(task))
             self.crash = error
         finally:
@@ -107,7 +107,7 @@ class Crowd(Waiter):
     async def see_through(self, poller: Poller) -> None:
         """Wait until nothing more will come."""
         try:
-            await poller.news(self)
+            await poller.wait_for_update(self)
         except Exception as error:  # noqa: BLE001 - as in `_look`
             self.crash = error
         self.over = True
@@ -127,7 +127,7 @@ class Crowd(Waiter):
                 await self.bell.wait()
 
 
-class GrowingCrowd(Crowd, Generic[T]):
+class GrowingJobWaiter(MultiJobWaiter, Generic[T]):
     """One wait for many jobs that others join while it goes on; each is handed back as it ends.
 
     It keeps no answers but the final ones, so a waiting job costs its entry and what it stands for. All have the same
@@ -147,10 +147,10 @@ class GrowingCrowd(Crowd, Generic[T]):
         super().__init__(core, NO_CALL_OPTIONS, None, curious=False, group=group)
         self._limit = limit
         self._ended = ended
-        self._stands_for: dict[Entry, tuple[T, float]] = {}  # with the time of its limit; in the order of those
-        self._more: dict[Entry, list[T]] = {}
-        self._ending: dict[Entry, float] = {}  # past their limit, and until when they may have a last look
-        self._said: dict[Listed, Listed] = {}
+        self._stands_for: dict[PolledJob, tuple[T, float]] = {}  # with the time of its limit; in the order of those
+        self._more: dict[PolledJob, list[T]] = {}
+        self._ending: dict[PolledJob, float] = {}  # past their limit, and until when they may have a last look
+        self._said: dict[ListedJob, ListedJob] = {}
         self._joined = anyio.Event()
 
     def __len__(self) -> int:
@@ -178,7 +178,9 @@ class GrowingCrowd(Crowd, Generic[T]):
         if entry is not None and entry in self._stands_for:
             self._more.setdefault(entry, []).append(stands_for)
             return
-        entry = poller.join(self, ref, None if age is None else Known(now - age, dated=True, generation=generation))
+        entry = poller.join(
+            self, ref, None if age is None else JobSnapshot(now - age, dated=True, generation=generation)
+        )
         self._stands_for[entry] = stands_for, NEVER if self._limit is None else now + self._limit
         self._lighten(entry)
         self._joined.set()
@@ -210,33 +212,33 @@ class GrowingCrowd(Crowd, Generic[T]):
 
     # What the poller tells.
 
-    def joined(self, entry: Entry, *, news: bool) -> None:
+    def joined(self, entry: PolledJob, *, news: bool) -> None:
         """Nothing to note: `add` does it."""
 
-    def told(self, entry: Entry) -> None:
+    def notify(self, entry: PolledJob) -> None:
         self._hand_back(entry, entry.generation if entry.error is None else _about(entry, entry.error))
 
-    def has_news(self, now: float) -> bool:  # noqa: ARG002 - limits have a clock of their own
+    def has_update(self, now: float) -> bool:  # noqa: ARG002 - limits have a clock of their own
         return self.crash is not None
 
     def did(self, poller: Poller, task: Task) -> None:
-        if isinstance(task, Entry):
+        if isinstance(task, PolledJob):
             if task in self._ending:
                 self._let_go(poller, task)
             else:
                 self._lighten(task)
 
-    def _lighten(self, entry: Entry) -> None:
+    def _lighten(self, entry: PolledJob) -> None:
         """Keep of a pending answer what a listing would have said: the same for all, where nobody else waits for it."""
         last = entry.answer
         if last is None or last.is_final or entry.waiters != (self,):
             return
-        said = Listed(last.status, last.kind, last.model)
+        said = ListedJob(last.status, last.kind, last.model)
         if len(self._said) >= _SAID:
             self._said.clear()
         entry.listed, entry.answer = self._said.setdefault(said, said), None
 
-    def _hand_back(self, entry: Entry, ended: Ended | None) -> None:
+    def _hand_back(self, entry: PolledJob, ended: Ended | None) -> None:
         assert ended is not None
         self._ending.pop(entry, None)
         for stands_for in (self._stands_for.pop(entry)[0], *self._more.pop(entry, ())):
@@ -246,7 +248,7 @@ class GrowingCrowd(Crowd, Generic[T]):
 
     async def _keep_limits(self, poller: Poller) -> None:
         while self._limit is not None:
-            now, following, over = poller.now(), NEVER, list[Entry]()
+            now, following, over = poller.now(), NEVER, list[PolledJob]()
             for entry, (_, end) in self._stands_for.items():
                 until = self._ending.get(entry, end)
                 if until <= now:
@@ -265,30 +267,30 @@ class GrowingCrowd(Crowd, Generic[T]):
                     # While one has its last look, whoever joins may reach the limit before that is given up.
                     await self.core.wait_until(self._joined if self._ending else anyio.Event(), following - now)
 
-    def _end(self, poller: Poller, entry: Entry) -> None:
+    def _end(self, poller: Poller, entry: PolledJob) -> None:
         """Give a job whose limit passed a last look, or let it go after that."""
         end = self._stands_for[entry][1]
         if entry in self._ending or entry.asked_at + entry.polling.min_interval > end:
             self._let_go(poller, entry)
             return
         self._ending[entry] = end + GRACE
-        if entry.looker is None:
+        if entry.polled_by is None:
             entry.due = NEVER
             poller.assign(entry)
 
-    def _let_go(self, poller: Poller, entry: Entry) -> None:
+    def _let_go(self, poller: Poller, entry: PolledJob) -> None:
         if entry in self.todo:
             self.todo.remove(entry)
-            entry.looker = None
-        poller.part(self, entry)
-        if entry.waiters and entry.looker is None:
-            poller.put_back(entry)
+            entry.polled_by = None
+        poller.unsubscribe(self, entry)
+        if entry.waiters and entry.polled_by is None:
+            poller.requeue(entry)
         error = timed_out(entry, self._limit)
         error.__cause__ = entry.miss
         self._hand_back(entry, error)
 
 
-def _about(entry: Entry, error: Exception) -> Exception:
+def _about(entry: PolledJob, error: Exception) -> Exception:
     """The error as that of one job's wait."""
     return error.with_job(ref_of(entry)) if isinstance(error, NeuralBoxError) else error
 
@@ -332,8 +334,8 @@ async def wait_all(
     failure: Exception | None = None
     group = anyio.create_task_group()
     looking = CallOptions(call.timeout, call.extra_headers)
-    crowd = Crowd(core, looking, deadline_of(limit, core), curious=on_progress is not None, group=group)
-    entries, ordered = crowd.entries, list[Entry]()
+    crowd = MultiJobWaiter(core, looking, deadline_of(limit, core), curious=on_progress is not None, group=group)
+    entries, ordered = crowd.entries, list[PolledJob]()
     async with group:
         try:
             for ref, job in named:
@@ -358,16 +360,16 @@ async def wait_all(
     return _results(ordered, crowd.crash, limit)
 
 
-def _join(poller: Poller, crowd: Crowd, ref: JobRef, job: Reference) -> Entry:
+def _join(poller: Poller, crowd: MultiJobWaiter, ref: JobRef, job: Reference) -> PolledJob:
     known = job._known if isinstance(job, Job) else None
     if isinstance(job, Generation) and job.is_final:
-        known = Known(poller.clock(), generation=job)
+        known = JobSnapshot(poller.clock(), generation=job)
     if known is not None and known.generation is not None and known.generation.is_final:
-        return Entry(ref, known)
+        return PolledJob(ref, known)
     return poller.join(crowd, ref, known)
 
 
-def _results(entries: Sequence[Entry], failure: Exception | None, limit: float | None) -> list[Generation]:
+def _results(entries: Sequence[PolledJob], failure: Exception | None, limit: float | None) -> list[Generation]:
     """Hand out what a wait for many came to, or raise the first error with everything that was seen."""
     seen = [entry.generation for entry in entries]
     if failure is None:

@@ -1,4 +1,4 @@
-"""The poller's book-keeping: `Entry` is one job however many wait for it, `Waiter` is one wait.
+"""The poller's book-keeping: `PolledJob` is one job however many wait for it, `JobWaiter` is one wait.
 
 Both are plain state with the questions the poller asks of it. There are as many of them as jobs are waited for, so
 they are small: slots, no task, no scope, and an event only while the waiter sleeps.
@@ -17,7 +17,7 @@ from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._types import JobRef
-from .listing_plan import Listed
+from .listing_plan import ListedJob
 
 if TYPE_CHECKING:
     from .poller import Poller
@@ -27,17 +27,17 @@ GRACE = 5.0
 NEVER = math.inf
 
 
-class Errand(Protocol):
+class PollTask(Protocol):
     """Something done for many entries in the task of one waiter."""
 
-    async def __call__(self, waiter: Waiter) -> None: ...
+    async def __call__(self, waiter: JobWaiter) -> None: ...
 
     def drop(self) -> None:
         """Give back what it was to be done for; called when it will not be begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class JobSnapshot:
     """What a handle remembers of its job from one wait to the next. Times are by the core's clock.
 
     Attributes:
@@ -51,11 +51,11 @@ class Known:
     since: float
     dated: bool = False
     generation: Generation | None = None
-    looks: int = 0
+    polls: int = 0
     asked_at: float = -NEVER
 
 
-class Entry:
+class PolledJob:
     """One job that is waited for. Times are by the core's clock.
 
     Attributes:
@@ -89,9 +89,9 @@ class Entry:
         "error",
         "hint_at",
         "listed",
-        "look_at",
-        "looker",
-        "looks",
+        "poll_at",
+        "polled_by",
+        "polls",
         "miss",
         "ref",
         "settled",
@@ -100,7 +100,7 @@ class Entry:
         "waiters",
     )
 
-    def __init__(self, ref: JobRef, known: Known | Entry) -> None:
+    def __init__(self, ref: JobRef, known: JobSnapshot | PolledJob) -> None:
         self.ref = ref
         self.since: float = known.since
         self.dated: bool = known.dated
@@ -109,16 +109,16 @@ class Entry:
         self.hint_at: float = -NEVER
         if known.generation is not None:
             self.take(known.generation, max(known.since, known.asked_at))
-        self.listed: Listed | None = None
+        self.listed: ListedJob | None = None
         self.version = 0
         self.error: NeuralBoxError | None = None
         self.miss: NeuralBoxError | None = None
-        self.looks: int = known.looks
+        self.polls: int = known.polls
         self.asked_at: float = known.asked_at
-        self.look_at: float = known.since
+        self.poll_at: float = known.since
         self.due = NEVER
-        self.looker: Waiter | Errand | None = None
-        self.waiters: tuple[Waiter, ...] = ()
+        self.polled_by: JobWaiter | PollTask | None = None
+        self.waiters: tuple[JobWaiter, ...] = ()
         self.absent = 0
         self.alone_until = -NEVER
 
@@ -139,9 +139,9 @@ class Entry:
         return self.answer
 
     @property
-    def known(self) -> Known:
+    def known(self) -> JobSnapshot:
         """What to remember of it for the next wait."""
-        return Known(self.since, self.dated, self.generation, self.looks, self.asked_at)
+        return JobSnapshot(self.since, self.dated, self.generation, self.polls, self.asked_at)
 
     @property
     def polling(self) -> Polling:
@@ -149,7 +149,7 @@ class Entry:
         return self.waiters[0].core.options.polling
 
 
-class Waiter:
+class JobWaiter:
     """One wait, for one job.
 
     Args:
@@ -167,48 +167,59 @@ class Waiter:
         event: Set to make it look around; None while it is not parked.
     """
 
-    __slots__ = ("call", "core", "curious", "deadline", "entry", "event", "heard", "here", "todo", "workers")
+    __slots__ = (
+        "call",
+        "core",
+        "wants_progress",
+        "deadline",
+        "entry",
+        "event",
+        "heard",
+        "is_waiting",
+        "todo",
+        "workers",
+    )
 
     def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, curious: bool) -> None:
         self.core = core
         self.call = call
         self.deadline = deadline
-        self.curious = curious
-        self.entry: Entry | None = None
+        self.wants_progress = curious
+        self.entry: PolledJob | None = None
         self.heard = 0
-        self.here = False
+        self.is_waiting = False
         self.todo: list[Task] = []
         self.workers = 0
         self.event: anyio.Event | None = None
 
-    def joined(self, entry: Entry, *, news: bool) -> None:
+    def joined(self, entry: PolledJob, *, news: bool) -> None:
         """Take note of a job to wait for; `news` when more is known of it than the waiter knows."""
         self.entry = entry
         self.heard = entry.version - news
 
-    def told(self, entry: Entry) -> None:
+    def notify(self, entry: PolledJob) -> None:
         """Hear that something changed; called with no await since the answer came."""
 
-    def has_news(self, now: float) -> bool:
+    def has_update(self, now: float) -> bool:
         """Whether there is something to tell the caller."""
         entry = self.entry
         assert entry is not None
-        return entry.settled or (self.curious and entry.version != self.heard) or self.is_over(entry, now)
+        return entry.settled or (self.wants_progress and entry.version != self.heard) or self.is_over(entry, now)
 
-    def is_over(self, entry: Entry, now: float) -> bool:
+    def is_over(self, entry: PolledJob, now: float) -> bool:
         """Whether the wait's limit passed and the last look at this job was had (or took too long)."""
         if self.deadline is None or now < self.deadline:
             return False
-        return not self.wants_last_look(entry) or now >= self.deadline + GRACE
+        return not self.wants_last_poll(entry) or now >= self.deadline + GRACE
 
-    def is_late(self, entry: Entry, now: float) -> bool:
+    def is_late(self, entry: PolledJob, now: float) -> bool:
         """Whether the wait ends without the job's end."""
         return not entry.settled and self.is_over(entry, now)
 
-    def wants_last_look(self, entry: Entry) -> bool:
+    def wants_last_poll(self, entry: PolledJob) -> bool:
         """Whether there was no look at the end of the wait, whose limit has passed; one that just ended counts."""
         assert self.deadline is not None
-        return entry.looker is not None or entry.asked_at + self.core.options.polling.min_interval <= self.deadline
+        return entry.polled_by is not None or entry.asked_at + self.core.options.polling.min_interval <= self.deadline
 
     def can_work(self) -> bool:
         """Whether it was chosen for a look that it has not begun."""
@@ -220,5 +231,5 @@ class Waiter:
         await poller.do(self, self.todo.pop())
 
 
-Task: TypeAlias = Entry | Errand
+Task: TypeAlias = PolledJob | PollTask
 """What a waiter does for the others: a look at one job, or an errand."""

@@ -31,7 +31,7 @@ from anyio.lowlevel import checkpoint
 from .._api.vocabulary import REMAINING_HOUR
 from .._concurrency.per_loop import PerLoop
 from .._core.exchange import Core
-from .._costs.charges import money_of
+from .._costs.charges import charges_of
 from .._errors import (
     APIConnectionError,
     APIStatusError,
@@ -42,15 +42,15 @@ from .._errors import (
     ProtocolError,
 )
 from .._models.generation import Generation
-from .._rate_limit.limiter import pace_of
+from .._rate_limit.limiter import limiter_of
 from .._transport import Transport
 from .._types import JobRef
-from .listing import Sweeps
-from .listing_plan import Listed, next_turn
-from .polled_job import GRACE, NEVER, Entry, Errand, Known, Task, Waiter
-from .quota import Allowance, note, pause_after_look
-from .schedule import FIRST, NOTHING_SEEN, TRUSTED, ModelTimes, back_off, next_look, ramp, spread
-from .status import look
+from .listing import SweepPlanner
+from .listing_plan import ListedJob, next_turn
+from .polled_job import GRACE, NEVER, JobSnapshot, JobWaiter, PolledJob, PollTask, Task
+from .quota import HourlyQuota, note, pause_after_poll
+from .schedule import FIRST, NOTHING_SEEN, TRUSTED, ModelTimes, back_off, next_poll, ramp, spread
+from .status import poll
 
 YOUNG = 30.0
 """Seconds for which a 404 may mean that the service does not show the job yet."""
@@ -60,12 +60,12 @@ _HAIR = 1e-6
 _MOMENT = 0.1
 
 
-Strategy: TypeAlias = Callable[["Poller", Sequence[Entry]], Awaitable[None]]
+Strategy: TypeAlias = Callable[["Poller", Sequence[PolledJob]], Awaitable[None]]
 """Answers for a set of due entries, in the leader's task: asks about them itself (`Poller.begin`, `Poller.publish`),
 assigns looks (`Poller.assign`), or both. What it leaves, or drops when it is cancelled, is assigned."""
 
 
-async def individually(poller: Poller, due: Sequence[Entry]) -> None:
+async def individually(poller: Poller, due: Sequence[PolledJob]) -> None:
     """Give each due entry to one of its waiters."""
     for entry in due:
         poller.assign(entry)
@@ -86,20 +86,20 @@ class Poller:
         self._wait_until = core.wait_until
         self.strategy = strategy
         self._times = times
-        self._entries: dict[str, Entry] = {}
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._entries: dict[str, PolledJob] = {}
+        self._heap: list[tuple[float, int, PolledJob]] = []
         self._pushed = 0
-        self._overdue: dict[Entry, None] = {}  # due, and none of their waiters is here to look
-        self._parked: dict[Waiter, None] = {}
-        self._leader: Waiter | None = None
+        self._overdue: dict[PolledJob, None] = {}  # due, and none of their waiters is here to look
+        self._parked: dict[JobWaiter, None] = {}
+        self._leader: JobWaiter | None = None
         self._alarm = -NEVER  # until when the leader sleeps
         self._misses = 0
         self._missed_at = -NEVER
         self._held_until = -NEVER
         self._unix_now = core.now
-        self._allowance: Allowance | None = None
-        self._pace = pace_of(core)
-        self._money = money_of(core)
+        self._allowance: HourlyQuota | None = None
+        self._pace = limiter_of(core)
+        self._money = charges_of(core)
         self._scarce_until = -NEVER
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
 
@@ -107,17 +107,17 @@ class Poller:
         return f"<Poller: {len(self._entries)} jobs>"
 
     @property
-    def entries(self) -> Collection[Entry]:
+    def entries(self) -> Collection[PolledJob]:
         """All jobs that are waited for."""
         return self._entries.values()
 
-    def entry_of(self, key: str) -> Entry | None:
+    def entry_of(self, key: str) -> PolledJob | None:
         """The job with this id, written as text; None where nobody waits for it."""
         return self._entries.get(key)
 
     # Coming and going.
 
-    def join(self, waiter: Waiter, ref: JobRef, known: Known | Entry | None = None) -> Entry:
+    def join(self, waiter: JobWaiter, ref: JobRef, known: JobSnapshot | PolledJob | None = None) -> PolledJob:
         """Begin to wait for a job; `leave` must follow on every path.
 
         Args:
@@ -129,30 +129,30 @@ class Poller:
         entry = self.entry_of(str(ref.id))
         new = entry is None
         if entry is None:
-            entry = self._entries[str(ref.id)] = Entry(ref, known or Known(now))
+            entry = self._entries[str(ref.id)] = PolledJob(ref, known or JobSnapshot(now))
         entry.waiters += (waiter,)
         if new:
             told = now if known is None else max(known.asked_at, known.since)
             pause = 0.0 if known is None else self._pause(entry, told)
-            entry.look_at = max(now, told + pause) + self.spread(entry)
+            entry.poll_at = max(now, told + pause) + self.spread(entry)
         seen = known.generation if known is not None else None
         waiter.joined(entry, news=entry.generation is not None and _state(entry.generation) != _state(seen))
         self._schedule(entry)
         return entry
 
-    def leave(self, waiter: Waiter, *entries: Entry) -> None:
+    def leave(self, waiter: JobWaiter, *entries: PolledJob) -> None:
         """Stop waiting for some jobs. A job nobody waits for is forgotten."""
         self._give_back(waiter)
         for entry in entries:
-            self.part(waiter, entry)
+            self.unsubscribe(waiter, entry)
 
-    def part(self, waiter: Waiter, entry: Entry) -> None:
+    def unsubscribe(self, waiter: JobWaiter, entry: PolledJob) -> None:
         """Take one job from a wait that goes on with others; the waiter must not be chosen to look at it."""
         entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
         if not entry.waiters:
             self._forget(entry)
 
-    async def news(self, waiter: Waiter) -> None:
+    async def wait_for_update(self, waiter: JobWaiter) -> None:
         """Return when the waiter has something to tell its caller; until then look, lead, or sleep.
 
         Raises:
@@ -163,9 +163,9 @@ class Poller:
         """
         self._arrive(waiter)
         try:
-            if waiter.has_news(self.now()):
+            if waiter.has_update(self.now()):
                 await checkpoint()  # a caller who loops over waits that end at once must not stop the event loop
-            while not waiter.has_news(self.now()):
+            while not waiter.has_update(self.now()):
                 if waiter.can_work():
                     await waiter.work(self)
                 elif self._leader is None or self._leader is waiter:
@@ -174,7 +174,7 @@ class Poller:
                 else:
                     await self._sleep(waiter)
         finally:
-            waiter.here = False
+            waiter.is_waiting = False
             if not waiter.workers:
                 self._give_back(waiter)
             self.resign(waiter)
@@ -183,8 +183,8 @@ class Poller:
         """The clock, a hair fast."""
         return self.clock() + _HAIR
 
-    def _arrive(self, waiter: Waiter) -> None:
-        waiter.here = True
+    def _arrive(self, waiter: JobWaiter) -> None:
+        waiter.is_waiting = True
         if self._overdue:
             for entry in [entry for entry in self._overdue if waiter in entry.waiters]:
                 del self._overdue[entry]
@@ -192,22 +192,22 @@ class Poller:
 
     # Leading...
 
-    async def _keep_the_clock(self, waiter: Waiter) -> None:
+    async def _keep_the_clock(self, waiter: JobWaiter) -> None:
         due = self._take_due(self.now())
         if not due:
             self._alarm = self._heap[0][0] if self._heap else NEVER
             await self._sleep(waiter, self._alarm)
             return
-        untouched: Callable[[Entry], object] = self.put_back  # cut off: whoever leads next takes the set up again
+        untouched: Callable[[PolledJob], object] = self.requeue  # cut off: whoever leads next takes the set up again
         try:
             await self.strategy(self, due)
             untouched = self.assign
         finally:
             for entry in due:
-                if not (entry.settled or entry.looker or entry in self._overdue or entry.due != NEVER):
+                if not (entry.settled or entry.polled_by or entry in self._overdue or entry.due != NEVER):
                     untouched(entry)
 
-    async def _sleep(self, waiter: Waiter, until: float = NEVER) -> None:
+    async def _sleep(self, waiter: JobWaiter, until: float = NEVER) -> None:
         event = waiter.event = anyio.Event()
         self._parked[waiter] = None
         try:
@@ -219,7 +219,7 @@ class Poller:
             waiter.event = None
             del self._parked[waiter]
 
-    def resign(self, waiter: Waiter) -> None:
+    def resign(self, waiter: JobWaiter) -> None:
         """Hand on the leadership, if the waiter has it, to whoever parked last: its own look is far off."""
         if self._leader is waiter:
             self._leader = next((other for other in reversed(self._parked) if other is not waiter), None)
@@ -227,12 +227,12 @@ class Poller:
                 self.wake(self._leader)
 
     @staticmethod
-    def wake(waiter: Waiter) -> None:
+    def wake(waiter: JobWaiter) -> None:
         """Make a parked waiter look around."""
         if waiter.event is not None:
             waiter.event.set()
 
-    def _take_due(self, now: float) -> list[Entry]:
+    def _take_due(self, now: float) -> list[PolledJob]:
         due = []
         while self._heap and self._heap[0][0] <= now:
             at, _, entry = heappop(self._heap)
@@ -240,21 +240,21 @@ class Poller:
                 continue  # rescheduled, settled or forgotten since
             entry.due = NEVER
             last = self.is_last(entry, now)
-            if entry.looker is None and (last or entry.look_at <= now):
-                if last or (self._held_until <= now and self._may_look(entry, now)):
+            if entry.polled_by is None and (last or entry.poll_at <= now):
+                if last or (self._held_until <= now and self._may_poll(entry, now)):
                     due.append(entry)
                     continue
                 held = self._held_until > now
-                entry.look_at = self._held_until + self._ramp(entry) if held else self._scarce_until
+                entry.poll_at = self._held_until + self._ramp(entry) if held else self._scarce_until
             self._schedule(entry)
         return due
 
-    def _schedule(self, entry: Entry) -> None:
+    def _schedule(self, entry: PolledJob) -> None:
         """Put an entry into the heap for the next moment at which it needs anybody; wake those whose limit passed."""
         if entry.settled or (self._overdue and entry in self._overdue):
             return
-        now, looking = self.clock() + _HAIR, entry.looker is not None
-        due = NEVER if looking else entry.look_at
+        now, looking = self.clock() + _HAIR, entry.polled_by is not None
+        due = NEVER if looking else entry.poll_at
         for waiter in entry.waiters:
             deadline = waiter.deadline
             if deadline is None:
@@ -262,7 +262,7 @@ class Poller:
             end = deadline + GRACE if looking else deadline
             if end > now:
                 due = min(due, end)
-            elif looking or not waiter.wants_last_look(entry):
+            elif looking or not waiter.wants_last_poll(entry):
                 self.wake(waiter)
             else:
                 due = now
@@ -278,69 +278,69 @@ class Poller:
             self.wake(self._leader)
 
     @staticmethod
-    def is_last(entry: Entry, now: float) -> bool:
+    def is_last(entry: PolledJob, now: float) -> bool:
         """Whether the limit of one of its waits passed without a look at its end."""
         for waiter in entry.waiters:  # asked for every job at every turn, and nearly always no
-            if waiter.deadline is not None and now >= waiter.deadline and waiter.wants_last_look(entry):
+            if waiter.deadline is not None and now >= waiter.deadline and waiter.wants_last_poll(entry):
                 return True
         return False
 
     # ... having somebody look...
 
-    def assign(self, entry: Entry) -> None:
+    def assign(self, entry: PolledJob) -> None:
         """Choose one of an entry's waiters to look at it: the first that is here, else the first that comes back."""
-        entry.looker = next((waiter for waiter in entry.waiters if waiter.here), None)
-        if entry.looker is None:
+        entry.polled_by = next((waiter for waiter in entry.waiters if waiter.is_waiting), None)
+        if entry.polled_by is None:
             entry.due = NEVER
             self._overdue[entry] = None
             return
-        entry.looker.todo.append(entry)
+        entry.polled_by.todo.append(entry)
         self._schedule(entry)
-        self.wake(entry.looker)
+        self.wake(entry.polled_by)
 
-    def send_out(self, errand: Errand) -> None:
+    def dispatch(self, errand: PollTask) -> None:
         """Send the leader on an errand; from a strategy only. As with a look, another keeps the clock meanwhile."""
         assert self._leader is not None
         self._leader.todo.append(errand)
 
-    def put_off(self, entry: Entry, look_at: float) -> None:
+    def reschedule(self, entry: PolledJob, look_at: float) -> None:
         """Make a due entry due again later, or now, if that has passed."""
-        entry.look_at = look_at
+        entry.poll_at = look_at
         self._schedule(entry)
 
-    def put_back(self, entry: Entry) -> None:
+    def requeue(self, entry: PolledJob) -> None:
         """Make an entry that was taken due again, at once."""
-        self.put_off(entry, self.now())
+        self.reschedule(entry, self.now())
 
-    def _give_back(self, waiter: Waiter) -> None:
+    def _give_back(self, waiter: JobWaiter) -> None:
         while waiter.todo:
             task = waiter.todo.pop()
-            if not isinstance(task, Entry):
+            if not isinstance(task, PolledJob):
                 task.drop()
                 continue
-            task.looker = None
+            task.polled_by = None
             if not task.settled:
                 self.assign(task)
 
-    async def do(self, waiter: Waiter, task: Task) -> None:
+    async def do(self, waiter: JobWaiter, task: Task) -> None:
         """Do what a waiter was chosen for, in this task."""
-        if isinstance(task, Entry):
+        if isinstance(task, PolledJob):
             await self.look(waiter, task)
         else:
             await task(waiter)
 
-    def begin(self, entry: Entry) -> float:
+    def begin(self, entry: PolledJob) -> float:
         """Note that a job is being asked about from now on, and return when that is."""
-        entry.looks += 1
+        entry.polls += 1
         entry.asked_at = self.clock()
         if entry.alone_until == NEVER:
             entry.alone_until = -NEVER
         return entry.asked_at
 
-    async def look(self, waiter: Waiter, entry: Entry) -> None:
+    async def look(self, waiter: JobWaiter, entry: PolledJob) -> None:
         """Look at one job for all who wait for it, in this task."""
         if entry.settled:  # since it was chosen, somebody's 401 ended all waits
-            entry.looker = None
+            entry.polled_by = None
             return
         began = self.begin(entry)
         answer: Generation | NeuralBoxError | None = None
@@ -350,23 +350,23 @@ class Poller:
         try:
             with limit:
                 core = self.for_one_attempt(waiter.core)
-                answer = await look(core, entry.ref, waiter.call, heard=lambda headers: self.heard(headers, began))
+                answer = await poll(core, entry.ref, waiter.call, heard=lambda headers: self.heard(headers, began))
         except (APIConnectionError, ProtocolError, APIStatusError) as error:
             answer = error
         finally:
-            entry.looker = None
+            entry.polled_by = None
             self._take(entry, answer, began)
 
     def for_one_attempt(self, core: Core) -> Core:
         """A core that does not repeat: a look that fails is made up for by the next one, not by three in a row."""
         single = self._single.get(core)
         if single is None:
-            single = self._single[core] = core.changed(core.options.changed(max_retries=0))
+            single = self._single[core] = core.with_options(core.options.with_changes(max_retries=0))
         return single
 
     # ... and what comes of it.
 
-    def _take(self, entry: Entry, answer: Generation | NeuralBoxError | None, began: float) -> None:
+    def _take(self, entry: PolledJob, answer: Generation | NeuralBoxError | None, began: float) -> None:
         if entry.settled or not entry.waiters:
             return
         now = self.now()
@@ -388,10 +388,10 @@ class Poller:
                 pause = self._pause(entry, now)
             elif answer is not None:
                 pause = max(entry.polling.min_interval, self.slow_down(entry, answer, began))
-            entry.look_at = now + max(0.0, pause)
+            entry.poll_at = now + max(0.0, pause)
             self._schedule(entry)
 
-    def publish(self, entry: Entry, generation: Generation) -> None:
+    def publish(self, entry: PolledJob, generation: Generation) -> None:
         """Tell all who wait for a job what the service said of it, and set the time of the next look.
 
         After a final answer nothing more is heard.
@@ -408,43 +408,43 @@ class Poller:
             self._settle(entry, None)
             return
         now = self.now()
-        self.put_off(entry, now + self._pause(entry, now))
+        self.reschedule(entry, now + self._pause(entry, now))
         if changed:
             self._tell(entry)
 
-    def take_listed(self, entry: Entry, said: Listed, began: float, pause: float) -> None:
+    def take_listed(self, entry: PolledJob, said: ListedJob, began: float, pause: float) -> None:
         """Take note that a listing, asked for at that time, shows a job as running; the next sweep is a pause later.
 
         What its own status said of it is kept, since that says more.
         """
         news = entry.answer is None and entry.listed is not said and entry.listed != said
-        entry.listed, entry.looker = said, None
-        entry.looks += 1
+        entry.listed, entry.polled_by = said, None
+        entry.polls += 1
         polling = entry.polling
         # Sweeps keep no distance from one another's last looks: only one at the very end of a wait is its last look.
         entry.asked_at = began - polling.min_interval + _MOMENT
         entry.version += news
         turn = next_turn(began - entry.since, pause, polling.max_interval)
-        if began + turn < entry.hint_at and entry.looks < TRUSTED:
+        if began + turn < entry.hint_at and entry.polls < TRUSTED:
             turn = min(entry.hint_at - began, polling.max_interval)
-        self.put_off(entry, began + turn)
+        self.reschedule(entry, began + turn)
         if news:
             self._tell(entry)
 
-    def _tell(self, entry: Entry) -> None:
+    def _tell(self, entry: PolledJob) -> None:
         for waiter in entry.waiters:
-            if waiter.curious:
-                waiter.told(entry)
+            if waiter.wants_progress:
+                waiter.notify(entry)
                 self.wake(waiter)
 
-    def _settle(self, entry: Entry, error: NeuralBoxError | None) -> None:
+    def _settle(self, entry: PolledJob, error: NeuralBoxError | None) -> None:
         entry.error, entry.settled = error, True
         self._forget(entry)
         for waiter in entry.waiters:
-            waiter.told(entry)
+            waiter.notify(entry)
             self.wake(waiter)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: PolledJob) -> None:
         entry.due = NEVER
         self._overdue.pop(entry, None)
         if self._entries.get(str(entry.ref.id)) is entry:
@@ -454,17 +454,17 @@ class Poller:
 
     # When next?
 
-    def _pause(self, entry: Entry, now: float) -> float:
+    def _pause(self, entry: PolledJob, now: float) -> float:
         last, polling = entry.answer, entry.polling
         model = entry.ref.model or (last.model if last is not None else None)
         # The last look of a wait that ends within a shortest pause is the one just made.
         ends = [each.deadline - now for each in entry.waiters if each.deadline is not None]
-        ends = [left for left in ends if left >= polling.min_interval or not entry.looks]
+        ends = [left for left in ends if left >= polling.min_interval or not entry.polls]
         # Where the age is not known, how long such jobs take says nothing about how long this one still will.
         dated = entry.dated
-        return next_look(
+        return next_poll(
             age=now - entry.since,
-            looks=entry.looks,
+            looks=entry.polls,
             jitter=self.random(),
             model=model if dated else None,
             kind=(entry.ref.kind or (last.kind if last is not None else None)) if dated else None,
@@ -477,12 +477,12 @@ class Poller:
             scarce=self._price() > polling.min_interval,
         )
 
-    def spread(self, entry: Entry) -> float:
+    def spread(self, entry: PolledJob) -> float:
         """Seconds an entry is put off so that all who are due with it do not look together."""
         others = len(self._entries) - 1
         return spread(jitter=self.random(), outstanding=others, min_interval=entry.polling.min_interval)
 
-    def _ramp(self, entry: Entry) -> float:
+    def _ramp(self, entry: PolledJob) -> float:
         others = len(self._entries) - 1
         return ramp(jitter=self.random(), outstanding=others, min_interval=entry.polling.min_interval)
 
@@ -505,15 +505,15 @@ class Poller:
         self._scarce_until = max(self._scarce_until, self.now() + requests * self._price())
 
     def _price(self) -> float:
-        return pause_after_look(self._allowance, outstanding=len(self._entries), now=self._unix_now())
+        return pause_after_poll(self._allowance, outstanding=len(self._entries), now=self._unix_now())
 
-    def _may_look(self, entry: Entry, now: float) -> bool:
+    def _may_poll(self, entry: PolledJob, now: float) -> bool:
         """Whether an entry's look is worth a request where these are scarce: it is over, it seems."""
         return (
-            now >= self._scarce_until or entry.alone_until == NEVER or (not entry.looks and now > entry.since + FIRST)
+            now >= self._scarce_until or entry.alone_until == NEVER or (not entry.polls and now > entry.since + FIRST)
         )
 
-    def slow_down(self, entry: Entry, error: NeuralBoxError, began: float) -> float:
+    def slow_down(self, entry: PolledJob, error: NeuralBoxError, began: float) -> float:
         """Hold everybody's looks; of looks that were under way together only the first counts."""
         now, polling = self.now(), entry.polling
         if began >= self._missed_at:
@@ -529,7 +529,7 @@ class Poller:
         self._held_until = max(self._held_until, now + pause)
         return pause
 
-    def _note_time(self, entry: Entry, generation: Generation) -> None:
+    def _note_time(self, entry: PolledJob, generation: Generation) -> None:
         """Remember how long a completed job took: by the service's own times, else by when we learnt of it."""
         model = entry.ref.model or generation.model
         begin, end = generation.created_at, generation.completed_at
@@ -556,7 +556,7 @@ def _state(generation: Generation | None) -> tuple[object, ...]:
 # One poller per account and loop.
 
 
-class _Account:
+class _SharedState:
     """What the pollers of one account share: nothing but how long each model takes."""
 
     __slots__ = ("pollers", "times")
@@ -566,13 +566,13 @@ class _Account:
         self.pollers: PerLoop[Poller] = PerLoop()
 
 
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], _Account]] = WeakKeyDictionary()
+_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], _SharedState]] = WeakKeyDictionary()
 
 
 def poller_of(core: Core) -> Poller:
     """Return the running loop's poller for a client; copies of the client with the same account share it."""
     accounts = _accounts.setdefault(core.transport, {})
-    account = accounts.setdefault((core.options.base_url, core.credential.identity), _Account())
+    account = accounts.setdefault((core.options.base_url, core.credential.identity), _SharedState())
     # A service with a path of its own has a history of its own, which sweeps cannot read.
     is_ours = core.options.service.detail is None
-    return account.pollers.get(lambda: Poller(core, account.times, Sweeps() if is_ours else individually))
+    return account.pollers.get(lambda: Poller(core, account.times, SweepPlanner() if is_ours else individually))

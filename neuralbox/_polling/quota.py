@@ -22,7 +22,7 @@ _HOUR = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class HourlyQuota:
     """What the headers say, and what was seen of it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Allowance:
     noted_at: float = 0.0
 
 
-def note(before: Allowance | None, headers: Mapping[str, str], *, began: float, now: float) -> Allowance | None:
+def note(before: HourlyQuota | None, headers: Mapping[str, str], *, began: float, now: float) -> HourlyQuota | None:
     """Take account of one answer to a look.
 
     Args:
@@ -65,11 +65,11 @@ def note(before: Allowance | None, headers: Mapping[str, str], *, began: float, 
     if remaining is None or reset_at is None or not limit or limit < 0:
         return before
     if before is None or before.reset_at != reset_at:
-        known = before or Allowance(limit, remaining, reset_at)
-        return Allowance(limit, remaining, reset_at, 1, known.counted, known.free, now)
+        known = before or HourlyQuota(limit, remaining, reset_at)
+        return HourlyQuota(limit, remaining, reset_at, 1, known.counted, known.free, now)
     # Only an answer to a question that was asked after the one before it says whether asking counts.
     later = began >= before.noted_at
-    return Allowance(
+    return HourlyQuota(
         limit,
         min(remaining, before.remaining),
         reset_at,
@@ -80,7 +80,7 @@ def note(before: Allowance | None, headers: Mapping[str, str], *, began: float, 
     )
 
 
-def pause_after_look(allowance: Allowance | None, *, outstanding: int, now: float) -> float:
+def pause_after_poll(allowance: HourlyQuota | None, *, outstanding: int, now: float) -> float:
     """Return the seconds until the next look, after one that found nothing.
 
     Args:

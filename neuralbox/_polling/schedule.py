@@ -57,7 +57,7 @@ class ModelTimes:
 NOTHING_SEEN = ModelTimes()
 
 
-def next_look(
+def next_poll(
     *,
     age: float,
     looks: int,

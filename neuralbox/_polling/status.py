@@ -15,7 +15,7 @@ from .._api import vocabulary as words
 from .._api.request import Request, fill
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
-from .._costs.charges import money_of
+from .._costs.charges import charges_of
 from .._errors import APIStatusError, ConfigurationError, NotFoundError
 from .._models.generation import Generation
 from .._transport import Reply, Transport
@@ -60,7 +60,7 @@ def _unheard(_: Mapping[str, str]) -> None:
     """Nobody wants to know the headers."""
 
 
-async def look(
+async def poll(
     core: Core,
     job: Reference,
     call: CallOptions = NO_CALL_OPTIONS,
@@ -119,7 +119,7 @@ async def _ask(
         heard(reply.headers)
         generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
         if generation.is_final:
-            money_of(core).ended(ref.id, generation)
+            charges_of(core).ended(ref.id, generation)
         if generation.model is None and ref.model is not None:
             return generation.model_copy(update={"model": ref.model})
         return generation

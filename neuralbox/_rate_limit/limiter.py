@@ -1,4 +1,4 @@
-"""`Pace`: lets paid requests leave as the plan's hour and day windows allow, instead of into a 429.
+"""`RateLimiter`: lets paid requests leave as the plan's hour and day windows allow, instead of into a 429.
 
 One for each account, shared by its clients' copies, batches and event loops. Every answer that names the windows is
 noted; `_rate_limit.windows` decides by them when the next submission may leave, and here it waits, in its own task. Whoever
@@ -7,7 +7,7 @@ waits is woken when an answer changes what is known. The rules:
 - A single call on a quiet account comes through without a pause, a request of ours, or a look at the clock's date.
 - When a batch's crowd leaves and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
   body, say what the limits are. What it fails to say holds nobody up. A plain call sends nothing of its own accord.
-- A batch spreads the last fifth of a window and waits for the next window (`max_park`); a plain call takes what is left
+- A batch spreads the last fifth of a window and waits for the next window (`max_throttle_wait`); a plain call takes what is left
   and, when nothing is, raises `RateLimitError` with the time, without bothering the service. Every `ASK_AGAIN` seconds
   one plain call goes to see all the same: the plan may have been changed, and a refusal is free.
 """
@@ -23,9 +23,9 @@ from weakref import WeakKeyDictionary
 
 from .._api import vocabulary as words
 from .._api.request import Request
-from .._concurrency.single_flight import Asking, Bell
+from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._core.exchange import Core
-from .._core.reply_capture import unwatched
+from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLimitError
 from .._models.account import User
 from .._transport import Reply, Transport
@@ -34,9 +34,9 @@ from .windows import (
     CROWD,
     LOOK_AGAIN,
     NOTHING_KNOWN,
-    Departure,
+    SendTime,
     Windows,
-    next_departure,
+    next_send_time,
     note,
     note_accepted,
     note_refusal,
@@ -55,12 +55,12 @@ _MOMENT = 1e-3
 _AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no look follows
 
 
-class Place:
+class Permit:
     """A paid request on its way, from the moment it may leave until what it was answered is noted."""
 
     __slots__ = ("_began", "_counted", "_pace")
 
-    def __init__(self, pace: Pace, began: float) -> None:
+    def __init__(self, pace: RateLimiter, began: float) -> None:
         self._pace = pace
         self._began = began
         self._counted = False
@@ -89,7 +89,7 @@ class Place:
             pace.tell()
 
 
-class Pace:
+class RateLimiter:
     """When the submissions of one account leave.
 
     Attributes:
@@ -100,39 +100,39 @@ class Pace:
 
     def __init__(self) -> None:
         self.windows: Windows = NOTHING_KNOWN
-        self.under_way: dict[Place, bool] = {}
+        self.under_way: dict[Permit, bool] = {}
         self.looks_count = False
         self._said: tuple[str | None, ...] = ()
         self._noted: Windows | None = None
         self._outstanding = 0
         self._last = -inf
         self._asked_at = -inf
-        self._asking = Asking()
-        self._parked: dict[Bell, Departure] = {}
+        self._asking = SingleFlight()
+        self._parked: dict[ThreadsafeEvent, SendTime] = {}
 
     def __repr__(self) -> str:
         return f"<Pace: {len(self.under_way)} under way, {len(self._parked)} parked>"
 
-    def parked_until(self, core: Core) -> float | None:
+    def throttled_until(self, core: Core) -> float | None:
         """When the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
         at = min((departure.at for departure in list(self._parked.values())), default=inf)
         return None if at == inf else core.now() + max(0.0, at - core.clock())
 
-    async def place(
+    async def acquire(
         self,
         core: Core,
         *,
         kind: str | None = None,
         spread: bool = False,
-        max_park: float | None = None,
-    ) -> Place:
+        max_throttle_wait: float | None = None,
+    ) -> Permit:
         """Wait until a submission may leave.
 
         Args:
             core: The client it leaves by.
             kind: What it makes: what is answered at once needs no looks.
             spread: Whether it heeds its share of a scarce window (a batch), or takes what is left (a plain call).
-            max_park: Longest wait for a window, in seconds; None waits as long as it takes.
+            max_throttle_wait: Longest wait for a window, in seconds; None waits as long as it takes.
 
         Returns:
             The request's place; `leave` must follow on every path.
@@ -155,14 +155,14 @@ class Pace:
             if self._may_go(departure, clock, spread=spread):
                 break
             if departure.at <= clock:
-                departure = Departure(inf, "crowd")  # one went to see
+                departure = SendTime(inf, "crowd")  # one went to see
             if departure.why not in ("spread", "crowd"):
                 closed_since = clock if closed_since is None else closed_since
-                if max_park is not None and departure.at - closed_since > max_park:
-                    raise self._full(core, departure, max_park)
-            await self._park(core, departure)
+                if max_throttle_wait is not None and departure.at - closed_since > max_throttle_wait:
+                    raise self._full(core, departure, max_throttle_wait)
+            await self._throttle(core, departure)
         self._last = clock
-        made = Place(self, clock)
+        made = Permit(self, clock)
         self.under_way[made] = True
         return made
 
@@ -209,12 +209,12 @@ class Pace:
 
     # Inside.
 
-    def _next(self, clock: float, kind: str | None, *, spread: bool) -> Departure:
+    def _next(self, clock: float, kind: str | None, *, spread: bool) -> SendTime:
         windows = self.windows
         if windows.hour is None and windows.day is None and windows.closed_until <= clock:
             return _FREE
         counts = self.looks_count and kind not in _AT_ONCE
-        return next_departure(
+        return next_send_time(
             windows,
             clock=clock,
             under_way=len(self.under_way),
@@ -224,14 +224,14 @@ class Pace:
             spread=spread,
         )
 
-    def _may_go(self, departure: Departure, clock: float, *, spread: bool) -> bool:
+    def _may_go(self, departure: SendTime, clock: float, *, spread: bool) -> bool:
         if departure.at <= clock:
             return departure.certain or not self.under_way
         said_at = self.windows.closed_at if departure.why == "asked" else self.windows.noted_at
         return not spread and clock >= said_at + ASK_AGAIN and not self.under_way
 
-    async def _park(self, core: Core, departure: Departure) -> None:
-        bell = Bell()
+    async def _throttle(self, core: Core, departure: SendTime) -> None:
+        bell = ThreadsafeEvent()
         self._parked[bell] = departure
         try:
             if departure.at == inf:
@@ -244,7 +244,7 @@ class Pace:
         finally:
             del self._parked[bell]
 
-    def _full(self, core: Core, departure: Departure, max_park: float) -> RateLimitError:
+    def _full(self, core: Core, departure: SendTime, max_throttle_wait: float) -> RateLimitError:
         seconds = max(0.0, departure.at - core.clock())
         at = datetime.fromtimestamp(core.now() + seconds, UTC)
         what = {
@@ -255,7 +255,7 @@ class Pace:
         if not departure.certain:
             until = f"until nobody knows when; asking again makes sense {until.removeprefix('until ')}"
         return RateLimitError(
-            f"{what} {until}, which is longer than {max_park:g} s; nothing was sent. {self._figures()}".strip(),
+            f"{what} {until}, which is longer than {max_throttle_wait:g} s; nothing was sent. {self._figures()}".strip(),
             retry_after=seconds,
             status_code=429,
             code=words.RATE_LIMIT_EXCEEDED,
@@ -270,7 +270,7 @@ class Pace:
         return f"({', '.join(said)}.)" if said else ""
 
     async def _ask_once(self, core: Core) -> None:
-        await self._asking.once("me", lambda: self._ask(core))
+        await self._asking.run("me", lambda: self._ask(core))
 
     async def _ask(self, core: Core) -> None:
         """Ask for the limits.
@@ -288,18 +288,18 @@ class Pace:
                 )
 
         try:
-            with unwatched():
+            with without_capture():
                 await core.send(Request("GET", words.ME), read)
         except (APIConnectionError, APIStatusError, ProtocolError) as error:
             logger.info("The plan's limits could not be learnt (%s).", type(error).__name__)
         self._asked_at = core.clock()
 
 
-_FREE = Departure(-inf)
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Pace]] = WeakKeyDictionary()
+_FREE = SendTime(-inf)
+_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], RateLimiter]] = WeakKeyDictionary()
 
 
-def pace_of(core: Core) -> Pace:
+def limiter_of(core: Core) -> RateLimiter:
     """Return the pace of a client's account; its copies with the same account share it."""
     accounts = _accounts.setdefault(core.transport, {})
-    return accounts.setdefault((core.options.base_url, core.credential.identity), Pace())
+    return accounts.setdefault((core.options.base_url, core.credential.identity), RateLimiter())

@@ -87,7 +87,7 @@ NOTHING_KNOWN = Windows()
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class SendTime:
     """When the next submission may leave.
 
     Attributes:
@@ -232,7 +232,7 @@ def _turned(window: Window | None, clock: float) -> Window | None:
     return Window(window.limit, window.limit, ends_at, window.reset, window.length)
 
 
-def next_departure(
+def next_send_time(
     windows: Windows,
     *,
     clock: float,
@@ -241,7 +241,7 @@ def next_departure(
     cost: float = 1.0,
     outstanding: int = 0,
     spread: bool = True,
-) -> Departure:
+) -> SendTime:
     """Decide when the next submission may leave.
 
     Args:
@@ -256,9 +256,9 @@ def next_departure(
     Returns:
         The latest of what the windows and the last 429 say.
     """
-    latest = Departure(-inf)
+    latest = SendTime(-inf)
     if windows.closed_until > clock:
-        latest = Departure(windows.closed_until, "asked")
+        latest = SendTime(windows.closed_until, "asked")
     both: tuple[tuple[Window | None, Why], ...] = ((windows.hour, "hour"), (windows.day, "day"))
     for window, why in both:
         if window is None:
@@ -267,12 +267,12 @@ def next_departure(
         if left < 1:
             departure = _closed(windows, window, why)
         elif under_way >= (min(left, CROWD) if _is_new(window) else left):
-            departure = Departure(inf, "crowd")  # their answers will say what is left
+            departure = SendTime(inf, "crowd")  # their answers will say what is left
         elif (
             spread and window.ends_at is not None and last > -inf and left - under_way <= _SCARCE * window.limit / cost
         ):
             share = max(0.0, window.ends_at - last) / (left - under_way + 1)
-            departure = Departure(last + share, "spread")
+            departure = SendTime(last + share, "spread")
         else:
             continue
         if departure.at > latest.at:
@@ -285,11 +285,11 @@ def _is_new(window: Window) -> bool:
     return window.ends_at is None and window.reset is not None
 
 
-def _closed(windows: Windows, window: Window, why: Why) -> Departure:
+def _closed(windows: Windows, window: Window, why: Why) -> SendTime:
     if window.ends_at is not None:
-        return Departure(window.ends_at + _MARGIN, why)
+        return SendTime(window.ends_at + _MARGIN, why)
     # Hours and days end together where anything is regular, so the end of the hour is the time to ask about the day.
     again, hour = windows.noted_at + LOOK_AGAIN, windows.hour
     if why == "day" and hour is not None and hour.ends_at is not None:
         again = max(again, hour.ends_at + _MARGIN)
-    return Departure(again, why, certain=False)
+    return SendTime(again, why, certain=False)

@@ -13,10 +13,10 @@ from urllib.parse import quote, urlsplit
 from .._batch.journal_records import generation_of
 from .._errors import ConfigurationError
 from .._html import web_address
-from .._journal import ACCEPTED, PLANNED, SENDING, Record, Summary, read_records, read_summary
+from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
-from .page import MOST_CARDS, Report, find_target, write_page
-from .thumbnails import Thumbnail, are_possible, still_of, thumbnail_of
+from .page import MOST_CARDS, ReportPage, find_target, write_page
+from .thumbnails import ThumbnailImage, are_possible, still_of, thumbnail_of
 from .totals import Totals
 
 _THREADS: Final = 4
@@ -65,7 +65,7 @@ def write_batch_report(
         if len(cards) < limit:
             cards.append(card)
     possible = are_possible()
-    report = Report(
+    report = ReportPage(
         title=f"Batch {source.stem}",
         about=_about(summary),
         totals=totals,
@@ -83,19 +83,19 @@ def require_limit(limit: object) -> None:
         raise ConfigurationError(f"`limit` must be a whole number from 0; it is {limit!r}.")
 
 
-def _thumbnail(card: Card) -> Thumbnail | None:
+def _thumbnail(card: Card) -> ThumbnailImage | None:
     if not isinstance(card.source, Path):
         return None
     return still_of(card.source) if card.look == "film" else thumbnail_of(card.source)
 
 
-def _about(summary: Summary) -> str:
+def _about(summary: JournalSummary) -> str:
     with suppress(ValueError):
         return urlsplit(summary.service).hostname or ""
     return ""
 
 
-def _notes(totals: Totals, cards: list[Card], summary: Summary, *, possible: bool) -> list[str]:
+def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, *, possible: bool) -> list[str]:
     notes = []
     if summary.owner is not None:
         notes.append("The batch was running when this page was made.")
@@ -146,7 +146,7 @@ class Finder:
         return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def card_of(record: Record, find: Finder) -> Card:
+def card_of(record: JournalRecord, find: Finder) -> Card:
     """Show one record of a journal."""
     request = record.request
     kind = record.kind or _text(request, "kind")

@@ -19,8 +19,8 @@ from .._html import web_address
 from .._models.generation import Generation
 from .batch import require_limit
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
-from .page import MOST_CARDS, Report, find_target, write_page
-from .thumbnails import Thumbnail, are_possible, thumbnail_of
+from .page import MOST_CARDS, ReportPage, find_target, write_page
+from .thumbnails import ThumbnailImage, are_possible, thumbnail_of
 from .totals import Totals
 
 logger = logging.getLogger("neuralbox")
@@ -85,7 +85,7 @@ async def write_history_report(
         cards.append(card)
     wanted = thumbnails and are_possible()
     small = await _Fetching(nb, cards).run() if wanted else [None] * len(cards)
-    report = Report(
+    report = ReportPage(
         title="History",
         about=_about(nb, type=type, model=model, status=status, favorites_only=favorites_only),
         totals=totals,
@@ -103,7 +103,7 @@ def _about(nb: AsyncNeuralBox, *, favorites_only: bool | None, **filters: str | 
     return " · ".join([*said, *(["favourites"] if favorites_only else [])])
 
 
-def _notes(cards: Sequence[Card], small: Sequence[Thumbnail | None], limit: int, *, wanted: bool) -> list[str]:
+def _notes(cards: Sequence[Card], small: Sequence[ThumbnailImage | None], limit: int, *, wanted: bool) -> list[str]:
     notes = []
     if limit and len(cards) >= limit:
         notes.append(f"These are the newest {limit:,}; there may be more.")
@@ -158,9 +158,9 @@ class _Fetching:
     def __init__(self, nb: AsyncNeuralBox, cards: Sequence[Card]) -> None:
         self._nb = nb
         self._left = [(number, card.source) for number, card in enumerate(cards) if isinstance(card.source, str)]
-        self._found: list[Thumbnail | None] = [None] * len(cards)
+        self._found: list[ThumbnailImage | None] = [None] * len(cards)
 
-    async def run(self) -> Sequence[Thumbnail | None]:
+    async def run(self) -> Sequence[ThumbnailImage | None]:
         """Return one for each card, None where there is none."""
         self._left.reverse()
         async with anyio.create_task_group() as group:

@@ -18,11 +18,11 @@ from markupsafe import Markup
 
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
-from .._files.target import find_place
+from .._files.target import locate_target
 from .._version import __version__
 from . import charts
 from .card import Card
-from .thumbnails import Thumbnail
+from .thumbnails import ThumbnailImage
 from .totals import Totals
 
 MOST_CARDS: Final = 1_000
@@ -34,7 +34,7 @@ _ENDINGS: Final = frozenset({".html", ".htm"})
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportPage:
     """What a page says.
 
     Attributes:
@@ -62,7 +62,7 @@ def find_target(target: str | os.PathLike[str], name: str) -> Path:
     Raises:
         ConfigurationError: It cannot be made, or is not named as a page is: it might be the journal itself.
     """
-    place = find_place(os.fspath(target))
+    place = locate_target(os.fspath(target))
     path = place.directory / name if place.path is None else place.path
     if path.suffix.lower() not in _ENDINGS:
         raise ConfigurationError(f"A report is a web page: its name must end in .html; it is {os.fspath(target)!r}.")
@@ -71,7 +71,7 @@ def find_target(target: str | os.PathLike[str], name: str) -> Path:
     return path
 
 
-def write_page(report: Report, thumbnails: Iterable[Thumbnail | None], path: Path) -> Path:
+def write_page(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None], path: Path) -> Path:
     """Write a report; a file that stands at `path` is replaced when the new one is whole. Blocking.
 
     Args:
@@ -95,7 +95,7 @@ def write_page(report: Report, thumbnails: Iterable[Thumbnail | None], path: Pat
     return path
 
 
-def _pieces(report: Report, thumbnails: Iterable[Thumbnail | None]) -> Iterable[str]:
+def _pieces(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None]) -> Iterable[str]:
     template, style = _template()
     sheet = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     totals, cards = report.totals, report.cards

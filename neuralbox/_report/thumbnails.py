@@ -23,7 +23,7 @@ _MOST_PIXELS: Final = 80_000_000
 _ATTEMPTS: Final = ((_LONGEST, 62), (_LONGEST, 38), (240, 30), (160, 20))
 
 
-class Thumbnail(NamedTuple):
+class ThumbnailImage(NamedTuple):
     """A small picture.
 
     Attributes:
@@ -42,7 +42,7 @@ def are_possible() -> bool:
     return find_spec("PIL") is not None
 
 
-def thumbnail_of(picture: Path | bytes) -> Thumbnail | None:
+def thumbnail_of(picture: Path | bytes) -> ThumbnailImage | None:
     """Shrink a picture; None where it is none, is damaged, or is too large to be opened.
 
     Needs pillow (`are_possible`).
@@ -65,7 +65,7 @@ def thumbnail_of(picture: Path | bytes) -> Thumbnail | None:
         return None
 
 
-def still_of(film: Path) -> Thumbnail | None:
+def still_of(film: Path) -> ThumbnailImage | None:
     """Shrink the first picture of a film; None where it has none that can be read, or av is not installed.
 
     Needs pillow (`are_possible`).
@@ -84,7 +84,7 @@ def still_of(film: Path) -> Thumbnail | None:
         return None
 
 
-def _shrink(image: Image.Image) -> Thumbnail:
+def _shrink(image: Image.Image) -> ThumbnailImage:
     from PIL import ImageOps
 
     small = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -98,4 +98,4 @@ def _shrink(image: Image.Image) -> Thumbnail:
         content = file.getvalue()
         if len(content) <= _MOST_BYTES:
             break
-    return Thumbnail(f"data:image/webp;base64,{base64.b64encode(content).decode()}", small.width, small.height)
+    return ThumbnailImage(f"data:image/webp;base64,{base64.b64encode(content).decode()}", small.width, small.height)

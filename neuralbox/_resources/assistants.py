@@ -8,7 +8,7 @@ from typing import Unpack
 from .._api import vocabulary as words
 from .._api.builders import require_text
 from .._api.pages import read_envelope
-from .._api.request import Request, Safety, given, query
+from .._api.request import Request, RetrySafety, given, query
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ProtocolError
@@ -55,7 +55,7 @@ class Assistants:
             return Assistant.read(self._core.as_object(reply))
 
         body = given(name=require_text("name", name), model=model, instructions=instructions, description=description)
-        request = Request("POST", words.ASSISTANTS, Safety.ONCE, body=body)
+        request = Request("POST", words.ASSISTANTS, RetrySafety.ONCE, body=body)
         return await self._core.send(request, read, CallOptions.of(call))
 
     async def marketplace(

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from .._api import vocabulary as words
 from .._api.builders import require_text
-from .._api.request import Request, Safety
+from .._api.request import Request, RetrySafety
 from .._config import CallArgs, CallOptions
 from .._core.credentials import Session
 from .._core.exchange import Core
@@ -116,7 +116,7 @@ class Auth:
 
     async def _log_in(self, path: str, body: Mapping[str, Any], call: CallArgs) -> Login:
         # Logging in twice is harmless, so a lost answer is asked for again.
-        request = Request("POST", path, Safety.REPEATABLE, body=body, anonymous=True)
+        request = Request("POST", path, RetrySafety.REPEATABLE, body=body, anonymous=True)
         return Login.read(await self._core.log_in(self._session(), request, CallOptions.of(call)))
 
     def _session(self) -> Session:

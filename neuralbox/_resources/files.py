@@ -15,7 +15,7 @@ from .._errors import ConfigurationError
 from .._files.download import MAX_FILE_BYTES, MAX_READ_BYTES, OnBytes, Overwrite, read, save
 from .._models.generation import Generation
 from .._polling.job import Job
-from .._polling.status import look
+from .._polling.status import poll
 from .._types import JobRef
 
 
@@ -119,10 +119,10 @@ class Files:
             return source
         if isinstance(source, Job):
             known = source.generation
-            return known if known is not None and known.is_final else await look(self._core, source.ref)
+            return known if known is not None and known.is_final else await poll(self._core, source.ref)
         if not isinstance(source, JobRef):
             raise ConfigurationError(
                 f"Pass a generation, a job or a URL, not {type(source).__name__}; "
                 "an id kept elsewhere becomes a job by `client.job(id)`."
             )
-        return await look(self._core, source)
+        return await poll(self._core, source)

@@ -10,7 +10,7 @@ from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job, OnProgress
 from .._polling.many import wait_all
-from .._polling.status import look
+from .._polling.status import poll
 from .._types import OMIT, GenerationId, JobRef, Omit
 
 
@@ -37,7 +37,7 @@ class Generations:
             `GET /api/v2/generate/{id}` (SEED 001, 002) for numbers, `GET /api/v2/generate/status/{generation_id}`
             (SEED 000) for `gen_…`; on 404 or 405 the other one (contradiction C2).
         """
-        return await look(self._core, generation_id, CallOptions.of(call))
+        return await poll(self._core, generation_id, CallOptions.of(call))
 
     async def wait(
         self,

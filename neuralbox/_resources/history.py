@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
 from .._api.pages import read_envelope
-from .._api.request import Request, Safety, fill, query
+from .._api.request import Request, RetrySafety, fill, query
 from .._api.vocabulary import Kind
-from .._archive.results import Archived, ArchiveProgress, Exported
+from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, ProtocolError
@@ -20,7 +20,7 @@ from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
 from .._paging import Pager, require_prefetch, without_retries
-from .._polling.status import as_ref, look
+from .._polling.status import as_ref, poll
 from .._transport import Reply
 from .._types import GenerationId
 
@@ -119,7 +119,7 @@ class History:
         max_bytes: int | None = MAX_ARCHIVED_BYTES,
         on_progress: OnArchive | None = None,
         **call: Unpack[CallArgs],
-    ) -> Archived:
+    ) -> ArchiveResult:
         """Mirror all results into a directory; run it again to add what is new.
 
             archived = await nb.history.archive("mirror/")
@@ -160,13 +160,13 @@ class History:
             Kept by plan: free 7, basic 30, pro and vip 90 days, elite without limit (SEED 000, 002); the plan by
             `GET /api/v2/user/me` [nb:en/api-reference/user/me].
         """
-        from .._archive.archive import Terms, archive
-        from .._archive.source import Catalogue
+        from .._archive.archive import ArchiveOptions, archive
+        from .._archive.source import ArchiveSource
 
         options = CallOptions.of(call)
         if plan is not None and plan.strip().lower() not in words.RETENTION_DAYS:
             raise ConfigurationError(f"`plan` must be one of {', '.join(words.RETENTION_DAYS)}; it is {plan!r}.")
-        terms = Terms(directory, plan, concurrency, verify, max_bytes, options.timeout)
+        terms = ArchiveOptions(directory, plan, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(
             type=type,
             model=model,
@@ -179,9 +179,9 @@ class History:
         user = await self._user(options)
 
         async def ask(item: Generation) -> Generation:
-            return await look(self._core, item, options)
+            return await poll(self._core, item, options)
 
-        catalogue = Catalogue(
+        catalogue = ArchiveSource(
             service="neuralbox",
             account=None if user is None or user.id is None else str(user.id),
             model=Generation,
@@ -205,7 +205,7 @@ class History:
         max_items: int | None = None,
         overwrite: bool = False,
         **call: Unpack[CallArgs],
-    ) -> Exported:
+    ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
@@ -268,7 +268,7 @@ class History:
         Source:
             `POST /api/v2/user/history/{generation_id}/favorite` [nb:en/api-reference/user/history].
         """
-        request = Request("POST", fill(words.HISTORY_FAVORITE, id=as_ref(generation_id).id), Safety.ONCE)
+        request = Request("POST", fill(words.HISTORY_FAVORITE, id=as_ref(generation_id).id), RetrySafety.ONCE)
         await self._core.send(request, _ignore, CallOptions.of(call))
 
     async def rate(self, generation_id: GenerationId, rating: int, **call: Unpack[CallArgs]) -> None:

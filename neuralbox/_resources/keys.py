@@ -6,10 +6,10 @@ from typing import Unpack
 
 from .._api import vocabulary as words
 from .._api.builders import require_text
-from .._api.request import Request, Safety, fill
+from .._api.request import Request, RetrySafety, fill
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
-from .._models.account import Key
+from .._models.account import ApiKeyInfo
 from .._transport import Reply
 from .._types import GenerationId
 
@@ -20,7 +20,7 @@ class Keys:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def create(self, *, name: str, **call: Unpack[CallArgs]) -> Key:
+    async def create(self, *, name: str, **call: Unpack[CallArgs]) -> ApiKeyInfo:
         """Make a key. The answer is the only one that ever shows it.
 
         Args:
@@ -37,13 +37,13 @@ class Keys:
             `POST /api/v2/keys` [nb:en/api-reference/keys/create].
         """
 
-        def read(reply: Reply) -> Key:
-            return Key.read(self._core.as_object(reply))
+        def read(reply: Reply) -> ApiKeyInfo:
+            return ApiKeyInfo.read(self._core.as_object(reply))
 
-        request = Request("POST", words.KEYS, Safety.ONCE, body={"name": require_text("name", name)})
+        request = Request("POST", words.KEYS, RetrySafety.ONCE, body={"name": require_text("name", name)})
         return await self._core.send(request, read, CallOptions.of(call))
 
-    async def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> Key:
+    async def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> ApiKeyInfo:
         """Change a key's label.
 
         Args:
@@ -61,8 +61,8 @@ class Keys:
             `PATCH /api/v2/keys/{key_id}` [elu:en/api-reference/keys/revoke].
         """
 
-        def read(reply: Reply) -> Key:
-            return Key.read(self._core.as_object(reply) if reply.content.strip() else {})
+        def read(reply: Reply) -> ApiKeyInfo:
+            return ApiKeyInfo.read(self._core.as_object(reply) if reply.content.strip() else {})
 
         request = Request("PATCH", fill(words.KEY, id=key_id), body={"name": require_text("name", name)})
         return await self._core.send(request, read, CallOptions.of(call))

@@ -27,10 +27,10 @@ from .._api.request import Request
 from .._budget import Budget, Reservation
 from .._config import CallOptions
 from .._core.exchange import Core
-from .._costs.charges import Money, money_of, reserve_tokens
-from .._costs.prices import Question, question_of
+from .._costs.charges import Charges, charges_of, reserve_tokens
+from .._costs.prices import PriceQuery, price_query_of
 from .._models.generation import Generation
-from .._rate_limit.limiter import Place, pace_of
+from .._rate_limit.limiter import Permit, limiter_of
 
 
 class Admission:
@@ -43,17 +43,17 @@ class Admission:
 
     __slots__ = ("_core", "_money", "_place", "_question", "_reservation", "_take_place")
 
-    def __init__(self, core: Core, take_place: Callable[[], Awaitable[Place]] | None) -> None:
+    def __init__(self, core: Core, take_place: Callable[[], Awaitable[Permit]] | None) -> None:
         self._core = core
         self._take_place = take_place
-        self._place: Place | None = None
-        self._money: Money | None = None
+        self._place: Permit | None = None
+        self._money: Charges | None = None
         self._reservation: Reservation | None = None
-        self._question: Question | None = None
+        self._question: PriceQuery | None = None
 
-    async def reserve(self, budget: Budget, question: Question, *, patient: bool) -> None:
+    async def reserve(self, budget: Budget, question: PriceQuery, *, patient: bool) -> None:
         """Set its tokens aside."""
-        money = self._money = money_of(self._core)
+        money = self._money = charges_of(self._core)
         self._question = question
         self._reservation = await reserve_tokens(budget, await money.prices.of(self._core, question), patient=patient)
 
@@ -125,10 +125,12 @@ async def admit(
     spread = options.pace == "spread"
     take_place = None
     if options.pace != "off":
-        take_place = partial(pace_of(core).place, core, kind=kind, spread=spread, max_park=options.max_retry_wait)
+        take_place = partial(
+            limiter_of(core).acquire, core, kind=kind, spread=spread, max_throttle_wait=options.max_retry_wait
+        )
     admission = Admission(core, take_place)
     if options.budget is not None:
-        question = question_of(request, model=model, extra=call.extra_body)
+        question = price_query_of(request, model=model, extra=call.extra_body)
         await admission.reserve(options.budget, question, patient=spread)
     await admission.depart()
     return admission

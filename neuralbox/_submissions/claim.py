@@ -1,7 +1,7 @@
 """What is known of a paid request whose answer was lost, and how an item of the history is compared with it. Pure.
 
-A `Claim` holds what was asked for and when; `Listed` is an item of the listing, `Facts` what its own `GET` adds. An
-item is a claim's by its prompt (`likeness`) and by what of the options a result shows (`fit`). The service may name
+A `Claim` holds what was asked for and when; `HistoryEntry` is an item of the listing, `Facts` what its own `GET` adds. An
+item is a claim's by its prompt (`compare_prompts`) and by what of the options a result shows (`fit`). The service may name
 another model than was asked for (C19, C20), so a model never excludes, it only counts. What follows from a whole walk
 through the listing is decided in `_submissions.matching`.
 """
@@ -97,7 +97,7 @@ class Claim:
             lost_at=as_number(values.get("lost_at")),
         )
 
-    def is_twin_of(self, other: Claim) -> bool:
+    def is_same_request(self, other: Claim) -> bool:
         """Whether both ask for the same, so that either may have the other's generation."""
         return self.model == other.model and self.prompt == other.prompt and self.options == other.options
 
@@ -166,7 +166,7 @@ def _said(content: object) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class HistoryEntry:
     """An item of the history, of either dialect.
 
     Attributes:
@@ -215,7 +215,7 @@ NO_FACTS: Final = Facts()
 # Comparing.
 
 
-class Likeness(IntEnum):
+class PromptMatch(IntEnum):
     """How much the prompt of an item is that of a claim."""
 
     OTHER = 0
@@ -228,7 +228,7 @@ class Likeness(IntEnum):
     """Equal, blanks at the ends aside."""
 
 
-def likeness(claim: Claim, shown: str, *, prediction_holds: bool = False) -> Likeness:
+def compare_prompts(claim: Claim, shown: str, *, prediction_holds: bool = False) -> PromptMatch:
     """Compare the prompt that an item shows with a claim's.
 
     Args:
@@ -238,18 +238,18 @@ def likeness(claim: Claim, shown: str, *, prediction_holds: bool = False) -> Lik
     """
     ours = claim.prompt
     if ours is None or not shown.strip():
-        return Likeness.PERHAPS
+        return PromptMatch.PERHAPS
     if shown.strip() == ours.strip():
-        return Likeness.SAME
+        return PromptMatch.SAME
     theirs, whole = _reduced(shown), _reduced(ours)
     if not theirs or not whole:
-        return Likeness.PERHAPS  # signs alone, and a listing may show none of them
+        return PromptMatch.PERHAPS  # signs alone, and a listing may show none of them
     if theirs == whole:
-        return Likeness.ALIKE
+        return PromptMatch.ALIKE
     is_marked = shown.rstrip().endswith(("...", "…"))
     if whole.startswith(theirs) and (is_marked or len(shown) >= _CUT_FROM):
-        return Likeness.PERHAPS
-    return Likeness.PERHAPS if claim.predicted and not prediction_holds else Likeness.OTHER
+        return PromptMatch.PERHAPS
+    return PromptMatch.PERHAPS if claim.predicted and not prediction_holds else PromptMatch.OTHER
 
 
 def plain(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from .._api.request import Request, Safety
+from .._api.request import Request, RetrySafety
 from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
@@ -33,7 +33,7 @@ from .registry import Registry, registry_of
 from .submission import OnAccepted
 
 if TYPE_CHECKING:  # SQLite is loaded by the first durable job
-    from .._journal import Planned, Record
+    from .._journal import JournalRecord, PlannedRequest
     from .._journal.sqlite.journal import SqliteJournal
 
 LOCK_WAIT: Final = 30.0
@@ -113,7 +113,7 @@ async def submit(
     return job
 
 
-class _Errand:
+class KeyedSubmission:
     """One key of an open journal; the witness of its submission.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Errand:
         result: The result of a job without an id, which nobody could ask for.
     """
 
-    def __init__(self, journal: SqliteJournal, planned: Planned, record: Record) -> None:
+    def __init__(self, journal: SqliteJournal, planned: PlannedRequest, record: JournalRecord) -> None:
         self._journal = journal
         self._position = record.position
         self.planned = planned
@@ -180,14 +180,14 @@ class _Errand:
         await self._journal.planned_again(self.planned.key)
 
 
-class _Desk:
+class OpenJournal:
     """A journal that is open in one event loop, for as long as anybody uses it."""
 
     def __init__(self) -> None:
         self.users = 0
         self.lock = anyio.Lock()
         self.journal: SqliteJournal | None = None
-        self._errands: dict[str, _Errand] = {}
+        self._errands: dict[str, KeyedSubmission] = {}
         self._busy: dict[str, anyio.Event] = {}
 
     @asynccontextmanager
@@ -202,25 +202,25 @@ class _Desk:
             del self._busy[key]
             over.set()
 
-    async def look_up(self, key: str, request: Request, call: CallOptions) -> _Errand:
+    async def look_up(self, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
         """Plan a request under a key, or find what the key stands for.
 
         Raises:
             JournalError: It stands for another request.
         """
-        from .._journal import Planned
+        from .._journal import PlannedRequest
         from .._journal.protocol import FINAL
         from .._journal.transitions import changed
 
         assert self.journal is not None
-        planned = Planned(key, _described(request, call))
+        planned = PlannedRequest(key, _described(request, call))
         errand = self._errands.get(key)
         if errand is not None:  # a journal plans each key once while it is open
             if errand.planned.digest != planned.digest:
                 raise changed(key, errand.planned.request, planned.request, path=self.journal.path)
             return errand
         (record,) = await self.journal.plan([planned])
-        errand = _Errand(self.journal, planned, record)
+        errand = KeyedSubmission(self.journal, planned, record)
         if record.state == FINAL and record.id is None:  # a batch gave it up before it was sent
             await self.journal.planned_again(key)
         self._errands[key] = errand
@@ -255,15 +255,15 @@ class _Desk:
                     await journal.aclose()
 
 
-_desks: PerLoop[dict[tuple[str, str, str], _Desk]] = PerLoop()
+_desks: PerLoop[dict[tuple[str, str, str], OpenJournal]] = PerLoop()
 
 
 @asynccontextmanager
-async def _desk(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[_Desk]:
+async def _desk(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[OpenJournal]:
     desks, name = _desks.get(dict), _name(core, journal)
     desk = desks.get(name)
     if desk is None:
-        desk = desks[name] = _Desk()
+        desk = desks[name] = OpenJournal()
     desk.users += 1
     try:
         await desk.open(core, name[0])
@@ -295,12 +295,12 @@ def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
     return described
 
 
-def _own(registry: Registry, record: Record) -> None:
+def _own(registry: Registry, record: JournalRecord) -> None:
     if record.id is None:
         return
     path, body = record.request.get("path"), record.request.get("body")
     prompt = None
     if isinstance(path, str) and isinstance(body, Mapping):  # else it is a batch's, which says less here
-        request = Request("POST", path, Safety.PAID, body=body)
+        request = Request("POST", path, RetrySafety.PAID, body=body)
         prompt = claim_of(request, None, key="", kind=record.kind, model=record.model).prompt
     registry.own(record.id, kind=record.kind, model=record.model, prompt=prompt)

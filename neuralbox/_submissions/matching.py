@@ -1,6 +1,6 @@
 """What a walk through the history says about a claim: found, absent, or neither (design section 5). Pure.
 
-`Walk` keeps what the pages showed and whether they are proof enough; `judge` draws the conclusion. The rules:
+`Walk` keeps what the pages showed and whether they are proof enough; `match` draws the conclusion. The rules:
 
 - Found is adopted only when its prompt is equal and it can be nobody else's: of equal claims any may have it, of
   differing ones the facts of the generation must tell, and a request still in flight may yet turn out to own it.
@@ -22,7 +22,7 @@ from math import inf
 from typing import Final, TypeAlias
 
 from .._api.pages import Envelope, walk_goes_on
-from .claim import NO_FACTS, Claim, Facts, Likeness, Listed, fit, is_told_by_facts, kinds_fit, likeness
+from .claim import NO_FACTS, Claim, Facts, HistoryEntry, PromptMatch, compare_prompts, fit, is_told_by_facts, kinds_fit
 
 EARLY: Final = 5.0
 """The window opens so many seconds before the time of sending."""
@@ -67,7 +67,7 @@ class Walk:
     """
 
     def __init__(self) -> None:
-        self.items: dict[str, Listed] = {}
+        self.items: dict[str, HistoryEntry] = {}
         self.is_whole = self.is_shaken = False
         self._pages = 0
         self._total: int | None = None
@@ -80,7 +80,7 @@ class Walk:
         self._pages += 1
         fresh = 0
         for record in page.records:
-            item = Listed.read(record)
+            item = HistoryEntry.read(record)
             if item is None:
                 self.is_shaken = True
             elif str(item.id) not in self.items:
@@ -98,7 +98,7 @@ class Walk:
         self.is_whole = not goes_on and is_last and page.page == self._pages
         return goes_on
 
-    def _note_order(self, item: Listed) -> None:
+    def _note_order(self, item: HistoryEntry) -> None:
         if item.created is None:
             self._is_dated = False
             return
@@ -121,7 +121,7 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class CompetingRequest:
     """Another submission of ours that may own the same item.
 
     Attributes:
@@ -134,7 +134,7 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class MatchContext:
     """One claim, one walk, and all that is known beside them.
 
     Attributes:
@@ -162,7 +162,7 @@ class Case:
     settle: float
     walk: Walk = field(default_factory=Walk)
     owned: Container[str] = frozenset()
-    rivals: Sequence[Rival] = ()
+    rivals: Sequence[CompetingRequest] = ()
     facts: Mapping[str, Facts | None] = field(default_factory=dict)
     has_control: bool = False
     hides: bool = False
@@ -179,7 +179,7 @@ class Case:
 class Found:
     """This item is the claim's."""
 
-    item: Listed
+    item: HistoryEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Absent:
     """It was never accepted."""
 
 
-class Why(Enum):
+class OpenReason(Enum):
     """Why neither is certain; the value is a sentence's end."""
 
     EARLY = "it may not be listed yet"
@@ -213,53 +213,55 @@ class Undecided:
         ask: Ids, as text, of items whose details are needed.
     """
 
-    why: Why
-    candidates: tuple[Listed, ...] = ()
+    why: OpenReason
+    candidates: tuple[HistoryEntry, ...] = ()
     ask: tuple[str, ...] = ()
 
 
 Verdict: TypeAlias = Found | Absent | Undecided
 
 
-def judge(case: Case) -> Verdict:
+def match(case: MatchContext) -> Verdict:
     """Decide what a walk says about a claim."""
     same, perhaps = _sort(case)
     if same:
         # All that may be it, before any is compared: whoever is asked alone would seem to be the only one.
-        told_apart = is_told_by_facts(case.claim) or any(not case.claim.is_twin_of(each.claim) for each in case.rivals)
+        told_apart = is_told_by_facts(case.claim) or any(
+            not case.claim.is_same_request(each.claim) for each in case.rivals
+        )
         wanted = [*(same if told_apart else same[:1]), *perhaps]
         if len(wanted) > _MOST_ASKED:
-            return Undecided(Why.NOT_UNIQUE, tuple(wanted))
+            return Undecided(OpenReason.NOT_UNIQUE, tuple(wanted))
     else:
         wanted = perhaps[:_ASKED]  # none of the others can make one of these less uncertain
     ask = [key for item in wanted if (key := str(item.id)) not in case.facts]
     if ask:
-        return Undecided(Why.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
+        return Undecided(OpenReason.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
     verdict = _adoption(case, same) or _absence(case, perhaps)
     if case.guessed is None or (isinstance(verdict, Found) and _is_proof(case, verdict.item, case.guessed)):
         return verdict
-    return Undecided(Why.CLOCK, (*same, *perhaps))
+    return Undecided(OpenReason.CLOCK, (*same, *perhaps))
 
 
-def _sort(case: Case) -> tuple[list[Listed], list[Listed]]:
+def _sort(case: MatchContext) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
     """Pick the items whose prompt is the claim's, best and oldest first, and those of which it cannot be told."""
-    same: list[tuple[bool, int, float, Listed]] = []
-    perhaps: list[Listed] = []
+    same: list[tuple[bool, int, float, HistoryEntry]] = []
+    perhaps: list[HistoryEntry] = []
     until = None if case.guessed is not None else max(case.lost, case.left_until) + case.settle
     for key, item in case.walk.items.items():
         if key in case.owned or not _fits(case.claim, item, case.sent, until):
             continue
         like = _likeness(case, case.claim, item)
         confirmed = _fit(case, case.claim, item)
-        if like is Likeness.SAME and confirmed is not None and item.created is not None:
+        if like is PromptMatch.SAME and confirmed is not None and item.created is not None:
             same.append((not _is_named(case, item), -confirmed, item.created, item))
-        elif like is not Likeness.OTHER:
+        elif like is not PromptMatch.OTHER:
             perhaps.append(item)
     same.sort(key=lambda each: each[:3])
     return [each[3] for each in same], perhaps
 
 
-def _fits(claim: Claim, item: Listed, sent: float, until: float | None) -> bool:
+def _fits(claim: Claim, item: HistoryEntry, sent: float, until: float | None) -> bool:
     """Whether an item has a claim's kind and was created inside its window, or does not say when."""
     if not kinds_fit(claim.kind, item.kind):
         return False
@@ -268,44 +270,44 @@ def _fits(claim: Claim, item: Listed, sent: float, until: float | None) -> bool:
     return window_opens(sent) <= item.created and (until is None or item.created <= until + LATE)
 
 
-def _likeness(case: Case, claim: Claim, item: Listed) -> Likeness:
-    like = likeness(claim, item.prompt, prediction_holds=case.has_control)
+def _likeness(case: MatchContext, claim: Claim, item: HistoryEntry) -> PromptMatch:
+    like = compare_prompts(claim, item.prompt, prediction_holds=case.has_control)
     whole = _facts(case, item).prompt  # undocumented, but it settles what a listing cuts
-    if not whole or like is Likeness.SAME:
+    if not whole or like is PromptMatch.SAME:
         return like
-    closer = likeness(claim, whole, prediction_holds=case.has_control)
-    return closer if like is Likeness.PERHAPS else max(like, closer)
+    closer = compare_prompts(claim, whole, prediction_holds=case.has_control)
+    return closer if like is PromptMatch.PERHAPS else max(like, closer)
 
 
-def _fit(case: Case, claim: Claim, item: Listed) -> int | None:
+def _fit(case: MatchContext, claim: Claim, item: HistoryEntry) -> int | None:
     spelled = case.spelled if claim.model == case.claim.model else None
     return fit(claim, item.model, _facts(case, item), spelled=spelled)
 
 
-def _is_named(case: Case, item: Listed) -> bool:
+def _is_named(case: MatchContext, item: HistoryEntry) -> bool:
     """Whether an item names the model that was asked for."""
     return item.model is not None and item.model in (case.claim.model, case.spelled)
 
 
-def _facts(case: Case, item: Listed) -> Facts:
+def _facts(case: MatchContext, item: HistoryEntry) -> Facts:
     return case.facts.get(str(item.id)) or NO_FACTS
 
 
 # Whose it is...
 
 
-def _adoption(case: Case, same: Sequence[Listed]) -> Found | Undecided | None:
+def _adoption(case: MatchContext, same: Sequence[HistoryEntry]) -> Found | Undecided | None:
     """Find the item that can be nobody else's; None when none of them is the claim's.
 
     Facts exclude an item that contradicts them. What they confirm gives it no rank above another that does not tell:
     that one may only be unfinished.
     """
-    ours: list[Listed] = []
+    ours: list[HistoryEntry] = []
     for item in same:
         if ours and _is_named(case, item) != _is_named(case, ours[0]):
             break  # the rest is of other models
         owner = _owner(case, item, _fit(case, case.claim, item) or 0)
-        if owner is Why.TWIN or owner is Why.NOT_UNIQUE:
+        if owner is OpenReason.TWIN or owner is OpenReason.NOT_UNIQUE:
             return Undecided(owner, tuple(same))
         if owner is None:
             ours.append(item)
@@ -314,43 +316,43 @@ def _adoption(case: Case, same: Sequence[Listed]) -> Found | Undecided | None:
     twins = sum(
         not rival.in_flight
         and rival.sent > -inf  # what was sent nobody knows when explains nothing
-        and case.claim.is_twin_of(rival.claim)
+        and case.claim.is_same_request(rival.claim)
         and _fits(rival.claim, ours[0], rival.sent, None)
         for rival in case.rivals
     )
     if len(ours) > 1 + twins:
-        return Undecided(Why.NOT_UNIQUE, tuple(ours))
+        return Undecided(OpenReason.NOT_UNIQUE, tuple(ours))
     if _is_weak(case, ours[0]) and case.looked < case.lost + min(SETTLE, case.settle):
-        return Undecided(Why.EARLY, tuple(ours))  # a better one may still appear
+        return Undecided(OpenReason.EARLY, tuple(ours))  # a better one may still appear
     return Found(ours[0])
 
 
-def _owner(case: Case, item: Listed, confirmed: int) -> Why | Claim | None:
+def _owner(case: MatchContext, item: HistoryEntry, confirmed: int) -> OpenReason | Claim | None:
     """None when an item is the claim's, the rival whose it is, or why that cannot be told."""
-    owner: Why | Claim | None = None
+    owner: OpenReason | Claim | None = None
     for rival in case.rivals:
         if not _fits(rival.claim, item, rival.sent, None):
             continue
         theirs = _fit(case, rival.claim, item)
-        if theirs is None or theirs < confirmed or _likeness(case, rival.claim, item) < Likeness.ALIKE:
+        if theirs is None or theirs < confirmed or _likeness(case, rival.claim, item) < PromptMatch.ALIKE:
             continue
         if rival.in_flight:
-            return Why.TWIN
+            return OpenReason.TWIN
         if theirs > confirmed:
             owner = rival.claim
-        elif not case.claim.is_twin_of(rival.claim) and owner is None:
-            owner = Why.NOT_UNIQUE
+        elif not case.claim.is_same_request(rival.claim) and owner is None:
+            owner = OpenReason.NOT_UNIQUE
     return owner
 
 
-def _is_weak(case: Case, item: Listed) -> bool:
+def _is_weak(case: MatchContext, item: HistoryEntry) -> bool:
     """Whether a foreign generation could look the same: another model, or a prompt that says little."""
     claim = case.claim
     other_model = claim.model is not None and item.model not in (None, claim.model, case.spelled)
     return claim.predicted or other_model
 
 
-def _is_proof(case: Case, item: Listed, guessed: float) -> bool:
+def _is_proof(case: MatchContext, item: HistoryEntry, guessed: float) -> bool:
     """Whether an item is the claim's although nobody knows when that was sent: the only one there is, and not older.
 
     The guess only ever speaks against an item here. It proves nothing absent: the clock may have been set since.
@@ -362,17 +364,17 @@ def _is_proof(case: Case, item: Listed, guessed: float) -> bool:
 # ... or that there is none.
 
 
-def _absence(case: Case, perhaps: Sequence[Listed]) -> Absent | Undecided:
+def _absence(case: MatchContext, perhaps: Sequence[HistoryEntry]) -> Absent | Undecided:
     if case.looked < case.lost + case.settle - _ROUNDING:
-        return Undecided(Why.EARLY, tuple(perhaps))
+        return Undecided(OpenReason.EARLY, tuple(perhaps))
     if perhaps:
-        return Undecided(Why.PERHAPS, tuple(perhaps))
+        return Undecided(OpenReason.PERHAPS, tuple(perhaps))
     if any(rival.in_flight and rival.sent <= case.lost for rival in case.rivals):
-        return Undecided(Why.TWIN)
+        return Undecided(OpenReason.TWIN)
     if not case.walk.covers(case.opens):
-        return Undecided(Why.COVERAGE)
+        return Undecided(OpenReason.COVERAGE)
     if case.hides:
-        return Undecided(Why.HIDES)
+        return Undecided(OpenReason.HIDES)
     if not case.has_control:
-        return Undecided(Why.CONTROL)
+        return Undecided(OpenReason.CONTROL)
     return Absent()

@@ -29,15 +29,15 @@ from .._api.pages import Envelope, read_envelope
 from .._api.request import Request, query
 from .._concurrency.per_loop import PerLoop
 from .._core.exchange import Core
-from .._core.reply_capture import note_instead, unwatched
+from .._core.reply_capture import capture_instead, without_capture
 from .._errors import APIConnectionError, InternalServerError, NeuralBoxError, ProtocolError, RateLimitError
 from .._models.generation import Generation
-from .._polling.status import look
+from .._polling.status import poll
 from .._transport import Reply
 from .._types import JobRef
-from .claim import Facts, Listed
-from .matching import Absent, Found, Undecided, Walk, Why, judge, window_opens
-from .registry import HIDDEN_FOR, Entry, Registry, UnresolvedSubmission, registry_of, told
+from .claim import Facts, HistoryEntry
+from .matching import Absent, Found, OpenReason, Undecided, Walk, match, window_opens
+from .registry import HIDDEN_FOR, PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
 
 MOST_PAGES = 200
 """A walk gives up after so many pages."""
@@ -47,7 +47,7 @@ _PATIENCE = 5.0  # seconds that asking for the clock may hold up what is to be s
 _SHARED = 0.25  # seconds: the looks at the end of settling are put off to the next multiple, to be shared
 # Seconds since its loss that a claim waits at least for what may pass: an equal request in flight (as long as an answer
 # may take), a listing that hides what is ours, a history that cannot be read.
-_WAITS = {Why.TWIN: 300.0, Why.HIDES: HIDDEN_FOR, Why.HISTORY: 30.0}
+_WAITS = {OpenReason.TWIN: 300.0, OpenReason.HIDES: HIDDEN_FOR, OpenReason.HISTORY: 30.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,14 @@ class Unsure:
 
     why: str
     candidates: tuple[Generation, ...] = ()
-    reason: Why = Why.HISTORY
+    reason: OpenReason = OpenReason.HISTORY
     window: tuple[float, float] | None = None
     is_final: bool = False
 
     @property
     def was_read(self) -> bool:
         """Whether the history could be read, and its times understood."""
-        return self.reason not in (Why.HISTORY, Why.CLOCK, Why.DEADLINE)
+        return self.reason not in (OpenReason.HISTORY, OpenReason.CLOCK, OpenReason.DEADLINE)
 
 
 Settled: TypeAlias = Resolved | Absent | Unsure
@@ -114,7 +114,7 @@ Settled: TypeAlias = Resolved | Absent | Unsure
 # One claim...
 
 
-async def resolve(core: Core, entry: Entry, *, until: float | None = None, once: bool = False) -> Settled:
+async def resolve(core: Core, entry: PendingSubmission, *, until: float | None = None, once: bool = False) -> Settled:
     """Look for a lost submission until it is certain what became of it.
 
     Args:
@@ -132,7 +132,7 @@ async def resolve(core: Core, entry: Entry, *, until: float | None = None, once:
     """
     registry = registry_of(core)
     walker = _walker_of(registry)
-    settled: Settled = Unsure(Why.DEADLINE.value, reason=Why.DEADLINE)
+    settled: Settled = Unsure(OpenReason.DEADLINE.value, reason=OpenReason.DEADLINE)
     while True:
         began = registry.clock()
         with anyio.move_on_after(None if until is None else max(0.0, until - began)) as scope:
@@ -146,12 +146,14 @@ async def resolve(core: Core, entry: Entry, *, until: float | None = None, once:
         await core.sleep(pause)
 
 
-def _pause(registry: Registry, entry: Entry, unsure: Unsure, *, began: float, until: float | None) -> float | None:
+def _pause(
+    registry: Registry, entry: PendingSubmission, unsure: Unsure, *, began: float, until: float | None
+) -> float | None:
     """Seconds until the next look at a claim, or None when another could tell no more."""
     assert entry.lost is not None
     if unsure.is_final:
         return None
-    now, end = registry.clock(), registry.settled(entry)
+    now, end = registry.clock(), registry.settles_at(entry)
     stop = max(end, entry.lost + _WAITS.get(unsure.reason, 0.0))
     if began >= stop or (until is not None and max(end, now) >= until):
         return None
@@ -162,12 +164,12 @@ def _pause(registry: Registry, entry: Entry, unsure: Unsure, *, began: float, un
     return due - now
 
 
-async def _conclude(core: Core, registry: Registry, entry: Entry, one: _Look) -> Settled:
+async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, one: _HistoryRead) -> Settled:
     """Draw a conclusion from a look, asking for details as it needs them; adopts what it finds."""
     while True:
         facts = {key: _facts_of(generation) for key, generation in one.details.items()}
         case = registry.case(entry, one.walk, one.began, facts)
-        verdict = Undecided(Why.CLOCK) if case is None else judge(case)
+        verdict = Undecided(OpenReason.CLOCK) if case is None else match(case)
         if isinstance(verdict, Absent):
             return verdict
         if isinstance(verdict, Found):
@@ -184,7 +186,7 @@ async def _conclude(core: Core, registry: Registry, entry: Entry, one: _Look) ->
             await _ask(core, registry, entry, one, key)
 
 
-async def _ask(core: Core, registry: Registry, entry: Entry, one: _Look, key: str) -> None:
+async def _ask(core: Core, registry: Registry, entry: PendingSubmission, one: _HistoryRead, key: str) -> None:
     """Ask for an item's details, once for all who share the look."""
     item = one.walk.items[key]
     while key not in one.details:
@@ -198,9 +200,9 @@ async def _ask(core: Core, registry: Registry, entry: Entry, one: _Look, key: st
             return
         asking = one.asking[key] = anyio.Event()
         try:
-            with unwatched():
+            with without_capture():
                 ref = JobRef(item.id, item.kind or entry.claim.kind, item.model)
-                generation = one.details[key] = await look(core, ref)
+                generation = one.details[key] = await poll(core, ref)
             registry.keep_details(key, generation)
         except NeuralBoxError:
             one.details[key] = None  # then the listing is all there is
@@ -215,7 +217,7 @@ def _facts_of(generation: Generation | None) -> Facts | None:
     return Facts(generation.seed, generation.width, generation.height, generation.duration, generation.prompt)
 
 
-def _delivered(entry: Entry, item: Listed, detail: Generation | None) -> Generation:
+def _delivered(entry: PendingSubmission, item: HistoryEntry, detail: Generation | None) -> Generation:
     claim = entry.claim
     generation = detail or Generation.read(item.record, kind=item.kind)
     update = {"kind": claim.kind or generation.kind, "model": generation.model or item.model or claim.model}
@@ -224,12 +226,14 @@ def _delivered(entry: Entry, item: Listed, detail: Generation | None) -> Generat
     return generation.model_copy(update=update)
 
 
-def _unsure(entry: Entry, verdict: Undecided, one: _Look, window: tuple[float, float] | None) -> Unsure:
+def _unsure(
+    entry: PendingSubmission, verdict: Undecided, one: _HistoryRead, window: tuple[float, float] | None
+) -> Unsure:
     candidates = tuple(Generation.read(item.record, kind=entry.claim.kind) for item in verdict.candidates)
     if one.error is None:
         return Unsure(verdict.why.value, candidates, verdict.why, window)
-    said = f"{Why.HISTORY.value} ({type(one.error).__name__}: {one.error.message.rstrip('.')})"
-    return Unsure(said, candidates, Why.HISTORY, window, is_final=not _may_pass(one.error))
+    said = f"{OpenReason.HISTORY.value} ({type(one.error).__name__}: {one.error.message.rstrip('.')})"
+    return Unsure(said, candidates, OpenReason.HISTORY, window, is_final=not _may_pass(one.error))
 
 
 def _may_pass(error: NeuralBoxError) -> bool:
@@ -240,7 +244,7 @@ def _may_pass(error: NeuralBoxError) -> bool:
 
 
 @dataclass(slots=True)
-class _Look:
+class _HistoryRead:
     """One walk, and what followed it.
 
     Attributes:
@@ -264,21 +268,21 @@ class _Look:
         """Hand the page that showed an item to whoever wants the reply of the call: there is no other."""
         for reply, shown in self.replies:
             if key in shown:
-                note_instead(reply)
+                capture_instead(reply)
 
 
-class _Walker:
+class _HistoryWalker:
     """Walks through the history for the claims that wait in one loop."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._lock = anyio.Lock()
-        self._waiting: set[Entry] = set()
-        self._last: _Look | None = None
+        self._waiting: set[PendingSubmission] = set()
+        self._last: _HistoryRead | None = None
         self._count = 0
         self._has_learnt = False
 
-    async def look(self, core: Core, entry: Entry) -> _Look:
+    async def look(self, core: Core, entry: PendingSubmission) -> _HistoryRead:
         """Return a look whose walk began after this call and goes back far enough for this claim."""
         begun = self._count  # a walk that is under way may be past the place already
         self._waiting.add(entry)
@@ -297,13 +301,13 @@ class _Walker:
         async with self._lock:
             if self._registry.skew is None and not self._has_learnt:
                 self._has_learnt = True
-                with unwatched(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
+                with without_capture(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
                     await self._page(core, 1)
 
-    async def _walk(self, core: Core) -> _Look:
+    async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1
-        registry, one = self._registry, _Look(self._count, self._registry.clock())
-        with unwatched():
+        registry, one = self._registry, _HistoryRead(self._count, self._registry.clock())
+        with without_capture():
             for number in range(1, MOST_PAGES + 1):
                 try:
                     page, reply = await self._page(core, number)
@@ -342,11 +346,11 @@ class _Walker:
         return await core.send(Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read)
 
 
-_walkers: WeakKeyDictionary[Registry, PerLoop[_Walker]] = WeakKeyDictionary()
+_walkers: WeakKeyDictionary[Registry, PerLoop[_HistoryWalker]] = WeakKeyDictionary()
 
 
-def _walker_of(registry: Registry) -> _Walker:
-    return _walkers.setdefault(registry, PerLoop()).get(lambda: _Walker(registry))
+def _walker_of(registry: Registry) -> _HistoryWalker:
+    return _walkers.setdefault(registry, PerLoop()).get(lambda: _HistoryWalker(registry))
 
 
 async def learn_clock(core: Core) -> None:
@@ -371,9 +375,9 @@ async def reconcile(core: Core) -> Reconciliation:
         Stops looking; what is not settled stays unresolved.
     """
     registry = registry_of(core)
-    settled: dict[Entry, Settled] = {}
+    settled: dict[PendingSubmission, Settled] = {}
 
-    async def settle(entry: Entry) -> None:
+    async def settle(entry: PendingSubmission) -> None:
         with registry.attended(entry):
             settled[entry] = await resolve(core, entry)
 
@@ -393,13 +397,13 @@ async def reconcile(core: Core) -> Reconciliation:
         if isinstance(outcome, Resolved):
             if entry.admission is not None:
                 entry.admission.accepted(outcome.generation)
-            adopted.append(Adopted(told(entry), outcome.generation.ref))
+            adopted.append(Adopted(as_unresolved(entry), outcome.generation.ref))
         elif isinstance(outcome, Absent):
-            registry.settle(entry)
+            registry.remove(entry)
             if entry.admission is not None:
                 entry.admission.refused()
-            absent.append(told(entry))
+            absent.append(as_unresolved(entry))
         else:
             registry.leave_open(entry, outcome.why, outcome.candidates)
-            still.append(told(entry))
+            still.append(as_unresolved(entry))
     return Reconciliation(tuple(adopted), tuple(absent), tuple(still))

@@ -26,14 +26,14 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from .._api.request import Request
-from .._core.exchange import Core, Ending
+from .._core.exchange import AttemptState, Core
 from .._models.generation import Generation
 from .._transport import Transport
 from .._types import GenerationId, JobRef
 from . import matching as rules
 from .admission import Admission
-from .claim import Claim, Facts, Listed, body_of, kinds_fit, mark_of, plain, server_time
-from .matching import Case, Rival, Walk, window_opens
+from .claim import Claim, Facts, HistoryEntry, body_of, kinds_fit, mark_of, plain, server_time
+from .matching import CompetingRequest, MatchContext, Walk, window_opens
 
 logger = logging.getLogger("neuralbox")
 
@@ -75,7 +75,7 @@ class UnresolvedSubmission:
     why: str = ""
 
 
-class Entry:
+class PendingSubmission:
     """One paid submission.
 
     Attributes:
@@ -106,7 +106,9 @@ class Entry:
         "why",
     )
 
-    def __init__(self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: Ending) -> None:
+    def __init__(
+        self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: AttemptState
+    ) -> None:
         self.claim = claim
         self.ending = ending
         self.admission: Admission | None = None
@@ -139,7 +141,7 @@ class Entry:
         return self._plain
 
 
-class Owned(NamedTuple):
+class OwnedGeneration(NamedTuple):
     """An id that belongs to a submission; `at` is when we learnt of it, by the monotonic clock, `claim` its claim's key."""
 
     kind: str | None
@@ -151,7 +153,7 @@ class Owned(NamedTuple):
     id: GenerationId = ""
 
 
-class Settling(NamedTuple):
+class SettlePolicy(NamedTuple):
     """How long an accepted request may stay out of the listing, in seconds.
 
     Attributes:
@@ -169,13 +171,13 @@ class Registry:
     def __init__(self, core: Core) -> None:
         self.clock = core.clock
         self.now = core.now
-        self.settling = Settling()
+        self.settling = SettlePolicy()
         self.details: dict[str, Generation] = {}
         self._asked: dict[bytes, tuple[float, bool]] = {}
         self.distrusts_free_failures = False
         """A generation was found after an answer that is documented as free."""
-        self._entries: dict[str, Entry] = {}
-        self._owned: dict[str, Owned] = {}
+        self._entries: dict[str, PendingSubmission] = {}
+        self._owned: dict[str, OwnedGeneration] = {}
         self._unseen: dict[str, float] = {}
         self._missed: set[str] = set()
         self._spelled: dict[str, str] = {}
@@ -188,18 +190,18 @@ class Registry:
 
     # A submission's way.
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: PendingSubmission) -> None:
         """Note a submission before it can leave."""
         self._entries[entry.claim.key] = entry
 
-    def lose(self, entry: Entry) -> None:
+    def mark_unknown(self, entry: PendingSubmission) -> None:
         """Note that its outcome is unknown, as from now."""
         self._entries[entry.claim.key], entry.is_open, entry.early = entry, False, 0.0
         entry.lost, ending = self.clock(), entry.ending
         sent_at = ending.sent_at if ending.sent_at is not None else entry.claim.sent_at
         entry.claim = replace(entry.claim, sent_at=sent_at, lost_at=self.now(), server_offset=self.server_offset())
 
-    def resume(self, entry: Entry) -> None:
+    def resume(self, entry: PendingSubmission) -> None:
         """Take up an unknown submission of an earlier run, which cannot have sent anything since it ended.
 
         How long the request waited before it left nobody knows: behind others, or in a machine that slept. So whatever
@@ -213,19 +215,19 @@ class Registry:
         entry.lost = self.clock() - max(0.0, now - lost_at)
         entry.claim = replace(claim, lost_at=lost_at)
 
-    def settle(self, entry: Entry) -> None:
+    def remove(self, entry: PendingSubmission) -> None:
         """Forget a submission: it is answered, refused, adopted or proven absent."""
         self._entries.pop(entry.claim.key, None)
 
-    def leave_open(self, entry: Entry, why: str, candidates: Sequence[Generation] = ()) -> None:
+    def leave_open(self, entry: PendingSubmission, why: str, candidates: Sequence[Generation] = ()) -> None:
         """Keep an unknown submission that nobody waits for any more."""
         if entry.lost is None:
-            self.lose(entry)
+            self.mark_unknown(entry)
         self._entries[entry.claim.key] = entry
         entry.leave(why, candidates)
         opened = [each for each in self._entries.values() if each.is_open]
         for surplus in opened[:-MOST_OPEN] if len(opened) > MOST_OPEN else ():
-            self.settle(surplus)
+            self.remove(surplus)
             logger.warning(
                 "More than %d paid submissions are unresolved; the oldest is forgotten (%s, sent at %s).",
                 MOST_OPEN,
@@ -233,9 +235,9 @@ class Registry:
                 surplus.claim.sent_at,
             )
 
-    def accept(self, entry: Entry, ref: JobRef) -> None:
+    def accept(self, entry: PendingSubmission, ref: JobRef) -> None:
         """Note that a submission has its id (`""` where the service gave none)."""
-        self.settle(entry)
+        self.remove(entry)
         claim, now = entry.claim, self.clock()
         if entry.lost is None and entry.ending.sent_clock is not None:
             took = now - entry.ending.sent_clock
@@ -244,7 +246,9 @@ class Registry:
                 self._spelled[claim.model] = ref.model
         if ref.id != "":
             mark = mark_of(claim.prompt)
-            self._own(str(ref.id), Owned(claim.kind, claim.model, mark, claim.predicted, now, claim.key, ref.id))
+            self._own(
+                str(ref.id), OwnedGeneration(claim.kind, claim.model, mark, claim.predicted, now, claim.key, ref.id)
+            )
             self._unseen[str(ref.id)] = now
 
     def job_of(self, claim: Claim) -> JobRef | None:
@@ -264,9 +268,11 @@ class Registry:
     ) -> None:
         """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness."""
         if str(generation_id) not in self._owned:
-            self._own(str(generation_id), Owned(kind, model, mark_of(prompt), predicted=False, at=self.clock()))
+            self._own(
+                str(generation_id), OwnedGeneration(kind, model, mark_of(prompt), predicted=False, at=self.clock())
+            )
 
-    def adopt(self, entry: Entry, item: Listed) -> bool:
+    def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
         """Give an item to a submission; False when another was faster."""
         with self._lock:
             if str(item.id) in self._owned or entry.claim.key not in self._entries:
@@ -275,25 +281,25 @@ class Registry:
             self.accept(entry, JobRef(item.id, entry.claim.kind or item.kind, item.model))
             return True
 
-    def give_back(self, entry: Entry, generation_id: GenerationId) -> None:
+    def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""
         with self._lock:
             self._owned.pop(str(generation_id), None)
             self._forget(str(generation_id))
             self._entries[entry.claim.key], entry.is_open = entry, True
 
-    def _inherit(self, entry: Entry) -> None:
+    def _inherit(self, entry: PendingSubmission) -> None:
         """Let unknown twins take over the window of one that adopts: what it took may be theirs, and its own is left."""
         sent = self.sent(entry)
         for other in [*self._entries.values()]:
-            if other is entry or other.lost is None or not other.claim.is_twin_of(entry.claim):
+            if other is entry or other.lost is None or not other.claim.is_same_request(entry.claim):
                 continue
             theirs = self.sent(other)
             if sent is not None and theirs is not None and sent < theirs:
                 other.early += theirs - sent
             other.lost = max(other.lost, entry.lost or other.lost)
 
-    def _own(self, key: str, owned: Owned) -> None:
+    def _own(self, key: str, owned: OwnedGeneration) -> None:
         self._owned[key] = owned
         if len(self._owned) > MOST_OWNED:
             oldest = next(iter(self._owned))
@@ -319,14 +325,14 @@ class Registry:
     @property
     def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
         """The open submissions, oldest first."""
-        return tuple(told(entry) for entry in self.opened)
+        return tuple(as_unresolved(entry) for entry in self.opened)
 
     @property
-    def opened(self) -> list[Entry]:
+    def opened(self) -> list[PendingSubmission]:
         return [entry for entry in [*self._entries.values()] if entry.is_open]
 
     @contextmanager
-    def attended(self, entry: Entry) -> Iterator[None]:
+    def attended(self, entry: PendingSubmission) -> Iterator[None]:
         """Take an open submission out of the list while somebody looks for it."""
         entry.is_open = False
         try:
@@ -363,7 +369,7 @@ class Registry:
         skew = self.skew
         return None if skew is None else skew + self.clock() - self.now()
 
-    def sent(self, entry: Entry) -> float | None:
+    def sent(self, entry: PendingSubmission) -> float | None:
         """When a submission left, by the service's clock; None while that is unknown.
 
         Of an earlier run's only the offset it noted itself tells: this machine's clock may have been set since.
@@ -377,7 +383,7 @@ class Registry:
         is_to_come = skew is not None and sent > self.clock() + skew + _AHEAD
         return None if is_to_come else sent - entry.early
 
-    def settled(self, entry: Entry) -> float:
+    def settles_at(self, entry: PendingSubmission) -> float:
         """When whatever was accepted of it is listed, by the monotonic clock."""
         assert entry.lost is not None
         lost, sent, skew = entry.lost, self.sent(entry), self.skew
@@ -415,7 +421,9 @@ class Registry:
         self._unseen.pop(key, None)
         self._missed.discard(key)
 
-    def case(self, entry: Entry, walk: Walk, began: float, facts: Mapping[str, Facts | None]) -> Case | None:
+    def case(
+        self, entry: PendingSubmission, walk: Walk, began: float, facts: Mapping[str, Facts | None]
+    ) -> MatchContext | None:
         """Put together what a submission is judged by; None while the service's clock is unknown."""
         skew, sent = self.skew, self.sent(entry)
         if skew is None or entry.lost is None:
@@ -424,7 +432,7 @@ class Registry:
         if sent is None:
             sent = -math.inf
             guessed = math.inf if claim.sent_at is None else claim.sent_at + skew + self.clock() - self.now()
-        return Case(
+        return MatchContext(
             claim=claim,
             sent=sent,
             lost=max(sent, entry.lost + skew),
@@ -441,7 +449,7 @@ class Registry:
             guessed=guessed,
         )
 
-    def _rivals(self, entry: Entry) -> Iterator[Rival]:
+    def _rivals(self, entry: PendingSubmission) -> Iterator[CompetingRequest]:
         for other in [*self._entries.values()]:
             if other is entry or not (other.in_flight or other.lost is not None):
                 continue
@@ -449,9 +457,9 @@ class Registry:
                 continue
             if other.claim.prompt == entry.claim.prompt or other.plain_prompt == entry.plain_prompt:
                 sent = self.sent(other)
-                yield Rival(other.claim, -math.inf if sent is None else sent, other.in_flight)
+                yield CompetingRequest(other.claim, -math.inf if sent is None else sent, other.in_flight)
 
-    def _is_control(self, claim: Claim, item: Listed) -> bool:
+    def _is_control(self, claim: Claim, item: HistoryEntry) -> bool:
         """Whether an item is a generation of ours that the history shows as it would show the claim's."""
         owned = self._owned.get(str(item.id))
         if owned is None or (claim.predicted and not owned.predicted):
@@ -478,7 +486,7 @@ class Registry:
                 del self.details[next(iter(self.details))]
 
 
-def told(entry: Entry) -> UnresolvedSubmission:
+def as_unresolved(entry: PendingSubmission) -> UnresolvedSubmission:
     """An entry as users see it."""
     claim = entry.claim
     return UnresolvedSubmission(

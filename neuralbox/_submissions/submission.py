@@ -32,11 +32,11 @@ from uuid import uuid4
 import anyio
 
 from .._api import vocabulary as words
-from .._api.request import Request, Safety
+from .._api.request import Request, RetrySafety
 from .._config import CallOptions
-from .._core.call_events import Observed, describe, watch
-from .._core.exchange import Core, Ending
-from .._core.retry import Fate, Stop, decide
+from .._core.call_events import CallObserver, describe_call, observe_call
+from .._core.exchange import AttemptState, Core
+from .._core.retry import AttemptOutcome, StopReason, decide
 from .._errors import NeuralBoxError, ProtocolError, SubmissionUnknownError
 from .._models.generation import Generation
 from .._polling.job import Job, require_limit
@@ -46,7 +46,7 @@ from .admission import Admission, admit
 from .claim import Claim, claim_of
 from .matching import Absent
 from .reconcile import Resolved, Unsure, resolve
-from .registry import WITHIN, Entry, registry_of
+from .registry import WITHIN, PendingSubmission, registry_of
 
 logger = logging.getLogger("neuralbox")
 
@@ -57,7 +57,7 @@ _REPEATS = 3
 _LEFT = "its caller left before the answer came"
 
 
-class Witness(Protocol):
+class SubmissionRecorder(Protocol):
     """Writes down what happens to one paid request, before anything else is done with it."""
 
     async def sending(self, claim: Claim) -> None:
@@ -107,7 +107,7 @@ async def create(
 ) -> Generation:
     """Send a paid request and return the finished generation, waiting where the service answers `pending`."""
     require_limit(wait_timeout, core)  # before anything is paid for
-    with watch(core.options, core.clock, request, "create", kind=kind, model=model) as seen:
+    with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as seen:
         generation = await _send(core, request, call, kind=kind, model=model, on_accepted=on_accepted, seen=seen)
         if generation.is_completed:
             return generation
@@ -120,7 +120,7 @@ async def create(
             logger.warning("A wait was cancelled; the %s goes on and is charged when it completes.", job.ref)
             raise
         if seen is not None:
-            seen.came_to(generation)
+            seen.record_result(generation)
         return generation
 
 
@@ -131,7 +131,7 @@ async def send(
     *,
     kind: str | None,
     model: str | None,
-    witness: Witness | None = None,
+    witness: SubmissionRecorder | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
 ) -> Generation:
@@ -152,7 +152,7 @@ async def send(
         SubmissionUnknownError: It was sent and what became of it is unknown.
         NeuralBoxError: It was refused, or never sent.
     """
-    with watch(core.options, core.clock, request, "submit", kind=kind, model=model) as seen:
+    with observe_call(core.options, core.clock, request, "submit", kind=kind, model=model) as seen:
         return await _send(
             core,
             request,
@@ -173,10 +173,10 @@ async def _send(
     *,
     kind: str | None,
     model: str | None,
-    witness: Witness | None = None,
+    witness: SubmissionRecorder | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
-    seen: Observed | None,
+    seen: CallObserver | None,
 ) -> Generation:
     one = Submission(core, request, call, kind=kind, model=model, witness=witness, on_accepted=on_accepted, seen=seen)
     try:
@@ -188,7 +188,7 @@ async def _send(
             except NeuralBoxError as error:
                 generation = await one.after(error)
             except BaseException:
-                await one.break_off()
+                await one.abandon()
                 raise
         await one.accept(generation)
         return generation
@@ -212,14 +212,14 @@ class Submission:
         *,
         kind: str | None,
         model: str | None,
-        witness: Witness | None = None,
+        witness: SubmissionRecorder | None = None,
         on_accepted: OnAccepted | None = None,
-        seen: Observed | None = None,
+        seen: CallObserver | None = None,
     ) -> None:
-        self.ending = Ending(core.clock())
+        self.ending = AttemptState(core.clock())
         self.ending.seen = seen
         self.is_settled = False
-        self._own: Observed | None = None  # of a stream: who drives anything else observes it
+        self._own: CallObserver | None = None  # of a stream: who drives anything else observes it
         self._core = core
         self._request = request
         self._call = call
@@ -231,7 +231,7 @@ class Submission:
         self._repeats = self._failures = 0
         self._is_resumed = False
         claim = claim_of(request, call.extra_body, key=uuid4().hex, kind=kind, model=model)
-        self._entry = Entry(claim, request, call.extra_body, self.ending)
+        self._entry = PendingSubmission(claim, request, call.extra_body, self.ending)
         self._admission: Admission | None = None
 
     # Its way.
@@ -239,9 +239,9 @@ class Submission:
     async def begin(self) -> None:
         """Register it, and have it written down; after this it may leave."""
         if self._core.options.hooks and self.ending.seen is None:
-            what = describe(self._core.options, self._request, "stream", kind=self._kind, model=self._model)
-            self.ending.seen = self._own = Observed(self._core.options.hooks, self._core.clock, what)
-        with self._told():
+            what = describe_call(self._core.options, self._request, "stream", kind=self._kind, model=self._model)
+            self.ending.seen = self._own = CallObserver(self._core.options.hooks, self._core.clock, what)
+        with self._telling_hooks():
             await self._begin()
 
     async def _begin(self) -> None:
@@ -262,7 +262,7 @@ class Submission:
                 await self._refuse()  # it may be written down already
                 raise
             except BaseException:
-                registry.settle(entry)
+                registry.remove(entry)
                 raise
 
     async def _be_admitted(self) -> None:
@@ -298,7 +298,7 @@ class Submission:
         self.is_settled = True
         self._tell_hooks("accepted", generation.ref)
         if self.ending.seen is not None:
-            self.ending.seen.came_to(generation)
+            self.ending.seen.record_result(generation)
         if self._admission is not None:
             self._admission.accepted(generation)
             self._admission.leave()
@@ -340,27 +340,27 @@ class Submission:
             SubmissionUnknownError: What became of it is unknown.
             NeuralBoxError: It was refused, or never sent, or is proven not to have been accepted.
         """
-        with self._told():
+        with self._telling_hooks():
             return await self._after(error)
 
     async def _after(self, error: NeuralBoxError) -> Generation | None:
         fate, policy = self.ending.fate, self._core.options.submission
-        if fate is Fate.FREE_FAILURE and policy != "raise":
+        if fate is AttemptOutcome.FREE_FAILURE and policy != "raise":
             if policy == "reconcile" and self._registry.distrusts_free_failures:
                 return await self.lose(self._as_unknown(error))
             return await self._after_free_failure(error, look=policy == "reconcile")
-        if fate is Fate.UNKNOWN:
+        if fate is AttemptOutcome.UNKNOWN:
             return await self.lose(error)
         await self._refuse()
         raise error
 
     async def lose(self, error: NeuralBoxError) -> Generation | None:
         """Settle an unknown outcome: the generation it made, None to send again, or an error."""
-        with self._told():
+        with self._telling_hooks():
             return await self._lose(error)
 
     async def _lose(self, error: NeuralBoxError) -> Generation | None:
-        self._registry.lose(self._entry)
+        self._registry.mark_unknown(self._entry)
         self._tell_hooks("lost")
         if self._core.options.submission != "reconcile":
             await self._without_looking(error)
@@ -397,22 +397,26 @@ class Submission:
 
     async def _without_looking(self, error: NeuralBoxError) -> None:
         """Do as `submission` says where nobody is to look: raise, or allow another sending that may be a second charge."""
-        step = self._next(_cause(error), Fate.UNKNOWN) if self._core.options.submission == "resend" else Stop.FINAL
-        if isinstance(step, Stop):
+        step = (
+            self._next(_cause(error), AttemptOutcome.UNKNOWN)
+            if self._core.options.submission == "resend"
+            else StopReason.FINAL
+        )
+        if isinstance(step, StopReason):
             self._registry.leave_open(self._entry, "nobody looked for it, as `submission=` says")
             self._tell_hooks("unknown")
             raise error
-        self._registry.settle(self._entry)
-        self._tell_again(Fate.UNKNOWN.value, error, step)
+        self._registry.remove(self._entry)
+        self._tell_again(AttemptOutcome.UNKNOWN.value, error, step)
         await self._core.sleep(step)
 
-    def _next(self, error: NeuralBoxError, fate: Fate) -> float | Stop:
+    def _next(self, error: NeuralBoxError, fate: AttemptOutcome) -> float | StopReason:
         """Seconds to pause before another sending, by the same rules as those of what may be repeated freely."""
         self._failures += 1
         core = self._core
         return decide(
             core.policy,
-            safety=Safety.REPEATABLE,
+            safety=RetrySafety.REPEATABLE,
             fate=fate,
             error=error,
             attempt=self._failures,
@@ -427,11 +431,11 @@ class Submission:
 
     async def _after_free_failure(self, error: NeuralBoxError, *, look: bool) -> Generation | None:
         """Look once, after the pause, then repeat; no more is known of what was lost than that it should be free."""
-        step = self._next(error, Fate.FREE_FAILURE)
+        step = self._next(error, AttemptOutcome.FREE_FAILURE)
         registry, entry = self._registry, self._entry
-        registry.lose(entry)
+        registry.mark_unknown(entry)
         try:
-            if not isinstance(step, Stop):
+            if not isinstance(step, StopReason):
                 await self._core.sleep(step)
             settled = await resolve(self._core, entry, once=True) if look else None
         except BaseException:
@@ -443,11 +447,11 @@ class Submission:
             return settled.generation
         if isinstance(settled, Unsure) and settled.candidates:
             return await self._reconcile(self._as_unknown(error))
-        if isinstance(step, Stop) or (isinstance(settled, Unsure) and not settled.was_read):
+        if isinstance(step, StopReason) or (isinstance(settled, Unsure) and not settled.was_read):
             await self._refuse()
             raise error
-        registry.settle(entry)
-        self._tell_again(Fate.FREE_FAILURE.value, error, step)
+        registry.remove(entry)
+        self._tell_again(AttemptOutcome.FREE_FAILURE.value, error, step)
         return None
 
     async def _reconcile(self, error: NeuralBoxError) -> Generation | None:
@@ -480,12 +484,12 @@ class Submission:
             cause = _cause(error)
             cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
             raise cause
-        self._registry.settle(self._entry)
+        self._registry.remove(self._entry)
         self._tell_again("absent", error)
         logger.info("A lost request was never accepted, as the history shows; it is sent again.")
 
     async def _refuse(self) -> None:
-        self._registry.settle(self._entry)
+        self._registry.remove(self._entry)
         self.is_settled = True
         self._tell_hooks("refused")
         if self._admission is not None:
@@ -495,11 +499,11 @@ class Submission:
             with anyio.CancelScope(shield=True):
                 await self._witness.refused()
 
-    async def break_off(self) -> None:
+    async def abandon(self) -> None:
         """Take note that whoever waited has left, by a cancellation or a bug, and the answer will not be read."""
         error = sys.exception()
         try:
-            if self.ending.sent and self.ending.fate in (None, Fate.UNKNOWN):
+            if self.ending.sent and self.ending.fate in (None, AttemptOutcome.UNKNOWN):
                 self.leave(error)
             else:
                 await self._refuse()
@@ -528,7 +532,7 @@ class Submission:
         assert self._admission is not None  # it has begun
         self._admission.accepted(generation)
         if self.ending.seen is not None:
-            self.ending.seen.came_to(generation)
+            self.ending.seen.record_result(generation)
 
     # What the client's hooks are told.
 
@@ -538,10 +542,10 @@ class Submission:
 
     def _tell_again(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
         if self.ending.seen is not None:
-            self.ending.seen.again(reason, _cause(error), pause)
+            self.ending.seen.record_retry(reason, _cause(error), pause)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _telling_hooks(self) -> Iterator[None]:
         """Tell of a stream's end where an error ends it."""
         try:
             yield
@@ -572,7 +576,7 @@ def _cause(error: NeuralBoxError) -> NeuralBoxError:
     return error.__cause__ if isinstance(error.__cause__, NeuralBoxError) else error
 
 
-def _unknown(error: NeuralBoxError, entry: Entry, unsure: Unsure) -> SubmissionUnknownError:
+def _unknown(error: NeuralBoxError, entry: PendingSubmission, unsure: Unsure) -> SubmissionUnknownError:
     claim = entry.claim
     why = _cause(error)
     return SubmissionUnknownError(

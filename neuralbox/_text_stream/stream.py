@@ -178,7 +178,7 @@ class TextStream:
                 found = await one.after(error)
                 continue
             except BaseException:
-                await one.break_off()
+                await one.abandon()
                 raise
             one.heard(reply.headers)
             self._block, self._reply, self._chunks = block, reply, reply.chunks()

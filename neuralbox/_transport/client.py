@@ -19,7 +19,7 @@ import httpx
 from .mock_detection import is_original
 
 
-class LeanClient(httpx.AsyncClient):
+class FastClient(httpx.AsyncClient):
     """A client over transports that `make_transport` makes: for None the direct one, else one for that proxy.
 
     Args:

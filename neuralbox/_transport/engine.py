@@ -22,12 +22,12 @@ from .._api.request import Form
 from .._concurrency.per_loop import PerLoop
 from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError
 from .base import Reply, Timeouts
-from .client import LeanClient
+from .client import FastClient
 from .errors import TRANSLATED, cause_of, translate
 from .fast_httpx import BytesRequest
 from .httpcore2.adapter import CoreTransport
 from .limits import Limits
-from .prepared import Heads, PreparedRequest, prepare_request
+from .prepared import HeaderCache, PreparedRequest, prepare_request
 from .reply_body import ReplyReader
 from .sent_trace import SentTrace
 
@@ -67,8 +67,8 @@ class HttpxTransport:
         self._own_transport = transport
         self._trust_env = trust_env
         self._tls_context: ssl.SSLContext | None = None
-        self._lanes: PerLoop[Lane] = PerLoop(lambda lane: lane.abandon())
-        self._heads = Heads()
+        self._lanes: PerLoop[LoopResources] = PerLoop(lambda lane: lane.abandon())
+        self._heads = HeaderCache()
         self._closed = False
 
     def prepare(
@@ -137,7 +137,7 @@ class HttpxTransport:
 
     async def _exchange(
         self,
-        lane: Lane,
+        lane: LoopResources,
         prepared: PreparedRequest,
         on_sent: Callable[[], None] | None,
         *,
@@ -165,7 +165,7 @@ class HttpxTransport:
             trace.note()  # a mock that answers in the client's place does not trace
         return ReplyReader(response, prepared.host)
 
-    def _request(self, lane: Lane, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
+    def _request(self, lane: LoopResources, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
         if self._own_client is not None or self._own_transport is not None:
             if trace is not None:
                 trace.note()  # whether and when a foreign transport sends is not for us to know
@@ -182,7 +182,7 @@ class HttpxTransport:
 
     # What a loop gets of its own...
 
-    def _lane(self) -> Lane:
+    def _lane(self) -> LoopResources:
         # A request prepared earlier may come back after a pause; connections opened for it now would stay for ever.
         self._require_open()
         return self._lanes.get(self._open_lane)
@@ -193,7 +193,7 @@ class HttpxTransport:
         if self._own_client is not None and self._own_client.is_closed:
             raise ConfigurationError("The `http_client` that was passed in is closed.")
 
-    def _open_lane(self) -> Lane:
+    def _open_lane(self) -> LoopResources:
         engines: list[Engine] = []
 
         def make_transport(proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
@@ -209,7 +209,7 @@ class HttpxTransport:
             engines.append(engine)
             return engine
 
-        return Lane(
+        return LoopResources(
             client=self._own_client or self._lean_client(make_transport),
             engines=engines,
             requests=_gate(self._limits.max_connections),
@@ -221,7 +221,7 @@ class HttpxTransport:
         self, make_transport: Callable[[httpx.Proxy | None], httpx.AsyncBaseTransport]
     ) -> httpx.AsyncClient:
         try:
-            return LeanClient(make_transport, trust_env=self._trust_env and self._own_transport is None)
+            return FastClient(make_transport, trust_env=self._trust_env and self._own_transport is None)
         except ConfigurationError:
             raise
         except (ValueError, httpx.InvalidURL):  # the address may hold a password, so it is not repeated
@@ -243,7 +243,7 @@ class HttpxTransport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lane:
+class LoopResources:
     """What one event loop uses.
 
     Attributes:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 
-class LeanHeaders(httpx.Headers):
+class FastHeaders(httpx.Headers):
     """Headers given as bytes: names as they are written, the same in lower case, values."""
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes, bytes]]) -> None:
@@ -23,7 +23,7 @@ class LeanHeaders(httpx.Headers):
         self._encoding = None
 
     @classmethod
-    def of(cls, raw: Iterable[tuple[bytes, bytes]]) -> LeanHeaders:
+    def of(cls, raw: Iterable[tuple[bytes, bytes]]) -> FastHeaders:
         """Make them of what came off the wire."""
         return cls([(name, name.lower(), value) for name, value in raw])
 
@@ -49,7 +49,7 @@ class BytesRequest(httpx.Request):
     """A request whose URL and headers are checked, and whose body, if any, is bytes."""
 
     def __init__(
-        self, method: str, url: httpx.URL, headers: LeanHeaders, content: bytes, extensions: dict[str, Any]
+        self, method: str, url: httpx.URL, headers: FastHeaders, content: bytes, extensions: dict[str, Any]
     ) -> None:
         self.method = method
         self.url = url
@@ -60,10 +60,10 @@ class BytesRequest(httpx.Request):
 
     def with_extensions(self, extensions: dict[str, Any]) -> BytesRequest:
         """Return the same request with other extensions."""
-        return BytesRequest(self.method, self.url, LeanHeaders(self.headers._list), self._content, extensions)
+        return BytesRequest(self.method, self.url, FastHeaders(self.headers._list), self._content, extensions)
 
 
-class LeanResponse(httpx.Response):
+class FastResponse(httpx.Response):
     """A reply whose body is unread, and which never looks like a redirect.
 
     httpx's own `send` (it runs where an error tracker has replaced it) prepares the next request even where it does not
@@ -73,7 +73,7 @@ class LeanResponse(httpx.Response):
     def __init__(
         self,
         status_code: int,
-        headers: LeanHeaders,
+        headers: FastHeaders,
         stream: httpx.AsyncByteStream,
         extensions: Mapping[str, Any],
     ) -> None:

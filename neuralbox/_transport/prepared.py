@@ -18,7 +18,7 @@ import httpx
 from .._api.request import Form
 from .._errors import ConfigurationError
 from .base import Timeouts
-from .fast_httpx import BytesRequest, LeanHeaders
+from .fast_httpx import BytesRequest, FastHeaders
 
 # RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -51,12 +51,12 @@ class PreparedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class CachedHeaders:
     """Headers as they were checked.
 
     Attributes:
         sent: Names in lower case, and values.
-        fields: The same as bytes, for `LeanHeaders`.
+        fields: The same as bytes, for `FastHeaders`.
         has_host: Whether the caller names the host.
         has_length: Whether the caller says how long the body is.
         has_end: Whether the caller says how the end of the body is found.
@@ -69,13 +69,13 @@ class Head:
     has_end: bool
 
 
-class Heads:
+class HeaderCache:
     """The headers one transport has checked: nearly all requests of a client have the same."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[tuple[str, str], ...], Head] = {}
+        self._known: dict[tuple[tuple[str, str], ...], CachedHeaders] = {}
 
-    def of(self, headers: Mapping[str, str]) -> Head:
+    def of(self, headers: Mapping[str, str]) -> CachedHeaders:
         """Return them checked.
 
         Raises:
@@ -88,7 +88,7 @@ class Heads:
             names = [name.encode("ascii") for name in sent]
             fields = [(name, name, value.encode("ascii")) for name, value in zip(names, sent.values(), strict=True)]
             has_length = "content-length" in sent
-            head = Head(sent, fields, "host" in sent, has_length, has_length or "transfer-encoding" in sent)
+            head = CachedHeaders(sent, fields, "host" in sent, has_length, has_length or "transfer-encoding" in sent)
             if len(self._known) >= _HEADS:
                 self._known.clear()
             self._known[key] = head
@@ -103,11 +103,11 @@ def prepare_request(
     timeouts: Timeouts,
     content: bytes | None = None,
     form: Form | None = None,
-    heads: Heads | None = None,
+    heads: HeaderCache | None = None,
 ) -> PreparedRequest:
     """Build a request; see `Transport.prepare`. `heads` keeps the headers that were checked."""
     address, host = _read_url(url)
-    head = (heads or Heads()).of(headers)
+    head = (heads or HeaderCache()).of(headers)
     extensions = {
         "timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": None}
     }
@@ -121,7 +121,7 @@ def prepare_request(
 
 
 def _request(
-    method: str, address: httpx.URL, host: bytes, head: Head, content: bytes, extensions: dict[str, Any]
+    method: str, address: httpx.URL, host: bytes, head: CachedHeaders, content: bytes, extensions: dict[str, Any]
 ) -> BytesRequest:
     # What httpx adds, where it adds it.
     fields = [] if head.has_host else [(b"Host", b"host", host)]
@@ -130,7 +130,7 @@ def _request(
     fields += head.fields
     if content and not head.has_length:
         fields.append((b"Content-Length", b"content-length", b"%d" % len(content)))
-    return BytesRequest(method, address, LeanHeaders(fields), content, extensions)
+    return BytesRequest(method, address, FastHeaders(fields), content, extensions)
 
 
 # A job is asked for by the same address again and again, and parsing it costs more than all else of a request.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from .._base_client import Connected, Connections
+from .._base_client import BaseClient, TransportPool
 from .._config import (
     ClientOptions,
     Polling,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # imported by the first use instead
     from ._raw import RawGeminiDoors
 
 
-class AsyncGeminiGen(Connected):
+class AsyncGeminiGen(BaseClient):
     """The history of GeminiGen, asynchronously, on asyncio and trio.
 
         async with AsyncGeminiGen() as gg:
@@ -92,7 +92,7 @@ class AsyncGeminiGen(Connected):
             hooks=hooks_of(hooks),
             service=GEMINIGEN,
         )
-        self._connect(Connections(limits or Limits(), http_client, transport, trust_env), options, credential)
+        self._connect(TransportPool(limits or Limits(), http_client, transport, trust_env), options, credential)
 
     # Copies.
 

@@ -11,7 +11,7 @@ from .._api import gemini_vocabulary as gemini
 from .._api.fields import as_object
 from .._api.gemini_vocabulary import Filter
 from .._api.request import Request, fill, query
-from .._archive.results import Archived, Exported
+from .._archive.results import ArchiveResult, ExportResult
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, ProtocolError
@@ -115,7 +115,7 @@ class GeminiHistory:
         max_bytes: int | None = MAX_ARCHIVED_BYTES,
         on_progress: OnArchive | None = None,
         **call: Unpack[CallArgs],
-    ) -> Archived:
+    ) -> ArchiveResult:
         """Mirror all results into a directory; run it again to add what is new.
 
             archived = await gg.history.archive("mirror/")
@@ -152,11 +152,11 @@ class GeminiHistory:
         Source:
             Expiry by each record's `expired_at` (SEED 004).
         """
-        from .._archive.archive import Terms, archive
-        from .._archive.source import Catalogue
+        from .._archive.archive import ArchiveOptions, archive
+        from .._archive.source import ArchiveSource
 
         options = CallOptions.of(call)
-        terms = Terms(directory, None, concurrency, verify, max_bytes, options.timeout)
+        terms = ArchiveOptions(directory, None, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
         # Whose history it is, its records say.
         first = next((item for item in await self.list(items_per_page=1, **call) if item.user_id is not None), None)
@@ -164,7 +164,7 @@ class GeminiHistory:
         async def ask(item: HistoryItem) -> HistoryItem:
             return await self.get(item, **call)
 
-        catalogue = Catalogue(
+        catalogue = ArchiveSource(
             service="geminigen",
             account=None if first is None else str(first.user_id),
             model=HistoryItem,
@@ -183,7 +183,7 @@ class GeminiHistory:
         max_items: int | None = None,
         overwrite: bool = False,
         **call: Unpack[CallArgs],
-    ) -> Exported:
+    ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;

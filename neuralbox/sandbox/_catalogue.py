@@ -28,7 +28,7 @@ _SHORT_SIDE: Final = MappingProxyType({"mj-video-480p": 480, "mj-video-720p": 72
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class CatalogueModel:
     """One model of the catalogue.
 
     Attributes:
@@ -200,9 +200,9 @@ def _name(slug: str) -> str:
     return name.replace("DALL E", "DALL-E").replace("GPT ", "GPT-", 1)
 
 
-def _model(row: str) -> Model:
+def _model(row: str) -> CatalogueModel:
     kind, slug, provider, min_plan, low, high, pricing = row.split()
-    return Model(
+    return CatalogueModel(
         slug=slug,
         name=_name(slug),
         kind=kind,  # type: ignore[arg-type]  # the table above holds only kinds and pricings
@@ -214,7 +214,7 @@ def _model(row: str) -> Model:
     )
 
 
-MODELS: Final[Mapping[str, Model]] = MappingProxyType(
+MODELS: Final[Mapping[str, CatalogueModel]] = MappingProxyType(
     {model.slug: model for model in map(_model, _TABLE.strip().splitlines())}
 )
 

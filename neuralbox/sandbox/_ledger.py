@@ -19,10 +19,10 @@ from typing import Any, Final, Literal
 
 from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
-from ._endpoints.generation_request import Order
-from ._records import Account, Charge, Generation, Received
+from ._endpoints.generation_request import GenerationRequest
+from ._records import Charge, Received, SandboxAccount, StoredGeneration
 from ._server.replies import Refusal, too_many
-from ._store import Store
+from ._store import StateStore
 
 BODY_KEPT: Final = 16_384
 """Bytes of a request's body that `Ledger.received` keeps."""
@@ -45,13 +45,13 @@ class Ledger:
         self, *, database: str | Path | None, plan: str, balance: int, seed: int, clock: Callable[[], float]
     ) -> None:
         self._lock = threading.RLock()
-        self._store = Store(database)
+        self._store = StateStore(database)
         self._plan, self._balance, self._seed = plan, balance, seed
         self.clock: Callable[[], float] = clock
-        self._accounts: dict[str, Account] = {}
-        self._generations: dict[str, Generation] = {}
-        self._of_account: dict[str, list[Generation]] = {}
-        self._pending: list[tuple[float, int, Generation]] = []
+        self._accounts: dict[str, SandboxAccount] = {}
+        self._generations: dict[str, StoredGeneration] = {}
+        self._of_account: dict[str, list[StoredGeneration]] = {}
+        self._pending: list[tuple[float, int, StoredGeneration]] = []
         self._charges: list[Charge] = []
         self._received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
         self._routes: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class Ledger:
     # For assertions.
 
     @property
-    def generations(self) -> dict[int | str, Generation]:
+    def generations(self) -> dict[int | str, StoredGeneration]:
         """Copies of all generations by id, as they are now, oldest first; deleted ones too."""
         with self._lock:
             self._advance()
@@ -113,46 +113,46 @@ class Ledger:
 
     # Accounts.
 
-    def account_of_key(self, key: str) -> Account:
+    def account_of_key(self, key: str) -> SandboxAccount:
         """The account behind an API key; any key that nobody created has one of its own."""
         name = self.look("keys", digest(key)).get("account", f"key-{digest(key)}")
         return self.account(name, plan=plan_in(key.removeprefix(words.KEY_PREFIX)))
 
-    def account(self, name: str, *, plan: str | None = None) -> Account:
+    def account(self, name: str, *, plan: str | None = None) -> SandboxAccount:
         """The account of this name, opened at the first mention."""
         with self._lock:
             account = self._accounts.get(name)
             if account is None:
                 number = 1_001 + len(self._accounts)
-                account = Account(name, number, plan or self._plan, self._balance, self._balance, self.clock())
+                account = SandboxAccount(name, number, plan or self._plan, self._balance, self._balance, self.clock())
                 self._accounts[name] = account
                 self._save(account)
             return account
 
-    def up_to_date(self, account: Account) -> Account:
+    def up_to_date(self, account: SandboxAccount) -> SandboxAccount:
         """The same account, with whatever has completed by now charged."""
         with self._lock:
             self._advance()
             return account
 
-    def spent(self, account: Account) -> int:
+    def spent(self, account: SandboxAccount) -> int:
         return account.granted - account.balance
 
-    def update_profile(self, account: Account, changes: dict[str, Any]) -> None:
+    def update_profile(self, account: SandboxAccount, changes: dict[str, Any]) -> None:
         with self._lock:
             account.profile.update(changes)
             self._save(account)
 
     # Limits. Windows are the hours and days of the clock; accepted generations count, nothing else does.
 
-    def limits_left(self, account: Account) -> tuple[int, int]:
+    def limits_left(self, account: SandboxAccount) -> tuple[int, int]:
         """Generations left in this hour and this day; 0 and 0 where the plan has no limit."""
         with self._lock:
             self._turn_windows(account)
             per_hour, per_day = words.PLAN_LIMITS[account.plan]
             return max(0, per_hour - account.hour_count), max(0, per_day - account.day_count)
 
-    def check_limits(self, account: Account) -> None:
+    def check_limits(self, account: SandboxAccount) -> None:
         """Refuse with 429 when the plan's window is used up."""
         limits = words.PLAN_LIMITS[account.plan]
         left = self.limits_left(account)
@@ -164,7 +164,7 @@ class Ledger:
             wait = account.hour + _HOUR - now
             raise too_many(retry_after=max(1, round(wait)), plan=account.plan, limits=limits)
 
-    def _turn_windows(self, account: Account) -> None:
+    def _turn_windows(self, account: SandboxAccount) -> None:
         now = int(self.clock())
         if account.hour != (hour := now - now % _HOUR):
             account.hour, account.hour_count = hour, 0
@@ -175,14 +175,14 @@ class Ledger:
 
     def accept(
         self,
-        account: Account,
-        order: Order,
+        account: SandboxAccount,
+        order: GenerationRequest,
         *,
         dialect: Literal["A", "B"],
         seconds: float,
         lag: float = 0.0,
         failure: str | None = None,
-    ) -> Generation:
+    ) -> StoredGeneration:
         """Take a generation on: reserve its price and give it an id.
 
         Args:
@@ -210,7 +210,7 @@ class Ledger:
             account.reserved += order.price
             now = self.clock()
             number = FIRST_NUMBER + len(self._generations)
-            record = Generation(
+            record = StoredGeneration(
                 number=number,
                 id=number if dialect == "A" else self._text_id(number),
                 account=account.name,
@@ -229,7 +229,7 @@ class Ledger:
                 width=order.width,
                 height=order.height,
                 duration=order.duration,
-                seed=order.seed if order.seed is not None else self.dice(f"seed/{number}").randrange(2**31),
+                seed=order.seed if order.seed is not None else self.rng(f"seed/{number}").randrange(2**31),
             )
             self._enter(record)
             with self._store.together():
@@ -237,7 +237,7 @@ class Ledger:
             self._advance()
             return record
 
-    def finish(self, record: Generation) -> None:
+    def finish(self, record: StoredGeneration) -> None:
         """End a generation now, as it was going to, whatever time it had left."""
         with self._lock:
             if record.status == words.PENDING:
@@ -248,7 +248,7 @@ class Ledger:
     def generation_count(self) -> int:
         return len(self._generations)
 
-    def find(self, key: object, account: Account | None = None) -> Generation | None:
+    def find(self, key: object, account: SandboxAccount | None = None) -> StoredGeneration | None:
         """The generation of this id, of this account or of any; None if there is none or it was deleted."""
         with self._lock:
             self._advance()
@@ -257,17 +257,17 @@ class Ledger:
                 return None
             return record
 
-    def of_account(self, account: Account, *, listed: bool = True) -> list[Generation]:
+    def of_account(self, account: SandboxAccount, *, listed: bool = True) -> list[StoredGeneration]:
         """The account's generations, newest first: those that the history shows, or all."""
         with self._lock:
             self._advance()
             now = self.clock()
-            records: Iterable[Generation] = reversed(self._of_account.get(account.name, []))
+            records: Iterable[StoredGeneration] = reversed(self._of_account.get(account.name, []))
             if not listed:
                 return list(records)
             return [one for one in records if not one.is_deleted and one.listed_at <= now]
 
-    def change(self, record: Generation, **changes: Any) -> None:
+    def change(self, record: StoredGeneration, **changes: Any) -> None:
         with self._lock:
             for name, value in changes.items():
                 setattr(record, name, value)
@@ -306,7 +306,7 @@ class Ledger:
             self._notes.get(kind, {}).pop(key, None)
             self._store.remove(kind, key)
 
-    def dice(self, name: str) -> random.Random:
+    def rng(self, name: str) -> random.Random:
         """A random source that depends on the sandbox's seed and this name only."""
         return random.Random(f"{self._seed}/{name}")
 
@@ -318,11 +318,11 @@ class Ledger:
     # Inside.
 
     def _text_id(self, number: int) -> str:
-        tail = self.dice(f"id/{number}").getrandbits(20)
+        tail = self.rng(f"id/{number}").getrandbits(20)
         digits = "".join(_DIGITS[(number << 20 | tail) >> shift & 31] for shift in range(45, -1, -5))
         return f"gen_01k{digits}"
 
-    def _enter(self, record: Generation) -> None:
+    def _enter(self, record: StoredGeneration) -> None:
         self._generations[str(record.id)] = record
         self._of_account.setdefault(record.account, []).append(record)
         if record.status == words.PENDING:
@@ -336,7 +336,7 @@ class Ledger:
             if record.status == words.PENDING:
                 self._settle(record)
 
-    def _settle(self, record: Generation) -> None:
+    def _settle(self, record: StoredGeneration) -> None:
         account = self._accounts[record.account]
         account.reserved -= record.price
         with self._store.together():
@@ -351,9 +351,9 @@ class Ledger:
                 self._store.put("charge", record.number, asdict(charge))
             self._save(account, record)
 
-    def _save(self, *records: Account | Generation) -> None:
+    def _save(self, *records: SandboxAccount | StoredGeneration) -> None:
         for record in records:
-            if isinstance(record, Account):
+            if isinstance(record, SandboxAccount):
                 self._store.put("account", record.name, asdict(record))
             else:
                 self._store.put("generation", record.number, asdict(record))
@@ -361,9 +361,9 @@ class Ledger:
     def _load(self) -> None:
         with self._lock:
             for account in self._store.read("account"):
-                self._accounts[account["name"]] = Account(**account)
+                self._accounts[account["name"]] = SandboxAccount(**account)
             for record in self._store.read("generation"):
-                self._enter(Generation(**record))
+                self._enter(StoredGeneration(**record))
             self._charges = [Charge(**charge) for charge in self._store.read("charge")]
             for kind in ("keys", "sessions", "assistants", "serials"):
                 self._notes[kind] = {note.pop("_id"): note for note in self._store.read(kind)}

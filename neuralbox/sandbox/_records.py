@@ -14,7 +14,7 @@ from .._api import vocabulary as words
 
 
 @dataclass(slots=True)
-class Account:
+class SandboxAccount:
     """One account: a key of its own, the keys it created, or a person who logged in.
 
     Attributes:
@@ -44,7 +44,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Generation:
+class StoredGeneration:
     """One accepted generation.
 
     Attributes:

@@ -18,11 +18,11 @@ from ._server.faults import Faults
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from ._media.library import Studio
+    from ._media.library import MediaLibrary
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SandboxSettings:
     """How a sandbox behaves; the fields are explained at `Sandbox`."""
 
     speed: float
@@ -93,7 +93,7 @@ class Sandbox:
         _one_of("dialect", dialect, ("A", "B"))
         _one_of("history", history, ("seed", "page"))
         _one_of("balance_path", balance_path, (None, words.BALANCE, words.USER_BALANCE))
-        self.settings: Settings = Settings(
+        self.settings: SandboxSettings = SandboxSettings(
             speed=speed,
             dialect=dialect,
             history=history,
@@ -118,11 +118,11 @@ class Sandbox:
         return build_app(self)
 
     @cached_property
-    def studio(self) -> Studio:
+    def media(self) -> MediaLibrary:
         """Where the result files are made, at their first download."""
-        from ._media.library import Studio
+        from ._media.library import MediaLibrary
 
-        return Studio()
+        return MediaLibrary()
 
     def close(self) -> None:
         """Close the database file. The sandbox stays usable: the next change opens it again."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Store:
+class StateStore:
     """Write-through records; without a path every call does nothing.
 
     Not thread-safe by itself: the ledger calls it under its lock.

@@ -37,7 +37,7 @@ T = TypeVar("T")
 # Windows cannot interrupt a thread that waits for a lock, so there it looks up ten times a second.
 _PATIENCE = 0.1 if sys.platform == "win32" else None
 _HERE = str(Path(__file__).parent)
-_current: ContextVar[Call | None] = ContextVar("neuralbox_call", default=None)
+_current: ContextVar[BlockingCall | None] = ContextVar("neuralbox_call", default=None)
 
 
 class Kind(Enum):
@@ -50,7 +50,7 @@ class Kind(Enum):
     """Something in between: the value a context manager was entered with, the end of a stream's silence."""
 
 
-class Call:
+class BlockingCall:
     """One coroutine on its way.
 
     Args:
@@ -72,7 +72,7 @@ class Call:
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
         self.finished: bool = False
-        self._stand_in: Call | None = None
+        self._stand_in: BlockingCall | None = None
         self._over: threading.Event | None = None
         self.box: queue.SimpleQueue[tuple[Kind, Any]] = queue.SimpleQueue()
 
@@ -118,12 +118,12 @@ class Call:
             self._over.set()
 
     @property
-    def heard_by(self) -> Call:
+    def heard_by(self) -> BlockingCall:
         """The call at whose box the caller waits: this one, or the one that stands in for it and is not finished."""
         stand_in = self._stand_in
         return self if stand_in is None or stand_in.finished else stand_in
 
-    def replace(self, stand_in: Call | None) -> None:
+    def replace(self, stand_in: BlockingCall | None) -> None:
         """Let another call's box hear the callbacks of this one, those included that wait here; None ends that."""
         before, self._stand_in = self._stand_in or self, stand_in
         messages = []
@@ -207,7 +207,7 @@ def call(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwar
         concurrent.futures.CancelledError: The coroutine was cancelled from within.
     """
     __tracebackhide__ = True
-    job = Call(function, *args, **kwargs)
+    job = BlockingCall(function, *args, **kwargs)
     kind, value = job.talk(job.submit)
     if kind is Kind.VALUE:
         return cast("T", value)

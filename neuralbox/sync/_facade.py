@@ -13,7 +13,7 @@ from weakref import ref
 from .._errors import ConfigurationError
 from .._models.raw import RawResponse
 from .._paging import Pager
-from ._call import Call, call, callback, feed
+from ._call import BlockingCall, call, callback, feed
 from ._iteration import Items, PagedItems, iterate
 from ._loop import thread
 from ._manager import Entered, manage
@@ -81,7 +81,7 @@ class Lease:
         # May run in any thread, the loop's own included, so it never waits.
         if self.is_held and thread.loop is not None and not sys.is_finalizing():
             # Posted first: where warnings are errors, the next line ends here.
-            thread.post(Call(self.connections.aclose).start)
+            thread.post(BlockingCall(self.connections.aclose).start)
             warnings.warn(f"A {self.name} was not closed; use `with`.", ResourceWarning, source=self, stacklevel=2)
 
 

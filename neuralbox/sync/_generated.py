@@ -26,10 +26,10 @@ from .._api.vocabulary import (
     TranscriptionModel,
     VideoModel,
 )
-from .._archive.results import Archived, ArchiveProgress, Exported
+from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
 from .._batch.batch import Batch as AsyncBatch
-from .._batch.outcome import Estimate, Outcome
-from .._batch.progress import Progress
+from .._batch.outcome import BatchEstimate, BatchOutcome
+from .._batch.progress import BatchProgress
 from .._batch.resource import Batches as AsyncBatches
 from .._budget import Budget
 from .._client import AsyncNeuralBox as AsyncNeuralBox
@@ -38,7 +38,7 @@ from .._core.credentials import Session
 from .._files.download import MAX_FILE_BYTES, MAX_READ_BYTES, Overwrite
 from .._hooks import Hooks
 from .._journal import Sync
-from .._models.account import Balance, Key, Login, Stats, User
+from .._models.account import ApiKeyInfo, Balance, Login, Stats, User
 from .._models.catalogue import Assistant, ModelInfo, Price
 from .._models.generation import Generation
 from .._models.page import Page
@@ -148,7 +148,7 @@ OnBytes: TypeAlias = Callable[[int, int | None], Any]
 
 OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any]
 
-OnBatchProgress: TypeAlias = Callable[[Progress], Any]
+OnBatchProgress: TypeAlias = Callable[[BatchProgress], Any]
 
 
 class Pager(bridge.Facade[AsyncPager[T]], Generic[T]):
@@ -1154,7 +1154,7 @@ class History(bridge.Facade[AsyncHistory]):
         max_bytes: int | None = MAX_ARCHIVED_BYTES,
         on_progress: OnArchive | None = None,
         **call: Unpack[CallArgs],
-    ) -> Archived:
+    ) -> ArchiveResult:
         """Mirror all results into a directory; run it again to add what is new.
 
             archived = nb.history.archive("mirror/")
@@ -1220,7 +1220,7 @@ class History(bridge.Facade[AsyncHistory]):
         max_items: int | None = None,
         overwrite: bool = False,
         **call: Unpack[CallArgs],
-    ) -> Exported:
+    ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
@@ -1461,7 +1461,7 @@ class Models(bridge.Facade[AsyncModels]):
 class Keys(bridge.Facade[AsyncKeys]):
     """Making, renaming and revoking keys; listing them is not documented."""
 
-    def create(self, *, name: str, **call: Unpack[CallArgs]) -> Key:
+    def create(self, *, name: str, **call: Unpack[CallArgs]) -> ApiKeyInfo:
         """Make a key. The answer is the only one that ever shows it.
 
         Args:
@@ -1479,7 +1479,7 @@ class Keys(bridge.Facade[AsyncKeys]):
         """
         return bridge.call(self._async.create, name=name, **call)
 
-    def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> Key:
+    def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> ApiKeyInfo:
         """Change a key's label.
 
         Args:
@@ -1751,15 +1751,16 @@ class Auth(bridge.Facade[AsyncAuth]):
         return bridge.call(self._async.refresh, **call)
 
 
-class Batch(bridge.Streaming[AsyncBatch, Outcome]):
+class Batch(bridge.Streaming[AsyncBatch, BatchOutcome]):
     """Many requests on their way; `client.batch(...)` makes it.
 
         with nb.batch(requests, journal="run.sqlite") as run:
             for outcome in run:
                 print(outcome.key, outcome.generation or outcome.error)
 
-    The loop hands out one `Outcome` for each request, in the order in which they end. Requests that fail are outcomes
-    too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call continues.
+    The loop hands out one `BatchOutcome` for each request, in the order in which they end. Requests that fail are
+    outcomes too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call
+    continues.
 
     Raises:
         Exception: By the loop, after the last outcome: what the requests' iterable or a callback raised. From there on
@@ -1777,7 +1778,7 @@ class Batch(bridge.Streaming[AsyncBatch, Outcome]):
     _ahead = 1
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> BatchProgress:
         """How it is getting on, now."""
         return self._async.progress
 
@@ -1802,7 +1803,7 @@ class Batches(bridge.Facade[AsyncBatches]):
         max_sending: int = 64,
         max_downloads: int = 8,
         wait_timeout: float | Omit | None = OMIT,
-        max_park: float | None = None,
+        max_throttle_wait: float | None = None,
         retry_failed: bool = False,
         on_accepted: OnBatchAccepted | None = None,
         on_progress: OnBatchProgress | None = None,
@@ -1836,15 +1837,15 @@ class Batches(bridge.Facade[AsyncBatches]):
             max_downloads: Downloads at once.
             wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
                 limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.
-            max_park: When the account's limits let nothing leave for longer than so many seconds, the batch sends
-                nothing more instead of waiting; None waits as long as it takes.
+            max_throttle_wait: When the account's limits let nothing leave for longer than so many seconds, the batch
+                sends nothing more instead of waiting; None waits as long as it takes.
             retry_failed: Send again what failed in an earlier run of the journal.
             on_accepted: Called as `on_accepted(key, job)` for each paid request as soon as its id is known; it runs in
                 the calling thread. What it raises ends the run as the requests' own error does, after what was paid.
-            on_progress: Called with the `Progress`, at most some five times a second; likewise.
+            on_progress: Called with the `BatchProgress`, at most some five times a second; likewise.
 
         Returns:
-            The batch: a context manager, and in its block an iterator of `Outcome`s.
+            The batch: a context manager, and in its block an iterator of `BatchOutcome`s.
 
         Raises:
             ConfigurationError: An argument cannot be right.
@@ -1860,14 +1861,14 @@ class Batches(bridge.Facade[AsyncBatches]):
                 max_sending=max_sending,
                 max_downloads=max_downloads,
                 wait_timeout=wait_timeout,
-                max_park=max_park,
+                max_throttle_wait=max_throttle_wait,
                 retry_failed=retry_failed,
                 on_accepted=bridge.callback(on_accepted),
                 on_progress=bridge.callback(on_progress),
             )
         )
 
-    def estimate(self, requests: Iterable[BatchRequest | Mapping[str, Any]]) -> Estimate:
+    def estimate(self, requests: Iterable[BatchRequest | Mapping[str, Any]]) -> BatchEstimate:
         """Work out what a batch would cost; nothing is generated or charged.
 
         The service is asked once for each model and set of options among the requests.
@@ -2911,7 +2912,7 @@ class RawModels(bridge.Facade[AsyncRawModels]):
 class RawKeys(bridge.Facade[AsyncRawKeys]):
     """`keys` with raw responses."""
 
-    def create(self, *, name: str, **call: Unpack[CallArgs]) -> RawResponse[Key]:
+    def create(self, *, name: str, **call: Unpack[CallArgs]) -> RawResponse[ApiKeyInfo]:
         """Make a key. The answer is the only one that ever shows it.
 
         Args:
@@ -2929,7 +2930,7 @@ class RawKeys(bridge.Facade[AsyncRawKeys]):
         """
         return bridge.call(self._async.create, name=name, **call)
 
-    def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> RawResponse[Key]:
+    def rename(self, key_id: GenerationId, *, name: str, **call: Unpack[CallArgs]) -> RawResponse[ApiKeyInfo]:
         """Change a key's label.
 
         Args:
@@ -3493,7 +3494,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         max_bytes: int | None = MAX_ARCHIVED_BYTES,
         on_progress: OnArchive | None = None,
         **call: Unpack[CallArgs],
-    ) -> Archived:
+    ) -> ArchiveResult:
         """Mirror all results into a directory; run it again to add what is new.
 
             archived = gg.history.archive("mirror/")
@@ -3550,7 +3551,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         max_items: int | None = None,
         overwrite: bool = False,
         **call: Unpack[CallArgs],
-    ) -> Exported:
+    ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;

@@ -22,7 +22,7 @@ import anyio
 
 from .._errors import ConfigurationError
 from .._models.page import Page
-from ._call import Call, Kind, presentable
+from ._call import BlockingCall, Kind, presentable
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Pump:
         self.ahead = ahead
         self.items: deque[Any] = deque()
         self.reader_waits = self.parked = False
-        self.call = Call(self._pump)
+        self.call = BlockingCall(self._pump)
         self._resume: asyncio.Event
         self._told = False
 
@@ -178,7 +178,7 @@ class Items(Generic[T]):
         return self._state == "open"
 
     @property
-    def reader(self) -> Call:
+    def reader(self) -> BlockingCall:
         """The coroutine that reads ahead."""
         return self._pump.call
 

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from ._call import Call, Kind, presentable
+from ._call import BlockingCall, Kind, presentable
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -20,7 +20,7 @@ class Entered:
     def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
         self._manager = manager
         self._leave: asyncio.Future[ExcInfo]
-        self._call = Call(self._hold)
+        self._call = BlockingCall(self._hold)
 
     async def _hold(self) -> bool | None:
         self._leave = asyncio.get_running_loop().create_future()
@@ -40,7 +40,7 @@ class Entered:
         """Enter and return what `as` gets."""
         return self._hear(self._call.submit)
 
-    def read_by(self, reader: Call | None) -> None:
+    def read_by(self, reader: BlockingCall | None) -> None:
         """Say which call the caller waits for between entry and exit: callbacks of what is held open go there."""
         self._call.post(partial(self._call.replace, reader))
 
@@ -56,7 +56,7 @@ class Entered:
         if not self._leave.done():
             self._leave.set_result(leaving)
 
-    def abandon(self, reader: Call | None = None) -> None:
+    def abandon(self, reader: BlockingCall | None = None) -> None:
         """Leave without waiting for it, as if cancelled; for what is dropped without being left.
 
         Args:
@@ -64,7 +64,7 @@ class Entered:
         """
         self._call.post(partial(self._abandon, reader))
 
-    def _abandon(self, reader: Call | None) -> None:
+    def _abandon(self, reader: BlockingCall | None) -> None:
         if reader is None or reader.finished:
             self._call.cancel()
         else:

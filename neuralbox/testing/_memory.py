@@ -37,7 +37,7 @@ class MemoryTransport(httpx.AsyncBaseTransport):
         self.open += 1
         try:
             body = await request.aread()
-            exchange = _Exchange(request, body, self._time)
+            exchange = _MemoryExchange(request, body, self._time)
             await self._carry_out(exchange, request.extensions.get("timeout", {}).get("read"))
             reply = exchange.reply(self)
         except BaseException:
@@ -45,7 +45,7 @@ class MemoryTransport(httpx.AsyncBaseTransport):
             raise
         return reply
 
-    async def _carry_out(self, exchange: _Exchange, limit: float | None) -> None:
+    async def _carry_out(self, exchange: _MemoryExchange, limit: float | None) -> None:
         async def run() -> None:
             with self._time.busy():
                 await self._sandbox.app(exchange.scope, exchange.receive, exchange.send)
@@ -60,7 +60,7 @@ class MemoryTransport(httpx.AsyncBaseTransport):
             exchange.left.set()
 
 
-class _Exchange:
+class _MemoryExchange:
     """One request, the application's side of it, and what became of it."""
 
     def __init__(self, request: httpx.Request, body: bytes, time: VirtualTime) -> None:
@@ -115,7 +115,7 @@ class _Exchange:
         self._failure = httpx.ReadError("Connection reset by peer", request=self._request)
         self.left.set()
 
-    def get_extra_info(self, _name: str) -> _Exchange:
+    def get_extra_info(self, _name: str) -> _MemoryExchange:
         return self
 
     def setsockopt(self, *_: object) -> None:

@@ -18,7 +18,7 @@ from .._api import vocabulary as words
 from .._client import AsyncNeuralBox
 from ..sandbox import Faults, Sandbox, serve
 from ..sandbox._ledger import Ledger
-from ..sandbox._records import Charge, Generation
+from ..sandbox._records import Charge, StoredGeneration
 from ..sandbox._server.faults import NAMES, SECONDS
 from ._memory import MemoryTransport
 from ._time import FastTime, VirtualTime, using
@@ -103,7 +103,7 @@ class RunningSandbox:
 
     # What the books must show.
 
-    def generations(self, *, prompt: str | None = None, model: str | None = None) -> list[Generation]:
+    def generations(self, *, prompt: str | None = None, model: str | None = None) -> list[StoredGeneration]:
         """Return what was accepted, oldest first: all, or those with this prompt and this model."""
         return [
             one

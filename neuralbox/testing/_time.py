@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._base_client import Connected
-from .._core.exchange import Clockwork
+from .._base_client import BaseClient
+from .._core.exchange import TimeSource
 
 START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples begin
 
@@ -97,9 +97,9 @@ class VirtualTime:
             self._due.remove(due)
 
     @property
-    def clockwork(self) -> Clockwork:
+    def time_source(self) -> TimeSource:
         """What a client is given."""
-        return Clockwork(self.clock, self.now, self.random, self.sleep, self.wait_until)
+        return TimeSource(self.clock, self.now, self.random, self.sleep, self.wait_until)
 
 
 class FastTime:
@@ -134,17 +134,17 @@ class FastTime:
             await event.wait()
 
     @property
-    def clockwork(self) -> Clockwork:
+    def time_source(self) -> TimeSource:
         """What a client is given."""
-        return Clockwork(self.clock, self.now, random.random, self.sleep, self.wait_until)
+        return TimeSource(self.clock, self.now, random.random, self.sleep, self.wait_until)
 
 
 @contextmanager
 def using(time: VirtualTime | FastTime) -> Iterator[None]:
     """Give this time to every client that is made inside the block, whoever makes it, blocking ones included."""
-    former = Connected._clockwork
-    Connected._clockwork = time.clockwork
+    former = BaseClient._clockwork
+    BaseClient._clockwork = time.time_source
     try:
         yield
     finally:
-        Connected._clockwork = former
+        BaseClient._clockwork = former

@@ -24,7 +24,7 @@ from neuralbox._api.builders import (
     require_temperature,
     require_text,
 )
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._errors import ConfigurationError
 from neuralbox._types import OMIT
 from tests import samples
@@ -43,7 +43,7 @@ PORTRAIT = {"model": "dall-e-3", "prompt": "A futuristic city at sunset, cyberpu
 
 
 def paid(body: dict[str, Any], path: str = "/generate", accept: str = "application/json") -> Request:
-    return Request("POST", path, Safety.PAID, body=body, slow=True, accept=accept)
+    return Request("POST", path, RetrySafety.PAID, body=body, slow=True, accept=accept)
 
 
 # As the documents print them.
@@ -199,7 +199,7 @@ def test_a_transcription_is_the_one_multipart_request() -> None:
     request = build_transcription(
         content=b"RIFF", size=4, file_name="talk.wav", content_type="audio/wav", fields=fields
     )
-    assert (request.method, request.path, request.safety, request.slow) == ("POST", "/stt", Safety.PAID, True)
+    assert (request.method, request.path, request.safety, request.slow) == ("POST", "/stt", RetrySafety.PAID, True)
     assert request.body is None
     assert request.form is not None
     assert (request.form.name, request.form.file_name, request.form.content) == ("audio", "talk.wav", b"RIFF")

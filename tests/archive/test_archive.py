@@ -434,7 +434,7 @@ async def test_what_was_fetched_and_not_entered_is_entered_at_the_end(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.image(1)
-    entering = stock.Stock.enter
+    entering = stock.ArchiveDirectory.enter
     calls: list[int] = []
     with anyio.CancelScope() as scope:
 
@@ -449,7 +449,7 @@ async def test_what_was_fetched_and_not_entered_is_entered_at_the_end(
 
         real = downloads_save
         monkeypatch.setattr(archive, "save", save)
-        monkeypatch.setattr(stock.Stock, "enter", enter)
+        monkeypatch.setattr(stock.ArchiveDirectory, "enter", enter)
         async with client(service) as nb:
             await nb.history.archive(tmp_path)
     assert calls == [1]
@@ -676,14 +676,14 @@ async def test_a_directory_that_cannot_be_made_says_so(service: Service, tmp_pat
 
 async def test_a_thread_that_outlives_the_run_touches_nothing_any_more(tmp_path: Path, service: Service) -> None:
     """Asyncio's own cancellation does not wait for threads."""
-    from neuralbox._archive.source import Catalogue
+    from neuralbox._archive.source import ArchiveSource
     from neuralbox._models.generation import Generation
 
     async def ask(item: Generation) -> Generation:
         return item
 
-    catalogue = Catalogue("neuralbox", None, Generation, Generation.read, lambda item: item, lambda _: (), ask)
-    opened = await to_thread.run_sync(lambda: stock.Stock(tmp_path, catalogue, plan=None, verify=False))
+    catalogue = ArchiveSource("neuralbox", None, Generation, Generation.read, lambda item: item, lambda _: (), ask)
+    opened = await to_thread.run_sync(lambda: stock.ArchiveDirectory(tmp_path, catalogue, plan=None, verify=False))
     item = Generation.read({"id": 1, "status": "completed", "result_text": "x"})
     opened.close()
     opened.plan([item], 0.0)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from neuralbox._archive.manifest import append, read_manifest
-from neuralbox._archive.manifest_entry import Entry, write_line
+from neuralbox._archive.manifest_entry import ManifestEntry, write_line
 from neuralbox._errors import ConfigurationError
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
-ENTRIES = [Entry("neuralbox", None, str(number), "file", "expired") for number in range(3)]
+ENTRIES = [ManifestEntry("neuralbox", None, str(number), "file", "expired") for number in range(3)]
 LINES = [write_line(entry, {"id": entry.key}, archived_at=NOW, expires_at=None) for entry in ENTRIES]
 
 

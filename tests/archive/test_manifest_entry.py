@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from neuralbox._archive.manifest_entry import Entry, as_json, fields_of, is_ours, read_line, write_line
+from neuralbox._archive.manifest_entry import ManifestEntry, as_json, fields_of, is_ours, read_line, write_line
 from neuralbox._models.generation import Generation
 from neuralbox.geminigen import HistoryItem
 from tests import samples
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
-SAVED = Entry("neuralbox", "7", "gen_1", "file", "saved", "image/gen_1.webp", 3, "ab" * 32)
-GONE = Entry("geminigen", None, "u", "file-2", "expired")
+SAVED = ManifestEntry("neuralbox", "7", "gen_1", "file", "saved", "image/gen_1.webp", 3, "ab" * 32)
+GONE = ManifestEntry("geminigen", None, "u", "file-2", "expired")
 
 
-def line_of(entry: Entry, **fields: Any) -> bytes:
+def line_of(entry: ManifestEntry, **fields: Any) -> bytes:
     return write_line(entry, fields, archived_at=NOW, expires_at=None)
 
 
 @pytest.mark.parametrize("entry", [SAVED, GONE])
-def test_what_is_written_is_read_again(entry: Entry) -> None:
+def test_what_is_written_is_read_again(entry: ManifestEntry) -> None:
     line = line_of(entry, id=1, text="a\nb\u2028c")
     assert line.count(b"\n") == 1
     assert read_line(line) == entry

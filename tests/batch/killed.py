@@ -10,7 +10,7 @@ import anyio
 from neuralbox._batch.resource import Batches
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
-from neuralbox._submissions.registry import Settling, registry_of
+from neuralbox._submissions.registry import SettlePolicy, registry_of
 
 POLLING = Polling(timeout=60, min_interval=0.02, max_interval=0.1)
 
@@ -28,7 +28,7 @@ def requests(count: int) -> list[dict[str, Any]]:
 async def run(url: str, key: str, journal: str, count: int) -> list[str]:
     """Run the batch to its end, and return what is wrong with its outcomes."""
     async with AsyncNeuralBox(api_key=key, base_url=url, polling=POLLING) as nb:
-        registry_of(nb._core).settling = Settling(base=1.0, longest=1.0)
+        registry_of(nb._core).settling = SettlePolicy(base=1.0, longest=1.0)
         wrong, missing = [], {f"{number:06d}" for number in range(1, count + 1)}
         async with Batches(nb._core)(requests(count), journal=journal, max_in_flight=64) as batch:
             async for outcome in batch:

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from neuralbox._batch.batch import Batch
-from neuralbox._batch.outcome import Outcome
-from neuralbox._batch.progress import Progress
+from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.progress import BatchProgress
 from neuralbox._config import Polling
 from neuralbox._errors import (
     AuthenticationError,
@@ -41,16 +41,16 @@ def videos(count: int) -> list[VideoRequest]:
     return [VideoRequest(model="kling-v2.1", prompt=f"film {number}") for number in range(1, count + 1)]
 
 
-async def run_through(batch: Batch, found: list[Outcome]) -> None:
+async def run_through(batch: Batch, found: list[BatchOutcome]) -> None:
     """Run a batch to its end, whichever that is."""
     async with batch as run:
         async for outcome in run:
             found += [outcome]
 
 
-async def outcomes_of(batch: Batch) -> dict[str, Outcome]:
+async def outcomes_of(batch: Batch) -> dict[str, BatchOutcome]:
     """The outcomes of a batch by key."""
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     await run_through(batch, found)
     assert len({outcome.key for outcome in found}) == len(found)
     return {outcome.key: outcome for outcome in found}
@@ -120,7 +120,7 @@ async def test_what_cannot_be_valid_is_an_outcome_that_names_the_field_and_sends
 
 async def test_a_key_given_twice_is_sent_once() -> None:
     world = World()
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     keys = ["a", "b", "a", "000005", "e"]
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{key} {at}", key=key) for at, key in enumerate(keys)]
     await run_through(batches(world)(requests, max_in_flight=1), found)
@@ -206,7 +206,7 @@ async def test_an_iterable_that_raises_loses_nothing_that_came_before(colour: st
         for request in plain():
             yield request
 
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(LookupError, match="the list broke"):
         await run_through(batches(world)(plain() if colour == "plain" else coloured()), found)
     assert len(found) == 5
@@ -288,7 +288,7 @@ async def test_ids_are_told_as_soon_as_they_are_known(colour: str) -> None:
 
 async def test_a_callback_that_raises_ends_the_run_after_what_was_paid_for() -> None:
     world = World()
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
 
     def on_accepted(key: str, job: JobRef) -> None:
         if job.id == 18_002:
@@ -301,7 +301,7 @@ async def test_a_callback_that_raises_ends_the_run_after_what_was_paid_for() -> 
 
 
 async def test_the_last_report_comes_also_where_the_loop_is_slower_than_the_reports() -> None:
-    world, seen = World(), list[Progress]()
+    world, seen = World(), list[BatchProgress]()
     with anyio.fail_after(5):
         async with batches(world)(images(2), on_progress=seen.append) as run:
             async for _ in run:
@@ -311,7 +311,7 @@ async def test_the_last_report_comes_also_where_the_loop_is_slower_than_the_repo
 
 async def test_progress_is_reported_as_it_changes_and_at_the_end() -> None:
     world = World()
-    seen: list[Progress] = []
+    seen: list[BatchProgress] = []
     async with batches(world)(videos(20), on_progress=seen.append) as run:
         async for _ in run:
             pass
@@ -324,9 +324,9 @@ async def test_progress_is_reported_as_it_changes_and_at_the_end() -> None:
 
 async def test_a_report_that_raises_ends_the_run_after_what_was_paid_for() -> None:
     world = World()
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: BatchProgress) -> None:
         if progress.waiting:
             raise LookupError("mine")
 
@@ -337,7 +337,7 @@ async def test_a_report_that_raises_ends_the_run_after_what_was_paid_for() -> No
 
 
 async def test_a_last_report_that_raises_is_raised() -> None:
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: BatchProgress) -> None:
         if progress.completed:
             raise LookupError("mine")
 
@@ -440,7 +440,7 @@ async def test_a_bug_while_saving_ends_the_run_and_hides_no_result(
         raise ZeroDivisionError
 
     monkeypatch.setattr("neuralbox._batch.collector.save", save)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(ZeroDivisionError):
         await run_through(batches(World())(images(3), download_to=tmp_path), found)
     assert all(outcome.generation is not None for outcome in found)
@@ -516,7 +516,7 @@ async def test_an_error_in_the_block_is_raised_as_it_is() -> None:
 
 async def test_a_cancelled_block_leaves_nothing_running() -> None:
     world = World(latency=100.0)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     async with anyio.create_task_group() as group:
         group.start_soon(run_through, batches(world)(videos(5)), found)
         while world.under_way < 5:
@@ -553,7 +553,7 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
         ({"requests": [], "max_in_flight": 0}, "max_in_flight must be a whole number from 1"),
         ({"requests": [], "max_sending": 1.5}, "max_sending must be"),
         ({"requests": [], "max_downloads": True}, "max_downloads must be"),
-        ({"requests": [], "max_park": 0}, "max_park must be a number of seconds above 0"),
+        ({"requests": [], "max_throttle_wait": 0}, "max_throttle_wait must be a number of seconds above 0"),
         ({"requests": [], "journal_sync": "never"}, "journal_sync must be normal or full"),
         ({"requests": [], "wait_timeout": "1"}, "timeout must be a number"),
         ({"requests": [], "budget": 0}, "`budget` must be a whole number"),

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from neuralbox._batch.batch import Batch
-from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._polling.poller import poller_of
 from neuralbox._submissions.registry import registry_of
@@ -33,7 +33,7 @@ def a_world() -> World:
     return World(seconds=5.0, latency=0.5, does=lambda number: FATES.get(number, ""))
 
 
-async def cancelled_after(checkpoints: int, batch: Batch, found: list[Outcome], *, leave: bool) -> bool:
+async def cancelled_after(checkpoints: int, batch: Batch, found: list[BatchOutcome], *, leave: bool) -> bool:
     """Run a batch and cancel it, or leave its block, after so many checkpoints; False when it ended before."""
     ended = False
 
@@ -65,7 +65,7 @@ async def cancelled_after(checkpoints: int, batch: Batch, found: list[Outcome], 
     return not ended
 
 
-def accounted_for(world: World, home: Batches, batch: Batch, found: list[Outcome]) -> None:
+def accounted_for(world: World, home: Batches, batch: Batch, found: list[BatchOutcome]) -> None:
     """Check that nothing is left of a run, and no charge without a trace."""
     core = home._core
     assert world.under_way == 0
@@ -86,7 +86,7 @@ def accounted_for(world: World, home: Batches, batch: Batch, found: list[Outcome
 async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> None:
     after, step = 0, 2
     while True:
-        world, found = a_world(), list[Outcome]()
+        world, found = a_world(), list[BatchOutcome]()
         home = batches(world)
         batch = home(REQUESTS, max_sending=2, max_in_flight=5)
         was_cancelled = await cancelled_after(after, batch, found, leave=leave)
@@ -103,7 +103,7 @@ async def test_the_next_run_of_the_journal_delivers_everything_once(tmp_path: Pa
     out = tmp_path / "out"
     for after in [*range(0, 60, 6), *range(60, 400, 50)]:
         path = tmp_path / f"{after}.sqlite"
-        world, found = a_world(), list[Outcome]()
+        world, found = a_world(), list[BatchOutcome]()
         home = batches(world)
         options: dict[str, Any] = {"journal": path, "wait_timeout": None, "download_to": out}
         batch = home(REQUESTS, max_sending=2, max_in_flight=5, **options)

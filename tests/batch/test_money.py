@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
@@ -134,14 +134,14 @@ async def test_tokens_in_flight_show_in_the_progress() -> None:
 async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
     world = World(does=lambda number: limited(300) if number == 3 else "")
     seen: list[float] = []
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     async with anyio.create_task_group() as group:
         batch = batches(world)(images(6), max_sending=1)
 
         async def watch() -> None:
-            while batch.progress.parked_until is None:
+            while batch.progress.throttled_until is None:
                 await anyio.lowlevel.checkpoint()
-            seen.append(batch.progress.parked_until)
+            seen.append(batch.progress.throttled_until)
 
         async with batch as run:
             group.start_soon(watch)
@@ -186,14 +186,14 @@ async def test_a_batch_told_to_wait_for_no_time_sends_no_more_than_one_told_noth
 
 async def test_a_told_pause_that_the_floor_outgrows_does_not_end_the_batch() -> None:
     world = World(does=lambda number: limited(5) if number <= 4 else "")
-    found = await outcomes_of(batches(world, max_retries=0, pace="off")(images(1), max_park=20))
+    found = await outcomes_of(batches(world, max_retries=0, pace="off")(images(1), max_throttle_wait=20))
     assert found["000001"].ok
     assert world.time.elapsed == pytest.approx(10 + 20 + 40 + 80, abs=5)
 
 
 async def test_parked_for_longer_than_wished_the_batch_ends() -> None:
     world = World(does=lambda number: limited(7_200) if number > 2 else "")
-    found = await outcomes_of(batches(world)([*videos(2), *images(20)], max_sending=2, max_park=3_600))
+    found = await outcomes_of(batches(world)([*videos(2), *images(20)], max_sending=2, max_throttle_wait=3_600))
     assert sum(outcome.ok for outcome in found.values()) == 2
     assert len(found) == 22
     errors = [outcome.error for outcome in found.values() if not outcome.ok]
@@ -205,7 +205,7 @@ async def test_parked_for_longer_than_wished_the_batch_ends() -> None:
 async def test_leaving_early_does_not_wait_for_the_limits() -> None:
     world = World(does=lambda number: limited(7_200))
     async with batches(world)(images(2)) as run:
-        while run.progress.parked_until is None:
+        while run.progress.throttled_until is None:
             await anyio.lowlevel.checkpoint()
     assert world.time.elapsed < 100
     assert run.unfinished == ()
@@ -232,7 +232,7 @@ async def test_a_run_that_ends_while_tokens_are_awaited_sends_nothing_more() -> 
     def on_accepted(*_: object) -> None:
         raise LookupError("mine")
 
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     requests = [VideoRequest(model="kling-v2.1", prompt=f"{number}") for number in range(3)]
     with pytest.raises(LookupError):
         await run_through(batches(world)(requests, budget=30, on_accepted=on_accepted), found)

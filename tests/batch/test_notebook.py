@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from neuralbox._batch.notebook import batch_html
-from neuralbox._batch.progress import Progress
+from neuralbox._batch.progress import BatchProgress
 
 from .test_batch import images
 from .world import World, batches
@@ -94,7 +94,7 @@ async def test_a_terminal_has_no_display(open_notebook: Callable[..., Notebook])
 
 
 async def test_numbers_are_named_and_times_are_readable() -> None:
-    progress = Progress(
+    progress = BatchProgress(
         total=None,
         read=20,
         queued=1,
@@ -110,7 +110,7 @@ async def test_numbers_are_named_and_times_are_readable() -> None:
         tokens_over=0,
         rate_per_minute=12.345,
         eta_seconds=3_725.0,
-        parked_until=1_790_000_000.0,
+        throttled_until=1_790_000_000.0,
         elapsed_seconds=65.0,
     )
     html = batch_html(progress)

@@ -10,11 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
-from neuralbox._submissions.registry import Settling, registry_of
+from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox.sandbox import Sandbox, Server, serve
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ def nb(server: Server) -> Iterator[AsyncNeuralBox]:
 
 
 def a_home(nb: AsyncNeuralBox) -> Batches:
-    registry_of(nb._core).settling = Settling(base=0.5, longest=0.5)
+    registry_of(nb._core).settling = SettlePolicy(base=0.5, longest=0.5)
     return Batches(nb._core)
 
 
@@ -56,7 +56,7 @@ async def spent(nb: AsyncNeuralBox) -> tuple[int, int]:
 
 
 async def test_a_batch_with_files_and_a_journal(nb: AsyncNeuralBox, tmp_path: Path) -> None:
-    home, found = a_home(nb), dict[str, Outcome]()
+    home, found = a_home(nb), dict[str, BatchOutcome]()
     options: dict[str, Any] = {"journal": tmp_path / "run.sqlite", "download_to": tmp_path / "out", "budget": 10_000}
     async with nb:
         estimate = await home.estimate(mixed(30))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from neuralbox._batch.item import Item
+from neuralbox._batch.item import BatchItem
 from neuralbox._batch.journal_records import generation_of, outcome_record
-from neuralbox._batch.outcome import Outcome, write_outcomes
-from neuralbox._batch.progress import Stage, Tally
+from neuralbox._batch.outcome import BatchOutcome, write_outcomes
+from neuralbox._batch.progress import ItemStage, ProgressCounter
 from neuralbox._errors import GenerationFailedError
-from neuralbox._journal.protocol import Record
+from neuralbox._journal.protocol import JournalRecord
 from neuralbox._models.generation import Generation
 from neuralbox._types import JobRef
 
@@ -24,18 +24,18 @@ FAILED = Generation.read({"id": 8, "status": "failed", "error": "policy"})
 
 def test_an_outcome_says_what_was_charged() -> None:
     job = JobRef(7, "image", "flux-1.1-pro")
-    assert Outcome("a", generation=DONE, job=job).tokens == 4
-    assert Outcome("a", generation=FAILED, job=job, error=GenerationFailedError("policy")).tokens == 0
-    assert Outcome("a", error=ValueError("x")).tokens == 0
-    assert Outcome("a", error=TimeoutError("x"), job=job).tokens is None
+    assert BatchOutcome("a", generation=DONE, job=job).tokens == 4
+    assert BatchOutcome("a", generation=FAILED, job=job, error=GenerationFailedError("policy")).tokens == 0
+    assert BatchOutcome("a", error=ValueError("x")).tokens == 0
+    assert BatchOutcome("a", error=TimeoutError("x"), job=job).tokens is None
 
 
 def test_outcomes_are_appended_as_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "outcomes.jsonl"
     job = JobRef(7, "image", "flux-1.1-pro")
-    assert write_outcomes(path, [Outcome("a", generation=DONE, job=job, path=Path("out/7.webp"), price=4)]) == 1
+    assert write_outcomes(path, [BatchOutcome("a", generation=DONE, job=job, path=Path("out/7.webp"), price=4)]) == 1
     failed = GenerationFailedError("The job failed.", job=job)
-    assert write_outcomes(path, [Outcome("ü", error=failed), Outcome("c", error=KeyError("x"))]) == 2
+    assert write_outcomes(path, [BatchOutcome("ü", error=failed), BatchOutcome("c", error=KeyError("x"))]) == 2
     first, second, third = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert first == {
         "key": "a",
@@ -57,14 +57,14 @@ def test_outcomes_are_appended_as_json_lines(tmp_path: Path) -> None:
 
 
 def test_an_item_shows_where_it_is_and_no_prompt() -> None:
-    item = Item("a", {"prompt": "secret"})
+    item = BatchItem("a", {"prompt": "secret"})
     assert repr(item) == "<Item 'a': handed out>"
-    item.stage = Stage.SENDING
+    item.stage = ItemStage.SENDING
     assert repr(item) == "<Item 'a': sending>"
 
 
 def test_a_result_without_an_id_is_a_result_without_a_job() -> None:
-    item = Item("a", None)
+    item = BatchItem("a", None)
     item.ended(make_core([]).core, Generation.read({"status": "completed", "content": "x"}))
     assert item.job is None
     assert item.outcome.ok
@@ -78,7 +78,7 @@ def test_an_end_is_read_from_the_journal_as_it_was_without_its_prompt() -> None:
     generation = Generation.read(said, kind="text").model_copy(update={"model": "gpt-5"})
     kept = outcome_record(generation)
     assert "secret" not in json.dumps(kept)
-    again = generation_of(Record(1, "a", {}, outcome=json.loads(json.dumps(kept)), id=7))
+    again = generation_of(JournalRecord(1, "a", {}, outcome=json.loads(json.dumps(kept)), id=7))
     assert (again.id, again.text, again.kind, again.model) == (7, "words", "text", "gpt-5")
     assert again.raw["later"] == [1]
 
@@ -86,12 +86,12 @@ def test_an_end_is_read_from_the_journal_as_it_was_without_its_prompt() -> None:
 def test_what_json_cannot_say_is_left_out_of_the_journal() -> None:
     generation = Generation.read({"id": 7, "status": "completed", "url": "http://f.test/7", "progress": float("nan")})
     kept = outcome_record(generation)
-    again = generation_of(Record(1, "a", {}, outcome=json.loads(json.dumps(kept, allow_nan=False)), id=7))
+    again = generation_of(JournalRecord(1, "a", {}, outcome=json.loads(json.dumps(kept, allow_nan=False)), id=7))
     assert (again.id, again.url, again.is_completed) == (7, "http://f.test/7", True)
 
 
 def test_an_end_of_another_version_is_read_as_far_as_it_goes() -> None:
-    again = generation_of(Record(1, "a", {}, outcome=None, id="gen_1", status="completed", kind="image"))
+    again = generation_of(JournalRecord(1, "a", {}, outcome=None, id="gen_1", status="completed", kind="image"))
     assert (again.id, again.status, again.kind) == ("gen_1", "completed", "image")
 
 
@@ -107,27 +107,27 @@ class Clock:
 
 def test_rate_and_time_left_come_from_the_last_minute() -> None:
     clock = Clock()
-    tally = Tally(clock, total=100)
-    start = tally.progress(reserved=0, over=0, parked_until=None)
+    tally = ProgressCounter(clock, total=100)
+    start = tally.progress(reserved=0, over=0, throttled_until=None)
     assert (start.rate_per_minute, start.eta_seconds, start.done) == (None, None, 0)
     for second in range(120):
         clock.now = 100.0 + second
         if second < 30 or second >= 90:
             tally.ended(2)
-            tally.handed_out(Outcome("a", generation=DONE))
-    now = tally.progress(reserved=3, over=1, parked_until=5.0)
+            tally.delivered(BatchOutcome("a", generation=DONE))
+    now = tally.progress(reserved=3, over=1, throttled_until=5.0)
     assert now.tokens_spent == 120
     assert now.rate_per_minute == pytest.approx(30, abs=1)
     assert now.rate_per_minute is not None
     assert now.eta_seconds == pytest.approx(40 / now.rate_per_minute * 60)
-    assert (now.tokens_reserved, now.tokens_over, now.parked_until, now.elapsed_seconds) == (3, 1, 5.0, 119.0)
+    assert (now.tokens_reserved, now.tokens_over, now.throttled_until, now.elapsed_seconds) == (3, 1, 5.0, 119.0)
     clock.now += 120
-    assert tally.progress(reserved=0, over=0, parked_until=None).rate_per_minute == 0
-    assert tally.progress(reserved=0, over=0, parked_until=None).eta_seconds is None
+    assert tally.progress(reserved=0, over=0, throttled_until=None).rate_per_minute == 0
+    assert tally.progress(reserved=0, over=0, throttled_until=None).eta_seconds is None
 
 
 def test_many_ends_in_one_second_take_no_memory() -> None:
-    tally = Tally(Clock(), total=None)
+    tally = ProgressCounter(Clock(), total=None)
     for _ in range(1_000):
         tally.ended(None)
     assert len(tally._ends) == 1

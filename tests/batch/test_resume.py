@@ -12,7 +12,7 @@ import pytest
 
 from neuralbox._batch.batch import _account
 from neuralbox._batch.journal_records import outcome_record
-from neuralbox._batch.outcome import Outcome
+from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._budget import Budget
 from neuralbox._core.credentials import Session
@@ -26,7 +26,7 @@ from neuralbox._errors import (
     ProtocolError,
     SubmissionUnknownError,
 )
-from neuralbox._journal import Journal, Planned, open_journal, read_summary
+from neuralbox._journal import Journal, PlannedRequest, open_journal, read_summary
 from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
@@ -67,7 +67,7 @@ async def write(
     async with journal_of(core, path) as journal:
         for key, request, state in states:
             record = {name: value for name, value in request.to_dict().items() if name != "key"}
-            await journal.plan([Planned(key, record)])
+            await journal.plan([PlannedRequest(key, record)])
             if state == "planned":
                 continue
             wire = request.build(core.options.dialect)
@@ -92,7 +92,7 @@ async def write(
 async def test_a_run_that_was_left_is_continued(path: Path) -> None:
     world = World()
     requests = [*images(10), *videos(10)]
-    first: list[Outcome] = []
+    first: list[BatchOutcome] = []
     async with batches(world)(requests, journal=path, wait_timeout=None, max_in_flight=12) as run:
         async for outcome in run:
             first.append(outcome)
@@ -357,7 +357,13 @@ async def test_a_record_of_a_version_that_knew_more(path: Path) -> None:
     world.ledger.append(Made(18_001, "ours", "flux-1.1-pro", world.time.now(), 0.0, 4))
     async with journal_of(core, path) as journal:
         later = {"kind": "hologram", "prompt": "later"}
-        await journal.plan([Planned("paid", later), Planned("unknown", later), Planned("ours", images(1)[0].to_dict())])
+        await journal.plan(
+            [
+                PlannedRequest("paid", later),
+                PlannedRequest("unknown", later),
+                PlannedRequest("ours", images(1)[0].to_dict()),
+            ]
+        )
         await journal.accepted("paid", id=18_000)
         await journal.sending("unknown", {"key": "x"})
         await journal.accepted("ours", id=18_001)
@@ -380,7 +386,7 @@ async def test_a_result_without_an_id_is_known_to_the_journal(path: Path) -> Non
     core = world.core()
     other = path.with_name("other.sqlite")
     async with journal_of(core, other) as journal:
-        await journal.plan([Planned("000001", request.to_dict())])
+        await journal.plan([PlannedRequest("000001", request.to_dict())])
         await journal.accepted("000001", id="")
     lost = await outcomes_of(Batches(core)([request], journal=other))
     assert isinstance(lost["000001"].error, ProtocolError)
@@ -393,7 +399,7 @@ async def test_changed_requests_are_refused_with_the_difference_named(path: Path
     world = World()
     await outcomes_of(batches(world)(images(3), journal=path))
     changed = [*images(2), ImageRequest(model="flux-1.1-pro", prompt="another", seed=1)]
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(JournalError, match=r"differs in prompt, seed") as caught:
         await run_through(batches(world)(changed, journal=path), found)
     assert caught.value.key == "000003"
@@ -404,7 +410,7 @@ async def test_a_changed_request_behind_a_key_given_twice(path: Path) -> None:
     world = World()
     await outcomes_of(batches(world)([ImageRequest(model="flux-1.1-pro", prompt="x", key="c")], journal=path))
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("abac")]
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(JournalError, match="differs in prompt"):
         await run_through(batches(world)(requests, journal=path), found)
     assert [(outcome.key, outcome.ok) for outcome in found] == [("a", False)]
@@ -414,11 +420,11 @@ async def test_a_changed_request_behind_a_key_given_twice(path: Path) -> None:
 async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = iter(["duplicate", "duplicate", "changed"])
 
-    async def plan(self: SqliteJournal, entries: Sequence[Planned]) -> None:
+    async def plan(self: SqliteJournal, entries: Sequence[PlannedRequest]) -> None:
         raise JournalError(f"No {len(entries)}.", reason=next(reasons))
 
     monkeypatch.setattr(SqliteJournal, "plan", plan)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(JournalError) as caught:
         await run_through(batches(World())(images(3), journal=path), found)
     assert caught.value.reason == "changed"
@@ -428,7 +434,7 @@ async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, m
 async def test_a_key_given_twice_is_known_by_the_journal(path: Path) -> None:
     world = World()
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("aba")]
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     await run_through(batches(world)(requests, journal=path, max_in_flight=2), found)
     assert sorted((outcome.key, outcome.ok) for outcome in found) == [("a", False), ("a", True), ("b", True)]
     assert world.posts == 2
@@ -451,7 +457,7 @@ async def test_what_a_journal_cannot_hold_is_an_outcome(path: Path) -> None:
 async def test_a_journal_of_another_account_is_refused_before_anything_is_read(path: Path) -> None:
     world = World()
     await outcomes_of(batches(world)(images(1), journal=path))
-    core = Core(world, world.core().options, Session("token"), world.time.clockwork)
+    core = Core(world, world.core().options, Session("token"), world.time.time_source)
     with pytest.raises(JournalError, match="account"):
         await outcomes_of(Batches(core)(images(1), journal=path))
     assert world.posts == 1
@@ -579,7 +585,7 @@ async def test_a_disk_that_fills_up_loses_nothing_that_was_paid_for(
 ) -> None:
     world = World(does=lambda number: "slow" if number % 2 else "")
     requests = images(20)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with monkeypatch.context() as patch:
         broken(patch, **{mark: 3})
         batch = batches(world)(requests, journal=path, max_in_flight=4, wait_timeout=None, download_to=path.parent)
@@ -599,7 +605,7 @@ async def test_a_bug_while_writing_an_id_down_loses_nothing(path: Path, monkeypa
         raise ZeroDivisionError
 
     monkeypatch.setattr(SqliteJournal, "accepted", accepted)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(ZeroDivisionError):
         await run_through(batches(World(seconds=0))(videos(3), journal=path, max_sending=1, wait_timeout=None), found)
     assert [outcome.ok for outcome in found] == [True]
@@ -608,7 +614,7 @@ async def test_a_bug_while_writing_an_id_down_loses_nothing(path: Path, monkeypa
 async def test_a_refusal_that_cannot_be_written_down_is_an_outcome(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(does=lambda number: refusal(400, "bad_request"))
     broken(monkeypatch, planned_again=1)
-    found: list[Outcome] = []
+    found: list[BatchOutcome] = []
     with pytest.raises(JournalError):
         await run_through(batches(world)(images(1), journal=path), found)
     assert len(found) == 1

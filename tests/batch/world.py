@@ -86,7 +86,7 @@ class World:
     def core(self, **options: Any) -> Core:
         options.setdefault("base_url", "http://box.test")
         options.setdefault("polling", Polling(min_interval=1.0, max_interval=5.0))
-        return Core(self, ClientOptions(**options), ApiKey(KEY), self.time.clockwork)
+        return Core(self, ClientOptions(**options), ApiKey(KEY), self.time.time_source)
 
     # The transport.
 

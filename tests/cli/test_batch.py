@@ -17,10 +17,10 @@ import anyio
 import pytest
 
 from neuralbox import AsyncNeuralBox, JobRef, JournalError
-from neuralbox._batch.progress import Progress
+from neuralbox._batch.progress import BatchProgress
 from neuralbox._cli import output
 from neuralbox._cli.batch import _words
-from neuralbox._cli.batch_settings import Settings, recall, remember
+from neuralbox._cli.batch_settings import BatchSettings, recall, remember
 
 from .conftest import Box, Left, run
 from .processes import finish, start
@@ -211,16 +211,16 @@ def test_what_is_remembered_is_believed_as_far_as_it_makes_sense(box: Box) -> No
     write(1)
     box("batch", "run", "run.jsonl", "--to", "out", "--budget", "50")
     journal = Path("run.sqlite")
-    assert recall(journal) == Settings(os.path.abspath("out"), 50)  # noqa: PTH100
+    assert recall(journal) == BatchSettings(os.path.abspath("out"), 50)  # noqa: PTH100
     for text in ("{", "[]", '{"to": 5, "budget": "many"}', None):
         with sqlite3.connect(journal) as connection:
             connection.execute("UPDATE journal SET value = ? WHERE name = 'command_line'", (text,))
         connection.close()
-        assert recall(journal) == Settings()
-    assert recall(Path("nowhere.sqlite")) == Settings()
+        assert recall(journal) == BatchSettings()
+    assert recall(Path("nowhere.sqlite")) == BatchSettings()
     assert not Path("nowhere.sqlite").exists()
     with pytest.raises(JournalError):
-        remember(Path("nowhere.sqlite"), Settings())
+        remember(Path("nowhere.sqlite"), BatchSettings())
 
 
 # Ctrl-C.
@@ -347,10 +347,10 @@ def test_a_report_without_its_extra_says_what_to_install(monkeypatch: pytest.Mon
     assert "pip install 'neuralbox[report]'" in run("batch", "report", "run.sqlite").sentence
 
 
-def progress(**changes: Any) -> Progress:
-    values: dict[str, Any] = dict.fromkeys(Progress.__dataclass_fields__, 0)
-    unknown: dict[str, Any] = {"total": None, "rate_per_minute": None, "parked_until": None}
-    return Progress(**{**values, **unknown, **changes})
+def progress(**changes: Any) -> BatchProgress:
+    values: dict[str, Any] = dict.fromkeys(BatchProgress.__dataclass_fields__, 0)
+    unknown: dict[str, Any] = {"total": None, "rate_per_minute": None, "throttled_until": None}
+    return BatchProgress(**{**values, **unknown, **changes})
 
 
 @pytest.mark.parametrize(
@@ -363,12 +363,12 @@ def progress(**changes: Any) -> Progress:
         ),
     ],
 )
-def test_progress_in_words(seen: Progress, words: Sequence[str]) -> None:
+def test_progress_in_words(seen: BatchProgress, words: Sequence[str]) -> None:
     assert _words(seen) == ", ".join(words)
 
 
 def test_a_reached_limit_says_when_it_goes_on() -> None:
-    assert _words(progress(completed=3, parked_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
+    assert _words(progress(completed=3, throttled_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
 
 
 def test_jobs_that_no_disk_knows_are_named() -> None:

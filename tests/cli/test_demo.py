@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from neuralbox._demo import MODELS, Plan, film, prompt_for, run_demo
+from neuralbox._demo import MODELS, DemoPlan, film, prompt_for, run_demo
 from neuralbox.sandbox import Sandbox, serve
 
 
 def test_every_video_becomes_a_file_and_is_paid_once(tmp_path: Path) -> None:
-    plan = Plan(videos=len(MODELS), speed=1_000.0, directory=tmp_path / "new" / "folder")
+    plan = DemoPlan(videos=len(MODELS), speed=1_000.0, directory=tmp_path / "new" / "folder")
     seen: list[tuple[int, int, int]] = []
     report = run_demo(plan, lambda tally: seen.append((tally.accepted, tally.completed, tally.downloaded)))
     assert report.is_whole
@@ -26,7 +26,7 @@ def test_every_video_becomes_a_file_and_is_paid_once(tmp_path: Path) -> None:
 
 
 def test_another_run_replaces_the_files_of_the_last(tmp_path: Path) -> None:
-    plan = Plan(videos=1, speed=1_000.0, directory=tmp_path)
+    plan = DemoPlan(videos=1, speed=1_000.0, directory=tmp_path)
     assert run_demo(plan, lambda tally: None).is_whole
     assert run_demo(plan, lambda tally: None).is_whole
     assert len(list(tmp_path.iterdir())) == 1
@@ -37,7 +37,7 @@ async def test_a_video_that_fails_is_reported_and_ends_nothing_else(tmp_path: Pa
     sandbox = Sandbox(speed=1_000.0)
     sandbox.faults.set("fail-generation", 1.0, times=1)
     with serve(sandbox) as server:
-        report = await film(Plan(videos=4, speed=1_000.0, directory=tmp_path), server, lambda seen: None)
+        report = await film(DemoPlan(videos=4, speed=1_000.0, directory=tmp_path), server, lambda seen: None)
     tally = report.tally
     assert (tally.accepted, tally.completed, tally.downloaded) == (4, 3, 3)
     assert len(tally.problems) == 1

@@ -10,15 +10,15 @@ import pytest
 import neuralbox._demo
 import neuralbox.sandbox
 from neuralbox import NeuralBoxError
-from neuralbox._demo import Plan, Report, Tally, View
+from neuralbox._demo import DemoPlan, DemoReport, DemoTally, View
 
 from .conftest import run
 
 
-def report_of(plan: Plan, **changes: Any) -> Report:
+def report_of(plan: DemoPlan, **changes: Any) -> DemoReport:
     values: dict[str, Any] = {
         "plan": plan,
-        "tally": Tally(plan.videos, plan.videos, plan.videos, 1_500_000, 40),
+        "tally": DemoTally(plan.videos, plan.videos, plan.videos, 1_500_000, 40),
         "listed": plan.videos,
         "charged_by_history": 40,
         "charged_by_balance": 40,
@@ -26,14 +26,14 @@ def report_of(plan: Plan, **changes: Any) -> Report:
         "requests": 9,
         "seconds": 1.5,
     }
-    return Report(**values | changes)
+    return DemoReport(**values | changes)
 
 
-def play(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[Plan]:
+def play(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[DemoPlan]:
     """Let the demo come to this without running it; what it is asked for is collected."""
-    plans: list[Plan] = []
+    plans: list[DemoPlan] = []
 
-    def fake(plan: Plan, view: View) -> Report:
+    def fake(plan: DemoPlan, view: View) -> DemoReport:
         plans.append(plan)
         report = report_of(plan, **changes)
         view(report.tally)
@@ -47,7 +47,7 @@ def test_demo_hands_its_arguments_on_and_shows_the_report(tmp_path: Path, monkey
     plans = play(monkeypatch)
     left = run("demo", "--videos", "3", "--speed", "50", "--directory", tmp_path, "--seed", "4")
     assert left.code == 0
-    assert plans == [Plan(videos=3, speed=50.0, directory=tmp_path, seed=4)]
+    assert plans == [DemoPlan(videos=3, speed=50.0, directory=tmp_path, seed=4)]
     assert left.lines[0] == f"3 of 3 videos, 1.5 MB, in {tmp_path}"
     assert left.lines[1] == "1.5 s, 9 HTTP requests, 3 videos in the history"
     assert "every video was paid once." in left.out
@@ -79,7 +79,7 @@ def test_demo_as_json_is_one_object_and_nothing_else(monkeypatch: pytest.MonkeyP
     [
         {"listed": 2},
         {"charged_by_balance": 41},
-        {"tally": Tally(3, 3, 2, 1_000_000, 40, ["Video 2: lost"])},
+        {"tally": DemoTally(3, 3, 2, 1_000_000, 40, ["Video 2: lost"])},
     ],
 )
 def test_demo_fails_if_anything_is_missing(wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_demo_fails_if_anything_is_missing(wrong: dict[str, Any], monkeypatch: p
 
 
 def test_demo_names_the_first_problems_and_counts_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    play(monkeypatch, tally=Tally(8, 8, 0, 0, 40, [f"Video {number}: [lost]" for number in range(1, 9)]))
+    play(monkeypatch, tally=DemoTally(8, 8, 0, 0, 40, [f"Video {number}: [lost]" for number in range(1, 9)]))
     left = run("demo", "--videos", "8")
     assert "Video 5: [lost]" in left.out
     assert "Video 6" not in left.out
@@ -112,7 +112,7 @@ def test_demo_names_the_first_problems_and_counts_the_rest(monkeypatch: pytest.M
 def test_demo_leaves_with_a_sentence(
     error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(plan: Plan, view: View) -> Report:
+    def fail(plan: DemoPlan, view: View) -> DemoReport:
         raise error
 
     monkeypatch.setattr(neuralbox._demo, "run_demo", fail)
@@ -121,7 +121,7 @@ def test_demo_leaves_with_a_sentence(
 
 
 def test_demo_shows_a_bug_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(plan: Plan, view: View) -> Report:
+    def fail(plan: DemoPlan, view: View) -> DemoReport:
         raise ModuleNotFoundError("No module named 'ours'", name="ours")
 
     monkeypatch.setattr(neuralbox._demo, "run_demo", fail)

@@ -31,16 +31,16 @@ def test_a_pipe_gets_results_as_they_are_and_a_terminal_no_command(monkeypatch: 
     for stream, expected in ((io.StringIO(), text), (Screen(), "red \\x1b[31m\\x9b tab\t line\nend")):
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "stderr", stream)
-        output.emit(text, end="")
-        output.remark("")
+        output.write_result(text, end="")
+        output.write_status("")
         assert stream.getvalue() == expected + "\n"
 
 
 def test_a_stream_that_was_closed_before_we_began_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    output.emit("nobody")
-    output.remark("hears this")
+    output.write_result("nobody")
+    output.write_status("hears this")
     assert output.prepare() is None
     assert output.settle(None, 7) == 7
     output.forget(None)
@@ -50,15 +50,15 @@ def test_a_stream_that_was_closed_before_we_began_is_no_error(monkeypatch: pytes
 def test_an_output_that_cannot_be_written_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(errno.ENOSPC))
     with pytest.raises(OSError, match="The output cannot be written: No space left on device"):
-        output.emit("result")
+        output.write_result("result")
     monkeypatch.setattr(sys, "stdout", Failing(errno.EPIPE))
     with pytest.raises(BrokenPipeError):
-        output.emit("result")
+        output.write_result("result")
 
 
 def test_a_remark_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Failing(errno.ENOSPC))
-    output.remark("still going on")
+    output.write_status("still going on")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_any_text_can_be_written_in_any_encoding(monkeypatch: pytest.MonkeyPatch
     stream = io.TextIOWrapper(raw, encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
     output.prepare()
-    output.emit("Маяк")
+    output.write_result("Маяк")
     assert raw.getvalue() == b"\\u041c\\u0430\\u044f\\u043a\n"
 
 

@@ -12,7 +12,7 @@ import typer
 import neuralbox._client
 from neuralbox import AsyncNeuralBox, ConfigurationError, ConnectError
 from neuralbox._cli.arguments import read_id, read_params, read_text
-from neuralbox._cli.session import Session
+from neuralbox._cli.session import CommandSession
 from neuralbox._cli.views import Meter
 
 from .conftest import Box, run
@@ -117,12 +117,12 @@ def test_on_a_terminal_the_key_is_asked_for(box: Box, monkeypatch: pytest.Monkey
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdout", printed)
 
-    async def work(nb: object, session: Session) -> int:
-        session.say("worked")
+    async def work(nb: object, session: CommandSession) -> int:
+        session.print_text("worked")
         return 7
 
     with pytest.raises(typer.Exit) as left:
-        Session().run(work)
+        CommandSession().run(work)
     assert left.value.exit_code == 7
     assert asked == [{"text": "NeuralBox API key (not shown)", "hide_input": True, "err": True}]
     assert printed.getvalue() == "worked\n"
@@ -133,7 +133,7 @@ def test_nobody_is_asked_where_standard_input_is_closed(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(typer.Exit):
-        Session().run(lambda nb, session: None)  # type: ignore[arg-type,return-value]
+        CommandSession().run(lambda nb, session: None)  # type: ignore[arg-type,return-value]
     assert "There is no API key" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match="no text on standard input"):
         read_text("-")
@@ -147,9 +147,9 @@ def test_what_a_meter_draws_is_not_written_twice(capsys: pytest.CaptureFixture[s
             drawn.append(line)
             return True
 
-    session = Session(meter=Drawing())
-    session.say("a result")
-    session.note("a remark")
+    session = CommandSession(meter=Drawing())
+    session.print_text("a result")
+    session.print_status("a remark")
     assert drawn == ["a result", "a remark"]
     assert capsys.readouterr() == ("", "")
 

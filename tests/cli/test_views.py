@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from neuralbox._cli.views import EVERY, Meter, open_meter, progress_view, show_table
-from neuralbox._demo import Tally
+from neuralbox._demo import DemoTally
 
 from .test_output import Screen
 
@@ -100,7 +100,7 @@ def test_the_plain_meter_shows_nothing(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_demo_on_a_terminal_has_three_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = a_screen(monkeypatch)
     with progress_view(4) as show:
-        show(Tally(accepted=4, completed=2, downloaded=1))
+        show(DemoTally(accepted=4, completed=2, downloaded=1))
     lines = plain(screen)
     assert re.search(r"submitted .*4/4", lines)
     assert re.search(r"completed .*2/4", lines)
@@ -108,7 +108,7 @@ def test_a_demo_on_a_terminal_has_three_bars(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_demo_elsewhere_tells_of_each_tenth_once(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = Tally()
+    tally = DemoTally()
     with progress_view(20) as show:
         for _ in range(20):
             tally.accepted += 1

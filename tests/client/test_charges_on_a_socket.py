@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from neuralbox import AsyncNeuralBox
-from neuralbox._core.exchange import Clockwork
+from neuralbox._core.exchange import TimeSource
 from neuralbox._models.generation import Generation
 from neuralbox._submissions.registry import registry_of
 from neuralbox.sandbox import Sandbox, serve
@@ -71,8 +71,8 @@ class Fast:
             await event.wait()
 
     @property
-    def clockwork(self) -> Clockwork:
-        return Clockwork(self.clock, self.now, Random(7).random, self.sleep, self.wait_until)
+    def time_source(self) -> TimeSource:
+        return TimeSource(self.clock, self.now, Random(7).random, self.sleep, self.wait_until)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def shop(speed: float = 100.0, **settings: Any) -> Iterator[tuple[Sandbox, Calla
     fast = Fast(speed)
 
     class Client(AsyncNeuralBox):
-        _clockwork = fast.clockwork
+        _clockwork = fast.time_source
 
     with serve(Sandbox(clock=fast.now, balance=1_000_000, seed=7, **settings)) as server:
 

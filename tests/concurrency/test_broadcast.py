@@ -5,13 +5,13 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from neuralbox._concurrency.broadcast import Signal
+from neuralbox._concurrency.broadcast import Broadcast
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_all_who_wait_are_woken_and_a_ring_before_is_not_remembered() -> None:
-    signal, woken = Signal(), 0
+    signal, woken = Broadcast(), 0
     signal.ring()
 
     async def wait() -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._core.call_events import template_of
 from neuralbox._core.credentials import Session
@@ -55,7 +55,9 @@ pytestmark = pytest.mark.anyio
 
 _of_the_caller: ContextVar[str] = ContextVar("of_the_caller", default="")
 
-BUY = Request("POST", "/generate", Safety.PAID, body={"model": "gpt-5", "prompt": "p", "temperature": 0.5, "seed": "7"})
+BUY = Request(
+    "POST", "/generate", RetrySafety.PAID, body={"model": "gpt-5", "prompt": "p", "temperature": 0.5, "seed": "7"}
+)
 LOST = errors.ConnectionLostError("The connection broke.")
 DONE = {"id": 7, "status": "completed", "model_slug": "gpt-5", "result_text": "Hi", "tokens_spent": 2}
 
@@ -327,7 +329,7 @@ async def test_settings_inside_params_are_told_and_words_are_not() -> None:
     hooks, seen = recorder()
     bench = make_core([reply(200, DONE)], hooks=hooks)
     body = {"model": "m", "prompt": "p", "seed": True, "params": {"duration": 5, "temperature": "hot"}}
-    request = Request("POST", "/generate", Safety.PAID, body=body)
+    request = Request("POST", "/generate", RetrySafety.PAID, body=body)
     await submission.send(bench.core, request, CallOptions(), kind=None, model="m")
     assert seen[0].settings == {"duration": 5}
 
@@ -515,7 +517,7 @@ EVENTS = [
 STREAM = Request(
     "POST",
     "/generate",
-    Safety.PAID,
+    RetrySafety.PAID,
     body={"model": "gpt-5", "prompt": "Greet me", "stream": True},
     accept="text/event-stream",
 )

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._core.credentials import Session
 from tests.helpers import (
     STALL,
@@ -26,7 +26,7 @@ from tests.helpers import (
 pytestmark = pytest.mark.anyio
 
 ASK = Request("GET", "/balance")
-BUY = Request("POST", "/generate", Safety.PAID, body={"prompt": "x"})
+BUY = Request("POST", "/generate", RetrySafety.PAID, body={"prompt": "x"})
 OK = reply(200, {"ok": True})
 
 

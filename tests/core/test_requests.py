@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form, Request, Safety
+from neuralbox._api.request import Form, Request, RetrySafety
 from neuralbox._config import NO_CALL_OPTIONS, CallOptions, Timeout
 from neuralbox._core.exchange import USER_AGENT
-from neuralbox._core.reply_capture import watching
+from neuralbox._core.reply_capture import capture_replies
 from neuralbox._types import OMIT
 from neuralbox._version import __version__
 from tests.helpers import KEY, Sent, make_core, reply
@@ -37,7 +37,7 @@ async def test_a_question_has_a_credential_and_names_us() -> None:
 
 
 async def test_a_body_is_compact_json_in_utf_8() -> None:
-    sent = await sent_for(Request("POST", "/generate", Safety.PAID, body={"prompt": "Привет", "max_tokens": None}))
+    sent = await sent_for(Request("POST", "/generate", RetrySafety.PAID, body={"prompt": "Привет", "max_tokens": None}))
     assert sent.content == '{"prompt":"Привет","max_tokens":null}'.encode()
     assert sent.headers["content-type"] == "application/json"
 
@@ -45,7 +45,9 @@ async def test_a_body_is_compact_json_in_utf_8() -> None:
 async def test_extras_are_merged_and_the_callers_own_mappings_stay_as_they_were() -> None:
     default, headers = {"X-Tenant": "a", "X-Both": "client"}, {"x-both": "call", "Accept": "text/plain"}
     query, body = {"debug": True, "q": "a b&c", "none": None}, {"model": "other", "seed": 7}
-    request = Request("POST", "/generate", Safety.PAID, query=(("page", "2"),), body={"model": "gpt-5", "prompt": "x"})
+    request = Request(
+        "POST", "/generate", RetrySafety.PAID, query=(("page", "2"),), body={"model": "gpt-5", "prompt": "x"}
+    )
     call = CallOptions(extra_headers=headers, extra_query=query, extra_body=body)
     sent = await sent_for(request, call, default_headers=default)
     assert sent.headers["x-tenant"] == "a"
@@ -69,27 +71,27 @@ async def test_changing_the_headers_one_gave_does_not_change_the_client() -> Non
 
 
 async def test_an_extra_body_makes_a_body_where_there_was_none() -> None:
-    sent = await sent_for(Request("POST", "/x", Safety.ONCE), CallOptions(extra_body={"a": 1}))
+    sent = await sent_for(Request("POST", "/x", RetrySafety.ONCE), CallOptions(extra_body={"a": 1}))
     assert sent.json == {"a": 1}
     assert sent.headers["content-type"] == "application/json"
 
 
 async def test_a_content_type_of_the_caller_stays() -> None:
     call = CallOptions(extra_headers={"Content-Type": "application/vnd.api+json"}, extra_body={"a": 1})
-    sent = await sent_for(Request("POST", "/x", Safety.ONCE), call)
+    sent = await sent_for(Request("POST", "/x", RetrySafety.ONCE), call)
     assert sent.headers["content-type"] == "application/vnd.api+json"
 
 
 async def test_a_form_takes_extra_fields_as_text() -> None:
     form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
     call = CallOptions(extra_body={"speakers": 2, "diarize": True, "left": OMIT})
-    sent = await sent_for(Request("POST", "/stt", Safety.PAID, form=form), call)
+    sent = await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form), call)
     assert sent.form == Form(
         "audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper", "speakers": "2", "diarize": "true"}
     )
     assert form.fields == {"model": "whisper"}
     assert "content-type" not in sent.headers  # its boundary is the transport's to choose
-    assert (await sent_for(Request("POST", "/stt", Safety.PAID, form=form))).form == form
+    assert (await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form))).form == form
 
 
 async def test_an_anonymous_request_has_no_credential() -> None:
@@ -133,7 +135,7 @@ def nested(depth: int) -> list[object]:
 async def test_what_json_cannot_say_is_refused_before_anything_is_sent(value: object) -> None:
     bench = make_core([])
     with pytest.raises(errors.ConfigurationError, match="cannot be written as JSON"):
-        await bench.core.send(Request("POST", "/x", Safety.PAID, body={"a": value}), bench.core.as_json)
+        await bench.core.send(Request("POST", "/x", RetrySafety.PAID, body={"a": value}), bench.core.as_json)
     assert bench.transport.prepared == []
 
 
@@ -155,11 +157,11 @@ async def test_the_base_url_may_carry_the_prefix_or_not(base_url: str) -> None:
 async def test_replies_are_collected_for_whoever_watches_and_for_nobody_else() -> None:
     bench = make_core([errors.ConnectError("x"), reply(201, {"a": 1}, x_one="1"), reply(200, {}), reply(200, b"s")])
     ask = Request("GET", "/x")
-    with watching() as seen:
+    with capture_replies() as seen:
         await bench.core.send(ask, bench.core.as_json)
     await bench.core.send(ask, bench.core.as_json)
     assert [(one.reply.status_code, one.attempts, one.reply.headers["X-One"]) for one in seen] == [(201, 2, "1")]
-    with watching() as seen:
+    with capture_replies() as seen:
         async with bench.core.open(ask):
             pass
     assert [(one.reply.status_code, one.reply.content) for one in seen] == [(200, b"")]
@@ -167,7 +169,7 @@ async def test_replies_are_collected_for_whoever_watches_and_for_nobody_else() -
 
 async def test_a_delete_that_was_lost_is_seen_with_the_answer_that_came() -> None:
     bench = make_core([errors.ConnectionLostError("x"), reply(404, {"error": "not_found"})])
-    with watching() as seen:
+    with capture_replies() as seen:
         await bench.core.send(Request("DELETE", "/x"), lambda answer: None)
     assert [(one.reply.status_code, one.attempts) for one in seen] == [(404, 2)]
 
@@ -180,10 +182,10 @@ async def test_an_object_is_asked_for_and_a_list_is_not_one() -> None:
 
 async def test_a_core_with_other_options_keeps_connections_credential_and_time() -> None:
     bench = make_core([])
-    other = bench.core.changed(bench.core.options.changed(max_retries=9))
+    other = bench.core.with_options(bench.core.options.with_changes(max_retries=9))
     assert other.options.max_retries == 9
-    assert (other.transport, other.credential, other.clockwork) == (
+    assert (other.transport, other.credential, other.time_source) == (
         bench.transport,
         bench.core.credential,
-        bench.core.clockwork,
+        bench.core.time_source,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._transport.base import Reply
 from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, make_core, refusal, reply
 
@@ -19,17 +19,17 @@ PAGE = reply(502, b"<html>bad gateway</html>", content_type="text/html")
 BODY = {"model": "gpt-5", "prompt": "the planted prompt"}
 
 
-def request(safety: Safety) -> Request:
-    if safety is Safety.REPEATABLE:
+def request(safety: RetrySafety) -> Request:
+    if safety is RetrySafety.REPEATABLE:
         return Request("GET", "/balance")
     return Request("POST", "/generate", safety, body=BODY)
 
 
-async def send(bench: Bench, safety: Safety = Safety.PAID) -> Any:
+async def send(bench: Bench, safety: RetrySafety = RetrySafety.PAID) -> Any:
     return await bench.core.send(request(safety), bench.core.as_json)
 
 
-async def opened(bench: Bench, safety: Safety = Safety.PAID) -> Any:
+async def opened(bench: Bench, safety: RetrySafety = RetrySafety.PAID) -> Any:
     """Ask for the same answer as it comes."""
     async with bench.core.open(request(safety)) as streamed:
         return bench.core.as_json(Reply(200, {}, await streamed.read(max_bytes=1_000)))
@@ -116,14 +116,14 @@ ROWS: list[tuple[str, Step, tuple[int, int, int], tuple[type[errors.NeuralBoxErr
 CASES = [
     pytest.param(step, safety, attempts[index], kinds[index], id=f"{name} {safety.value}")
     for name, step, attempts, kinds in ROWS
-    for index, safety in enumerate((Safety.PAID, Safety.ONCE, Safety.REPEATABLE))
+    for index, safety in enumerate((RetrySafety.PAID, RetrySafety.ONCE, RetrySafety.REPEATABLE))
 ]
 
 
 @BOTH
 @pytest.mark.parametrize(("step", "safety", "attempts", "kind"), CASES)
 async def test_every_ending_is_followed_by_as_many_attempts_as_are_safe(
-    step: Step, safety: Safety, attempts: int, kind: type[errors.NeuralBoxError], ask: Any
+    step: Step, safety: RetrySafety, attempts: int, kind: type[errors.NeuralBoxError], ask: Any
 ) -> None:
     bench = make_core([step] * 5, max_retries=2)
     with pytest.raises(errors.NeuralBoxError) as caught:
@@ -142,11 +142,11 @@ async def test_every_ending_is_followed_by_as_many_attempts_as_are_safe(
     [
         pytest.param(step, safety, id=f"{name} {safety.value}")
         for name, step, attempts, _ in ROWS
-        for index, safety in enumerate((Safety.PAID, Safety.ONCE, Safety.REPEATABLE))
+        for index, safety in enumerate((RetrySafety.PAID, RetrySafety.ONCE, RetrySafety.REPEATABLE))
         if attempts[index] > 1
     ],
 )
-async def test_what_may_be_repeated_succeeds_at_the_second_attempt(step: Step, safety: Safety, ask: Any) -> None:
+async def test_what_may_be_repeated_succeeds_at_the_second_attempt(step: Step, safety: RetrySafety, ask: Any) -> None:
     bench = make_core([step, OK])
     assert await ask(bench, safety) == {"ok": True}
     assert len(bench.sent) == 2
@@ -166,12 +166,12 @@ async def test_pauses_are_drawn_from_bounds_that_double_up_to_eight_seconds() ->
 async def test_the_dice_may_let_a_retry_follow_at_once() -> None:
     bench = make_core([LOST, LOST, OK])
     bench.time.dice = 0.0
-    await send(bench, Safety.REPEATABLE)
+    await send(bench, RetrySafety.REPEATABLE)
     assert bench.times == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("safety", list(Safety))
-async def test_no_retries_means_one_attempt_and_a_plain_error(safety: Safety) -> None:
+@pytest.mark.parametrize("safety", list(RetrySafety))
+async def test_no_retries_means_one_attempt_and_a_plain_error(safety: RetrySafety) -> None:
     bench = make_core([errors.ConnectError("Nobody listens.")], max_retries=0)
     with pytest.raises(errors.ConnectError) as caught:
         await send(bench, safety)
@@ -257,7 +257,7 @@ async def test_limits_below_a_second_are_said_as_they_are() -> None:
 async def test_a_garbled_answer_to_a_question_is_one_clear_error_and_not_asked_again(content: bytes) -> None:
     bench = make_core([reply(200, content)])
     with pytest.raises(errors.ProtocolError, match="instead of JSON"):
-        await send(bench, Safety.REPEATABLE)
+        await send(bench, RetrySafety.REPEATABLE)
     assert len(bench.sent) == 1
 
 
@@ -272,7 +272,7 @@ async def test_a_garbled_answer_to_a_paid_request_is_an_unknown_outcome(content:
 async def test_an_answer_that_is_too_long_is_one_clear_error_and_not_asked_again() -> None:
     bench = make_core([reply(200, b"x" * 11)], max_reply_bytes=10)
     with pytest.raises(errors.ProtocolError, match="too long"):
-        await send(bench, Safety.REPEATABLE)
+        await send(bench, RetrySafety.REPEATABLE)
     assert len(bench.sent) == 1
 
 
@@ -306,7 +306,7 @@ async def test_a_delete_of_what_was_never_there_says_so(first: Step | None) -> N
 async def test_a_reply_that_breaks_while_it_is_read_is_not_asked_for_again() -> None:
     bench = make_core([Streamed([b"data: 1\n\n", LOST]), OK])
     with pytest.raises(errors.ConnectionLostError):
-        await opened(bench, Safety.REPEATABLE)
+        await opened(bench, RetrySafety.REPEATABLE)
     assert len(bench.sent) == 1
     assert bench.transport.open_streams == 0
 
@@ -318,7 +318,7 @@ async def test_a_reply_that_breaks_while_it_is_read_is_not_asked_for_again() -> 
 async def test_an_error_of_the_callers_own_block_passes_through(error: Exception) -> None:
     bench = make_core([OK, OK])
     with pytest.raises(type(error)) as caught:
-        async with bench.core.open(request(Safety.REPEATABLE)):
+        async with bench.core.open(request(RetrySafety.REPEATABLE)):
             raise error
     assert caught.value is error
     assert len(bench.sent) == 1
@@ -326,13 +326,13 @@ async def test_an_error_of_the_callers_own_block_passes_through(error: Exception
 
 async def test_a_refusal_that_breaks_while_it_is_read_is_an_attempt_like_any_other() -> None:
     bench = make_core([Streamed([b"{", LOST], 429), OK])
-    assert await opened(bench, Safety.REPEATABLE) == {"ok": True}
+    assert await opened(bench, RetrySafety.REPEATABLE) == {"ok": True}
 
 
 async def test_an_endless_refusal_is_read_only_as_far_as_a_refusal_goes() -> None:
     bench = make_core([Streamed([b"x" * 100_000] * 3, 404)])
     with pytest.raises(errors.ProtocolError, match="too long"):
-        await opened(bench, Safety.ONCE)
+        await opened(bench, RetrySafety.ONCE)
 
 
 # Foreign addresses.

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._core.credentials import ApiKey, Session
 from neuralbox._resources.auth import Auth
@@ -17,7 +17,11 @@ pytestmark = pytest.mark.anyio
 
 PLANTED = [KEY, "planted prompt", "planted-header", "planted-query", "planted-token", "planted-cookie", "planted-pass"]
 BUY = Request(
-    "POST", "/generate", Safety.PAID, query=(("sig", "planted-query"),), body={"model": "m", "prompt": "planted prompt"}
+    "POST",
+    "/generate",
+    RetrySafety.PAID,
+    query=(("sig", "planted-query"),),
+    body={"model": "m", "prompt": "planted prompt"},
 )
 CALL = CallOptions(extra_headers={"X-Secret": "planted-header"}, extra_query={"more": "planted-query"})
 

@@ -10,10 +10,10 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._core.credentials import Session
-from neuralbox._core.reply_capture import watching
+from neuralbox._core.reply_capture import capture_replies
 from neuralbox._resources.account import Account
 from neuralbox._resources.auth import Auth
 from neuralbox._transport.base import Reply
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 BALANCE = reply(200, {"token_balance": 283, "plan": "vip"})
 EXPIRED = refusal(401, "token_expired")
 ASK = Request("GET", "/balance")
-BUY = Request("POST", "/generate", Safety.PAID, body={"prompt": "x"})
+BUY = Request("POST", "/generate", RetrySafety.PAID, body={"prompt": "x"})
 
 
 def token(name: str, *cookies: str, expires_in: object = 900, **more: object) -> Reply:
@@ -323,7 +323,7 @@ async def test_twenty_calls_that_find_the_token_stale_renew_it_once(left: float 
 
     bench = make_core(answer, credential=logged_in(left=left))
     # Copies of a client share its session, so they share the renewal.
-    copies = [bench.core.changed(bench.core.options.changed(max_retries=number % 3)) for number in range(20)]
+    copies = [bench.core.with_options(bench.core.options.with_changes(max_retries=number % 3)) for number in range(20)]
     await crowd(bench, copies)
     assert paths(bench).count("/auth/refresh") == 1
     assert paths(bench).count("/balance") == (20 if left is not None else 40)
@@ -358,7 +358,7 @@ async def test_a_refusal_that_comes_after_the_renewal_does_not_renew_again() -> 
 
 async def test_what_is_watched_is_the_call_and_not_the_renewal_with_its_token() -> None:
     bench = make_core([token("new"), BALANCE], credential=logged_in(left=0.0))
-    with watching() as seen:
+    with capture_replies() as seen:
         await bench.core.send(ASK, bench.core.as_json)
     assert [one.reply for one in seen] == [BALANCE]
 

@@ -7,7 +7,7 @@ import time
 import anyio
 import pytest
 
-from neuralbox._core.exchange import Clockwork
+from neuralbox._core.exchange import TimeSource
 
 pytestmark = pytest.mark.anyio
 
@@ -20,22 +20,22 @@ async def test_a_wait_ends_with_its_event() -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(ring)
-        await Clockwork().wait_until(event, 60.0)
+        await TimeSource().wait_until(event, 60.0)
     assert event.is_set()
 
 
 async def test_a_wait_ends_with_its_limit_and_an_event_that_has_happened_ends_it_at_once() -> None:
-    await Clockwork().wait_until(anyio.Event(), 0.001)
-    await Clockwork().wait_until(anyio.Event(), 0.0)
+    await TimeSource().wait_until(anyio.Event(), 0.001)
+    await TimeSource().wait_until(anyio.Event(), 0.0)
     happened = anyio.Event()
     happened.set()
-    await Clockwork().wait_until(happened, 60.0)
+    await TimeSource().wait_until(happened, 60.0)
 
 
 async def test_the_clocks_are_those_of_the_machine() -> None:
-    clockwork = Clockwork()
+    time_source = TimeSource()
     before = time.monotonic(), time.time()
-    await clockwork.sleep(0.001)
-    assert clockwork.clock() > before[0]
-    assert clockwork.now() >= before[1]
-    assert 0.0 <= clockwork.random() < 1.0
+    await time_source.sleep(0.001)
+    assert time_source.clock() > before[0]
+    assert time_source.now() >= before[1]
+    assert 0.0 <= time_source.random() < 1.0

@@ -9,7 +9,7 @@ import traceback
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form, Request, Safety
+from neuralbox._api.request import Form, Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._transport.base import Reply
 from tests.helpers import KEY, START, Play, Sent, Step, make_core, reply
@@ -17,7 +17,7 @@ from tests.helpers import KEY, START, Play, Sent, Step, make_core, reply
 pytestmark = pytest.mark.anyio
 
 PROMPT = "the planted prompt"
-PAID = Request("POST", "/generate", Safety.PAID, body={"model": "gpt-5", "prompt": PROMPT})
+PAID = Request("POST", "/generate", RetrySafety.PAID, body={"model": "gpt-5", "prompt": PROMPT})
 LOST = errors.ConnectionLostError("The connection broke.")
 
 
@@ -54,7 +54,9 @@ async def test_the_fields_of_an_upload_are_kept_but_not_the_recording() -> None:
     bench = make_core([LOST])
     with pytest.raises(errors.SubmissionUnknownError) as caught:
         await bench.core.send(
-            Request("POST", "/stt", Safety.PAID, form=form), bench.core.as_json, CallOptions(extra_body={"x": True})
+            Request("POST", "/stt", RetrySafety.PAID, form=form),
+            bench.core.as_json,
+            CallOptions(extra_body={"x": True}),
         )
     assert caught.value.request == {"model": "whisper", "x": True}
 
@@ -62,7 +64,7 @@ async def test_the_fields_of_an_upload_are_kept_but_not_the_recording() -> None:
 async def test_a_paid_request_without_a_body_is_reported_too() -> None:
     bench = make_core([LOST])
     with pytest.raises(errors.SubmissionUnknownError) as caught:
-        await bench.core.send(Request("POST", "/new", Safety.PAID), bench.core.as_json)
+        await bench.core.send(Request("POST", "/new", RetrySafety.PAID), bench.core.as_json)
     assert caught.value.request == {}
 
 

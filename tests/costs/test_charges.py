@@ -10,14 +10,14 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._budget import Budget, Reservation
-from neuralbox._concurrency.single_flight import Asking, Bell
+from neuralbox._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from neuralbox._config import CallOptions
-from neuralbox._core.reply_capture import watching
+from neuralbox._core.reply_capture import capture_replies
 from neuralbox._costs import charges
-from neuralbox._costs.charges import Money, Prices, money_of, price_of, reserve_tokens
-from neuralbox._costs.prices import Question, question_of
+from neuralbox._costs.charges import Charges, Prices, charges_of, price_of, reserve_tokens
+from neuralbox._costs.prices import PriceQuery, price_query_of
 from neuralbox._errors import BudgetExceededError, ConfigurationError, ConnectionLostError
 from neuralbox._models.generation import Generation
 from neuralbox._transport import Reply
@@ -26,12 +26,12 @@ from tests.helpers import STALL, Sent, make_core, refusal, reply
 pytestmark = pytest.mark.anyio
 
 
-def question(model: str = "dall-e-3", **options: Any) -> Question:
-    return question_of(paid(model=model, **options))
+def question(model: str = "dall-e-3", **options: Any) -> PriceQuery:
+    return price_query_of(paid(model=model, **options))
 
 
 def paid(**body: Any) -> Request:
-    return Request("POST", "/generate", Safety.PAID, body={"prompt": "A boat", **body})
+    return Request("POST", "/generate", RetrySafety.PAID, body={"prompt": "A boat", **body})
 
 
 def priced(sent: Sent) -> Reply:
@@ -103,7 +103,7 @@ async def test_more_than_was_announced_is_counted_on_after_it_was_charged() -> N
 
 async def test_what_an_assistant_answers_with_is_not_asked_about() -> None:
     bench, prices = make_core([]), Prices()
-    asked = question_of(Request("POST", "/generate", Safety.PAID, body={"assistant_id": "asst_1"}))
+    asked = price_query_of(Request("POST", "/generate", RetrySafety.PAID, body={"assistant_id": "asst_1"}))
     assert await prices.of(bench.core, asked) is None
     prices.charged(asked, 4)
     assert await prices.of(bench.core, asked) == 4
@@ -141,7 +141,7 @@ async def test_a_closed_client_is_no_unknown_price() -> None:
 
 async def test_a_price_question_is_nothing_that_raw_responses_show() -> None:
     bench = make_core(priced)
-    with watching() as seen:
+    with capture_replies() as seen:
         assert await price_of(bench.core, paid(model="dall-e-3"), CallOptions(extra_body={"size": "16:9"})) == 13
     assert seen == []
 
@@ -161,8 +161,8 @@ async def test_prices_are_kept_within_bounds_the_newest_longest(monkeypatch: pyt
 
 def test_copies_of_a_client_share_what_is_known_and_other_accounts_do_not() -> None:
     one, other = make_core([]).core, make_core([]).core
-    assert money_of(one) is money_of(one.changed(one.options.changed(max_retries=9)))
-    assert money_of(one) is not money_of(other)
+    assert charges_of(one) is charges_of(one.with_options(one.options.with_changes(max_retries=9)))
+    assert charges_of(one) is not charges_of(other)
 
 
 # Reserving.
@@ -239,9 +239,9 @@ async def test_a_wait_for_tokens_ends_from_another_thread() -> None:
 
 
 async def test_a_bell_whose_loop_is_over_rings_for_nobody(anyio_backend: str) -> None:
-    def elsewhere() -> Bell:
-        async def make() -> Bell:
-            return Bell()
+    def elsewhere() -> ThreadsafeEvent:
+        async def make() -> ThreadsafeEvent:
+            return ThreadsafeEvent()
 
         return anyio.run(make, backend=anyio_backend)
 
@@ -251,14 +251,14 @@ async def test_a_bell_whose_loop_is_over_rings_for_nobody(anyio_backend: str) ->
 
 
 async def test_whoever_waited_for_an_answer_asks_where_there_is_none() -> None:
-    asking, done = Asking(), list[str]()
+    asking, done = SingleFlight(), list[str]()
 
     async def ask(name: str) -> None:
         async def answer() -> None:
             await checkpoint()
             done.append(name)
 
-        await asking.once("it", answer)
+        await asking.run("it", answer)
 
     await together(lambda: ask("a"), lambda: ask("b"))
     await ask("c")
@@ -273,9 +273,9 @@ def ended(id: int | str = 1, status: str = "completed", **fields: Any) -> Genera
     return Generation.read({"id": id, "status": status, **fields})
 
 
-def books(price: int | None = 10) -> tuple[Money, Budget, Reservation]:
+def books(price: int | None = 10) -> tuple[Charges, Budget, Reservation]:
     budget = Budget(100)
-    return Money(), budget, budget.reserve(price)
+    return Charges(), budget, budget.reserve(price)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ async def test_a_pending_job_is_booked_when_its_end_is_seen(final: Generation, s
 async def test_what_was_charged_is_what_the_next_is_expected_to_cost() -> None:
     bench = make_core([])
     money, budget, reservation = books(None)
-    asked = question_of(Request("POST", "/generate", Safety.PAID, body={"assistant_id": "asst_1"}))
+    asked = price_query_of(Request("POST", "/generate", RetrySafety.PAID, body={"assistant_id": "asst_1"}))
     money.accepted(ended(tokens_spent=6), reservation, asked)
     assert budget.spent == 6
     assert await money.prices.of(bench.core, asked) == 6
@@ -320,7 +320,7 @@ async def test_what_was_charged_is_what_the_next_is_expected_to_cost() -> None:
 
 async def test_of_too_many_jobs_nobody_waits_for_the_oldest_count_as_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charges, "BILLS_KEPT", 16)
-    money, budget = Money(), Budget(1_000)
+    money, budget = Charges(), Budget(1_000)
     for number in range(17):
         money.accepted(ended(number, "pending"), budget.reserve(10), question())
     assert (budget.spent, budget.reserved, len(money.bills)) == (20, 150, 15)

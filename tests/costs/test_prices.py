@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from neuralbox._api.request import Form, Request, Safety
-from neuralbox._costs.prices import expected_price, question_of, read_price
+from neuralbox._api.request import Form, Request, RetrySafety
+from neuralbox._costs.prices import expected_price, price_query_of, read_price
 
 
 def paid(**body: Any) -> Request:
-    return Request("POST", "/generate", Safety.PAID, body=body)
+    return Request("POST", "/generate", RetrySafety.PAID, body=body)
 
 
 @pytest.mark.parametrize(
@@ -37,45 +37,45 @@ def paid(**body: Any) -> Request:
     ],
 )  # fmt: skip
 def test_options_are_asked_about_and_content_is_not(body: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    question = question_of(paid(model="a-model", **body))
+    question = price_query_of(paid(model="a-model", **body))
     assert question.model == "a-model"
     assert question.params == params
     request = question.request
     assert (request.method, request.path, request.safety) == (
-        "POST", "/models/a-model/calculate-price", Safety.REPEATABLE,
+        "POST", "/models/a-model/calculate-price", RetrySafety.REPEATABLE,
     )  # fmt: skip
     assert request.body == {"params": params}
 
 
 def test_requests_that_cost_the_same_are_one_question_whatever_they_show() -> None:
-    flat = question_of(paid(model="dall-e-3", prompt="A boat", size="1024x1024", seed=1))
-    nested = question_of(paid(model="dall-e-3", prompt="A tree", params={"size": "1024x1024", "seed": 2}))
-    wide = question_of(paid(model="dall-e-3", prompt="A boat", size="1792x1024"))
-    other = question_of(paid(model="gpt-image-1.5", prompt="A boat", size="1024x1024"))
+    flat = price_query_of(paid(model="dall-e-3", prompt="A boat", size="1024x1024", seed=1))
+    nested = price_query_of(paid(model="dall-e-3", prompt="A tree", params={"size": "1024x1024", "seed": 2}))
+    wide = price_query_of(paid(model="dall-e-3", prompt="A boat", size="1792x1024"))
+    other = price_query_of(paid(model="gpt-image-1.5", prompt="A boat", size="1024x1024"))
     assert flat.key == nested.key
     assert len({flat.key, wide.key, other.key}) == 3
 
 
 def test_what_a_call_adds_to_the_body_counts() -> None:
-    question = question_of(paid(model="upscale"), extra={"scale": 4, "model": "upscale-2"})
+    question = price_query_of(paid(model="upscale"), extra={"scale": 4, "model": "upscale-2"})
     assert (question.model, question.params) == ("upscale-2", {"scale": 4})
 
 
 def test_a_form_is_asked_about_by_its_fields() -> None:
     form = Form("audio", "talk.mp3", b"", "audio/mpeg", {"model": "whisper", "language": "ru"})
-    assert question_of(Request("POST", "/stt", Safety.PAID, form=form)).params == {"language": "ru"}
+    assert price_query_of(Request("POST", "/stt", RetrySafety.PAID, form=form)).params == {"language": "ru"}
 
 
 @pytest.mark.parametrize("model", [None, 7, " ", ".."])
 def test_where_the_request_names_no_model_the_service_cannot_be_asked(model: object) -> None:
-    one = question_of(paid(model=model, assistant_id="asst_1", prompt="Hi"))
-    two = question_of(paid(model=model, assistant_id="asst_2", prompt="Hi"))
+    one = price_query_of(paid(model=model, assistant_id="asst_1", prompt="Hi"))
+    two = price_query_of(paid(model=model, assistant_id="asst_2", prompt="Hi"))
     assert one.model is None
     assert one.key != two.key
 
 
 def test_a_request_without_a_model_is_asked_about_by_what_its_door_knows() -> None:
-    assert question_of(Request("POST", "/stt", Safety.PAID), model="whisper").model == "whisper"
+    assert price_query_of(Request("POST", "/stt", RetrySafety.PAID), model="whisper").model == "whisper"
 
 
 @pytest.mark.parametrize(

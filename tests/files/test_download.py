@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from neuralbox import ConfigurationError, DownloadError, ExpiredFileError, Generation
-from neuralbox._files.download import MAX_FILE_BYTES, Saved, save
-from neuralbox._files.fetch import Terms
+from neuralbox._files.download import MAX_FILE_BYTES, SavedFile, save
+from neuralbox._files.fetch import FetchOptions
 from tests.helpers import START, Bench, Streamed, make_core
 
 from .storage import URL, Storage, content, files_in, leftovers, video
@@ -36,7 +36,7 @@ async def test_a_file_says_what_it_is(tmp_path: Path) -> None:
     core = answering(content_type="video/mp4", content_length=str(len(FILE))).core
     result = await save(core, video(), tmp_path, digest=True, durable=True)
     expected = hashlib.sha256(FILE).hexdigest()
-    assert result == Saved(tmp_path / "18500.mp4", len(FILE), expected, "video/mp4")
+    assert result == SavedFile(tmp_path / "18500.mp4", len(FILE), expected, "video/mp4")
 
 
 async def test_a_file_that_may_stay_is_not_fetched(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ async def test_a_file_that_may_stay_is_not_fetched(tmp_path: Path) -> None:
     for digest in (False, True):
         result = await save(bench.core, video(), tmp_path, overwrite="skip", digest=digest)
         sha256 = hashlib.sha256(b"old").hexdigest() if digest else None
-        assert result == Saved(tmp_path / "18500.mp4", 3, sha256, skipped=True)
+        assert result == SavedFile(tmp_path / "18500.mp4", 3, sha256, skipped=True)
     assert bench.sent == []
 
 
@@ -53,7 +53,7 @@ async def test_a_file_that_may_stay_is_not_read_where_its_name_comes_late(tmp_pa
     (tmp_path / "fox.png").write_bytes(b"old")
     bench = answering(content_disposition='attachment; filename="fox.png"')
     result = await save(bench.core, URL, tmp_path, overwrite="skip")
-    assert result == Saved(tmp_path / "fox.png", 3, skipped=True)
+    assert result == SavedFile(tmp_path / "fox.png", 3, skipped=True)
     assert bench.transport.open_streams == 0
     assert leftovers(tmp_path) == []
 
@@ -63,7 +63,7 @@ async def test_a_file_that_came_meanwhile_stays_or_gets_company(tmp_path: Path) 
         (tmp_path / "18500.mp4").write_bytes(b"theirs")
 
     result = await save(answering().core, video(), tmp_path, overwrite="skip", on_progress=other_comes)
-    assert result == Saved(tmp_path / "18500.mp4", 6, skipped=True)
+    assert result == SavedFile(tmp_path / "18500.mp4", 6, skipped=True)
     result = await save(answering().core, video(), tmp_path, overwrite="rename", on_progress=other_comes)
     assert result.path == tmp_path / "18500 (2).mp4"
     assert files_in(tmp_path) == {"18500.mp4": b"theirs", "18500 (2).mp4": FILE}
@@ -77,7 +77,7 @@ async def test_options_that_cannot_be_right_are_refused_before_anything_is_sent(
     with pytest.raises(ConfigurationError):
         await save(bench.core, video(), tmp_path, **options)
     assert bench.sent == []
-    assert Terms(MAX_FILE_BYTES).max_bytes == MAX_FILE_BYTES
+    assert FetchOptions(MAX_FILE_BYTES).max_bytes == MAX_FILE_BYTES
 
 
 # What is in it.

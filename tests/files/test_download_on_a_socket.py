@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from neuralbox import AsyncNeuralBox, DownloadError, Limits
-from neuralbox._core.exchange import Clockwork
+from neuralbox._core.exchange import TimeSource
 from neuralbox._files.download import save
 from neuralbox.sandbox import Sandbox, serve
 from tests.helpers import KEY
@@ -32,7 +32,7 @@ FILE = content(3 * MIB)
 class Box(AsyncNeuralBox):
     """A client that does not pause between attempts."""
 
-    _clockwork = Clockwork(random=lambda: 0.0)
+    _clockwork = TimeSource(random=lambda: 0.0)
 
 
 def serving(file: bytes = FILE, cuts: list[int] | None = None) -> Callable[[Conversation], None]:

@@ -14,18 +14,18 @@ import pytest
 from neuralbox import ConfigurationError
 from neuralbox._files import partial_file
 from neuralbox._files.names import MAX_NAME_BYTES
-from neuralbox._files.partial_file import Kept, PartFile
-from neuralbox._files.ranges import Version
+from neuralbox._files.partial_file import KeptPart, PartFile
+from neuralbox._files.ranges import FileVersion
 
 KEY = "0123456789abcdef"
-LONG = Version('"v1"', None, 5_000_000)
+LONG = FileVersion('"v1"', None, 5_000_000)
 
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def killed(directory: Path, data: bytes = b"abc", version: Version | None = LONG) -> Path:
+def killed(directory: Path, data: bytes = b"abc", version: FileVersion | None = LONG) -> Path:
     """Leave what a process that was killed leaves; the part."""
     part = PartFile(directory, KEY)
     part.begin(0, version)
@@ -34,7 +34,7 @@ def killed(directory: Path, data: bytes = b"abc", version: Version | None = LONG
     return directory / f".neuralbox-{KEY}.part"
 
 
-def looked(directory: Path) -> Kept | None:
+def looked(directory: Path) -> KeptPart | None:
     part = PartFile(directory, KEY)
     try:
         return part.look()
@@ -176,7 +176,7 @@ def test_names_for_a_second_file_end_and_keep_to_the_length(tmp_path: Path) -> N
 
 def test_what_a_killed_process_left_is_found(tmp_path: Path) -> None:
     killed(tmp_path)
-    assert looked(tmp_path) == Kept(3, LONG)
+    assert looked(tmp_path) == KeptPart(3, LONG)
     part = PartFile(tmp_path, KEY, digest=True)
     part.look()
     part.begin(2, LONG)
@@ -217,9 +217,9 @@ def test_what_was_not_flushed_counts_only_until_the_machine_starts_again(
     part.leave(keep=True)  # flushes
     with (tmp_path / f".neuralbox-{KEY}.part").open("ab") as file:
         file.write(b"ghi")
-    assert looked(tmp_path) == Kept(9, LONG)
+    assert looked(tmp_path) == KeptPart(9, LONG)
     monkeypatch.setattr(partial_file, "_boot", lambda: "another")
-    assert looked(tmp_path) == Kept(6, LONG)
+    assert looked(tmp_path) == KeptPart(6, LONG)
     record = json.loads((tmp_path / f".neuralbox-{KEY}.json").read_bytes())
     (tmp_path / f".neuralbox-{KEY}.json").write_text(json.dumps({**record, "flushed": "many"}))
     assert looked(tmp_path) is None
@@ -250,9 +250,9 @@ def test_the_record_of_another_version_never_stands_beside_new_bytes(
     monkeypatch.setattr(Path, "write_bytes", watch)
     part = PartFile(tmp_path, KEY)
     part.look()
-    part.begin(0, Version('"v2"', None, 5_000_000))
+    part.begin(0, FileVersion('"v2"', None, 5_000_000))
     assert lengths == [0]
-    part.begin(0, Version('"v3"', None, 5))  # too short to be worth a record
+    part.begin(0, FileVersion('"v3"', None, 5))  # too short to be worth a record
     assert not record.exists()
     part.leave(keep=True)
     assert names(tmp_path) == []
@@ -373,7 +373,7 @@ def test_a_part_that_somebody_takes_away_is_never_mistaken_for_another(tmp_path:
 def test_a_part_that_somebody_shortens_is_not_filled_up(tmp_path: Path) -> None:
     path = killed(tmp_path, b"abcdef")
     part = PartFile(tmp_path, KEY)
-    assert part.look() == Kept(6, LONG)
+    assert part.look() == KeptPart(6, LONG)
     os.truncate(path, 3)
     with pytest.raises(OSError, match="shortened"):
         part.begin(6, LONG)

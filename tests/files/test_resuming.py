@@ -16,7 +16,7 @@ import pytest
 
 from neuralbox import ConnectError, ConnectionLostError, DownloadError
 from neuralbox._files import download
-from neuralbox._files.download import Saved, read, save
+from neuralbox._files.download import SavedFile, read, save
 from neuralbox._files.partial_file import PartFile
 from tests.helpers import STALL, Bench, Streamed, make_core
 
@@ -28,7 +28,7 @@ FILE = content(3 * MIB + 77)
 DATED = {"last-modified": BEFORE, "date": DATE}
 
 
-async def saved(storage: Storage, directory: Path, **options: Any) -> Saved:
+async def saved(storage: Storage, directory: Path, **options: Any) -> SavedFile:
     """Save the storage's file with a client that makes a single attempt unless told otherwise."""
     core = make_core(storage, max_retries=options.pop("max_retries", 0))
     return await save(core.core, video(), directory, **options)
@@ -45,9 +45,9 @@ def left_behind(directory: Path, length: int, headers: Mapping[str, str] = {"eta
 
 
 def wanted_key() -> str:
-    from neuralbox._files.source import Wanted
+    from neuralbox._files.source import FileSource
 
-    return Wanted.of(video()).key
+    return FileSource.of(video()).key
 
 
 def storage_version(headers: Mapping[str, str]) -> Any:
@@ -72,7 +72,7 @@ async def test_the_rest_is_asked_for_after_a_cut(tmp_path: Path, headers: Mappin
     assert storage.sent == len(FILE)
     assert set(storage.conditions[1:]) == {headers.get("etag", BEFORE)}
     assert files_in(tmp_path) == {"18500.mp4": FILE}
-    assert result == Saved(tmp_path / "18500.mp4", len(FILE), hashlib.sha256(FILE).hexdigest())
+    assert result == SavedFile(tmp_path / "18500.mp4", len(FILE), hashlib.sha256(FILE).hexdigest())
 
 
 async def test_twenty_cuts_at_random_bytes_give_one_right_file_and_nothing_twice(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ async def test_two_downloads_of_one_file_do_not_disturb_each_other(tmp_path: Pat
 
 async def test_of_two_downloads_with_one_name_one_wins(tmp_path: Path) -> None:
     core = make_core(Storage(FILE, piece=10_000))
-    results: list[Saved | Exception] = []
+    results: list[SavedFile | Exception] = []
 
     async def run(**options: Any) -> None:
         try:
@@ -383,7 +383,7 @@ async def test_of_two_downloads_with_one_name_one_wins(tmp_path: Path) -> None:
             group.start_soon(lambda word: run(overwrite=word), overwrite)
     assert set(files_in(tmp_path).values()) == {FILE}
     assert leftovers(tmp_path) == []
-    assert 2 <= sum(isinstance(one, Saved) for one in results) <= 3
+    assert 2 <= sum(isinstance(one, SavedFile) for one in results) <= 3
 
 
 async def test_cancelling_the_asyncio_way_leaves_nothing_at_any_moment(tmp_path: Path, anyio_backend_name: str) -> None:
@@ -413,7 +413,7 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
     if anyio_backend_name != "asyncio":
         return
     entered, go, done = threading.Event(), threading.Event(), threading.Event()
-    look, find = download._OnDisk._look, vars(download)["find_place"]
+    look, find = download._DiskSink._look, vars(download)["find_place"]
 
     def slow_look(sink: Any) -> bool:
         try:
@@ -426,7 +426,7 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
         go.wait(10)
         return find(target)
 
-    monkeypatch.setattr(download._OnDisk, "_look", slow_look)
+    monkeypatch.setattr(download._DiskSink, "_look", slow_look)
     monkeypatch.setattr(download, "find_place", slow_find)
     left_behind(tmp_path, 2 * MIB)
     task = asyncio.ensure_future(saved(Storage(FILE), tmp_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neuralbox import ConfigurationError
-from neuralbox._files.target import find_place, read_overwrite, require_free
+from neuralbox._files.target import locate_target, read_overwrite, require_free
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ def test_what_stands_there_is_looked_at_before_anything_is_fetched(tmp_path: Pat
 
 
 def test_a_name_that_is_too_long_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
-    find_place(str(tmp_path / ("a" * 255)))
+    locate_target(str(tmp_path / ("a" * 255)))
     with pytest.raises(ConfigurationError, match="255 bytes"):
-        find_place(str(tmp_path / ("a" * 256)))
+        locate_target(str(tmp_path / ("a" * 256)))
     with pytest.raises(ConfigurationError, match="255 bytes"):
-        find_place(str(tmp_path / ("é" * 128) / "a"))
-    find_place("é" * 127, windows=True)
+        locate_target(str(tmp_path / ("é" * 128) / "a"))
+    locate_target("é" * 127, windows=True)
     with pytest.raises(ConfigurationError, match="255 bytes"):
-        find_place("é" * 256, windows=True)
+        locate_target("é" * 256, windows=True)
 
 
 @pytest.mark.parametrize("name", ["nul.mp4", "COM1", "a:b.mp4", "what?.mp4", "a.", "a .", "con .txt"])
 def test_a_name_that_windows_would_twist_is_refused_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="on Windows"):
-        find_place(str(tmp_path / name), windows=True)
-    assert find_place(str(tmp_path / name), windows=False).path == tmp_path / name
-    assert find_place(str(tmp_path / "a.mp4"), windows=True).path == tmp_path / "a.mp4"
+        locate_target(str(tmp_path / name), windows=True)
+    assert locate_target(str(tmp_path / name), windows=False).path == tmp_path / name
+    assert locate_target(str(tmp_path / "a.mp4"), windows=True).path == tmp_path / "a.mp4"

@@ -24,7 +24,7 @@ def client(handler: Handler, *, time: VirtualTime | None = None, **options: Any)
     """A client in virtual time whose every request is answered by `handler`."""
 
     class Client(AsyncGeminiGen):
-        _clockwork = (time or VirtualTime()).clockwork
+        _clockwork = (time or VirtualTime()).time_source
 
     options.setdefault("api_key", KEY)
     options.setdefault("base_url", HOST)

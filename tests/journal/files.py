@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from neuralbox._errors import JournalError
-from neuralbox._journal import Planned, Record, Sync, open_journal
+from neuralbox._journal import JournalRecord, PlannedRequest, Sync, open_journal
 from neuralbox._journal.sqlite.journal import SqliteJournal
 
 SERVICE = "https://api.example/api/v2"
@@ -59,15 +59,15 @@ async def a_journal(
     )
 
 
-def entries(*keys: str) -> list[Planned]:
-    return [Planned(key, {"kind": "image", "prompt": f"a cat called {key}"}) for key in keys]
+def entries(*keys: str) -> list[PlannedRequest]:
+    return [PlannedRequest(key, {"kind": "image", "prompt": f"a cat called {key}"}) for key in keys]
 
 
-async def states(records: AsyncIterator[Record]) -> dict[str, str]:
+async def states(records: AsyncIterator[JournalRecord]) -> dict[str, str]:
     return {record.key: record.state async for record in records}
 
 
-async def everything(journal: SqliteJournal) -> dict[str, Record]:
+async def everything(journal: SqliteJournal) -> dict[str, JournalRecord]:
     found = {record.key: record async for record in journal.unfinished()}
     return found | {record.key: record async for record in journal.finished()}
 

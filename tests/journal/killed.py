@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 
-from neuralbox._journal import Planned, open_journal
+from neuralbox._journal import PlannedRequest, open_journal
 
 WRITERS = 16
 
@@ -35,7 +35,7 @@ async def mark(path: str, told: int, life: str) -> None:
     async def write(writer: int) -> None:
         for turn in range(1_000_000):
             key = f"{life}-{writer}-{turn}"
-            await journal.plan([Planned(key, {"prompt": key * 20})])
+            await journal.plan([PlannedRequest(key, {"prompt": key * 20})])
             tell(key, "planned", None)
             await journal.sending(key, {"prompt": key * 20, "sent_at": 1.0})
             tell(key, "sending", None)

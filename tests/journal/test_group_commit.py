@@ -12,10 +12,10 @@ import pytest
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from neuralbox._journal.group_commit import Commits, Item, _Run
+from neuralbox._journal.group_commit import CommitItem, GroupCommit, _CommitRun
 
 
-class Named(Item):
+class Named(CommitItem):
     def __init__(self, name: str, *, keep: bool = False, last: bool = False) -> None:
         super().__init__(keep=keep, last=last)
         self.name = name
@@ -52,7 +52,7 @@ class Disk:
 class Callers:
     """Tasks that commit one item each, and how that ended for them."""
 
-    def __init__(self, commits: Commits) -> None:
+    def __init__(self, commits: GroupCommit) -> None:
         self.tasks = anyio.create_task_group()
         self.commits = commits
         self.ends: dict[str, str] = {}
@@ -100,7 +100,7 @@ async def until(ready: Callable[[], object]) -> None:
 @pytest.mark.anyio
 async def test_who_comes_together_goes_together_and_in_order() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     commits.hold(Named("held"))
     async with Callers(commits) as callers:
         for name in "abc":
@@ -115,7 +115,7 @@ async def test_who_comes_together_goes_together_and_in_order() -> None:
 @pytest.mark.anyio
 async def test_what_comes_meanwhile_is_the_next_group_led_by_one_of_its_own() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     disk.free.clear()
     async with Callers(commits) as callers:
         await callers.call("first")
@@ -133,7 +133,7 @@ async def test_a_leader_cancelled_before_the_thread_takes_its_own_item_back_and_
     seen: list[tuple[list[list[str]], dict[str, str]]] = []
     for _ in range(64):  # trio shuffles tasks: meeting the leader between its two steps is a matter of luck there
         disk = Disk()
-        commits = Commits(disk)
+        commits = GroupCommit(disk)
         async with Callers(commits) as callers:
             callers.start("leader")
             await checkpoint()  # it has queued its item, and yields once before it goes
@@ -150,7 +150,7 @@ async def test_a_leader_cancelled_before_the_thread_takes_its_own_item_back_and_
 @pytest.mark.anyio
 async def test_a_cancelled_scope_does_not_interrupt_the_group_it_leads() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     disk.free.clear()
     async with Callers(commits) as callers:
         await callers.call("leader")
@@ -167,7 +167,7 @@ async def test_a_cancelled_scope_does_not_interrupt_the_group_it_leads() -> None
 @pytest.mark.anyio
 async def test_a_cancelled_waiter_takes_its_item_back_unless_it_is_to_be_kept() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     disk.free.clear()
     async with Callers(commits) as callers:
         await callers.call("leader")
@@ -188,7 +188,7 @@ async def test_a_cancelled_waiter_takes_its_item_back_unless_it_is_to_be_kept() 
 @pytest.mark.anyio
 async def test_a_chosen_successor_that_is_cancelled_hands_on_again() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     async with Callers(commits) as callers:
         commits._busy = True  # as while a group is under way
         for name in ("second", "third"):
@@ -205,7 +205,7 @@ async def test_a_chosen_successor_that_is_cancelled_hands_on_again() -> None:
 @pytest.mark.anyio
 async def test_a_group_that_fails_is_told_to_all_and_keeps_what_is_to_be_kept() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     disk.broken = OSError("full")
     disk.free.clear()
     commits.hold(Named("held", keep=True))
@@ -226,7 +226,7 @@ async def test_a_group_that_fails_is_told_to_all_and_keeps_what_is_to_be_kept() 
 @pytest.mark.anyio
 async def test_an_item_that_fails_by_itself_is_told_to_its_caller_only() -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
     async with Callers(commits) as callers:
         for name in ("good", "bad"):
             callers.start(name)
@@ -238,7 +238,7 @@ async def test_where_no_thread_can_be_started_the_caller_learns_it_and_nothing_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disk = Disk()
-    commits = Commits(disk)
+    commits = GroupCommit(disk)
 
     async def no_thread(*args: object, **options: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -256,18 +256,18 @@ async def test_where_no_thread_can_be_started_the_caller_learns_it_and_nothing_i
 # A task of asyncio that is cancelled itself, not by a scope: no shield holds it.
 
 
-def in_asyncio(scenario: Callable[[Disk, Commits], Any]) -> Disk:
+def in_asyncio(scenario: Callable[[Disk, GroupCommit], Any]) -> Disk:
     disk = Disk()
 
     async def main() -> None:
-        await scenario(disk, Commits(disk))
+        await scenario(disk, GroupCommit(disk))
 
     asyncio.run(main())
     return disk
 
 
 def test_a_cancelled_task_leaves_its_group_to_the_thread_which_hands_on() -> None:
-    async def scenario(disk: Disk, commits: Commits) -> None:
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
         disk.free.clear()
         leader = asyncio.create_task(commits.commit(Named("leader")))
         await until(disk.began.is_set)
@@ -286,7 +286,7 @@ def test_a_cancelled_task_leaves_its_group_to_the_thread_which_hands_on() -> Non
 
 
 def test_a_task_cancelled_when_its_group_has_just_ended_publishes_it() -> None:
-    async def scenario(disk: Disk, commits: Commits) -> None:
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
         disk.free.clear()
         leader = asyncio.create_task(commits.commit(Named("leader")))
         await until(disk.began.is_set)
@@ -305,7 +305,7 @@ def test_a_task_cancelled_when_its_group_has_just_ended_publishes_it() -> None:
 
 
 def test_a_task_cancelled_before_the_thread_began_calls_the_group_off() -> None:
-    async def scenario(disk: Disk, commits: Commits) -> None:
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
         limiter = commits._limiter
         await limiter.acquire_on_behalf_of("somebody")
         leader = asyncio.create_task(commits.commit(Named("leader", keep=True)))
@@ -322,14 +322,14 @@ def test_a_task_cancelled_before_the_thread_began_calls_the_group_off() -> None:
 
 def test_what_was_called_off_does_nothing_if_a_thread_comes_to_it_after_all() -> None:
     disk = Disk()
-    run = _Run(disk, [Named("one")])
+    run = _CommitRun(disk, [Named("one")])
     assert run.revoke()
     run.work()
     assert disk.groups == []
 
 
 def test_the_end_comes_even_if_nobody_waits_for_it() -> None:
-    async def scenario(disk: Disk, commits: Commits) -> None:
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
         disk.free.clear()
         leader = asyncio.create_task(commits.commit(Named("leader")))
         await until(disk.began.is_set)
@@ -346,7 +346,7 @@ def test_the_end_comes_even_if_nobody_waits_for_it() -> None:
 
 
 def test_an_end_that_fails_is_not_tried_for_ever() -> None:
-    async def scenario(disk: Disk, commits: Commits) -> None:
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
         disk.broken = OSError("full")
         with pytest.raises(RuntimeError, match="end: full"):
             await commits.commit(Named("end", keep=True, last=True))
@@ -360,7 +360,7 @@ def test_a_group_that_outlives_its_loop_ends_in_silence() -> None:
     disk.free.clear()
 
     async def main() -> None:
-        leader = asyncio.create_task(Commits(disk).commit(Named("leader")))
+        leader = asyncio.create_task(GroupCommit(disk).commit(Named("leader")))
         await until(disk.began.is_set)
         leader.cancel()
         with pytest.raises(asyncio.CancelledError):

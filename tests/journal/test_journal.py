@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from neuralbox._errors import ConfigurationError, JournalError
-from neuralbox._journal import Journal, MemoryJournal, Planned, Record, Summary
+from neuralbox._journal import Journal, JournalRecord, JournalSummary, MemoryJournal, PlannedRequest
 from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._types import JobRef
 
@@ -121,13 +121,13 @@ async def test_a_key_given_twice_is_refused(journal: Journal) -> None:
 @pytest.mark.parametrize("key", ["", "nul\0", "half \ud800", 7, None])
 async def test_a_key_that_could_not_be_given_back_is_refused(journal: Journal, key: Any) -> None:
     with pytest.raises(ConfigurationError, match="key"):
-        await journal.plan([Planned(key, {})])
+        await journal.plan([PlannedRequest(key, {})])
 
 
 @pytest.mark.parametrize("request_", [{"a": object()}, {"a": math.nan}, {1: 2, "a": 3}])
 async def test_a_request_that_json_cannot_say_is_refused(journal: Journal, request_: Any) -> None:
     with pytest.raises(ConfigurationError, match="'one' cannot be written down as JSON"):
-        await journal.plan([*entries("zero"), Planned("one", request_)])
+        await journal.plan([*entries("zero"), PlannedRequest("one", request_)])
     assert await states(journal.unfinished()) == {}
 
 
@@ -165,14 +165,14 @@ async def test_closing_twice_is_nothing_and_use_after_it_is_refused(journal: Jou
 
 
 def test_records_hide_what_may_be_secret() -> None:
-    record = Record(1, "one", {"prompt": "secret"}, "final", 5, outcome=DONE)
+    record = JournalRecord(1, "one", {"prompt": "secret"}, "final", 5, outcome=DONE)
     assert repr(record) == "<Record 'one' final 5>"
     assert record.is_finished
-    assert repr(Record(1, "two", {})) == "<Record 'two' planned>"
+    assert repr(JournalRecord(1, "two", {})) == "<Record 'two' planned>"
 
 
 def test_an_empty_summary_is_all_zero() -> None:
-    assert (Summary().total, Summary().failed) == (0, 0)
+    assert (JournalSummary().total, JournalSummary().failed) == (0, 0)
 
 
 # In memory...
@@ -315,20 +315,25 @@ async def test_a_changed_request_is_refused_with_its_differences(tmp_path: Path)
     path = tmp_path / "jobs.sqlite"
     first = {"model": "flux", "prompt": "a secret cat", "options": {"seed": 1, "size": "1:1"}}
     async with await a_journal(path) as journal:
-        await journal.plan([Planned("one", first), Planned("two", {"file": "a.png"}, "hash of a.png")])
+        await journal.plan([PlannedRequest("one", first), PlannedRequest("two", {"file": "a.png"}, "hash of a.png")])
     async with await a_journal(path) as journal:
         with refused("changed", "'one' as another one: it differs in options.seed, prompt") as caught:
             await journal.plan(
-                [*entries("new"), Planned("one", {**first, "prompt": "a dog", "options": {"seed": 2, "size": "1:1"}})]
+                [
+                    *entries("new"),
+                    PlannedRequest("one", {**first, "prompt": "a dog", "options": {"seed": 2, "size": "1:1"}}),
+                ]
             )
         assert "secret" not in str(caught.value)
         assert "dog" not in str(caught.value)
         assert (caught.value.key, caught.value.path) == ("one", str(path))
         with refused("changed", "what it refers to has changed"):
-            await journal.plan([Planned("two", {"file": "a.png"}, "another hash")])
+            await journal.plan([PlannedRequest("two", {"file": "a.png"}, "another hash")])
         # The same request in another order is the same, and what was refused may be given right.
         same = {"options": {"size": "1:1", "seed": 1}, "prompt": "a secret cat", "model": "flux"}
-        assert [one.state for one in await journal.plan([Planned("one", same), *entries("new")])] == ["planned"] * 2
+        assert [one.state for one in await journal.plan([PlannedRequest("one", same), *entries("new")])] == [
+            "planned"
+        ] * 2
 
 
 async def test_marks_that_wait_for_nobody_are_written_with_the_next_group(file: SqliteJournal, clock: Clock) -> None:
@@ -363,11 +368,13 @@ async def test_prompts_are_in_one_column_and_the_key_is_nowhere(file: SqliteJour
     path = Path(file.path)
     prompt = 'a "quoted" cät\n🐈 \ud800'
     talk = {"messages": [{"role": "user", "content": prompt}]}
-    await file.plan([Planned("one", {"prompt": prompt}), Planned("two", talk), Planned("three", {})])
+    await file.plan(
+        [PlannedRequest("one", {"prompt": prompt}), PlannedRequest("two", talk), PlannedRequest("three", {})]
+    )
     for key in ("one", "two", "three"):
         await file.sending(key, {"prompt": prompt, "sent_at": 1.0})
     assert [one.claim async for one in file.unfinished()] == [{"prompt": prompt, "sent_at": 1.0}] * 3
-    await file.plan([Planned("four", {"prompt": ""}), Planned("five", {"prompt": "x"})])
+    await file.plan([PlannedRequest("four", {"prompt": ""}), PlannedRequest("five", {"prompt": "x"})])
     await file.sending("four", {"prompt": None})
     await file.sending("five", {"prompt": "x"})
     assert [one.claim async for one in file.unfinished(after=3)] == [{"prompt": None}, {"prompt": "x"}]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from neuralbox._models.account import Balance, Key, Login, Share, Stats, User
+from neuralbox._models.account import ApiKeyInfo, Balance, KindStats, Login, Stats, User
 from neuralbox._models.generation import Model
 from tests import samples
 from tests.api import json_values
@@ -81,7 +81,7 @@ def test_the_statistics() -> None:
 
 def test_statistics_with_strange_parts_keep_the_rest() -> None:
     stats = Stats.read({"total_generations": 3, "breakdown": {"hologram": {"count": "2"}, "text": 5}, "recent_30d": []})
-    assert stats.breakdown == {"hologram": Share(count=2, tokens=0, raw={"count": "2"})}
+    assert stats.breakdown == {"hologram": KindStats(count=2, tokens=0, raw={"count": "2"})}
     assert (stats.total_generations, stats.recent_generations) == (3, None)
     assert Stats.read({}).breakdown == {}
 
@@ -98,23 +98,23 @@ def test_a_login_shows_who_came_and_never_the_token() -> None:
 
 
 def test_a_new_key_is_readable_once_and_never_shown() -> None:
-    key = Key.read(samples.record("key_created"))
+    key = ApiKeyInfo.read(samples.record("key_created"))
     assert key.key == "nb_live_0f1e2d3c4b5a"
     assert (key.id, key.name, key.created_at) == (41, "build-server", datetime(2026, 4, 2, 8, tzinfo=UTC))
     assert "nb_live" not in repr(key) + str(key) + repr(key.raw)
 
 
 def test_a_listed_key_has_no_key() -> None:
-    assert Key.read({"id": 41, "name": "build-server"}).key is None
+    assert ApiKeyInfo.read({"id": 41, "name": "build-server"}).key is None
 
 
-READERS: list[Callable[[dict[str, Any]], Model]] = [Balance.read, User.read, Stats.read, Login.read, Key.read]
+READERS: list[Callable[[dict[str, Any]], Model]] = [Balance.read, User.read, Stats.read, Login.read, ApiKeyInfo.read]
 
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("wrong", [None, [], {}, True, "", "soon", float("nan"), "\ud800", 10**4200])
 def test_wrong_types_are_absences(read: Callable[[dict[str, Any]], Model], wrong: object) -> None:
-    fields = (name for model in (Balance, User, Stats, Login, Key) for name in model.model_fields)
+    fields = (name for model in (Balance, User, Stats, Login, ApiKeyInfo) for name in model.model_fields)
     model = read(dict.fromkeys([*fields, "recent_30d", "username"], wrong) | {"lane": 3})
     assert model.raw["lane"] == 3
 

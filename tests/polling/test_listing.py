@@ -25,7 +25,7 @@ from neuralbox._errors import (
 from neuralbox._models.generation import Generation
 from neuralbox._polling import listing_plan
 from neuralbox._polling.job import Job
-from neuralbox._polling.listing import AFTER_FAILURE, Sweeps
+from neuralbox._polling.listing import AFTER_FAILURE, SweepPlanner
 from neuralbox._polling.many import wait_all
 from neuralbox._polling.poller import poller_of
 from neuralbox._types import JobRef
@@ -40,9 +40,9 @@ def spread_jobs(service: Service, count: int, *, first: float = 20, last: float 
         service.job(number, first + (last - first) * (number * 37 % count) / count)
 
 
-def sweeps_of(core: Core) -> Sweeps:
+def sweeps_of(core: Core) -> SweepPlanner:
     strategy = poller_of(core).strategy
-    assert isinstance(strategy, Sweeps)
+    assert isinstance(strategy, SweepPlanner)
     return strategy
 
 
@@ -538,7 +538,7 @@ async def test_who_walks_is_cancelled_and_another_sweeps_in_its_place() -> None:
         scopes = {name: anyio.CancelScope() for name in "123456789"}
 
         async def wait(name: str) -> None:
-            own = core.changed(core.options.changed(default_headers={"x-of": name}))
+            own = core.with_options(core.options.with_changes(default_headers={"x-of": name}))
             with scopes[name]:
                 ended[(await Job(own, name).wait()).status] += 1
 

@@ -9,8 +9,8 @@ import pytest
 from neuralbox._polling.listing_plan import (
     NOTHING_MEASURED,
     WALKERS,
-    Listed,
-    Measured,
+    ListedJob,
+    ListingStats,
     alone_for,
     is_worth_it,
     next_turn,
@@ -60,7 +60,7 @@ def test_few_pages_are_walked_one_by_one_and_many_not_without_bound() -> None:
 def test_what_is_expected_follows_the_last_walk() -> None:
     assert NOTHING_MEASURED.pages(1_000) == 10
     after = NOTHING_MEASURED.after_walk(ours=90, others=250, gone=10)
-    assert after == Measured(others=250, gone=0.0625, hits=True)
+    assert after == ListingStats(others=250, finished_share=0.0625, hits=True)
     assert after.pages(90) == 4
     assert after.after_walk(ours=0, others=0, gone=0).hits
     assert not NOTHING_MEASURED.after_walk(ours=0, others=7, gone=3).hits
@@ -79,13 +79,13 @@ def test_a_job_that_is_not_listed_is_asked_alone_for_longer_and_longer() -> None
 @pytest.mark.parametrize(
     ("record", "key", "said"),
     [
-        ({"id": 7, "status": "pending"}, "7", Listed("pending")),
-        ({"generation_id": "gen_1", "status": " Queued "}, "gen_1", Listed("queued")),
-        ({"id": "7", "category": "video", "model_slug": "m"}, "7", Listed("pending", "video", "m")),
-        ({"id": 7, "type": "image", "model": "m", "status": "failed"}, "7", Listed("failed", "image", "m")),
-        ({"id": None, "status": 5}, "", Listed("5")),
-        ({"id": True}, "", Listed("pending")),
+        ({"id": 7, "status": "pending"}, "7", ListedJob("pending")),
+        ({"generation_id": "gen_1", "status": " Queued "}, "gen_1", ListedJob("queued")),
+        ({"id": "7", "category": "video", "model_slug": "m"}, "7", ListedJob("pending", "video", "m")),
+        ({"id": 7, "type": "image", "model": "m", "status": "failed"}, "7", ListedJob("failed", "image", "m")),
+        ({"id": None, "status": 5}, "", ListedJob("5")),
+        ({"id": True}, "", ListedJob("pending")),
     ],
 )
-def test_an_item_is_read_in_either_vocabulary(record: dict[str, Any], key: str, said: Listed) -> None:
+def test_an_item_is_read_in_either_vocabulary(record: dict[str, Any], key: str, said: ListedJob) -> None:
     assert read_item(record) == (key, said)

@@ -20,7 +20,7 @@ from neuralbox._errors import (
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import LOOKERS, wait_all
-from neuralbox._polling.polled_job import Entry
+from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller, poller_of
 from neuralbox._types import JobRef
 
@@ -244,7 +244,7 @@ async def test_a_strategy_that_crashes_ends_the_wait_as_it_is(listening: bool) -
     async with a_service() as service:
         core = service.core()
 
-        async def crash(poller: Poller, due: Sequence[Entry]) -> None:
+        async def crash(poller: Poller, due: Sequence[PolledJob]) -> None:
             raise ZeroDivisionError
 
         poller_of(core).strategy = crash

@@ -23,7 +23,7 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._polling.many import Ended, GrowingCrowd
+from neuralbox._polling.many import Ended, GrowingJobWaiter
 from neuralbox._polling.polled_job import GRACE
 from neuralbox._polling.poller import poller_of
 from neuralbox._types import JobRef
@@ -52,10 +52,10 @@ class Ends:
 
 
 @asynccontextmanager
-async def a_crowd(core: Core, ends: Ends, limit: float | None = None) -> AsyncIterator[GrowingCrowd[str]]:
+async def a_crowd(core: Core, ends: Ends, limit: float | None = None) -> AsyncIterator[GrowingJobWaiter[str]]:
     """A crowd that waits inside the block; afterwards nothing of it is left."""
     async with anyio.create_task_group() as group:
-        crowd = GrowingCrowd[str](core, limit, group, ends)
+        crowd = GrowingJobWaiter[str](core, limit, group, ends)
         group.start_soon(crowd.run)
         yield crowd
         group.cancel_scope.cancel()
@@ -256,7 +256,7 @@ async def test_what_joins_before_the_wait_begins_or_after_it_was_left_leaves_not
         crowd.add(JobRef(1), "too late", age=0.0)
         assert nothing_left(core)
         async with anyio.create_task_group() as group:
-            never = GrowingCrowd[str](core, None, group, ends)
+            never = GrowingJobWaiter[str](core, None, group, ends)
             never.add(JobRef(1), "never begun", age=0.0)
             never.add(JobRef(1), "never begun either", age=0.0)
             never.leave()

@@ -13,11 +13,11 @@ import trio
 
 from neuralbox._config import CallOptions, ClientOptions
 from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Clockwork, Core
+from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._errors import AuthenticationError, ConnectError, GenerationTimeoutError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._polling.polled_job import Entry, Waiter
+from neuralbox._polling.polled_job import JobWaiter, PolledJob
 from neuralbox._polling.poller import Poller, individually, poller_of
 
 from .world import Answer, Service, VirtualTime, a_service, nothing_left
@@ -275,11 +275,11 @@ async def test_a_look_given_to_a_waiter_that_is_cancelled_before_it_begins_goes_
         waits = Waits(service)
         service.job(1, 0)
 
-        async def assign_and_cancel(poller: Poller, due: Sequence[Entry]) -> None:
+        async def assign_and_cancel(poller: Poller, due: Sequence[PolledJob]) -> None:
             poller.strategy = individually
             await individually(poller, due)
-            assert isinstance(due[0].looker, Waiter)
-            waits.scopes[(due[0].looker.call.extra_headers or {})["x-of"]].cancel()
+            assert isinstance(due[0].polled_by, JobWaiter)
+            waits.scopes[(due[0].polled_by.call.extra_headers or {})["x-of"]].cancel()
 
         poller_of(waits.core).strategy = assign_and_cancel
         async with anyio.create_task_group() as group:
@@ -480,7 +480,7 @@ async def test_a_strategy_may_answer_for_the_whole_set_and_what_it_leaves_is_loo
         waits = Waits(service)
         sets: list[int] = []
 
-        async def sweep(poller: Poller, due: Sequence[Entry]) -> None:
+        async def sweep(poller: Poller, due: Sequence[PolledJob]) -> None:
             sets.append(len(due))
             for entry in due[:-1]:
                 poller.begin(entry)
@@ -511,7 +511,7 @@ async def test_what_a_cancelled_sweep_had_taken_is_given_to_others() -> None:
     async with a_service() as service:
         waits = Waits(service)
 
-        async def sweep(poller: Poller, due: Sequence[Entry]) -> None:
+        async def sweep(poller: Poller, due: Sequence[PolledJob]) -> None:
             poller.strategy = individually
             await service.time.sleep(60)
 
@@ -534,7 +534,7 @@ async def test_a_look_that_was_given_out_is_dropped_when_the_answer_comes_anothe
     async with a_service() as service:
         waits = Waits(service)
 
-        async def listed_after_all(poller: Poller, due: Sequence[Entry]) -> None:
+        async def listed_after_all(poller: Poller, due: Sequence[PolledJob]) -> None:
             await individually(poller, due)
             for entry in due:
                 poller.publish(entry, Generation.read({"id": entry.ref.id, "status": "completed"}))
@@ -555,9 +555,9 @@ async def test_a_look_that_was_given_out_is_dropped_when_the_answer_comes_anothe
 async def test_copies_of_a_client_share_a_poller_and_other_accounts_do_not() -> None:
     async with a_service() as service:
         core = service.core()
-        assert poller_of(core.changed(core.options.changed(max_retries=7))) is poller_of(core)
+        assert poller_of(core.with_options(core.options.with_changes(max_retries=7))) is poller_of(core)
         assert poller_of(service.core(key="nb_other")) is not poller_of(core)
-        elsewhere = core.changed(core.options.changed(base_url="http://127.0.0.1:10"))
+        elsewhere = core.with_options(core.options.with_changes(base_url="http://127.0.0.1:10"))
         assert poller_of(elsewhere) is not poller_of(core)
         assert repr(poller_of(core)) == "<Poller: 0 jobs>"
 
@@ -626,5 +626,5 @@ async def test_the_default_clock_serves_a_wait_in_real_time() -> None:
 
     service = Instant(VirtualTime(), 0)
     service.job(1, 0.0005)
-    core = Core(service, ClientOptions(base_url="http://127.0.0.1:9"), ApiKey("nb_test"), Clockwork())  # type: ignore[arg-type]
+    core = Core(service, ClientOptions(base_url="http://127.0.0.1:9"), ApiKey("nb_test"), TimeSource())  # type: ignore[arg-type]
     assert (await Job(core, 1).wait(timeout=5)).is_completed

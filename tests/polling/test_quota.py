@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from neuralbox._polling.quota import Allowance, note, pause_after_look
+from neuralbox._polling.quota import HourlyQuota, note, pause_after_poll
 
 
 def headers(remaining: object, limit: object = 100, reset: object = 5_000) -> Mapping[str, str]:
@@ -23,14 +23,14 @@ def headers(remaining: object, limit: object = 100, reset: object = 5_000) -> Ma
 )
 def test_headers_that_say_nothing_of_use_change_nothing(said: Mapping[str, str]) -> None:
     assert note(None, said, began=0, now=1) is None
-    known = Allowance(100, 60, 5_000.0)
+    known = HourlyQuota(100, 60, 5_000.0)
     assert note(known, said, began=0, now=1) is known
 
 
 def test_a_count_that_falls_from_look_to_look_means_that_looking_counts() -> None:
     first = note(None, headers(60), began=0, now=1)
     second = note(first, headers(59), began=2, now=3)
-    assert second == Allowance(100, 59, 5_000.0, own=2, counted=True, free=False, noted_at=3)
+    assert second == HourlyQuota(100, 59, 5_000.0, own=2, counted=True, free=False, noted_at=3)
 
 
 def test_a_count_that_stands_still_means_that_looking_is_free_though_submissions_count() -> None:
@@ -39,20 +39,20 @@ def test_a_count_that_stands_still_means_that_looking_is_free_though_submissions
         known = note(known, headers(remaining), began=2 * number, now=2 * number + 1)
     assert known is not None
     assert known.free
-    assert pause_after_look(known, outstanding=3, now=1_400.0) == 0
+    assert pause_after_poll(known, outstanding=3, now=1_400.0) == 0
 
 
 def test_answers_to_looks_that_were_under_way_together_say_nothing() -> None:
     first = note(None, headers(59), began=0, now=1)
     second = note(first, headers(60), began=0.5, now=2)
-    assert second == Allowance(100, 59, 5_000.0, own=2, noted_at=2)
-    assert pause_after_look(second, outstanding=1, now=1_400.0) == 0
+    assert second == HourlyQuota(100, 59, 5_000.0, own=2, noted_at=2)
+    assert pause_after_poll(second, outstanding=1, now=1_400.0) == 0
 
 
 def test_a_new_hour_begins_anew_and_what_was_seen_of_counting_stays() -> None:
-    old = Allowance(100, 3, 5_000.0, own=70, counted=True)
+    old = HourlyQuota(100, 3, 5_000.0, own=70, counted=True)
     new = note(old, headers(99, reset=8_600), began=0, now=1)
-    assert new == Allowance(100, 99, 8_600.0, own=1, counted=True, noted_at=1)
+    assert new == HourlyQuota(100, 99, 8_600.0, own=1, counted=True, noted_at=1)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_a_new_hour_begins_anew_and_what_was_seen_of_counting_stays() -> None:
 def test_the_fewer_looks_are_to_spare_the_longer_the_pause(
     remaining: int, own: int, outstanding: int, left: float, seconds: float
 ) -> None:
-    known = Allowance(100, remaining, 5_000.0, own=own, counted=True)
-    assert pause_after_look(known, outstanding=outstanding, now=5_000.0 - left) == pytest.approx(seconds)
+    known = HourlyQuota(100, remaining, 5_000.0, own=own, counted=True)
+    assert pause_after_poll(known, outstanding=outstanding, now=5_000.0 - left) == pytest.approx(seconds)

@@ -19,7 +19,7 @@ from neuralbox._polling.schedule import (
     TRUSTED,
     ModelTimes,
     back_off,
-    next_look,
+    next_poll,
     ramp,
     spread,
 )
@@ -29,7 +29,7 @@ SEEN = ModelTimes((40.0, 45.0, 60.0))
 
 def plain(**changes: Any) -> float:
     """The next look at an ordinary job with the dice in the middle."""
-    return next_look(**{"age": 100.0, "looks": 5, "jitter": 0.5, **changes})
+    return next_poll(**{"age": 100.0, "looks": 5, "jitter": 0.5, **changes})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_no_hint_makes_a_tight_loop_or_an_endless_pause(
     kind: str | None,
     model: str | None,
 ) -> None:
-    pause = next_look(
+    pause = next_poll(
         age=age, looks=looks, jitter=jitter, eta=eta, progress=progress, remaining=remaining, kind=kind, model=model
     )
     assert 0 <= pause <= 30 + 5
@@ -183,7 +183,7 @@ def simulate(eta_of: Callable[[Random, float], float | None], **known: Any) -> t
     for _ in range(4_000):
         duration, at, looks = dice.uniform(20, 180), 0.0, 0
         while at < duration:
-            at += next_look(
+            at += next_poll(
                 age=at,
                 looks=looks,
                 jitter=dice.random(),

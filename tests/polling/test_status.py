@@ -10,7 +10,7 @@ from neuralbox._config import CallOptions
 from neuralbox._errors import APIStatusError, ConfigurationError, InternalServerError, NotFoundError, ProtocolError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._polling.status import as_ref, look
+from neuralbox._polling.status import as_ref, poll
 from neuralbox._types import JobRef
 
 from .world import Answer, Asked, Service, VirtualTime, a_service
@@ -42,7 +42,7 @@ class Paths:
 async def test_the_shape_of_the_id_chooses_the_path(id: int | str, path: str) -> None:
     async with a_service() as service:
         service.answers[str(id)] = lambda _: PENDING
-        generation = await look(service.core(), id)
+        generation = await poll(service.core(), id)
         assert [asked.path for asked in service.asked] == [path]
         assert generation.id == id
 
@@ -52,8 +52,8 @@ async def test_a_path_that_does_not_know_the_id_makes_us_try_the_other_once_and_
     async with a_service() as service:
         paths = Paths(service, number=(status, {"error": "no"}), text=PENDING)
         core = service.core()
-        await look(core, 7)
-        await look(core, 7)
+        await poll(core, 7)
+        await poll(core, 7)
         assert paths.paths() == ["/generate", "/generate/status", "/generate/status"]
 
 
@@ -61,9 +61,9 @@ async def test_the_path_is_remembered_for_each_shape_of_id_on_its_own() -> None:
     async with a_service() as service:
         paths = Paths(service, number=PENDING, text=(404, {}))
         core = service.core()
-        await look(core, "gen_7")
-        await look(core, 7)
-        await look(core, "gen_7")
+        await poll(core, "gen_7")
+        await poll(core, 7)
+        await poll(core, "gen_7")
         assert paths.paths() == ["/generate/status", "/generate", "/generate", "/generate"]
 
 
@@ -82,7 +82,7 @@ async def test_only_when_both_paths_say_404_the_job_is_unknown(
     async with a_service() as service:
         paths = Paths(service, number=(number, {}), text=(text, {}))
         with pytest.raises(APIStatusError) as caught:
-            await look(service.core(max_retries=0), 7)
+            await poll(service.core(max_retries=0), 7)
         assert isinstance(caught.value, raised)
         assert isinstance(caught.value, NotFoundError) == (raised is NotFoundError)
         assert paths.paths() == ["/generate", "/generate/status"]
@@ -92,7 +92,7 @@ async def test_another_error_is_not_asked_about_twice() -> None:
     async with a_service() as service:
         Paths(service, number=(500, {}), text=PENDING)
         with pytest.raises(InternalServerError):
-            await look(service.core(max_retries=0), 7)
+            await poll(service.core(max_retries=0), 7)
         assert len(service.asked) == 1
 
 
@@ -100,9 +100,9 @@ async def test_the_reference_fills_what_the_answer_lacks_and_nothing_else() -> N
     async with a_service() as service:
         core, ref = service.core(), JobRef(7, "video", "kling-v2.1")
         service.answers["7"] = lambda _: PENDING
-        assert (await look(core, ref)).ref == ref
+        assert (await poll(core, ref)).ref == ref
         service.answers["7"] = lambda _: {"id": 7, "status": "pending", "model": "kling", "type": "image"}
-        assert (await look(core, ref)).ref == JobRef(7, "image", "kling")
+        assert (await poll(core, ref)).ref == JobRef(7, "image", "kling")
 
 
 @pytest.mark.parametrize("answer", [[], "pending", None])
@@ -110,13 +110,13 @@ async def test_an_answer_that_is_no_object_is_a_protocol_error(answer: Any) -> N
     async with a_service() as service:
         service.answers["7"] = lambda _: (200, answer)
         with pytest.raises(ProtocolError):
-            await look(service.core(max_retries=0), 7)
+            await poll(service.core(max_retries=0), 7)
 
 
 async def test_call_options_reach_the_service() -> None:
     async with a_service() as service:
         service.answers["7"] = lambda _: PENDING
-        await look(service.core(), 7, CallOptions(extra_headers={"X-Trace": "t1"}))
+        await poll(service.core(), 7, CallOptions(extra_headers={"X-Trace": "t1"}))
         assert service.asked[0].headers["x-trace"] == "t1"
 
 
@@ -140,5 +140,5 @@ async def test_what_names_no_job_is_refused_before_anything_is_asked(id: Any) ->
 async def test_an_id_cannot_leave_its_place_in_the_path() -> None:
     async with a_service() as service:
         with pytest.raises(NotFoundError):
-            await look(service.core(), "../user/me?x=1#y")
+            await poll(service.core(), "../user/me?x=1#y")
         assert [asked.id for asked in service.asked] == ["..%2Fuser%2Fme%3Fx%3D1%23y"] * 2

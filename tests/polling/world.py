@@ -24,7 +24,7 @@ import trio.testing
 
 from neuralbox._config import ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Clockwork, Core
+from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._polling.poller import Poller, poller_of
 from neuralbox._transport import Reply
 
@@ -233,7 +233,7 @@ class Service:
             self,  # type: ignore[arg-type]
             ClientOptions(base_url="http://127.0.0.1:9", **options),
             ApiKey(key),
-            Clockwork(time.clock, time.clock, dice.random if seed is not None else _half, time.sleep, time.wait_until),
+            TimeSource(time.clock, time.clock, dice.random if seed is not None else _half, time.sleep, time.wait_until),
         )
 
     __hash__ = object.__hash__

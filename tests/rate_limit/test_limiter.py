@@ -12,11 +12,11 @@ import pytest
 
 from neuralbox._config import ClientOptions
 from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Clockwork, Core
-from neuralbox._core.reply_capture import watching
+from neuralbox._core.exchange import Core, TimeSource
+from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
-from neuralbox._rate_limit.limiter import Pace, Place, pace_of
-from neuralbox._rate_limit.windows import CROWD, Departure, Window, Windows
+from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
+from neuralbox._rate_limit.windows import CROWD, SendTime, Window, Windows
 from neuralbox._transport import Reply
 from tests.helpers import Sent, make_core, refusal, reply
 
@@ -89,12 +89,12 @@ class World:
     """A plan, a client of it, and its pace."""
 
     def __init__(self, plan: Plan, core: Core) -> None:
-        self.plan, self.core, self.pace = plan, core, Pace()
+        self.plan, self.core, self.pace = plan, core, RateLimiter()
         self.refused = 0
 
     async def submit(self, *, latency: float = 0.5, **how: Any) -> float:
         """Send one submission as the pace allows, and return when it left."""
-        place = await self.pace.place(self.core, **how)
+        place = await self.pace.acquire(self.core, **how)
         left_at = self.plan.time.seconds
         try:
             answer = self.plan.submit()
@@ -126,8 +126,8 @@ class World:
 
 def core_of(plan: Plan, **options: Any) -> Core:
     time = plan.time
-    clockwork = Clockwork(time.clock, time.clock, lambda: 0.5, time.sleep, time.wait_until)
-    return Core(plan, ClientOptions(base_url="http://127.0.0.1:9", **options), ApiKey("nb_test"), clockwork)  # type: ignore[arg-type]
+    time_source = TimeSource(time.clock, time.clock, lambda: 0.5, time.sleep, time.wait_until)
+    return Core(plan, ClientOptions(base_url="http://127.0.0.1:9", **options), ApiKey("nb_test"), time_source)  # type: ignore[arg-type]
 
 
 async def in_a_world(
@@ -206,9 +206,9 @@ async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
             return pace.windows.hour.remaining
 
         assert left() == 99
-        (await pace.place(core)).leave()
+        (await pace.acquire(core)).leave()
         assert left() == 98
-        place = await pace.place(core)
+        place = await pace.acquire(core)
         place.heard(core, {}, accepted=False)
         place.refused(core, None)
         place.leave()
@@ -240,7 +240,7 @@ async def test_another_program_on_the_same_account_is_left_a_share_and_makes_no_
 
 async def test_a_single_call_on_a_quiet_account_asks_nothing_and_waits_for_nothing() -> None:
     async def test(world: World) -> None:
-        assert await world.submit(max_park=60.0) == world.plan.time.seconds - 0.5
+        assert await world.submit(max_throttle_wait=60.0) == world.plan.time.seconds - 0.5
 
     world = await in_a_world(test, 100)
     assert world.plan.asked == 0
@@ -248,10 +248,10 @@ async def test_a_single_call_on_a_quiet_account_asks_nothing_and_waits_for_nothi
 
 async def test_a_plain_call_takes_what_is_left_and_then_is_told_until_when_without_a_request() -> None:
     async def test(world: World) -> None:
-        left = await world.many(20, workers=20, max_park=60.0)
+        left = await world.many(20, workers=20, max_throttle_wait=60.0)
         assert max(left) - min(left) < 3.0
         with pytest.raises(RateLimitError) as caught:
-            await world.submit(max_park=60.0)
+            await world.submit(max_throttle_wait=60.0)
         error = caught.value
         assert error.status_code == 429
         assert error.retry_after == pytest.approx(2_400.0, abs=10.0)
@@ -264,8 +264,8 @@ async def test_a_plain_call_takes_what_is_left_and_then_is_told_until_when_witho
 
 async def test_a_plain_call_waits_for_a_window_that_begins_soon() -> None:
     async def test(world: World) -> None:
-        await world.many(3, workers=3, max_park=60.0)
-        left = await world.submit(max_park=60.0)
+        await world.many(3, workers=3, max_throttle_wait=60.0)
+        left = await world.submit(max_throttle_wait=60.0)
         assert left % HOUR == pytest.approx(1.5, abs=0.1)
 
     await in_a_world(test, 3, at=HOUR - 30)
@@ -279,7 +279,7 @@ async def test_of_a_crowd_at_the_end_of_a_window_none_is_refused_by_the_service(
         async def one() -> None:
             nonlocal raised
             try:
-                await world.submit(max_park=60.0)
+                await world.submit(max_throttle_wait=60.0)
             except RateLimitError:
                 raised += 1
 
@@ -296,11 +296,11 @@ async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_m
     async def test(world: World) -> None:
         await world.submit()
         with pytest.raises(RateLimitError):
-            await world.submit(max_park=60.0)
+            await world.submit(max_throttle_wait=60.0)
         world.plan.hourly = 100
         world.plan.time.seconds += 301.0
-        await world.submit(max_park=60.0)
-        await world.submit(max_park=60.0)
+        await world.submit(max_throttle_wait=60.0)
+        await world.submit(max_throttle_wait=60.0)
 
     world = await in_a_world(test, 1)
     assert world.plan.refused == 0
@@ -309,16 +309,16 @@ async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_m
 async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_accepted() -> None:
     async def test(world: World) -> None:
         pace, core = world.pace, world.core
-        place = await pace.place(core)
+        place = await pace.acquire(core)
         place.refused(core, RateLimitError("Slow down.", retry_after=600.0, status_code=429))
         place.leave()
         with pytest.raises(RateLimitError, match="asked to send nothing more for now until") as caught:
-            await pace.place(core, max_park=60.0)
+            await pace.acquire(core, max_throttle_wait=60.0)
         assert caught.value.retry_after == 600.0
         assert "(" not in str(caught.value)
         world.plan.time.seconds += 300.0
-        await world.submit(max_park=60.0)  # goes to see, and is accepted
-        await world.submit(max_park=60.0)
+        await world.submit(max_throttle_wait=60.0)  # goes to see, and is accepted
+        await world.submit(max_throttle_wait=60.0)
 
     await in_a_world(test, 100)
 
@@ -327,7 +327,7 @@ async def test_a_day_whose_end_nobody_knows_is_said_to_be_that() -> None:
     async def test(world: World) -> None:
         await world.submit()
         with pytest.raises(RateLimitError, match="daily limit is used up until nobody knows when; asking again makes"):
-            await world.submit(max_park=60.0)
+            await world.submit(max_throttle_wait=60.0)
 
     await in_a_world(test, 100, 1)
 
@@ -335,15 +335,15 @@ async def test_a_day_whose_end_nobody_knows_is_said_to_be_that() -> None:
 async def test_who_waits_says_until_when() -> None:
     async def test(world: World) -> None:
         pace, core = world.pace, world.core
-        assert pace.parked_until(core) is None
+        assert pace.throttled_until(core) is None
         await world.submit()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(spread=True))
             await world.plan.time.sleep(1.0)
-            assert pace.parked_until(core) == world.plan.time.seconds // HOUR * HOUR + HOUR + 1.5
+            assert pace.throttled_until(core) == world.plan.time.seconds // HOUR * HOUR + HOUR + 1.5
             assert repr(pace) == "<Pace: 0 under way, 1 parked>"
             group.cancel_scope.cancel()
-        assert pace.parked_until(core) is None
+        assert pace.throttled_until(core) is None
 
     await in_a_world(test, 1)
 
@@ -376,10 +376,10 @@ async def test_where_looks_count_fewer_submissions_leave_and_kinds_without_looks
         await world.submit()
         world.pace.looked(counted=True, outstanding=93)
         for _ in range(2):
-            await world.submit(kind="video", max_park=60.0)
+            await world.submit(kind="video", max_throttle_wait=60.0)
         with pytest.raises(RateLimitError):
-            await world.submit(kind="video", max_park=60.0)
-        await world.submit(kind="text", max_park=60.0)
+            await world.submit(kind="video", max_throttle_wait=60.0)
+        await world.submit(kind="text", max_throttle_wait=60.0)
 
     await in_a_world(test, 100 - 2)
 
@@ -402,27 +402,27 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
 )
 async def test_limits_that_cannot_be_learnt_hold_nobody_up_and_are_not_asked_for_at_every_turn(answer: Any) -> None:
     bench = make_core(lambda _: answer, max_retries=0)
-    pace, places = Pace(), list[Place]()
+    pace, places = RateLimiter(), list[Permit]()
     for _ in range(3 * CROWD):
-        places.append(await pace.place(bench.core, spread=True))
+        places.append(await pace.acquire(bench.core, spread=True))
     assert [sent.path for sent in bench.sent] == ["/user/me"]
     await pace.learn(bench.core)
     assert len(bench.sent) == 1
     bench.time.elapsed += 900.0
-    await pace.place(bench.core)  # a plain call asks nothing
+    await pace.acquire(bench.core)  # a plain call asks nothing
     assert len(bench.sent) == 1
-    await pace.place(bench.core, spread=True)
+    await pace.acquire(bench.core, spread=True)
     assert len(bench.sent) == 2
 
 
 async def test_the_question_is_nothing_that_raw_responses_show_and_a_closed_client_is_an_error() -> None:
     bench = make_core([reply(200, {"rate_limit_hourly": 3})])
-    with watching() as seen:
-        await Pace().learn(bench.core)
+    with capture_replies() as seen:
+        await RateLimiter().learn(bench.core)
     assert seen == []
     await bench.transport.aclose()
     with pytest.raises(ConfigurationError, match="closed"):
-        await Pace().learn(bench.core)
+        await RateLimiter().learn(bench.core)
 
 
 async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one() -> None:
@@ -433,32 +433,32 @@ async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one(
         return refusal(500, "provider_error")
 
     bench = make_core(answer, max_retries=0)
-    pace = Pace()
+    pace = RateLimiter()
     clock = bench.core.clock()
     pace.windows = Windows(Window(100, 0), known=True, noted_at=clock)
-    first = await pace.place(bench.core, spread=True)
+    first = await pace.acquire(bench.core, spread=True)
     assert bench.time.elapsed == pytest.approx(900.0)
     assert len(asked) == 1
     async with anyio.create_task_group() as group:
 
         async def second() -> None:
-            (await pace.place(bench.core, spread=True)).leave()
+            (await pace.acquire(bench.core, spread=True)).leave()
 
         group.start_soon(second)
         await anyio.wait_all_tasks_blocked()
-        assert pace.parked_until(bench.core) is None
+        assert pace.throttled_until(bench.core) is None
         assert len(pace._parked) == 1
         first.leave()
     assert not pace.under_way
 
 
 async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
-    bench, pace = make_core([]), Pace()
+    bench, pace = make_core([]), RateLimiter()
     with anyio.fail_after(5):
-        await pace._park(bench.core, Departure(inf, "crowd"))
+        await pace._throttle(bench.core, SendTime(inf, "crowd"))
 
 
 def test_copies_of_a_client_share_a_pace_and_other_accounts_do_not() -> None:
     one, other = make_core([]).core, make_core([]).core
-    assert pace_of(one) is pace_of(one.changed(one.options.changed(max_retries=9)))
-    assert pace_of(one) is not pace_of(other)
+    assert limiter_of(one) is limiter_of(one.with_options(one.options.with_changes(max_retries=9)))
+    assert limiter_of(one) is not limiter_of(other)

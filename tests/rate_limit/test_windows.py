@@ -16,10 +16,10 @@ from neuralbox._rate_limit.windows import (
     HOUR,
     LOOK_AGAIN,
     NOTHING_KNOWN,
-    Departure,
+    SendTime,
     Window,
     Windows,
-    next_departure,
+    next_send_time,
     note,
     note_accepted,
     note_refusal,
@@ -186,14 +186,14 @@ def hour(remaining: int, *, limit: int = 100, ends_in: float | None = 3_000.0, r
 def test_the_last_fifth_is_spread_and_a_used_up_window_is_left_alone(
     remaining: int, under_way: int, last: float, at: float, why: str
 ) -> None:
-    departure = next_departure(hour(remaining), clock=CLOCK, under_way=under_way, last=last)
+    departure = next_send_time(hour(remaining), clock=CLOCK, under_way=under_way, last=last)
     assert departure.at == pytest.approx(at)
     assert (str(departure.why), departure.certain) == (why, True)
 
 
 def test_a_plain_call_takes_what_is_left() -> None:
-    assert next_departure(hour(1), clock=CLOCK, last=CLOCK, spread=False) == Departure(-inf)
-    assert next_departure(hour(1), clock=CLOCK, last=CLOCK, under_way=1, spread=False).why == "crowd"
+    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, spread=False) == SendTime(-inf)
+    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, under_way=1, spread=False).why == "crowd"
 
 
 @pytest.mark.parametrize(
@@ -201,42 +201,42 @@ def test_a_plain_call_takes_what_is_left() -> None:
     [(100, 0, ""), (100, 70, ""), (100, 80, "spread"), (20, 0, "spread"), (10, 8, "hour"), (2, 0, "hour")],
 )
 def test_where_looks_count_a_submission_takes_what_they_need_along(remaining: int, outstanding: int, why: str) -> None:
-    departure = next_departure(hour(remaining), clock=CLOCK, last=CLOCK, cost=2.5, outstanding=outstanding)
+    departure = next_send_time(hour(remaining), clock=CLOCK, last=CLOCK, cost=2.5, outstanding=outstanding)
     assert departure.why == why
 
 
 def test_into_a_new_window_a_few_go_ahead_of_the_crowd() -> None:
     new = turn(hour(0, ends_in=0.0), clock=CLOCK + 2)
     assert new.hour == Window(100, 100, None, RESET)
-    assert next_departure(new, clock=CLOCK + 2, under_way=CROWD - 1).why == ""
-    assert next_departure(new, clock=CLOCK + 2, under_way=CROWD).why == "crowd"
+    assert next_send_time(new, clock=CLOCK + 2, under_way=CROWD - 1).why == ""
+    assert next_send_time(new, clock=CLOCK + 2, under_way=CROWD).why == "crowd"
     small = turn(hour(0, limit=3, ends_in=0.0), clock=CLOCK + 2)
-    assert next_departure(small, clock=CLOCK + 2, under_way=3).why == "crowd"
+    assert next_send_time(small, clock=CLOCK + 2, under_way=3).why == "crowd"
 
 
 def test_a_used_up_day_without_an_end_is_asked_about_again_when_the_hour_ends() -> None:
     day = Window(1_000, 0)
-    departure = next_departure(replace(KNOWN, day=day), clock=CLOCK)
-    assert departure == Departure(ENDS + 1.5, "day", certain=False)
+    departure = next_send_time(replace(KNOWN, day=day), clock=CLOCK)
+    assert departure == SendTime(ENDS + 1.5, "day", certain=False)
     soon = replace(hour(60, ends_in=60.0), day=day)
-    assert next_departure(soon, clock=CLOCK) == Departure(CLOCK + LOOK_AGAIN, "day", certain=False)
+    assert next_send_time(soon, clock=CLOCK) == SendTime(CLOCK + LOOK_AGAIN, "day", certain=False)
     without = replace(hour(60, ends_in=None), day=day)
-    assert next_departure(without, clock=CLOCK) == Departure(CLOCK + LOOK_AGAIN, "day", certain=False)
+    assert next_send_time(without, clock=CLOCK) == SendTime(CLOCK + LOOK_AGAIN, "day", certain=False)
 
 
 def test_the_latest_of_all_that_is_said_counts() -> None:
     closed = note_refusal(replace(hour(0), day=Window(1_000, 0, CLOCK + 9_000)), 60.0, clock=CLOCK)
-    assert next_departure(closed, clock=CLOCK).why == "day"
-    assert next_departure(replace(closed, day=None), clock=CLOCK).why == "hour"
-    assert next_departure(replace(closed, day=Window(1_000, 0, CLOCK + 900)), clock=CLOCK).why == "hour"
+    assert next_send_time(closed, clock=CLOCK).why == "day"
+    assert next_send_time(replace(closed, day=None), clock=CLOCK).why == "hour"
+    assert next_send_time(replace(closed, day=Window(1_000, 0, CLOCK + 900)), clock=CLOCK).why == "hour"
     asked = replace(closed, day=None, hour=None)
-    assert next_departure(asked, clock=CLOCK) == Departure(CLOCK + 60, "asked")
-    assert next_departure(asked, clock=CLOCK + 60) == Departure(-inf)
+    assert next_send_time(asked, clock=CLOCK) == SendTime(CLOCK + 60, "asked")
+    assert next_send_time(asked, clock=CLOCK + 60) == SendTime(-inf)
 
 
 def test_the_last_fifth_of_a_day_is_spread_where_its_end_is_known() -> None:
     day = replace(hour(100), day=Window(1_000, 199, CLOCK + 20_000))
-    assert next_departure(day, clock=CLOCK, last=CLOCK) == Departure(CLOCK + 100, "spread")
+    assert next_send_time(day, clock=CLOCK, last=CLOCK) == SendTime(CLOCK + 100, "spread")
 
 
 def test_turning_leaves_alone_what_has_not_ended_or_has_no_end() -> None:
@@ -257,7 +257,7 @@ def test_whatever_others_take_no_submission_of_ours_is_one_too_many_and_the_hour
     clock, left, sent, last = CLOCK, max(0, limit - used), 0, -inf
     windows = replace(hour(left, limit=limit), noted_at=CLOCK)
     for number in range(wanted):
-        departure = next_departure(windows, clock=clock, last=last)
+        departure = next_send_time(windows, clock=clock, last=last)
         if departure.why == "hour":
             break
         clock = max(clock, departure.at)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from PIL import Image
 
-from neuralbox._journal import Planned, open_journal
+from neuralbox._journal import PlannedRequest, open_journal
 
 START = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 
@@ -49,7 +49,7 @@ def journal(path: Path, records: Sequence[Kept], *, service: str = "https://box.
 async def _write(path: Path, records: Sequence[Kept], service: str) -> None:
     now = [START]
     async with await open_journal(path, account="a", service=service, now=lambda: now[0]) as kept:
-        await kept.plan([Planned(one.key, one.request) for one in records])
+        await kept.plan([PlannedRequest(one.key, one.request) for one in records])
         for number, one in enumerate(records):
             steps = ("planned", "sending", "accepted", "final", "saved").index(one.reaches)
             kind, model = one.request.get("kind"), one.request.get("model")

@@ -198,10 +198,10 @@ def test_an_empty_journal_has_a_page(tmp_path: Path) -> None:
 def test_a_batch_that_runs_can_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
-    from neuralbox._journal import Owner, read_summary
+    from neuralbox._journal import JournalOwner, read_summary
 
     path = journal(tmp_path / "run.sqlite", [Kept("k", reaches="accepted")])
-    summary = dataclasses.replace(read_summary(path), owner=Owner(1, "here", START), service="https://[")
+    summary = dataclasses.replace(read_summary(path), owner=JournalOwner(1, "here", START), service="https://[")
     monkeypatch.setattr(batch_module, "read_summary", lambda _: summary)
     assert "The batch was running when this page was made." in write_batch_report(path, tmp_path / "r.html").read_text()
 

@@ -22,7 +22,7 @@ from neuralbox import AsyncNeuralBox, Polling
 from neuralbox._batch.resource import Batches
 from neuralbox._report import write_batch_report, write_history_report
 from neuralbox._report.card import PROMPT_CHARACTERS, Card, Clipped
-from neuralbox._report.page import Report, write_page
+from neuralbox._report.page import ReportPage, write_page
 from neuralbox._report.thumbnails import thumbnail_of
 from neuralbox._report.totals import Totals
 from neuralbox.sandbox import Faults, Sandbox, serve
@@ -247,7 +247,7 @@ def test_a_thousand_results_weigh_and_take_little(chromium: Browser, tmp_path: P
         )
         totals.add(card, ended_at=START + number + 5)
         cards.append(card)
-    page = write_page(Report("A thousand", "", totals, cards), [heavy] * 1_000, tmp_path / "r.html")
+    page = write_page(ReportPage("A thousand", "", totals, cards), [heavy] * 1_000, tmp_path / "r.html")
     assert page.stat().st_size + 1_000 * (11_400 - len(heavy.uri)) < 15_000_000  # as if each had the most it may have
     chromium.call("Performance.enable", timeDomain="threadTicks")
     chromium.open(page)

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from neuralbox._report import thumbnails
-from neuralbox._report.thumbnails import Thumbnail, are_possible, still_of, thumbnail_of
-from neuralbox.sandbox._media.audio import sound
-from neuralbox.sandbox._media.videos import film
+from neuralbox._report.thumbnails import ThumbnailImage, are_possible, still_of, thumbnail_of
+from neuralbox.sandbox._media.audio import encode_audio
+from neuralbox.sandbox._media.videos import encode_video
 
 from .journals import picture
 
 
-def opened(thumbnail: Thumbnail | None) -> Image.Image:
+def opened(thumbnail: ThumbnailImage | None) -> Image.Image:
     assert thumbnail is not None
     head, _, data = thumbnail.uri.partition(",")
     assert head == "data:image/webp;base64"
@@ -98,7 +98,7 @@ def test_without_pillow_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_film_lends_its_first_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "1.mp4"
-    path.write_bytes(film(640, 360, 2, 3))
+    path.write_bytes(encode_video(640, 360, 2, 3))
     assert opened(still_of(path)).size == (320, 180)
     monkeypatch.setitem(sys.modules, "av", None)
     assert still_of(path) is None
@@ -106,7 +106,7 @@ def test_a_film_lends_its_first_picture(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no film", film(64, 64, 1, 0)[:200], sound(1, "mp3", 0, is_music=True)],
+    [b"", b"no film", encode_video(64, 64, 1, 0)[:200], encode_audio(1, "mp3", 0, is_music=True)],
     ids=["empty", "text", "cut", "sound"],
 )
 def test_what_is_no_film_has_no_still(tmp_path: Path, content: bytes) -> None:

@@ -26,7 +26,7 @@ from neuralbox import (
     JobRef,
     ProtocolError,
 )
-from neuralbox._core.exchange import Clockwork
+from neuralbox._core.exchange import TimeSource
 from neuralbox._files.partial_file import PartFile
 from neuralbox._polling.job import Job
 from neuralbox._resources.files import Files
@@ -642,7 +642,7 @@ def http(content: bytes, *headers: str, status: str = "200 OK", length: int | No
 class Box(AsyncNeuralBox):
     """A client that does not pause between attempts."""
 
-    _clockwork = Clockwork(random=lambda: 0.0)
+    _clockwork = TimeSource(random=lambda: 0.0)
 
 
 async def test_no_host_but_the_service_ever_sees_the_key(tmp_path: Path) -> None:

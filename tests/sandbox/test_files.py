@@ -129,7 +129,7 @@ def test_the_studio_keeps_a_bounded_number_of_bytes(api: Api, monkeypatch: pytes
     urls = [api.make("photon-flash", prompt)["result_url"] for prompt in ("one", "two")]
     first, second, again = (api.get(url).content for url in (*urls, urls[0]))
     assert first == again != second
-    assert len(api.sandbox.studio._kept) == 1
+    assert len(api.sandbox.media._kept) == 1
 
 
 def test_two_first_downloads_at_once_draw_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import anyio
 
 from neuralbox._config import ClientOptions
 from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Clockwork, Core
+from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._errors import APITimeoutError, ConnectError, ConnectionLostError, NeuralBoxError
 from neuralbox._transport import Reply
 from tests.helpers import START, Scripted, Sent, Streamed, refusal, reply
@@ -243,8 +243,8 @@ class Shop(Scripted):
     def core(self, **options: Any) -> Core:
         options.setdefault("base_url", "http://box.test")
         time = self.time
-        clockwork = Clockwork(time.clock, time.now, lambda: 0.5, time.sleep, time.wait_until)
-        return Core(self, ClientOptions(**options), ApiKey("nb_test"), clockwork)
+        time_source = TimeSource(time.clock, time.now, lambda: 0.5, time.sleep, time.wait_until)
+        return Core(self, ClientOptions(**options), ApiKey("nb_test"), time_source)
 
     __hash__ = object.__hash__
 

@@ -14,8 +14,8 @@ from neuralbox._budget import Budget
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import CallOptions
 from neuralbox._core.exchange import Core
-from neuralbox._costs.charges import _Told, money_of
-from neuralbox._costs.prices import question_of
+from neuralbox._costs.charges import _Told, charges_of
+from neuralbox._costs.prices import price_query_of
 from neuralbox._errors import (
     BudgetExceededError,
     ConnectError,
@@ -26,7 +26,7 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._rate_limit.limiter import pace_of
+from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._rate_limit.windows import Window
 from neuralbox._submissions import submission
 from neuralbox._submissions.reconcile import reconcile
@@ -101,7 +101,7 @@ async def test_what_would_exceed_the_budget_is_not_sent() -> None:
 
 async def test_copies_share_the_budget_and_calls_at_once_do_not_exceed_it() -> None:
     bench = make_core(priced(*[reply(200, {**DONE, "tokens_spent": 10})] * 5), budget=Budget(35))
-    copy, refused = bench.core.changed(bench.core.options.changed(max_retries=0)), list[BudgetExceededError]()
+    copy, refused = bench.core.with_options(bench.core.options.with_changes(max_retries=0)), list[BudgetExceededError]()
 
     async def one(core: Core) -> None:
         try:
@@ -129,7 +129,7 @@ async def test_a_refusal_gives_the_tokens_back(answer: Any, error: type[Exceptio
     with pytest.raises(error):
         await send(bench.core)
     assert figures(bench.core) == (0, 0)
-    assert not pace_of(bench.core).under_way
+    assert not limiter_of(bench.core).under_way
 
 
 async def test_an_unknown_outcome_keeps_its_tokens_until_it_is_known() -> None:
@@ -149,8 +149,8 @@ async def test_an_unknown_outcome_keeps_its_tokens_until_it_is_known() -> None:
 
 def announce(core: Core, tokens: int) -> None:
     """Let the price be known, for a service that answers no such question."""
-    question = question_of(build_media(model="kling-v2.1", prompt="A boat", options={}, nested=False))
-    money_of(core).prices._announced[question.key] = _Told(tokens, inf)
+    question = price_query_of(build_media(model="kling-v2.1", prompt="A boat", options={}, nested=False))
+    charges_of(core).prices._announced[question.key] = _Told(tokens, inf)
 
 
 async def _video(core: Core) -> Generation:
@@ -181,7 +181,7 @@ async def test_a_cancelled_call_keeps_its_tokens_where_it_had_left() -> None:
         assert figures(bench.core) == (0, 10)
         group.cancel_scope.cancel()
     assert figures(bench.core) == (0, 10)
-    assert not pace_of(bench.core).under_way
+    assert not limiter_of(bench.core).under_way
 
 
 async def test_a_job_that_is_waited_for_is_booked_at_its_end_and_a_failed_one_given_back() -> None:
@@ -226,7 +226,7 @@ async def test_a_stream_is_booked_at_its_end(*, left_early: bool) -> None:
             if left_early:
                 break
     assert figures(bench.core) == ((0, 10) if left_early else (4, 0))
-    hour = pace_of(bench.core).windows.hour
+    hour = limiter_of(bench.core).windows.hour
     assert hour is not None
     assert hour.remaining == 70
 
@@ -265,13 +265,13 @@ async def test_a_client_that_does_not_heed_the_windows_sends_and_sees() -> None:
     await send(bench.core)
     with pytest.raises(InsufficientTokensError):
         await send(bench.core)
-    assert not pace_of(bench.core).windows.known
+    assert not limiter_of(bench.core).windows.known
 
 
 async def test_a_refusal_that_is_repeated_in_time_is_noted_for_everybody() -> None:
     bench = make_core([refusal(429, "rate_limit_exceeded", retry_after="30", **limits(55)), reply(200, DONE)])
     await send(bench.core)
-    pace = pace_of(bench.core)
+    pace = limiter_of(bench.core)
     assert pace.windows.hour == Window(100, 54, 1_000.0 + 1_800, 1_772_971_200 + 1_800)
     assert bench.times == [0.0, 30.0]
 
@@ -283,7 +283,7 @@ async def test_a_repetition_waits_for_a_place_of_its_own() -> None:
         shop.end_with("answered", "dropped before")
         await _video(core)
         assert len(shop.posts) == 3
-        assert not pace_of(core).under_way
+        assert not limiter_of(core).under_way
 
 
 async def test_a_client_that_spreads_waits_for_its_share_instead_of_raising() -> None:
@@ -297,7 +297,7 @@ async def test_a_client_that_spreads_waits_for_its_share_instead_of_raising() ->
 
 
 def with_changes(nb: AsyncNeuralBox, **changes: Any) -> AsyncNeuralBox:
-    nb._core = nb._core.changed(nb._core.options.changed(**changes))
+    nb._core = nb._core.with_options(nb._core.options.with_changes(**changes))
     return nb
 
 
@@ -306,7 +306,7 @@ async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() ->
     time, budget = VirtualTime(), Budget(10_000)
 
     class Client(AsyncNeuralBox):
-        _clockwork = time.clockwork
+        _clockwork = time.time_source
 
     with serve(Sandbox(clock=time.now, plan="vip")) as server:
         client = Client(api_key="nb_spread", base_url=server.url, trust_env=False)

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from neuralbox._api.builders import build_generic, build_media, build_speech, build_text, build_tool
-from neuralbox._api.request import Form, Request, Safety
+from neuralbox._api.request import Form, Request, RetrySafety
 from neuralbox._submissions.claim import (
     NO_FACTS,
     Claim,
     Facts,
-    Likeness,
-    Listed,
+    HistoryEntry,
+    PromptMatch,
     body_of,
     claim_of,
+    compare_prompts,
     fit,
     kinds_fit,
-    likeness,
     mark_of,
     server_time,
 )
@@ -58,8 +58,8 @@ NO_TEXT: Mapping[str, Any] = {
         (build_speech(model="openai-tts", text="Hello", options={}, nested=False), "tts", ("Hello", False)),
         (build_speech(model="openai-tts", text="Hello", options={}, nested=True), "tts", ("Hello", False)),
         (build_tool(model="upscale", prompt=None, options={"image_url": "http://x.test/"}, nested=False), "tool", (None, False)),
-        (Request("POST", "/stt", Safety.PAID, form=Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})), "stt", ("talk.mp3", True)),
-        (Request("POST", "/generate", Safety.PAID, body={"messages": "none"}), None, (None, False)),
+        (Request("POST", "/stt", RetrySafety.PAID, form=Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})), "stt", ("talk.mp3", True)),
+        (Request("POST", "/generate", RetrySafety.PAID, body={"messages": "none"}), None, (None, False)),
     ],
 )  # fmt: skip
 def test_the_prompt_is_what_the_history_would_show(
@@ -97,19 +97,21 @@ def test_the_kind_is_the_doors_or_else_the_catalogues() -> None:
 def test_recordings_of_one_name_are_told_apart_by_their_content() -> None:
     def claim(content: Any) -> Claim:
         form = Form("audio", "talk.mp3", content, "audio/mpeg", {"model": "whisper"})
-        return claim_of(Request("POST", "/stt", Safety.PAID, form=form), key="k", kind="stt", model="whisper")
+        return claim_of(Request("POST", "/stt", RetrySafety.PAID, form=form), key="k", kind="stt", model="whisper")
 
-    assert claim(b"one").is_twin_of(claim(b"one"))
-    assert not claim(b"one").is_twin_of(claim(b"two"))
-    assert not claim(io.BytesIO(b"one")).is_twin_of(claim(io.BytesIO(b"one")))  # not read, so not known to be equal
+    assert claim(b"one").is_same_request(claim(b"one"))
+    assert not claim(b"one").is_same_request(claim(b"two"))
+    assert not claim(io.BytesIO(b"one")).is_same_request(
+        claim(io.BytesIO(b"one"))
+    )  # not read, so not known to be equal
 
 
 def test_twins_ask_for_the_same_whatever_they_are_called() -> None:
     claim = Claim("a", "image", "m", "p", options={"seed": 1})
-    assert claim.is_twin_of(Claim("b", None, "m", "p", sent_at=5.0, options={"seed": 1}))
-    assert not claim.is_twin_of(Claim("b", "image", "other", "p", options={"seed": 1}))
-    assert not claim.is_twin_of(Claim("b", "image", "m", "p", options={"seed": 2}))
-    assert not claim.is_twin_of(Claim("b", "image", "m", "q", options={"seed": 1}))
+    assert claim.is_same_request(Claim("b", None, "m", "p", sent_at=5.0, options={"seed": 1}))
+    assert not claim.is_same_request(Claim("b", "image", "other", "p", options={"seed": 1}))
+    assert not claim.is_same_request(Claim("b", "image", "m", "p", options={"seed": 2}))
+    assert not claim.is_same_request(Claim("b", "image", "m", "q", options={"seed": 1}))
 
 
 def test_a_claim_is_kept_as_json_without_what_was_asked_for() -> None:
@@ -126,8 +128,8 @@ def test_a_claim_of_another_version_is_read_as_far_as_it_goes(values: Mapping[st
 
 def test_the_body_is_told_without_the_file() -> None:
     form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
-    assert body_of(Request("POST", "/stt", Safety.PAID, form=form), {"x": 1}) == {"model": "whisper", "x": 1}
-    assert body_of(Request("POST", "/new", Safety.PAID)) == {}
+    assert body_of(Request("POST", "/stt", RetrySafety.PAID, form=form), {"x": 1}) == {"model": "whisper", "x": 1}
+    assert body_of(Request("POST", "/new", RetrySafety.PAID)) == {}
 
 
 # Items.
@@ -137,9 +139,9 @@ def test_an_item_is_read_in_either_dialect() -> None:
     seed = {"id": "gen_1", "type": "image", "model": "m", "prompt": "p", "created_at": "2026-03-08T12:00:00Z"}
     page = {"id": 7, "category": "image", "model_slug": "m", "prompt": "p", "created_at": "2026-03-08T12:00:00Z"}
     for record, identity in ((seed, "gen_1"), (page, 7)):
-        assert Listed.read(record) == Listed(identity, "image", "m", "p", 1_772_971_200.0, record)
-    assert Listed.read({"id": 7}) == Listed(7, None, None, "", None, {"id": 7})
-    assert Listed.read({"prompt": "p"}) is None
+        assert HistoryEntry.read(record) == HistoryEntry(identity, "image", "m", "p", 1_772_971_200.0, record)
+    assert HistoryEntry.read({"id": 7}) == HistoryEntry(7, None, None, "", None, {"id": 7})
+    assert HistoryEntry.read({"prompt": "p"}) is None
 
 
 @pytest.mark.parametrize(
@@ -163,43 +165,43 @@ def test_the_services_clock_is_read_from_its_date(header: str | None, expected: 
 @pytest.mark.parametrize(
     ("ours", "shown", "expected"),
     [
-        ("A fox", "A fox", Likeness.SAME),
-        (" A fox\n", "A fox", Likeness.SAME),
-        ("A fox", "A fox ", Likeness.SAME),
-        ("A  fox", "A fox", Likeness.ALIKE),
-        ("A fox,\na hen", "A fox, a hen", Likeness.ALIKE),
-        ("therapist", "the rapist", Likeness.ALIKE),
-        ("2-2=?", "2+2=?", Likeness.ALIKE),
-        ("A fox", "a fox", Likeness.ALIKE),
-        ("x²", "x2", Likeness.ALIKE),
-        ("A fox", "A box", Likeness.OTHER),
-        ("A fox & a <hen>", "A fox &amp; a &lt;hen&gt;", Likeness.ALIKE),
-        ("A fox \N{FOX FACE}", "A fox ", Likeness.ALIKE),
-        ("a ﬁne café", "A fine cafe\N{COMBINING ACUTE ACCENT}", Likeness.ALIKE),
+        ("A fox", "A fox", PromptMatch.SAME),
+        (" A fox\n", "A fox", PromptMatch.SAME),
+        ("A fox", "A fox ", PromptMatch.SAME),
+        ("A  fox", "A fox", PromptMatch.ALIKE),
+        ("A fox,\na hen", "A fox, a hen", PromptMatch.ALIKE),
+        ("therapist", "the rapist", PromptMatch.ALIKE),
+        ("2-2=?", "2+2=?", PromptMatch.ALIKE),
+        ("A fox", "a fox", PromptMatch.ALIKE),
+        ("x²", "x2", PromptMatch.ALIKE),
+        ("A fox", "A box", PromptMatch.OTHER),
+        ("A fox & a <hen>", "A fox &amp; a &lt;hen&gt;", PromptMatch.ALIKE),
+        ("A fox \N{FOX FACE}", "A fox ", PromptMatch.ALIKE),
+        ("a ﬁne café", "A fine cafe\N{COMBINING ACUTE ACCENT}", PromptMatch.ALIKE),
         # Cut short...
-        (LONG, LONG[:40], Likeness.PERHAPS),
-        (LONG, LONG[:12] + "...", Likeness.PERHAPS),
-        (LONG, LONG[:12] + "…", Likeness.PERHAPS),
-        ("A fox & " + LONG, "A fox &amp; " + LONG[:20], Likeness.PERHAPS),
+        (LONG, LONG[:40], PromptMatch.PERHAPS),
+        (LONG, LONG[:12] + "...", PromptMatch.PERHAPS),
+        (LONG, LONG[:12] + "…", PromptMatch.PERHAPS),
+        ("A fox & " + LONG, "A fox &amp; " + LONG[:20], PromptMatch.PERHAPS),
         # ... or another that ours begins with.
-        ("A fox on the moon", "A fox", Likeness.OTHER),
+        ("A fox on the moon", "A fox", PromptMatch.OTHER),
         # Missing, or nothing to compare.
-        ("A fox", "", Likeness.PERHAPS),
-        ("A fox", "  ", Likeness.PERHAPS),
-        (None, "A fox", Likeness.PERHAPS),
-        (None, "", Likeness.PERHAPS),
-        ("\N{FOX FACE}", "??", Likeness.PERHAPS),
+        ("A fox", "", PromptMatch.PERHAPS),
+        ("A fox", "  ", PromptMatch.PERHAPS),
+        (None, "A fox", PromptMatch.PERHAPS),
+        (None, "", PromptMatch.PERHAPS),
+        ("\N{FOX FACE}", "??", PromptMatch.PERHAPS),
     ],
 )
-def test_a_shown_prompt_is_compared_with_ours(ours: str | None, shown: str, expected: Likeness) -> None:
-    assert likeness(Claim("k", prompt=ours), shown) is expected
+def test_a_shown_prompt_is_compared_with_ours(ours: str | None, shown: str, expected: PromptMatch) -> None:
+    assert compare_prompts(Claim("k", prompt=ours), shown) is expected
 
 
 def test_a_prediction_excludes_nothing_until_it_is_known_to_hold() -> None:
     claim = Claim("k", prompt="Greet me", predicted=True)
-    assert likeness(claim, "[2 messages]") is Likeness.PERHAPS
-    assert likeness(claim, "[2 messages]", prediction_holds=True) is Likeness.OTHER
-    assert likeness(claim, "Greet me") is Likeness.SAME
+    assert compare_prompts(claim, "[2 messages]") is PromptMatch.PERHAPS
+    assert compare_prompts(claim, "[2 messages]", prediction_holds=True) is PromptMatch.OTHER
+    assert compare_prompts(claim, "Greet me") is PromptMatch.SAME
 
 
 def test_a_prompt_is_known_again_by_its_mark() -> None:

@@ -27,7 +27,7 @@ from neuralbox._errors import (
     SubmissionUnknownError,
 )
 from neuralbox._journal import open_journal, read_records, read_summary
-from neuralbox._journal.protocol import Planned
+from neuralbox._journal.protocol import PlannedRequest
 from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
@@ -171,9 +171,9 @@ async def test_what_never_arrived_is_bought_by_the_next_run_once_the_history_is_
     async with a_shop() as shop:
         await buy(shop.core(), journal, "before", prompt="Something else")
         other = await open_journal(journal, account=keyed._account(shop.core()), service="http://box.test")
-        await other.plan([Planned("a batch's", {"kind": "video"})])
+        await other.plan([PlannedRequest("a batch's", {"kind": "video"})])
         await other.accepted("a batch's", id=18_500)
-        await other.plan([Planned("another of its", {"kind": "video"})])
+        await other.plan([PlannedRequest("another of its", {"kind": "video"})])
         await other.accepted("another of its", id=18_501)
         await other.final("another of its", {"status": "completed"})
         await other.aclose()
@@ -205,7 +205,7 @@ async def test_in_the_same_program_an_unknown_key_is_looked_for_too(journal: Pat
         async with keyed._desk(core, journal):  # somebody keeps the journal open
             with pytest.raises(SubmissionUnknownError):
                 await buy(core, journal)
-            job = await buy(core.changed(core.options.changed(submission="reconcile")), journal)
+            job = await buy(core.with_options(core.options.with_changes(submission="reconcile")), journal)
             assert job.id == 18_000
             assert (await buy(core, journal)).id == 18_000
         assert shop.charged == [18_000]
@@ -266,7 +266,7 @@ async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) 
         async with keyed._desk(core, journal) as desk:
             assert desk.journal is not None
             body = {"model": "kling-v2.1", "prompt": "A boat"}
-            await desk.journal.plan([Planned("intro", {"path": "/generate", "body": body})])
+            await desk.journal.plan([PlannedRequest("intro", {"path": "/generate", "body": body})])
             await desk.journal.final("intro", {"status": "failed", "error": "Given up."})
         assert (await buy(core, journal)).id == 18_000
 
@@ -291,7 +291,7 @@ async def test_a_journal_of_another_account_is_refused(journal: Path) -> None:
     async with a_shop() as shop:
         await buy(shop.core(), journal)
         core = shop.core()
-        stranger = Core(shop, core.options, Session("token"), core.clockwork)
+        stranger = Core(shop, core.options, Session("token"), core.time_source)
         with pytest.raises(JournalError, match="account"):
             await buy(stranger, journal)
         assert len(shop.posts) == 1

@@ -12,19 +12,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuralbox._api.pages import read_envelope
-from neuralbox._submissions.claim import Claim, Facts, Listed
+from neuralbox._submissions.claim import Claim, Facts, HistoryEntry
 from neuralbox._submissions.matching import (
     LONGEST,
     SETTLE,
     Absent,
-    Case,
+    CompetingRequest,
     Found,
-    Rival,
+    MatchContext,
+    OpenReason,
     Undecided,
     Walk,
-    Why,
-    judge,
     longest_of,
+    match,
     window_opens,
 )
 
@@ -51,9 +51,9 @@ def walk(*pages: Sequence[dict[str, Any]], whole: bool = True, **envelope: Any) 
     return made
 
 
-def case(*items: dict[str, Any], **changes: Any) -> Case:
+def case(*items: dict[str, Any], **changes: Any) -> MatchContext:
     """A case in which nothing is missing: settled, a walk to the end, a control; details are known to say nothing."""
-    made = Case(
+    made = MatchContext(
         CLAIM,
         SENT,
         LOST,
@@ -67,15 +67,15 @@ def case(*items: dict[str, Any], **changes: Any) -> Case:
     return replace(made, facts={**dict.fromkeys(made.walk.items), **made.facts})
 
 
-def rival(sent: float = SENT, *, in_flight: bool = False, **changes: Any) -> Rival:
-    return Rival(replace(CLAIM, key="theirs", **changes), sent, in_flight)
+def rival(sent: float = SENT, *, in_flight: bool = False, **changes: Any) -> CompetingRequest:
+    return CompetingRequest(replace(CLAIM, key="theirs", **changes), sent, in_flight)
 
 
 def found(verdict: object) -> int | str | None:
     return verdict.item.id if isinstance(verdict, Found) else None
 
 
-def why(verdict: object) -> Why | None:
+def why(verdict: object) -> OpenReason | None:
     return verdict.why if isinstance(verdict, Undecided) else None
 
 
@@ -93,14 +93,14 @@ def why(verdict: object) -> Why | None:
     ],
 )
 def test_a_candidate_was_created_inside_the_window(created: float, inside: bool) -> None:
-    verdict = judge(case(item(5, created)))
+    verdict = match(case(item(5, created)))
     assert (found(verdict) == 5) is inside
     assert isinstance(verdict, Absent) is not inside
 
 
 def test_what_does_not_say_when_it_was_created_is_neither_adopted_nor_forgotten() -> None:
-    verdict = judge(case(item(5, None)))
-    assert why(verdict) is Why.PERHAPS
+    verdict = match(case(item(5, None)))
+    assert why(verdict) is OpenReason.PERHAPS
     assert isinstance(verdict, Undecided)
     assert [each.id for each in verdict.candidates] == [5]
 
@@ -122,26 +122,26 @@ def test_kinds_that_answer_at_once_take_their_longest_time_to_settle() -> None:
         ({"model": "dall-e"}, Found),
         ({"model": None}, Found),
         ({"prompt": " A fox\n"}, Found),
-        ({"prompt": "A  fox"}, Why.PERHAPS),
-        ({"prompt": "A «fox»"}, Why.PERHAPS),
-        ({"prompt": "a fox"}, Why.PERHAPS),
+        ({"prompt": "A  fox"}, OpenReason.PERHAPS),
+        ({"prompt": "A «fox»"}, OpenReason.PERHAPS),
+        ({"prompt": "a fox"}, OpenReason.PERHAPS),
         ({"type": "video"}, Absent),
         ({"prompt": "A hen"}, Absent),
-        ({"prompt": None}, Why.PERHAPS),
-        ({"prompt": "A…"}, Why.PERHAPS),
+        ({"prompt": None}, OpenReason.PERHAPS),
+        ({"prompt": "A…"}, OpenReason.PERHAPS),
     ],
 )
 def test_a_candidate_has_the_kind_and_the_prompt(fields: dict[str, Any], expected: object) -> None:
-    verdict = judge(case(item(5, **fields)))
+    verdict = match(case(item(5, **fields)))
     assert (why(verdict) or type(verdict)) is expected
 
 
 def test_what_belongs_to_another_submission_is_no_candidate() -> None:
-    assert isinstance(judge(case(item(5), owned={"5", "2"})), Absent)
+    assert isinstance(match(case(item(5), owned={"5", "2"})), Absent)
 
 
 def test_the_model_asked_for_goes_before_another() -> None:
-    assert found(judge(case(item(6, SENT, model="dall-e"), item(5, SENT + 1)))) == 5
+    assert found(match(case(item(6, SENT, model="dall-e"), item(5, SENT + 1)))) == 5
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_the_model_asked_for_goes_before_another() -> None:
 def test_what_a_foreign_program_could_have_made_too_is_adopted_only_when_a_better_one_had_time_to_appear(
     changes: dict[str, Any], fields: dict[str, Any]
 ) -> None:
-    assert why(judge(case(item(5, **fields), looked=LOST + SETTLE - 0.1, **changes))) is Why.EARLY
-    assert found(judge(case(item(5, **fields), looked=LOST + SETTLE, **changes))) == 5
+    assert why(match(case(item(5, **fields), looked=LOST + SETTLE - 0.1, **changes))) is OpenReason.EARLY
+    assert found(match(case(item(5, **fields), looked=LOST + SETTLE, **changes))) == 5
 
 
 def test_a_model_known_to_be_spelled_otherwise_is_as_good_as_the_one_asked_for() -> None:
     spelled = case(item(5, model="dall-e"), looked=LOST, spelled="dall-e")
-    assert found(judge(spelled)) == 5
+    assert found(match(spelled)) == 5
 
 
 @pytest.mark.parametrize("prompt", [None, "A fox and a hen"])
@@ -168,59 +168,61 @@ def test_a_prompt_the_listing_lacks_is_read_from_the_details(prompt: str | None)
     claim = replace(CLAIM, prompt="A fox and a hen and a cock")
     shown = item(5, prompt=prompt or "A fox and a hen…")
     facts = {"5": Facts(prompt="A fox and a hen and a cock")}
-    assert found(judge(case(shown, claim=claim, facts=facts))) == 5
-    assert isinstance(judge(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})), Absent)
+    assert found(match(case(shown, claim=claim, facts=facts))) == 5
+    assert isinstance(match(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})), Absent)
 
 
 @pytest.mark.parametrize(("ours", "another"), [("therapist", "the rapist"), ("2-2=?", "2+2=?"), ("A fox", "A fox?")])
 def test_a_prompt_that_is_nearly_equal_is_told_and_never_adopted(ours: str, another: str) -> None:
     claim = replace(CLAIM, prompt=ours)
-    verdict = judge(case(item(5, prompt=another), claim=claim))
+    verdict = match(case(item(5, prompt=another), claim=claim))
     assert isinstance(verdict, Undecided)
-    assert verdict.why is Why.PERHAPS
+    assert verdict.why is OpenReason.PERHAPS
     assert [each.id for each in verdict.candidates] == [5]
     # Ours beside it is ours.
-    assert found(judge(case(item(5, prompt=another), item(6, prompt=ours), claim=claim))) == 6
+    assert found(match(case(item(5, prompt=another), item(6, prompt=ours), claim=claim))) == 6
     # The details tell what the listing only cleaned.
-    assert found(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=ours)}))) == 5
-    assert why(judge(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=another)}))) is Why.PERHAPS
+    assert found(match(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=ours)}))) == 5
+    assert (
+        why(match(case(item(5, prompt=another), claim=claim, facts={"5": Facts(prompt=another)}))) is OpenReason.PERHAPS
+    )
 
 
 def test_details_are_asked_for_before_anything_is_concluded() -> None:
     made = replace(case(item(5), item(6, prompt=None)), facts={})
-    verdict = judge(made)
+    verdict = match(made)
     assert isinstance(verdict, Undecided)
-    assert (verdict.why, verdict.ask) == (Why.ASK, ("5", "6"))
+    assert (verdict.why, verdict.ask) == (OpenReason.ASK, ("5", "6"))
 
 
 @pytest.mark.parametrize("number", [11, 40])
 def test_details_are_asked_for_ten_at_a_time_at_most(number: int) -> None:
     made = case(*[item(10 + each, prompt=None) for each in range(number)])
-    verdict = judge(replace(made, facts={}))
+    verdict = match(replace(made, facts={}))
     assert isinstance(verdict, Undecided)
     assert len(verdict.ask) == 10
     # The rest is not asked for at all: what ten did not tell is not certain.
-    assert why(judge(replace(made, facts=dict.fromkeys(verdict.ask)))) is Why.PERHAPS
+    assert why(match(replace(made, facts=dict.fromkeys(verdict.ask)))) is OpenReason.PERHAPS
 
 
 def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> None:
     claim = replace(CLAIM, options={"seed": 7})
-    assert why(judge(case(item(5), claim=claim, facts={"5": Facts(seed=8)}))) is Why.PERHAPS
-    assert found(judge(case(item(5), claim=claim, facts={"5": Facts(seed=7)}))) == 5
+    assert why(match(case(item(5), claim=claim, facts={"5": Facts(seed=8)}))) is OpenReason.PERHAPS
+    assert found(match(case(item(5), claim=claim, facts={"5": Facts(seed=7)}))) == 5
 
 
 # How much was asked of them.
 
 
-def driven(made: Case, answers: dict[str, Facts | None]) -> tuple[object, int]:
+def driven(made: MatchContext, answers: dict[str, Facts | None]) -> tuple[object, int]:
     """Ask for what is wanted until there is a verdict, and return it with the number of details that took."""
     facts: dict[str, Facts | None] = {}
-    verdict = judge(replace(made, facts=facts))
+    verdict = match(replace(made, facts=facts))
     while isinstance(verdict, Undecided) and verdict.ask:
         assert len(verdict.ask) <= 10
         assert facts.keys().isdisjoint(verdict.ask)
         facts |= {key: answers[key] for key in verdict.ask}
-        verdict = judge(replace(made, facts=facts))
+        verdict = match(replace(made, facts=facts))
     return verdict, len(facts)
 
 
@@ -273,7 +275,7 @@ def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None
     items = [item(100 + at, prompt="A fox" if at == 0 else prompt) for at in range(201)]
     answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(201)}
     verdict, asked = driven(case(*items, claim=claim), answers)
-    assert (why(verdict), asked) == (Why.NOT_UNIQUE, 0)
+    assert (why(verdict), asked) == (OpenReason.NOT_UNIQUE, 0)
 
 
 # Twins.
@@ -281,66 +283,66 @@ def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None
 
 def test_equal_twins_are_matched_as_a_multiset() -> None:
     two = (item(5), item(6, SENT + 1))
-    assert found(judge(case(*two, rivals=[rival()]))) == 5
-    assert found(judge(case(*two, rivals=[rival()], owned={"2", "5"}))) == 6
-    assert isinstance(judge(case(*two, rivals=[rival()], owned={"2", "5", "6"})), Absent)
+    assert found(match(case(*two, rivals=[rival()]))) == 5
+    assert found(match(case(*two, rivals=[rival()], owned={"2", "5"}))) == 6
+    assert isinstance(match(case(*two, rivals=[rival()], owned={"2", "5", "6"})), Absent)
 
 
 def test_more_candidates_than_there_are_twins_of_ours_are_somebody_elses_and_nobody_knows_which() -> None:
-    verdict = judge(case(item(5), item(6)))
+    verdict = match(case(item(5), item(6)))
     assert isinstance(verdict, Undecided)
-    assert verdict.why is Why.NOT_UNIQUE
+    assert verdict.why is OpenReason.NOT_UNIQUE
     assert {each.id for each in verdict.candidates} == {5, 6}
     # A twin whose window the candidates are not in explains none of them.
-    assert why(judge(case(item(5), item(6), rivals=[rival(SENT + 60)]))) is Why.NOT_UNIQUE
+    assert why(match(case(item(5), item(6), rivals=[rival(SENT + 60)]))) is OpenReason.NOT_UNIQUE
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "facts", "expected"),
     [
         ({"seed": 1}, {"seed": 2}, Facts(seed=1), Found),
-        ({"seed": 1}, {"seed": 2}, Facts(seed=2), Why.PERHAPS),  # until the other has adopted it
-        ({"seed": 1}, {"seed": 2}, Facts(), Why.NOT_UNIQUE),
+        ({"seed": 1}, {"seed": 2}, Facts(seed=2), OpenReason.PERHAPS),  # until the other has adopted it
+        ({"seed": 1}, {"seed": 2}, Facts(), OpenReason.NOT_UNIQUE),
         ({}, {"seed": 2}, Facts(seed=2), Absent),
         ({}, {"seed": 2}, Facts(seed=9), Found),
-        ({"temperature": 0.1}, {"temperature": 0.9}, Facts(), Why.NOT_UNIQUE),
+        ({"temperature": 0.1}, {"temperature": 0.9}, Facts(), OpenReason.NOT_UNIQUE),
     ],
 )
 def test_differing_twins_are_told_apart_by_the_facts(
     ours: dict[str, Any], theirs: dict[str, Any], facts: Facts, expected: object
 ) -> None:
     claim = replace(CLAIM, options=ours)
-    verdict = judge(case(item(5), claim=claim, rivals=[rival(options=theirs)], facts={"5": facts}))
+    verdict = match(case(item(5), claim=claim, rivals=[rival(options=theirs)], facts={"5": facts}))
     assert (why(verdict) or type(verdict)) is expected
 
 
 def test_twins_of_several_models_are_told_apart_by_the_listing() -> None:
     other = rival(model="flux-1.1-pro")
-    assert found(judge(case(item(5), rivals=[other]))) == 5
-    assert isinstance(judge(case(item(5, model="flux-1.1-pro"), rivals=[other])), Absent)
-    assert found(judge(case(item(6, model="flux-1.1-pro"), item(5), rivals=[other]))) == 5
+    assert found(match(case(item(5), rivals=[other]))) == 5
+    assert isinstance(match(case(item(5, model="flux-1.1-pro"), rivals=[other])), Absent)
+    assert found(match(case(item(6, model="flux-1.1-pro"), item(5), rivals=[other]))) == 5
 
 
 def test_the_details_of_all_candidates_are_asked_for_where_twins_differ() -> None:
     made = replace(case(item(5), item(6), rivals=[rival(options={"seed": 2})]), facts={})
-    verdict = judge(made)
+    verdict = match(made)
     assert isinstance(verdict, Undecided)
     assert set(verdict.ask) == {"5", "6"}
 
 
 def test_what_a_twin_in_flight_may_own_is_left_to_it() -> None:
     twin = rival(in_flight=True)
-    assert why(judge(case(item(5), rivals=[twin]))) is Why.TWIN
+    assert why(match(case(item(5), rivals=[twin]))) is OpenReason.TWIN
     # One that was sent long after it was created cannot own it.
-    assert found(judge(case(item(5), rivals=[rival(SENT + 60, in_flight=True)]))) == 5
+    assert found(match(case(item(5), rivals=[rival(SENT + 60, in_flight=True)]))) == 5
     # Nor can one that asks for something the facts contradict.
     differing = rival(in_flight=True, options={"seed": 2})
-    assert found(judge(case(item(5), rivals=[differing], facts={"5": Facts(seed=9)}))) == 5
+    assert found(match(case(item(5), rivals=[differing], facts={"5": Facts(seed=9)}))) == 5
 
 
 def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
-    assert why(judge(case(rivals=[rival(in_flight=True)]))) is Why.TWIN
-    assert isinstance(judge(case(rivals=[rival(LOST + 1, in_flight=True)])), Absent)
+    assert why(match(case(rivals=[rival(in_flight=True)]))) is OpenReason.TWIN
+    assert isinstance(match(case(rivals=[rival(LOST + 1, in_flight=True)])), Absent)
 
 
 # Absence.
@@ -351,18 +353,18 @@ def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
     [
         ({}, Absent),
         ({"looked": LOST + SETTLE}, Absent),
-        ({"looked": LOST + SETTLE - 0.1}, Why.EARLY),
-        ({"looked": LOST + 20, "settle": 30.0}, Why.EARLY),
-        ({"has_control": False}, Why.CONTROL),
-        ({"hides": True}, Why.HIDES),
+        ({"looked": LOST + SETTLE - 0.1}, OpenReason.EARLY),
+        ({"looked": LOST + 20, "settle": 30.0}, OpenReason.EARLY),
+        ({"has_control": False}, OpenReason.CONTROL),
+        ({"hides": True}, OpenReason.HIDES),
         ({"walk": walk([OURS], whole=False)}, Absent),  # it read past the start in order
-        ({"walk": walk([item(9, SENT + 1, prompt="A hen")], whole=False)}, Why.COVERAGE),
+        ({"walk": walk([item(9, SENT + 1, prompt="A hen")], whole=False)}, OpenReason.COVERAGE),
         ({"walk": walk([])}, Absent),  # nothing at all, to the end
-        ({"walk": Walk()}, Why.COVERAGE),
+        ({"walk": Walk()}, OpenReason.COVERAGE),
     ],
 )
 def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: object) -> None:
-    verdict = judge(case(**changes))
+    verdict = match(case(**changes))
     assert (why(verdict) or type(verdict)) is expected
 
 
@@ -374,21 +376,21 @@ def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: obje
     [
         ({}, [item(5)], Found),
         ({}, [item(5, SENT + 86_400)], Found),
-        ({}, [], Why.CLOCK),  # never absent
-        ({}, [item(5, SENT - 7)], Why.CLOCK),  # older, unless the clock was set since
-        ({"guessed": float("inf")}, [item(5)], Why.CLOCK),
-        ({}, [item(5), item(6, SENT - 86_400)], Why.CLOCK),
-        ({}, [item(5), item(6, SENT + 86_400)], Why.CLOCK),
-        ({}, [item(5, None)], Why.CLOCK),
-        ({"rivals": [rival(SENT)]}, [item(5)], Why.CLOCK),
-        ({"walk": walk([item(5), OLD], whole=False)}, [], Why.CLOCK),
+        ({}, [], OpenReason.CLOCK),  # never absent
+        ({}, [item(5, SENT - 7)], OpenReason.CLOCK),  # older, unless the clock was set since
+        ({"guessed": float("inf")}, [item(5)], OpenReason.CLOCK),
+        ({}, [item(5), item(6, SENT - 86_400)], OpenReason.CLOCK),
+        ({}, [item(5), item(6, SENT + 86_400)], OpenReason.CLOCK),
+        ({}, [item(5, None)], OpenReason.CLOCK),
+        ({"rivals": [rival(SENT)]}, [item(5)], OpenReason.CLOCK),
+        ({"walk": walk([item(5), OLD], whole=False)}, [], OpenReason.CLOCK),
     ],
 )
 def test_what_was_sent_nobody_knows_when_is_never_absent_and_found_only_where_there_is_one(
     changes: dict[str, Any], items: list[dict[str, Any]], expected: object
 ) -> None:
     made = {"sent": float("-inf"), "guessed": SENT, **changes}
-    verdict = judge(case(*items, **made))
+    verdict = match(case(*items, **made))
     assert (why(verdict) or type(verdict)) is expected
     if isinstance(verdict, Undecided) and items:
         assert {each.id for each in verdict.candidates} == {each["id"] for each in items}
@@ -396,7 +398,7 @@ def test_what_was_sent_nobody_knows_when_is_never_absent_and_found_only_where_th
 
 def test_a_twin_that_was_sent_nobody_knows_when_explains_no_second_candidate() -> None:
     two = (item(5), item(6, SENT + 1))
-    assert why(judge(case(*two, rivals=[rival(float("-inf"))]))) is Why.NOT_UNIQUE
+    assert why(match(case(*two, rivals=[rival(float("-inf"))]))) is OpenReason.NOT_UNIQUE
 
 
 # Walks.
@@ -449,7 +451,7 @@ def test_a_listing_that_grows_shorter_while_it_is_read_may_have_let_one_slip_by(
 def test_items_that_move_to_the_next_page_are_kept_once() -> None:
     made = walk([item(9), item(8)], [item(8), item(7)])
     assert [*made.items] == ["9", "8", "7"]
-    assert made.items["8"] == Listed.read(item(8))
+    assert made.items["8"] == HistoryEntry.read(item(8))
 
 
 def test_a_service_that_ignores_the_page_number_is_not_walked_for_ever_nor_believed() -> None:

@@ -12,8 +12,8 @@ import pytest
 from neuralbox._api.builders import build_media
 from neuralbox._api.request import Request
 from neuralbox._config import NO_CALL_OPTIONS
-from neuralbox._core.exchange import Core, Ending
-from neuralbox._core.reply_capture import watching
+from neuralbox._core.exchange import AttemptState, Core
+from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import (
     ConnectionLostError,
     GenerationFailedError,
@@ -33,10 +33,10 @@ from neuralbox._resources.transcriptions import Transcriptions
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions import submission
-from neuralbox._submissions.claim import Claim, Listed
+from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.matching import Walk
 from neuralbox._submissions.reconcile import Reconciliation, learn_clock, reconcile
-from neuralbox._submissions.registry import Entry, Registry, Settling, registry_of
+from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 from tests.helpers import START, refusal, reply
@@ -176,7 +176,7 @@ async def test_whoever_wants_the_reply_gets_the_page_that_showed_it() -> None:
             await shop.time.sleep(0.09)
             shop.make({"model": "dall-e-3", "prompt": "A hen"}, foreign=True)
 
-        with watching() as seen:
+        with capture_replies() as seen:
             async with anyio.create_task_group() as group:
                 group.start_soon(disturb)
                 await submission.submit(core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3")
@@ -756,25 +756,25 @@ async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
         registry = registry_of(core)
         entries = []
         for key, sent in (("early", 1_000.0), ("late", 1_004.0)):
-            entry = Entry(Claim(key, "image", "dall-e-3", "A fox"), image(), None, Ending(0.0))
+            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
             entry.ending.sent_clock = sent
             registry.begin(entry)
-            registry.lose(entry)
+            registry.mark_unknown(entry)
             entries.append(entry)
         registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock())
         early, late = entries
         assert registry.sent(late) == START + 4.0
-        registry.adopt(early, Listed(7, "image", "dall-e-3", "A fox", START + 4.0, {}))
+        registry.adopt(early, HistoryEntry(7, "image", "dall-e-3", "A fox", START + 4.0, {}))
         assert registry.sent(late) == START
 
 
 async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() -> None:
     async with a_shop() as shop:
         registry = registry_of(shop.core())
-        entry = Entry(Claim("one", "image", "dall-e-3", "A fox"), image(), None, Ending(0.0))
+        entry = PendingSubmission(Claim("one", "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
         entry.ending.sent_clock = registry.clock()
         registry.begin(entry)
-        registry.lose(entry)
+        registry.mark_unknown(entry)
         closes = []
         for late in (0.0, 8.0):  # how long the answer took that brought the date
             registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock() - late)
@@ -1299,7 +1299,7 @@ async def test_two_equal_requests_within_seconds_are_worth_one_warning(caplog: p
         assert await warnings("planted") == 1
         for number in range(300):
             await draw(core, f"Number {number}")
-        core = core.changed(core.options.changed(warn_duplicates=False))
+        core = core.with_options(core.options.with_changes(warn_duplicates=False))
         assert await warnings("x", "x") == 0
 
 
@@ -1351,7 +1351,7 @@ async def test_the_ids_of_long_ago_are_forgotten_but_not_those_an_open_claim_may
 async def test_a_registry_belongs_to_an_account_and_goes_with_its_connections() -> None:
     async with a_shop() as shop, a_shop() as other:
         core = shop.core()
-        assert registry_of(core) is registry_of(core.changed(core.options.changed(max_retries=9)))
+        assert registry_of(core) is registry_of(core.with_options(core.options.with_changes(max_retries=9)))
         assert registry_of(core) is not registry_of(other.core())
         assert registry_of(core) is not registry_of(shop.core(base_url="http://other.test"))
 
@@ -1362,18 +1362,18 @@ async def test_two_submissions_never_adopt_the_same() -> None:
         registry = registry_of(core)
         entries = []
         for key in "ab":
-            entry = Entry(Claim(key, "image", "dall-e-3", "A fox"), image(), None, Ending(0.0))
+            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
             registry.begin(entry)
-            registry.lose(entry)
+            registry.mark_unknown(entry)
             entries.append(entry)
-        item = Listed(7, "image", "dall-e-3", "A fox", START, {})
+        item = HistoryEntry(7, "image", "dall-e-3", "A fox", START, {})
         assert registry.adopt(entries[0], item)
         assert not registry.adopt(entries[1], item)
-        assert not registry.adopt(entries[0], Listed(8, "image", "dall-e-3", "A fox", START, {}))
+        assert not registry.adopt(entries[0], HistoryEntry(8, "image", "dall-e-3", "A fox", START, {}))
 
 
 async def test_a_claim_that_is_beaten_to_its_generation_looks_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def beaten(self: Registry, entry: Entry, item: Listed) -> bool:
+    def beaten(self: Registry, entry: PendingSubmission, item: HistoryEntry) -> bool:
         self.own(item.id)  # by another loop, in another thread
         return False
 
@@ -1396,7 +1396,7 @@ async def test_only_so_many_details_are_kept(monkeypatch: pytest.MonkeyPatch) ->
 async def test_how_long_settling_takes_can_be_set_for_programs_that_test_themselves() -> None:
     async with a_shop() as shop:
         core = shop.core()
-        registry_of(core).settling = Settling(0.5, 1.0)
+        registry_of(core).settling = SettlePolicy(0.5, 1.0)
         shop.end_with("answered", "dropped before")
         await draw(core, "A hen")
         await draw(core)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralbox import ConfigurationError, ImageRequest, JobRef, NeuralBox, Polling, Progress, VideoRequest
+from neuralbox import BatchProgress, ConfigurationError, ImageRequest, JobRef, NeuralBox, Polling, VideoRequest
 from neuralbox.sandbox import Sandbox, Server, serve
 
 FAST = Polling(timeout=20, min_interval=0.01, max_interval=0.05)
@@ -34,7 +34,7 @@ def test_a_batch_asks_the_calling_thread_for_its_requests_and_tells_it_what_happ
     here = threading.get_ident()
     threads: set[int] = set()
     accepted: list[str] = []
-    reports: list[Progress] = []
+    reports: list[BatchProgress] = []
 
     def requests() -> Iterator[ImageRequest | VideoRequest]:
         for number in range(6):

@@ -26,7 +26,7 @@ from neuralbox import AsyncNeuralBox, ConfigurationError, JobRef
 from neuralbox.sync import Job, NeuralBox
 from neuralbox.sync import _call as call_module
 from neuralbox.sync import _facade as facade_module
-from neuralbox.sync._call import Call, call, callback, feed
+from neuralbox.sync._call import BlockingCall, call, callback, feed
 from neuralbox.sync._loop import LoopThread, thread
 
 from .conftest import eventually, nothing_runs
@@ -265,7 +265,7 @@ def test_a_call_is_cancelled_before_it_starts_and_before_its_first_step() -> Non
         ran.append(1)
 
     call(one)
-    early, late = Call(never), Call(never)
+    early, late = BlockingCall(never), BlockingCall(never)
 
     async def in_order() -> None:
         early.cancel()
@@ -419,7 +419,7 @@ def test_a_call_that_meets_a_shutdown_says_so_or_is_cancelled(own: LoopThread) -
     call(one)
     loop = own.loop
     assert loop is not None
-    job = Call(one)
+    job = BlockingCall(one)
     own.shutdown()
     job._home = loop
     with pytest.raises(ConfigurationError, match="Begin anew"):
@@ -433,7 +433,7 @@ def test_a_call_that_meets_a_shutdown_says_so_or_is_cancelled(own: LoopThread) -
 
 def test_a_call_that_starts_during_a_shutdown_is_cancelled(own: LoopThread) -> None:
     call(one)
-    job, loop = Call(anyio.sleep, 60), own.loop
+    job, loop = BlockingCall(anyio.sleep, 60), own.loop
 
     def closing() -> None:
         own.loop = None
@@ -449,7 +449,7 @@ def test_when_the_interpreter_exits_the_error_says_so(
 ) -> None:
     monkeypatch.setattr(facade_module, "thread", own)
     nb = NeuralBox(api_key="nb_x", base_url=server.url)
-    job = Call(anyio.sleep, 60)
+    job = BlockingCall(anyio.sleep, 60)
     job.submit()
     own._at_exit()
     assert job.finished

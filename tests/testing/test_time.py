@@ -56,7 +56,7 @@ async def test_clients_made_inside_the_block_have_that_time_and_others_have_not(
         ours = AsyncNeuralBox(api_key="nb_x"), AsyncGeminiGen(api_key="nb_x")
     other = AsyncNeuralBox(api_key="nb_x")
     assert [client._core.random() for client in ours] == [0.25, 0.25]
-    assert other._core.clockwork is not ours[0]._core.clockwork
+    assert other._core.time_source is not ours[0]._core.time_source
     assert ours[0].with_options(max_retries=0)._core.random() == 0.25
 
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._api.request import Request, Safety
+from neuralbox._api.request import Request, RetrySafety
 from neuralbox._api.stream_events import (
     ContentDelta,
     GenerationEnd,
@@ -71,7 +71,7 @@ def bench(*script: Any, **options: Any) -> Bench:
 
 def text_stream(core: Bench, **call: Any) -> TextStream:
     body = {"model": "gpt-5", "prompt": "Greet me", "stream": True}
-    request = Request("POST", "/generate", Safety.PAID, body=body, slow=True, accept="text/event-stream")
+    request = Request("POST", "/generate", RetrySafety.PAID, body=body, slow=True, accept="text/event-stream")
     return TextStream(core.core, request, CallOptions(**call))
 
 
@@ -606,7 +606,7 @@ async def test_repr_tells_the_state_and_no_prompt() -> None:
         assert repr(open_stream) == "<TextStream gpt-5 open>"
         await open_stream.collect()
     assert repr(open_stream) == "<TextStream gpt-5 ended>"
-    failing = TextStream(bench(stream()).core, Request("POST", "/generate", Safety.PAID))
+    failing = TextStream(bench(stream()).core, Request("POST", "/generate", RetrySafety.PAID))
     with pytest.raises(SubmissionUnknownError):
         async with failing:
             await failing.collect()

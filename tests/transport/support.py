@@ -14,7 +14,7 @@ import pytest
 
 from neuralbox._transport import HttpxTransport, Limits, Timeouts, build_transport
 from neuralbox._transport.aiohttp.adapter import AiohttpTransport
-from neuralbox._transport.engine import Lane
+from neuralbox._transport.engine import LoopResources
 from neuralbox._transport.httpcore2.adapter import CoreTransport
 
 PATIENT = Timeouts(5.0, 5.0, 5.0)
@@ -58,7 +58,7 @@ def prepare(transport: HttpxTransport, url: str, method: str = "GET", **changes:
     return transport.prepare(method, url, **{"headers": headers, "timeouts": PATIENT, **changes})
 
 
-def lane_of(transport: HttpxTransport) -> Lane:
+def lane_of(transport: HttpxTransport) -> LoopResources:
     """Return what the running loop uses."""
     return transport._lanes.get(transport._open_lane)
 

@@ -23,8 +23,8 @@ from neuralbox import _errors as errors
 from neuralbox._api.request import Form
 from neuralbox._transport import Limits, Timeouts, engine
 from neuralbox._transport.aiohttp.adapter import AiohttpTransport
-from neuralbox._transport.aiohttp.network import AiohttpNetwork, LeanRequest, Wire
-from neuralbox._transport.fast_httpx import LeanHeaders
+from neuralbox._transport.aiohttp.network import AiohttpConnection, AiohttpNetwork, FastRequest
+from neuralbox._transport.fast_httpx import FastHeaders
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
 from .support import (
@@ -276,7 +276,7 @@ async def test_a_form_is_sent_with_its_length() -> None:
 
 def test_the_headers_of_a_reply_are_those_httpx_would_make() -> None:
     raw = ((b"Content-Type", b"a/b"), (b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"))
-    ours, theirs = LeanHeaders.of(raw), httpx.Headers(list(raw))
+    ours, theirs = FastHeaders.of(raw), httpx.Headers(list(raw))
     assert (ours, ours.raw, ours.multi_items()) == (theirs, theirs.raw, theirs.multi_items())
     assert ours["SET-cookie"] == theirs["SET-cookie"]
 
@@ -381,15 +381,15 @@ async def test_idle_connections_are_kept_as_long_as_was_asked(expiry: float, lef
 
 
 async def test_cancelled_after_connecting_leaves_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Wire.connection_made
+    made = AiohttpConnection.connection_made
 
-    def made_and_cancelled(self: Wire, transport: Any) -> None:
+    def made_and_cancelled(self: AiohttpConnection, transport: Any) -> None:
         made(self, transport)
         scope.cancel()
 
     with Server(answering()) as server:
         async with transport_for() as transport:
-            monkeypatch.setattr(Wire, "connection_made", made_and_cancelled)
+            monkeypatch.setattr(AiohttpConnection, "connection_made", made_and_cancelled)
             for _ in range(3):
                 with anyio.CancelScope() as scope:
                     await transport.send(prepare(transport, server.url), max_bytes=100)
@@ -468,9 +468,9 @@ async def test_aiohttp_still_asks_what_we_put_in_its_place() -> None:
             await transport.send(prepare(transport, server.url), max_bytes=100)
             session: Any = network_of(transport).session
             assert session._retry_connection is False
-            assert session._request_class is LeanRequest
+            assert session._request_class is FastRequest
             (wire,) = pooled(transport)
-            assert isinstance(wire, Wire)
+            assert isinstance(wire, AiohttpConnection)
             assert len(sockets_of(transport)) == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._transport import HttpxTransport, Limits, Timeouts
-from neuralbox._transport.httpcore2.network import Network
+from neuralbox._transport.httpcore2.network import CoreNetwork
 
 from .servers import CERTIFICATE, Behaviour, Conversation, Server, answering, eventually, full_backlog, saying, silent
 from .support import (
@@ -171,9 +171,9 @@ async def test_cancelled_while_the_proxy_has_not_answered(monkeypatch: pytest.Mo
 @default_engine
 async def test_cancelled_after_connecting_and_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     """httpcore2 alone loses a slot of its pool here each time."""
-    connect = Network.connect_tcp
+    connect = CoreNetwork.connect_tcp
 
-    async def connect_and_cancel(self: Network, *arguments: Any, **options: Any) -> Any:
+    async def connect_and_cancel(self: CoreNetwork, *arguments: Any, **options: Any) -> Any:
         wire = await connect(self, *arguments, **options)
         scope.cancel()
         return wire
@@ -182,7 +182,7 @@ async def test_cancelled_after_connecting_and_before_sending(monkeypatch: pytest
         async with transport_for(limits=Limits(max_connections=1, max_streams=1)) as transport:
             prepared = prepare(transport, server.url)
             with monkeypatch.context() as patch:
-                patch.setattr(Network, "connect_tcp", connect_and_cancel)
+                patch.setattr(CoreNetwork, "connect_tcp", connect_and_cancel)
                 for _ in range(3):
                     with anyio.CancelScope() as scope:
                         await transport.send(prepared, max_bytes=100)

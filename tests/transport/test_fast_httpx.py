@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from neuralbox._transport.fast_httpx import BytesRequest, LeanHeaders, LeanResponse
-from neuralbox._transport.prepared import Heads, prepare_request
+from neuralbox._transport.fast_httpx import BytesRequest, FastHeaders, FastResponse
+from neuralbox._transport.prepared import HeaderCache, prepare_request
 
 from .support import PATIENT
 
@@ -24,7 +24,7 @@ RAW = [
 
 @pytest.mark.parametrize("raw", RAW, ids=["none", "twice", "utf-8", "latin-1"])
 def test_headers_say_what_httpx_says_of_the_same(raw: list[tuple[bytes, bytes]]) -> None:
-    ours, theirs = LeanHeaders.of(raw), httpx.Headers(raw)
+    ours, theirs = FastHeaders.of(raw), httpx.Headers(raw)
     assert (ours, ours.raw, ours.multi_items()) == (theirs, theirs.raw, theirs.multi_items())
     for name in ("Content-Type", "SET-cookie", "x-name", "x-missing"):
         assert ours.get(name) == theirs.get(name)
@@ -35,13 +35,13 @@ def test_headers_say_what_httpx_says_of_the_same(raw: list[tuple[bytes, bytes]])
 
 def test_a_name_no_header_can_have_is_treated_as_httpx_treats_it() -> None:
     raw = [(b"X-Name", "é".encode())]
-    ours, theirs = LeanHeaders.of(raw), httpx.Headers(raw)
+    ours, theirs = FastHeaders.of(raw), httpx.Headers(raw)
     assert ours.get("é") is theirs.get("é") is None
     assert ("é" in ours) is ("é" in theirs) is False
 
 
 def test_headers_can_be_changed_like_any_others() -> None:
-    headers = LeanHeaders.of([(b"A", b"1")])
+    headers = FastHeaders.of([(b"A", b"1")])
     headers["a"] = "2"
     headers["B"] = "3"
     del headers["A"]
@@ -91,7 +91,7 @@ async def test_a_request_with_other_extensions_is_otherwise_the_same_and_indepen
 
 
 def test_requests_with_the_same_headers_share_no_header() -> None:
-    heads = Heads()
+    heads = HeaderCache()
     first, second = (
         prepare_request("GET", "http://x/", headers={"a": "1"}, timeouts=PATIENT, heads=heads) for _ in range(2)
     )
@@ -102,7 +102,7 @@ def test_requests_with_the_same_headers_share_no_header() -> None:
 
 
 def test_the_headers_that_are_remembered_are_few() -> None:
-    heads = Heads()
+    heads = HeaderCache()
     for number in range(300):
         assert heads.of({"x-request-id": str(number)}).sent["x-request-id"] == str(number)
     assert len(heads._known) <= 64
@@ -123,7 +123,7 @@ class Empty(httpx.AsyncByteStream):
 async def test_a_response_has_every_field_that_httpx_gives_one() -> None:
     raw = [(b"Content-Type", b"text/plain"), (b"Location", b"http://[")]
     extensions = {"http_version": b"HTTP/1.1"}
-    ours = LeanResponse(302, LeanHeaders.of(raw), Empty(), extensions)
+    ours = FastResponse(302, FastHeaders.of(raw), Empty(), extensions)
     theirs = httpx.Response(302, headers=raw, stream=Empty(), extensions=extensions)
     assert vars(ours).keys() == vars(theirs).keys()
     for name in vars(theirs).keys() - {"stream"}:

@@ -10,7 +10,7 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._transport import Timeouts
-from neuralbox._transport.client import LeanClient
+from neuralbox._transport.client import FastClient
 from neuralbox._transport.httpcore2 import adapter
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, silent, unused_port
@@ -155,6 +155,6 @@ async def test_httpx_still_asks_the_hooks_our_client_overrides(monkeypatch: pyte
         asked.append(None if proxy is None else str(proxy.url))
         return httpx.MockTransport(lambda request: httpx.Response(200))
 
-    async with LeanClient(make, trust_env=True):
+    async with FastClient(make, trust_env=True):
         pass
     assert asked == [None, "http://127.0.0.1:3128"]

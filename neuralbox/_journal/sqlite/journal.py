@@ -20,10 +20,10 @@ import anyio
 from ..._errors import JournalError
 from ..._types import GenerationId, JobRef
 from .. import operations
-from ..group_commit import Commits, Item
-from ..protocol import FINISHED, UNFINISHED, Planned, Record, Summary, require_key
+from ..group_commit import CommitItem, GroupCommit
+from ..protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
 from . import errors
-from .store import Store
+from .store import SqliteStore
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class SqliteJournal:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, store: Store, *, now: Callable[[], float], clock: Callable[[], float]) -> None:
+    def __init__(self, store: SqliteStore, *, now: Callable[[], float], clock: Callable[[], float]) -> None:
         self._store = store
         self._now = now
         self._clock = clock
@@ -48,15 +48,15 @@ class SqliteJournal:
         self._held_since = 0.0
         self._unheard: Exception | None = None
         self._closed = False
-        self._commits = Commits(self)
+        self._commits = GroupCommit(self)
         self.path = store.path
         """The file."""
 
-    async def plan(self, entries: Sequence[Planned]) -> Sequence[Record]:
+    async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         for entry in entries:
             require_key(entry.key)
             _ = entry.text, entry.digest  # worked out here, where it can be refused before it is queued
-        item = operations.Plan(tuple(entries), self._time())
+        item = operations.PlanRequests(tuple(entries), self._time())
         await self._commit(item)
         return item.found
 
@@ -75,13 +75,13 @@ class SqliteJournal:
     async def saved(self, key: str, path: str, size_bytes: int) -> None:
         await self._note(operations.saved(key, path, size_bytes, self._time()))
 
-    async def unfinished(self, *, after: int = 0) -> AsyncIterator[Record]:
+    async def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
         while page := await self._look(partial(self._store.page, UNFINISHED, after)):
             for record in page:
                 yield record
             after = page[-1].position
 
-    async def finished(self, *, after: int = 0) -> AsyncIterator[Record]:
+    async def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
         while page := await self._look(partial(self._store.page, FINISHED, after)):
             for record in page:
                 yield record
@@ -90,7 +90,7 @@ class SqliteJournal:
     async def ids(self, *, since: float = 0.0) -> Sequence[GenerationId]:
         return await self._look(partial(self._store.ids, since))
 
-    async def summary(self) -> Summary:
+    async def summary(self) -> JournalSummary:
         return await self._look(self._store.summary)
 
     async def flush(self) -> None:
@@ -102,7 +102,7 @@ class SqliteJournal:
             return
         self._closed = True
         with anyio.CancelScope(shield=True):
-            await self._commits.commit(operations.End(self._time()))
+            await self._commits.commit(operations.Close(self._time()))
         self._raise_unheard()
 
     async def __aenter__(self) -> Self:
@@ -115,16 +115,16 @@ class SqliteJournal:
 
     # Ways into the queue...
 
-    async def _commit(self, item: Item) -> None:
+    async def _commit(self, item: CommitItem) -> None:
         self._require_open(item)
         await self._commits.commit(item)
 
     async def _look(self, ask: Callable[[], T]) -> T:
-        item = operations.Look(ask)
+        item = operations.Query(ask)
         await self._commit(item)
         return item.answer
 
-    async def _note(self, mark: operations.Mark) -> None:
+    async def _note(self, mark: operations.StateChange) -> None:
         self._require_open(mark)
         commits = self._commits
         if commits.held == 0:
@@ -134,7 +134,7 @@ class SqliteJournal:
         else:
             await commits.commit(mark)
 
-    def _require_open(self, item: Item) -> None:
+    def _require_open(self, item: CommitItem) -> None:
         if self._closed:
             key, job = _concerned(item)
             raise JournalError(
@@ -154,10 +154,10 @@ class SqliteJournal:
 
     # ... and what the queue asks back.
 
-    def work(self, group: Sequence[Item]) -> None:
+    def work(self, group: Sequence[CommitItem]) -> None:
         self._store.work(group)
 
-    def explain(self, item: Item, error: Exception) -> Exception:
+    def explain(self, item: CommitItem, error: Exception) -> Exception:
         key, job = _concerned(item)
         if error is item.error and isinstance(error, JournalError):
             return error
@@ -169,7 +169,7 @@ class SqliteJournal:
             return errors.explain(error, self.path, key=key, job=job, unwritten=self._unwritten())
         return error  # a bug, shown as it is
 
-    def unheard(self, item: Item, error: Exception) -> None:
+    def unheard(self, item: CommitItem, error: Exception) -> None:
         if item.keep and self._unheard is None:
             self._unheard = self.explain(item, error)
 
@@ -180,9 +180,9 @@ class SqliteJournal:
 
     def _unwritten(self) -> dict[str, JobRef]:
         """The paid jobs that wait in memory for a disk that takes them."""
-        marks = (item for item in self._commits.queue if isinstance(item, operations.Mark))
+        marks = (item for item in self._commits.queue if isinstance(item, operations.StateChange))
         return {mark.key: mark.job for mark in marks if mark.job is not None}
 
 
-def _concerned(item: Item) -> tuple[str | None, JobRef | None]:
-    return (item.key, item.job) if isinstance(item, operations.Mark) else (None, None)
+def _concerned(item: CommitItem) -> tuple[str | None, JobRef | None]:
+    return (item.key, item.job) if isinstance(item, operations.StateChange) else (None, None)

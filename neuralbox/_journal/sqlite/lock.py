@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ..._errors import JournalError
-from ..protocol import Owner
+from ..protocol import JournalOwner
 from . import errors
 
 _SUFFIX: Final = "-lock"
@@ -58,9 +58,9 @@ def connect(path: str, mode: str, *, timeout: float = 5.0) -> sqlite3.Connection
     return sqlite3.connect(f"{Path(path).as_uri()}?{mode}", uri=True, timeout=timeout, isolation_level=None)
 
 
-def last_owner(connection: sqlite3.Connection) -> Owner | None:
+def last_owner(connection: sqlite3.Connection) -> JournalOwner | None:
     row = connection.execute("SELECT pid, host, since FROM owners ORDER BY number DESC LIMIT 1").fetchone()
-    return None if row is None else Owner(*row)
+    return None if row is None else JournalOwner(*row)
 
 
 def enter(connection: sqlite3.Connection, now: float) -> int:
@@ -72,7 +72,7 @@ def enter(connection: sqlite3.Connection, now: float) -> int:
     return cursor.lastrowid
 
 
-def locked(path: str, owner: Owner | None) -> JournalError:
+def locked(path: str, owner: JournalOwner | None) -> JournalError:
     """Say whose the journal is."""
     if owner is None:
         who = "another process"

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..._errors import JournalError
-from ..protocol import STATES, Owner, Record, Summary
+from ..protocol import STATES, JournalOwner, JournalRecord, JournalSummary
 from . import errors, lock, rows, schema
 
 
-def read_summary(path: str | os.PathLike[str]) -> Summary:
+def read_summary(path: str | os.PathLike[str]) -> JournalSummary:
     """Count what a journal holds. `owner` is set while a process has it.
 
     Marks that the owner still holds back (about a second's worth) are not in it.
@@ -30,7 +30,9 @@ def read_summary(path: str | os.PathLike[str]) -> Summary:
         return rows.summary(connection, owner)
 
 
-def read_records(path: str | os.PathLike[str], *, states: Sequence[str] = STATES, after: int = 0) -> Iterator[Record]:
+def read_records(
+    path: str | os.PathLike[str], *, states: Sequence[str] = STATES, after: int = 0
+) -> Iterator[JournalRecord]:
     """Iterate over a journal's records in the order of planning; memory does not grow with the journal.
 
     Args:
@@ -51,7 +53,7 @@ def read_records(path: str | os.PathLike[str], *, states: Sequence[str] = STATES
         after = page[-1].position
 
 
-def owner_of(path: str) -> Owner | None:
+def owner_of(path: str) -> JournalOwner | None:
     """Return who opened the journal last, or None where that cannot be read (yet)."""
     try:
         with _reading(path) as connection:

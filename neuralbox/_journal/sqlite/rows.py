@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..protocol import FINISHED, SENDING, STATES, Owner, Record, Summary
+from ..protocol import FINISHED, SENDING, STATES, JournalOwner, JournalRecord, JournalSummary
 
 _PAGE_RECORDS: Final = 200
 _PAGE_CHARACTERS: Final = 4_000_000  # requests may hold whole files
@@ -20,11 +20,11 @@ SELECT: Final = """
     WHERE """
 
 
-def to_record(row: Sequence[Any]) -> Record:
+def to_record(row: Sequence[Any]) -> JournalRecord:
     """Build the record of a row of `SELECT`."""
     (position, key, request, state, number, kind, model, claim, prompt_at, outcome, status) = row[:11]
     (tokens, path, size_bytes, sent_at, accepted_at, final_at) = row[11:]
-    return Record(
+    return JournalRecord(
         position,
         key,
         json.loads(request),
@@ -51,14 +51,14 @@ def _claim(claim: str, prompt_at: int, request: str) -> Mapping[str, Any]:
     return found
 
 
-def page(connection: sqlite3.Connection, states: Sequence[str], after: int) -> list[Record]:
+def page(connection: sqlite3.Connection, states: Sequence[str], after: int) -> list[JournalRecord]:
     """Read the next records in any of `states`; an empty list ends the reading. Bounded in number and in size."""
     marks = ", ".join("?" * len(states))
     cursor = connection.execute(
         f"{SELECT} r.position > ? AND r.state IN ({marks}) ORDER BY r.position LIMIT ?",
         (after, *states, _PAGE_RECORDS),
     )
-    found: list[Record] = []
+    found: list[JournalRecord] = []
     size = 0
     for row in cursor:
         found.append(to_record(row))
@@ -83,7 +83,7 @@ def last_time(connection: sqlite3.Connection) -> float | None:
     return None if found is None else float(found)
 
 
-def summary(connection: sqlite3.Connection, owner: Owner | None) -> Summary:
+def summary(connection: sqlite3.Connection, owner: JournalOwner | None) -> JournalSummary:
     counts = dict.fromkeys(STATES, 0)
     completed = tokens = 0
     for state, count, with_result, paid in connection.execute(
@@ -95,7 +95,7 @@ def summary(connection: sqlite3.Connection, owner: Owner | None) -> Summary:
             tokens += paid
     (first,) = connection.execute("SELECT min(planned_at) FROM records").fetchone()
     (service,) = connection.execute("SELECT value FROM journal WHERE name = 'service'").fetchone()
-    return Summary(
+    return JournalSummary(
         **counts,
         completed=completed,
         tokens=tokens,
@@ -106,7 +106,7 @@ def summary(connection: sqlite3.Connection, owner: Owner | None) -> Summary:
     )
 
 
-def known(connection: sqlite3.Connection, key: str) -> tuple[Record, str, int] | None:
+def known(connection: sqlite3.Connection, key: str) -> tuple[JournalRecord, str, int] | None:
     """Return the record of a key with its fingerprint and the number of the opening that planned it last."""
     row = connection.execute(SELECT + "r.key = ?", (key,)).fetchone()
     if row is None:

@@ -20,9 +20,9 @@ from typing import Final
 
 from ..._errors import JournalError
 from .. import transitions
-from ..group_commit import Item
-from ..operations import OUTCOME, STATEMENTS, End, Look, Mark, Plan
-from ..protocol import FINAL, Planned, Record, Summary, Sync
+from ..group_commit import CommitItem
+from ..operations import OUTCOME, STATEMENTS, Close, PlanRequests, Query, StateChange
+from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync
 from . import errors, rows, schema
 from . import lock as ownership
 
@@ -34,7 +34,7 @@ _ITS_OWN_FAULT = (sqlite3.DataError, OverflowError, UnicodeEncodeError)
 _RECORD = "INSERT INTO records (position, key, fingerprint, owner, state, planned_at) VALUES (?, ?, ?, ?, 'planned', ?)"
 
 
-class Store:
+class SqliteStore:
     """An open journal file and its lock.
 
     Attributes:
@@ -55,16 +55,16 @@ class Store:
 
     # Groups of work...
 
-    def work(self, group: Sequence[Item]) -> None:
+    def work(self, group: Sequence[CommitItem]) -> None:
         """Carry a group through; see `commits.Worker`."""
-        plans = [item for item in group if isinstance(item, Plan)]
-        marks = [item for item in group if isinstance(item, Mark)]
-        end = next((item for item in group if isinstance(item, End)), None)
+        plans = [item for item in group if isinstance(item, PlanRequests)]
+        marks = [item for item in group if isinstance(item, StateChange)]
+        end = next((item for item in group if isinstance(item, Close)), None)
         try:
             if plans or marks:
                 self._write(plans, marks)
             for item in group:
-                if isinstance(item, Look):
+                if isinstance(item, Query):
                     try:
                         item.answer = item.ask()
                     except sqlite3.Error as error:
@@ -73,7 +73,7 @@ class Store:
             if end is not None:
                 self._close(end.at)
 
-    def _write(self, plans: Sequence[Plan], marks: Sequence[Mark]) -> None:
+    def _write(self, plans: Sequence[PlanRequests], marks: Sequence[StateChange]) -> None:
         self._require_mine()
         try:
             self._write_once(plans, marks)
@@ -82,7 +82,7 @@ class Store:
                 raise
             self._write_once(plans, marks)
 
-    def _write_once(self, plans: Sequence[Plan], marks: Sequence[Mark]) -> None:
+    def _write_once(self, plans: Sequence[PlanRequests], marks: Sequence[StateChange]) -> None:
         position = self._position
         try:
             # First the way that is quick if nobody is refused; else once more from the start, one by one.
@@ -103,10 +103,10 @@ class Store:
 
     def _transaction(
         self,
-        plan: Callable[[Sequence[Plan]], bool],
-        mark: Callable[[Sequence[Mark]], bool],
-        plans: Sequence[Plan],
-        marks: Sequence[Mark],
+        plan: Callable[[Sequence[PlanRequests]], bool],
+        mark: Callable[[Sequence[StateChange]], bool],
+        plans: Sequence[PlanRequests],
+        marks: Sequence[StateChange],
     ) -> bool:
         """Do all of it in one transaction, or nothing; False where a plan or a mark asked for that."""
         connection = self._connection
@@ -125,7 +125,7 @@ class Store:
 
     # ... the quick way: few statements for all...
 
-    def _plan_fresh(self, plans: Sequence[Plan]) -> bool:
+    def _plan_fresh(self, plans: Sequence[PlanRequests]) -> bool:
         """Write plans whose keys are all new."""
         try:
             for plan in plans:
@@ -134,7 +134,7 @@ class Store:
             return False
         return True
 
-    def _mark_together(self, marks: Sequence[Mark]) -> bool:
+    def _mark_together(self, marks: Sequence[StateChange]) -> bool:
         """Make marks that all follow."""
         try:
             for layer in _layers(marks):
@@ -150,7 +150,7 @@ class Store:
 
     # ... and the careful way, which finds out who is refused and why.
 
-    def _plan_known(self, plans: Sequence[Plan]) -> bool:
+    def _plan_known(self, plans: Sequence[PlanRequests]) -> bool:
         for plan in plans:
             try:
                 before = [self._compare(entry) for entry in _each_once(plan.entries, self.path)]
@@ -166,7 +166,7 @@ class Store:
             )
         return True
 
-    def _compare(self, entry: Planned) -> Record | None:
+    def _compare(self, entry: PlannedRequest) -> JournalRecord | None:
         """Return what is known of an entry's key, or None.
 
         Raises:
@@ -182,7 +182,7 @@ class Store:
             raise transitions.changed(entry.key, record.request, json.loads(entry.text), path=self.path)
         return record
 
-    def _mark_singly(self, marks: Sequence[Mark]) -> bool:
+    def _mark_singly(self, marks: Sequence[StateChange]) -> bool:
         for mark in marks:
             try:
                 done = self._connection.execute(STATEMENTS[mark.state], mark.values).rowcount
@@ -197,7 +197,7 @@ class Store:
                 mark.error = transitions.refusal(mark.key, mark.state, state, known, path=self.path, job=mark.job)
         return True
 
-    def _insert(self, entries: Sequence[Planned], at: float) -> list[Record]:
+    def _insert(self, entries: Sequence[PlannedRequest], at: float) -> list[JournalRecord]:
         start = self._position + 1
         numbered = list(enumerate(entries, start))
         self._connection.executemany(
@@ -208,17 +208,17 @@ class Store:
             [(position, entry.text) for position, entry in numbered],
         )
         self._position += len(entries)
-        return [Record(position, entry.key, entry.request) for position, entry in numbered]
+        return [JournalRecord(position, entry.key, entry.request) for position, entry in numbered]
 
     # Looks...
 
-    def page(self, states: Sequence[str], after: int) -> list[Record]:
+    def page(self, states: Sequence[str], after: int) -> list[JournalRecord]:
         return rows.page(self._connection, states, after)
 
     def ids(self, since: float) -> list[int | str]:
         return rows.ids(self._connection, since)
 
-    def summary(self) -> Summary:
+    def summary(self) -> JournalSummary:
         return rows.summary(self._connection, ownership.last_owner(self._connection))
 
     # ... and the end.
@@ -254,7 +254,7 @@ class Store:
             )
 
 
-def open_store(path: str, *, account: str, service: str, sync: Sync, now: float) -> Store | None:
+def open_store(path: str, *, account: str, service: str, sync: Sync, now: float) -> SqliteStore | None:
     """Open the journal at `path`, made if it is not there; None where another process has it.
 
     Raises:
@@ -270,7 +270,7 @@ def open_store(path: str, *, account: str, service: str, sync: Sync, now: float)
             connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             undo.callback(connection.close)
             number = _prepare(connection, path, account=account, service=service, sync=sync, now=now)
-            store = Store(path, connection, lock, number)
+            store = SqliteStore(path, connection, lock, number)
             undo.pop_all()
             return store
     except sqlite3.Error as error:
@@ -339,9 +339,9 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _layers(marks: Sequence[Mark]) -> list[dict[str, list[Mark]]]:
+def _layers(marks: Sequence[StateChange]) -> list[dict[str, list[StateChange]]]:
     """Sort marks so that each statement runs once for many, and the marks of one key stay in their order."""
-    layers: list[dict[str, list[Mark]]] = []
+    layers: list[dict[str, list[StateChange]]] = []
     depths: dict[str, int] = {}
     for mark in marks:
         depth = depths[mark.key] = depths.get(mark.key, -1) + 1
@@ -351,7 +351,7 @@ def _layers(marks: Sequence[Mark]) -> list[dict[str, list[Mark]]]:
     return layers
 
 
-def _each_once(entries: Sequence[Planned], path: str) -> Iterator[Planned]:
+def _each_once(entries: Sequence[PlannedRequest], path: str) -> Iterator[PlannedRequest]:
     seen: set[str] = set()
     for entry in entries:
         if entry.key in seen:

@@ -32,7 +32,7 @@ from yarl import URL
 
 from ..._concurrency.per_loop import running_loop
 from ..._errors import ConfigurationError
-from ..fast_httpx import LeanHeaders, LeanResponse
+from ..fast_httpx import FastHeaders, FastResponse
 from ..mock_detection import are_originals
 from ..sent_trace import SentTrace
 from .bodies import ReplyBody, RequestBody
@@ -119,7 +119,7 @@ class AiohttpTransport(BaseTransport):
             raise
         finally:
             outgoing.set(None)
-        return LeanResponse(reply.status, LeanHeaders.of(reply.raw_headers), ReplyBody(reply, network), _EXTENSIONS)
+        return FastResponse(reply.status, FastHeaders.of(reply.raw_headers), ReplyBody(reply, network), _EXTENSIONS)
 
     def _open(self) -> AiohttpNetwork:
         # Not with the transport: a session that nobody used would still ask to be closed.

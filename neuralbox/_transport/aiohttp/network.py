@@ -56,7 +56,7 @@ class AiohttpNetwork:
 
     def __init__(self, *, keepalive_expiry: float) -> None:
         self.closed = False
-        self.wires: WeakSet[Wire] = WeakSet()
+        self.wires: WeakSet[AiohttpConnection] = WeakSet()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         at_once = keepalive_expiry == 0
         self.connector = aiohttp.TCPConnector(
@@ -68,10 +68,10 @@ class AiohttpNetwork:
         )
         # Private, as is the next: a release that renames them fails in the tests, not at a user's.
         connector: Any = self.connector
-        connector._factory = functools.partial(Wire, self, loop=asyncio.get_running_loop())
+        connector._factory = functools.partial(AiohttpConnection, self, loop=asyncio.get_running_loop())
         self.session = aiohttp.ClientSession(
             connector=self.connector,
-            request_class=LeanRequest,
+            request_class=FastRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -134,7 +134,7 @@ class AiohttpNetwork:
         return sock
 
 
-class Wire(ResponseHandler):
+class AiohttpConnection(ResponseHandler):
     """aiohttp's protocol of one connection, which is cut rather than closed."""
 
     def __init__(self, network: AiohttpNetwork, loop: asyncio.AbstractEventLoop) -> None:
@@ -178,7 +178,7 @@ class Wire(ResponseHandler):
         self.abort()
 
 
-class LeanRequest(aiohttp.ClientRequest):
+class FastRequest(aiohttp.ClientRequest):
     """aiohttp's request, sent with just the headers it was given, and telling when it leaves.
 
     aiohttp adds Accept, Accept-Encoding (with br, which nobody here can count while it is decompressed), User-Agent

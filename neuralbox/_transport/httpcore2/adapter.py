@@ -21,7 +21,7 @@ from ..sent_trace import SentTrace
 if TYPE_CHECKING:
     import ssl
 
-    from .network import Network
+    from .network import CoreNetwork
 
 
 class CoreTransport(httpx.AsyncBaseTransport):
@@ -50,7 +50,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._proxy = proxy
         self._stock: httpx.AsyncHTTPTransport | None = None
-        self.network: Network | None = None
+        self.network: CoreNetwork | None = None
         self.pools: dict[str, Any] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -64,11 +64,11 @@ class CoreTransport(httpx.AsyncBaseTransport):
         try:
             return self.pools[scheme]
         except KeyError:
-            from .network import Network
+            from .network import CoreNetwork
             from .pool import open_pool
 
             if self.network is None:
-                self.network = Network()
+                self.network = CoreNetwork()
             pool = self.pools[scheme] = open_pool(
                 self.network,
                 size=self._size,

@@ -31,11 +31,11 @@ import httpcore2
 
 from ..._concurrency.per_loop import running_loop
 
-opened_here: Final[ContextVar[list[Wire] | None]] = ContextVar("opened_here", default=None)
+opened_here: Final[ContextVar[list[CoreConnection] | None]] = ContextVar("opened_here", default=None)
 """Collects the connections that the running request opens."""
 
 
-class Network(httpcore2.AsyncNetworkBackend):
+class CoreNetwork(httpcore2.AsyncNetworkBackend):
     """Opens the connections of one event loop and knows them all."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002 - ours come from `_KEEPALIVE`
-    ) -> Wire:
+    ) -> CoreConnection:
         if self._engine is None:
             self._engine, self.cut = _engine()
         if port > 65535:  # asyncio would let an OverflowError out of a task group
@@ -61,7 +61,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         except UnicodeError as exc:  # a label of 64 letters
             raise httpcore2.ConnectError("Not a host name.") from exc
         self._open.add(tcp)  # no await between the connection and the list
-        wire = Wire(tcp, tcp, self)
+        wire = CoreConnection(tcp, tcp, self)
         if (opened := opened_here.get()) is not None:
             opened.append(wire)
         if self._closed:  # the client was closed while we connected; the adapter closes what was opened
@@ -98,14 +98,16 @@ class Network(httpcore2.AsyncNetworkBackend):
         self._open.clear()
 
 
-class Wire(httpcore2.AsyncNetworkStream):
+class CoreConnection(httpcore2.AsyncNetworkStream):
     """One connection, plain or with TLS on top.
 
     Attributes:
         tcp: The connection at the bottom; without TLS the one that reads and writes.
     """
 
-    def __init__(self, top: httpcore2.AsyncNetworkStream, tcp: httpcore2.AsyncNetworkStream, network: Network) -> None:
+    def __init__(
+        self, top: httpcore2.AsyncNetworkStream, tcp: httpcore2.AsyncNetworkStream, network: CoreNetwork
+    ) -> None:
         self._top = top
         self.tcp = tcp
         self._network = network
@@ -126,15 +128,15 @@ class Wire(httpcore2.AsyncNetworkStream):
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> Wire:
+    ) -> CoreConnection:
         try:
             secure = await self._top.start_tls(ssl_context, server_hostname, timeout)
         except BaseException as exc:  # cancellation above all
             await self.aclose()
-            if isinstance(exc, self._network.cut):  # by `Network.aclose`; httpcore2 does not map it here
+            if isinstance(exc, self._network.cut):  # by `CoreNetwork.aclose`; httpcore2 does not map it here
                 raise httpcore2.ConnectError("The client is closed.") from exc
             raise
-        return Wire(secure, self.tcp, self._network)
+        return CoreConnection(secure, self.tcp, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._is_readable() if info == "is_readable" else self._top.get_extra_info(info)

@@ -18,8 +18,8 @@ import h11
 import httpcore2
 import httpx
 
-from ..fast_httpx import LeanHeaders, LeanResponse
-from .network import Network, Wire, opened_here
+from ..fast_httpx import FastHeaders, FastResponse
+from .network import CoreConnection, CoreNetwork, opened_here
 
 TABLE: Final = MappingProxyType[type[Exception], type[httpx.TransportError]](
     {
@@ -52,7 +52,7 @@ _READ_BY_CORE: Final = frozenset({"timeout", "trace", "sni_hostname", "target"})
 
 
 def open_pool(
-    network: Network,
+    network: CoreNetwork,
     *,
     size: int,
     keepalive_expiry: float,
@@ -73,7 +73,7 @@ def open_pool(
 
 async def exchange(pool: httpcore2.AsyncConnectionPool, request: httpx.Request) -> httpx.Response:
     """Send a request and return its reply with the body unread."""
-    opened: list[Wire] = []
+    opened: list[CoreConnection] = []
     opened_here.set(opened)
     try:
         reply = await pool.handle_async_request(_to_core(request))
@@ -85,15 +85,15 @@ async def exchange(pool: httpcore2.AsyncConnectionPool, request: httpx.Request) 
         raise
     finally:
         opened_here.set(None)  # a token could not be reset where a task that was never finished is collected
-    return LeanResponse(
+    return FastResponse(
         reply.status,
-        LeanHeaders.of(reply.headers),
-        Body(cast("AsyncIterator[bytes]", reply.stream)),
+        FastHeaders.of(reply.headers),
+        PooledBody(cast("AsyncIterator[bytes]", reply.stream)),
         reply.extensions,
     )
 
 
-async def _discard(pool: httpcore2.AsyncConnectionPool, opened: list[Wire]) -> None:
+async def _discard(pool: httpcore2.AsyncConnectionPool, opened: list[CoreConnection]) -> None:
     for wire in opened:
         await wire.aclose()
     sockets = {wire.tcp for wire in opened}
@@ -109,7 +109,7 @@ def _socket_of(connection: Any) -> Any:
     return getattr(getattr(connection, "_network_stream", None), "tcp", None)
 
 
-class Body(httpx.AsyncByteStream):
+class PooledBody(httpx.AsyncByteStream):
     """The body of a reply, as an object rather than a generator.
 
     A generator that is dropped half-way (a reply that is too long, a stream that is left early) is finished by the

@@ -9,10 +9,10 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
-from .._catalogue import MODELS, PLAN_TOKENS, Model
+from .._catalogue import MODELS, PLAN_TOKENS, CatalogueModel
 from .._ledger import digest
-from .._records import Account
-from .._server.endpoint import Call
+from .._records import SandboxAccount
+from .._server.endpoint import IncomingCall
 from .._server.replies import bad_request, invalid, iso, not_found
 from .generation_request import price_options
 
@@ -23,13 +23,13 @@ _PERIOD_DAYS: Final = 30
 # Balance.
 
 
-async def balance(call: Call) -> Response:
+async def balance(call: IncomingCall) -> Response:
     """2.9: the short form."""
     _must_answer(call, words.BALANCE)
     return JSONResponse(_short(call))
 
 
-async def user_balance(call: Call) -> Response:
+async def user_balance(call: IncomingCall) -> Response:
     """2.10: the long form."""
     _must_answer(call, words.USER_BALANCE)
     account = call.sandbox.ledger.up_to_date(call.account)
@@ -40,12 +40,12 @@ async def user_balance(call: Call) -> Response:
     return JSONResponse({**_short(call), "plan_tokens_remaining": of_plan, "bonus_tokens": bonus, **refill})
 
 
-def _must_answer(call: Call, path: str) -> None:
+def _must_answer(call: IncomingCall, path: str) -> None:
     if call.sandbox.settings.balance_path not in {None, path}:
         raise not_found(path)
 
 
-def _short(call: Call) -> dict[str, Any]:
+def _short(call: IncomingCall) -> dict[str, Any]:
     account = call.sandbox.ledger.up_to_date(call.account)
     return {
         "token_balance": account.balance,
@@ -54,12 +54,12 @@ def _short(call: Call) -> dict[str, Any]:
     }
 
 
-def _plan(account: Account) -> str:
+def _plan(account: SandboxAccount) -> str:
     """The plan as JSON says it: Starter is `free` there."""
     return "free" if account.plan == "starter" else account.plan
 
 
-def _expiry(account: Account) -> str | None:
+def _expiry(account: SandboxAccount) -> str | None:
     """The end of the paid period, a midnight; None on the plan without one."""
     if _plan(account) == "free":
         return None
@@ -69,12 +69,12 @@ def _expiry(account: Account) -> str | None:
 # Profile.
 
 
-async def me(call: Call) -> Response:
+async def me(call: IncomingCall) -> Response:
     """2.11: the user."""
     return JSONResponse(_user(call))
 
 
-async def update_me(call: Call) -> Response:
+async def update_me(call: IncomingCall) -> Response:
     """2.12: change the name or the picture; answers the user."""
     body = call.json()
     texts = {name: call.text_of(body, name) for name in ("name", "username", "avatar_url")}
@@ -87,7 +87,7 @@ async def update_me(call: Call) -> Response:
     return JSONResponse(_user(call))
 
 
-def _user(call: Call) -> dict[str, Any]:
+def _user(call: IncomingCall) -> dict[str, Any]:
     account = call.account
     per_hour, per_day = words.PLAN_LIMITS[account.plan]
     profile = account.profile
@@ -110,7 +110,7 @@ def _user(call: Call) -> dict[str, Any]:
 _GROUPS: Final = {"tts": "audio", "stt": "audio", "tool": "tools"}
 
 
-async def stats(call: Call) -> Response:
+async def stats(call: IncomingCall) -> Response:
     """2.13: what was made and spent; speech and transcripts count as audio."""
     records = call.sandbox.ledger.of_account(call.account, listed=False)
     done = [record for record in records if record.status == words.COMPLETED]
@@ -133,18 +133,18 @@ async def stats(call: Call) -> Response:
 # Models.
 
 
-async def models(call: Call) -> Response:
+async def models(call: IncomingCall) -> Response:
     """2.16: the catalogue; `category` filters it."""
     kind = call.request.query_params.get("category")
     return JSONResponse({"items": [one.describe() for one in MODELS.values() if kind in {None, one.kind}]})
 
 
-async def model(call: Call) -> Response:
+async def model(call: IncomingCall) -> Response:
     """2.14: one model."""
     return JSONResponse(_model(call).describe())
 
 
-async def model_price(call: Call) -> Response:
+async def model_price(call: IncomingCall) -> Response:
     """2.15: what options cost; `count` multiplies."""
     model = _model(call)
     body = call.json(optional=True)
@@ -158,7 +158,7 @@ async def model_price(call: Call) -> Response:
     return JSONResponse({**prices, "pricing_type": model.pricing})
 
 
-def _model(call: Call) -> Model:
+def _model(call: IncomingCall) -> CatalogueModel:
     found = MODELS.get(call.path("slug"))
     if found is None:
         raise not_found(f"The model {call.path('slug')!r}")
@@ -168,18 +168,18 @@ def _model(call: Call) -> Model:
 # Keys.
 
 
-async def create_key(call: Call) -> Response:
+async def create_key(call: IncomingCall) -> Response:
     """2.17: a key to the creator's account; the whole of it is shown here only."""
     name = call.text_of(call.json(), "name", required=True)
     ledger = call.sandbox.ledger
     number = ledger.count("keys") + 41
-    key = f"nb_live_{ledger.dice(f'key/{number}').getrandbits(160):040x}"
+    key = f"nb_live_{ledger.rng(f'key/{number}').getrandbits(160):040x}"
     note = {"id": number, "account": call.account.name, "name": name, "created_at": iso(call.now), "revoked": False}
     ledger.write("keys", digest(key), note)
     return JSONResponse({"id": number, "name": name, "key": key, "created_at": note["created_at"]})
 
 
-async def rename_key(call: Call) -> Response:
+async def rename_key(call: IncomingCall) -> Response:
     """2.18: another label."""
     place, note = _key(call)
     note = {**note, "name": call.text_of(call.json(), "name", required=True)}
@@ -187,14 +187,14 @@ async def rename_key(call: Call) -> Response:
     return JSONResponse({name: note[name] for name in ("id", "name", "created_at")})
 
 
-async def revoke_key(call: Call) -> Response:
+async def revoke_key(call: IncomingCall) -> Response:
     """2.19: the key stops working at once."""
     place, note = _key(call)
     call.sandbox.ledger.write("keys", place, {**note, "revoked": True})
     return Response(status_code=204)
 
 
-def _key(call: Call) -> tuple[str, dict[str, Any]]:
+def _key(call: IncomingCall) -> tuple[str, dict[str, Any]]:
     for place, note in call.sandbox.ledger.notes_of("keys").items():
         if str(note["id"]) == call.path("id") and note["account"] == call.account.name and not note["revoked"]:
             return place, note
@@ -204,7 +204,7 @@ def _key(call: Call) -> tuple[str, dict[str, Any]]:
 # Assistants.
 
 
-async def create_assistant(call: Call) -> Response:
+async def create_assistant(call: IncomingCall) -> Response:
     """2.21: a named model with instructions."""
     body = call.json()
     name = call.text_of(body, "name", required=True)
@@ -232,7 +232,7 @@ _MARKET: Final = (
 )
 
 
-async def marketplace(call: Call) -> Response:
+async def marketplace(call: IncomingCall) -> Response:
     """2.22: assistants of others."""
     category = call.request.query_params.get("category")
     try:

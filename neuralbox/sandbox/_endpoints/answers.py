@@ -12,24 +12,24 @@ from typing import Any
 
 from ..._api import vocabulary as words
 from .._catalogue import MODELS
-from .._records import Generation
+from .._records import StoredGeneration
 from .._server.replies import iso
 
 Payload = dict[str, Any]
 
 
-def file_url(record: Generation, base: str) -> str | None:
+def file_url(record: StoredGeneration, base: str) -> str | None:
     """Where the result file is, or None while there is none."""
     if record.format is None or record.status != words.COMPLETED:
         return None
     return f"{base}/storage/generations/{record.id}.{record.format}"
 
 
-def eta_seconds(record: Generation, now: float) -> int:
+def eta_seconds(record: StoredGeneration, now: float) -> int:
     return max(1, ceil(record.ready_at - now))
 
 
-def progress(record: Generation, now: float) -> int:
+def progress(record: StoredGeneration, now: float) -> int:
     """Percent done, 0 to 99 while pending."""
     whole = record.ready_at - record.created_at
     return max(0, min(99, int(100 * (now - record.created_at) / whole))) if whole > 0 else 0
@@ -38,7 +38,7 @@ def progress(record: Generation, now: float) -> int:
 # Vocabulary A.
 
 
-def accepted_in_a(record: Generation, now: float, base: str) -> Payload:
+def accepted_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
     """The answer of `POST /generate` [SEED 001, 002; nb:…/generations/video]."""
     if record.status == words.PENDING:
         head = {"id": record.id, "status": record.status, "model_slug": record.answer_slug}
@@ -48,7 +48,7 @@ def accepted_in_a(record: Generation, now: float, base: str) -> Payload:
     return polled_in_a(record, now, base)
 
 
-def polled_in_a(record: Generation, now: float, base: str) -> Payload:
+def polled_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
     """The answer of `GET /generate/{id}` [nb:…/generate/status]."""
     if record.status == words.FAILED:
         return {"id": record.id, "status": record.status, "error": record.failure, "tokens_spent": 0}
@@ -79,7 +79,7 @@ def polled_in_a(record: Generation, now: float, base: str) -> Payload:
     return {**file, **spent, "processing_ms": record.processing_ms, **facts, "completed_at": iso(record.ready_at)}
 
 
-def media_facts(record: Generation) -> Payload:
+def media_facts(record: StoredGeneration) -> Payload:
     """Length in seconds and size in pixels, as far as the file has them."""
     facts = {"duration": record.duration, "width": record.width, "height": record.height}
     return {name: value for name, value in facts.items() if value is not None}
@@ -88,7 +88,7 @@ def media_facts(record: Generation) -> Payload:
 # Vocabulary B, and the music page's own.
 
 
-def accepted_in_b(record: Generation, now: float, base: str) -> Payload:
+def accepted_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
     """The answer of `POST /generate` [SEED 003; elu:…/generations/audio]."""
     if record.status == words.COMPLETED and record.kind == "audio":
         return {
@@ -107,7 +107,7 @@ def accepted_in_b(record: Generation, now: float, base: str) -> Payload:
     return payload
 
 
-def polled_in_b(record: Generation, now: float, base: str) -> Payload:
+def polled_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
     """The answer of `GET /generate/status/{id}` [SEED 000]."""
     head = {"id": record.id, "status": record.status, "model": record.answer_slug}
     made = {"created_at": iso(record.created_at)}
@@ -127,7 +127,7 @@ def polled_in_b(record: Generation, now: float, base: str) -> Payload:
 # The history.
 
 
-def listed_in_seed(record: Generation, base: str) -> Payload:
+def listed_in_seed(record: StoredGeneration, base: str) -> Payload:
     """An item as SEED 000 shows it."""
     url = file_url(record, base)
     return {
@@ -142,7 +142,7 @@ def listed_in_seed(record: Generation, base: str) -> Payload:
     }
 
 
-def listed_in_page(record: Generation, base: str) -> Payload:
+def listed_in_page(record: StoredGeneration, base: str) -> Payload:
     """An item as [nb:en/api-reference/user/history] shows it."""
     return {
         "id": record.id,

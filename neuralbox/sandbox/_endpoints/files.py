@@ -13,8 +13,8 @@ from typing import Final
 from starlette.responses import Response
 
 from ..._api import vocabulary as words
-from .._records import Generation
-from .._server.endpoint import Call
+from .._records import StoredGeneration
+from .._server.endpoint import IncomingCall
 from .._server.replies import Refusal, not_found
 
 _DAY: Final = 86_400
@@ -31,25 +31,25 @@ MEDIA_TYPES: Final = {
 }
 
 
-async def result(call: Call) -> Response:
+async def result(call: IncomingCall) -> Response:
     """The file of a completed generation."""
     key, _, ending = call.path("name").partition(".")
     record = _available(call, key)
     if record.format != ending:
         raise not_found(call.request.url.path)
-    return _serve(call, await call.sandbox.studio.result(record), ending)
+    return _serve(call, await call.sandbox.media.result(record), ending)
 
 
-async def thumbnail(call: Call) -> Response:
+async def thumbnail(call: IncomingCall) -> Response:
     """The first picture of a video."""
     key, _, ending = call.path("name").partition(".")
     record = _available(call, key)
     if record.kind != "video" or ending != "jpg":
         raise not_found(call.request.url.path)
-    return _serve(call, await call.sandbox.studio.thumbnail(record), ending)
+    return _serve(call, await call.sandbox.media.thumbnail(record), ending)
 
 
-def _available(call: Call, key: str) -> Generation:
+def _available(call: IncomingCall, key: str) -> StoredGeneration:
     record = call.sandbox.ledger.find(key)
     if record is None or record.status != words.COMPLETED:
         raise not_found(call.request.url.path)
@@ -60,7 +60,7 @@ def _available(call: Call, key: str) -> Generation:
     return record
 
 
-def _serve(call: Call, file: bytes, ending: str) -> Response:
+def _serve(call: IncomingCall, file: bytes, ending: str) -> Response:
     tag = f'"{hashlib.sha256(file).hexdigest()[:24]}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
     media_type = MEDIA_TYPES[ending]

@@ -14,8 +14,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
-from .._records import Account, Generation
-from .._server.endpoint import Call
+from .._records import SandboxAccount, StoredGeneration
+from .._server.endpoint import IncomingCall
 from .._server.replies import Refusal
 from .answers import file_url, progress
 
@@ -48,7 +48,7 @@ class GeminiRefusal(Refusal):
         return JSONResponse({"detail": detail}, self.status)
 
 
-async def histories(call: Call) -> Response:
+async def histories(call: IncomingCall) -> Response:
     """The list: a page of records with their `media_files`, newest first [SEED 004]."""
     account = _identify(call)
     page = _whole(call, "page", 1)
@@ -60,7 +60,7 @@ async def histories(call: Call) -> Response:
     return JSONResponse({"success": True, "total": len(found), "result": items})
 
 
-async def history(call: Call) -> Response:
+async def history(call: IncomingCall) -> Response:
     """The detail: one bare record with its videos, images, sounds and references [SEED 004]."""
     account = _identify(call)
     asked = call.path("uuid")
@@ -74,7 +74,7 @@ async def history(call: Call) -> Response:
 # Who is asking, and for what.
 
 
-def _identify(call: Call) -> Account:
+def _identify(call: IncomingCall) -> SandboxAccount:
     key = call.request.headers.get(KEY_HEADER, "")
     if not key:
         raise GeminiRefusal("API_KEY_REQUIRED", "API key is required", status=401)
@@ -83,13 +83,13 @@ def _identify(call: Call) -> Account:
     return call.sandbox.ledger.account_of_key(key)
 
 
-def _is_wanted(record: Generation, wanted: str) -> bool:
+def _is_wanted(record: StoredGeneration, wanted: str) -> bool:
     if record.kind not in _TYPES:
         return False
     return wanted == "all" or _FILTERS.get(wanted, wanted) in {record.kind, record.status}
 
 
-def _whole(call: Call, name: str, default: int) -> int:
+def _whole(call: IncomingCall, name: str, default: int) -> int:
     value = call.request.query_params.get(name, str(default))
     if not value.isdecimal() or int(value) < 1:
         raise GeminiRefusal("", f"Invalid input field: ('query', '{name}'), must be an integer from 1", status=422)
@@ -99,12 +99,12 @@ def _whole(call: Call, name: str, default: int) -> int:
 # A record as that service tells it. Pure: a record and the time in, a JSON-able dict out.
 
 
-def uuid_of(record: Generation) -> str:
+def uuid_of(record: StoredGeneration) -> str:
     """The uuid of a generation: always the same, with its number at the end so that it is found without a search."""
     return f"{_derived(record, 'history')[:23]}-{record.number:012x}"
 
 
-def listed(record: Generation, account: Account, now: float, base: str) -> dict[str, Any]:
+def listed(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
     """An item of the list, in the order of the seed's example."""
     url = file_url(record, base)
     moments = {"created_at": _moment(record.created_at), "updated_at": _moment(_changed_at(record))}
@@ -113,7 +113,7 @@ def listed(record: Generation, account: Account, now: float, base: str) -> dict[
     return {**_scalars(record, account, now, base), "media_files": files, **_tail(record, account, base)}
 
 
-def detailed(record: Generation, account: Account, now: float, base: str) -> dict[str, Any]:
+def detailed(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
     """The detail, in the order of the seed's example; only the record's own kind has files."""
     nested = {
         "generated_video": [_video(record, base)] if record.kind == "video" else [],
@@ -124,7 +124,7 @@ def detailed(record: Generation, account: Account, now: float, base: str) -> dic
     return {**_scalars(record, account, now, base), **_tail(record, account, base), **nested}
 
 
-def _scalars(record: Generation, account: Account, now: float, base: str) -> dict[str, Any]:
+def _scalars(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
     type_, inference = _TYPES[record.kind]
     state, description = _STATES[record.status]
     return {
@@ -155,13 +155,13 @@ def _scalars(record: Generation, account: Account, now: float, base: str) -> dic
     }
 
 
-def _tail(record: Generation, account: Account, base: str) -> dict[str, Any]:
+def _tail(record: StoredGeneration, account: SandboxAccount, base: str) -> dict[str, Any]:
     has_still = record.kind == "video" and record.status == words.COMPLETED
     thumbnail = _still(record, base) if has_still else file_url(record, base) if record.kind == "image" else None
     return {"created_by": f"user_{account.number}", "thumbnail_url": thumbnail or ""}
 
 
-def _video(record: Generation, base: str) -> dict[str, Any]:
+def _video(record: StoredGeneration, base: str) -> dict[str, Any]:
     return {
         "id": record.number,
         "uuid": _derived(record, "video"),
@@ -178,7 +178,7 @@ def _video(record: Generation, base: str) -> dict[str, Any]:
     }
 
 
-def _image(record: Generation, base: str) -> dict[str, Any]:
+def _image(record: StoredGeneration, base: str) -> dict[str, Any]:
     url = file_url(record, base) or ""
     uri = f"generations/{record.id}.{record.format}"
     thumbnail = {"id": record.number, "uuid": _derived(record, "thumbnail"), "size": "small", "uri": uri, "url": url}
@@ -202,7 +202,7 @@ def _image(record: Generation, base: str) -> dict[str, Any]:
     }
 
 
-def _audio(record: Generation, base: str) -> dict[str, Any]:
+def _audio(record: StoredGeneration, base: str) -> dict[str, Any]:
     url = file_url(record, base) or ""
     return {
         "history_id": record.number,
@@ -225,23 +225,23 @@ def _audio(record: Generation, base: str) -> dict[str, Any]:
     }
 
 
-def _derived(record: Generation, role: str) -> str:
+def _derived(record: StoredGeneration, role: str) -> str:
     return str(uuid5(_NAMESPACE, f"{role}/{record.id}"))
 
 
 _NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "neuralbox sandbox")
 
 
-def _still(record: Generation, base: str) -> str:
+def _still(record: StoredGeneration, base: str) -> str:
     return f"{base}/storage/thumbnails/{record.id}.jpg"
 
 
-def _ratio(record: Generation) -> str:
+def _ratio(record: StoredGeneration) -> str:
     width, height = record.width or 1, record.height or 1
     return "1:1" if width == height else "16:9" if width > height else "9:16"
 
 
-def _changed_at(record: Generation) -> float:
+def _changed_at(record: StoredGeneration) -> float:
     return record.created_at if record.status == words.PENDING else record.ready_at
 
 

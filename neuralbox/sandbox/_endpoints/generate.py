@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
-from .._catalogue import MODELS, PLAN_RANK, Model
+from .._catalogue import MODELS, PLAN_RANK, CatalogueModel
 from .._media.texts import transcript_of
-from .._records import Account, Generation
+from .._records import SandboxAccount, StoredGeneration
 from .._server.connection import pause
-from .._server.endpoint import Call
+from .._server.endpoint import IncomingCall
 from .._server.replies import Refusal, bad_request, invalid, not_found
 from .answers import accepted_in_a, accepted_in_b, polled_in_a, polled_in_b
-from .generation_request import Order, read_order
+from .generation_request import GenerationRequest, read_generation_request
 from .stream import EventStream
 from .uploads import read_upload
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FAILURE: Final = "Provider error: content policy violation"  # [SEED 000]
 
 
-async def generate(call: Call) -> Response:
+async def generate(call: IncomingCall) -> Response:
     """2.1: every kind of generation; `"stream": true` turns a text into events."""
     order = _read(call)
     if order.streams:
@@ -34,7 +34,7 @@ async def generate(call: Call) -> Response:
     return JSONResponse(answer(record, call.sandbox.clock(), call.base))
 
 
-async def generate_stream(call: Call) -> Response:
+async def generate_stream(call: IncomingCall) -> Response:
     """2.2: the same for texts, always as events."""
     order = _read(call)
     if order.model.kind != "text":
@@ -42,17 +42,17 @@ async def generate_stream(call: Call) -> Response:
     return _events(call, order, price_field="tokens_spent")
 
 
-async def by_number(call: Call) -> Response:
+async def by_number(call: IncomingCall) -> Response:
     """2.3: how a generation is, in vocabulary A."""
     return JSONResponse(polled_in_a(_found(call, text_ids=False), call.sandbox.clock(), call.base))
 
 
-async def by_text(call: Call) -> Response:
+async def by_text(call: IncomingCall) -> Response:
     """2.4: how a generation is, in vocabulary B."""
     return JSONResponse(polled_in_b(_found(call, text_ids=True), call.sandbox.clock(), call.base))
 
 
-async def transcribe(call: Call) -> Response:
+async def transcribe(call: IncomingCall) -> Response:
     """2.20: speech to text, from a multipart upload."""
     _check_limits(call)
     upload = await read_upload(call.request.headers, call.body)
@@ -63,7 +63,7 @@ async def transcribe(call: Call) -> Response:
         raise bad_request(f"{model.slug} does not transcribe.")
     _check_plan(call.account, model)
     text = transcript_of(upload.audio, diarize=upload.diarize and model.slug == "elevenlabs-scribe")
-    record = await _make(call, Order(model=model, prompt=upload.filename, price=model.low, text=text))
+    record = await _make(call, GenerationRequest(model=model, prompt=upload.filename, price=model.low, text=text))
     answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
     return JSONResponse(answer(record, call.sandbox.clock(), call.base))
 
@@ -71,20 +71,20 @@ async def transcribe(call: Call) -> Response:
 # Before it is accepted.
 
 
-def _read(call: Call) -> Order:
+def _read(call: IncomingCall) -> GenerationRequest:
     _check_limits(call)
     body = call.json()
-    order = read_order(body, assistant=_assistant(call, body.get("assistant_id")))
+    order = read_generation_request(body, assistant=_assistant(call, body.get("assistant_id")))
     _check_plan(call.account, order.model)
     return order
 
 
-def _check_limits(call: Call) -> None:
+def _check_limits(call: IncomingCall) -> None:
     if call.sandbox.settings.enforce_limits:
         call.sandbox.ledger.check_limits(call.account)
 
 
-def _check_plan(account: Account, model: Model) -> None:
+def _check_plan(account: SandboxAccount, model: CatalogueModel) -> None:
     if PLAN_RANK[account.plan] < PLAN_RANK[model.min_plan]:
         raise Refusal(
             words.INSUFFICIENT_PLAN,
@@ -93,7 +93,7 @@ def _check_plan(account: Account, model: Model) -> None:
         )
 
 
-def _assistant(call: Call, key: Any) -> dict[str, Any] | None:
+def _assistant(call: IncomingCall, key: Any) -> dict[str, Any] | None:
     if key is None:
         return None
     assistant = call.sandbox.ledger.look("assistants", str(key))
@@ -105,7 +105,7 @@ def _assistant(call: Call, key: Any) -> dict[str, Any] | None:
 # Accepting.
 
 
-async def _make(call: Call, order: Order) -> Generation:
+async def _make(call: IncomingCall, order: GenerationRequest) -> StoredGeneration:
     """Take the generation on, and wait for it if its kind answers at once."""
     sandbox = call.sandbox
     waits = _job_seconds(sandbox, order, call.route)
@@ -117,7 +117,7 @@ async def _make(call: Call, order: Order) -> Generation:
     return record
 
 
-def _accept(call: Call, order: Order, seconds: float) -> Generation:
+def _accept(call: IncomingCall, order: GenerationRequest, seconds: float) -> StoredGeneration:
     faults = call.sandbox.faults
     return call.sandbox.ledger.accept(
         call.account,
@@ -129,17 +129,17 @@ def _accept(call: Call, order: Order, seconds: float) -> Generation:
     )
 
 
-def _job_seconds(sandbox: Sandbox, order: Order, route: str) -> float | None:
+def _job_seconds(sandbox: Sandbox, order: GenerationRequest, route: str) -> float | None:
     """How long a job of this kind is pending, in seconds of the clock; None for those that answer at once."""
     model = order.model
     if not (model.kind == "video" or model.is_midjourney or (model.kind == "audio" and sandbox.settings.slow_music)):
         return None
     # Equal orders take different times, the same ones in each run with this seed.
     number = sandbox.ledger.generation_count
-    return sandbox.ledger.dice(f"time/{route}/{number}").uniform(*model.usual_seconds) / sandbox.settings.speed
+    return sandbox.ledger.rng(f"time/{route}/{number}").uniform(*model.usual_seconds) / sandbox.settings.speed
 
 
-def _events(call: Call, order: Order, *, price_field: str) -> Response:
+def _events(call: IncomingCall, order: GenerationRequest, *, price_field: str) -> Response:
     delay = call.sandbox.settings.stream_delay / call.sandbox.settings.speed
     pieces = (order.text or "").count(" ") + 1
     record = _accept(call, order, seconds=delay * pieces if delay else _A_MOMENT)
@@ -153,7 +153,7 @@ _A_MOMENT: Final = 1.0
 # Looking.
 
 
-def _found(call: Call, *, text_ids: bool) -> Generation:
+def _found(call: IncomingCall, *, text_ids: bool) -> StoredGeneration:
     record = call.sandbox.ledger.find(call.path("id"), call.account)
     if record is None or (call.sandbox.settings.strict_paths and isinstance(record.id, str) != text_ids):
         raise not_found(f"The generation {call.path('id')}")

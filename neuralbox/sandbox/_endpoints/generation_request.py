@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..._api import vocabulary as words
-from .._catalogue import AUDIO_TOOLS, MODELS, RATIO_PIXELS, TEXT_TOOLS, Model, video_pixels
+from .._catalogue import AUDIO_TOOLS, MODELS, RATIO_PIXELS, TEXT_TOOLS, CatalogueModel, video_pixels
 from .._media.texts import answer_to, count_tokens
 from .._server.replies import bad_request, invalid, not_found
 
@@ -21,7 +21,7 @@ _TOOL_INPUTS: Final = ("prompt", "text", "image_url", "audio_url", "video_url")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GenerationRequest:
     """A generation as it will be made.
 
     Attributes:
@@ -30,7 +30,7 @@ class Order:
         streams: Whether the client asked for server-sent events.
     """
 
-    model: Model
+    model: CatalogueModel
     prompt: str | None
     price: int
     text: str | None = None
@@ -43,7 +43,9 @@ class Order:
     streams: bool = False
 
 
-def read_order(body: Mapping[str, Any], *, assistant: Mapping[str, Any] | None = None) -> Order:
+def read_generation_request(
+    body: Mapping[str, Any], *, assistant: Mapping[str, Any] | None = None
+) -> GenerationRequest:
     """Read the body of `POST /generate`.
 
     Args:
@@ -78,7 +80,7 @@ def read_order(body: Mapping[str, Any], *, assistant: Mapping[str, Any] | None =
     return order
 
 
-def price_options(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
+def price_options(model: CatalogueModel, params: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options that `calculate-price` is asked about, in the same way as those of a generation."""
     options = Options(params)
     if model.kind == "image":
@@ -173,7 +175,7 @@ class Options:
 # Text.
 
 
-def _text(model: Model, options: Options) -> Order:
+def _text(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = options.words_of("prompt")  # with `messages` it is the new turn after them
     messages = options.get("messages")
     said = _messages(model, messages, options) if messages is not None else []
@@ -188,10 +190,10 @@ def _text(model: Model, options: Options) -> Order:
     spoken = count_tokens(text)
     usage = {"prompt_tokens": heard, "completion_tokens": spoken, "total_tokens": heard + spoken}
     streams = options.flag("stream")
-    return Order(model=model, prompt=asked, price=model.low, text=text, usage=usage, streams=streams)
+    return GenerationRequest(model=model, prompt=asked, price=model.low, text=text, usage=usage, streams=streams)
 
 
-def _messages(model: Model, messages: Any, options: Options) -> list[tuple[str, str]]:
+def _messages(model: CatalogueModel, messages: Any, options: Options) -> list[tuple[str, str]]:
     if not isinstance(messages, list):
         options.complain("messages", "must be an array")
         return []
@@ -210,7 +212,7 @@ def _messages(model: Model, messages: Any, options: Options) -> list[tuple[str, 
     return said
 
 
-def _content(model: Model, content: Any, place: str, options: Options) -> str:
+def _content(model: CatalogueModel, content: Any, place: str, options: Options) -> str:
     if isinstance(content, str):
         if not content.strip():
             options.complain(place, "must not be empty")
@@ -242,13 +244,13 @@ def _prompt(options: Options, *names: str) -> str | None:
     raise bad_request(f"The parameter `{names[0]}` is missing.")
 
 
-def _size(model: Model, options: Options) -> str:
+def _size(model: CatalogueModel, options: Options) -> str:
     if model.is_midjourney and "size" not in options:
         return str(options.one_of("aspect_ratio", model.sizes))
     return str(options.one_of("size", model.sizes))
 
 
-def _image(model: Model, options: Options) -> Order:
+def _image(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = _prompt(options, "prompt")
     size = _size(model, options)
     picked = {"size": size, "quality": options.one_of("quality", words.QUALITIES)}
@@ -258,7 +260,7 @@ def _image(model: Model, options: Options) -> Order:
     options.words_of("negative_prompt")
     options.address("image_url")
     width, height = RATIO_PIXELS[size] if size in RATIO_PIXELS else map(int, size.split("x"))
-    return Order(
+    return GenerationRequest(
         model=model,
         prompt=prompt,
         price=model.price(picked),
@@ -269,13 +271,13 @@ def _image(model: Model, options: Options) -> Order:
     )
 
 
-def _video(model: Model, options: Options) -> Order:
+def _video(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = _prompt(options, "prompt")
     duration = options.one_of("duration", words.VIDEO_DURATIONS)
     width, height = video_pixels(model.slug, options.one_of("aspect_ratio", words.VIDEO_RATIOS))
     options.words_of("negative_prompt")
     options.address("image_url")
-    return Order(
+    return GenerationRequest(
         model=model,
         prompt=prompt,
         price=model.price({"duration": duration}),
@@ -287,14 +289,14 @@ def _video(model: Model, options: Options) -> Order:
     )
 
 
-def _speech(model: Model, options: Options) -> Order:
+def _speech(model: CatalogueModel, options: Options) -> GenerationRequest:
     name = "text" if "text" in options else "prompt"
     text = _prompt(options, "text", "prompt")
     if text is not None and len(text) > words.MAX_SPEECH_CHARACTERS:
         options.complain(name, f"must have at most {words.MAX_SPEECH_CHARACTERS} characters")
     speed = options.number("speed", words.MIN_SPEED, words.MAX_SPEED, 1.0)
     options.words_of("voice_id")
-    return Order(
+    return GenerationRequest(
         model=model,
         prompt=text,
         price=model.low,
@@ -303,21 +305,21 @@ def _speech(model: Model, options: Options) -> Order:
     )
 
 
-def _music(model: Model, options: Options) -> Order:
+def _music(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = _prompt(options, "prompt")
     duration = options.whole("duration", words.MIN_MUSIC_SECONDS, words.MAX_MUSIC_SECONDS)
-    return Order(
+    return GenerationRequest(
         model=model, prompt=prompt, price=model.low, format="mp3", duration=duration or words.DEFAULT_MUSIC_SECONDS
     )
 
 
-def _tool(model: Model, options: Options) -> Order:
+def _tool(model: CatalogueModel, options: Options) -> GenerationRequest:
     if not any(name in options for name in _TOOL_INPUTS):
         raise bad_request("A tool needs something to work on, such as `image_url` or `prompt`.")
     prompt = options.words_of("prompt") or options.words_of("text")
     for name in ("image_url", "audio_url", "video_url"):
         options.address(name)
-    order = Order(model=model, prompt=prompt, price=model.low, seed=options.whole("seed"))
+    order = GenerationRequest(model=model, prompt=prompt, price=model.low, seed=options.whole("seed"))
     if model.slug in TEXT_TOOLS:
         return replace(order, text=answer_to(str(options.get("image_url") or prompt)))
     if model.slug in AUDIO_TOOLS:

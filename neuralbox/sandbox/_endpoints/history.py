@@ -9,15 +9,15 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
-from .._records import Generation
-from .._server.endpoint import Call
+from .._records import StoredGeneration
+from .._server.endpoint import IncomingCall
 from .._server.replies import invalid, not_found
 from .answers import listed_in_page, listed_in_seed
 
 _STATES: Final = (words.COMPLETED, words.PENDING, words.FAILED)
 
 
-async def history(call: Call) -> Response:
+async def history(call: IncomingCall) -> Response:
     """2.5: a page of the history, newest first; both namings of the filters are understood."""
     page = _whole(call, "page", 1, low=1)
     limit = _whole(call, "limit", words.DEFAULT_PAGE_SIZE, low=1, high=words.MAX_PAGE_SIZE)
@@ -32,14 +32,14 @@ async def history(call: Call) -> Response:
     return JSONResponse({"items": items, "total": len(found), "page": page, "limit": limit, "pages": pages})
 
 
-async def favorite(call: Call) -> Response:
+async def favorite(call: IncomingCall) -> Response:
     """2.6: turn the favourite mark on or off."""
     record = _found(call)
     call.sandbox.ledger.change(record, is_favorited=not record.is_favorited)
     return JSONResponse({"id": record.id, "is_favorited": record.is_favorited})
 
 
-async def rate(call: Call) -> Response:
+async def rate(call: IncomingCall) -> Response:
     """2.7: rate from 1 to 5."""
     record = _found(call)
     rating = call.json().get("rating")
@@ -49,27 +49,27 @@ async def rate(call: Call) -> Response:
     return JSONResponse({"id": record.id, "user_rating": rating})
 
 
-async def delete(call: Call) -> Response:
+async def delete(call: IncomingCall) -> Response:
     """2.8: delete an item with its file; a pending one is charged all the same when it completes."""
     call.sandbox.ledger.change(_found(call), is_deleted=True)
     return Response(status_code=204)
 
 
-def _found(call: Call) -> Generation:
+def _found(call: IncomingCall) -> StoredGeneration:
     record = call.sandbox.ledger.find(call.path("id"), call.account)
     if record is None:
         raise not_found(f"The generation {call.path('id')}")
     return record
 
 
-def _filter(call: Call) -> Callable[[Generation], bool]:
+def _filter(call: IncomingCall) -> Callable[[StoredGeneration], bool]:
     query = call.request.query_params
     kind = _one_of(call, "type", words.KINDS) or _one_of(call, "category", words.KINDS)
     status = _one_of(call, "status", _STATES)
     model = query.get("model") or query.get("model_slug")
     favorites = _one_of(call, "favorites_only", ("true", "false", "1", "0")) in {"true", "1"}
 
-    def wanted(record: Generation) -> bool:
+    def wanted(record: StoredGeneration) -> bool:
         return (
             (kind is None or record.kind == kind)
             and (status is None or record.status == status)
@@ -80,14 +80,14 @@ def _filter(call: Call) -> Callable[[Generation], bool]:
     return wanted
 
 
-def _one_of(call: Call, name: str, allowed: tuple[str, ...]) -> str | None:
+def _one_of(call: IncomingCall, name: str, allowed: tuple[str, ...]) -> str | None:
     value = call.request.query_params.get(name)
     if value is not None and value.lower() not in allowed:
         raise invalid({name: f"must be one of {', '.join(allowed)}"})
     return value.lower() if value is not None else None
 
 
-def _whole(call: Call, name: str, default: int, *, low: int, high: int | None = None) -> int:
+def _whole(call: IncomingCall, name: str, default: int, *, low: int, high: int | None = None) -> int:
     text: Any = call.request.query_params.get(name, default)
     try:
         value = int(text)

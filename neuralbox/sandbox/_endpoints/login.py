@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._ledger import digest, plan_in
-from .._records import Account
+from .._records import SandboxAccount
 from .._server.access import TOKEN_SECONDS, make_token
-from .._server.endpoint import Call
+from .._server.endpoint import IncomingCall
 from .._server.replies import bad_request, invalid, not_authenticated
 
 COOKIE: Final = "refresh_token"
@@ -24,7 +24,7 @@ _COOKIE_SECONDS: Final = 30 * 86_400
 _PHONE: Final = re.compile(r"\+[1-9]\d{6,14}")
 
 
-async def telegram(call: Call) -> Response:
+async def telegram(call: IncomingCall) -> Response:
     """2.23: the login widget's data; its hash must be there and is not verified."""
     body = call.json()
     number, auth_date = body.get("id"), body.get("auth_date")
@@ -43,7 +43,7 @@ async def telegram(call: Call) -> Response:
     return _welcome(call, f"telegram-{number}", profile, plan=plan_in(username or ""))
 
 
-async def login(call: Call) -> Response:
+async def login(call: IncomingCall) -> Response:
     """2.24: e-mail and password."""
     body = call.json()
     email = call.text_of(body, "email", required=True) or ""
@@ -54,7 +54,7 @@ async def login(call: Call) -> Response:
     return _welcome(call, f"email-{email}", {"name": name, "email": email, "method": "email"}, plan=plan_in(name))
 
 
-async def phone(call: Call) -> Response:
+async def phone(call: IncomingCall) -> Response:
     """2.25: phone number in E.164 and password."""
     body = call.json()
     number = call.text_of(body, "phone", required=True) or ""
@@ -64,7 +64,7 @@ async def phone(call: Call) -> Response:
     return _welcome(call, f"phone-{number}", {"name": number, "method": "phone"})
 
 
-async def google(call: Call) -> Response:
+async def google(call: IncomingCall) -> Response:
     """2.26: an authorization code; any is good and stands for its own person."""
     body = call.json()
     code = call.text_of(body, "code", required=True) or ""
@@ -73,7 +73,7 @@ async def google(call: Call) -> Response:
     return _welcome(call, f"google-{email}", {"name": "Google user", "email": email, "method": "google"})
 
 
-async def refresh(call: Call) -> Response:
+async def refresh(call: IncomingCall) -> Response:
     """2.27: a new access token and a new cookie; the old cookie stops working."""
     token = call.request.cookies.get(COOKIE, "")
     session = call.sandbox.ledger.look("sessions", digest(token))
@@ -86,12 +86,12 @@ async def refresh(call: Call) -> Response:
     return response
 
 
-def _check_password(call: Call, body: dict[str, Any]) -> None:
+def _check_password(call: IncomingCall, body: dict[str, Any]) -> None:
     if call.text_of(body, "password", required=True) == WRONG_PASSWORD:
         raise not_authenticated("Wrong login or password")
 
 
-def _welcome(call: Call, name: str, profile: dict[str, Any], *, plan: str | None = None) -> Response:
+def _welcome(call: IncomingCall, name: str, profile: dict[str, Any], *, plan: str | None = None) -> Response:
     account = call.sandbox.ledger.account(name, plan=plan)
     if not account.profile:
         call.sandbox.ledger.update_profile(account, profile)
@@ -107,9 +107,9 @@ def _welcome(call: Call, name: str, profile: dict[str, Any], *, plan: str | None
     return response
 
 
-def _give_cookie(call: Call, account: Account, response: Response) -> None:
+def _give_cookie(call: IncomingCall, account: SandboxAccount, response: Response) -> None:
     ledger = call.sandbox.ledger
-    token = f"{ledger.dice(f'session/{ledger.next_serial()}/{account.name}').getrandbits(192):048x}"
+    token = f"{ledger.rng(f'session/{ledger.next_serial()}/{account.name}').getrandbits(192):048x}"
     ledger.write("sessions", digest(token), {"account": account.name, "expires_at": call.now + _COOKIE_SECONDS})
     path = f"{words.PREFIX}/auth"
     response.set_cookie(COOKIE, token, max_age=_COOKIE_SECONDS, path=path, httponly=True, samesite="lax")

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..._api import vocabulary as words
 from .._media.texts import deltas_of
-from .._records import Generation
+from .._records import StoredGeneration
 from .._server.connection import hang_up, until_left
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, sandbox: Sandbox, record: Generation, route: str, *, delay: float, price_field: str) -> None:
+    def __init__(
+        self, sandbox: Sandbox, record: StoredGeneration, route: str, *, delay: float, price_field: str
+    ) -> None:
         super().__init__(media_type=self.media_type, headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
         self._sandbox, self._record, self._delay = sandbox, record, delay

@@ -24,7 +24,7 @@ class Upload:
     diarize: bool
 
 
-class _InMemory(MultiPartParser):
+class _MemoryUpload(MultiPartParser):
     """A parser that never rolls a part over to disk: the body is in memory already."""
 
     spool_max_size = 2 * words.MAX_UPLOAD_BYTES + 1024
@@ -43,7 +43,7 @@ async def read_upload(headers: Headers, body: bytes) -> Upload:
         yield body
 
     try:
-        form = await _InMemory(headers, whole()).parse()
+        form = await _MemoryUpload(headers, whole()).parse()
     except (MultiPartException, KeyError) as error:  # starlette: KeyError where the boundary is missing
         raise bad_request("The form cannot be read.") from error
     try:

@@ -22,7 +22,7 @@ _CODECS: Final = {"mp3": ("mp3", "libmp3lame"), "wav": ("wav", "pcm_s16le"), "og
 _SCALE: Final = (0, 2, 4, 7, 9, 12)  # half-tones: pentatonic, nothing clashes
 
 
-def sound(duration: int, ending: str, palette: int, *, is_music: bool) -> bytes:
+def encode_audio(duration: int, ending: str, palette: int, *, is_music: bool) -> bytes:
     """Encode a sound.
 
     Args:

@@ -16,13 +16,13 @@ from typing import Final
 
 import anyio.to_thread
 
-from .._records import Generation
+from .._records import StoredGeneration
 
 _KEPT_BYTES: Final = 64 * 1024 * 1024
 PALETTES: Final = 6
 
 
-class Studio:
+class MediaLibrary:
     """Makes files and keeps the latest ones, up to a bound in bytes."""
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class Studio:
         self._size = 0
         self._lock = threading.Lock()  # one encoding at a time: a test double leaves the other cores alone
 
-    async def result(self, record: Generation) -> bytes:
+    async def result(self, record: StoredGeneration) -> bytes:
         """The result file of this record."""
         return await self._made(*_result(record))
 
-    async def thumbnail(self, record: Generation) -> bytes:
+    async def thumbnail(self, record: StoredGeneration) -> bytes:
         """A JPEG of 480 pixels on its longer side."""
         return await self._made(*_thumbnail(record))
 
@@ -61,30 +61,32 @@ async def _in_thread(make: Callable[[], bytes]) -> bytes:
     return await asyncio.to_thread(make)
 
 
-def _palette(record: Generation) -> int:
+def _palette(record: StoredGeneration) -> int:
     return hashlib.sha256(f"{record.prompt}/{record.seed}".encode()).digest()[0] % PALETTES
 
 
-def _result(record: Generation) -> tuple[Hashable, Callable[[], bytes]]:
+def _result(record: StoredGeneration) -> tuple[Hashable, Callable[[], bytes]]:
     """The key under which a file is kept, and what makes it."""
     width, height, duration, ending = record.width or 0, record.height or 0, record.duration or 0, record.format or ""
     if record.kind == "video":
-        from .videos import film
+        from .videos import encode_video
 
         palette = _palette(record)
-        return ("film", width, height, duration, palette), lambda: film(width, height, duration, palette)
+        return ("film", width, height, duration, palette), lambda: encode_video(width, height, duration, palette)
     if width:
         from .images import picture
 
         key = ("picture", record.prompt, record.seed, width, height, ending)
         return key, lambda: picture(record.prompt or record.model, record.seed or 0, width, height, ending)
-    from .audio import sound
+    from .audio import encode_audio
 
     palette, is_music = _palette(record), record.kind == "audio"
-    return ("sound", duration, ending, palette, is_music), lambda: sound(duration, ending, palette, is_music=is_music)
+    return ("sound", duration, ending, palette, is_music), lambda: encode_audio(
+        duration, ending, palette, is_music=is_music
+    )
 
 
-def _thumbnail(record: Generation) -> tuple[Hashable, Callable[[], bytes]]:
+def _thumbnail(record: StoredGeneration) -> tuple[Hashable, Callable[[], bytes]]:
     from .images import still
 
     palette, width, height = _palette(record), record.width or 1, record.height or 1

@@ -14,7 +14,7 @@ _RATE: Final = 2
 """Frames a second: a film is a result to be handled, not to be admired."""
 
 
-def film(width: int, height: int, duration: int, palette: int) -> bytes:
+def encode_video(width: int, height: int, duration: int, palette: int) -> bytes:
     """Encode a film.
 
     Args:

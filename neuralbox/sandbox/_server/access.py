@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..._api import vocabulary as words
 from .._ledger import digest
-from .._records import Account
+from .._records import SandboxAccount
 from .replies import Refusal, not_authenticated
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TOKEN_SECONDS: Final = 900
 _INVALID: Final = "Invalid or expired token"  # the authentication page's own sentence
 
 
-def identify(sandbox: Sandbox, authorization: str | None) -> Account:
+def identify(sandbox: Sandbox, authorization: str | None) -> SandboxAccount:
     """The account behind an `Authorization` header.
 
     Raises:
@@ -52,7 +52,7 @@ def identify(sandbox: Sandbox, authorization: str | None) -> Account:
 # Access tokens.
 
 
-def make_token(sandbox: Sandbox, account: Account) -> str:
+def make_token(sandbox: Sandbox, account: SandboxAccount) -> str:
     """Sign an access token for this account, good for `TOKEN_SECONDS`."""
     head = _pack({"alg": "HS256", "typ": "JWT"})
     body = _pack({"sub": account.name, "exp": int(sandbox.clock()) + TOKEN_SECONDS})

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ..._api import vocabulary as words
 from .._ledger import BODY_KEPT
-from .._records import Account, Received
+from .._records import Received, SandboxAccount
 from .access import identify
 from .connection import CutAnswer, Hangup, Silence, pause
 from .replies import Refusal, bad_request, invalid, model_unavailable, provider_error, proxy_page, too_many
@@ -34,7 +34,7 @@ RETRY_AFTER: Final = 1
 
 
 @dataclass(slots=True)
-class Call:
+class IncomingCall:
     """One request on its way to a handler.
 
     Attributes:
@@ -49,10 +49,10 @@ class Call:
     route: str
     body: bytes
     now: float
-    owner: Account | None = None
+    owner: SandboxAccount | None = None
 
     @property
-    def account(self) -> Account:
+    def account(self) -> SandboxAccount:
         assert self.owner is not None
         return self.owner
 
@@ -89,10 +89,10 @@ class Call:
         return value
 
 
-Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+Handler: TypeAlias = Callable[[IncomingCall], Awaitable[Response]]
 
 
-def door(
+def endpoint(
     sandbox: Sandbox, method: str, template: str, handler: Handler, *, prefix: str = words.PREFIX, public: bool = False
 ) -> Route:
     """Make the route of an endpoint.
@@ -117,7 +117,7 @@ def door(
         except Refusal as refusal:
             return refusal.response()
         received.body = body[:BODY_KEPT]
-        call = Call(sandbox, request, route, body, received.at)
+        call = IncomingCall(sandbox, request, route, body, received.at)
         response = await _carry_out(call, handler, public=public)
         received.status = None if isinstance(response, (Hangup, Silence)) else response.status_code
         _stamp(call, response)
@@ -144,7 +144,7 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _carry_out(call: Call, handler: Handler, *, public: bool) -> Response:
+async def _carry_out(call: IncomingCall, handler: Handler, *, public: bool) -> Response:
     faults, route = call.sandbox.faults, call.route
     delay = faults.seconds("latency", route) + faults.seconds("latency-jitter", route)
     if delay:
@@ -161,7 +161,7 @@ async def _carry_out(call: Call, handler: Handler, *, public: bool) -> Response:
     return _after(call, response)
 
 
-def _before(call: Call) -> Response | None:
+def _before(call: IncomingCall) -> Response | None:
     """What goes wrong before anything has happened."""
     faults, route = call.sandbox.faults, call.route
     if faults.strikes("drop-before-accept", route):
@@ -177,7 +177,7 @@ def _before(call: Call) -> Response | None:
     return None
 
 
-def _after(call: Call, response: Response) -> Response:
+def _after(call: IncomingCall, response: Response) -> Response:
     """What goes wrong when everything has been done."""
     faults, route = call.sandbox.faults, call.route
     if faults.strikes("drop-after-accept", route):
@@ -201,7 +201,7 @@ def _after(call: Call, response: Response) -> Response:
     return response
 
 
-def _stamp(call: Call, response: Response) -> None:
+def _stamp(call: IncomingCall, response: Response) -> None:
     """Set the headers of every answer: the sandbox's time and, where the account is known, its limits."""
     response.headers["Date"] = formatdate(call.sandbox.clock(), usegmt=True)
     if call.owner is not None:
