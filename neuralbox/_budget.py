@@ -11,26 +11,14 @@ A budget belongs to no event loop: copies of a client, other clients and threads
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable
 
+from ._concurrency.process_lock import ProcessLock
 from ._errors import BudgetExceededError, ConfigurationError
 
 logger = logging.getLogger("neuralbox")
 
-# One for all budgets, held for a few additions: another thread may hold it while the process forks, and the child,
-# where that thread does not exist, gets a new one.
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - a lock that nobody is left to release cannot be repaired, only replaced
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ProcessLock()  # one for all budgets, held for a few additions
 
 
 class Budget:

@@ -9,29 +9,18 @@ is left alone. Looking up costs about a microsecond; the lock is only taken wher
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio.lowlevel
 
+from .process_lock import ProcessLock
+
 T = TypeVar("T")
 
-# One for all: another thread may hold it while a process forks, and the child, where that thread does not exist, gets
-# a new one.
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - a lock that nobody is left to release cannot be repaired, only replaced
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ProcessLock()
 
 
 class PerLoop(Generic[T]):

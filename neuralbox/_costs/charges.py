@@ -16,7 +16,6 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from .._api.request import Request
 from .._budget import Budget, Reservation
@@ -26,7 +25,7 @@ from .._core.exchange import Core
 from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, BudgetExceededError, ProtocolError
 from .._models.generation import Generation
-from .._transport import Reply, Transport
+from .._transport import Reply
 from .._types import GenerationId
 from .prices import PriceQuery, expected_price, price_query_of, read_price
 
@@ -195,13 +194,9 @@ class Charges:
         reservation.settle(generation.tokens)
 
 
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], Charges]] = WeakKeyDictionary()
-
-
 def charges_of(core: Core) -> Charges:
-    """Return what is known of the money of a client's account; its copies with the same account share it."""
-    accounts = _accounts.setdefault(core.transport, {})
-    return accounts.setdefault((core.options.base_url, core.credential.identity), Charges())
+    """Return the prices and open charges of a client's account."""
+    return core.account.state(Charges, Charges)
 
 
 async def price_of(

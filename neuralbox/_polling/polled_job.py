@@ -89,10 +89,10 @@ class PolledJob:
         "error",
         "hint_at",
         "listed",
+        "miss",
         "poll_at",
         "polled_by",
         "polls",
-        "miss",
         "ref",
         "settled",
         "since",
@@ -170,13 +170,13 @@ class JobWaiter:
     __slots__ = (
         "call",
         "core",
-        "wants_progress",
         "deadline",
         "entry",
         "event",
         "heard",
         "is_waiting",
         "todo",
+        "wants_progress",
         "workers",
     )
 

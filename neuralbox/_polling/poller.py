@@ -43,7 +43,6 @@ from .._errors import (
 )
 from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
-from .._transport import Transport
 from .._types import JobRef
 from .listing import SweepPlanner
 from .listing_plan import ListedJob, next_turn
@@ -566,13 +565,9 @@ class _SharedState:
         self.pollers: PerLoop[Poller] = PerLoop()
 
 
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], _SharedState]] = WeakKeyDictionary()
-
-
 def poller_of(core: Core) -> Poller:
-    """Return the running loop's poller for a client; copies of the client with the same account share it."""
-    accounts = _accounts.setdefault(core.transport, {})
-    account = accounts.setdefault((core.options.base_url, core.credential.identity), _SharedState())
+    """Return the running loop's poller of a client's account."""
+    account = core.account.state(_SharedState, _SharedState)
     # A service with a path of its own has a history of its own, which sweeps cannot read.
     is_ours = core.options.service.detail is None
     return account.pollers.get(lambda: Poller(core, account.times, SweepPlanner() if is_ours else individually))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
-from weakref import WeakKeyDictionary
 
 from .._api import vocabulary as words
 from .._api.request import Request, fill
@@ -18,11 +17,12 @@ from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._errors import APIStatusError, ConfigurationError, NotFoundError
 from .._models.generation import Generation
-from .._transport import Reply, Transport
+from .._transport import Reply
 from .._types import GenerationId, JobRef
 
-# Which path answered for ids made of digits (True) and for others (False), per connection pool and base URL.
-_worked: WeakKeyDictionary[Transport, dict[tuple[str, bool], str]] = WeakKeyDictionary()
+
+class _PathsThatWorked(dict[bool, str]):
+    """Which path answered for ids made of digits (True) and for others (False)."""
 
 
 @runtime_checkable
@@ -87,9 +87,9 @@ async def poll(
     if detail is not None:
         request = Request("GET", fill(detail.path, id=ref.id))
         return await core.send(request, lambda reply: detail.read(core.as_object(reply), ref), call)
-    worked = _worked.setdefault(core.transport, {})
-    shape = (core.options.base_url, str(ref.id).isdecimal())
-    first = worked.get(shape) or (words.GENERATION_BY_NUMBER if shape[1] else words.GENERATION_BY_TEXT)
+    worked = core.account.state(_PathsThatWorked, _PathsThatWorked)
+    is_number = str(ref.id).isdecimal()
+    first = worked.get(is_number) or (words.GENERATION_BY_NUMBER if is_number else words.GENERATION_BY_TEXT)
     try:
         generation = await _ask(core, first, ref, call, heard)
     except APIStatusError as error:
@@ -106,9 +106,9 @@ async def poll(
             if isinstance(error, NotFoundError) and not isinstance(second, NotFoundError):
                 raise
             raise error from None
-        worked[shape] = other
+        worked[is_number] = other
         return generation
-    worked[shape] = first
+    worked[is_number] = first
     return generation
 
 

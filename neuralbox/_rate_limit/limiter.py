@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
-from weakref import WeakKeyDictionary
 
 from .._api import vocabulary as words
 from .._api.request import Request
@@ -28,7 +27,7 @@ from .._core.exchange import Core
 from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLimitError
 from .._models.account import User
-from .._transport import Reply, Transport
+from .._transport import Reply
 from .windows import (
     COST_WITH_LOOKS,
     CROWD,
@@ -296,10 +295,8 @@ class RateLimiter:
 
 
 _FREE = SendTime(-inf)
-_accounts: WeakKeyDictionary[Transport, dict[tuple[str, object], RateLimiter]] = WeakKeyDictionary()
 
 
 def limiter_of(core: Core) -> RateLimiter:
-    """Return the pace of a client's account; its copies with the same account share it."""
-    accounts = _accounts.setdefault(core.transport, {})
-    return accounts.setdefault((core.options.base_url, core.credential.identity), RateLimiter())
+    """Return the rate limiter of a client's account."""
+    return core.account.state(RateLimiter, RateLimiter)

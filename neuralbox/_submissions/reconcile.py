@@ -20,7 +20,6 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -131,7 +130,7 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
         Stops looking; the submission stays registered.
     """
     registry = registry_of(core)
-    walker = _walker_of(registry)
+    walker = _walker_of(core)
     settled: Settled = Unsure(OpenReason.DEADLINE.value, reason=OpenReason.DEADLINE)
     while True:
         began = registry.clock()
@@ -346,11 +345,12 @@ class _HistoryWalker:
         return await core.send(Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read)
 
 
-_walkers: WeakKeyDictionary[Registry, PerLoop[_HistoryWalker]] = WeakKeyDictionary()
+class _Walkers(PerLoop[_HistoryWalker]):
+    """An account's walkers."""
 
 
-def _walker_of(registry: Registry) -> _HistoryWalker:
-    return _walkers.setdefault(registry, PerLoop()).get(lambda: _HistoryWalker(registry))
+def _walker_of(core: Core) -> _HistoryWalker:
+    return core.account.state(_Walkers, _Walkers).get(lambda: _HistoryWalker(registry_of(core)))
 
 
 async def learn_clock(core: Core) -> None:
@@ -359,7 +359,7 @@ async def learn_clock(core: Core) -> None:
     To be awaited before the first request that a journal keeps. A process that is killed cannot say later by which clock
     it wrote down when it sent something, and without that nothing is ever proven absent.
     """
-    await _walker_of(registry_of(core)).learn_clock(core)
+    await _walker_of(core).learn_clock(core)
 
 
 # ... and all that were left open.

@@ -23,12 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from .._api.request import Request
 from .._core.exchange import AttemptState, Core
 from .._models.generation import Generation
-from .._transport import Transport
 from .._types import GenerationId, JobRef
 from . import matching as rules
 from .admission import Admission
@@ -494,14 +492,6 @@ def as_unresolved(entry: PendingSubmission) -> UnresolvedSubmission:
     )
 
 
-_registries: WeakKeyDictionary[Transport, dict[tuple[str, object], Registry]] = WeakKeyDictionary()
-
-
 def registry_of(core: Core) -> Registry:
-    """Return the registry of a client's account; copies of the client with the same account share it."""
-    of_transport = _registries.get(core.transport)
-    if of_transport is None:
-        of_transport = _registries.setdefault(core.transport, {})
-    account = (core.options.base_url, core.credential.identity)
-    made = of_transport.get(account)
-    return made if made is not None else of_transport.setdefault(account, Registry(core))
+    """Return the registry of a client's account."""
+    return core.account.state(Registry, lambda: Registry(core))

@@ -184,9 +184,9 @@ if __name__ == "__main__":
 
 
 def test_a_lock_of_the_transport_that_was_held_at_the_fork_is_another_one_in_the_child() -> None:
-    with per_loop._lock:
-        per_loop._renew_lock()  # what the fork hook does; the old one is never released in a child
-        per_loop.PerLoop[object]().drop_dead()
+    per_loop._lock.__enter__()  # by another thread, let us say
+    per_loop._lock._renew()  # what the fork hook does
+    per_loop.PerLoop[object]().drop_dead()
 
 
 # Exit.
