@@ -75,14 +75,14 @@ def build_text(
 
 
 def build_media(*, model: str, prompt: str, options: Mapping[str, Any], nested: bool) -> Request:
-    """Images, videos and music: a prompt and the options of their pages [SEED 002; nb:…/video; elu:…/audio]."""
+    """Images, videos, music: a prompt and options [SEED 002; nb:…/generations/video; elu:…/generations/audio]."""
     return _paid(
         {"model": require_text("model", model), "prompt": require_text("prompt", prompt)}, options, nested=nested
     )
 
 
 def build_speech(*, model: str, text: str, options: Mapping[str, Any], nested: bool) -> Request:
-    """Text to speech: `text` when flat, `prompt` when nested (C17) [elu:…/tts]."""
+    """Text to speech: `text` when flat, `prompt` when nested (C17) [elu:…/generations/tts]."""
     main = {"model": require_text("model", model), "prompt" if nested else "text": require_text("text", text)}
     return _paid(main, options, nested=nested)
 
@@ -156,12 +156,12 @@ def require_temperature(value: float | Omit) -> float | Omit:
 
 
 def require_speed(value: float | Omit) -> float | Omit:
-    """Refuse what is outside 0.5-2.0 [elu:…/tts]."""
+    """Refuse what is outside 0.5-2.0 [elu:…/generations/tts]."""
     return _require_range("speed", value, words.MIN_SPEED, words.MAX_SPEED)
 
 
 def require_music_seconds(value: float | Omit) -> float | Omit:
-    """Refuse what is outside 15-120 s [elu:…/audio]."""
+    """Refuse what is outside 15-120 s [elu:…/generations/audio]."""
     return _require_range("duration", value, words.MIN_MUSIC_SECONDS, words.MAX_MUSIC_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """GeminiGen's words: hosts, paths, states, error codes.
 
 As `vocabulary` is for NeuralBox: tables without behaviour. `[SEED 004]` is the "Generation History APIs" page; what
-stands without it comes from the vendor's other pages and from clients of the service. All sets are open.
+stands without it comes from the vendor's other pages and from clients (docs/service/geminigen.md). All sets are open.
 """
 
 from __future__ import annotations

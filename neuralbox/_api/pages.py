@@ -8,7 +8,7 @@ from typing import Any
 
 from .fields import as_int
 
-# The documented name first, then what a listing might be called where none is documented (2.16).
+# The documented name first, then what a listing may be called where none is (docs/service/neuralbox.md 2.16).
 _LISTS = ("items", "data", "models", "assistants", "results")
 
 

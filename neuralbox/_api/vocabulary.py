@@ -1,7 +1,7 @@
 """The service's words: paths, names, states, codes, catalogue.
 
 One table each, shared by the client and the sandbox so that both speak of the same things; no behaviour lives
-here. Sources are `[SEED nnn]` (the four documents the project grew from), `[nb:…]` (docs.neuralbox.top) and
+here. Sources are named as docs/service/index.md says: `[SEED nnn]`, `[nb:…]` (docs.neuralbox.top) and
 `[elu:…]` (the renamed copy of those docs). Where they differ the seed is the default and the rest is accepted.
 All sets are open: a word the service adds tomorrow is data for the client, not an error.
 """
@@ -40,7 +40,7 @@ HISTORY_ITEM: Final = "/user/history/{id}"
 HISTORY_FAVORITE: Final = "/user/history/{id}/favorite"
 HISTORY_RATE: Final = "/user/history/{id}/rate"
 BALANCE: Final = "/balance"  # [SEED 001]
-USER_BALANCE: Final = "/user/balance"  # [nb:user/me]
+USER_BALANCE: Final = "/user/balance"  # [nb:…/user/me]
 ME: Final = "/user/me"
 STATS: Final = "/user/stats"
 MODELS: Final = "/models"
@@ -92,7 +92,7 @@ LIMIT_DAY: Final = "x-ratelimit-limit-day"
 REMAINING_DAY: Final = "x-ratelimit-remaining-day"
 RESET_HOUR: Final = "x-ratelimit-reset-hour"  # Unix seconds
 
-# Error codes [nb:guides/error-handling] and the status each comes with.
+# Error codes [nb:en/guides/error-handling] and the status each comes with.
 
 BAD_REQUEST: Final = "bad_request"
 NOT_AUTHENTICATED: Final = "not_authenticated"

@@ -1,8 +1,9 @@
 """How one attempt ended, what that means for the money, and whether another follows.
 
-Two tables decide everything: `classify_attempt` says what an ending means (design section 5), `_FOLLOWED_BY_ANOTHER` which
-endings a second attempt may follow without a look, by what a repetition would mean. What follows `AttemptOutcome.UNKNOWN` and
-`AttemptOutcome.FREE_FAILURE` of a paid request ends the send loop: `_submissions.submission` looks into the history first.
+Two tables decide everything: `classify_attempt` says what an ending means (at-most-one-charge.md),
+`_FOLLOWED_BY_ANOTHER` which endings a second attempt may follow without a look, by what a repetition would mean. What
+follows `AttemptOutcome.UNKNOWN` and `AttemptOutcome.FREE_FAILURE` of a paid request ends the send loop:
+`_submissions.submission` looks into the history first.
 """
 
 from __future__ import annotations

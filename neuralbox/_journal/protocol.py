@@ -4,7 +4,7 @@ A journal knows one record for each request, by the caller's key, and moves it a
 
     planned -> sending -> accepted -> final -> saved
 
-Rules every implementation keeps, and why a batch may rely on them (design sections 5, 7 and 14):
+Rules every implementation keeps, and why a batch may rely on them (docs/design/batches-and-journal.md):
 
 - `sending` is durable when the call returns, and the request may leave only then. So a request whose record says
   `planned` never left and may be sent without a look into the history.

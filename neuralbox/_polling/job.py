@@ -117,7 +117,7 @@ class Job:
             Stops looking; the job goes on and is charged when it completes.
 
         Source:
-            NeuralBox API, "Check generation status" (seed 000), `GET /api/v2/generate/{id}` (seed 001).
+            NeuralBox API, "Check generation status" (SEED 000), `GET /api/v2/generate/{id}` (SEED 001).
         """
         limit = require_limit(timeout, self._core)
         if self.generation is None or not self.generation.is_final:

@@ -35,7 +35,7 @@ class Models:
             ProtocolError: The answer holds no list.
 
         Source:
-            "List Models" is linked but was never seen; path and envelope are inferred (2.16).
+            "List Models" is linked but was never seen; path and envelope are ours (docs/service/neuralbox.md 2.16).
         """
 
         def read(reply: Reply) -> Sequence[ModelInfo]:

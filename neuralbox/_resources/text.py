@@ -134,7 +134,7 @@ class Text:
             max_tokens=max_tokens,
             assistant_id=assistant_id,
             stream=stream,
-            # The separate path is documented in the nested form only (2.2).
+            # The separate path is documented in the nested form only (docs/service/neuralbox.md 2.2).
             nested=dialect.options == "nested" or (by_path and dialect.options == "documented"),
             stream_path=by_path,
         )

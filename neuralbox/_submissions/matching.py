@@ -1,4 +1,4 @@
-"""What a walk through the history says about a claim: found, absent, or neither (design section 5). Pure.
+"""What a walk through the history says about a claim: found, absent, or neither (at-most-one-charge.md). Pure.
 
 `Walk` keeps what the pages showed and whether they are proof enough; `match` draws the conclusion. The rules:
 

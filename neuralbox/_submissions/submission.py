@@ -1,4 +1,4 @@
-"""A paid request on its way: sent, and whatever became of it settled before anything follows (design section 5).
+"""A paid request on its way, and whatever became of it settled first (docs/design/at-most-one-charge.md).
 
     in flight -> accepted                     its id is written down by the witness, then told to `on_accepted`
               -> refused, or never sent       the error; nothing was charged

@@ -4,7 +4,7 @@ One model serves the list and the detail: the list has `media_files`, the detail
 lacks is empty. Reading never raises: what is missing, null, `""` or of another type is None, an unknown word is kept as
 it is, and the record as it came stays in `raw`.
 
-Source: GeminiGen, "Generation History APIs" (SEED 004); fields marked "later" are of other pages or of clients.
+Source: GeminiGen, "Generation History APIs" (SEED 004); fields marked "later": docs/service/geminigen.md 2.2.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Under the service's own names, read as `_item` reads the records: what is missing, null, `""` or of another type is None,
 and each object as it came stays in `raw`. An `Asset` is any of the files in one form.
 
-Source: GeminiGen, "Generation History APIs" (SEED 004); fields marked "later" are of other pages or of clients.
+Source: GeminiGen, "Generation History APIs" (SEED 004); fields marked "later": docs/service/geminigen.md 2.2.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _class_of(code: str | None, status_code: int) -> type[errors.APIStatusError]
 
 
 def _said(body: Mapping[str, Any]) -> str:
-    """The sentence for people, in the order of the reference; the complaints of a validation; "" where there is none."""
+    """The sentence, in the order of docs/service/geminigen.md 4; a validation's complaints; "" where there is none."""
     sentences = (as_text(body.get(name)) for name in ("error_message", "message", "detail", "error"))
     fields = "; ".join(f"{name}: {why}" for name, why in read_fields(body).items())
     return (next((text for text in sentences if text), "") or fields)[:_MESSAGE]

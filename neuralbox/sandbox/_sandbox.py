@@ -48,7 +48,7 @@ class Sandbox:
         plan: Plan of an account: free, starter, basic, pro, vip, elite. API keys need vip or elite.
         balance: Tokens a new account has.
         dialect: A answers with integer ids (SEED 001, 002), B with `gen_` ids (SEED 000, 003).
-        history: Layout of the history: as in SEED 000, or as in the reference page.
+        history: Layout of the history: as in SEED 000, or as in [nb:…/user/history].
         faults: What goes wrong (`Faults`), also as a mapping of name to value.
         seed: Decides whatever is random: durations, pictures' seeds, faults.
         enforce_limits: Whether the plans' hourly and daily limits end in 429.

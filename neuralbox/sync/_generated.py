@@ -231,7 +231,7 @@ class Job(bridge.Facade[AsyncJob]):
             Stops looking; the job goes on and is charged when it completes.
 
         Source:
-            NeuralBox API, "Check generation status" (seed 000), `GET /api/v2/generate/{id}` (seed 001).
+            NeuralBox API, "Check generation status" (SEED 000), `GET /api/v2/generate/{id}` (SEED 001).
         """
         return bridge.call(self._async.wait, timeout=timeout, on_progress=bridge.callback(on_progress))
 
@@ -1395,7 +1395,7 @@ class Models(bridge.Facade[AsyncModels]):
             ProtocolError: The answer holds no list.
 
         Source:
-            "List Models" is linked but was never seen; path and envelope are inferred (2.16).
+            "List Models" is linked but was never seen; path and envelope are ours (docs/service/neuralbox.md 2.16).
         """
         return bridge.call(self._async.list, **call)
 
@@ -2846,7 +2846,7 @@ class RawModels(bridge.Facade[AsyncRawModels]):
             ProtocolError: The answer holds no list.
 
         Source:
-            "List Models" is linked but was never seen; path and envelope are inferred (2.16).
+            "List Models" is linked but was never seen; path and envelope are ours (docs/service/neuralbox.md 2.16).
         """
         return bridge.call(self._async.list, **call)
 

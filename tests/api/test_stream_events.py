@@ -22,7 +22,7 @@ from neuralbox._api.stream_events import (
 )
 from neuralbox._errors import ProtocolError
 
-# The two dialects' events as `api/neuralbox.md` 4.2 has them, and what they mean.
+# The two dialects' events as `docs/service/neuralbox.md` 4.2 has them, and what they mean.
 DOCUMENTED: dict[str, tuple[dict[str, Any], StreamEvent]] = {
     "S1 start": (
         {"type": "generation_start", "id": "gen_01k2q7txt900", "model": "gpt-5"},

@@ -38,7 +38,7 @@ async def opened(bench: Bench, safety: RetrySafety = RetrySafety.PAID) -> Any:
 BOTH = pytest.mark.parametrize("ask", [send, opened])
 
 
-# Design section 5, row by row: (what one attempt ends with, attempts of PAID, ONCE, REPEATABLE with two retries,
+# at-most-one-charge.md, by row: (what one attempt ends with, attempts of PAID, ONCE, REPEATABLE with two retries,
 # and the error each ends with).
 
 ROWS: list[tuple[str, Step, tuple[int, int, int], tuple[type[errors.NeuralBoxError], ...]]] = [

@@ -1,4 +1,4 @@
-"""What can follow a sent request, and what we do: the table of the design, line by line."""
+"""What can follow a sent request, and what we do: the table of docs/design/at-most-one-charge.md, line by line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refused(status: int, content: bytes = b"", *, sent: bool = True) -> AttemptO
     return classify_attempt(error, sent=sent, ours=ErrorBody(content).ours)
 
 
-# The table of design section 5: what happened -> class.
+# The table of docs/design/at-most-one-charge.md: what happened -> class.
 
 ANSWERED: list[tuple[str, int, bytes, AttemptOutcome]] = [
     ("429 as documented JSON", 429, documented("rate_limit_exceeded"), AttemptOutcome.BUSY),

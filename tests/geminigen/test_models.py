@@ -1,4 +1,4 @@
-"""Reading records: the seed's field by field, each tolerance of the reference, and never an error."""
+"""Reading records: SEED 004's field by field, each tolerance of docs/service/geminigen.md, and never an error."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_speech_and_dialogue_are_read_out_of_their_envelope() -> None:
     assert (dialogue.kind, dialogue.input_text) == (None, None)
 
 
-# Each rule of the reference.
+# Each rule of docs/service/geminigen.md.
 
 STATES: list[tuple[Any, str | None, str]] = [
     (2, "processing", "completed"),

@@ -115,7 +115,7 @@ def video(core: Core) -> Any:
 VIDEO_OPTIONS = {"image_url": "https://example.com/a.png", "duration": 10, "aspect_ratio": "9:16"}
 
 CASES = [
-    # 2.1 generate, the quickstart's shape (SEED 001).
+    # Numbers are sections of docs/service/neuralbox.md. 2.1 generate, the quickstart's shape (SEED 001).
     paid(
         "generate",
         lambda core: Generate(core).create(model="gpt-5", prompt="Explain quantum computing in simple terms"),
