@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from neuralbox import Polling
@@ -28,11 +29,12 @@ def examples(document: Path) -> Iterator[Any]:
 
 
 async def run(code: CodeType) -> None:
-    """Run an example; one that awaits is awaited."""
+    """Run an example: one that awaits in this loop, a whole program in a thread, where it may start a loop of its own."""
     function: Callable[[], Any] = FunctionType(code, {"__name__": "__main__"})
-    result = function()
-    if inspect.iscoroutine(result):
-        await result
+    if code.co_flags & inspect.CO_COROUTINE:
+        await function()
+    else:
+        await anyio.to_thread.run_sync(function)
 
 
 def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> None:

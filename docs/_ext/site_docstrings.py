@@ -5,7 +5,7 @@
 - In "Tokens charged: 0 where ..." what stands before the colon is no type, since types are annotated.
 - Names that a module imports for type checkers only are imported after all, so that annotations can be resolved.
 - `neuralbox._client.AsyncNeuralBox` in a signature is what users import as `neuralbox.AsyncNeuralBox`.
-- The constructor of a door or handle takes what no user has; it is not shown.
+- The constructor of a resource or handle takes what no user has; it is not shown.
 """
 
 from __future__ import annotations

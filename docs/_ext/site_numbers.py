@@ -1,4 +1,4 @@
-"""`{numbers}`: rows of the tables under "Numbers" in README.md, which is the only place where measured figures stand.
+"""`{numbers}`: rows of the tables in promises/figures.md, which is the only place where measured figures stand.
 
 A page names rows by how their first cell begins; rows that go on under it (an empty first cell) come along:
 
@@ -7,7 +7,7 @@ A page names rows by how their first cell begins; rows that go on under it (an e
     a blocking stream
     ```
 
-or, with `:table: jobs waited for together`, takes the whole table whose first column is headed so. What the README
+or, with `:table: jobs waited for together`, takes the whole table whose first column is headed so. What that page
 does not have is a warning, which the build turns into an error.
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+FIGURES = Path(__file__).resolve().parents[1] / "promises" / "figures.md"
 _BEGIN, _END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 
 
 class Table(NamedTuple):
-    """A table of the README: its first two lines, and its rows with those that go on under each."""
+    """A table: its first two lines, and its rows with those that go on under each."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -64,8 +64,8 @@ class Numbers(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Put the rows asked for into one table."""
-        self.env.note_dependency(str(README))
-        found = [*tables(README.read_text(encoding="utf-8"))]
+        self.env.note_dependency(str(FIGURES))
+        found = [*tables(FIGURES.read_text(encoding="utf-8"))]
         heading = self.options.get("table")
         if heading is not None:
             found = [table for table in found if first_cell(table.head[0]) == heading]
@@ -77,11 +77,11 @@ class Numbers(SphinxDirective):
                     (table, row) for table in found for row in table.rows if first_cell(row[0]).startswith(wanted)
                 ]
                 if not matching:
-                    raise self.severe(f"README.md has no row that begins with {wanted!r}.")
+                    raise self.severe(f"promises/figures.md has no row that begins with {wanted!r}.")
                 chosen += [row for _, row in matching]
                 found = [matching[0][0]]  # rows of one directive come from one table
         if not found or not chosen:
-            raise self.severe(f"README.md has no table headed {heading!r}.")
+            raise self.severe(f"promises/figures.md has no table headed {heading!r}.")
         return self.parse_text_to_nodes("\n".join([*found[0].head, *(line for row in chosen for line in row)]) + "\n")
 
 

@@ -72,7 +72,7 @@ def test_the_site_is_built_without_a_warning_and_has_every_page_and_every_public
     assert (done.returncode, done.stderr) == (0, "")
     assert [page for page in PAGES if not (site / page.relative_to(DOCS).with_suffix(".html")).is_file()] == []
     assert missing_names((site / "objects.inv").read_bytes()) == []
-    assert figures_of_the_readme() <= set(re.findall(r"<p>(.*?)</p>", read(site / "promises" / "cheap-waiting.html")))
+    assert figures_of_waits() <= set(re.findall(r"<p>(.*?)</p>", read(site / "promises" / "cheap-waiting.html")))
     assert len(re.findall(r"<svg [^>]*role=\"img\"", read(site / "inside.html"))) == 6  # drawn: no script runs
     for page in site.rglob("*.html"):
         assert re.findall(r"""<(?:script|img|link)[^>]* (?:src|href)=["']https?://[^"']+""", read(page)) == []
@@ -92,9 +92,9 @@ def missing_names(inventory: bytes) -> list[str]:
     ]
 
 
-def figures_of_the_readme() -> set[str]:
-    """The figures of the README's table of waits; the site has no copy of its own."""
-    table = read(documents.ROOT / "README.md").partition("| jobs waited for together |")[2].partition("\n\n")[0]
+def figures_of_waits() -> set[str]:
+    """The figures of the table of waits; no page but `figures` has a copy of its own."""
+    table = read(DOCS / "promises" / "figures.md").partition("| jobs waited for together |")[2].partition("\n\n")[0]
     return set(re.findall(r"(?<=\| )\d+\.\d(?= \|)", table))
 
 
