@@ -254,7 +254,7 @@ def test_what_had_ended_when_ctrl_c_came_is_told(box: Box, monkeypatch: pytest.M
         if len(rows) == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(output, "emit", emit)
+    monkeypatch.setattr(output, "write_result", emit)
     assert box("batch", "run", "run.jsonl").code == 130
     assert len({row.split("\t")[0] for row in rows}) == len(rows) > 1
 

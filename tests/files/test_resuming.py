@@ -413,7 +413,7 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
     if anyio_backend_name != "asyncio":
         return
     entered, go, done = threading.Event(), threading.Event(), threading.Event()
-    look, find = download._DiskSink._look, vars(download)["find_place"]
+    look, find = download._DiskSink._look, vars(download)["locate_target"]
 
     def slow_look(sink: Any) -> bool:
         try:
@@ -427,7 +427,7 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
         return find(target)
 
     monkeypatch.setattr(download._DiskSink, "_look", slow_look)
-    monkeypatch.setattr(download, "find_place", slow_find)
+    monkeypatch.setattr(download, "locate_target", slow_find)
     left_behind(tmp_path, 2 * MIB)
     task = asyncio.ensure_future(saved(Storage(FILE), tmp_path))
     await asyncio.to_thread(entered.wait, 10)

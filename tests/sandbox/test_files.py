@@ -114,7 +114,7 @@ def test_many_videos_need_few_encodings(api: Api, monkeypatch: pytest.MonkeyPatc
         made.append(facts)
         return b"film %d" % len(made)
 
-    monkeypatch.setattr(videos, "film", film)
+    monkeypatch.setattr(videos, "encode_video", film)
     ids = [api.make("kling-v2.1", f"Take {number}")["id"] for number in range(40)]
     api.clock.advance(100)
     for one in ids:
