@@ -20,6 +20,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
     "site_docstrings",
     "site_numbers",
 ]
@@ -31,6 +33,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"neuralbox {version}"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
+html_css_files = ["site.css"]
 html_show_copyright = False
 
 add_module_names = False
