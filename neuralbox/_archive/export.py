@@ -63,10 +63,10 @@ async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: boo
             content = await _on_disk(partial(write, wanted))
             await _on_disk(partial(part.write, content))
             items, size = items + len(wanted), size + len(content)
-        await _on_disk(partial(part.keep, path, policy))
+        await _on_disk(partial(part.publish, path, policy))
     finally:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(partial(part.leave, keep=False))
+            await to_thread.run_sync(partial(part.close, keep=False))
     return ExportResult(path, items, len(start) + size)
 
 

@@ -1,8 +1,9 @@
 """Result files: fetched from the storage whole, or not at all.
 
-`save` puts one on the disk, `read` into memory. The parts: `wanted` says which file and checks its address, `fetching`
-moves it in as many attempts as it takes, `expiry` knows when files go; `partial_file` and `target` own the disk and gets the bytes in
-worker threads, so that the event loop never waits for it.
+`save` puts one on the disk, `read` into memory. The parts, in the order of a download: `source` says which file and
+checks its address, `target` where it goes, `fetch` moves it in as many attempts as it takes (`ranges` says what each
+asks for), `names` finds its name, `partial_file` writes it. `expiry` knows when files go. The disk is used in worker
+threads, so that the event loop never waits for it.
 
 What an interruption leaves: nothing, unless `keep_partial` asks for it. A call that ends by an error or a cancellation
 removes what it wrote. A process that is killed cannot; what it leaves - `.neuralbox-<16 digits>.part` and `.json` in the
@@ -15,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,11 +30,11 @@ from .._core.exchange import Core
 from .._errors import DownloadError
 from .._models.generation import Generation
 from .expiry import warn_if_soon
-from .fetch import FetchOptions, Located, NotWantedError, OnBytes, fetch
+from .fetch import AlreadyThereError, FetchOptions, Located, OnBytes, fetch
 from .partial_file import PartFile
 from .ranges import FileVersion
 from .source import FileSource
-from .target import Overwrite, locate_target, read_overwrite, require_free, sha256_of
+from .target import FileTarget, Overwrite, locate_target, read_overwrite, require_free, sha256_of
 
 __all__ = ["MAX_FILE_BYTES", "MAX_READ_BYTES", "OnBytes", "Overwrite", "SavedFile", "read", "save"]
 
@@ -101,17 +102,17 @@ async def save(
         ExpiredFileError: The storage has no such file (404, 410).
         DownloadError: It could not be fetched whole, is not what its name says, or could not be written.
     """
-    terms = FetchOptions(max_bytes, on_progress, timeout, plan)
-    mode = read_overwrite(overwrite)
-    wanted = FileSource.of(source)
-    warn_if_soon(core, wanted, plan)
-    sink = _DiskSink(wanted, os.fspath(target), mode, digest=digest, durable=durable, same_stays=same_stays)
+    file = FileSource.of(source)
+    warn_if_soon(core, file, plan)
+    options = SaveOptions(read_overwrite(overwrite), digest, durable, same_stays)
+    fetching = FetchOptions(max_bytes, on_progress, timeout, plan)
+    sink = DiskSink(file, os.fspath(target), options)
     try:
-        if await sink.look():
-            with suppress(NotWantedError):
-                await fetch(core, wanted, sink, terms)
+        if await sink.locate():
+            with suppress(AlreadyThereError):
+                await fetch(core, file, sink, fetching)
     finally:
-        await sink.leave(keep=keep_partial)
+        await sink.close(keep=keep_partial)
     assert sink.saved is not None
     return sink.saved
 
@@ -125,13 +126,13 @@ async def read(
     plan: str | None = None,
 ) -> bytes:
     """Fetch a small file into memory; arguments and errors are those of `save`."""
-    sink = _MemorySink()
+    sink = MemorySink()
     await fetch(core, FileSource.of(source), sink, FetchOptions(max_bytes, None, timeout, plan))
     return b"".join(sink.pieces)
 
 
-class _MemorySink:
-    """A file in memory."""
+class MemorySink:
+    """Keep a file in memory."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -153,118 +154,124 @@ class _MemorySink:
         self.pieces, self.length, self.version = [], 0, None
 
 
-class _DiskSink:
-    """A file on its way to the disk; what is small goes there in one visit to a worker thread.
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """How a file is put on the disk; see `save`."""
+
+    overwrite: Overwrite
+    digest: bool
+    durable: bool
+    same_stays: bool
+
+
+class DiskSink:
+    """Bring a file to the disk; what is small goes there in one visit to a worker thread.
+
+    Args:
+        source: Which file.
+        target: What the caller named.
+        options: How.
 
     Attributes:
+        length: How many bytes are there.
+        version: What they are of; None where nothing can be added to them later.
         saved: The file, once it is there.
     """
 
-    def __init__(
-        self,
-        wanted: FileSource,
-        target: str,
-        overwrite: Overwrite,
-        *,
-        digest: bool,
-        durable: bool,
-        same_stays: bool,
-    ) -> None:
+    def __init__(self, source: FileSource, target: str, options: SaveOptions) -> None:
         self.length = 0
         self.version: FileVersion | None = None
         self.saved: SavedFile | None = None
-        self._wanted = wanted
+        self._source = source
+        self._options = options
         self._target = target
-        self._overwrite: Overwrite = overwrite
-        self._digest = digest
-        self._durable = durable
-        self._same_stays = same_stays
-        self._directory = Path()
-        self._path: Path | None = None
+        self._place = FileTarget(Path(), None)
         self._part: PartFile | None = None
-        self._is_left = False
+        self._is_closed = False
         self._found: Located | None = None
         self._is_begun = False
-        self._doubted: str | None = None  # what the file should be, where its server calls it something else
+        self._unproven: str | None = None  # what the file should be, where its server calls it something else
         self._resumed = 0
 
-    async def look(self) -> bool:
+    async def locate(self) -> bool:
         """Find where the file goes and what an earlier call left; False where it stands there and stays."""
-        return await self._do(self._look)
+        return await self._in_thread(self._locate)
 
     async def begin(self, found: Located) -> None:
-        headers = found.headers
-        content_type = headers.get("content-type", "")
-        if self._path is None:
-            name = self._wanted.name(found.url, content_type, headers.get("content-disposition"))
-            self._path = self._directory / name
-            if not await self._do(partial(self._is_free, self._path)):
-                raise NotWantedError
-        generation = self._wanted.generation
-        expected = expected_content(self._path.name, None if generation is None else generation.kind)
+        content_type = found.headers.get("content-type", "")
+        if self._place.path is None:
+            name = self._source.name(found.url, content_type, found.headers.get("content-disposition"))
+            self._place = replace(self._place, path=self._place.directory / name)
+            if not await self._in_thread(self._is_free):
+                raise AlreadyThereError
+        assert self._place.path is not None
+        generation = self._source.generation
+        expected = expected_content(self._place.path.name, None if generation is None else generation.kind)
         announced = announced_content(content_type)
-        self._doubted = expected if expected and announced and expected != announced else None
+        self._unproven = expected if expected and announced and expected != announced else None
         self.length = found.body.first
-        self.version = None if self._doubted else found.body.version
+        self.version = None if self._unproven else found.body.version
         self._resumed = min(self._resumed, self.length)
         self._found, self._is_begun = found, False
 
     async def write(self, data: bytes | memoryview) -> None:
-        await self._do(partial(self._put, data))
+        await self._in_thread(partial(self._append, data))
 
     async def finish(self, data: bytes | memoryview) -> None:
-        await self._do(partial(self._keep, data))
+        await self._in_thread(partial(self._publish, data))
 
     def drop(self) -> None:
         self.length, self.version, self._resumed = 0, None, 0
         assert self._part is not None
-        self._part.forget()
+        self._part.discard_kept()
 
-    async def leave(self, *, keep: bool) -> None:
-        """Clear up, whatever happened."""
-        self._is_left = True
+    async def close(self, *, keep: bool) -> None:
+        """Remove what is unfinished, or leave it for a later call; in any case let go of it."""
+        self._is_closed = True
         if self._part is not None and self.saved is None:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(partial(self._part.leave, keep=keep and self.version is not None))
+                await to_thread.run_sync(partial(self._part.close, keep=keep and self.version is not None))
 
     # In worker threads.
 
-    async def _do(self, act: Callable[[], T]) -> T:
+    async def _in_thread(self, act: Callable[[], T]) -> T:
         try:
             return await to_thread.run_sync(act)
         except OSError as error:
             why = error.strerror or str(error)
-            raise DownloadError(f"{self._wanted} could not be written to disk: {why}.", job=self._wanted.job) from error
+            raise DownloadError(f"{self._source} could not be written to disk: {why}.", job=self._source.job) from error
 
-    def _look(self) -> bool:
+    def _locate(self) -> bool:
         place = locate_target(self._target)
-        self._directory = place.directory
-        self._path = place.path or self._wanted.path_in(place.directory)
-        if self._path is not None and not self._is_free(self._path):
+        self._place = replace(place, path=place.path or self._source.path_in(place.directory))
+        if self._place.path is not None and not self._is_free():
             return False
-        self._part = PartFile(place.directory, self._wanted.key, digest=self._digest)
-        if self._is_left:  # asyncio's own cancellation does not wait for this thread
+        self._part = PartFile(place.directory, self._source.key, digest=self._options.digest)
+        if self._is_closed:  # asyncio's own cancellation does not wait for this thread
             return False
-        kept = self._part.look()
+        kept = self._part.open_kept()
         if kept is not None:
             self._resumed = self.length = kept.length
             self.version = kept.version
         return True
 
-    def _is_free(self, path: Path) -> bool:
-        free = require_free(path, self._overwrite)
-        if not free:
-            self._stay(path)
-        return free
+    def _is_free(self) -> bool:
+        """Tell whether the file is to be fetched; otherwise what stands there is the result."""
+        path = self._place.path
+        assert path is not None
+        if require_free(path, self._options.overwrite):
+            return True
+        self.saved = self._existing(path)
+        return False
 
-    def _stay(self, path: Path) -> None:
-        self.saved = SavedFile(path, path.stat().st_size, sha256_of(path) if self._digest else None, skipped=True)
+    def _existing(self, path: Path) -> SavedFile:
+        return SavedFile(path, path.stat().st_size, sha256_of(path) if self._options.digest else None, skipped=True)
 
-    def _put(self, data: bytes | memoryview) -> None:
+    def _append(self, data: bytes | memoryview) -> None:
         assert self._part is not None
         if not self._is_begun:
-            if self._doubted:
-                self._require_start(self._doubted, bytes(data[:HEAD_BYTES]))
+            if self._unproven:
+                self._require_start(self._unproven, bytes(data[:HEAD_BYTES]))
             self._part.begin(self.length, self.version)
             self._is_begun = True
         self._part.write(data)
@@ -274,16 +281,19 @@ class _DiskSink:
         assert self._found is not None
         if not starts_like(expected, head):
             said = self._found.headers.get("content-type", "").partition(";")[0].strip()[:60]
-            self._wanted.fail(f"its server sent {said!r}, and it does not begin like {expected}")
+            self._source.fail(f"its server sent {said!r}, and it does not begin like {expected}")
 
-    def _keep(self, data: bytes | memoryview) -> None:
-        self._put(data)
+    def _publish(self, data: bytes | memoryview) -> None:
+        self._append(data)
         assert self._part is not None
-        assert self._path is not None
+        assert self._place.path is not None
         assert self._found is not None
-        path = self._part.keep(self._path, self._overwrite, durable=self._durable, same_stays=self._same_stays)
+        options = self._options
+        path = self._part.publish(
+            self._place.path, options.overwrite, durable=options.durable, same_stays=options.same_stays
+        )
         if path is None:
-            self._stay(self._path)
+            self.saved = self._existing(self._place.path)
         else:
             content_type = self._found.headers.get("content-type")
             self.saved = SavedFile(path, self.length, self._part.sha256, content_type, self._resumed)

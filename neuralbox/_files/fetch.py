@@ -6,7 +6,7 @@ tells which version of the file it sends (`_files.ranges`); otherwise it starts 
 by the rules of every GET (`_core.retry`), but one that brought the file on does not count against the limit: a long
 file over a bad line ends when it is whole, not after so many cuts.
 
-Where the bytes go is a `Sink`'s business. They are handed over in large pieces.
+Where the bytes go is a `Sink`'s business. They are passed on in large pieces.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OnBytes: TypeAlias = Callable[[int, int | None], Any] | Callable[[int, int | Non
 
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# Bytes collected before they are handed over: few enough to keep memory flat, enough to make a thread worth its while
+# Bytes collected before they are passed on: few enough to keep memory flat, enough to make a thread worth its while
 # (each change of threads also makes the loop's one wait for the interpreter).
 _BATCH: Final = 2 * 1024 * 1024
 _TOLD_EVERY: Final = 1024 * 1024
@@ -90,8 +90,8 @@ class Located:
     body: RangeBody
 
 
-class NotWantedError(Exception):
-    """Raised by a sink that learns from the reply that the file need not be fetched."""
+class AlreadyThereError(Exception):
+    """Raised by a sink that learns from the reply that the file stands there already and stays."""
 
 
 class Sink(Protocol):
@@ -109,7 +109,7 @@ class Sink(Protocol):
         """Get ready for the bytes from `found.body.first` on; what was there behind it goes.
 
         Raises:
-            NotWantedError: They are not wanted after all.
+            AlreadyThereError: The file stands where it would go.
         """
         ...
 
@@ -126,12 +126,12 @@ class Sink(Protocol):
         ...
 
 
-async def fetch(core: Core, wanted: FileSource, sink: Sink, terms: FetchOptions) -> None:
+async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOptions) -> None:
     """Fetch a file into a sink.
 
     Raises:
         ExpiredFileError: The storage has no such file.
-        DownloadError: It could not be fetched whole, or is not what was wanted.
+        DownloadError: It could not be fetched whole, or is not what it should be.
     """
     policy = RetryPolicy(core.options.max_retries, core.options.max_retry_wait, core.options.deadline)
     started, tried, counted, best = core.clock(), 0, 0, sink.length
@@ -139,7 +139,7 @@ async def fetch(core: Core, wanted: FileSource, sink: Sink, terms: FetchOptions)
         tried += 1
         asked = ask_for_rest(sink.length, sink.version)
         try:
-            rest = await _attempt(core, wanted, sink, asked, terms)
+            rest = await _attempt(core, source, sink, asked, options)
             if rest is None:
                 continue  # what is there cannot be gone on from; the next attempt, at once, asks for the whole file
         except (APIConnectionError, APIStatusError, ProtocolError) as caught:
@@ -164,7 +164,7 @@ async def fetch(core: Core, wanted: FileSource, sink: Sink, terms: FetchOptions)
         if isinstance(step, StopReason):
             if isinstance(error, APIStatusError) and error.status_code in {404, 410}:
                 sink.drop()
-            _give_up(core, wanted, terms, error, tried)
+            _give_up(core, source, options, error, tried)
         await core.sleep(step)
 
 
@@ -172,42 +172,42 @@ async def fetch(core: Core, wanted: FileSource, sink: Sink, terms: FetchOptions)
 
 
 async def _attempt(
-    core: Core, wanted: FileSource, sink: Sink, asked: RangeRequest | None, terms: FetchOptions
+    core: Core, source: FileSource, sink: Sink, asked: RangeRequest | None, options: FetchOptions
 ) -> memoryview | None:
     """Ask once, and move all but the last bytes; None where the server's answer does not go with what is there."""
     headers = _HEADERS if asked is None else {**_HEADERS, **asked.headers}
-    async with _located(core, wanted, headers, terms.timeout) as (url, reply):
+    async with _located(core, source, headers, options.timeout) as (url, reply):
         body = read_body(reply.status_code, reply.headers, asked)
         if body is None:
             if asked is not None and reply.status_code in {206, 416}:
                 sink.drop()
                 return None
             raise status_error(reply.status_code, reply.headers, b"", now=core.now())
-        if terms.max_bytes is not None and body.total is not None and body.total > terms.max_bytes:
+        if options.max_bytes is not None and body.total is not None and body.total > options.max_bytes:
             sink.drop()
-            wanted.fail(f"it has {body.total} bytes, more than `max_bytes`={terms.max_bytes}")
+            source.fail(f"it has {body.total} bytes, more than `max_bytes`={options.max_bytes}")
         await sink.begin(Located(url, reply.headers, body))
-        return await _pump(wanted, sink, reply, body, terms)
+        return await _pump(source, sink, reply, body, options)
 
 
 @asynccontextmanager
 async def _located(
-    core: Core, wanted: FileSource, headers: Mapping[str, str], timeout: float | Timeout | None
+    core: Core, source: FileSource, headers: Mapping[str, str], timeout: float | Timeout | None
 ) -> AsyncIterator[tuple[str, StreamedReply]]:
-    """Follow redirects to the file and hand out its reply, with the address it is at."""
-    url = wanted.url
+    """Follow redirects to the file and yield the address it is at with the open reply."""
+    url = source.url
     for _ in range(1 + _MOST_REDIRECTS):
         async with core.fetch(url, headers=headers, timeout=timeout) as reply:
             location = reply.headers.get("location")
             if reply.status_code not in _REDIRECTS or not location:
                 yield url, reply
                 return
-        url = wanted.next_address(url, location)
-    wanted.fail(f"its server redirects more than {_MOST_REDIRECTS} times")
+        url = source.next_address(url, location)
+    source.fail(f"its server redirects more than {_MOST_REDIRECTS} times")
 
 
 async def _pump(
-    wanted: FileSource, sink: Sink, reply: StreamedReply, body: RangeBody, terms: FetchOptions
+    source: FileSource, sink: Sink, reply: StreamedReply, body: RangeBody, options: FetchOptions
 ) -> memoryview:
     """Move a reply's body into the sink in large pieces, check its length, and return the last piece."""
     received, held, told = body.first, 0, -1
@@ -219,8 +219,8 @@ async def _pump(
     async def tell() -> None:
         nonlocal told
         told = received
-        if terms.on_progress is not None:
-            result = terms.on_progress(received, body.total)
+        if options.on_progress is not None:
+            result = options.on_progress(received, body.total)
             if isawaitable(result):
                 await result
 
@@ -228,9 +228,9 @@ async def _pump(
     try:
         async for chunk in chunks:
             received += len(chunk)
-            if terms.max_bytes is not None and received > terms.max_bytes:
+            if options.max_bytes is not None and received > options.max_bytes:
                 sink.drop()
-                wanted.fail(f"it is longer than `max_bytes`={terms.max_bytes}")
+                source.fail(f"it is longer than `max_bytes`={options.max_bytes}")
             if body.total is not None and received > body.total:
                 sink.drop()  # then nothing it said is to be believed
                 _fail_length(received, body.total)
@@ -276,22 +276,22 @@ def _fail_empty() -> NoReturn:
 # ... and how it ends.
 
 
-def _give_up(core: Core, wanted: FileSource, terms: FetchOptions, error: NeuralBoxError, tried: int) -> NoReturn:
+def _give_up(core: Core, source: FileSource, options: FetchOptions, error: NeuralBoxError, tried: int) -> NoReturn:
     after = f" after {tried} attempts" if tried > 1 else ""
-    left = kept_until(wanted, terms.plan)
+    left = kept_until(source, options.plan)
     if not isinstance(error, APIStatusError):
-        why = f"{wanted} could not be fetched{after}: {error.message}{left}"
-        raise DownloadError(why, job=wanted.job) from error
+        why = f"{source} could not be fetched{after}: {error.message}{left}"
+        raise DownloadError(why, job=source.job) from error
     status = error.status_code
     if status in {404, 410}:
-        raise expired(core, wanted, terms.plan, status) from error
+        raise expired(core, source, options.plan, status) from error
     hint = (
         " A signed address may have run out: ask for the generation again for a new one."
         if status in {401, 403}
         else ""
     )
     raise DownloadError(
-        f"{wanted} could not be fetched{after}: its server answered HTTP {status}.{hint}{left}",
+        f"{source} could not be fetched{after}: its server answered HTTP {status}.{hint}{left}",
         status_code=status,
-        job=wanted.job,
+        job=source.job,
     ) from error

@@ -105,10 +105,10 @@ def clean_name(text: str, *, fallback: str = "file") -> str:
     ('passwd', '_NUL.txt', 'file')
     """
     name = re.split(r"[/\\]", text)[-1]
-    name = "".join("_" if one in _REFUSED or category(one) in _UNSEEN else one for one in normalize("NFC", name))
+    name = "".join("_" if char in _REFUSED or category(char) in _UNSEEN else char for char in normalize("NFC", name))
     # Dots and blanks at the start hide a file, at the end Windows drops them. Both also covers `.` and `..`.
     name = name.strip(". ") or fallback
-    # Windows also drops blanks before the ending when it looks for a device.
+    # Windows also drops blanks before the ending when it checks for a device.
     if name.partition(".")[0].rstrip().lower() in _DEVICES:
         name = "_" + name
     return _shortened(name)

@@ -52,11 +52,11 @@ class KeptPart:
 
 
 class PartFile:
-    """A file on its way: written beside its target, kept under the target's name or discarded.
+    """A file on its way: written beside its target, published under the target's name or discarded.
 
-    `leave` must follow on every path; after `keep` it does nothing. The lock is for a thread that outlives the wait for
-    it (asyncio's own cancellation does that): whatever it still does comes before or after `leave`, never in the
-    middle, and nothing is opened or kept after it.
+    `close` must follow on every path; after `publish` it does nothing. The lock is for a thread that outlives the wait for
+    it (asyncio's own cancellation does that): whatever it still does comes before or after `close`, never in the
+    middle, and nothing is opened or published after it.
 
     Args:
         directory: Where the target will stand.
@@ -69,10 +69,10 @@ class PartFile:
         self._part = directory / f".neuralbox-{key}.part"
         self._record = directory / f".neuralbox-{key}.json"
         self._descriptor = -1
-        self._is_own = False  # a part under a name that nobody else looks for
+        self._is_own = False  # a part under a name that nobody else knows
         self._version: FileVersion | None = None
         self._is_recorded = False
-        self._found: KeptPart | None = None  # what lies there and was not touched yet
+        self._kept: KeptPart | None = None  # what lies there and was not touched yet
         self._length = 0
         self._hash = hashlib.sha256() if digest else None
         self._hashed = 0
@@ -83,19 +83,19 @@ class PartFile:
     def sha256(self) -> str | None:
         return None if self._hash is None else self._hash.hexdigest()
 
-    def look(self) -> KeptPart | None:
-        """Find what an earlier call left, and keep others away from it."""
+    def open_kept(self) -> KeptPart | None:
+        """Open and lock what an earlier call left; None where there is nothing to go on from."""
         with self._lock:
             if self._is_closed or not os.path.lexists(self._part):
                 return None
             self._descriptor = _open_part(self._part, create=False)
             if self._descriptor >= 0:
-                self._found = self._read_record()
-            return self._found
+                self._kept = self._read_record()
+            return self._kept
 
-    def forget(self) -> None:
-        """Give up what an earlier call left: `leave` removes it."""
-        self._found, self._is_recorded = None, False
+    def discard_kept(self) -> None:
+        """Give up what an earlier call left: `close` removes it."""
+        self._kept, self._is_recorded = None, False
 
     def begin(self, first: int, version: FileVersion | None) -> None:
         """Make the part and the directories above it, or go on with what is there, from byte `first`."""
@@ -104,7 +104,7 @@ class PartFile:
                 return
             if self._descriptor < 0:
                 self._open()
-            self._found = None
+            self._kept = None
             self._cut(first)
             if not self._is_own:
                 self._write_record(version, flushed=0)
@@ -115,7 +115,7 @@ class PartFile:
             if self._descriptor >= 0:
                 self._append(data)
 
-    def keep(
+    def publish(
         self, target: Path, overwrite: Overwrite, *, durable: bool = False, same_stays: bool = False
     ) -> Path | None:
         """Give the file its name, in one step.
@@ -140,19 +140,19 @@ class PartFile:
             if not self._is_in_place():  # renamed or replaced by somebody; what lies there now may be anything
                 raise OSError(errno.ENOENT, "the part was taken away meanwhile")
             if _ON_WINDOWS:  # pragma: no cover - an open file cannot be renamed there
-                self._close()
+                self._close_descriptor()
             path = self._rename(target, overwrite, same_stays=same_stays)
             if path is None:
                 self._remove()
                 return None
-            self._close()
+            self._close_descriptor()
             self._forget_record()
             if durable:
                 _flush_directory(self._directory)
             return path
 
-    def leave(self, *, keep: bool) -> None:
-        """Remove the part, unless it was kept under its name; nothing happens to it afterwards.
+    def close(self, *, keep: bool) -> None:
+        """Remove the part, unless it was published; nothing happens to it afterwards.
 
         Args:
             keep: Leave it for a later call, where one could go on from it.
@@ -162,12 +162,12 @@ class PartFile:
             if self._descriptor < 0:
                 return
             with suppress(OSError):  # a disk that fails here has failed before, and that is the error to be told
-                if self._found is not None:
-                    self._close()  # not ours: it stays as it was found
+                if self._kept is not None:
+                    self._close_descriptor()  # not ours: it stays as it was found
                 elif keep and self._is_recorded and self._length:
                     os.fsync(self._descriptor)
                     self._write_record(self._version, flushed=self._length)
-                    self._close()
+                    self._close_descriptor()
             if self._descriptor >= 0:
                 with suppress(OSError):
                     self._remove()
@@ -229,15 +229,15 @@ class PartFile:
 
     def _remove(self) -> None:
         if _ON_WINDOWS:  # pragma: no cover - an open file cannot be removed there
-            self._close()
+            self._close_descriptor()
         try:
             if self._descriptor < 0 or self._is_in_place():  # still locked, so it is nobody else's
                 self._part.unlink(missing_ok=True)
                 self._forget_record()
         finally:
-            self._close()
+            self._close_descriptor()
 
-    def _close(self) -> None:
+    def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
+
+from .._api.fields import as_http_date
 
 # A strong tag [RFC 9110, 8.8.3], in characters that a header can be sent with; a longer one is not worth keeping.
 _STRONG_TAG: Final = re.compile(r'"[!#-~]{0,254}"')
-_PART: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
+_CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -50,7 +50,7 @@ class RangeRequest:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the request says: the rest if it is still that version, else all of it."""
+        """Return the headers that ask for the rest if it is still that version, else for all of it."""
         condition = self.version.etag or self.version.modified or ""
         return {"range": f"bytes={self.first}-", "if-range": condition}
 
@@ -107,7 +107,7 @@ def read_body(status_code: int, headers: Mapping[str, str], asked: RangeRequest 
 
 
 def _rest(headers: Mapping[str, str], asked: RangeRequest) -> RangeBody | None:
-    said = _PART.fullmatch(headers.get("content-range", "").strip())
+    said = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
     if said is None or said[3] == "*":
         return None
     first, last, total = int(said[1]), int(said[2]), int(said[3])
@@ -135,7 +135,7 @@ def _version(headers: Mapping[str, str], total: int | None) -> FileVersion | Non
     modified = headers.get("last-modified", "").strip()
     changed, said = _date(modified), _date(headers.get("date", ""))
     # Within the second of the answer the file may have changed again under the same date [8.8.2.2].
-    if total is None or changed is None or said is None or (said - changed).total_seconds() < 1:
+    if total is None or changed is None or said is None or said - changed < 1:
         return None
     return FileVersion(None, modified, total)
 
@@ -145,9 +145,6 @@ def _length(headers: Mapping[str, str]) -> int | None:
     return int(said) if _NUMBER.fullmatch(said) else None
 
 
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text) if text.isascii() and text.isprintable() else None
-    except (ValueError, OverflowError):
-        return None
-    return date if date is None or date.tzinfo is not None else date.replace(tzinfo=UTC)
+def _date(text: str) -> float | None:
+    """Read a date, in Unix seconds; None where it could not be sent back in a header."""
+    return as_http_date(text) if text.isascii() and text.isprintable() else None

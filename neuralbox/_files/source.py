@@ -1,4 +1,4 @@
-"""Which file is wanted: its address, the generation it belongs to, and the words about it in errors.
+"""Which file is fetched: its address, the generation it belongs to, and the words about it in errors.
 
 An address is checked before anything is sent to it, and shown without its query, which may be a signature.
 """
@@ -19,7 +19,7 @@ from .names import name_for_id, name_for_url
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file: its address, and the generation it belongs to."""
+    """A file's address, and the generation it belongs to."""
 
     url: str
     generation: Generation | None
@@ -58,12 +58,12 @@ class FileSource:
 
     @property
     def shown(self) -> str:
-        """The address without its query."""
+        """Return the address without its query."""
         return self.url.partition("#")[0].partition("?")[0]
 
     @property
     def key(self) -> str:
-        """Names the file among those in a directory: 16 hexadecimal digits.
+        """Name the file among those in a directory: 16 hexadecimal digits.
 
         A generation's address may be signed anew each time, so its query does not count; of any other address the
         query may be what tells one file from another.
@@ -78,14 +78,14 @@ class FileSource:
         raise DownloadError(f"{self} could not be fetched: {why}.", job=self.job)
 
     def path_in(self, directory: Path) -> Path | None:
-        """Where it goes in a directory, if that is known before its server was asked."""
+        """Return where it goes in a directory, if that is known before its server was asked."""
         if self.job is None:
             return None
         name = name_for_id(self.job.id, self.url)
         return None if name is None else directory / name
 
     def name(self, url: str, content_type: str, disposition: str | None) -> str:
-        """Its name by what its server says, at the address where it was found."""
+        """Name it by what its server says, at the address where it was found."""
         if self.job is not None:
             named = name_for_id(self.job.id, url, content_type)
             assert named is not None
@@ -93,7 +93,7 @@ class FileSource:
         return name_for_url(url, content_type, disposition)
 
     def next_address(self, url: str, location: str) -> str:
-        """Where a redirect leads; `DownloadError` where nobody should go."""
+        """Return where a redirect leads; `DownloadError` where nobody should go."""
         try:
             target = urljoin(url, location.strip())
         except ValueError:
@@ -107,7 +107,7 @@ class FileSource:
 
 def _problem_of(url: str) -> str:
     """Say what is wrong with an address, without its query; "" where nothing is."""
-    if any(one < " " or one == "\x7f" or "\ud800" <= one <= "\udfff" for one in url):
+    if any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in url):
         return "this one holds control characters or half ones"
     try:
         parts = urlsplit(url)

@@ -64,7 +64,9 @@ def locate_target(target: str, *, windows: bool = _ON_WINDOWS) -> FileTarget:
     is_directory = path.is_dir()
     slashed = target.endswith(tuple(filter(None, (os.sep, os.altsep, "/"))))
     directory = path if is_directory or slashed else path.parent
-    nearest = next(one for one in (directory, *directory.parents) if os.path.lexists(one) or one == one.parent)
+    nearest = next(
+        above for above in (directory, *directory.parents) if os.path.lexists(above) or above == above.parent
+    )
     if os.path.lexists(nearest) and not nearest.is_dir():
         raise ConfigurationError(f"`{nearest}` is not a directory, so nothing can be put into it.")
     if directory is path:

@@ -87,11 +87,11 @@ def write_page(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None], 
         part.begin(0, None)
         for piece in _pieces(report, thumbnails):
             part.write(piece.encode("utf-8", "replace"))  # half a character, which no page holds
-        part.keep(path, "replace")
+        part.publish(path, "replace")
     except OSError as error:
         raise DownloadError(f"The report cannot be written: {error.strerror or error}.") from error
     finally:
-        part.leave(keep=False)
+        part.close(keep=False)
     return path
 
 

@@ -30,22 +30,22 @@ def killed(directory: Path, data: bytes = b"abc", version: FileVersion | None = 
     part = PartFile(directory, KEY)
     part.begin(0, version)
     part.write(data)
-    part._close()  # as the end of a process does
+    part._close_descriptor()  # as the end of a process does
     return directory / f".neuralbox-{KEY}.part"
 
 
 def looked(directory: Path) -> KeptPart | None:
     part = PartFile(directory, KEY)
     try:
-        return part.look()
+        return part.open_kept()
     finally:
-        part._close()
+        part._close_descriptor()
 
 
 def finish(part: PartFile, target: Path, data: bytes = b"new", overwrite: Any = "error") -> Path | None:
     part.begin(0, LONG)
     part.write(data)
-    return part.keep(target, overwrite)
+    return part.publish(target, overwrite)
 
 
 # Whole, or not there.
@@ -53,12 +53,12 @@ def finish(part: PartFile, target: Path, data: bytes = b"new", overwrite: Any = 
 
 def test_a_thread_that_comes_late_leaves_nothing(tmp_path: Path) -> None:
     part = PartFile(tmp_path, KEY)
-    part.leave(keep=True)
-    assert part.look() is None
+    part.close(keep=True)
+    assert part.open_kept() is None
     part.begin(0, None)
     part.write(b"x")
-    part.keep(tmp_path / "a", "replace")
-    part.leave(keep=False)
+    part.publish(tmp_path / "a", "replace")
+    part.close(keep=False)
     assert names(tmp_path) == []
 
 
@@ -75,8 +75,8 @@ def test_a_disk_that_fails_while_clearing_up_does_not_hide_the_first_error(
         part.write(b"x")
         with monkeypatch.context() as patch:
             patch.setattr(*failing, refuse)
-            part.leave(keep=keep)
-            part.leave(keep=keep)
+            part.close(keep=keep)
+            part.close(keep=keep)
         assert part._descriptor < 0
     if failing[1] != "unlink":
         assert names(tmp_path) == []
@@ -102,7 +102,7 @@ def test_content_is_flushed_before_it_gets_its_name(tmp_path: Path, monkeypatch:
     part = PartFile(tmp_path, KEY)
     part.begin(0, None)
     part.write(b"x")
-    part.keep(tmp_path / "a", "error", durable=True)
+    part.publish(tmp_path / "a", "error", durable=True)
     assert flushed == [[f".neuralbox-{KEY}.part"], ["a"]]
 
 
@@ -121,7 +121,7 @@ def test_what_stands_there_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     part = PartFile(tmp_path, KEY)
     with pytest.raises(ConfigurationError, match="there already"):
         finish(part, target)
-    part.leave(keep=False)
+    part.close(keep=False)
     assert finish(PartFile(tmp_path, KEY), target, overwrite="skip") is None
     assert finish(PartFile(tmp_path, KEY), target, overwrite="rename") == tmp_path / "a (2).mp4"
     assert finish(PartFile(tmp_path, KEY), target, overwrite="rename") == tmp_path / "a (3).mp4"
@@ -138,7 +138,7 @@ def test_a_file_of_the_same_content_may_be_taken_for_the_new_one(
         part = PartFile(tmp_path, KEY)
         part.begin(0, LONG)
         part.write(b"new")
-        return part.keep(tmp_path / "a", "rename", same_stays=True)
+        return part.publish(tmp_path / "a", "rename", same_stays=True)
 
     (tmp_path / "a").mkdir()
     (tmp_path / "a (2)").write_bytes(b"longer")
@@ -159,7 +159,7 @@ def test_a_directory_of_that_name_is_no_file_that_stays(tmp_path: Path) -> None:
     part = PartFile(tmp_path, KEY)
     with pytest.raises(ConfigurationError, match="there already"):
         finish(part, tmp_path / "a", overwrite="skip")
-    part.leave(keep=False)
+    part.close(keep=False)
     assert names(tmp_path) == ["a"]
 
 
@@ -178,10 +178,10 @@ def test_what_a_killed_process_left_is_found(tmp_path: Path) -> None:
     killed(tmp_path)
     assert looked(tmp_path) == KeptPart(3, LONG)
     part = PartFile(tmp_path, KEY, digest=True)
-    part.look()
+    part.open_kept()
     part.begin(2, LONG)
     part.write(b"xyz")
-    part.keep(tmp_path / "a", "error")
+    part.publish(tmp_path / "a", "error")
     assert (tmp_path / "a").read_bytes() == b"abxyz"
     assert part.sha256 == hashlib.sha256(b"abxyz").hexdigest()
     assert names(tmp_path) == ["a"]
@@ -197,8 +197,8 @@ def test_a_part_without_a_readable_record_is_cleared_away(tmp_path: Path, record
     path = tmp_path / f".neuralbox-{KEY}.json"
     path.unlink() if record is None else path.write_bytes(record)
     part = PartFile(tmp_path, KEY)
-    assert part.look() is None
-    part.leave(keep=True)
+    assert part.open_kept() is None
+    part.close(keep=True)
     assert names(tmp_path) == []
 
 
@@ -211,10 +211,10 @@ def test_what_was_not_flushed_counts_only_until_the_machine_starts_again(
     assert looked(tmp_path) is None
     monkeypatch.setattr(partial_file, "_boot", boot)
     part = PartFile(tmp_path, KEY)
-    part.look()
+    part.open_kept()
     part.begin(3, LONG)
     part.write(b"def")
-    part.leave(keep=True)  # flushes
+    part.close(keep=True)  # flushes
     with (tmp_path / f".neuralbox-{KEY}.part").open("ab") as file:
         file.write(b"ghi")
     assert looked(tmp_path) == KeptPart(9, LONG)
@@ -249,12 +249,12 @@ def test_the_record_of_another_version_never_stands_beside_new_bytes(
 
     monkeypatch.setattr(Path, "write_bytes", watch)
     part = PartFile(tmp_path, KEY)
-    part.look()
+    part.open_kept()
     part.begin(0, FileVersion('"v2"', None, 5_000_000))
     assert lengths == [0]
     part.begin(0, FileVersion('"v3"', None, 5))  # too short to be worth a record
     assert not record.exists()
-    part.leave(keep=True)
+    part.close(keep=True)
     assert names(tmp_path) == []
 
 
@@ -262,14 +262,14 @@ def test_a_part_that_somebody_writes_is_left_to_them(tmp_path: Path) -> None:
     first, second = PartFile(tmp_path, KEY), PartFile(tmp_path, KEY)
     first.begin(0, LONG)
     first.write(b"first")
-    assert second.look() is None
+    assert second.open_kept() is None
     second.begin(0, LONG)
     second.write(b"second")
-    assert second.keep(tmp_path / "b", "error") == tmp_path / "b"
+    assert second.publish(tmp_path / "b", "error") == tmp_path / "b"
     third = PartFile(tmp_path, KEY)
     third.begin(0, LONG)
-    third.leave(keep=True)  # nobody would find it again
-    assert first.keep(tmp_path / "a", "error") == tmp_path / "a"
+    third.close(keep=True)  # nobody would find it again
+    assert first.publish(tmp_path / "a", "error") == tmp_path / "a"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"first", "b": b"second"}
 
 
@@ -283,14 +283,14 @@ def test_a_part_that_is_finished_while_it_is_opened_is_not_taken(
 
     def finished_meanwhile(descriptor: int) -> None:
         monkeypatch.setattr(partial_file, "_lock", lock)
-        first.keep(tmp_path / "a", "error")
+        first.publish(tmp_path / "a", "error")
         lock(descriptor)
 
     monkeypatch.setattr(partial_file, "_lock", finished_meanwhile)
     second = PartFile(tmp_path, KEY)
     second.begin(0, LONG)
     second.write(b"2")
-    second.keep(tmp_path / "b", "error")
+    second.publish(tmp_path / "b", "error")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert (tmp_path / "b").read_bytes() == b"2"
 
@@ -308,7 +308,7 @@ def test_a_process_killed_between_the_two_names_of_a_file_does_not_lose_it(tmp_p
     path = killed(tmp_path, b"whole")
     os.link(path, tmp_path / "a")
     part = PartFile(tmp_path, KEY)
-    assert part.look() is None
+    assert part.open_kept() is None
     finish(part, tmp_path / "a", b"new", overwrite="rename")
     assert (tmp_path / "a").read_bytes() == b"whole"
     assert (tmp_path / "a (2)").read_bytes() == b"new"
@@ -324,7 +324,7 @@ def test_a_trap_under_the_expected_name_is_not_stepped_into(tmp_path: Path, monk
     part.symlink_to(tmp_path / "precious")
     for name in ("a", "b", "c", "d"):
         one = PartFile(tmp_path, KEY)
-        assert one.look() is None
+        assert one.open_kept() is None
         assert finish(one, tmp_path / name) == tmp_path / name
         if name == "a":  # a directory
             part.unlink()
@@ -364,8 +364,8 @@ def test_a_part_that_somebody_takes_away_is_never_mistaken_for_another(tmp_path:
         if theirs is not None:
             ours.write_bytes(theirs)
         with pytest.raises(OSError, match="taken away"):
-            part.keep(tmp_path / "a", "replace")
-        part.leave(keep=False)
+            part.publish(tmp_path / "a", "replace")
+        part.close(keep=False)
         assert not (tmp_path / "a").exists()
         assert ours.exists() == (theirs is not None)
 
@@ -373,9 +373,9 @@ def test_a_part_that_somebody_takes_away_is_never_mistaken_for_another(tmp_path:
 def test_a_part_that_somebody_shortens_is_not_filled_up(tmp_path: Path) -> None:
     path = killed(tmp_path, b"abcdef")
     part = PartFile(tmp_path, KEY)
-    assert part.look() == KeptPart(6, LONG)
+    assert part.open_kept() == KeptPart(6, LONG)
     os.truncate(path, 3)
     with pytest.raises(OSError, match="shortened"):
         part.begin(6, LONG)
-    part.leave(keep=False)
+    part.close(keep=False)
     assert ".neuralbox" not in "".join(names(tmp_path))

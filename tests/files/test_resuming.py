@@ -37,11 +37,11 @@ async def saved(storage: Storage, directory: Path, **options: Any) -> SavedFile:
 def left_behind(directory: Path, length: int, headers: Mapping[str, str] = {"etag": '"v1"'}) -> None:
     """Leave what a killed process leaves."""
     part = PartFile(directory, wanted_key())
-    part.look()
+    part.open_kept()
     version = storage_version(headers)
     part.begin(0, version)
     part.write(FILE[:length])
-    part._close()
+    part._close_descriptor()
 
 
 def wanted_key() -> str:
@@ -400,9 +400,9 @@ async def test_cancelling_the_asyncio_way_leaves_nothing_at_any_moment(tmp_path:
         left = leftovers(tmp_path)
         assert left in ([], [".json", ".part"])  # as it was found, or nothing
         part = PartFile(tmp_path, wanted_key())
-        part.look()
-        part.forget()
-        part.leave(keep=False)
+        part.open_kept()
+        part.discard_kept()
+        part.close(keep=False)
         assert set(files_in(tmp_path)) <= {"18500.mp4"}
         (tmp_path / "18500.mp4").unlink(missing_ok=True)
 
@@ -413,11 +413,11 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
     if anyio_backend_name != "asyncio":
         return
     entered, go, done = threading.Event(), threading.Event(), threading.Event()
-    look, find = download._DiskSink._look, vars(download)["locate_target"]
+    locate, find = download.DiskSink._locate, vars(download)["locate_target"]
 
-    def slow_look(sink: Any) -> bool:
+    def slow_locate(sink: Any) -> bool:
         try:
-            return look(sink)
+            return locate(sink)
         finally:
             done.set()
 
@@ -426,7 +426,7 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
         go.wait(10)
         return find(target)
 
-    monkeypatch.setattr(download._DiskSink, "_look", slow_look)
+    monkeypatch.setattr(download.DiskSink, "_locate", slow_locate)
     monkeypatch.setattr(download, "locate_target", slow_find)
     left_behind(tmp_path, 2 * MIB)
     task = asyncio.ensure_future(saved(Storage(FILE), tmp_path))
@@ -437,5 +437,5 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
     go.set()
     assert await asyncio.to_thread(done.wait, 10)
     part = PartFile(tmp_path, wanted_key())
-    assert part.look() is not None, "nobody holds it"
-    part.leave(keep=True)
+    assert part.open_kept() is not None, "nobody holds it"
+    part.close(keep=True)

@@ -73,8 +73,8 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 async def test_a_file_goes_into_a_directory_under_the_id_of_its_generation(tmp_path: Path) -> None:
-    door, core = files(whole())
-    path = await door.download(VIDEO, f"{tmp_path}/out/new/")
+    downloads, core = files(whole())
+    path = await downloads.download(VIDEO, f"{tmp_path}/out/new/")
     assert path == tmp_path / "out/new/18500.mp4"
     assert contents(tmp_path) == {"out/new/18500.mp4": FILE}
     assert core.transport.open_streams == 0
@@ -84,20 +84,20 @@ async def test_a_file_goes_into_a_directory_under_the_id_of_its_generation(tmp_p
 
 
 async def test_a_directory_that_exists_needs_no_slash(tmp_path: Path) -> None:
-    door, _ = files(whole())
-    assert await door.download(VIDEO, tmp_path) == tmp_path / "18500.mp4"
+    downloads, _ = files(whole())
+    assert await downloads.download(VIDEO, tmp_path) == tmp_path / "18500.mp4"
 
 
 async def test_a_path_is_the_name_of_the_file(tmp_path: Path) -> None:
-    door, _ = files(whole())
-    assert await door.download(VIDEO, tmp_path / "new" / "boat.film") == tmp_path / "new/boat.film"
+    downloads, _ = files(whole())
+    assert await downloads.download(VIDEO, tmp_path / "new" / "boat.film") == tmp_path / "new/boat.film"
     assert contents(tmp_path) == {"new/boat.film": FILE}
 
 
 async def test_an_address_without_an_ending_gets_that_of_the_media_type(tmp_path: Path) -> None:
-    door, _ = files(whole(content_type="image/webp"))
+    downloads, _ = files(whole(content_type="image/webp"))
     picture = made(id="gen_7", result_url=f"{STORAGE}/gen_7?signature=abc")
-    assert await door.download(picture, tmp_path) == tmp_path / "gen_7.webp"
+    assert await downloads.download(picture, tmp_path) == tmp_path / "gen_7.webp"
 
 
 @pytest.mark.parametrize(
@@ -116,52 +116,52 @@ async def test_an_address_without_an_ending_gets_that_of_the_media_type(tmp_path
 async def test_names_of_the_server_never_leave_the_directory(
     tmp_path: Path, url: str, headers: Mapping[str, Any], name: str
 ) -> None:
-    door, _ = files(whole(**headers))
-    path = await door.download(url, f"{tmp_path}/out/")
+    downloads, _ = files(whole(**headers))
+    path = await downloads.download(url, f"{tmp_path}/out/")
     assert path.parent == tmp_path / "out"
     assert contents(tmp_path) == {f"out/{name}": FILE}
 
 
 async def test_an_id_that_is_a_path_stays_in_the_directory(tmp_path: Path) -> None:
-    door, _ = files(whole())
-    assert await door.download(made(id="../../evil"), tmp_path) == tmp_path / "evil.mp4"
+    downloads, _ = files(whole())
+    assert await downloads.download(made(id="../../evil"), tmp_path) == tmp_path / "evil.mp4"
 
 
 async def test_a_generation_without_an_id_is_named_by_its_address(tmp_path: Path) -> None:
-    door, _ = files(whole())
-    assert await door.download(made(id=None), tmp_path) == tmp_path / "18500.mp4"
+    downloads, _ = files(whole())
+    assert await downloads.download(made(id=None), tmp_path) == tmp_path / "18500.mp4"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_what_stands_there_is_replaced_only_on_request(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "18500.mp4").write_bytes(b"old")
     for target in (tmp_path, tmp_path / "18500.mp4"):
-        door, core = files(whole())
+        downloads, core = files(whole())
         if overwrite:
-            await door.download(VIDEO, target, overwrite=True)
+            await downloads.download(VIDEO, target, overwrite=True)
         else:
             with pytest.raises(ConfigurationError, match="overwrite=True"):
-                await door.download(VIDEO, target)
+                await downloads.download(VIDEO, target)
             assert core.sent == []
     assert contents(tmp_path) == {"18500.mp4": FILE if overwrite else b"old"}
 
 
 async def test_a_name_known_late_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "fox.png").write_bytes(b"old")
-    door, core = files(whole())
+    downloads, core = files(whole())
     with pytest.raises(ConfigurationError, match="overwrite=True"):
-        await door.download(f"{STORAGE}/fox.png", tmp_path)
+        await downloads.download(f"{STORAGE}/fox.png", tmp_path)
     assert contents(tmp_path) == {"fox.png": b"old"}
     assert core.transport.open_streams == 0
 
 
 async def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "18500.mp4").symlink_to(tmp_path / "elsewhere")
-    door, _ = files(whole())
+    downloads, _ = files(whole())
     with pytest.raises(ConfigurationError, match="there already"):
-        await door.download(VIDEO, tmp_path)
-    door, _ = files(whole())
-    await door.download(VIDEO, tmp_path, overwrite=True)
+        await downloads.download(VIDEO, tmp_path)
+    downloads, _ = files(whole())
+    await downloads.download(VIDEO, tmp_path, overwrite=True)
     assert contents(tmp_path) == {"18500.mp4": FILE}
 
 
@@ -179,12 +179,12 @@ async def test_a_file_that_came_meanwhile_is_not_replaced(
 
     if not links:
         monkeypatch.setattr(os, "link", refuse)
-    door, _ = files(whole())
+    downloads, _ = files(whole())
     if meanwhile:
         with pytest.raises(ConfigurationError, match="there already"):
-            await door.download(VIDEO, tmp_path, on_progress=on_progress)
+            await downloads.download(VIDEO, tmp_path, on_progress=on_progress)
     else:
-        await door.download(VIDEO, tmp_path, on_progress=on_progress)
+        await downloads.download(VIDEO, tmp_path, on_progress=on_progress)
     assert contents(tmp_path) == {"18500.mp4": b"mine" if meanwhile else FILE}
 
 
@@ -202,9 +202,9 @@ async def test_targets_that_cannot_be_are_refused_before_anything_is_fetched(tmp
         f"{tmp_path}/taken": "is a directory",
     }
     for target, why in bad.items():
-        door, core = files()
+        downloads, core = files()
         with pytest.raises(ConfigurationError, match=why):
-            await door.download(VIDEO, target, overwrite=True)
+            await downloads.download(VIDEO, target, overwrite=True)
         assert core.sent == []
     assert contents(tmp_path) == {"file": b"x"}
 
@@ -226,9 +226,9 @@ async def test_targets_that_cannot_be_are_refused_before_anything_is_fetched(tmp
 async def test_a_generation_without_a_file_is_one_clear_error(
     tmp_path: Path, fields: Mapping[str, Any], why: str
 ) -> None:
-    door, core = files()
+    downloads, core = files()
     with pytest.raises(ConfigurationError, match=why) as caught:
-        await door.download(made(result_url=None, **fields), tmp_path)
+        await downloads.download(made(result_url=None, **fields), tmp_path)
     assert caught.value.job is not None
     assert caught.value.job.id == 18500
     assert core.sent == []
@@ -256,11 +256,11 @@ async def test_a_generation_without_a_file_is_one_clear_error(
     ],
 )
 async def test_an_address_that_is_not_absolute_http_is_one_clear_error(tmp_path: Path, url: str) -> None:
-    door, core = files()
+    downloads, core = files()
     sources: list[Generation | str] = [url, made(result_url=url or "/")]
     for source in sources:
         with pytest.raises(ConfigurationError) as caught:
-            await door.download(source, tmp_path)
+            await downloads.download(source, tmp_path)
         assert "secret" not in caught.value.message
         assert len(caught.value.message) < 400
     assert core.sent == []
@@ -268,7 +268,7 @@ async def test_an_address_that_is_not_absolute_http_is_one_clear_error(tmp_path:
 
 async def test_a_job_is_asked_for_unless_it_is_known_to_be_finished(tmp_path: Path) -> None:
     record = {"id": 18500, "status": "completed", "result_url": VIDEO.url}
-    door, core = files(*[reply(200, record), whole()] * 3, whole())
+    downloads, core = files(*[reply(200, record), whole()] * 3, whole())
     sources: list[Job | JobRef] = [
         JobRef(18500, "video"),
         Job(core.core, 18500),
@@ -276,17 +276,17 @@ async def test_a_job_is_asked_for_unless_it_is_known_to_be_finished(tmp_path: Pa
         Job(core.core, generation=VIDEO),
     ]
     for number, source in enumerate(sources):
-        await door.download(source, tmp_path / f"{number}.mp4")
+        await downloads.download(source, tmp_path / f"{number}.mp4")
     assert [one.url.rpartition("/")[2] for one in core.sent] == ["18500", "18500.mp4"] * 3 + ["18500.mp4"]
 
 
 async def test_anything_else_is_one_clear_error(tmp_path: Path) -> None:
-    door, core = files()
+    downloads, core = files()
     with pytest.raises(ConfigurationError, match=r"client\.job\(id\)"):
-        await door.download(18500, tmp_path)  # type: ignore[arg-type]
+        await downloads.download(18500, tmp_path)  # type: ignore[arg-type]
     for limit in (0, -1):
         with pytest.raises(ConfigurationError, match="max_bytes"):
-            await door.download(VIDEO, tmp_path, max_bytes=limit)
+            await downloads.download(VIDEO, tmp_path, max_bytes=limit)
     assert core.sent == []
 
 
@@ -295,8 +295,8 @@ async def test_anything_else_is_one_clear_error(tmp_path: Path) -> None:
 
 async def test_a_cut_file_is_fetched_again(tmp_path: Path) -> None:
     short = body(FILE[:100], content_length=str(len(FILE)))
-    door, core = files(ConnectError("No route."), body(FILE[:100], LOST), short, whole(), max_retries=3)
-    path = await door.download(VIDEO, tmp_path)
+    downloads, core = files(ConnectError("No route."), body(FILE[:100], LOST), short, whole(), max_retries=3)
+    path = await downloads.download(VIDEO, tmp_path)
     assert path.read_bytes() == FILE
     assert contents(tmp_path) == {"18500.mp4": FILE}
     assert len(core.time.pauses) == 3
@@ -308,9 +308,9 @@ async def test_a_cut_file_is_fetched_again(tmp_path: Path) -> None:
     ids=["lost", "too short", "too long", "nothing came"],
 )
 async def test_a_file_that_never_comes_whole_is_an_error_and_leaves_nothing(tmp_path: Path, cut: Any) -> None:
-    door, core = files(cut, cut, cut)
+    downloads, core = files(cut, cut, cut)
     with pytest.raises(DownloadError, match="after 3 attempts") as caught:
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     assert caught.value.job == JobRef(18500, "video")
     assert isinstance(caught.value.__cause__, ConnectionLostError)
     assert contents(tmp_path) == {}
@@ -319,47 +319,47 @@ async def test_a_file_that_never_comes_whole_is_an_error_and_leaves_nothing(tmp_
 
 async def test_the_old_file_stays_when_the_new_one_does_not_come_whole(tmp_path: Path) -> None:
     (tmp_path / "18500.mp4").write_bytes(b"old")
-    door, _ = files(body(FILE[:100], LOST), max_retries=0)
+    downloads, _ = files(body(FILE[:100], LOST), max_retries=0)
     with pytest.raises(DownloadError):
-        await door.download(VIDEO, tmp_path, overwrite=True)
+        await downloads.download(VIDEO, tmp_path, overwrite=True)
     assert contents(tmp_path) == {"18500.mp4": b"old"}
 
 
 @pytest.mark.parametrize("length", ["", "many", "-1", "9" * 30, "10240, 10240"])
 async def test_a_length_that_is_none_is_not_believed(tmp_path: Path, length: str) -> None:
     seen: list[tuple[int, int | None]] = []
-    door, _ = files(body(FILE, content_length=length))
-    await door.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
+    downloads, _ = files(body(FILE, content_length=length))
+    await downloads.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
     assert seen == [(len(FILE), None)]
 
 
 async def test_a_file_that_announces_too_much_is_not_read(tmp_path: Path) -> None:
-    door, core = files(body(STALL, content_length="1001"))
+    downloads, core = files(body(STALL, content_length="1001"))
     with pytest.raises(DownloadError, match=r"1001 bytes, more than `max_bytes`=1000"):
-        await door.download(VIDEO, tmp_path, max_bytes=1_000)
+        await downloads.download(VIDEO, tmp_path, max_bytes=1_000)
     assert contents(tmp_path) == {}
     assert len(core.sent) == 1
 
 
 async def test_a_file_that_never_ends_is_stopped(tmp_path: Path) -> None:
-    door, core = files(body(*[b"x" * 400] * 3, STALL))
+    downloads, core = files(body(*[b"x" * 400] * 3, STALL))
     with pytest.raises(DownloadError, match="longer than `max_bytes`=1000"):
-        await door.download(VIDEO, tmp_path, max_bytes=1_000)
+        await downloads.download(VIDEO, tmp_path, max_bytes=1_000)
     assert contents(tmp_path) == {}
     assert len(core.sent) == 1
 
 
 async def test_a_file_of_just_the_limit_and_one_without_a_limit_are_taken(tmp_path: Path) -> None:
-    door, _ = files(whole(), whole())
-    await door.download(VIDEO, tmp_path / "a", max_bytes=len(FILE))
-    await door.download(VIDEO, tmp_path / "b", max_bytes=None)
+    downloads, _ = files(whole(), whole())
+    await downloads.download(VIDEO, tmp_path / "a", max_bytes=len(FILE))
+    await downloads.download(VIDEO, tmp_path / "b", max_bytes=None)
     assert contents(tmp_path) == {"a": FILE, "b": FILE}
 
 
 async def test_an_empty_answer_is_no_file_and_asked_for_again(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    door, _ = files(whole(b""), whole())
-    await door.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
+    downloads, _ = files(whole(b""), whole())
+    await downloads.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
     assert contents(tmp_path) == {"18500.mp4": FILE}
     assert seen == [(len(FILE), len(FILE))]
 
@@ -367,11 +367,11 @@ async def test_an_empty_answer_is_no_file_and_asked_for_again(tmp_path: Path) ->
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_file_that_stays_empty_is_an_error_and_leaves_nothing(tmp_path: Path, length: bool) -> None:
     answer = whole(b"") if length else body(b"")
-    door, _ = files(*[answer] * 6)
+    downloads, _ = files(*[answer] * 6)
     with pytest.raises(DownloadError, match=r"could not be fetched after 3 attempts: It came empty\."):
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     with pytest.raises(DownloadError, match=r"It came empty\."):
-        await door.read(f"{STORAGE}/18500.mp4")
+        await downloads.read(f"{STORAGE}/18500.mp4")
     assert contents(tmp_path) == {}
 
 
@@ -383,15 +383,15 @@ async def test_progress_is_told_in_bytes(tmp_path: Path, plain: bool) -> None:
         seen.append((received, total))
 
     half = 512 * 1024
-    door, _ = files(body(*[b"x" * half] * 5, content_length=str(5 * half)))
-    await door.download(VIDEO, tmp_path, on_progress=(lambda *args: seen.append(args)) if plain else tell)
+    downloads, _ = files(body(*[b"x" * half] * 5, content_length=str(5 * half)))
+    await downloads.download(VIDEO, tmp_path, on_progress=(lambda *args: seen.append(args)) if plain else tell)
     assert seen == [(2 * half, 5 * half), (4 * half, 5 * half), (5 * half, 5 * half)]
 
 
 async def test_the_end_is_told_once(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    door, _ = files(body(b"x" * 2**20))
-    await door.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
+    downloads, _ = files(body(b"x" * 2**20))
+    await downloads.download(VIDEO, tmp_path, on_progress=lambda *args: seen.append(args))
     assert seen == [(2**20, None)]
 
 
@@ -399,16 +399,16 @@ async def test_an_error_of_the_progress_callback_ends_the_download(tmp_path: Pat
     def on_progress(received: int, total: int | None) -> None:
         raise OSError(errno.EPIPE, "no more of this")
 
-    door, core = files(whole())
+    downloads, core = files(whole())
     with pytest.raises(OSError, match="no more of this"):
-        await door.download(VIDEO, tmp_path, on_progress=on_progress)
+        await downloads.download(VIDEO, tmp_path, on_progress=on_progress)
     assert contents(tmp_path) == {}
     assert core.transport.open_streams == 0
 
 
 async def test_cancelling_removes_what_was_written(tmp_path: Path) -> None:
     big = b"x" * (4 * 1024 * 1024)
-    door, core = files(body(big, big, STALL))
+    downloads, core = files(body(big, big, STALL))
     scope = anyio.CancelScope()
 
     def on_progress(received: int, total: int | None) -> None:
@@ -416,7 +416,7 @@ async def test_cancelling_removes_what_was_written(tmp_path: Path) -> None:
             scope.cancel()
 
     with scope:
-        await door.download(VIDEO, tmp_path, on_progress=on_progress)
+        await downloads.download(VIDEO, tmp_path, on_progress=on_progress)
     assert scope.cancelled_caught
     assert contents(tmp_path) == {}
     assert core.transport.open_streams == 0
@@ -427,8 +427,8 @@ async def test_cancelling_the_asyncio_way_removes_what_was_written(tmp_path: Pat
         return
     reached = asyncio.Event()
     big = b"x" * (4 * 1024 * 1024)
-    door, _ = files(body(big, STALL))
-    task = asyncio.ensure_future(door.download(VIDEO, tmp_path, on_progress=lambda *_: reached.set()))
+    downloads, _ = files(body(big, STALL))
+    task = asyncio.ensure_future(downloads.download(VIDEO, tmp_path, on_progress=lambda *_: reached.set()))
     await reached.wait()
     assert len(contents(tmp_path)) == 1
     task.cancel()
@@ -437,7 +437,7 @@ async def test_cancelling_the_asyncio_way_removes_what_was_written(tmp_path: Pat
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("step", ["begin", "write", "keep"])
+@pytest.mark.parametrize("step", ["begin", "write", "publish"])
 async def test_a_disk_that_is_full_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -445,9 +445,9 @@ async def test_a_disk_that_is_full_is_one_clear_error(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(PartFile, step, refuse)
-    door, core = files(whole())
+    downloads, core = files(whole())
     with pytest.raises(DownloadError, match="written to disk: No space left") as caught:
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.job == JobRef(18500, "video")
     assert contents(tmp_path) == {}
@@ -460,10 +460,10 @@ async def test_a_directory_that_cannot_be_made_is_one_clear_error(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    door, _ = files(whole())
+    downloads, _ = files(whole())
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(DownloadError, match="written to disk"):
-        await door.download(VIDEO, f"{tmp_path}/new/")
+        await downloads.download(VIDEO, f"{tmp_path}/new/")
 
 
 # What the storage answers.
@@ -472,11 +472,11 @@ async def test_a_directory_that_cannot_be_made_is_one_clear_error(
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_file_that_is_gone_says_so_with_what_is_known(tmp_path: Path, status: int) -> None:
     old = made(completed_at="2026-03-08T12:02:30Z", result_url=f"{STORAGE}/18500.mp4?signature=secret#part")
-    door, core = files(body(b"gone", status=status))
+    downloads, core = files(body(b"gone", status=status))
     with pytest.raises(
         ExpiredFileError, match=rf"HTTP {status}.*basic 30 days.*elite without limit.*2026-03-08"
     ) as caught:
-        await door.download(old, f"{tmp_path}/out/")
+        await downloads.download(old, f"{tmp_path}/out/")
     assert "secret" not in str(caught.value)
     assert caught.value.job == JobRef(18500, "video")
     assert not (tmp_path / "out").exists()  # no directory for a file that never came
@@ -484,9 +484,9 @@ async def test_a_file_that_is_gone_says_so_with_what_is_known(tmp_path: Path, st
 
 
 async def test_a_url_that_is_gone_says_so_too(tmp_path: Path) -> None:
-    door, _ = files(refusal(404, "not_found"))
+    downloads, _ = files(refusal(404, "not_found"))
     with pytest.raises(ExpiredFileError) as caught:
-        await door.download(f"{STORAGE}/1.png", tmp_path)
+        await downloads.download(f"{STORAGE}/1.png", tmp_path)
     assert caught.value.job is None
 
 
@@ -494,9 +494,9 @@ async def test_a_url_that_is_gone_says_so_too(tmp_path: Path) -> None:
     ("status", "hint"), [(403, "run out"), (401, "run out"), (400, ""), (204, ""), (206, ""), (304, "")]
 )
 async def test_other_refusals_are_errors_with_their_status(tmp_path: Path, status: int, hint: str) -> None:
-    door, core = files(body(b"x", status=status))
+    downloads, core = files(body(b"x", status=status))
     with pytest.raises(DownloadError, match=rf"HTTP {status}\..*{hint}") as caught:
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     assert not isinstance(caught.value, ExpiredFileError)
     assert getattr(caught.value.__cause__, "status_code", None) == status
     assert contents(tmp_path) == {}
@@ -504,16 +504,16 @@ async def test_other_refusals_are_errors_with_their_status(tmp_path: Path, statu
 
 
 async def test_a_busy_storage_is_asked_again_when_it_says(tmp_path: Path) -> None:
-    door, core = files(body(status=503), body(status=429, retry_after="7"), body(status=502), whole(), max_retries=3)
-    await door.download(VIDEO, tmp_path)
+    downloads, core = files(body(status=503), body(status=429, retry_after="7"), body(status=502), whole(), max_retries=3)
+    await downloads.download(VIDEO, tmp_path)
     assert core.time.pauses[1] == 7
     assert contents(tmp_path) == {"18500.mp4": FILE}
 
 
 async def test_a_storage_that_stays_busy_is_an_error(tmp_path: Path) -> None:
-    door, _ = files(*[body(status=500)] * 3)
+    downloads, _ = files(*[body(status=500)] * 3)
     with pytest.raises(DownloadError, match="after 3 attempts: its server answered HTTP 500"):
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
 
 
 # Redirects.
@@ -525,8 +525,8 @@ def to(location: str, status: int = 302) -> Streamed:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_followed_and_absolute_or_not(tmp_path: Path, status: int) -> None:
-    door, core = files(to("/b/c", status), to("//cdn.test/d?x=1", status), to("e%20f.png", status), whole())
-    path = await door.download(f"{STORAGE}/a", tmp_path)
+    downloads, core = files(to("/b/c", status), to("//cdn.test/d?x=1", status), to("e%20f.png", status), whole())
+    path = await downloads.download(f"{STORAGE}/a", tmp_path)
     assert [one.url for one in core.sent[1:]] == [
         "http://storage.test/b/c",
         "http://cdn.test/d?x=1",
@@ -536,11 +536,11 @@ async def test_redirects_are_followed_and_absolute_or_not(tmp_path: Path, status
 
 
 async def test_http_may_become_https_and_not_the_other_way(tmp_path: Path) -> None:
-    door, _ = files(to("https://cdn.test/a.png"), whole())
-    await door.download(f"{STORAGE}/a.png", tmp_path)
-    door, core = files(to("http://cdn.test/a.png"))
+    downloads, _ = files(to("https://cdn.test/a.png"), whole())
+    await downloads.download(f"{STORAGE}/a.png", tmp_path)
+    downloads, core = files(to("http://cdn.test/a.png"))
     with pytest.raises(DownloadError, match="from https to http"):
-        await door.download("https://storage.test/b.png", tmp_path)
+        await downloads.download("https://storage.test/b.png", tmp_path)
     assert len(core.sent) == 1
 
 
@@ -548,42 +548,42 @@ async def test_http_may_become_https_and_not_the_other_way(tmp_path: Path) -> No
     "location", ["file:///etc/passwd", "http://[x/", "http://user:secret@cdn.test/", "ftp://cdn.test/a"]
 )
 async def test_redirects_to_what_is_no_address_are_refused(tmp_path: Path, location: str) -> None:
-    door, core = files(to(location))
+    downloads, core = files(to(location))
     with pytest.raises(DownloadError, match="redirects to what is not") as caught:
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     assert "secret" not in caught.value.message
     assert len(core.sent) == 1
 
 
 async def test_redirects_have_an_end(tmp_path: Path) -> None:
-    door, core = files(*[to("/again")] * 6)
+    downloads, core = files(*[to("/again")] * 6)
     with pytest.raises(DownloadError, match="more than 5 times"):
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
     assert len(core.sent) == 6
 
 
 async def test_a_redirect_to_nowhere_is_a_status(tmp_path: Path) -> None:
-    door, _ = files(body(status=302))
+    downloads, _ = files(body(status=302))
     with pytest.raises(DownloadError, match="HTTP 302"):
-        await door.download(VIDEO, tmp_path)
+        await downloads.download(VIDEO, tmp_path)
 
 
 # Into memory.
 
 
 async def test_a_small_file_is_read_into_memory() -> None:
-    door, core = files(body(FILE[:5], LOST), whole(), whole())
-    assert await door.read(VIDEO) == FILE
-    assert await door.read(f"{STORAGE}/1.png", timeout=3) == FILE
+    downloads, core = files(body(FILE[:5], LOST), whole(), whole())
+    assert await downloads.read(VIDEO) == FILE
+    assert await downloads.read(f"{STORAGE}/1.png", timeout=3) == FILE
     assert core.sent[-1].timeouts.read == 3
 
 
 async def test_a_large_file_is_not_read_into_memory() -> None:
-    door, _ = files(whole())
+    downloads, _ = files(whole())
     with pytest.raises(DownloadError, match="max_bytes"):
-        await door.read(VIDEO, max_bytes=100)
+        await downloads.read(VIDEO, max_bytes=100)
     with pytest.raises(ConfigurationError):
-        await door.read(VIDEO, max_bytes=0)
+        await downloads.read(VIDEO, max_bytes=0)
 
 
 # What the other side sees, on real sockets.
