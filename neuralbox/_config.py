@@ -229,8 +229,8 @@ class ClientOptions:
         _require_one_of("pace", self.pace, ("burst", "spread", "off"))
         if self.budget is not None:
             _require_kind("budget", self.budget, Budget)
-        _require_whole("max_retries", self.max_retries, lowest=0)
-        _require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
+        require_whole("max_retries", self.max_retries, lowest=0)
+        require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
 
     def with_changes(self, **changes: Any) -> ClientOptions:
         """Return a copy with some options changed."""
@@ -361,7 +361,8 @@ def _require_headers(name: str, value: object) -> None:
             raise ConfigurationError(f"{name} must map text to text; write numbers as text.")
 
 
-def _require_whole(name: str, value: object, *, lowest: int) -> None:
+def require_whole(name: str, value: object, *, lowest: int) -> None:
+    """Refuse what is not a whole number from `lowest` on; `ConfigurationError`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise ConfigurationError(f"{name} must be a whole number from {lowest}; it is {value!r}.")
 

@@ -135,7 +135,7 @@ async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever(pages:
     assert asked == [1, 2]
 
 
-async def test_items_that_shift_to_a_later_page_are_handed_out_once() -> None:
+async def test_items_that_shift_to_a_later_page_are_returned_once() -> None:
     listing = Listing(range(6))
     listing.arriving = 1
     assert await ids_of(listing.pager()) == [0, 1, 2, 3, 4, 5]
@@ -276,7 +276,7 @@ class Crowd(Listing):
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 3, 16])
-async def test_pages_fetched_ahead_are_handed_out_in_order_and_each_is_asked_for_once(prefetch: int) -> None:
+async def test_pages_fetched_ahead_are_returned_in_order_and_each_is_asked_for_once(prefetch: int) -> None:
     listing = Crowd(20)
     assert await ids_of(listing.ahead(prefetch)) == list(range(20))
     assert sorted(listing.asked) == list(range(1, 11))

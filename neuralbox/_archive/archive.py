@@ -42,11 +42,11 @@ from .source import FIRST_FILE, ArchiveSource
 R = TypeVar("R")
 T = TypeVar("T", bound=Model)
 
-Report: TypeAlias = Callable[[ArchiveProgress], Any] | Callable[[ArchiveProgress], Awaitable[Any]]
+OnArchiveProgress: TypeAlias = Callable[[ArchiveProgress], Any] | Callable[[ArchiveProgress], Awaitable[Any]]
 
 MAX_CONCURRENCY = 64
 _FAILURES_KEPT = 1_000
-# Records that are looked at in one go: few enough to keep other tasks waiting for a millisecond at the most.
+# Records that are examined in one go: few enough to keep other tasks waiting for a millisecond at the most.
 _BATCH = 64
 
 
@@ -86,9 +86,9 @@ class ArchiveOptions:
 async def archive(
     core: Core,
     pager: Pager[T],
-    catalogue: ArchiveSource[T],
-    terms: ArchiveOptions,
-    on_progress: Report | None = None,
+    source: ArchiveSource[T],
+    options: ArchiveOptions,
+    on_progress: OnArchiveProgress | None = None,
 ) -> ArchiveResult:
     """Mirror the results of a listing into a directory.
 
@@ -97,45 +97,45 @@ async def archive(
         DownloadError: The disk fails.
         NeuralBoxError: The history cannot be read.
     """
-    run = _ArchiveRun(core, catalogue, terms, on_progress)
-    stock = await run.on_disk(
-        partial(ArchiveDirectory, Path(terms.directory), catalogue, plan=terms.plan, verify=terms.verify),
-        f"`{terms.directory}` cannot be used",
+    run = _ArchiveRun(core, source, options, on_progress)
+    directory = await run.on_disk(
+        partial(ArchiveDirectory, Path(options.directory), source, plan=options.plan, verify=options.verify),
+        f"`{options.directory}` cannot be used",
     )
     try:
-        await run.read(pager, stock)
-        await run.fetch(stock)
+        await run.read(pager, directory)
+        await run.fetch(directory)
         if not run.progress.failed:
-            await run.on_disk(stock.tidy)
+            await run.on_disk(directory.tidy)
     finally:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(partial(run.end, stock))
-    return run.result(stock)
+            await to_thread.run_sync(partial(run.end, directory))
+    return run.result(directory)
 
 
 class _ArchiveRun(Generic[T]):
     def __init__(
-        self, core: Core, catalogue: ArchiveSource[T], terms: ArchiveOptions, on_progress: Report | None
+        self, core: Core, source: ArchiveSource[T], options: ArchiveOptions, on_progress: OnArchiveProgress | None
     ) -> None:
         self._core = core
-        self._catalogue = catalogue
-        self._terms = terms
+        self._source = source
+        self._options = options
         self._on_progress = on_progress
         self._skipped = 0
         self._failures: list[ArchiveFailure] = []
-        self._done: list[FetchedFile[T]] = []
-        self._todo: deque[PendingFile[T]] = deque()
-        self._looking = anyio.Lock()
-        self._entering = anyio.Lock()
-        self._telling = anyio.Lock()
+        self._fetched: list[FetchedFile[T]] = []
+        self._pending: deque[PendingFile[T]] = deque()
+        self._plan_lock = anyio.Lock()
+        self._record_lock = anyio.Lock()
+        self._progress_lock = anyio.Lock()
         self.progress = ArchiveProgress()
 
-    def result(self, stock: ArchiveDirectory[T]) -> ArchiveResult:
+    def result(self, directory: ArchiveDirectory[T]) -> ArchiveResult:
         """Say what it came to."""
         now = self.progress
         return ArchiveResult(
-            directory=stock.directory,
-            manifest=stock.manifest,
+            directory=directory.directory,
+            manifest=directory.manifest,
             listed=now.listed,
             saved=now.saved,
             kept=now.kept,
@@ -146,75 +146,75 @@ class _ArchiveRun(Generic[T]):
             failures=tuple(self._failures),
         )
 
-    def end(self, stock: ArchiveDirectory[T]) -> None:
+    def end(self, directory: ArchiveDirectory[T]) -> None:
         """Enter what was fetched and is not entered yet, because the run was cancelled, and let go."""
         try:
             with suppress(OSError):  # the files are fetched again by the next run
-                stock.enter(self._done, self._core.now())
+                directory.enter(self._fetched, self._core.now())
         finally:
-            stock.close()
+            directory.close()
 
-    async def read(self, pager: Pager[T], stock: ArchiveDirectory[T]) -> None:
+    async def read(self, pager: Pager[T], directory: ArchiveDirectory[T]) -> None:
         """Plan everything that is listed."""
         async for page in pager.pages():
-            await self.on_disk(partial(stock.plan, page.items, self._core.now()))
+            await self.on_disk(partial(directory.plan, page.items, self._core.now()))
             listed = self.progress.listed + len(page.items)
             total = None if page.total is None else max(page.total, listed)
-            await self._tell(replace(self.progress, listed=listed, total=total))
-        await self._tell(replace(self.progress, total=self.progress.listed))
+            await self._report(replace(self.progress, listed=listed, total=total))
+        await self._report(replace(self.progress, total=self.progress.listed))
 
-    async def fetch(self, stock: ArchiveDirectory[T]) -> None:
+    async def fetch(self, directory: ArchiveDirectory[T]) -> None:
         """Fetch what is missing of the plan."""
         failure: Exception | None = None
 
         async def work() -> None:
             nonlocal failure
             try:
-                while (todo := await self._next(stock)) is not None:
-                    await self._one(stock, todo)
+                while (pending := await self._next(directory)) is not None:
+                    await self._save_item(directory, pending)
             except Exception as error:  # noqa: BLE001 - raised below as it is; the group would wrap it
                 failure = failure or error
                 group.cancel_scope.cancel()
 
-        await self.on_disk(stock.order)
+        await self.on_disk(directory.order)
         async with anyio.create_task_group() as group:
-            for _ in range(self._terms.concurrency):
+            for _ in range(self._options.concurrency):
                 group.start_soon(work)
         if failure is not None:
             raise failure
 
-    async def _next(self, stock: ArchiveDirectory[T]) -> PendingFile[T] | None:
-        """Return the next thing to be fetched, None at the end; one worker at a time looks at more of the plan."""
-        async with self._looking:
-            while not self._todo:
-                found = await self.on_disk(partial(stock.sort_out, _BATCH, self._core.now()))
-                if not found.looked_at:
+    async def _next(self, directory: ArchiveDirectory[T]) -> PendingFile[T] | None:
+        """Return the next thing to be fetched, None at the end; one worker at a time examines more of the plan."""
+        async with self._plan_lock:
+            while not self._pending:
+                found = await self.on_disk(partial(directory.sort_out, _BATCH, self._core.now()))
+                if not found.examined:
                     return None
-                self._todo.extend(found.todo)
+                self._pending.extend(found.pending)
                 await self._count(found)
-            return self._todo.popleft()
+            return self._pending.popleft()
 
-    async def _one(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> None:
-        for one in [todo] if todo.part is not None else await self._ask(stock, todo):
-            await self._download(stock, one)
-        if todo.is_last:
-            await self._tell(replace(self.progress, done=self.progress.done + 1))
+    async def _save_item(self, directory: ArchiveDirectory[T], pending: PendingFile[T]) -> None:
+        for file in [pending] if pending.part is not None else await self._ask(directory, pending):
+            await self._download(directory, file)
+        if pending.is_last:
+            await self._report(replace(self.progress, done=self.progress.done + 1))
 
-    async def _ask(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> Sequence[PendingFile[T]]:
+    async def _ask(self, directory: ArchiveDirectory[T], pending: PendingFile[T]) -> Sequence[PendingFile[T]]:
         """Ask for a generation whose result the list does not tell of."""
         try:
-            asked = await self._catalogue.ask(todo.item)
-            found = await self.on_disk(partial(stock.sort_out_asked, todo.item, asked, self._core.now()))
+            asked = await self._source.ask(pending.item)
+            found = await self.on_disk(partial(directory.sort_out_asked, pending.item, asked, self._core.now()))
             if found.is_empty:
                 raise DownloadError("The service tells neither its text nor the address of a file.")
         except NeuralBoxError as error:
-            await self._fail(todo, error)
+            await self._fail(pending, error)
             return []
         await self._count(replace(found, settled=0))
-        return found.todo
+        return found.pending
 
-    async def _download(self, stock: ArchiveDirectory[T], todo: PendingFile[T]) -> None:
-        part = todo.part
+    async def _download(self, directory: ArchiveDirectory[T], pending: PendingFile[T]) -> None:
+        part = pending.part
         assert part is not None
         changes: dict[str, str | None] = {"url": part.url}
         if part.name != FIRST_FILE:
@@ -222,43 +222,43 @@ class _ArchiveRun(Generic[T]):
         try:
             saved = await save(
                 self._core,
-                todo.generation.model_copy(update=changes),
-                todo.place,
+                pending.generation.model_copy(update=changes),
+                pending.staged,
                 overwrite="replace",
-                max_bytes=self._terms.max_bytes,
-                timeout=self._terms.timeout,
+                max_bytes=self._options.max_bytes,
+                timeout=self._options.timeout,
                 keep_partial=True,
                 digest=True,
-                plan=self._terms.plan,
+                plan=self._options.plan,
             )
         except ExpiredFileError:
-            self._done.append(FetchedFile(todo, part))
+            self._fetched.append(FetchedFile(pending, part))
         except NeuralBoxError as error:
-            await self._fail(todo, error)
+            await self._fail(pending, error)
             return
         else:
-            self._done.append(FetchedFile(todo, part, saved.bytes, saved.sha256, saved.content_type))
-        async with self._entering:
-            done, self._done = self._done, []
-            if done:  # else another worker has entered it meanwhile
-                await self._count(await self.on_disk(partial(stock.enter, done, self._core.now())))
+            self._fetched.append(FetchedFile(pending, part, saved.bytes, saved.sha256, saved.content_type))
+        async with self._record_lock:
+            fetched, self._fetched = self._fetched, []
+            if fetched:  # else another worker has entered it meanwhile
+                await self._count(await self.on_disk(partial(directory.enter, fetched, self._core.now())))
 
-    async def _fail(self, todo: PendingFile[T], error: NeuralBoxError) -> None:
+    async def _fail(self, pending: PendingFile[T], error: NeuralBoxError) -> None:
         """Note a failure, or end the run where everything else would fail alike."""
         cause = error.__cause__
         of_disk = isinstance(cause, OSError) and not isinstance(cause, NeuralBoxError)
         if of_disk or isinstance(error, AuthenticationError | PermissionDeniedError):
             raise error
         if len(self._failures) < _FAILURES_KEPT:
-            generation = todo.generation
+            generation = pending.generation
             ref = JobRef(generation.id, generation.kind, generation.model)
             self._failures.append(ArchiveFailure(ref, type(error).__name__, error.message))
-        await self._tell(replace(self.progress, failed=self.progress.failed + 1))
+        await self._report(replace(self.progress, failed=self.progress.failed + 1))
 
     async def _count(self, found: SortedItems[T]) -> None:
         self._skipped += found.skipped
         now = self.progress
-        await self._tell(
+        await self._report(
             replace(
                 now,
                 done=now.done + found.settled,
@@ -269,10 +269,10 @@ class _ArchiveRun(Generic[T]):
             )
         )
 
-    async def _tell(self, progress: ArchiveProgress) -> None:
+    async def _report(self, progress: ArchiveProgress) -> None:
         self.progress = progress  # with no await since it was read
         if self._on_progress is not None:
-            async with self._telling:  # one call at a time
+            async with self._progress_lock:  # one call at a time
                 answer = self._on_progress(self.progress)
                 if isawaitable(answer):
                     await answer

@@ -58,11 +58,11 @@ async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: boo
             page = await anext(pages, None)
             if page is None:
                 break
-            wanted = page.items[:left]
-            left = None if left is None else left - len(wanted)
-            content = await _on_disk(partial(write, wanted))
+            taken = page.items[:left]
+            left = None if left is None else left - len(taken)
+            content = await _on_disk(partial(write, taken))
             await _on_disk(partial(part.write, content))
-            items, size = items + len(wanted), size + len(content)
+            items, size = items + len(taken), size + len(content)
         await _on_disk(partial(part.publish, path, policy))
     finally:
         with anyio.CancelScope(shield=True):

@@ -84,6 +84,11 @@ class ArchiveIndex:
         found = self._connection.execute("SELECT part, state, path, size, sha256 FROM known WHERE key = ?", (key,))
         return {part: ManifestEntry("", None, key, part, *rest) for part, *rest in found}
 
+    def saved(self) -> list[ManifestEntry]:
+        """Return the files that the manifest says are there."""
+        found = self._connection.execute("SELECT key, part, state, path, size, sha256 FROM known WHERE path NOT NULL")
+        return [ManifestEntry("", None, *row) for row in found]
+
     def is_free(self, path: str, entry: ManifestEntry) -> bool:
         """Whether a path belongs to no other file, on systems that do not tell upper from lower case either."""
         query = self._connection.execute("SELECT key, part FROM names WHERE name = ?", (path.casefold(),))

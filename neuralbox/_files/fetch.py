@@ -21,13 +21,12 @@ import anyio
 
 from .._api.reply import status_error
 from .._api.request import RetrySafety
-from .._config import Timeout
+from .._config import Timeout, require_whole
 from .._core.exchange import Core
 from .._core.retry import RetryPolicy, StopReason, classify_attempt, decide
 from .._errors import (
     APIConnectionError,
     APIStatusError,
-    ConfigurationError,
     ConnectionLostError,
     DownloadError,
     NeuralBoxError,
@@ -70,9 +69,8 @@ class FetchOptions:
     plan: str | None = None
 
     def __post_init__(self) -> None:
-        limit = self.max_bytes
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0):
-            raise ConfigurationError(f"max_bytes must be above 0, or None for no limit; it is {limit!r}.")
+        if self.max_bytes is not None:
+            require_whole("max_bytes", self.max_bytes, lowest=1)
 
 
 @dataclass(frozen=True, slots=True)

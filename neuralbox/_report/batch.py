@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from .._batch.journal_records import generation_of
-from .._errors import ConfigurationError
+from .._config import require_whole
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
@@ -22,7 +22,7 @@ from .totals import Totals
 _THREADS: Final = 4
 _WORDS: Final[Mapping[str, str]] = {
     PLANNED: "not sent",
-    SENDING: "sent, fate unknown",
+    SENDING: "sent, outcome unknown",
     ACCEPTED: "still running",
 }
 
@@ -53,7 +53,7 @@ def write_batch_report(
         JournalError: There is no such journal, or it cannot be read.
         DownloadError: The page cannot be written.
     """
-    require_limit(limit)
+    require_whole("`limit`", limit, lowest=0)
     source = Path(journal)
     path = find_target(target, f"{source.stem}.html")
     summary = read_summary(source)
@@ -75,12 +75,6 @@ def write_batch_report(
     with ThreadPoolExecutor(_THREADS) as pool:
         thumbnails = pool.map(_thumbnail, cards) if possible else iter([None] * len(cards))
         return write_page(report, thumbnails, path)
-
-
-def require_limit(limit: object) -> None:
-    """Refuse a limit that is no number of results; `ConfigurationError`."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ConfigurationError(f"`limit` must be a whole number from 0; it is {limit!r}.")
 
 
 def _thumbnail(card: Card) -> ThumbnailImage | None:
@@ -117,7 +111,7 @@ class Finder:
     Args:
         journal: The journal's file.
         page: Where the page will be.
-        files: Where to look first, or None.
+        files: Where to search first, or None.
     """
 
     def __init__(self, journal: Path, page: Path, files: Path | None) -> None:

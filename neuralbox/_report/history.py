@@ -14,10 +14,10 @@ import anyio
 from anyio import to_thread
 
 from .._client import AsyncNeuralBox
+from .._config import require_whole
 from .._errors import NeuralBoxError
 from .._html import web_address
 from .._models.generation import Generation
-from .batch import require_limit
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
 from .thumbnails import ThumbnailImage, are_possible, thumbnail_of
@@ -68,7 +68,7 @@ async def write_history_report(
     Source:
         As `history.list` (SEED 000).
     """
-    require_limit(limit)
+    require_whole("`limit`", limit, lowest=0)
     path = await to_thread.run_sync(partial(find_target, target, "history.html"))
     totals, cards = Totals(), list[Card]()
     listing = nb.history.list(
@@ -83,14 +83,13 @@ async def write_history_report(
         card = card_of(item)
         totals.add(card, ended_at=_ended_at(item))
         cards.append(card)
-    wanted = thumbnails and are_possible()
-    small = await _Fetching(nb, cards).run() if wanted else [None] * len(cards)
+    small = await _ThumbnailFetcher(nb, cards).run() if thumbnails and are_possible() else [None] * len(cards)
     report = ReportPage(
         title="History",
         about=_about(nb, type=type, model=model, status=status, favorites_only=favorites_only),
         totals=totals,
         cards=cards,
-        notes=_notes(cards, small, limit, wanted=thumbnails),
+        notes=_notes(cards, small, limit, asked_for=thumbnails),
     )
     return await to_thread.run_sync(partial(write_page, report, small, path))
 
@@ -103,12 +102,12 @@ def _about(nb: AsyncNeuralBox, *, favorites_only: bool | None, **filters: str | 
     return " · ".join([*said, *(["favourites"] if favorites_only else [])])
 
 
-def _notes(cards: Sequence[Card], small: Sequence[ThumbnailImage | None], limit: int, *, wanted: bool) -> list[str]:
+def _notes(cards: Sequence[Card], small: Sequence[ThumbnailImage | None], limit: int, *, asked_for: bool) -> list[str]:
     notes = []
     if limit and len(cards) >= limit:
         notes.append(f"These are the newest {limit:,}; there may be more.")
     missing = sum(card.source is not None and one is None for card, one in zip(cards, small, strict=True))
-    if not wanted:
+    if not asked_for:
         notes.append("Thumbnails were not asked for.")
     elif missing and not are_possible():
         notes.append("There are no thumbnails because pillow is not installed: pip install 'neuralbox[report]'")
@@ -152,7 +151,7 @@ def _seconds(item: Generation, at: float | None, ended: float | None) -> float |
     return None if item.processing_ms is None else item.processing_ms / 1_000
 
 
-class _Fetching:
+class _ThumbnailFetcher:
     """Fetches pictures and shrinks them, `_AT_ONCE` at a time."""
 
     def __init__(self, nb: AsyncNeuralBox, cards: Sequence[Card]) -> None:

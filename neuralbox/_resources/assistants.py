@@ -7,12 +7,11 @@ from typing import Unpack
 
 from .._api import vocabulary as words
 from .._api.builders import require_text
-from .._api.pages import read_envelope
 from .._api.request import Request, RetrySafety, given, query
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
-from .._errors import ProtocolError
 from .._models.catalogue import Assistant
+from .._paging import read_listing
 from .._transport import Reply
 from .._types import OMIT, Omit
 
@@ -76,12 +75,7 @@ class Assistants:
         """
 
         def read(reply: Reply) -> Sequence[Assistant]:
-            envelope = read_envelope(self._core.as_json(reply))
-            if envelope is None:
-                raise ProtocolError(
-                    f"The service answered {reply.status_code} without a list of assistants.",
-                    status_code=reply.status_code,
-                )
+            envelope = read_listing(self._core, reply, of="assistants")
             return [Assistant.read(record) for record in envelope.records]
 
         request = Request("GET", words.MARKETPLACE, query=query(category=category, limit=limit))

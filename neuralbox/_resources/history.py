@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
-from .._api.pages import read_envelope
 from .._api.request import Request, RetrySafety, fill, query
 from .._api.vocabulary import Kind
 from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
@@ -19,7 +18,7 @@ from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, 
 from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
-from .._paging import Pager, require_prefetch, without_retries
+from .._paging import Pager, read_listing, require_prefetch, without_retries
 from .._polling.status import as_ref, poll
 from .._transport import Reply
 from .._types import GenerationId
@@ -307,11 +306,7 @@ class History:
 
 
 def _read_page(core: Core, reply: Reply, number: int, page_size: int) -> Page[Generation]:
-    envelope = read_envelope(core.as_json(reply), page=number, page_size=page_size)
-    if envelope is None:
-        raise ProtocolError(
-            f"The service answered {reply.status_code} without a list of items.", status_code=reply.status_code
-        )
+    envelope = read_listing(core, reply, page=number, page_size=page_size)
     items = [Generation.read(record) for record in envelope.records]
     return Page(items, envelope.page, envelope.page_size, envelope.total, envelope.pages, envelope.raw)
 

@@ -7,12 +7,11 @@ from typing import Any, Unpack
 
 from .._api import vocabulary as words
 from .._api.builders import require_text
-from .._api.pages import read_envelope
 from .._api.request import Request, fill, given
 from .._config import CallArgs, CallOptions, Timeout
 from .._core.exchange import Core
-from .._errors import ProtocolError
 from .._models.catalogue import ModelInfo, Price
+from .._paging import read_listing
 from .._transport import Reply
 
 
@@ -39,12 +38,7 @@ class Models:
         """
 
         def read(reply: Reply) -> Sequence[ModelInfo]:
-            envelope = read_envelope(self._core.as_json(reply))
-            if envelope is None:
-                raise ProtocolError(
-                    f"The service answered {reply.status_code} without a list of models.",
-                    status_code=reply.status_code,
-                )
+            envelope = read_listing(self._core, reply, of="models")
             return [ModelInfo.read(record) for record in envelope.records]
 
         return await self._core.send(Request("GET", words.MODELS), read, CallOptions.of(call))

@@ -9,7 +9,7 @@
         await gg.files.download(item.to_generation(), "out/")
 
 The records are GeminiGen's own, field by field; `to_generation()` says the same in NeuralBox's vocabulary, which is what
-jobs, waits and downloads work with. Creating generations would be more doors beside `history`, and reading webhooks a
+jobs, waits and downloads work with. Creating generations would be more resources beside `history`, and reading webhooks a
 module of its own beside the models; neither is part of this version.
 """
 

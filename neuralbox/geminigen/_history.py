@@ -12,11 +12,11 @@ from .._api.fields import as_object
 from .._api.gemini_vocabulary import Filter
 from .._api.request import Request, fill, query
 from .._archive.results import ArchiveResult, ExportResult
-from .._config import CallArgs, CallOptions
+from .._config import CallArgs, CallOptions, require_whole
 from .._core.exchange import Core
-from .._errors import ConfigurationError, ProtocolError
+from .._errors import ConfigurationError
 from .._models.page import Page
-from .._paging import Pager, require_prefetch, without_retries
+from .._paging import Pager, no_list, require_prefetch, without_retries
 from .._polling.job import Job, OnProgress
 from .._polling.many import wait_all
 from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
@@ -67,7 +67,7 @@ class GeminiHistory:
 
         Returns:
             A `Pager`: await it for the first page, iterate it for all items. Items that move to a later page while
-            one walks are handed out once. The order is the service's, most likely newest first.
+            one walks are returned once. The order is the service's, most likely newest first.
 
         Raises:
             ConfigurationError: A number is out of range, or the filter is no word; nothing was sent.
@@ -75,10 +75,10 @@ class GeminiHistory:
         Source:
             GeminiGen, "Get All Generation History", `GET /uapi/v1/histories` (SEED 004).
         """
-        _require_whole("page", page, lowest=1)
-        _require_whole("items_per_page", items_per_page, lowest=1)
+        require_whole("`page`", page, lowest=1)
+        require_whole("`items_per_page`", items_per_page, lowest=1)
         if max_items is not None:
-            _require_whole("max_items", max_items, lowest=0)
+            require_whole("`max_items`", max_items, lowest=0)
         if not isinstance(filter_by, str) or not filter_by.strip():
             raise ConfigurationError(
                 f"`filter_by` must be a word such as `all`, `image` or `video`, not {filter_by!r}."
@@ -91,10 +91,7 @@ class GeminiHistory:
             def read(reply: Reply) -> Page[HistoryItem]:
                 found = read_page(core.as_json(reply), number)
                 if found is None:
-                    raise ProtocolError(
-                        f"The service answered {reply.status_code} without a list of generations.",
-                        status_code=reply.status_code,
-                    )
+                    raise no_list(reply, "generations")
                 return found
 
             pairs = query(filter_by=filter_by, items_per_page=items_per_page, page=number)
@@ -156,7 +153,7 @@ class GeminiHistory:
         from .._archive.source import ArchiveSource
 
         options = CallOptions.of(call)
-        terms = ArchiveOptions(directory, None, concurrency, verify, max_bytes, options.timeout)
+        archive_options = ArchiveOptions(directory, None, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
         # Whose history it is, its records say.
         first = next((item for item in await self.list(items_per_page=1, **call) if item.user_id is not None), None)
@@ -164,7 +161,7 @@ class GeminiHistory:
         async def ask(item: HistoryItem) -> HistoryItem:
             return await self.get(item, **call)
 
-        catalogue = ArchiveSource(
+        source = ArchiveSource(
             service="geminigen",
             account=None if first is None else str(first.user_id),
             model=HistoryItem,
@@ -173,7 +170,7 @@ class GeminiHistory:
             urls=_urls,
             ask=ask,
         )
-        return await archive(self._core, pager, catalogue, terms, on_progress)
+        return await archive(self._core, pager, source, archive_options, on_progress)
 
     async def export(
         self,
@@ -186,7 +183,7 @@ class GeminiHistory:
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
-        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets need;
         `media_files` and its like are JSON in it, and `raw` is left out.
 
         Args:
@@ -238,7 +235,7 @@ class GeminiHistory:
             NotFoundError: The service does not know one of them; `.job` says which.
 
         Cancellation:
-            Stops looking; the jobs go on and are charged when they complete.
+            Stops asking; the jobs go on and are charged when they complete.
         """
         asked = [job if isinstance(job, Job) else JobRef(require_uuid(job)) for job in jobs]
         found = await wait_all(self._core, asked, timeout=timeout, on_progress=on_progress)
@@ -318,8 +315,3 @@ def page_reader(items_per_page: int) -> Callable[[Any, int], Page[HistoryItem] |
         return Page([HistoryItem.read(record) for record in records], told_page or number, size, total, pages, raw)
 
     return read
-
-
-def _require_whole(name: str, value: object, *, lowest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ConfigurationError(f"`{name}` must be a whole number from {lowest}; it is {value!r}.")

@@ -163,7 +163,7 @@ class HistoryItem(Model):
             raw=record,
         )
 
-    # The same in NeuralBox's gemini.
+    # The same in NeuralBox's vocabulary.
 
     @property
     def state(self) -> str:

@@ -3465,7 +3465,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
 
         Returns:
             A `Pager`: call `first_page()` for the first page, iterate it for all items. Items that move to a later page
-            while one walks are handed out once. The order is the service's, most likely newest first.
+            while one walks are returned once. The order is the service's, most likely newest first.
 
         Raises:
             ConfigurationError: A number is out of range, or the filter is no word; nothing was sent.
@@ -3554,7 +3554,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
-        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets need;
         `media_files` and its like are JSON in it, and `raw` is left out.
 
         Args:
@@ -3599,7 +3599,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
             NotFoundError: The service does not know one of them; `.job` says which.
 
         Ctrl-C:
-            Stops looking; the jobs go on and are charged when they complete.
+            Stops asking; the jobs go on and are charged when they complete.
         """
         return bridge.call(
             self._async.wait, bridge.unwrap_all(jobs), timeout=timeout, on_progress=bridge.callback(on_progress)
@@ -3667,7 +3667,7 @@ class RawGeminiHistory(bridge.Facade[AsyncRawGeminiHistory]):
 
         Returns:
             A `Pager`: call `first_page()` for the first page, iterate it for all items. Items that move to a later page
-            while one walks are handed out once. The order is the service's, most likely newest first.
+            while one walks are returned once. The order is the service's, most likely newest first.
 
         Raises:
             ConfigurationError: A number is out of range, or the filter is no word; nothing was sent.

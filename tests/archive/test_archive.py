@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from neuralbox import _errors as errors
 from neuralbox._archive import archive
-from neuralbox._archive import directory as stock
+from neuralbox._archive import directory as archive_directory
 from neuralbox._archive.manifest import append as append_lines
 from neuralbox._archive.results import ArchiveProgress
 from neuralbox._client import AsyncNeuralBox
@@ -315,7 +315,7 @@ async def test_an_address_without_an_ending_gets_that_of_its_media_type(service:
 async def test_a_name_that_is_taken_a_hundred_times_is_an_error(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stock, "_MOST_NAMES", 1)
+    monkeypatch.setattr(archive_directory, "_MOST_NAMES", 1)
     service.image(1)
     (tmp_path / "image" / "1.webp").mkdir(parents=True)
     async with client(service) as nb:
@@ -360,9 +360,11 @@ def end_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
 
         return do
 
-    monkeypatch.setattr(stock, "append", guarded("append", append_lines))
-    monkeypatch.setattr(stock, "_settle", guarded("settle", stock._settle))
-    monkeypatch.setattr(stock, "_written", guarded("text", stock._written))
+    monkeypatch.setattr(archive_directory, "append", guarded("append", append_lines))
+    monkeypatch.setattr(
+        archive_directory, "_rename_into_place", guarded("settle", archive_directory._rename_into_place)
+    )
+    monkeypatch.setattr(archive_directory, "_write_text", guarded("text", archive_directory._write_text))
     monkeypatch.setattr(archive, "save", guarded("save", downloads_save))
     return steps
 
@@ -404,7 +406,7 @@ async def test_what_was_entered_but_not_named_is_not_fetched_again(
 
     async with client(service) as nb:
         with monkeypatch.context() as patch:
-            patch.setattr(stock, "_settle", fail)
+            patch.setattr(archive_directory, "_rename_into_place", fail)
             with pytest.raises(BaseExceptionGroup):
                 await nb.history.archive(tmp_path)
         assert names_in(tmp_path) == set()
@@ -434,7 +436,7 @@ async def test_what_was_fetched_and_not_entered_is_entered_at_the_end(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.image(1)
-    entering = stock.ArchiveDirectory.enter
+    entering = archive_directory.ArchiveDirectory.enter
     calls: list[int] = []
     with anyio.CancelScope() as scope:
 
@@ -449,7 +451,7 @@ async def test_what_was_fetched_and_not_entered_is_entered_at_the_end(
 
         real = downloads_save
         monkeypatch.setattr(archive, "save", save)
-        monkeypatch.setattr(stock.ArchiveDirectory, "enter", enter)
+        monkeypatch.setattr(archive_directory.ArchiveDirectory, "enter", enter)
         async with client(service) as nb:
             await nb.history.archive(tmp_path)
     assert calls == [1]
@@ -483,38 +485,38 @@ async def test_a_file_that_is_damaged_is_fetched_again(service: Service, tmp_pat
     assert mirror_of(tmp_path) == {"1/file": webp("1")}
 
 
-async def test_what_a_failed_run_left_in_the_workshop_is_cleared_by_one_that_has_everything(
+async def test_what_a_failed_run_left_in_the_staging_is_cleared_by_one_that_has_everything(
     service: Service, tmp_path: Path
 ) -> None:
     service.image(1)
-    workshop = tmp_path / ".neuralbox"
-    workshop.mkdir()
+    staging = tmp_path / ".neuralbox"
+    staging.mkdir()
     left = {"0f" * 20, f".neuralbox-{'0f' * 8}.part", f".neuralbox-{'0f' * 8}.json"}
     for name in left:
-        (workshop / name).write_bytes(b"part")
-    (workshop / ("1e" * 20)).mkdir()
+        (staging / name).write_bytes(b"part")
+    (staging / ("1e" * 20)).mkdir()
     service.image(2)
     content = service.files.pop(f"{STORAGE}/2.webp")
     async with client(service) as nb:
         await nb.history.archive(tmp_path)
-        assert left < {path.name for path in workshop.iterdir()}
+        assert left < {path.name for path in staging.iterdir()}
         service.files[f"{STORAGE}/2.webp"] = content
         await nb.history.archive(tmp_path)
-    assert {path.name for path in workshop.iterdir()} == {"archive.lock", "1e" * 20}
+    assert {path.name for path in staging.iterdir()} == {"archive.lock", "1e" * 20}
 
 
-async def test_what_others_keep_in_the_workshop_stays(service: Service, tmp_path: Path) -> None:
+async def test_what_others_keep_in_the_staging_stays(service: Service, tmp_path: Path) -> None:
     service.image(1)
-    workshop = tmp_path / ".neuralbox"
-    workshop.mkdir()
+    staging = tmp_path / ".neuralbox"
+    staging.mkdir()
     digits, half = "0f" * 20, "0f" * 8
     others = {"run.sqlite", "run.sqlite-wal", "notes.txt", digits + ".txt", digits[1:], digits.upper()}
     others |= {f"{half}.part", f".neuralbox-{half}", f".neuralbox-{half}.part.txt", f".neuralbox-{half}0.json"}
     for name in others:
-        (workshop / name).write_bytes(b"not the archive's")
+        (staging / name).write_bytes(b"not the archive's")
     async with client(service) as nb:
         await nb.history.archive(tmp_path)
-    assert {path.name for path in workshop.iterdir()} == others | {"archive.lock"}
+    assert {path.name for path in staging.iterdir()} == others | {"archive.lock"}
 
 
 # Directories that cannot be.
@@ -531,7 +533,7 @@ async def test_a_directory_that_is_a_file_is_refused_before_a_file_is_fetched(se
 
 
 @pytest.mark.parametrize("what", ["link", "dangling link", "file"])
-async def test_a_workshop_that_is_no_directory_of_the_archives_own_is_refused(
+async def test_a_staging_that_is_no_directory_of_the_archives_own_is_refused(
     service: Service, tmp_path: Path, what: str
 ) -> None:
     service.image(1)
@@ -624,7 +626,7 @@ async def test_a_disk_that_is_full_ends_the_run_and_keeps_what_is_whole(
     real = append_lines
     async with client(service) as nb:
         with monkeypatch.context() as patch:
-            patch.setattr(stock, "append", append)
+            patch.setattr(archive_directory, "append", append)
             with pytest.raises(errors.DownloadError, match="The archive cannot be written: No space left on device"):
                 await nb.history.archive(tmp_path, concurrency=1)
         assert len(mirror_of(tmp_path)) == 1
@@ -682,13 +684,15 @@ async def test_a_thread_that_outlives_the_run_touches_nothing_any_more(tmp_path:
     async def ask(item: Generation) -> Generation:
         return item
 
-    catalogue = ArchiveSource("neuralbox", None, Generation, Generation.read, lambda item: item, lambda _: (), ask)
-    opened = await to_thread.run_sync(lambda: stock.ArchiveDirectory(tmp_path, catalogue, plan=None, verify=False))
+    source = ArchiveSource("neuralbox", None, Generation, Generation.read, lambda item: item, lambda _: (), ask)
+    opened = await to_thread.run_sync(
+        lambda: archive_directory.ArchiveDirectory(tmp_path, source, plan=None, verify=False)
+    )
     item = Generation.read({"id": 1, "status": "completed", "result_text": "x"})
     opened.close()
     opened.plan([item], 0.0)
     assert opened.order() == 0
-    assert opened.sort_out(9, 0.0).looked_at == 0
+    assert opened.sort_out(9, 0.0).examined == 0
     assert opened.sort_out_asked(item, item, 0.0).is_empty
     assert opened.enter([], 0.0).saved == 0
     opened.tidy()

@@ -56,8 +56,8 @@ class Storage:
     def __call__(self, sent: Sent) -> Play:
         for name, value in self.changes.get(len(self.asked), {}).items():
             setattr(self, name, value)
-        wanted = sent.headers.get("range")
-        first = None if wanted is None else int(wanted.removeprefix("bytes=").removesuffix("-"))
+        asked = sent.headers.get("range")
+        first = None if asked is None else int(asked.removeprefix("bytes=").removesuffix("-"))
         self.asked.append(first)
         condition = sent.headers.get("if-range")
         self.conditions.append(condition)

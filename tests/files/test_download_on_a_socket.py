@@ -72,12 +72,12 @@ async def test_the_storage_of_the_sandbox_is_gone_on_from(tmp_path: Path) -> Non
         server.sandbox.faults.set("cut-file", 1.0, times=1)
         async with Box(api_key=KEY, base_url=server.url) as nb:
             image = await nb.images.create(model="flux-1.1-pro", prompt="Waves")
-            looks: list[int] = []
+            told: list[int] = []
             path = await nb.files.download(
-                image, f"{tmp_path}/out/", on_progress=lambda received, _: looks.append(received)
+                image, f"{tmp_path}/out/", on_progress=lambda received, _: told.append(received)
             )
             assert path.read_bytes() == await nb.files.read(image)
-            assert looks == [path.stat().st_size]
+            assert told == [path.stat().st_size]
 
 
 async def test_a_proxy_never_sees_the_key_of_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

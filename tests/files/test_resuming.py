@@ -36,7 +36,7 @@ async def saved(storage: Storage, directory: Path, **options: Any) -> SavedFile:
 
 def left_behind(directory: Path, length: int, headers: Mapping[str, str] = {"etag": '"v1"'}) -> None:
     """Leave what a killed process leaves."""
-    part = PartFile(directory, wanted_key())
+    part = PartFile(directory, key_of_file())
     part.open_kept()
     version = storage_version(headers)
     part.begin(0, version)
@@ -44,7 +44,7 @@ def left_behind(directory: Path, length: int, headers: Mapping[str, str] = {"eta
     part._close_descriptor()
 
 
-def wanted_key() -> str:
+def key_of_file() -> str:
     from neuralbox._files.source import FileSource
 
     return FileSource.of(video()).key
@@ -399,7 +399,7 @@ async def test_cancelling_the_asyncio_way_leaves_nothing_at_any_moment(tmp_path:
             await task
         left = leftovers(tmp_path)
         assert left in ([], [".json", ".part"])  # as it was found, or nothing
-        part = PartFile(tmp_path, wanted_key())
+        part = PartFile(tmp_path, key_of_file())
         part.open_kept()
         part.discard_kept()
         part.close(keep=False)
@@ -436,6 +436,6 @@ async def test_a_thread_that_outlives_the_wait_for_it_takes_nothing(
         await task
     go.set()
     assert await asyncio.to_thread(done.wait, 10)
-    part = PartFile(tmp_path, wanted_key())
+    part = PartFile(tmp_path, key_of_file())
     assert part.open_kept() is not None, "nobody holds it"
     part.close(keep=True)

@@ -1,4 +1,4 @@
-"""The blocking twin of the GeminiGen client, against the sandbox on a socket."""
+"""The blocking GeminiGen client, against the sandbox on a socket."""
 
 from __future__ import annotations
 

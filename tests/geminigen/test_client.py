@@ -195,28 +195,28 @@ async def test_a_job_knows_what_its_reference_or_record_knew() -> None:
 
 @pytest.mark.anyio
 async def test_many_jobs_ask_for_nothing_but_their_details() -> None:
-    looks: Counter[str] = Counter()
+    polls: Counter[str] = Counter()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        looks[request.url.path] += 1
-        done = looks[request.url.path] > 3
+        polls[request.url.path] += 1
+        done = polls[request.url.path] > 3
         return httpx.Response(200, json={"uuid": request.url.path.rpartition("/")[2], "status": 2 if done else 1})
 
     async with client(handler) as gg, anyio.create_task_group() as group:
         for number in range(60):
             group.start_soon(gg.job(f"u{number}").wait)
-    assert looks == {f"/uapi/v1/history/u{number}": 4 for number in range(60)}
+    assert polls == {f"/uapi/v1/history/u{number}": 4 for number in range(60)}
 
 
 @pytest.mark.anyio
 async def test_many_are_waited_for_at_once_and_come_back_whole_in_the_order_given() -> None:
-    looks: Counter[str] = Counter()
+    polls: Counter[str] = Counter()
     video = {"video_url": "http://cdn.test/a.mp4", "duration": 5}
 
     def handler(request: httpx.Request) -> httpx.Response:
         uuid = request.url.path.rpartition("/")[2]
-        looks[uuid] += 1
-        status = 3 if uuid == "u3" else 2 if looks[uuid] > 2 else 1
+        polls[uuid] += 1
+        status = 3 if uuid == "u3" else 2 if polls[uuid] > 2 else 1
         return httpx.Response(200, json={"uuid": uuid, "status": status, "generated_video": [video]})
 
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""The history door: what is asked, how the walk goes and stops, what is refused before anything is sent."""
+"""The history resource: what is asked, how the walk goes and stops, what is refused before anything is sent."""
 
 from __future__ import annotations
 

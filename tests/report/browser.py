@@ -151,8 +151,8 @@ class Browser:
             if one.get("method") == "Network.loadingFailed" and one["params"].get("blockedReason") == "csp"
         }
         asked = [one["params"] for one in self.events if one.get("method") == "Network.requestWillBeSent"]
-        wanted = [one["request"]["url"] for one in asked if one["requestId"] not in forbidden]
-        return [url for url in wanted if not url.startswith("data:")]
+        addresses = [one["request"]["url"] for one in asked if one["requestId"] not in forbidden]
+        return [url for url in addresses if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
         """What the browser holds against the page."""

@@ -51,7 +51,7 @@ def test_each_state_of_a_record_is_said(tmp_path: Path) -> None:
     cards = cards_of(path, tmp_path / "report.html")
     assert [(card.state, card.word) for card in cards.values()] == [
         ("open", "not sent"),
-        ("open", "sent, fate unknown"),
+        ("open", "sent, outcome unknown"),
         ("open", "still running"),
         ("failed", "failed"),
         ("failed", "failed"),

@@ -70,7 +70,7 @@ async def test_max_items_ends_the_walk_without_another_page(most: int | None, pa
     assert asked(bench) == pages
 
 
-async def test_items_that_move_to_the_next_page_are_handed_out_once() -> None:
+async def test_items_that_move_to_the_next_page_are_returned_once() -> None:
     state = {"start": 1000, "total": 30}
 
     def answer(sent: Sent) -> Play:
