@@ -3,9 +3,9 @@
 Workload: so many pictures, each wanted once, 32 at a time, by each client as its README shows, with its own retries; only
 the limit of an answer is set, to 2 s for all. The service is the sandbox on a real socket with an account for each
 run; each POST, a repeated one too, is struck with a probability of 10 %. Peers that speak another API meet the same
-service and the same faults behind a translation of requests and answers (`Shop`).
+service and the same faults behind a translation of requests and answers (`TranslatingSandbox`).
 
-Units: charges in the service's books, results in the caller's hands (different ones), exceptions the caller saw, and
+Units: charges in the service's ledger, results in the caller's hands (different ones), exceptions the caller saw, and
 requests of any kind. Bound: as many charges and results as were wanted, no exception. The clock of the service and of
 neuralbox runs 100 times as fast, so that a listing settles in no time; peers have no waits but their back-off, which is
 real.
@@ -111,7 +111,7 @@ def _prompt_in(body: Any) -> str:
     return ""
 
 
-class Shop(Sandbox):
+class TranslatingSandbox(Sandbox):
     """The sandbox, which also takes the requests of other APIs and answers in their words."""
 
     @cached_property
@@ -274,7 +274,7 @@ class Came:
     """What one run came to.
 
     Attributes:
-        charges: In the service's books.
+        charges: In the service's ledger.
         twice: Prompts that were charged more than once.
         results: Different ones that were handed to the caller.
         exceptions: Seen by the caller.
@@ -305,12 +305,12 @@ async def bought(name: str, url: str, count: int) -> tuple[set[object], int]:
                 if outcome.generation is not None:
                     results.add(outcome.generation.id)
         return results, exceptions
-    gate = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(AT_ONCE)
     async with opened(url) as buy:
 
         async def one(prompt: str) -> None:
             nonlocal exceptions
-            async with gate:
+            async with slots:
                 try:
                     async with asyncio.timeout(GIVEN_UP):
                         results.add(await buy(prompt))
@@ -322,17 +322,17 @@ async def bought(name: str, url: str, count: int) -> tuple[set[object], int]:
 
 
 @contextmanager
-def shop(fault: str, seed: int) -> Iterator[tuple[Shop, str]]:
+def translated(fault: str, seed: int) -> Iterator[tuple[TranslatingSandbox, str]]:
     """Serve one with this fault, in fast time."""
     fast = FastTime(PACE)
     faults = {fault if "@" in fault else f"{fault}@POST /generate": RATE}
-    with using(fast), serve(Shop(clock=fast.now, balance=10_000_000, seed=seed, faults=faults)) as server:
+    with using(fast), serve(TranslatingSandbox(clock=fast.now, balance=10_000_000, seed=seed, faults=faults)) as server:
         yield server.sandbox, server.url  # type: ignore[misc]  # the one that was passed
 
 
 def measured(name: str, fault: str, count: int, seed: int) -> Came:
     """Let one client meet one fault."""
-    with shop(fault, seed) as (sandbox, url):
+    with translated(fault, seed) as (sandbox, url):
         results, exceptions = asyncio.run(bought(name, url, count))
         ledger = sandbox.ledger
         prompts = {one.id: one.prompt for one in ledger.generations.values()}

@@ -169,13 +169,13 @@ def bare(client: httpx.AsyncClient, url: str, read: Callable[[dict[str, Any]], o
 
 async def measure(walks: Mapping[str, Walk], *, rounds: int, seed: int) -> list[dict[str, list[float]]]:
     """Return seconds per item of the wall's clock, and of CPU, one figure per round, by walk."""
-    order, dice = list(walks), random.Random(seed)
+    order, rng = list(walks), random.Random(seed)
     for name in order:
         await walks[name]()
     wall: dict[str, list[float]] = {name: [] for name in order}
     cpu: dict[str, list[float]] = {name: [] for name in order}
     for _ in range(rounds):
-        dice.shuffle(order)
+        rng.shuffle(order)
         for name in order:
             gc.collect()
             begun, worked = time.perf_counter(), time.process_time()

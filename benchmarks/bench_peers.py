@@ -157,10 +157,10 @@ def _memory(name: str) -> int:
 def side_by_side(peers: list[Peer], jobs: int, rounds: int, seed: int) -> dict[str, list[Taken]]:
     """Let them take turns, in an order that changes from round to round."""
     found: dict[str, list[Taken]] = {peer.name: [] for peer in peers}
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     for number in range(rounds):
         turn = [peer for peer in peers if number < peer.rounds and jobs <= peer.most]
-        dice.shuffle(turn)
+        rng.shuffle(turn)
         for peer in turn:
             found[peer.name].append(measured(peer, jobs, seed))
             taken = found[peer.name][-1]

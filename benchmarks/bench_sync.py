@@ -50,12 +50,12 @@ def take_turns(
     candidates: dict[str, Plain], clock: Callable[[], float], *, rounds: int, seed: int
 ) -> dict[str, list[float]]:
     """Measure plain functions in turns, as `measure.interleave` does coroutines; seconds per operation."""
-    order, dice = list(candidates), random.Random(seed)
+    order, rng = list(candidates), random.Random(seed)
     for name in order:
         candidates[name]()
     found: dict[str, list[float]] = {name: [] for name in order}
     for _ in range(rounds):
-        dice.shuffle(order)
+        rng.shuffle(order)
         for name in order:
             gc.collect()
             start = clock()
@@ -157,7 +157,7 @@ class Interrupted:
         wrong: Those of them with another call's answer.
         slowest: Longest time from the start of a call to its KeyboardInterrupt, in seconds.
         tasks_left: Coroutines still on their way at the end.
-        slots_lost: Slots of the client's gates that nobody can use any more.
+        slots_lost: Slots of the client's connection limits that nobody can use any more.
     """
 
     interrupted: int
@@ -170,7 +170,7 @@ class Interrupted:
 
 def interrupts(url: str, count: int, *, seed: int) -> Interrupted:
     """Interrupt calls at random moments; in the main thread only."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     interrupted = completed = wrong = 0
     slowest = 0.0
     armed = False
@@ -195,7 +195,7 @@ def interrupts(url: str, count: int, *, seed: int) -> Interrupted:
             started = time.perf_counter()
             try:
                 armed = True
-                signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-5, 1.5e-3))
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1.5e-3))
                 right = ask(nb, number)
                 armed = False
                 completed += 1
@@ -232,7 +232,7 @@ def tasks_left() -> int:
 
 
 def slots_lost(nb: NeuralBox) -> int:
-    """Count the slots of both gates that are taken, and connections of the pool in no usable state."""
+    """Count the slots of both limits that are taken, and connections of the pool in no usable state."""
 
     async def look() -> int:
         transport: Any = nb._async._core.transport

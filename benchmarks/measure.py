@@ -86,7 +86,7 @@ async def interleave(candidates: Mapping[str, Work], *, rounds: int, seed: int) 
     Returns:
         CPU seconds per operation, one figure per round, by candidate.
     """
-    order, dice = list(candidates), random.Random(seed)
+    order, rng = list(candidates), random.Random(seed)
     for name in order:
         await candidates[name]()
     found: dict[str, list[float]] = {name: [] for name in order}
@@ -95,7 +95,7 @@ async def interleave(candidates: Mapping[str, Work], *, rounds: int, seed: int) 
     gc.freeze()
     try:
         for _ in range(rounds):
-            dice.shuffle(order)
+            rng.shuffle(order)
             for name in order:
                 gc.collect()  # what one candidate leaves behind is not billed to the next
                 start = time.process_time()

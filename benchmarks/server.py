@@ -1,7 +1,7 @@
 """A lean server on loopback for the benchmarks to measure clients against.
 
 It owns raw answers to the few requests the clients send: one `asyncio.Protocol`, a hand-written HTTP/1.1 reader, bytes
-prepared once. It is no stand-in of the service (that is `neuralbox.sandbox`): it checks nothing and stores next to
+prepared once. It does not play the service (that is `neuralbox.sandbox`): it checks nothing and stores next to
 nothing, so that on a machine of two cores it takes as little as possible from the client. It speaks the paths of the
 SDK and, beside them, those of the peers' clients (`dialects`). It runs in a process of its own, started by `running`,
 and ends by itself: when the process that started it is gone, or when its lifetime is over.

@@ -63,10 +63,10 @@ async def cancel_at_random(call: Call, *, rounds: int, seed: int) -> tuple[int, 
 
     async def worker(number: int) -> None:
         nonlocal made, cancelled
-        dice = random.Random(f"{seed}-{number}")
+        rng = random.Random(f"{seed}-{number}")
         for _ in range(rounds):
-            with anyio.move_on_after(dice.random() * LONGEST) as scope:
-                await call(dice)
+            with anyio.move_on_after(rng.random() * LONGEST) as scope:
+                await call(rng)
             made += 1
             cancelled += scope.cancelled_caught
 
@@ -116,8 +116,8 @@ async def ours(url: str, *, rounds: int, seed: int) -> Outcome:
     )
     prepared = transport.prepare("GET", url, headers={}, timeouts=_LEAST)
 
-    async def call(dice: random.Random) -> None:
-        if dice.random() < 1 / 3:
+    async def call(rng: random.Random) -> None:
+        if rng.random() < 1 / 3:
             async with transport.stream(prepared) as reply:
                 async for _ in reply.chunks():
                     pass
@@ -129,7 +129,7 @@ async def ours(url: str, *, rounds: int, seed: int) -> Outcome:
     seconds = time.monotonic() - started
     free = await slots_that_work(lambda: transport.send(prepared, max_bytes=100_000))
     lane = transport._lanes.get(transport._open_lane)
-    assert (lane.requests.value, lane.streams.value) == (SLOTS, STREAMS), "a slot of the gate is gone"
+    assert (lane.requests.value, lane.streams.value) == (SLOTS, STREAMS), "a slot of the limit is gone"
     engine: Any = lane.engines[0]
     (pool,) = engine.pools.values()
     outcome = Outcome(made, cancelled, seconds, free, sockets_to(httpx.URL(url).port or 80), _alive(pool))

@@ -2,7 +2,7 @@
 
 It starts the sandbox on a loopback port and then does what a user's program does, with the public client: submit
 all, wait for all, download each as it completes, walk the history, compare the three accounts of what was charged.
-What is shown meanwhile is the caller's affair: it is handed the running `DemoTally` at each change.
+What is shown meanwhile is up to the caller: it is given the running `DemoTally` at each change.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class DemoReport:
         listed: Videos found in the history.
         charged_by_history: Sum of the tokens in the history.
         charged_by_balance: Balance before minus balance after.
-        charged_by_ledger: What the sandbox's own books say.
+        charged_by_ledger: What the sandbox's own ledger says.
         requests: HTTP requests the sandbox answered, downloads included.
         seconds: From the first submission to the last page of the history.
     """
@@ -98,13 +98,13 @@ class DemoReport:
 
     @property
     def is_paid_once(self) -> bool:
-        """Whether all four accounts of what was charged agree."""
+        """Return whether all four accounts of what was charged agree."""
         accounts = {self.charged_by_history, self.charged_by_balance, self.charged_by_ledger, self.tally.tokens}
         return len(accounts) == 1
 
     @property
     def is_whole(self) -> bool:
-        """Whether every video is a file and a history item, paid once."""
+        """Return whether every video is a file and a history item, paid once."""
         return self.tally.downloaded == self.listed == self.plan.videos and self.is_paid_once
 
 
@@ -120,12 +120,12 @@ def run_demo(plan: DemoPlan, view: View) -> DemoReport:
 
     plan.directory.mkdir(parents=True, exist_ok=True)
     with serve(Sandbox(speed=plan.speed, seed=plan.seed)) as server:
-        return anyio.run(film, plan, server, view)
+        return anyio.run(show_demo, plan, server, view)
 
 
-async def film(plan: DemoPlan, server: Server, view: View) -> DemoReport:
+async def show_demo(plan: DemoPlan, server: Server, view: View) -> DemoReport:
     """Do what a user's program does: submit, wait, download, list, count."""
-    # The sandbox is faster than the service by `speed`, so looking is too: the same number of looks per job.
+    # The sandbox is faster than the service by `speed`, so polling is too: the same number of status requests per job.
     polling = Polling(min_interval=max(0.1, 5.0 / plan.speed), max_interval=max(0.2, 30.0 / plan.speed))
     tally = DemoTally()
     start = time.perf_counter()

@@ -30,7 +30,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _same_order_of_tasks_in_every_run(request: pytest.FixtureRequest) -> None:
-    """Let trio, which rolls dice over the order of its tasks, roll the same ones for the same test."""
+    """Let trio, which orders its tasks at random, order them alike for the same test."""
     trio_scheduler._r.seed(request.node.nodeid)
 
 

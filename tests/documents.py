@@ -41,7 +41,7 @@ def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> 
     """Give the reader a key, an address, and an empty directory to be in."""
     monkeypatch.setenv("NEURALBOX_API_KEY", "nb_reader")
     monkeypatch.setenv("NEURALBOX_BASE_URL", service)
-    monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_reader")  # the sandbox shows one account's books to both
+    monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_reader")  # the sandbox shows one account's generations to both
     monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
     monkeypatch.chdir(directory)
     # Looks are paced for the real service, minutes long; the sandbox is faster by its `speed`, so the looks are too.

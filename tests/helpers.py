@@ -1,6 +1,6 @@
 """Doubles every folder of tests may use: virtual time, and a transport that answers from a script.
 
-`VirtualTime`, the kit's, stands in for clock, pauses and dice, on asyncio and on trio: a pause costs no real time, and of
+`VirtualTime`, the kit's, replaces clock, pauses and random numbers, on asyncio and on trio: a pause costs no real time, and of
 several sleepers the one due first wakes first. `Scripted` stands in for the other side: it records what it was given and
 plays one step for each attempt. `make_core` puts both under a real `Core`.
 """

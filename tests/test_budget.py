@@ -1,4 +1,4 @@
-"""The budget's books: what is set aside, charged and given back, and what is refused."""
+"""The budget's records: what is set aside, charged and given back, and what is refused."""
 
 from __future__ import annotations
 

@@ -103,11 +103,11 @@ for _protocol in range(pickle.HIGHEST_PROTOCOL + 1):
 def test_an_error_survives_copying_and_pickling_whole(cls: type[NeuralBoxError], way: str) -> None:
     error = make(cls)
     error.add_note("on worker 3")
-    twin = WAYS[way](error)
-    assert twin is not error
-    assert state(twin) == state(error)
-    assert (str(twin), repr(twin), twin.__notes__) == (str(error), repr(error), ["on worker 3"])
-    assert isinstance(twin, TimeoutError) is isinstance(error, TimeoutError)
+    copied = WAYS[way](error)
+    assert copied is not error
+    assert state(copied) == state(error)
+    assert (str(copied), repr(copied), copied.__notes__) == (str(error), repr(error), ["on worker 3"])
+    assert isinstance(copied, TimeoutError) is isinstance(error, TimeoutError)
 
 
 @every_class

@@ -41,7 +41,7 @@ def ask(transport: Scripted, method: str = "GET") -> Sent:
 
 
 async def test_a_pause_moves_the_clock_and_costs_nothing() -> None:
-    time = VirtualTime(dice=0.25)
+    time = VirtualTime(random_value=0.25)
     began = time.clock()
     with anyio.fail_after(5):
         await time.sleep(3_600.0)

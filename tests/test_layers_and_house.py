@@ -83,17 +83,17 @@ def documented_things(module: ModuleType) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def test_each_door_method_names_its_source_or_is_made_of_ones_that_do() -> None:
+def test_each_resource_method_names_its_source_or_is_made_of_ones_that_do() -> None:
     unsourced = [
-        f"{door.__name__}.{name}"
-        for door in doors()
-        for name, method in vars(door).items()
+        f"{resource.__name__}.{name}"
+        for resource in resources()
+        for name, method in vars(resource).items()
         if inspect.iscoroutinefunction(method) and not name.startswith("_") and "Source:" not in (method.__doc__ or "")
     ]
     assert set(unsourced) <= {"Generations.wait", "Files.download"}
 
 
-def doors() -> Iterator[type]:
+def resources() -> Iterator[type]:
     for path in sorted((PACKAGE / "_resources").glob("[a-z]*.py")):
         module = importlib.import_module(f"neuralbox._resources.{path.stem}")
         for value in vars(module).values():

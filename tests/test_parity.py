@@ -23,7 +23,7 @@ from neuralbox.sync._facade import Facade, Root
 
 # What is spelled differently, or exists on one side only because of Python's own protocols.
 RENAMED = {"aclose": "close"}
-TWINS = {name: getattr(_generated, name) for name in _generated.__all__}
+BLOCKING = {name: getattr(_generated, name) for name in _generated.__all__}
 
 
 def original_of(name: str) -> type:
@@ -31,12 +31,12 @@ def original_of(name: str) -> type:
     return found
 
 
-def raw_door(name: str) -> object | None:
-    """The raw doors keep their methods in attributes, so one is made."""
+def raw_resource(name: str) -> object | None:
+    """The raw resources keep their methods in attributes, so one is made."""
     clients = AsyncNeuralBox(api_key="nb_parity"), AsyncGeminiGen(api_key="parity")
     raws = [client.with_raw_response for client in clients]
-    doors = [getattr(raw, door) for raw in raws for door in dir(type(raw)) if not door.startswith("_")]
-    return next((door for door in doors if type(door).__name__ == name), None)
+    resources = [getattr(raw, resource) for raw in raws for resource in dir(type(raw)) if not resource.startswith("_")]
+    return next((resource for resource in resources if type(resource).__name__ == name), None)
 
 
 def public(thing: object) -> dict[str, Any]:
@@ -49,10 +49,10 @@ def public(thing: object) -> dict[str, Any]:
 
 
 def pairs() -> Iterator[Any]:
-    """Every public member of the async side, with its twin."""
-    for name, twin in TWINS.items():
-        for member, value in public(raw_door(name) or original_of(name)).items():
-            yield pytest.param(value, inspect.getattr_static(twin, member, None), twin, id=f"{name}.{member}")
+    """Every public member of the async side, with its blocking counterpart."""
+    for name, blocking in BLOCKING.items():
+        for member, value in public(raw_resource(name) or original_of(name)).items():
+            yield pytest.param(value, inspect.getattr_static(blocking, member, None), blocking, id=f"{name}.{member}")
 
 
 def function_of(member: Any) -> Callable[..., Any]:
@@ -61,12 +61,12 @@ def function_of(member: Any) -> Callable[..., Any]:
     return typing.cast("Callable[..., Any]", inspect.unwrap(inner))
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", BLOCKING)
 def test_both_sides_have_the_same_names(name: str) -> None:
-    provided = set(public(Facade)) | (set(public(Root)) if issubclass(TWINS[name], Root) else set())
-    theirs = set(public(raw_door(name) or original_of(name)))
-    assert set(public(TWINS[name])) - provided == theirs - provided
-    assert ("close" in theirs) == ("close" in public(TWINS[name]))
+    provided = set(public(Facade)) | (set(public(Root)) if issubclass(BLOCKING[name], Root) else set())
+    theirs = set(public(raw_resource(name) or original_of(name)))
+    assert set(public(BLOCKING[name])) - provided == theirs - provided
+    assert ("close" in theirs) == ("close" in public(BLOCKING[name]))
 
 
 def test_every_public_class_of_the_sources_has_a_twin() -> None:
@@ -74,24 +74,24 @@ def test_every_public_class_of_the_sources_has_a_twin() -> None:
     for path in SOURCES:
         tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
         named |= {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
-    assert {name.removeprefix("Async") for name in named - RULES.iterators} == set(TWINS)
+    assert {name.removeprefix("Async") for name in named - RULES.iterators} == set(BLOCKING)
 
 
 def test_every_door_of_the_client_is_among_the_sources() -> None:
     for name, member in vars(AsyncNeuralBox).items():
         if hasattr(member, "func"):
-            door = type(getattr(AsyncNeuralBox(api_key="nb_parity"), name)).__name__
-            assert door in TWINS, name
+            resource = type(getattr(AsyncNeuralBox(api_key="nb_parity"), name)).__name__
+            assert resource in BLOCKING, name
 
 
-@pytest.mark.parametrize(("ours", "twin", "owner"), [*pairs()])
-def test_members_agree_in_kind_parameters_defaults_and_documentation(ours: Any, twin: Any, owner: type) -> None:
-    theirs, mine = function_of(ours), function_of(twin)
+@pytest.mark.parametrize(("ours", "blocking", "owner"), [*pairs()])
+def test_members_agree_in_kind_parameters_defaults_and_documentation(ours: Any, blocking: Any, owner: type) -> None:
+    theirs, mine = function_of(ours), function_of(blocking)
     if isinstance(ours, property) or hasattr(ours, "func"):
-        assert type(twin) is type(ours)
+        assert type(blocking) is type(ours)
     assert not inspect.iscoroutinefunction(mine)
     wanted, found = (inspect.signature(one).parameters for one in (theirs, mine))
-    # A bound method of a door has lost its `self`.
+    # A bound method of a resource has lost its `self`.
     given = [one for one in found.values() if one.name != "self"]
     assert [(one.name, one.kind, one.default) for one in wanted.values() if one.name != "self"] == [
         (one.name, one.kind, one.default) for one in given
@@ -105,11 +105,11 @@ def words(thing: object, *, through: Callable[[str], str] = str) -> list[str]:
     return through(inspect.getdoc(thing) or "").split()
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", BLOCKING)
 def test_classes_are_documented_alike(name: str) -> None:
     doc = inspect.getdoc(original_of(name)) or ""
-    is_made_by_users = issubclass(TWINS[name], Root)
-    assert words(TWINS[name]) == translate(doc if is_made_by_users else without_section(doc, "Args")).split()
+    is_made_by_users = issubclass(BLOCKING[name], Root)
+    assert words(BLOCKING[name]) == translate(doc if is_made_by_users else without_section(doc, "Args")).split()
 
 
 # Nothing async comes out of it.
@@ -117,10 +117,10 @@ def test_classes_are_documented_alike(name: str) -> None:
 ASYNC_TYPES = ("Async", "Awaitable", "Coroutine")
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", BLOCKING)
 def test_no_type_of_the_blocking_side_is_async(name: str) -> None:
-    originals = {original_of(one) for one in TWINS}
-    for member, value in vars(TWINS[name]).items():
+    originals = {original_of(one) for one in BLOCKING}
+    for member, value in vars(BLOCKING[name]).items():
         if member.startswith("_") and member not in ("__init__", "__iter__"):
             continue
         function = function_of(value)
@@ -190,8 +190,8 @@ def test_importing_the_package_does_not_import_the_blocking_client() -> None:
 
 def test_the_exports_are_the_twins_of_what_is_public() -> None:
     exported = {name: getattr(neuralbox.sync, name) for name in neuralbox.sync.__all__}
-    assert all(TWINS[name] is value for name, value in exported.items() if name != "Items")
-    assert {name for name in TWINS if not name.startswith("Raw")} | {"Items"} == set(exported)
+    assert all(BLOCKING[name] is value for name, value in exported.items() if name != "Items")
+    assert {name for name in BLOCKING if not name.startswith("Raw")} | {"Items"} == set(exported)
     assert neuralbox.NeuralBox is neuralbox.sync.NeuralBox
     assert "NeuralBox" in dir(neuralbox)
     assert "NeuralBox" in neuralbox.__all__

@@ -1,1 +1,1 @@
-"""How to test a program that uses neuralbox: the program is `studio.py`, its tests are `test_studio.py`."""
+"""How to test a program that uses neuralbox: the program is `trailers.py`, its tests are `test_trailers.py`."""

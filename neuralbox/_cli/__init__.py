@@ -1,8 +1,8 @@
-"""The command line: arguments in, words out; no logic of its own.
+"""The command line: arguments in, text out; no logic of its own.
 
 `main` is all this module holds, and it imports nothing of the extras before it runs, so that an installation without
-them answers with a sentence instead of a traceback. The commands are in `app`; `exits` says how each one leaves,
-`output` owns the two streams, `views` what a terminal shows.
+them answers with a sentence instead of a traceback. The commands are in `app`; `errors` says how each one
+ends, `output` owns the two streams, `views` what a terminal shows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ._extras import missing_extra
 
 
 def main() -> None:
-    """Run the command line and exit; `codes.MEANINGS` lists the codes."""
+    """Run the command line and exit; `exit_codes.MEANINGS` lists the codes."""
     stdout = output.prepare()
     try:
         from .app import app
@@ -28,7 +28,7 @@ def main() -> None:
         sys.exit(exit_codes.USAGE)
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(exit_codes.INTERRUPTED)
-    except OSError as error:  # help and the like: commands say it themselves
+    except OSError as error:  # help and the like: commands report it themselves
         output.write_status(f"The output cannot be written: {error.strerror}.")
         output.forget(stdout)
         sys.exit(exit_codes.UNUSABLE_DISK)

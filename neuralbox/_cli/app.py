@@ -1,7 +1,7 @@
 """The program: its own options, and which module has which command.
 
 A command's module is imported, and its arguments are built, when the command is called: so `--help` is quick, and an
-installation without the extra of one command can say so. Help is typer's plain one; drawn by rich it takes twice as long.
+installation without the extra of one command can name it. Help is typer's plain one; drawn by rich it takes twice as long.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 # Where each command is, and the first line of its help.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "generate": ("generate", "Generate a text, picture, video or sound."),
+    "generate": ("generate", "Generate text, an image, a video or audio."),
     "stream": ("generate", "Generate a text and print it while it is written."),
     "wait": ("generate", "Wait for generations that were submitted earlier."),
     "download": ("generate", "Download the files of generations."),
     "batch": ("batch", "Many requests at once, with a journal."),
-    "history": ("history", "List, export or picture what was generated."),
+    "history": ("history", "List, export or report what was generated."),
     "archive": ("history", "Mirror all results into a directory."),
     "balance": ("queries", "Show how many tokens are left."),
     "stats": ("queries", "Show what was generated and what it cost."),
     "models": ("queries", "List the models, or show one."),
     "price": ("queries", "Show what a generation would cost."),
     "demo": ("local", "See it work on a local sandbox; needs no key."),
-    "sandbox": ("local", "Serve a local stand-in of the whole API."),
+    "sandbox": ("local", "Serve a local sandbox of the whole API."),
 }
 
 
@@ -70,11 +70,11 @@ app = typer.Typer(
 )
 
 FIRST_STEPS = """\
-neuralbox demo                       see it work, on a local stand-in of the service; no key needed
+neuralbox demo                       see it work, on a local sandbox of the service; no key needed
 export NEURALBOX_API_KEY=nb_...      your key: dashboard, Profile, API Keys (needs the VIP or Elite plan)
 neuralbox balance                    is the key right?
 neuralbox stream gpt-5 "Good morning"
-neuralbox generate flux-1.1-pro "A lighthouse" --to pictures
+neuralbox generate flux-1.1-pro "A lighthouse" --to images
 
 neuralbox --help lists all commands."""
 

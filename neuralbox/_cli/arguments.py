@@ -17,7 +17,7 @@ _KINDS = ("text", "image", "video", "tts", "stt", "audio", "tool")
 
 
 def _known_models(incomplete: str) -> list[str]:
-    """The slugs this version knows; a shell asks at each press of a key, so the service is not asked."""
+    """Return the slugs this version knows; a shell asks at each press of a key, so the service is not asked."""
     from typing import get_args
 
     from .._api import vocabulary as words
@@ -72,7 +72,7 @@ def read_params(texts: Sequence[str] | None) -> dict[str, Any]:
 
 
 def read_text(argument: str) -> str:
-    """A prompt: the argument, or standard input where that is `-`.
+    """Return a prompt: the argument, or standard input where that is `-`.
 
     Raises:
         ConfigurationError: Standard input is closed, or no text.
@@ -86,10 +86,10 @@ def read_text(argument: str) -> str:
 
 
 def read_id(text: str) -> GenerationId:
-    """An id as the service gave it: a number where it is made of digits."""
+    """Return an id as the service gave it: a number where it is made of digits."""
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
 def limit_of(timeout: float | None) -> float | Omit:
-    """The limit of a wait: left out, the client's."""
+    """Return the limit of a wait: left out, the client's."""
     return OMIT if timeout is None else timeout

@@ -47,7 +47,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again wh
 
 @dataclass(frozen=True, slots=True)
 class _RunArguments:
-    """One run.
+    """What one run was told.
 
     Attributes:
         requests: What to send; None for what the journal has left.
@@ -78,7 +78,7 @@ def run(
     budget: Budget = None,
     timeout: JobTimeout = None,
     retry_failed: RetryFailed = False,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only show what it would cost.")] = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
@@ -90,8 +90,8 @@ def run(
             raise ConfigurationError(f"{file} is no regular file: name the journal with --journal.")
     place = journal or file.with_suffix(".sqlite")
     settings = recall(place).changed(to, budget)
-    order = _RunArguments(requests, place, settings, timeout, retry_failed, requests.count)
-    session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, order=order))
+    arguments = _RunArguments(requests, place, settings, timeout, retry_failed, requests.count)
+    session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, arguments=arguments))
 
 
 @batch.command()
@@ -111,13 +111,13 @@ def resume(
     with session.plain_words():
         read_summary(journal)  # a file that is no journal is not touched
         settings = recall(journal).changed(to, budget)
-    order = _RunArguments(None, journal, settings, timeout, retry_failed, None)
-    session.run(partial(_carry_out, order=order))
+    arguments = _RunArguments(None, journal, settings, timeout, retry_failed, None)
+    session.run(partial(_carry_out, arguments=arguments))
 
 
 @batch.command()
 def status(journal: Journal, json: AsJson = False) -> None:
-    """Say how far a batch is, also while another process runs it. Needs no key."""
+    """Show how far a batch is, also while another process runs it. Needs no key."""
     from .._journal import read_summary
 
     session = CommandSession(json)
@@ -129,7 +129,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
         if json:
             running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
             times = {"first_at": found.first_at, "last_at": found.last_at}
-            session.record(counts | ended | times | {"service": found.service, "running": running})
+            session.write_record(counts | ended | times | {"service": found.service, "running": running})
             return
         session.print_fields(counts | ended | {"service": found.service})
         if owner is not None:
@@ -153,13 +153,13 @@ def report(
 
         path = write_batch_report(journal, target or journal.with_suffix(".html"))
         session.print_text(str(path))
-        session.record({"path": str(path), "bytes": path.stat().st_size})
+        session.write_record({"path": str(path), "bytes": path.stat().st_size})
 
 
 # One run.
 
 
-async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, order: _RunArguments) -> int:
+async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: _RunArguments) -> int:
     import anyio
     from anyio import to_thread
 
@@ -173,27 +173,27 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, order: _Run
 
     with session.measured("batch") as meter, _interrupted_gently(stop):
         running = nb.batch(
-            order.requests,
-            journal=order.journal,
-            download_to=order.settings.to,
-            budget=order.settings.budget,
-            wait_timeout=limit_of(order.timeout),
-            retry_failed=order.retry_failed,
-            on_progress=lambda seen: meter.show(seen.done, order.total, _words(seen)),
+            arguments.requests,
+            journal=arguments.journal,
+            download_to=arguments.settings.to,
+            budget=arguments.settings.budget,
+            wait_timeout=limit_of(arguments.timeout),
+            retry_failed=arguments.retry_failed,
+            on_progress=lambda seen: meter.show(seen.done, arguments.total, _describe(seen)),
         )
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
-            session.paid.advice = f"Nothing that was paid for is lost; to continue:  {_resume(order.journal)}"
-            await to_thread.run_sync(remember, order.journal, order.settings)
+            session.paid.advice = f"Nothing that was paid for is lost; to continue:  {_resume(arguments.journal)}"
+            await to_thread.run_sync(remember, arguments.journal, arguments.settings)
             with taking:
                 async for outcome in running:
-                    _tell(outcome, failures, session)
+                    _show_outcome(outcome, failures, session)
             was_stopped = taking.cancelled_caught
             for _ in range(running.progress.ready if was_stopped else 0):  # ended before; `resume` would not tell them
-                _tell(await anext(running), failures, session)
+                _show_outcome(await anext(running), failures, session)
         seen = running.progress
     if was_stopped:
-        # What ended while the block was left, nobody was told; the journal knows.
-        found = await to_thread.run_sync(read_summary, order.journal)
+        # What ended while the block was left, no outcome was yielded; the journal knows.
+        found = await to_thread.run_sync(read_summary, arguments.journal)
         session.print_status(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
         session.print_status(session.paid.advice)
         return INTERRUPTED
@@ -201,12 +201,12 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, order: _Run
     session.print_status(
         f"{nothing}{seen.completed} done, {seen.failed} failed, {seen.tokens_spent} tokens spent by this run."
     )
-    session.print_status(f"For a page with all results:  {_report(order.journal)}")
+    session.print_status(f"For a page with all results:  {_report(arguments.journal)}")
     return failures.code
 
 
-def _tell(outcome: BatchOutcome, failures: Failures, session: CommandSession) -> None:
-    session.record(outcome.to_dict())
+def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession) -> None:
+    session.write_record(outcome.to_dict())
     if outcome.error is not None:
         failures.add(outcome.error)
         result = sentence_of(outcome.error)
@@ -236,8 +236,8 @@ def _interrupted_gently(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _words(seen: BatchProgress) -> str:
-    """How a batch is getting on, the most important first: a narrow terminal cuts the end."""
+def _describe(seen: BatchProgress) -> str:
+    """Return how a batch is getting on, the most important first: a narrow terminal cuts the end."""
     parts = [f"{seen.done} done"]
     parts += [f"{count} {name}" for count, name in ((seen.failed, "failed"), (seen.waiting, "waiting")) if count]
     parts += [f"{count} {name}" for count, name in ((seen.saving, "saving"), (seen.queued, "queued")) if count]
@@ -255,7 +255,7 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     balance = (await nb.account.balance()).token_balance
     found: BatchEstimate = await nb.batch.estimate(requests)
     counts = {"requests": found.requests, "tokens": found.tokens, "unknown": found.unknown, "balance": balance}
-    session.record(counts | {"by_model": dict(found.by_model)})
+    session.write_record(counts | {"by_model": dict(found.by_model)})
     left = "" if balance is None else f"; {balance} are left"
     session.print_text(f"{found.requests} requests, {found.tokens} tokens{left}")
     for model, tokens in found.by_model.items():

@@ -30,7 +30,7 @@ class BatchSettings:
     budget: int | None = None
 
     def changed(self, to: Path | None, budget: int | None) -> BatchSettings:
-        """These, with what a later run was told."""
+        """Return these settings with what a later run was told."""
         return BatchSettings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
 
 

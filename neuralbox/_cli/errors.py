@@ -1,4 +1,4 @@
-"""How the command line leaves: one sentence and an exit code for everything a user can mend.
+"""How the command line ends: one sentence and an exit code for everything a user can mend.
 
 The codes are part of the public surface: scripts branch on them. A bug of ours keeps its traceback. The library's
 errors speak to programmers (`client.job(...)`); here such advice is replaced by the command that does the same.
@@ -69,7 +69,7 @@ class Paid:
 
     Attributes:
         jobs: Accepted and not yet finished.
-        advice: What to say instead of how to wait for them, once there is a better way to go on.
+        advice: What to print instead of how to wait for them, once there is a better way to go on.
         is_sending: Whether a paid request is on its way whose id is not known yet.
         is_ours: Whether the jobs were seen to be accepted; ids that were typed may be anything.
     """
@@ -80,7 +80,7 @@ class Paid:
     is_ours: bool = True
 
     def how_to_go_on(self, error: BaseException | None = None) -> str:
-        """One sentence, or nothing where nothing is left running.
+        """Return one sentence, or nothing where nothing is left running.
 
         Args:
             error: What ended the command.
@@ -123,18 +123,18 @@ class Failures:
     by_code: Counter[int] = field(default_factory=Counter)
 
     def add(self, error: Exception) -> str:
-        """Count one, and say what it says."""
+        """Count an error, and return its sentence."""
         self.by_code[code_of(error)] += 1
         return sentence_of(error)
 
     @property
     def code(self) -> int:
-        """The exit code of all: the one they share."""
+        """Return the exit code of all: the one they share."""
         return 0 if not self.by_code else exit_codes.FAILED if len(self.by_code) > 1 else next(iter(self.by_code))
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code of an error."""
+    """Return the exit code of an error."""
     if isinstance(error, errors.JournalError) and error.reason in REASONS:
         return REASONS[error.reason]
     return next((code for kind, code in CODES if isinstance(error, kind)), exit_codes.FAILED)
@@ -152,13 +152,13 @@ def plain_words(extra: str = "cli", *, as_json: bool = False, paid: Paid | None 
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        if debugging.is_on or (said := _said(error, extra, paid or Paid())) is None:
+        if debugging.is_on or (described := _describe(error, extra, paid or Paid())) is None:
             raise
-        _leave(*said, error, as_json=as_json)
+        _leave(*described, error, as_json=as_json)
 
 
-def _said(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | None:
-    """What to say of an error and how to leave; None where it is a bug and must show."""
+def _describe(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | None:
+    """Return the sentence about an error and the exit code; None where it is a bug and must show."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):  # the second: at the prompt for the key
         return f"Stopped. {paid.how_to_go_on(KeyboardInterrupt())}".rstrip(), exit_codes.INTERRUPTED
     if isinstance(error, ModuleNotFoundError):
@@ -172,7 +172,7 @@ def _said(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | Non
 
 
 def sentence_of(error: Exception) -> str:
-    """What an error says, on one line and in the command line's words."""
+    """Return an error as one line in the command line's words."""
     if isinstance(error, OSError) and not isinstance(error, errors.NeuralBoxError) and error.strerror:
         return f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror.rstrip('.')}."
     text = " ".join(str(error).split())
@@ -193,7 +193,7 @@ def _for_users(sentence: str) -> str:
 
 
 def _advice(error: Exception) -> str:
-    """What to do about it, or nothing to add."""
+    """Return what to do about an error, or nothing to add."""
     if isinstance(error, errors.RateLimitError) and error.retry_after is not None:
         return f"Try again in {error.retry_after:.0f} s."
     if isinstance(error, errors.UnprocessableEntityError):

@@ -1,4 +1,4 @@
-"""The exit codes. They are part of the public surface: scripts branch on them. Which error has which, `exits` says."""
+"""The exit codes. They are part of the public surface: scripts branch on them. `errors` says which error has which."""
 
 from __future__ import annotations
 

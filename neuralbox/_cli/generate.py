@@ -31,7 +31,7 @@ def generate(
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
-    """Generate a text, picture, video or sound, and print it or its address."""
+    """Generate text, an image, a video or audio, and print it or its address."""
     session = CommandSession(json, base_url)
     with session.plain_words():
         options, text = read_params(param), read_text(prompt)
@@ -40,7 +40,7 @@ def generate(
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         job = await _submit(nb, session, model, text, options)
         if not wait:
-            _hand_out(job, session)
+            _print_job(job, session)
             return
         finished = job.generation
         if finished is None or not finished.is_final:
@@ -101,12 +101,12 @@ def stream(
         try:
             async with given as running:
                 async for delta in running:
-                    session.record({"delta": delta})
+                    session.write_record({"delta": delta})
                     session.print_text(delta, end="")
         finally:
             session.print_text(end="\n" if given.text else "")
         session.paid.jobs.clear()
-        session.record(plain_values(given.result))
+        session.write_record(plain_values(given.result))
         session.print_status(_cost(given.result))
 
     session.run(work)
@@ -126,7 +126,7 @@ def wait(
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         session.paid.is_ours = False
-        session.paid.jobs += [JobRef(read_id(one)) for one in ids]
+        session.paid.jobs += [JobRef(read_id(text)) for text in ids]
         try:
             found = await _wait_for_all(nb, session, timeout)
         except NeuralBoxError as error:
@@ -177,11 +177,11 @@ def download(
                 path = await _fetch(nb, session, source, to, "replace" if overwrite else "error")
             except NeuralBoxError as error:
                 said = failures.add(error)
-                session.record({"source": one, "error": type(error).__name__, "message": said})
+                session.write_record({"source": one, "error": type(error).__name__, "message": said})
                 session.print_status(f"{one}: {said}")
                 continue
             session.print_text(str(path))
-            session.record({"source": one, "path": str(path), "bytes": path.stat().st_size})
+            session.write_record({"source": one, "path": str(path), "bytes": path.stat().st_size})
         return failures.code
 
     session.run(work)
@@ -208,9 +208,9 @@ def make_directory(to: Path | None) -> None:
         to.mkdir(parents=True, exist_ok=True)
 
 
-def _hand_out(job: Job, session: CommandSession) -> None:
+def _print_job(job: Job, session: CommandSession) -> None:
     session.print_text(str(job.id))
-    session.record({"id": job.id, "status": job.generation.status if job.generation is not None else None})
+    session.write_record({"id": job.id, "status": job.generation.status if job.generation is not None else None})
     session.print_status(f"{_named(job)} accepted; for its result:  neuralbox wait {job.id}")
 
 
@@ -221,7 +221,7 @@ async def _show(
     path = None
     if to is not None and generation.is_completed and generation.url is not None:
         path = await _fetch(nb, session, generation, to, overwrite)
-    session.record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
+    session.write_record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
     if generation.is_failed:
         session.print_status(f"{generation.id} failed: {generation.error or 'the service gave no reason'}")
         return

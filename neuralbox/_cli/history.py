@@ -34,7 +34,7 @@ class _ListByDefault(TyperGroup):
 
 
 history = typer.Typer(
-    cls=_ListByDefault, help="List, export or picture what was generated.", add_completion=False, rich_markup_mode=None
+    cls=_ListByDefault, help="List, export or report what was generated.", add_completion=False, rich_markup_mode=None
 )
 
 
@@ -60,7 +60,7 @@ def listing(
             page_size=min(limit, 100),
             max_items=limit,
         ):
-            session.record(plain_values(item))
+            session.write_record(plain_values(item))
             items.append(item)
         if not items:
             session.print_status("Nothing found.")
@@ -110,7 +110,7 @@ def export(
                 overwrite=overwrite,
             )
         session.print_text(str(done.path))
-        session.record({"path": str(done.path), "items": done.items, "bytes": done.bytes})
+        session.write_record({"path": str(done.path), "items": done.items, "bytes": done.bytes})
         session.print_status(f"{done.items} generations, {done.bytes / 1e6:.1f} MB")
 
     CommandSession(json, base_url).run(work)
@@ -145,7 +145,7 @@ def report(
                 limit=limit,
             )
         session.print_text(str(path))
-        session.record({"path": str(path), "bytes": path.stat().st_size})
+        session.write_record({"path": str(path), "bytes": path.stat().st_size})
 
     session = CommandSession(json, base_url)
     with session.plain_words("report"):
@@ -179,21 +179,23 @@ def archive(
                 verify=verify,
                 on_progress=show,
             )
-        _tell(done, session)
+        _show_result(done, session)
         return FAILED if done.failed else 0
 
     CommandSession(json, base_url).run(work)
 
 
-def _tell(done: ArchiveResult, session: CommandSession) -> None:
+def _show_result(done: ArchiveResult, session: CommandSession) -> None:
     counts = {
         name: getattr(done, name) for name in ("listed", "saved", "kept", "expired", "skipped", "failed", "bytes")
     }
-    failures = [{"id": one.job.id, "error": one.error, "message": one.message} for one in done.failures]
+    failures = [{"id": failure.job.id, "error": failure.error, "message": failure.message} for failure in done.failures]
     session.print_text(str(done.manifest))
-    session.record({"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures})
+    session.write_record(
+        {"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures}
+    )
     session.print_status(", ".join(f"{count} {name}" for name, count in counts.items()))
-    for one in done.failures[:_SHOWN_FAILURES]:
-        session.print_status(str(one))
+    for failure in done.failures[:_SHOWN_FAILURES]:
+        session.print_status(str(failure))
     if done.failed:
         session.print_status("Run it again to try those that failed once more.")

@@ -1,4 +1,4 @@
-"""Commands that need no service: the demo, and the local stand-in of the API."""
+"""Commands that need no service: the demo, and the local sandbox of the API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def demo(
         else:
             with progress_view(plan.videos) as view:
                 report = run_demo(plan, view)
-        session.record(report_values(report))
+        session.write_record(report_values(report))
         for line in report_lines(report):
             session.print_text(line)
         if not report.is_whole:
@@ -63,7 +63,7 @@ def sandbox(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Serve a local stand-in of the whole API until Ctrl-C."""
+    """Serve a local sandbox of the whole API until Ctrl-C."""
 
     def announce(line: str) -> None:
         url = next((word for word in line.split() if "://" in word), None)

@@ -2,7 +2,7 @@
 
 A pipe gets results only, each as soon as it is there, and byte for byte; on a terminal, control characters in what the
 service said are shown instead of obeyed. A reader who leaves (`| head`) is no error worth a word; an output that cannot
-be written for another reason is. What cannot be said on standard error is not said: a remark ends nothing.
+be written for another reason is. What cannot be written to standard error is dropped: a status line ends nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_result(text: str, end: str = "\n") -> None:
 
     Raises:
         BrokenPipeError: Nobody reads any more.
-        OSError: It cannot be written; the message says so.
+        OSError: It cannot be written; the message names the output.
     """
     stream = sys.stdout
     if stream is None:  # closed before we began
@@ -56,12 +56,12 @@ def write_status(text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """Show control characters but line ends and tabs, so that no text from elsewhere steers a terminal."""
+    """Escape control characters but line ends and tabs, so that no text from elsewhere steers a terminal."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody sees what is written there, and lines can be drawn over.
+    """Return whether somebody sees what is written there, and lines can be drawn over.
 
     Only the stream itself counts: FORCE_COLOR and its like must not put bars into a file.
     """

@@ -18,7 +18,7 @@ def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         found = await nb.account.stats()
-        session.record(found.model_dump(mode="json", exclude={"raw": True, "breakdown": {"__all__": {"raw"}}}))
+        session.write_record(found.model_dump(mode="json", exclude={"raw": True, "breakdown": {"__all__": {"raw"}}}))
         if session.as_json:
             return
         session.print_fields(
@@ -63,7 +63,7 @@ def models(
             return
         listed = await nb.models.list()
         for model in listed:
-            session.record(model.model_dump(mode="json", exclude={"raw"}))
+            session.write_record(model.model_dump(mode="json", exclude={"raw"}))
         if not session.as_json:
             from .views import show_table
 

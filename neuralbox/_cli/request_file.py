@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequestFile:
-    """A file of requests that has been looked through.
+    """A file of requests that has been checked.
 
     Attributes:
         path: The file.
@@ -36,7 +36,7 @@ class RequestFile:
 
 
 def open_requests(path: Path) -> RequestFile:
-    """Look through a file of requests.
+    """Check a file of requests.
 
     Raises:
         ConfigurationError: A line holds no request that could be sent; the message names line and field. Or the file

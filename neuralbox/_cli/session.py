@@ -1,4 +1,4 @@
-"""What every command of the service needs: the key, a client for the length of the command, and somewhere to say things."""
+"""What every command of the service needs: the key, a client for the length of the command, and its output."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class CommandSession:
         if code:
             raise typer.Exit(code)
 
-    # Saying.
+    # Output.
 
     def print_text(self, line: str = "", end: str = "\n") -> None:
         """Print a result for people; nothing where JSON is wanted."""
         if not self.as_json:
             self._print(line, end)
 
-    def record(self, values: Mapping[str, Any]) -> None:
+    def write_record(self, values: Mapping[str, Any]) -> None:
         """Print a result as JSON; nothing where it is for people."""
         if self.as_json:
             self._print(json.dumps(values, ensure_ascii=False, default=str))
@@ -76,14 +76,14 @@ class CommandSession:
             output.write_result(line, end)
 
     def print_status(self, line: str) -> None:
-        """Say on standard error what is going on; nothing where JSON is wanted."""
+        """Print on standard error what is going on; nothing where JSON is wanted."""
         if not self.as_json and not (self.meter is not None and self.meter.prints(line, beside=True)):
             output.write_status(line)
 
     def print_fields(self, values: Mapping[str, Any]) -> None:
         """Print a handful of named values, those that are known."""
         known = {name: value for name, value in values.items() if value is not None}
-        self.record(known)
+        self.write_record(known)
         width = max(map(len, known), default=0)
         for name, value in known.items():
             self.print_text(f"{name.replace('_', ' '):<{width}}  {value}")
@@ -105,12 +105,12 @@ class CommandSession:
 
 
 def plain_values(generation: Generation) -> dict[str, Any]:
-    """A generation as JSON: what is known of it, without the reply as it came."""
+    """Return a generation as JSON: what is known of it, without the reply as it came."""
     return generation.model_dump(mode="json", exclude={"raw"}, exclude_none=True)
 
 
 def _key() -> str | None:
-    """The key of the environment, else what is typed at a prompt that does not show it; never an argument.
+    """Return the key of the environment, else what is typed at a prompt that does not show it; never an argument.
 
     Raises:
         ConfigurationError: There is none, and nobody to ask.

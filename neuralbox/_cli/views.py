@@ -40,7 +40,7 @@ class Meter:
         Args:
             done: So much is done.
             total: Of so much, or None where nobody knows.
-            words: What else there is to say.
+            words: What else there is to show.
         """
 
     def prints(self, line: str, *, beside: bool = False) -> bool:  # noqa: ARG002 - of those that draw
@@ -72,7 +72,7 @@ class _Bar(Meter):
 
 
 class _Lines(Meter):
-    """A line now and then; what is quick says nothing."""
+    """A line now and then; what is quick prints nothing."""
 
     def __init__(self, label: str, clock: Callable[[], float]) -> None:
         self._label, self._clock = label, clock
@@ -156,18 +156,18 @@ class _Tenths:
     def __call__(self, tally: DemoTally) -> None:
         if not self._submitted and tally.accepted == self._total:
             self._submitted = True
-            self._say(f"{self._total} submitted")
+            self._print(f"{self._total} submitted")
         tenth = tally.downloaded * 10 // self._total
         if tenth > self._tenth:
             self._tenth = tenth
-            self._say(f"{tally.completed} completed, {tally.downloaded} of {self._total} downloaded")
+            self._print(f"{tally.completed} completed, {tally.downloaded} of {self._total} downloaded")
 
-    def _say(self, words: str) -> None:
+    def _print(self, words: str) -> None:
         output.write_status(f"{time.monotonic() - self._start:5.1f} s  {words}")
 
 
 def report_lines(report: DemoReport) -> list[str]:
-    """What a demo came to, for people."""
+    """Return the result of a demo as lines for people."""
     tally = report.tally
     lines = [
         f"{tally.downloaded} of {report.plan.videos} videos, {tally.size_bytes / 1e6:.1f} MB, in {report.plan.directory}",
@@ -183,7 +183,7 @@ def report_lines(report: DemoReport) -> list[str]:
 
 
 def report_values(report: DemoReport) -> dict[str, Any]:
-    """What a demo came to, as JSON."""
+    """Return the result of a demo as JSON values."""
     tally = report.tally
     return {
         "videos": report.plan.videos,

@@ -1,4 +1,4 @@
-"""A local stand-in of the whole NeuralBox API: real HTTP, real files, books of its own, faults on request.
+"""A local service with the whole NeuralBox API: real HTTP, real files, a ledger of its own, faults on request.
 
 It answers every documented endpoint on a loopback port, strict where the documents are; what it assumes where they
 are silent is listed in `ASSUMPTIONS`. It shares the service's words with the client and no code, so that the two

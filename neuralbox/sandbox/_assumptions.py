@@ -104,6 +104,6 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
 
 
 def as_markdown() -> str:
-    """The text of `ASSUMPTIONS.md`."""
+    """Return the text of `ASSUMPTIONS.md`."""
     head = "# What the sandbox assumes\n\nWhere the documents are silent or contradict one another, the sandbox does this.\n\n"
     return head + "".join(f"- {sentence}\n" for sentence in ASSUMPTIONS)

@@ -52,7 +52,7 @@ class CatalogueModel:
 
     @property
     def answer_slug(self) -> str:
-        """The slug that answers carry: `midjourney-v6` comes back as `midjourney` [SEED 002]."""
+        """Return the slug that answers carry: `midjourney-v6` comes back as `midjourney` [SEED 002]."""
         return "midjourney" if self.is_midjourney else self.slug
 
     @property
@@ -67,13 +67,13 @@ class CatalogueModel:
 
     @property
     def usual_seconds(self) -> tuple[float, float]:
-        """Shortest and longest time a slow generation takes, seconds."""
+        """Return the shortest and longest time a slow generation takes, seconds."""
         if self.kind == "video":
             return words.USUAL_SECONDS.get(self.slug, words.USUAL_VIDEO_SECONDS)
         return (30, 60) if self.is_midjourney else (20, 40)
 
     def price(self, options: Mapping[str, Any]) -> int:
-        """The price in tokens for these options (already checked)."""
+        """Return the price in tokens for these options (already checked)."""
         if self.pricing == "matrix":
             dear, wide = options.get("quality") == "hd", options.get("size", SQUARE) != SQUARE
             steps = _MATRIX.get(self.slug)
@@ -83,7 +83,7 @@ class CatalogueModel:
         return self.low
 
     def describe(self) -> dict[str, Any]:
-        """The model as `GET /models/{slug}` shows it."""
+        """Return the model as `GET /models/{slug}` shows it."""
         return {
             "slug": self.slug,
             "name": self.name,
@@ -223,7 +223,7 @@ TEXT_TOOLS: Final = frozenset({"text-ocr"})
 
 
 def video_pixels(slug: str, ratio: str) -> tuple[int, int]:
-    """Width and height of a video in pixels: 1920x1080 at 16:9 [SEED 000] unless the model's name says less."""
+    """Return width and height of a video in pixels: 1920x1080 at 16:9 [SEED 000] unless the model's name says less."""
     short = _SHORT_SIDE.get(slug, 1080)
     if ratio == "1:1":
         return short, short

@@ -1,7 +1,7 @@
-"""The books: accounts, balances, limits, generations, charges; and what tests ask of them.
+"""The ledger: accounts, balances, limits, generations, charges; and what tests ask of them.
 
-Everything goes through one lock, so a test may look while the server works. Time comes from the sandbox's clock and
-completion is worked out from it when somebody looks: there is no task behind a pending job. Tokens are reserved when
+Everything goes through one lock, so a test may read while the server works. Time comes from the sandbox's clock and
+completion is worked out from it whenever somebody asks: there is no task behind a pending job. Tokens are reserved when
 a job is accepted and charged when it completes; a failed one costs nothing [SEED 000].
 """
 
@@ -39,7 +39,7 @@ def digest(credential: str) -> str:
 
 
 class Ledger:
-    """The sandbox's books. The public names are for assertions; each of them is safe from any thread."""
+    """The sandbox's ledger. The public names are for assertions; each of them is safe from any thread."""
 
     def __init__(
         self, *, database: str | Path | None, plan: str, balance: int, seed: int, clock: Callable[[], float]
@@ -55,57 +55,57 @@ class Ledger:
         self._charges: list[Charge] = []
         self._received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
         self._routes: Counter[str] = Counter()
-        self._notes: dict[str, dict[str, dict[str, Any]]] = {}
+        self._entries: dict[str, dict[str, dict[str, Any]]] = {}
         self._load()
 
     # For assertions.
 
     @property
     def generations(self) -> dict[int | str, StoredGeneration]:
-        """Copies of all generations by id, as they are now, oldest first; deleted ones too."""
+        """Return copies of all generations by id, as they are now, oldest first; deleted ones too."""
         with self._lock:
             self._advance()
             return {record.id: replace(record) for record in self._generations.values()}
 
     @property
     def charges(self) -> list[Charge]:
-        """All withdrawals so far, in the order in which they were made."""
+        """Return all withdrawals so far, in the order in which they were made."""
         with self._lock:
             self._advance()
             return list(self._charges)
 
     @property
     def charged(self) -> int:
-        """Tokens withdrawn so far, all accounts together."""
+        """Return the tokens withdrawn so far, all accounts together."""
         return sum(charge.tokens for charge in self.charges)
 
     @property
     def requests(self) -> int:
-        """How many requests arrived, downloads included."""
+        """Return how many requests arrived, downloads included."""
         with self._lock:
             return sum(self._routes.values())
 
     @property
     def requests_by_route(self) -> dict[str, int]:
-        """How many requests arrived for each `METHOD /path/{template}`."""
+        """Return how many requests arrived for each `METHOD /path/{template}`."""
         with self._lock:
             return dict(self._routes)
 
     @property
     def received(self) -> list[Received]:
-        """The latest requests (`REQUESTS_KEPT` of them) as they arrived, with headers and the start of the body."""
+        """Return the latest requests (`REQUESTS_KEPT` of them) as they arrived, with headers and the start of the body."""
         with self._lock:
-            return [replace(one) for one in self._received]
+            return [replace(request) for request in self._received]
 
     def balance(self, credential: str) -> int:
-        """Tokens left on the account of this API key."""
+        """Return the tokens left on the account of this API key."""
         with self._lock:
             self._advance()
             return self.account_of_key(credential).balance
 
     # Requests.
 
-    def note(self, received: Received) -> None:
+    def record_request(self, received: Received) -> None:
         """Count a request and keep it."""
         with self._lock:
             self._routes[received.route] += 1
@@ -114,12 +114,12 @@ class Ledger:
     # Accounts.
 
     def account_of_key(self, key: str) -> SandboxAccount:
-        """The account behind an API key; any key that nobody created has one of its own."""
-        name = self.look("keys", digest(key)).get("account", f"key-{digest(key)}")
+        """Return the account behind an API key; any key that nobody created has one of its own."""
+        name = self.find_entry("keys", digest(key)).get("account", f"key-{digest(key)}")
         return self.account(name, plan=plan_in(key.removeprefix(words.KEY_PREFIX)))
 
     def account(self, name: str, *, plan: str | None = None) -> SandboxAccount:
-        """The account of this name, opened at the first mention."""
+        """Return the account of this name, opened at the first mention."""
         with self._lock:
             account = self._accounts.get(name)
             if account is None:
@@ -130,7 +130,7 @@ class Ledger:
             return account
 
     def up_to_date(self, account: SandboxAccount) -> SandboxAccount:
-        """The same account, with whatever has completed by now charged."""
+        """Return the same account, with whatever has completed by now charged."""
         with self._lock:
             self._advance()
             return account
@@ -146,7 +146,7 @@ class Ledger:
     # Limits. Windows are the hours and days of the clock; accepted generations count, nothing else does.
 
     def limits_left(self, account: SandboxAccount) -> tuple[int, int]:
-        """Generations left in this hour and this day; 0 and 0 where the plan has no limit."""
+        """Return the generations left in this hour and this day; 0 and 0 where the plan has no limit."""
         with self._lock:
             self._turn_windows(account)
             per_hour, per_day = words.PLAN_LIMITS[account.plan]
@@ -176,7 +176,7 @@ class Ledger:
     def accept(
         self,
         account: SandboxAccount,
-        order: GenerationRequest,
+        request: GenerationRequest,
         *,
         dialect: Literal["A", "B"],
         seconds: float,
@@ -187,7 +187,7 @@ class Ledger:
 
         Args:
             account: Who pays.
-            order: What is to be made.
+            request: What is to be made.
             dialect: Which kind of id it gets.
             seconds: How long it takes by the sandbox's clock, from now; 0 completes it at once.
             lag: How long the history does not show it, seconds.
@@ -198,40 +198,40 @@ class Ledger:
         """
         with self._lock:
             self._advance()
-            if order.price > account.free_tokens:
+            if request.price > account.free_tokens:
                 raise Refusal(
                     words.INSUFFICIENT_TOKENS,
-                    f"This costs {order.price} tokens and the balance has {max(0, account.free_tokens)}.",
-                    details={"required": order.price, "available": max(0, account.free_tokens)},
+                    f"This costs {request.price} tokens and the balance has {max(0, account.free_tokens)}.",
+                    details={"required": request.price, "available": max(0, account.free_tokens)},
                 )
             self._turn_windows(account)
             account.hour_count += 1
             account.day_count += 1
-            account.reserved += order.price
+            account.reserved += request.price
             now = self.clock()
             number = FIRST_NUMBER + len(self._generations)
             record = StoredGeneration(
                 number=number,
                 id=number if dialect == "A" else self._text_id(number),
                 account=account.name,
-                kind=order.model.kind,
-                model=order.model.slug,
-                answer_slug=order.model.answer_slug,
-                prompt=order.prompt,
-                price=order.price,
+                kind=request.model.kind,
+                model=request.model.slug,
+                answer_slug=request.model.answer_slug,
+                prompt=request.prompt,
+                price=request.price,
                 created_at=now,
                 ready_at=now + seconds,
                 listed_at=now + lag,
                 failure=failure,
-                text=order.text,
-                usage=order.usage,
-                format=order.format,
-                width=order.width,
-                height=order.height,
-                duration=order.duration,
-                seed=order.seed if order.seed is not None else self.rng(f"seed/{number}").randrange(2**31),
+                text=request.text,
+                usage=request.usage,
+                format=request.format,
+                width=request.width,
+                height=request.height,
+                duration=request.duration,
+                seed=request.seed if request.seed is not None else self.rng(f"seed/{number}").randrange(2**31),
             )
-            self._enter(record)
+            self._insert(record)
             with self._store.together():
                 self._save(account, record)
             self._advance()
@@ -249,7 +249,7 @@ class Ledger:
         return len(self._generations)
 
     def find(self, key: object, account: SandboxAccount | None = None) -> StoredGeneration | None:
-        """The generation of this id, of this account or of any; None if there is none or it was deleted."""
+        """Return the generation of this id, of this account or of any; None if there is none or it was deleted."""
         with self._lock:
             self._advance()
             record = self._generations.get(str(key))
@@ -258,14 +258,14 @@ class Ledger:
             return record
 
     def of_account(self, account: SandboxAccount, *, listed: bool = True) -> list[StoredGeneration]:
-        """The account's generations, newest first: those that the history shows, or all."""
+        """Return the account's generations, newest first: those that the history shows, or all."""
         with self._lock:
             self._advance()
             now = self.clock()
             records: Iterable[StoredGeneration] = reversed(self._of_account.get(account.name, []))
             if not listed:
                 return list(records)
-            return [one for one in records if not one.is_deleted and one.listed_at <= now]
+            return [record for record in records if not record.is_deleted and record.listed_at <= now]
 
     def change(self, record: StoredGeneration, **changes: Any) -> None:
         with self._lock:
@@ -275,39 +275,39 @@ class Ledger:
 
     # Whatever else is remembered by id: keys, sessions, assistants.
 
-    def look(self, kind: str, key: str) -> dict[str, Any]:
-        """The note of this kind and id; empty if there is none."""
+    def find_entry(self, kind: str, key: str) -> dict[str, Any]:
+        """Return the entry of this kind and id; empty if there is none."""
         with self._lock:
-            return self._notes.get(kind, {}).get(key, {})
+            return self._entries.get(kind, {}).get(key, {})
 
-    def write(self, kind: str, key: str, note: dict[str, Any]) -> None:
+    def put_entry(self, kind: str, key: str, entry: dict[str, Any]) -> None:
         with self._lock:
-            self._notes.setdefault(kind, {})[key] = note
-            self._store.put(kind, key, {"_id": key, **note})
+            self._entries.setdefault(kind, {})[key] = entry
+            self._store.put(kind, key, {"_id": key, **entry})
 
-    def count(self, kind: str) -> int:
-        """How many notes of this kind there are."""
+    def count_entries(self, kind: str) -> int:
+        """Return how many entries of this kind there are."""
         with self._lock:
-            return len(self._notes.get(kind, {}))
+            return len(self._entries.get(kind, {}))
 
-    def notes_of(self, kind: str) -> dict[str, dict[str, Any]]:
+    def entries_of(self, kind: str) -> dict[str, dict[str, Any]]:
         with self._lock:
-            return dict(self._notes.get(kind, {}))
+            return dict(self._entries.get(kind, {}))
 
     def next_serial(self) -> int:
-        """A number that was not given out before, restarts included."""
+        """Return a number that was not used before, restarts included."""
         with self._lock:
-            serial = int(self.look("serials", "last").get("value", 0)) + 1
-            self.write("serials", "last", {"value": serial})
+            serial = int(self.find_entry("serials", "last").get("value", 0)) + 1
+            self.put_entry("serials", "last", {"value": serial})
             return serial
 
-    def erase(self, kind: str, key: str) -> None:
+    def remove_entry(self, kind: str, key: str) -> None:
         with self._lock:
-            self._notes.get(kind, {}).pop(key, None)
+            self._entries.get(kind, {}).pop(key, None)
             self._store.remove(kind, key)
 
     def rng(self, name: str) -> random.Random:
-        """A random source that depends on the sandbox's seed and this name only."""
+        """Return a random source that depends on the sandbox's seed and this name only."""
         return random.Random(f"{self._seed}/{name}")
 
     def close(self) -> None:
@@ -322,7 +322,7 @@ class Ledger:
         digits = "".join(_DIGITS[(number << 20 | tail) >> shift & 31] for shift in range(45, -1, -5))
         return f"gen_01k{digits}"
 
-    def _enter(self, record: StoredGeneration) -> None:
+    def _insert(self, record: StoredGeneration) -> None:
         self._generations[str(record.id)] = record
         self._of_account.setdefault(record.account, []).append(record)
         if record.status == words.PENDING:
@@ -363,15 +363,15 @@ class Ledger:
             for account in self._store.read("account"):
                 self._accounts[account["name"]] = SandboxAccount(**account)
             for record in self._store.read("generation"):
-                self._enter(StoredGeneration(**record))
+                self._insert(StoredGeneration(**record))
             self._charges = [Charge(**charge) for charge in self._store.read("charge")]
             for kind in ("keys", "sessions", "assistants", "serials"):
-                self._notes[kind] = {note.pop("_id"): note for note in self._store.read(kind)}
+                self._entries[kind] = {entry.pop("_id"): entry for entry in self._store.read(kind)}
             self._store.close()
 
 
 def plan_in(name: str) -> str | None:
-    """The plan that a made-up name chooses for its account: `plan_vip_...` is on VIP."""
+    """Return the plan that a made-up name chooses for its account: `plan_vip_...` is on VIP."""
     head, _, rest = name.partition("_")
     plan = rest.partition("_")[0]
     return plan if head == "plan" and plan in PLAN_RANK else None

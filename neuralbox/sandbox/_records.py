@@ -1,4 +1,4 @@
-"""What the sandbox remembers: accounts, generations, charges, requests. Values only; `_ledger` keeps the books.
+"""What the sandbox remembers: accounts, generations, charges, requests. Values only; `_ledger` keeps them.
 
 Records that survive a restart turn themselves into a JSON-able dict and back (`asdict` and the constructor), so the
 store needs one table. Times are Unix seconds of the sandbox's clock, money is whole tokens.
@@ -39,7 +39,7 @@ class SandboxAccount:
 
     @property
     def free_tokens(self) -> int:
-        """What a new job may cost at most."""
+        """Return what a new job may cost at most."""
         return self.balance - self.reserved
 
 
@@ -85,7 +85,7 @@ class StoredGeneration:
 
     @property
     def tokens(self) -> int:
-        """Tokens charged so far: the price once it has completed."""
+        """Return the tokens charged so far: the price once it has completed."""
         return self.price if self.status == words.COMPLETED else 0
 
     @property

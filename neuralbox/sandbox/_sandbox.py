@@ -1,4 +1,4 @@
-"""The sandbox as a whole: its settings, its books, its faults and its application."""
+"""The sandbox as a whole: its settings, its ledger, its faults and its application."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SandboxSettings:
 
 
 class Sandbox:
-    """A stand-in of the whole NeuralBox API: an ASGI application with books of its own.
+    """A local service with the whole NeuralBox API: an ASGI application with a ledger of its own.
 
     Any API key that starts with `nb_` is accepted and has an account of its own; `nb_plan_<plan>_...` puts that
     account on another plan.
@@ -60,7 +60,7 @@ class Sandbox:
         stream_delay: Time between two deltas of a stream, divided by `speed`; real seconds.
 
     Attributes:
-        ledger: The books, for assertions.
+        ledger: Accounts, generations, charges and requests, for assertions.
         faults: Can be changed at any time.
 
     Raises:
@@ -112,14 +112,14 @@ class Sandbox:
 
     @cached_property
     def app(self) -> Starlette:
-        """The ASGI application."""
+        """Return the ASGI application."""
         from ._server.app import build_app
 
         return build_app(self)
 
     @cached_property
     def media(self) -> MediaLibrary:
-        """Where the result files are made, at their first download."""
+        """Return where the result files are made, at their first download."""
         from ._media.library import MediaLibrary
 
         return MediaLibrary()

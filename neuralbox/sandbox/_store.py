@@ -37,7 +37,7 @@ class StateStore:
             self._open().execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, str(key)))
 
     def read(self, kind: str) -> list[dict[str, Any]]:
-        """All records of a kind, in the order in which they were first written."""
+        """Return all records of a kind, in the order in which they were first written."""
         if self._path is None:
             return []
         rows = self._open().execute("SELECT body FROM records WHERE kind = ? ORDER BY rowid", (kind,))

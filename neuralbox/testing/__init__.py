@@ -1,4 +1,4 @@
-"""Fixtures, time and books for those who test a program that uses neuralbox. PYTEST_DONT_REWRITE
+"""Fixtures, virtual time and ledger assertions for those who test a program that uses neuralbox. PYTEST_DONT_REWRITE
 
 In the `conftest.py` beside your tests:
 

@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def neuralbox_in_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
-    """A sandbox in this process, in virtual time."""
+    """Run a sandbox in this process, in virtual time."""
     with in_memory(**_settings(request)) as running:
         _point_at(running.url, monkeypatch)
         yield running
@@ -33,7 +33,7 @@ def neuralbox_in_memory(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def neuralbox_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
-    """A sandbox on a free port of this machine, in fast time."""
+    """Run a sandbox on a free port of this machine, in fast time."""
     with served(**_settings(request)) as running:
         _point_at(running.url, monkeypatch)
         yield running
@@ -41,14 +41,14 @@ def neuralbox_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def neuralbox_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter]:
-    """A respx router with a named route for each documented endpoint, in virtual time."""
+    """Give a respx router with a named route for each documented endpoint, in virtual time."""
     _point_at(words.BASE_URL, monkeypatch)
     with mock_router() as router, using(VirtualTime()):
         yield router
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The arguments of the test's marks; the nearest to the test wins."""
+    """Return the arguments of the test's marks; the nearest to the test wins."""
     marks = [*request.node.iter_markers("neuralbox")]
     return {name: value for mark in reversed(marks) for name, value in mark.kwargs.items()}
 

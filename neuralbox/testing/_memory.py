@@ -119,7 +119,7 @@ class _MemoryExchange:
         return self
 
     def setsockopt(self, *_: object) -> None:
-        """A connection in memory has no options."""
+        """Ignore options: a connection in memory has none."""
 
     # What the client is given.
 

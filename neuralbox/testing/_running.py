@@ -1,7 +1,7 @@
-"""A sandbox that runs: how a program reaches it, what goes wrong in it, and assertions on its books.
+"""A sandbox that runs: how a program reaches it, what goes wrong in it, and assertions on its ledger.
 
-Two ways to run one: `in_memory`, in virtual time, and `served` on a socket, in fast time. Both hand out a
-`RunningSandbox`. An assertion that fails says what the books show instead.
+Two ways to run one: `in_memory`, in virtual time, and `served` on a socket, in fast time. Both give a
+`RunningSandbox`. An assertion that fails says what the ledger shows instead.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ class RunningSandbox:
 
     @property
     def ledger(self) -> Ledger:
-        """Its books: generations, charges, requests by route, what was received."""
+        """Return its ledger: generations, charges, requests by route, what was received."""
         return self.sandbox.ledger
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong; `fault` is the short way."""
+        """Return what goes wrong; `fault` is the short way."""
         return self.sandbox.faults
 
-    # Clients, for those who hand one to their program.
+    # Clients, for those who pass one to their program.
 
     def client(self, **options: Any) -> AsyncNeuralBox:
         """Make a client of this sandbox; `options` are those of `AsyncNeuralBox`."""
@@ -101,7 +101,7 @@ class RunningSandbox:
             raise ValueError(f"{name} takes real time, and here time is virtual: use `neuralbox_sandbox` for it.")
         self.faults.set(name if on is None else f"{name}@{on}", value, times=times)
 
-    # What the books must show.
+    # What the ledger must show.
 
     def generations(self, *, prompt: str | None = None, model: str | None = None) -> list[StoredGeneration]:
         """Return what was accepted, oldest first: all, or those with this prompt and this model."""
@@ -126,7 +126,7 @@ class RunningSandbox:
             wanted = ", ".join(f"{name}={value!r}" for name, value in (("prompt", prompt), ("model", model)) if value)
             raise AssertionError(
                 f"Expected one generation ({wanted or 'any'}), charged once; accepted {len(found)}, charged "
-                f"{len(charges)} times. {self._books()}"
+                f"{len(charges)} times. {self._describe_ledger()}"
             )
         return charges[0]
 
@@ -137,7 +137,9 @@ class RunningSandbox:
             AssertionError: It was another number.
         """
         if self.ledger.charged != tokens:
-            raise AssertionError(f"Expected {tokens} tokens charged, not {self.ledger.charged}. {self._books()}")
+            raise AssertionError(
+                f"Expected {tokens} tokens charged, not {self.ledger.charged}. {self._describe_ledger()}"
+            )
 
     def assert_nothing_left_open(self) -> None:
         """Assert that the program finished what it began, once it has closed its clients.
@@ -150,7 +152,7 @@ class RunningSandbox:
         """
         pending = [one.id for one in self.ledger.generations.values() if one.status == words.PENDING]
         if pending:
-            raise AssertionError(f"{len(pending)} generations are pending: {pending}. {self._books()}")
+            raise AssertionError(f"{len(pending)} generations are pending: {pending}. {self._describe_ledger()}")
         end = real_time.monotonic() + _MOMENT
         while (left := self._left_open()) and real_time.monotonic() < end:
             real_time.sleep(0.002)
@@ -161,8 +163,8 @@ class RunningSandbox:
         found = {"connections": self._connections(), "blocking calls": _blocking_calls()}
         return ", ".join(f"{count} {what}" for what, count in found.items() if count)
 
-    def _books(self) -> str:
-        """What the books show, for a failed assertion."""
+    def _describe_ledger(self) -> str:
+        """Return what the ledger shows, for a failed assertion."""
         charged = {charge.generation: 0 for charge in self.ledger.charges}
         for charge in self.ledger.charges:
             charged[charge.generation] += charge.tokens
@@ -170,11 +172,11 @@ class RunningSandbox:
             f"  {one.id} {one.model} {one.prompt!r}: {one.status}, {charged.get(one.id, 0)} tokens"
             for one in self.generations()
         ]
-        return "\n".join(["The books:", *(lines or ["  nothing was accepted"])])
+        return "\n".join(["The ledger:", *(lines or ["  nothing was accepted"])])
 
 
 def _blocking_calls() -> int:
-    """How many calls of blocking clients are under way; 0 where nobody made one."""
+    """Return how many calls of blocking clients are under way; 0 where nobody made one."""
     loop = sys.modules.get("neuralbox.sync._loop")
     return 0 if loop is None else len(loop.thread.running)
 

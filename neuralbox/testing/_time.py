@@ -1,6 +1,6 @@
 """Time for tests: virtual, which jumps from pause to pause, or fast, which goes many times quicker than the clock.
 
-Both stand in for everything of the client that depends on time or chance: the monotonic clock, the date, the dice, a
+Both replace everything of the client that depends on time or chance: the monotonic clock, the date, random numbers, a
 pause, and the wait for an event. Limits of an HTTP exchange are not among them: those belong to the HTTP library.
 """
 
@@ -21,14 +21,14 @@ START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples be
 
 
 class VirtualTime:
-    """Clock, pauses and dice under the test's control, on asyncio and trio.
+    """Clock, pauses and random numbers under the test's control, on asyncio and trio.
 
     A pause ends when nothing else has happened for a few turns of the event loop; then the clock jumps to the pause
-    that is due first. Only for what happens in memory and in one event loop: a socket, or a second loop, would look
-    like nothing happening.
+    that is due first. Only for what happens in memory and in one event loop: a socket, or a second loop, would seem
+    idle.
 
     Args:
-        dice: What `random` answers, always.
+        random_value: What `random` answers, always.
 
     Attributes:
         elapsed: Virtual seconds since the start.
@@ -37,24 +37,24 @@ class VirtualTime:
 
     _PATIENCE = 12
 
-    def __init__(self, *, dice: float = 0.5) -> None:
+    def __init__(self, *, random_value: float = 0.5) -> None:
         self.elapsed: float = 0.0
-        self.dice: float = dice
+        self.random_value: float = random_value
         self.pauses: list[float] = []
         self._due: list[float] = []
         self._busy = 0
 
     def clock(self) -> float:
-        """Monotonic seconds, which do not start at 0 as no machine's do."""
+        """Return monotonic seconds, which do not start at 0 as no machine's do."""
         return 1_000.0 + self.elapsed
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Return Unix seconds."""
         return START + self.elapsed
 
     def random(self) -> float:
-        """A number in [0, 1)."""
-        return self.dice
+        """Return a number in [0, 1)."""
+        return self.random_value
 
     async def sleep(self, seconds: float) -> None:
         """Pause for virtual seconds."""
@@ -98,7 +98,7 @@ class VirtualTime:
 
     @property
     def time_source(self) -> TimeSource:
-        """What a client is given."""
+        """Return what a client is given."""
         return TimeSource(self.clock, self.now, self.random, self.sleep, self.wait_until)
 
 
@@ -117,7 +117,7 @@ class FastTime:
         self._began, self._date = time.monotonic(), time.time()
 
     def clock(self) -> float:
-        """Monotonic seconds."""
+        """Return monotonic seconds."""
         return self._began + (time.monotonic() - self._began) * self.speed
 
     def now(self) -> float:
@@ -135,7 +135,7 @@ class FastTime:
 
     @property
     def time_source(self) -> TimeSource:
-        """What a client is given."""
+        """Return what a client is given."""
         return TimeSource(self.clock, self.now, random.random, self.sleep, self.wait_until)
 
 

@@ -24,8 +24,8 @@ SEED = 4
 
 def durations(count: int) -> list[float]:
     """What the server of a run draws, after the job that warms up."""
-    dice, plan = Random(SEED), Behaviour()
-    return [dice.uniform(plan.shortest, plan.longest) for _ in range(count + 1)][1:]
+    rng, plan = Random(SEED), Behaviour()
+    return [rng.uniform(plan.shortest, plan.longest) for _ in range(count + 1)][1:]
 
 
 def test_a_loop_by_hand_sends_and_waits_what_arithmetic_says() -> None:

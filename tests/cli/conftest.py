@@ -112,6 +112,6 @@ def box(served: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
 
 @pytest.fixture
 def slow_box(slowly_served: Server, box: Box) -> Iterator[Box]:
-    """Likewise, at a service whose films take hours."""
+    """Likewise, at a service whose videos take hours."""
     yield Box(slowly_served, box.key)
     slowly_served.sandbox.faults.clear()

@@ -19,7 +19,7 @@ import pytest
 from neuralbox import AsyncNeuralBox, JobRef, JournalError
 from neuralbox._batch.progress import BatchProgress
 from neuralbox._cli import output
-from neuralbox._cli.batch import _words
+from neuralbox._cli.batch import _describe
 from neuralbox._cli.batch_settings import BatchSettings, recall, remember
 
 from .conftest import Box, Left, run
@@ -249,12 +249,12 @@ def test_what_had_ended_when_ctrl_c_came_is_told(box: Box, monkeypatch: pytest.M
     box("batch", "run", "run.jsonl")
     rows: list[str] = []
 
-    def emit(text: str, end: str = "\n") -> None:
+    def write_result(text: str, end: str = "\n") -> None:
         rows.append(text)
         if len(rows) == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(output, "write_result", emit)
+    monkeypatch.setattr(output, "write_result", write_result)
     assert box("batch", "run", "run.jsonl").code == 130
     assert len({row.split("\t")[0] for row in rows}) == len(rows) > 1
 
@@ -364,11 +364,11 @@ def progress(**changes: Any) -> BatchProgress:
     ],
 )
 def test_progress_in_words(seen: BatchProgress, words: Sequence[str]) -> None:
-    assert _words(seen) == ", ".join(words)
+    assert _describe(seen) == ", ".join(words)
 
 
 def test_a_reached_limit_says_when_it_goes_on() -> None:
-    assert _words(progress(completed=3, throttled_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
+    assert _describe(progress(completed=3, throttled_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
 
 
 def test_jobs_that_no_disk_knows_are_named() -> None:

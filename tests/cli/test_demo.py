@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralbox._demo import MODELS, DemoPlan, film, prompt_for, run_demo
+from neuralbox._demo import MODELS, DemoPlan, prompt_for, run_demo, show_demo
 from neuralbox.sandbox import Sandbox, serve
 
 
@@ -37,7 +37,7 @@ async def test_a_video_that_fails_is_reported_and_ends_nothing_else(tmp_path: Pa
     sandbox = Sandbox(speed=1_000.0)
     sandbox.faults.set("fail-generation", 1.0, times=1)
     with serve(sandbox) as server:
-        report = await film(DemoPlan(videos=4, speed=1_000.0, directory=tmp_path), server, lambda seen: None)
+        report = await show_demo(DemoPlan(videos=4, speed=1_000.0, directory=tmp_path), server, lambda seen: None)
     tally = report.tally
     assert (tally.accepted, tally.completed, tally.downloaded) == (4, 3, 3)
     assert len(tally.problems) == 1

@@ -41,9 +41,9 @@ def test_generate_prints_an_address_or_a_file(box: Box, tmp_path: Path) -> None:
 
 
 def test_generate_waits_for_what_takes_time(box: Box) -> None:
-    left = box("generate", "kling-v2.1", "A paper boat", "--timeout", "20", "--to", "films")
+    left = box("generate", "kling-v2.1", "A paper boat", "--timeout", "20", "--to", "videos")
     assert left.code == 0
-    assert left.lines[0].startswith("films/")
+    assert left.lines[0].startswith("videos/")
     first, last = left.err.splitlines()
     assert first.startswith("Job ")
     assert first.endswith(" (kling-v2.1) accepted; waiting.")
@@ -150,10 +150,10 @@ def test_a_stream_that_fails_ends_its_line_first(box: Box) -> None:
 
 def test_wait_shows_each_result(box: Box) -> None:
     ids = [submitted(box), submitted(box)]
-    left = box("wait", *ids, "--to", "films")
+    left = box("wait", *ids, "--to", "videos")
     assert left.code == 0
-    assert left.lines == [f"films/{one}.mp4" for one in ids]
-    again = box("wait", *ids, "--to", "films", "--json")
+    assert left.lines == [f"videos/{job_id}.mp4" for job_id in ids]
+    again = box("wait", *ids, "--to", "videos", "--json")
     assert [record["path"] for record in again.records] == left.lines
 
 

@@ -149,8 +149,8 @@ def test_what_a_meter_draws_is_not_written_twice(capsys: pytest.CaptureFixture[s
 
     session = CommandSession(meter=Drawing())
     session.print_text("a result")
-    session.print_status("a remark")
-    assert drawn == ["a result", "a remark"]
+    session.print_status("a status")
+    assert drawn == ["a result", "a status"]
     assert capsys.readouterr() == ("", "")
 
 

@@ -57,7 +57,7 @@ def test_results_go_above_the_bar_where_both_are_on_the_screen(monkeypatch: pyte
     screen = a_screen(monkeypatch)
     with open_meter("batch") as meter:
         assert meter.prints("000001\tok\x07")
-        assert meter.prints("a remark", beside=True)
+        assert meter.prints("a status", beside=True)
     assert "000001  ok\\x07" in plain(screen).replace("\t", "  ").replace("   ", "  ")
 
 
@@ -66,7 +66,7 @@ def test_results_in_a_file_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdout", sys.__stdout__)
     with open_meter("batch") as meter:
         assert not meter.prints("000001")
-        assert meter.prints("a remark", beside=True)
+        assert meter.prints("a status", beside=True)
 
 
 def test_elsewhere_a_line_comes_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

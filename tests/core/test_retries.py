@@ -165,7 +165,7 @@ async def test_pauses_are_drawn_from_bounds_that_double_up_to_eight_seconds() ->
 
 async def test_the_dice_may_let_a_retry_follow_at_once() -> None:
     bench = make_core([LOST, LOST, OK])
-    bench.time.dice = 0.0
+    bench.time.random_value = 0.0
     await send(bench, RetrySafety.REPEATABLE)
     assert bench.times == [0.0, 0.0, 0.0]
 

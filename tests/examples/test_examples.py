@@ -101,7 +101,7 @@ def test_the_legacy_script_makes_a_picture_for_each_line(server: Server, tmp_pat
     assert done.stdout.splitlines()[-1] == f"{100_000 - server.sandbox.ledger.charged} tokens left"
 
 
-def test_the_fan_out_buys_each_film_once_however_often_it_is_run(
+def test_the_fan_out_buys_each_video_once_however_often_it_is_run(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     documents.equip(monkeypatch, service=server.url, directory=tmp_path)
@@ -111,7 +111,7 @@ def test_the_fan_out_buys_each_film_once_however_often_it_is_run(
         runpy.run_path(str(EXAMPLES / "fan_out.py"), run_name="__main__")
         assert "40 completed, 0 failed" in capsys.readouterr().out
     assert len(server.sandbox.ledger.charges) == 40
-    assert len([*(tmp_path / "films").iterdir()]) == 40
+    assert len([*(tmp_path / "videos").iterdir()]) == 40
 
 
 def test_the_notebook_runs_from_its_first_cell_to_its_last(

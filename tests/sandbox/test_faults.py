@@ -1,4 +1,4 @@
-"""Each fault does to the client what its name says, and to the books what it should."""
+"""Each fault does to the client what its name says, and to the ledger what it should."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def accepted(api: Api) -> int:
         ("cut-answer", httpx.RemoteProtocolError, 1),
     ],
 )
-def test_a_broken_connection_leaves_what_it_should_in_the_books(
+def test_a_broken_connection_leaves_what_it_should_in_the_ledger(
     start: Start, fault: str, error: type[Exception], count: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     api = start(faults={f"{fault}@POST /generate": 1})
@@ -67,7 +67,7 @@ def test_a_cut_answer_promises_more_than_it_sends(start: Start) -> None:
         ("error-504-after-accept", 504, None, 1),
     ],
 )
-def test_an_error_answer_leaves_what_it_should_in_the_books(
+def test_an_error_answer_leaves_what_it_should_in_the_ledger(
     start: Start, fault: str, status: int, code: str | None, count: int
 ) -> None:
     api = start(faults={fault: 1})

@@ -110,19 +110,19 @@ def test_many_videos_need_few_encodings(api: Api, monkeypatch: pytest.MonkeyPatc
 
     made: list[tuple[int, ...]] = []
 
-    def film(*facts: int) -> bytes:
+    def encode(*facts: int) -> bytes:
         made.append(facts)
-        return b"film %d" % len(made)
+        return b"video %d" % len(made)
 
-    monkeypatch.setattr(videos, "encode_video", film)
+    monkeypatch.setattr(videos, "encode_video", encode)
     ids = [api.make("kling-v2.1", f"Take {number}")["id"] for number in range(40)]
     api.clock.advance(100)
     for one in ids:
-        assert api.get(f"{api.url}/storage/generations/{one}.mp4").content.startswith(b"film")
+        assert api.get(f"{api.url}/storage/generations/{one}.mp4").content.startswith(b"video")
     assert len(made) == len(set(made)) <= library.PALETTES
 
 
-def test_the_studio_keeps_a_bounded_number_of_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_media_library_keeps_a_bounded_number_of_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from neuralbox.sandbox._media import library
 
     monkeypatch.setattr(library, "_KEPT_BYTES", 1)
@@ -138,12 +138,12 @@ def test_two_first_downloads_at_once_draw_once(api: Api, monkeypatch: pytest.Mon
     drawn: list[str] = []
     may_draw = threading.Event()
 
-    def picture(prompt: str, *_: object) -> bytes:
+    def draw_image(prompt: str, *_: object) -> bytes:
         assert may_draw.wait(5)
         drawn.append(prompt)
-        return b"picture"
+        return b"image"
 
-    monkeypatch.setattr(images, "picture", picture)
+    monkeypatch.setattr(images, "draw_image", draw_image)
     url = api.make("photon-flash")["result_url"]
     threads = [threading.Thread(target=api.get, args=(url,)) for _ in range(2)]
     for thread in threads:

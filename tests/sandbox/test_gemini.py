@@ -110,8 +110,8 @@ def test_a_film_goes_from_processing_to_completed(api: Api) -> None:
     (item,) = listed(api)["result"]
     assert (item["status"], item["status_desc"], item["status_percentage"]) == (1, "processing", 0)
     assert (item["generate_result"], item["media_files"], item["used_credit"]) == ("", [], 0)
-    (film,) = detail(api, item["uuid"])["generated_video"]
-    assert (film["video_url"], film["last_frame"], film["status"], film["aspect_ratio"]) == ("", "", 1, "1:1")
+    (video,) = detail(api, item["uuid"])["generated_video"]
+    assert (video["video_url"], video["last_frame"], video["status"], video["aspect_ratio"]) == ("", "", 1, "1:1")
     api.clock.advance(20)
     assert 0 < detail(api, item["uuid"])["status_percentage"] < 100
     api.clock.advance(600)

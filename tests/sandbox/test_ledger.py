@@ -1,4 +1,4 @@
-"""The books: what tests may ask of them, and that they survive a restart."""
+"""The ledger: what tests may ask of them, and that they survive a restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuralbox.sandbox import Sandbox
 from .conftest import Clock, Start
 
 
-def test_the_books_say_what_was_asked_made_and_charged(start: Start) -> None:
+def test_the_ledger_says_what_was_asked_made_and_charged(start: Start) -> None:
     api = start()
     text = api.make("gpt-5", "Hello")
     video = api.make("kling-v2.1")

@@ -1,4 +1,4 @@
-"""The sandbox behind a socket: fast time, unchanged programs, faults that take time; and assertions on its books."""
+"""The sandbox behind a socket: fast time, unchanged programs, faults that take time; and assertions on its ledger."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_every_fault_has_a_name_and_a_sentence_and_another_is_refused(neuralbox_
         neuralbox_sandbox.fault("gremlin")
 
 
-# The books.
+# The ledger.
 
 
-async def test_an_assertion_that_fails_says_what_the_books_show() -> None:
+async def test_an_assertion_that_fails_says_what_the_ledger_shows() -> None:
     with in_memory() as running:
         async with running.client() as nb:
             with pytest.raises(AssertionError, match=r"accepted 0, charged 0 times(.|\n)*nothing was accepted"):

@@ -51,7 +51,7 @@ async def test_fast_time_waits_no_longer_than_for_the_event() -> None:
 
 
 async def test_clients_made_inside_the_block_have_that_time_and_others_have_not() -> None:
-    time = VirtualTime(dice=0.25)
+    time = VirtualTime(random_value=0.25)
     with using(time):
         ours = AsyncNeuralBox(api_key="nb_x"), AsyncGeminiGen(api_key="nb_x")
     other = AsyncNeuralBox(api_key="nb_x")

@@ -24,13 +24,13 @@ _PERIOD_DAYS: Final = 30
 
 
 async def balance(call: IncomingCall) -> Response:
-    """2.9: the short form."""
+    """Answer 2.9: the short form."""
     _must_answer(call, words.BALANCE)
     return JSONResponse(_short(call))
 
 
 async def user_balance(call: IncomingCall) -> Response:
-    """2.10: the long form."""
+    """Answer 2.10: the long form."""
     _must_answer(call, words.USER_BALANCE)
     account = call.sandbox.ledger.up_to_date(call.account)
     spent = call.sandbox.ledger.spent(account)
@@ -55,12 +55,12 @@ def _short(call: IncomingCall) -> dict[str, Any]:
 
 
 def _plan(account: SandboxAccount) -> str:
-    """The plan as JSON says it: Starter is `free` there."""
+    """Return the plan as JSON says it: Starter is `free` there."""
     return "free" if account.plan == "starter" else account.plan
 
 
 def _expiry(account: SandboxAccount) -> str | None:
-    """The end of the paid period, a midnight; None on the plan without one."""
+    """Return the end of the paid period, a midnight; None on the plan without one."""
     if _plan(account) == "free":
         return None
     return iso(ceil((account.opened_at + _PERIOD_DAYS * _DAY) / _DAY) * _DAY)
@@ -70,12 +70,12 @@ def _expiry(account: SandboxAccount) -> str | None:
 
 
 async def me(call: IncomingCall) -> Response:
-    """2.11: the user."""
+    """Answer 2.11: the user."""
     return JSONResponse(_user(call))
 
 
 async def update_me(call: IncomingCall) -> Response:
-    """2.12: change the name or the picture; answers the user."""
+    """Answer 2.12: change the name or the picture; answers the user."""
     body = call.json()
     texts = {name: call.text_of(body, name) for name in ("name", "username", "avatar_url")}
     changes = {name: text for name, text in texts.items() if text is not None}
@@ -111,7 +111,7 @@ _GROUPS: Final = {"tts": "audio", "stt": "audio", "tool": "tools"}
 
 
 async def stats(call: IncomingCall) -> Response:
-    """2.13: what was made and spent; speech and transcripts count as audio."""
+    """Answer 2.13: what was made and spent; speech and transcripts count as audio."""
     records = call.sandbox.ledger.of_account(call.account, listed=False)
     done = [record for record in records if record.status == words.COMPLETED]
     breakdown = {name: {"count": 0, "tokens": 0} for name in ("text", "image", "video", "audio", "tools")}
@@ -134,18 +134,18 @@ async def stats(call: IncomingCall) -> Response:
 
 
 async def models(call: IncomingCall) -> Response:
-    """2.16: the catalogue; `category` filters it."""
+    """Answer 2.16: the catalogue; `category` filters it."""
     kind = call.request.query_params.get("category")
     return JSONResponse({"items": [one.describe() for one in MODELS.values() if kind in {None, one.kind}]})
 
 
 async def model(call: IncomingCall) -> Response:
-    """2.14: one model."""
+    """Answer 2.14: one model."""
     return JSONResponse(_model(call).describe())
 
 
 async def model_price(call: IncomingCall) -> Response:
-    """2.15: what options cost; `count` multiplies."""
+    """Answer 2.15: what options cost; `count` multiplies."""
     model = _model(call)
     body = call.json(optional=True)
     params, count = body.get("params"), body.get("count")
@@ -169,35 +169,35 @@ def _model(call: IncomingCall) -> CatalogueModel:
 
 
 async def create_key(call: IncomingCall) -> Response:
-    """2.17: a key to the creator's account; the whole of it is shown here only."""
+    """Answer 2.17: a key to the creator's account; the whole of it is shown here only."""
     name = call.text_of(call.json(), "name", required=True)
     ledger = call.sandbox.ledger
-    number = ledger.count("keys") + 41
+    number = ledger.count_entries("keys") + 41
     key = f"nb_live_{ledger.rng(f'key/{number}').getrandbits(160):040x}"
-    note = {"id": number, "account": call.account.name, "name": name, "created_at": iso(call.now), "revoked": False}
-    ledger.write("keys", digest(key), note)
-    return JSONResponse({"id": number, "name": name, "key": key, "created_at": note["created_at"]})
+    entry = {"id": number, "account": call.account.name, "name": name, "created_at": iso(call.now), "revoked": False}
+    ledger.put_entry("keys", digest(key), entry)
+    return JSONResponse({"id": number, "name": name, "key": key, "created_at": entry["created_at"]})
 
 
 async def rename_key(call: IncomingCall) -> Response:
-    """2.18: another label."""
-    place, note = _key(call)
-    note = {**note, "name": call.text_of(call.json(), "name", required=True)}
-    call.sandbox.ledger.write("keys", place, note)
-    return JSONResponse({name: note[name] for name in ("id", "name", "created_at")})
+    """Answer 2.18: another label."""
+    credential, entry = _key(call)
+    entry = {**entry, "name": call.text_of(call.json(), "name", required=True)}
+    call.sandbox.ledger.put_entry("keys", credential, entry)
+    return JSONResponse({name: entry[name] for name in ("id", "name", "created_at")})
 
 
 async def revoke_key(call: IncomingCall) -> Response:
-    """2.19: the key stops working at once."""
-    place, note = _key(call)
-    call.sandbox.ledger.write("keys", place, {**note, "revoked": True})
+    """Answer 2.19: the key stops working at once."""
+    credential, entry = _key(call)
+    call.sandbox.ledger.put_entry("keys", credential, {**entry, "revoked": True})
     return Response(status_code=204)
 
 
 def _key(call: IncomingCall) -> tuple[str, dict[str, Any]]:
-    for place, note in call.sandbox.ledger.notes_of("keys").items():
-        if str(note["id"]) == call.path("id") and note["account"] == call.account.name and not note["revoked"]:
-            return place, note
+    for credential, entry in call.sandbox.ledger.entries_of("keys").items():
+        if str(entry["id"]) == call.path("id") and entry["account"] == call.account.name and not entry["revoked"]:
+            return credential, entry
     raise not_found(f"The key {call.path('id')}")
 
 
@@ -205,7 +205,7 @@ def _key(call: IncomingCall) -> tuple[str, dict[str, Any]]:
 
 
 async def create_assistant(call: IncomingCall) -> Response:
-    """2.21: a named model with instructions."""
+    """Answer 2.21: a named model with instructions."""
     body = call.json()
     name = call.text_of(body, "name", required=True)
     slug = call.text_of(body, "model", required=True) or ""
@@ -215,11 +215,11 @@ async def create_assistant(call: IncomingCall) -> Response:
         raise invalid({"model": "must be a text model"})
     instructions, description = call.text_of(body, "instructions"), call.text_of(body, "description")
     ledger = call.sandbox.ledger
-    mark = hashlib.sha256(f"{call.sandbox.seed}/{ledger.count('assistants')}".encode()).hexdigest()[:12]
-    note = {"name": name, "model": slug, "instructions": instructions, "description": description}
+    mark = hashlib.sha256(f"{call.sandbox.seed}/{ledger.count_entries('assistants')}".encode()).hexdigest()[:12]
+    entry = {"name": name, "model": slug, "instructions": instructions, "description": description}
     made = {"created_at": iso(call.now)}
-    ledger.write("assistants", f"asst_{mark}", {"account": call.account.name, **note, **made})
-    return JSONResponse({"id": f"asst_{mark}", **note, **made})
+    ledger.put_entry("assistants", f"asst_{mark}", {"account": call.account.name, **entry, **made})
+    return JSONResponse({"id": f"asst_{mark}", **entry, **made})
 
 
 _MARKET: Final = (
@@ -233,7 +233,7 @@ _MARKET: Final = (
 
 
 async def marketplace(call: IncomingCall) -> Response:
-    """2.22: assistants of others."""
+    """Answer 2.22: assistants of others."""
     category = call.request.query_params.get("category")
     try:
         limit = int(call.request.query_params.get("limit", "20"))

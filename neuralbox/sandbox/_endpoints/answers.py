@@ -19,7 +19,7 @@ Payload = dict[str, Any]
 
 
 def file_url(record: StoredGeneration, base: str) -> str | None:
-    """Where the result file is, or None while there is none."""
+    """Return where the result file is, or None while there is none."""
     if record.format is None or record.status != words.COMPLETED:
         return None
     return f"{base}/storage/generations/{record.id}.{record.format}"
@@ -30,7 +30,7 @@ def eta_seconds(record: StoredGeneration, now: float) -> int:
 
 
 def progress(record: StoredGeneration, now: float) -> int:
-    """Percent done, 0 to 99 while pending."""
+    """Return percent done, 0 to 99 while pending."""
     whole = record.ready_at - record.created_at
     return max(0, min(99, int(100 * (now - record.created_at) / whole))) if whole > 0 else 0
 
@@ -39,7 +39,7 @@ def progress(record: StoredGeneration, now: float) -> int:
 
 
 def accepted_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
-    """The answer of `POST /generate` [SEED 001, 002; nb:…/generations/video]."""
+    """Return the answer of `POST /generate` [SEED 001, 002; nb:…/generations/video]."""
     if record.status == words.PENDING:
         head = {"id": record.id, "status": record.status, "model_slug": record.answer_slug}
         if record.kind == "image":
@@ -49,7 +49,7 @@ def accepted_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
 
 
 def polled_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
-    """The answer of `GET /generate/{id}` [nb:…/generate/status]."""
+    """Return the answer of `GET /generate/{id}` [nb:…/generate/status]."""
     if record.status == words.FAILED:
         return {"id": record.id, "status": record.status, "error": record.failure, "tokens_spent": 0}
     head: Payload = {"id": record.id, "status": record.status, "model_slug": record.answer_slug}
@@ -80,7 +80,7 @@ def polled_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
 
 
 def media_facts(record: StoredGeneration) -> Payload:
-    """Length in seconds and size in pixels, as far as the file has them."""
+    """Return length in seconds and size in pixels, as far as the file has them."""
     facts = {"duration": record.duration, "width": record.width, "height": record.height}
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -89,7 +89,7 @@ def media_facts(record: StoredGeneration) -> Payload:
 
 
 def accepted_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
-    """The answer of `POST /generate` [SEED 003; elu:…/generations/audio]."""
+    """Return the answer of `POST /generate` [SEED 003; elu:…/generations/audio]."""
     if record.status == words.COMPLETED and record.kind == "audio":
         return {
             "id": record.id,
@@ -108,7 +108,7 @@ def accepted_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
 
 
 def polled_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
-    """The answer of `GET /generate/status/{id}` [SEED 000]."""
+    """Return the answer of `GET /generate/status/{id}` [SEED 000]."""
     head = {"id": record.id, "status": record.status, "model": record.answer_slug}
     made = {"created_at": iso(record.created_at)}
     if record.status == words.PENDING:
@@ -128,7 +128,7 @@ def polled_in_b(record: StoredGeneration, now: float, base: str) -> Payload:
 
 
 def listed_in_seed(record: StoredGeneration, base: str) -> Payload:
-    """An item as SEED 000 shows it."""
+    """Return an item as SEED 000 shows it."""
     url = file_url(record, base)
     return {
         "id": record.id,
@@ -143,7 +143,7 @@ def listed_in_seed(record: StoredGeneration, base: str) -> Payload:
 
 
 def listed_in_page(record: StoredGeneration, base: str) -> Payload:
-    """An item as [nb:en/api-reference/user/history] shows it."""
+    """Return an item as [nb:en/api-reference/user/history] shows it."""
     return {
         "id": record.id,
         "model_slug": record.answer_slug,

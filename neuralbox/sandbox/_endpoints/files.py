@@ -32,7 +32,7 @@ MEDIA_TYPES: Final = {
 
 
 async def result(call: IncomingCall) -> Response:
-    """The file of a completed generation."""
+    """Return the file of a completed generation."""
     key, _, ending = call.path("name").partition(".")
     record = _available(call, key)
     if record.format != ending:
@@ -41,7 +41,7 @@ async def result(call: IncomingCall) -> Response:
 
 
 async def thumbnail(call: IncomingCall) -> Response:
-    """The first picture of a video."""
+    """Return the first frame of a video."""
     key, _, ending = call.path("name").partition(".")
     record = _available(call, key)
     if record.kind != "video" or ending != "jpg":
@@ -75,7 +75,7 @@ def _serve(call: IncomingCall, file: bytes, ending: str) -> Response:
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
-    """First and last byte that a range means; the first is past the last where it cannot be satisfied."""
+    """Return the first and last byte that a range means; the first is past the last where it cannot be satisfied."""
     if not first:
         return (max(0, size - int(last)), size - 1) if int(last) else (size, size - 1)
     return int(first), min(int(last), size - 1) if last else size - 1

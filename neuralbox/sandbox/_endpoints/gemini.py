@@ -1,6 +1,6 @@
 """GeminiGen's two endpoints: the same generations, told as that service tells of its own.
 
-A second view of the books and nothing more: whoever made pictures, films and speech through the other endpoints sees
+A second view of the ledger and nothing more: whoever made images, videos and speech through the other endpoints sees
 them here with the same key, under a uuid, with states that are integers and refusals in a `detail`. Shapes and names are
 those of SEED 004. The words are written here once more and not imported, and a test compares them with the client's.
 """
@@ -43,13 +43,13 @@ class GeminiRefusal(Refusal):
     """A refusal in GeminiGen's words; without a code it is the framework's own plain `detail`."""
 
     def response(self) -> JSONResponse:
-        """The body with its status."""
+        """Return the body with its status."""
         detail: object = {"error_code": self.code, "error_message": self.message} if self.code else self.message
         return JSONResponse({"detail": detail}, self.status)
 
 
 async def histories(call: IncomingCall) -> Response:
-    """The list: a page of records with their `media_files`, newest first [SEED 004]."""
+    """Return the list: a page of records with their `media_files`, newest first [SEED 004]."""
     account = _identify(call)
     page = _whole(call, "page", 1)
     size = min(_whole(call, "items_per_page", _DEFAULT_ITEMS), _MOST_ITEMS)
@@ -61,7 +61,7 @@ async def histories(call: IncomingCall) -> Response:
 
 
 async def history(call: IncomingCall) -> Response:
-    """The detail: one bare record with its videos, images, sounds and references [SEED 004]."""
+    """Return the detail: one bare record with its videos, images, sounds and references [SEED 004]."""
     account = _identify(call)
     asked = call.path("uuid")
     number = asked.rpartition("-")[2]
@@ -100,12 +100,12 @@ def _whole(call: IncomingCall, name: str, default: int) -> int:
 
 
 def uuid_of(record: StoredGeneration) -> str:
-    """The uuid of a generation: always the same, with its number at the end so that it is found without a search."""
+    """Return the uuid of a generation: always the same, with its number at the end so that it is found without a search."""
     return f"{_derived(record, 'history')[:23]}-{record.number:012x}"
 
 
 def listed(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
-    """An item of the list, in the order of the seed's example."""
+    """Return an item of the list, in the order of the seed's example."""
     url = file_url(record, base)
     moments = {"created_at": _moment(record.created_at), "updated_at": _moment(_changed_at(record))}
     kind = "audio" if record.kind == "tts" else record.kind
@@ -114,7 +114,7 @@ def listed(record: StoredGeneration, account: SandboxAccount, now: float, base: 
 
 
 def detailed(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
-    """The detail, in the order of the seed's example; only the record's own kind has files."""
+    """Return the detail, in the order of the seed's example; only the record's own kind has files."""
     nested = {
         "generated_video": [_video(record, base)] if record.kind == "video" else [],
         "generated_image": [_image(record, base)] if record.kind == "image" else [],
@@ -246,6 +246,6 @@ def _changed_at(record: StoredGeneration) -> float:
 
 
 def _moment(seconds: float) -> str:
-    """Milliseconds and a Z, as the seed writes times."""
+    """Write milliseconds and a Z, as the seed writes times."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -25,35 +25,35 @@ FAILURE: Final = "Provider error: content policy violation"  # [SEED 000]
 
 
 async def generate(call: IncomingCall) -> Response:
-    """2.1: every kind of generation; `"stream": true` turns a text into events."""
-    order = _read(call)
-    if order.streams:
-        return _events(call, order, price_field="tokens_used")
-    record = await _make(call, order)
+    """Answer 2.1: every kind of generation; `"stream": true` turns a text into events."""
+    request = _read(call)
+    if request.streams:
+        return _events(call, request, price_field="tokens_used")
+    record = await _make(call, request)
     answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
     return JSONResponse(answer(record, call.sandbox.clock(), call.base))
 
 
 async def generate_stream(call: IncomingCall) -> Response:
-    """2.2: the same for texts, always as events."""
-    order = _read(call)
-    if order.model.kind != "text":
+    """Answer 2.2: the same for texts, always as events."""
+    request = _read(call)
+    if request.model.kind != "text":
         raise invalid({"model": "only text models stream"})
-    return _events(call, order, price_field="tokens_spent")
+    return _events(call, request, price_field="tokens_spent")
 
 
 async def by_number(call: IncomingCall) -> Response:
-    """2.3: how a generation is, in vocabulary A."""
+    """Answer 2.3: how a generation is, in vocabulary A."""
     return JSONResponse(polled_in_a(_found(call, text_ids=False), call.sandbox.clock(), call.base))
 
 
 async def by_text(call: IncomingCall) -> Response:
-    """2.4: how a generation is, in vocabulary B."""
+    """Answer 2.4: how a generation is, in vocabulary B."""
     return JSONResponse(polled_in_b(_found(call, text_ids=True), call.sandbox.clock(), call.base))
 
 
 async def transcribe(call: IncomingCall) -> Response:
-    """2.20: speech to text, from a multipart upload."""
+    """Answer 2.20: speech to text, from a multipart upload."""
     _check_limits(call)
     upload = await read_upload(call.request.headers, call.body)
     model = MODELS.get(upload.model)
@@ -74,9 +74,9 @@ async def transcribe(call: IncomingCall) -> Response:
 def _read(call: IncomingCall) -> GenerationRequest:
     _check_limits(call)
     body = call.json()
-    order = read_generation_request(body, assistant=_assistant(call, body.get("assistant_id")))
-    _check_plan(call.account, order.model)
-    return order
+    request = read_generation_request(body, assistant=_assistant(call, body.get("assistant_id")))
+    _check_plan(call.account, request.model)
+    return request
 
 
 def _check_limits(call: IncomingCall) -> None:
@@ -96,7 +96,7 @@ def _check_plan(account: SandboxAccount, model: CatalogueModel) -> None:
 def _assistant(call: IncomingCall, key: Any) -> dict[str, Any] | None:
     if key is None:
         return None
-    assistant = call.sandbox.ledger.look("assistants", str(key))
+    assistant = call.sandbox.ledger.find_entry("assistants", str(key))
     if assistant.get("account") != call.account.name:
         raise not_found(f"The assistant {key!r}")
     return assistant
@@ -105,23 +105,23 @@ def _assistant(call: IncomingCall, key: Any) -> dict[str, Any] | None:
 # Accepting.
 
 
-async def _make(call: IncomingCall, order: GenerationRequest) -> StoredGeneration:
+async def _make(call: IncomingCall, request: GenerationRequest) -> StoredGeneration:
     """Take the generation on, and wait for it if its kind answers at once."""
     sandbox = call.sandbox
-    waits = _job_seconds(sandbox, order, call.route)
+    waits = _job_seconds(sandbox, request, call.route)
     seconds = waits if waits is not None else sandbox.settings.service_seconds / sandbox.settings.speed
-    record = _accept(call, order, seconds)
+    record = _accept(call, request, seconds)
     # One that answers at once is finished here; if its client leaves, the clock finishes it.
     if waits is None and (not seconds or await pause(seconds, call.request.receive)):
         sandbox.ledger.finish(record)
     return record
 
 
-def _accept(call: IncomingCall, order: GenerationRequest, seconds: float) -> StoredGeneration:
+def _accept(call: IncomingCall, request: GenerationRequest, seconds: float) -> StoredGeneration:
     faults = call.sandbox.faults
     return call.sandbox.ledger.accept(
         call.account,
-        order,
+        request,
         dialect=call.sandbox.settings.dialect,
         seconds=seconds,
         lag=faults.seconds("listing-lag", call.route),
@@ -129,20 +129,20 @@ def _accept(call: IncomingCall, order: GenerationRequest, seconds: float) -> Sto
     )
 
 
-def _job_seconds(sandbox: Sandbox, order: GenerationRequest, route: str) -> float | None:
-    """How long a job of this kind is pending, in seconds of the clock; None for those that answer at once."""
-    model = order.model
+def _job_seconds(sandbox: Sandbox, request: GenerationRequest, route: str) -> float | None:
+    """Return how long a job of this kind is pending, in seconds of the clock; None for those that answer at once."""
+    model = request.model
     if not (model.kind == "video" or model.is_midjourney or (model.kind == "audio" and sandbox.settings.slow_music)):
         return None
-    # Equal orders take different times, the same ones in each run with this seed.
+    # Equal requests take different times, the same ones in each run with this seed.
     number = sandbox.ledger.generation_count
     return sandbox.ledger.rng(f"time/{route}/{number}").uniform(*model.usual_seconds) / sandbox.settings.speed
 
 
-def _events(call: IncomingCall, order: GenerationRequest, *, price_field: str) -> Response:
+def _events(call: IncomingCall, request: GenerationRequest, *, price_field: str) -> Response:
     delay = call.sandbox.settings.stream_delay / call.sandbox.settings.speed
-    pieces = (order.text or "").count(" ") + 1
-    record = _accept(call, order, seconds=delay * pieces if delay else _A_MOMENT)
+    pieces = (request.text or "").count(" ") + 1
+    record = _accept(call, request, seconds=delay * pieces if delay else _A_MOMENT)
     return EventStream(call.sandbox, record, call.route, delay=delay, price_field=price_field)
 
 
@@ -150,7 +150,7 @@ _A_MOMENT: Final = 1.0
 """When a stream's generation completes by itself if its client leaves it, seconds of the clock."""
 
 
-# Looking.
+# Asking how it is.
 
 
 def _found(call: IncomingCall, *, text_ids: bool) -> StoredGeneration:

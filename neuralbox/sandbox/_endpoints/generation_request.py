@@ -1,4 +1,4 @@
-"""Reading what a client asks for: both request forms in, one checked order out.
+"""Reading what a client asks for: both request forms in, one checked `GenerationRequest` out.
 
 Options may stand at the top level or inside `params` (the top level wins), and each kind has its own rules. A missing
 parameter is 400, a wrong one 422 with a complaint for each field, an unknown model 404. Options that the documents
@@ -71,13 +71,13 @@ def read_generation_request(
     if model.kind == "stt":
         raise bad_request(f"{slug} transcribes files: send them to POST /api/v2/stt as multipart/form-data.")
     if model.kind == "text":
-        order = _text(model, options)
+        request = _text(model, options)
     else:
-        order = _READERS[model.kind](model, options)
+        request = _READERS[model.kind](model, options)
     if options.flag("stream") and model.kind != "text":
         options.complain("stream", "only text models stream")
     options.refuse_complaints()
-    return order
+    return request
 
 
 def price_options(model: CatalogueModel, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Options:
             raise invalid(self._complaints)
 
     def words_of(self, name: str) -> str | None:
-        """A text that is not empty, or None where there is none."""
+        """Return a text that is not empty, or None where there is none."""
         value = self.get(name)
         if value is None:
             return None
@@ -157,7 +157,7 @@ class Options:
         return value is True
 
     def one_of(self, name: str, allowed: tuple[Any, ...]) -> Any:
-        """The value if it is one of these; the first of them where there is none."""
+        """Return the value if it is one of these; the first of them where there is none."""
         value = self.get(name)
         if value is None:
             return allowed[0]
@@ -237,7 +237,7 @@ def _content(model: CatalogueModel, content: Any, place: str, options: Options) 
 
 
 def _prompt(options: Options, *names: str) -> str | None:
-    """The first of these parameters that is there; 400 if none is."""
+    """Return the first of these parameters that is there; 400 if none is."""
     for name in names:
         if options.get(name) is not None:
             return options.words_of(name)
@@ -319,12 +319,12 @@ def _tool(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = options.words_of("prompt") or options.words_of("text")
     for name in ("image_url", "audio_url", "video_url"):
         options.address(name)
-    order = GenerationRequest(model=model, prompt=prompt, price=model.low, seed=options.whole("seed"))
+    request = GenerationRequest(model=model, prompt=prompt, price=model.low, seed=options.whole("seed"))
     if model.slug in TEXT_TOOLS:
-        return replace(order, text=answer_to(str(options.get("image_url") or prompt)))
+        return replace(request, text=answer_to(str(options.get("image_url") or prompt)))
     if model.slug in AUDIO_TOOLS:
-        return replace(order, format="mp3", duration=5)
-    return replace(order, format="webp", width=1024, height=1024)
+        return replace(request, format="mp3", duration=5)
+    return replace(request, format="webp", width=1024, height=1024)
 
 
 _READERS: Final = {"image": _image, "video": _video, "tts": _speech, "audio": _music, "tool": _tool}

@@ -18,7 +18,7 @@ _STATES: Final = (words.COMPLETED, words.PENDING, words.FAILED)
 
 
 async def history(call: IncomingCall) -> Response:
-    """2.5: a page of the history, newest first; both namings of the filters are understood."""
+    """Answer 2.5: a page of the history, newest first; both namings of the filters are understood."""
     page = _whole(call, "page", 1, low=1)
     limit = _whole(call, "limit", words.DEFAULT_PAGE_SIZE, low=1, high=words.MAX_PAGE_SIZE)
     wanted = _filter(call)
@@ -33,14 +33,14 @@ async def history(call: IncomingCall) -> Response:
 
 
 async def favorite(call: IncomingCall) -> Response:
-    """2.6: turn the favourite mark on or off."""
+    """Answer 2.6: turn the favourite mark on or off."""
     record = _found(call)
     call.sandbox.ledger.change(record, is_favorited=not record.is_favorited)
     return JSONResponse({"id": record.id, "is_favorited": record.is_favorited})
 
 
 async def rate(call: IncomingCall) -> Response:
-    """2.7: rate from 1 to 5."""
+    """Answer 2.7: rate from 1 to 5."""
     record = _found(call)
     rating = call.json().get("rating")
     if isinstance(rating, bool) or not isinstance(rating, int) or not 1 <= rating <= 5:
@@ -50,7 +50,7 @@ async def rate(call: IncomingCall) -> Response:
 
 
 async def delete(call: IncomingCall) -> Response:
-    """2.8: delete an item with its file; a pending one is charged all the same when it completes."""
+    """Answer 2.8: delete an item with its file; a pending one is charged all the same when it completes."""
     call.sandbox.ledger.change(_found(call), is_deleted=True)
     return Response(status_code=204)
 

@@ -25,7 +25,7 @@ _PHONE: Final = re.compile(r"\+[1-9]\d{6,14}")
 
 
 async def telegram(call: IncomingCall) -> Response:
-    """2.23: the login widget's data; its hash must be there and is not verified."""
+    """Answer 2.23: the login widget's data; its hash must be there and is not verified."""
     body = call.json()
     number, auth_date = body.get("id"), body.get("auth_date")
     call.text_of(body, "hash", required=True)
@@ -44,7 +44,7 @@ async def telegram(call: IncomingCall) -> Response:
 
 
 async def login(call: IncomingCall) -> Response:
-    """2.24: e-mail and password."""
+    """Answer 2.24: e-mail and password."""
     body = call.json()
     email = call.text_of(body, "email", required=True) or ""
     _check_password(call, body)
@@ -55,7 +55,7 @@ async def login(call: IncomingCall) -> Response:
 
 
 async def phone(call: IncomingCall) -> Response:
-    """2.25: phone number in E.164 and password."""
+    """Answer 2.25: phone number in E.164 and password."""
     body = call.json()
     number = call.text_of(body, "phone", required=True) or ""
     _check_password(call, body)
@@ -65,7 +65,7 @@ async def phone(call: IncomingCall) -> Response:
 
 
 async def google(call: IncomingCall) -> Response:
-    """2.26: an authorization code; any is good and stands for its own person."""
+    """Answer 2.26: an authorization code; any is good and stands for its own person."""
     body = call.json()
     code = call.text_of(body, "code", required=True) or ""
     call.text_of(body, "redirect_uri", required=True)
@@ -74,12 +74,12 @@ async def google(call: IncomingCall) -> Response:
 
 
 async def refresh(call: IncomingCall) -> Response:
-    """2.27: a new access token and a new cookie; the old cookie stops working."""
+    """Answer 2.27: a new access token and a new cookie; the old cookie stops working."""
     token = call.request.cookies.get(COOKIE, "")
-    session = call.sandbox.ledger.look("sessions", digest(token))
+    session = call.sandbox.ledger.find_entry("sessions", digest(token))
     if not session or session["expires_at"] <= call.now:
         raise not_authenticated("Invalid or expired refresh token")
-    call.sandbox.ledger.erase("sessions", digest(token))
+    call.sandbox.ledger.remove_entry("sessions", digest(token))
     account = call.sandbox.ledger.account(session["account"])
     response = JSONResponse({"access_token": make_token(call.sandbox, account), "expires_in": TOKEN_SECONDS})
     _give_cookie(call, account, response)
@@ -110,6 +110,6 @@ def _welcome(call: IncomingCall, name: str, profile: dict[str, Any], *, plan: st
 def _give_cookie(call: IncomingCall, account: SandboxAccount, response: Response) -> None:
     ledger = call.sandbox.ledger
     token = f"{ledger.rng(f'session/{ledger.next_serial()}/{account.name}').getrandbits(192):048x}"
-    ledger.write("sessions", digest(token), {"account": account.name, "expires_at": call.now + _COOKIE_SECONDS})
+    ledger.put_entry("sessions", digest(token), {"account": account.name, "expires_at": call.now + _COOKIE_SECONDS})
     path = f"{words.PREFIX}/auth"
     response.set_cookie(COOKIE, token, max_age=_COOKIE_SECONDS, path=path, httponly=True, samesite="lax")

@@ -1,4 +1,4 @@
-"""Sounds encoded by av: a hummed line for speech, slow chords for music; mp3, wav or ogg (opus), mono.
+"""Audio encoded by av: a hummed line for speech, slow chords for music; mp3, wav or ogg (opus), mono.
 
 A bar of samples is computed once for each palette and repeated, so that a minute costs little more than a second.
 """
@@ -23,7 +23,7 @@ _SCALE: Final = (0, 2, 4, 7, 9, 12)  # half-tones: pentatonic, nothing clashes
 
 
 def encode_audio(duration: int, ending: str, palette: int, *, is_music: bool) -> bytes:
-    """Encode a sound.
+    """Encode an audio file.
 
     Args:
         duration: Seconds.
@@ -54,7 +54,7 @@ def encode_audio(duration: int, ending: str, palette: int, *, is_music: bool) ->
 
 @cache
 def _speech_bar(palette: int) -> bytes:
-    """A second of four hummed syllables."""
+    """Build a second of four hummed syllables."""
     pitches = [110 + 15 * palette + 12 * step for step in (0, 2, 1, -1)]
     length = _RATE // len(pitches)
     return b"".join(_tone((pitch, 2 * pitch, 3 * pitch), length) for pitch in pitches)
@@ -62,14 +62,14 @@ def _speech_bar(palette: int) -> bytes:
 
 @cache
 def _music_bar(palette: int) -> bytes:
-    """Four seconds of four chords."""
+    """Build four seconds of four chords."""
     root = 130.8 * 2 ** (palette / 12)
     chords = ((0, 2, 3), (1, 3, 4), (2, 4, 5), (0, 2, 4))
     return b"".join(_tone(tuple(root * 2 ** (_SCALE[step] / 12) for step in chord), _RATE) for chord in chords)
 
 
 def _tone(pitches: tuple[float, ...], length: int) -> bytes:
-    """Sines that swell and fade, as 16-bit samples in little-endian order."""
+    """Build sines that swell and fade, as 16-bit samples in little-endian order."""
     turns = [2 * pi * pitch / _RATE for pitch in pitches]
     loudness = 9_000 / len(turns)
     samples = array(

@@ -1,4 +1,4 @@
-"""Pictures drawn by pillow: soft gradients with the first words of the prompt on them.
+"""Images drawn by pillow: soft gradients with the first words of the prompt on them.
 
 The same prompt and seed give the same bytes; another seed gives other colours of the same family.
 """
@@ -22,11 +22,11 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
 _MARGIN: Final = 24  # one part of so many of the shorter side
 
 
-def picture(prompt: str, seed: int, width: int, height: int, ending: str) -> bytes:
-    """Draw a picture and encode it.
+def draw_image(prompt: str, seed: int, width: int, height: int, ending: str) -> bytes:
+    """Draw an image and encode it.
 
     Args:
-        prompt: Decides the colours; its first words are written on the picture.
+        prompt: Decides the colours; its first words are written on it.
         seed: Varies them.
         width: Pixels.
         height: Pixels.
@@ -38,13 +38,13 @@ def picture(prompt: str, seed: int, width: int, height: int, ending: str) -> byt
     return _encode(image, ending)
 
 
-def still(width: int, height: int, palette: int) -> bytes:
-    """Draw the first frame of a film of this palette, as JPEG."""
-    return _encode(frame(width, height, palette, 0.0), "jpeg")
+def draw_still(width: int, height: int, palette: int) -> bytes:
+    """Draw the first frame of a video of this palette, as JPEG."""
+    return _encode(draw_frame(width, height, palette, 0.0), "jpeg")
 
 
-def frame(width: int, height: int, palette: int, moment: float) -> Image.Image:
-    """Draw a film's picture at a moment between 0 and 1: a light wanders over a gradient."""
+def draw_frame(width: int, height: int, palette: int, moment: float) -> Image.Image:
+    """Draw a video's frame at a moment between 0 and 1: a light wanders over a gradient."""
     image = _background(width, height, palette).copy()
     radius = min(width, height) // 8
     x = round(radius + moment * (width - 2 * radius))
@@ -59,11 +59,11 @@ def _background(width: int, height: int, palette: int) -> Image.Image:
     return _gradient(palette / 6, random.Random(palette), width, height)
 
 
-def _gradient(hue: float, source: random.Random, width: int, height: int) -> Image.Image:
-    """Nine colours of one family, blown up smoothly."""
+def _gradient(hue: float, rng: random.Random, width: int, height: int) -> Image.Image:
+    """Blend nine colours of one family, blown up smoothly."""
     small = Image.new("RGB", (3, 3))
     for place in range(9):
-        shade = (hue + source.uniform(-0.08, 0.08)) % 1.0, source.uniform(0.35, 0.75), source.uniform(0.45, 0.95)
+        shade = (hue + rng.uniform(-0.08, 0.08)) % 1.0, rng.uniform(0.35, 0.75), rng.uniform(0.45, 0.95)
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(*shade))
         small.putpixel((place % 3, place // 3), (red, green, blue))
     return small.resize((width, height), Image.Resampling.BICUBIC)

@@ -1,7 +1,7 @@
 """Where result files are made: which file a record has, in a worker thread, kept for the next download.
 
-Pictures are drawn for their prompt and seed. Films and sounds are encoded once for each length, shape and colour, so
-that hundreds of results cost a few encodings. The makers (`_pictures`, `_films`, `_sounds`) import pillow and av; they
+Images are drawn for their prompt and seed. Videos and audio are encoded once for each length, shape and colour, so
+that hundreds of results cost a few encodings. `images`, `videos` and `audio` import pillow and av; they
 are imported at the first file.
 """
 
@@ -31,11 +31,11 @@ class MediaLibrary:
         self._lock = threading.Lock()  # one encoding at a time: a test double leaves the other cores alone
 
     async def result(self, record: StoredGeneration) -> bytes:
-        """The result file of this record."""
+        """Return the result file of this record."""
         return await self._made(*_result(record))
 
     async def thumbnail(self, record: StoredGeneration) -> bytes:
-        """A JPEG of 480 pixels on its longer side."""
+        """Return a JPEG of 480 pixels on its longer side."""
         return await self._made(*_thumbnail(record))
 
     async def _made(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
@@ -66,30 +66,30 @@ def _palette(record: StoredGeneration) -> int:
 
 
 def _result(record: StoredGeneration) -> tuple[Hashable, Callable[[], bytes]]:
-    """The key under which a file is kept, and what makes it."""
+    """Return the key under which a file is kept, and what makes it."""
     width, height, duration, ending = record.width or 0, record.height or 0, record.duration or 0, record.format or ""
     if record.kind == "video":
         from .videos import encode_video
 
         palette = _palette(record)
-        return ("film", width, height, duration, palette), lambda: encode_video(width, height, duration, palette)
+        return ("video", width, height, duration, palette), lambda: encode_video(width, height, duration, palette)
     if width:
-        from .images import picture
+        from .images import draw_image
 
-        key = ("picture", record.prompt, record.seed, width, height, ending)
-        return key, lambda: picture(record.prompt or record.model, record.seed or 0, width, height, ending)
+        key = ("image", record.prompt, record.seed, width, height, ending)
+        return key, lambda: draw_image(record.prompt or record.model, record.seed or 0, width, height, ending)
     from .audio import encode_audio
 
     palette, is_music = _palette(record), record.kind == "audio"
-    return ("sound", duration, ending, palette, is_music), lambda: encode_audio(
+    return ("audio", duration, ending, palette, is_music), lambda: encode_audio(
         duration, ending, palette, is_music=is_music
     )
 
 
 def _thumbnail(record: StoredGeneration) -> tuple[Hashable, Callable[[], bytes]]:
-    from .images import still
+    from .images import draw_still
 
     palette, width, height = _palette(record), record.width or 1, record.height or 1
     longer = max(width, height)
     size = (width * 480 // longer, height * 480 // longer)
-    return ("still", size, palette), lambda: still(*size, palette)
+    return ("still", size, palette), lambda: draw_still(*size, palette)

@@ -25,18 +25,18 @@ _SENTENCES: Final = (
 
 def answer_to(prompt: str, *, max_tokens: int | None = None) -> str:
     """Make up an answer of some forty to eighty words; `max_tokens` bounds the words."""
-    source = random.Random(hashlib.sha256(prompt.encode()).digest())
+    rng = random.Random(hashlib.sha256(prompt.encode()).digest())
     asked = " ".join(prompt.split())
     excerpt = asked if len(asked) <= 80 else asked[:79].rstrip() + "…"
-    sentences = source.sample(_SENTENCES, k=source.randint(4, 7))
+    sentences = rng.sample(_SENTENCES, k=rng.randint(4, 7))
     text = f"A made-up answer to “{excerpt}”. {' '.join(sentences)}"
     return text if max_tokens is None else " ".join(text.split(" ")[:max_tokens])
 
 
 def transcript_of(audio: bytes, *, diarize: bool) -> str:
     """Make up a transcript; with `diarize` the lines carry speakers' labels."""
-    source = random.Random(hashlib.sha256(audio).digest())
-    lines = source.sample(_SENTENCES, k=4)
+    rng = random.Random(hashlib.sha256(audio).digest())
+    lines = rng.sample(_SENTENCES, k=4)
     if not diarize:
         return " ".join(lines)
     return "\n".join(f"[Speaker {index % 2 + 1}]: {line}" for index, line in enumerate(lines))
@@ -49,5 +49,5 @@ def deltas_of(text: str) -> list[str]:
 
 
 def count_tokens(text: str) -> int:
-    """Roughly what a language model would count; informational only."""
+    """Return roughly what a language model would count; informational only."""
     return max(1, len(text) // 4)

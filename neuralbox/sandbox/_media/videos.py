@@ -1,4 +1,4 @@
-"""Films encoded by av: h264 in mp4, few frames a second, the right length and size."""
+"""Videos encoded by av: h264 in mp4, few frames a second, the right length and size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 
 import av
 
-from .images import frame
+from .images import draw_frame
 
 _RATE: Final = 2
-"""Frames a second: a film is a result to be handled, not to be admired."""
+"""Frames a second: a video is a result to be handled, not to be admired."""
 
 
 def encode_video(width: int, height: int, duration: int, palette: int) -> bytes:
-    """Encode a film.
+    """Encode a video.
 
     Args:
         width: Pixels, an even number.
@@ -32,9 +32,9 @@ def encode_video(width: int, height: int, duration: int, palette: int) -> bytes:
         stream.thread_count = 1
         stream.time_base = Fraction(1, _RATE)
         for index in range(frames):
-            drawn = frame(width, height, palette, index / (frames - 1))
-            picture = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call]  # av has no type for pillow's
-            picture.pts = index
-            container.mux(stream.encode(picture))
+            drawn = draw_frame(width, height, palette, index / (frames - 1))
+            encoded = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call]  # av has no type for pillow's
+            encoded.pts = index
+            container.mux(stream.encode(encoded))
         container.mux(stream.encode(None))
     return file.getvalue()

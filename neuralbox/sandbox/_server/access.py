@@ -26,7 +26,7 @@ _INVALID: Final = "Invalid or expired token"  # the authentication page's own se
 
 
 def identify(sandbox: Sandbox, authorization: str | None) -> SandboxAccount:
-    """The account behind an `Authorization` header.
+    """Return the account behind an `Authorization` header.
 
     Raises:
         Refusal: 401 or 403.
@@ -37,7 +37,7 @@ def identify(sandbox: Sandbox, authorization: str | None) -> SandboxAccount:
         raise not_authenticated()
     if not credential.startswith(words.KEY_PREFIX):
         return sandbox.ledger.account(_read_token(sandbox, credential))
-    if len(credential) == len(words.KEY_PREFIX) or sandbox.ledger.look("keys", digest(credential)).get("revoked"):
+    if len(credential) == len(words.KEY_PREFIX) or sandbox.ledger.find_entry("keys", digest(credential)).get("revoked"):
         raise not_authenticated(_INVALID)
     account = sandbox.ledger.account_of_key(credential)
     if account.plan not in words.API_PLANS:

@@ -1,8 +1,8 @@
-"""The way through which every request goes: noted, delayed, refused or let in, answered, perhaps spoilt.
+"""The path of every request: recorded, delayed, refused or let in, answered, perhaps spoilt.
 
-The order is: read and note the request; faults that strike before anything happens; who is asking; the handler; what
+The order is: read and record the request; faults that strike before anything happens; who is asking; the handler; what
 it raised as a refusal; faults that strike after it was carried out; the headers that every answer has. The handlers
-(`_generating`, `_history`, ...) know only their own endpoint.
+(`_endpoints`) know only their own endpoint.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class IncomingCall:
 
     @property
     def base(self) -> str:
-        """Scheme and host as the client wrote them: links in results lead there."""
+        """Return scheme and host as the client wrote them: links in results lead there."""
         host = self.request.headers.get("host", "127.0.0.1")
         return f"{self.request.url.scheme}://{host}"
 
@@ -66,7 +66,7 @@ class IncomingCall:
         return str(self.request.path_params[name])
 
     def json(self, *, optional: bool = False) -> dict[str, Any]:
-        """The body as a JSON object; 400 if it is none."""
+        """Return the body as a JSON object; 400 if it is none."""
         if optional and not self.body.strip():
             return {}
         try:
@@ -78,7 +78,7 @@ class IncomingCall:
         return value
 
     def text_of(self, body: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
-        """A text of the body; 400 if it is required and missing, 422 if it is no text or empty."""
+        """Return a text of the body; 400 if it is required and missing, 422 if it is no text or empty."""
         value = body.get(name)
         if value is None:
             if required:
@@ -109,7 +109,7 @@ def endpoint(
 
     async def answer(request: Request) -> Response:
         received = Received(route, request.url.path, request.url.query, sandbox.clock(), dict(request.headers))
-        sandbox.ledger.note(received)
+        sandbox.ledger.record_request(received)
         try:
             body = await _read(request)
         except ClientDisconnect:
@@ -162,7 +162,7 @@ async def _carry_out(call: IncomingCall, handler: Handler, *, public: bool) -> R
 
 
 def _before(call: IncomingCall) -> Response | None:
-    """What goes wrong before anything has happened."""
+    """Return the fault that strikes before anything has happened, if one does."""
     faults, route = call.sandbox.faults, call.route
     if faults.strikes("drop-before-accept", route):
         return Hangup()
@@ -178,7 +178,7 @@ def _before(call: IncomingCall) -> Response | None:
 
 
 def _after(call: IncomingCall, response: Response) -> Response:
-    """What goes wrong when everything has been done."""
+    """Return the answer, or the fault that strikes when everything has been done."""
     faults, route = call.sandbox.faults, call.route
     if faults.strikes("drop-after-accept", route):
         return Hangup()

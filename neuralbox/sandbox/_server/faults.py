@@ -2,7 +2,7 @@
 
 A fault is named with a value: a probability from 0 to 1, or seconds for those that are times. Each name has a random
 sequence of its own, so a run with the same seed and the same order of requests meets the same faults. This module
-decides; the door, the stream and the files carry it out.
+decides; `endpoint`, the stream and the files carry it out.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Faults:
             return True
 
     def seconds(self, fault: str, route: str) -> float:
-        """How long this fault delays this request, in seconds."""
+        """Return how long this fault delays this request, in seconds."""
         if fault not in self._rules:
             return 0.0
         with self._lock:

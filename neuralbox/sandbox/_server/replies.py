@@ -1,6 +1,6 @@
-"""What the sandbox says when it refuses, and the plain replies: documented bodies, statuses and headers.
+"""Refusals and plain replies: documented bodies, statuses and headers.
 
-A refusal is raised as `Refusal` from wherever it is noticed and becomes one JSON body at the door (`_door`). The
+A refusal is raised as `Refusal` from wherever it is noticed and becomes one JSON body in `endpoint`. The
 layout of the 422 details is this sandbox's own (see `_assumptions`); the 429 body is the documented one.
 """
 
@@ -57,7 +57,7 @@ def bad_request(message: str) -> Refusal:
 
 
 def invalid(fields: Mapping[str, str]) -> Refusal:
-    """422 with a complaint for each field."""
+    """Build a 422 with a complaint for each field."""
     first = "; ".join(f"{name}: {complaint}" for name, complaint in fields.items())
     return Refusal(words.VALIDATION_ERROR, f"The request is not valid: {first}", details={"fields": dict(fields)})
 
@@ -71,7 +71,7 @@ def not_authenticated(message: str = "Not authenticated") -> Refusal:
 
 
 def too_many(*, retry_after: int, plan: str, limits: tuple[int, int], window: str = "Hourly") -> Refusal:
-    """429 as documented, plus a `Retry-After` header."""
+    """Build a 429 as documented, plus a `Retry-After` header."""
     return Refusal(
         words.RATE_LIMIT_EXCEEDED,
         f"{window} limit reached. Try again in {retry_after} s.",
@@ -89,7 +89,7 @@ def model_unavailable() -> Refusal:
 
 
 def proxy_page(status: int) -> Response:
-    """What a proxy in front of the service says by itself."""
+    """Return the page of a proxy in front of the service."""
     reason = {502: "Bad Gateway", 504: "Gateway Timeout"}[status]
     page = f"<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body><h1>{status} {reason}</h1></body>\r\n</html>\r\n"
     return Response(page, status, media_type="text/html")

@@ -1,7 +1,7 @@
 """Serving a sandbox: in a thread of its own for tests and demos, or blocking for the command line.
 
 uvicorn does the HTTP. Three things are ours: the protocol hands the transport to the application, so that faults can
-close or reset a connection; stopping is an event instead of a look ten times a second; and a stop is bounded: idle
+close or reset a connection; stopping is an event instead of a check ten times a second; and a stop is bounded: idle
 connections close at once, answers under way get a moment, then they are cut. uvicorn's loggers are left as they are.
 """
 
@@ -46,7 +46,7 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now, idle ones included; safe from any thread."""
+        """Return how many connections are open now, idle ones included; safe from any thread."""
         return len(self._serving.server_state.connections)
 
 
@@ -102,8 +102,8 @@ def run(
     """
     _need_extra()
     listener = _listen(host, port, allow_remote=allow_remote)
-    say = announce or _print_at_once
-    server = _Uvicorn(sandbox, on_up=lambda: say(f"NeuralBox sandbox on {_url(host, server.port)} (Ctrl-C stops)"))
+    tell = announce or _print_at_once
+    server = _Uvicorn(sandbox, on_up=lambda: tell(f"NeuralBox sandbox on {_url(host, server.port)} (Ctrl-C stops)"))
     try:
         server.run_here(listener)
     finally:
@@ -122,7 +122,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _need_extra() -> None:
-    """Say at the start, not at the first file, that a part of the extra is missing; imports nothing."""
+    """Raise at the start, not at the first file, if a part of the extra is missing; import nothing."""
     for name in ("PIL", "av", "python_multipart"):
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"The sandbox needs {name}: pip install 'neuralbox[sandbox]'", name=name)

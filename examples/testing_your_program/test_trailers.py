@@ -1,4 +1,4 @@
-"""The tests of `studio.py`: what it does when all goes well, and what it costs when it does not."""
+"""The tests of `trailers.py`: what it does when all goes well, and what it costs when it does not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import respx
 from neuralbox import GenerationFailedError, RateLimitError
 from neuralbox.testing import RunningSandbox, refused
 
-from .studio import can_afford, trailer
+from .trailers import can_afford, trailer
 
 
 @pytest.mark.anyio
-async def test_a_trailer_is_a_film_on_disk_and_leaves_nothing_open(
+async def test_a_trailer_is_a_video_on_disk_and_leaves_nothing_open(
     neuralbox_in_memory: RunningSandbox, tmp_path: Path
 ) -> None:
     path = await trailer("The Lighthouse", tmp_path)
