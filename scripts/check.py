@@ -1,6 +1,6 @@
 """Run every check there is: the static ones side by side, then the tests on all cores.
 
-    python scripts/check.py            format, lint, types, layers, dead code, generated files, tests with the coverage gate
+    python scripts/check.py            format, lint, types, layers, dead code, generated files, tests with coverage
     python scripts/check.py --fast     the same without the two type checkers
 
 Each step prints its name and its whole output. All steps run even if one fails, so that one run shows everything; the
@@ -60,6 +60,7 @@ STATIC = (
     Step("types: pyright", module("pyright", "--pythonpath", sys.executable), slow=True),
     Step("types: mypy", module("mypy"), slow=True),
     Step("layers", tool("lint-imports", "--no-cache")),
+    Step("dead code", module("vulture")),
     Step("generated files", module("neuralbox._codegen.generate_sync", "--check")),
     Step("lint", module("ruff", "check", ".")),
     Step("format", module("ruff", "format", "--check", ".")),

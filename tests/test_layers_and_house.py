@@ -209,6 +209,20 @@ def text_files() -> Iterator[Path]:
                 yield path
 
 
+# Names.
+
+
+def test_no_class_name_stands_twice_in_the_package() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path == PACKAGE / "sync" / "_generated.py":
+            continue  # the blocking classes bear the names of the async ones on purpose
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 # Borders.
 
 

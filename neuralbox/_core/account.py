@@ -1,4 +1,4 @@
-"""`Account`: what the clients of a process know together of one account, held by their cores.
+"""`SharedAccountState`: what the clients of a process know together of one account, held by their cores.
 
 Each feature keeps its state under its own type (`core.account.state(RateLimiter, RateLimiter)`), so this module knows
 none of them. Clients with the same credential, base URL and clock share one account, copies or not; it goes with the
@@ -16,7 +16,7 @@ from .._concurrency.process_lock import ProcessLock
 T = TypeVar("T")
 
 
-class Account:
+class SharedAccountState:
     """The shared state of one account, by its type."""
 
     __slots__ = ("__weakref__", "_states")
@@ -31,13 +31,13 @@ class Account:
 
 
 _lock = ProcessLock()
-_accounts: WeakValueDictionary[tuple[object, ...], Account] = WeakValueDictionary()
+_accounts: WeakValueDictionary[tuple[object, ...], SharedAccountState] = WeakValueDictionary()
 
 
-def account_of(*key: object) -> Account:
+def account_of(*key: object) -> SharedAccountState:
     """Return the account that is told apart by these values, made where no client holds it."""
     with _lock:
         account = _accounts.get(key)
         if account is None:
-            account = _accounts[key] = Account()
+            account = _accounts[key] = SharedAccountState()
         return account

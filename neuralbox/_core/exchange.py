@@ -26,7 +26,7 @@ from .._api.request import Form, Request, RetrySafety, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
 from .._version import __version__
-from .account import Account, account_of
+from .account import SharedAccountState, account_of
 from .call_events import CallObserver, describe_download, observe_call
 from .credentials import Credential, Session
 from .reply_capture import capture
@@ -147,7 +147,7 @@ class Core:
         self.sleep: Callable[[float], Awaitable[None]] = time_source.sleep
         self.wait_until: Callable[[anyio.Event, float], Awaitable[None]] = time_source.wait_until
         # A clock of a test's own makes an account of its own.
-        self.account: Account = account_of(options.base_url, credential.identity, time_source)
+        self.account: SharedAccountState = account_of(options.base_url, credential.identity, time_source)
         self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
         self._renewal = SessionRefresher()
         self._hooks = options.hooks
