@@ -157,7 +157,7 @@ class Interrupted:
         wrong: Those of them with another call's answer.
         slowest: Longest time from the start of a call to its KeyboardInterrupt, in seconds.
         tasks_left: Coroutines still on their way at the end.
-        slots_lost: Slots of the client's connection limits that nobody can use any more.
+        slots_lost: Slots of the client that nobody can use any more.
     """
 
     interrupted: int
@@ -232,14 +232,14 @@ def tasks_left() -> int:
 
 
 def slots_lost(nb: NeuralBox) -> int:
-    """Count the slots of both limits that are taken, and connections of the pool in no usable state."""
+    """Count the slots of both kinds that are taken, and connections of the pool in no usable state."""
 
     async def look() -> int:
         transport: Any = nb._async._core.transport
-        lane = transport._lanes.get(transport._open_lane)
+        resources = transport._per_loop.get(transport._open_resources)
         limits = transport._limits
-        taken = limits.max_connections - lane.requests.value + limits.max_streams - lane.streams.value
-        pools = [pool for engine in lane.engines for pool in engine.pools.values()]
+        taken = limits.max_connections - resources.requests.value + limits.max_streams - resources.streams.value
+        pools = [pool for engine in resources.engines for pool in engine.pools.values()]
         stuck = sum(not one.is_idle() and not one.is_closed() for pool in pools for one in pool.connections)
         return int(taken) + stuck
 
@@ -286,7 +286,7 @@ def crowd(server: Running, *, threads: int, calls: int, streams: int) -> Crowd:
         made = threading.active_count() - before - len(pool._threads)
 
     async def look() -> int:
-        return len(nb._async._core.transport._lanes._values)  # type: ignore[attr-defined]
+        return len(nb._async._core.transport._per_loop._values)  # type: ignore[attr-defined]
 
     pools, left = call(look), tasks_left()
     nb.close()

@@ -128,9 +128,9 @@ async def ours(url: str, *, rounds: int, seed: int) -> Outcome:
     made, cancelled = await cancel_at_random(call, rounds=rounds, seed=seed)
     seconds = time.monotonic() - started
     free = await slots_that_work(lambda: transport.send(prepared, max_bytes=100_000))
-    lane = transport._lanes.get(transport._open_lane)
-    assert (lane.requests.value, lane.streams.value) == (SLOTS, STREAMS), "a slot of the limit is gone"
-    engine: Any = lane.engines[0]
+    resources = transport._per_loop.get(transport._open_resources)
+    assert (resources.requests.value, resources.streams.value) == (SLOTS, STREAMS), "a slot is gone"
+    engine: Any = resources.engines[0]
     (pool,) = engine.pools.values()
     outcome = Outcome(made, cancelled, seconds, free, sockets_to(httpx.URL(url).port or 80), _alive(pool))
     await transport.aclose()

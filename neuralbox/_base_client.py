@@ -1,6 +1,6 @@
 """What every client is: a core over connections that its copies share, opened and closed with it.
 
-The clients differ in their doors, their options and what identifies them; all of that stays with them. Here is how a
+The clients differ in their resources, their options and what identifies them; all of that stays with them. Here is how a
 copy comes by its core, and how everything that copies opened is closed together.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, ClassVar, Self
+from weakref import ReferenceType, ref
 
 import anyio
 
@@ -95,6 +96,7 @@ class TransportPool:
         self._arguments = (limits, http_client, transport, trust_env)
         self._transports: dict[tuple[object, str], Transport] = {}
         self._closed = False
+        self._owner: ReferenceType[object] | None = None
 
     def of(self, credential: Credential, base_url: str) -> Transport:
         """Return the transport of an account at a base URL."""
@@ -106,6 +108,15 @@ class TransportPool:
             made = build_transport(limits=limits, http_client=http_client, transport=transport, trust_env=trust_env)
             self._transports[credential.identity, base_url] = made
         return made
+
+    @property
+    def owner(self) -> object:
+        """Return whoever sees to it that they are closed; None where that is the user's own business."""
+        return None if self._owner is None else self._owner()
+
+    def own(self, owner: object) -> None:
+        """Take note of whoever sees to it that they are closed, weakly: it is dropped with what was made of it."""
+        self._owner = ref(owner)
 
     def open(self) -> None:
         """Let all of them send again."""

@@ -1,4 +1,4 @@
-"""`AsyncNeuralBox`: puts the parts together, opens and closes them. What it does stands in the doors."""
+"""`AsyncNeuralBox`: puts the parts together, opens and closes them. What it does stands in the resources."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from ._submissions.registry import UnresolvedSubmission, registry_of
 from ._transport import HttpClient, HttpTransport, Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
 
-if TYPE_CHECKING:  # the rarer doors are imported by their first use: `import neuralbox` stays light
+if TYPE_CHECKING:  # the rarer resources are imported by their first use: `import neuralbox` stays light
     from ._batch.resource import Batches
     from ._raw import RawDoors
     from ._resources.account import Account
@@ -76,8 +76,8 @@ class AsyncNeuralBox(BaseClient):
         deadline: Limit of one call over all attempts, in seconds; None for none.
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
-        polling: How waits look; see `Polling`.
-        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+        polling: How waits poll; see `Polling`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
             it may have made, adopts that, sends again only what was provably never accepted, and else raises
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
@@ -184,7 +184,7 @@ class AsyncNeuralBox(BaseClient):
             deadline: Limit of one call over all attempts, in seconds; None for none.
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
-            polling: How waits look.
+            polling: How waits poll.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
             pace: What happens when the plan's hour or day is used up.
@@ -213,7 +213,7 @@ class AsyncNeuralBox(BaseClient):
             hooks=None if hooks is None else hooks_of(hooks),
         )
 
-    # The doors.
+    # The resources.
 
     @cached_property
     def generate(self) -> Generate:
@@ -314,7 +314,7 @@ class AsyncNeuralBox(BaseClient):
 
         return Batches(self._core)
 
-    # What is not a door.
+    # What is not a resource.
 
     @property
     def budget(self) -> Budget | None:
@@ -330,13 +330,13 @@ class AsyncNeuralBox(BaseClient):
         return registry_of(self._core).unresolved
 
     async def reconcile(self) -> Reconciliation:
-        """Look into the history for everything in `unresolved`.
+        """Search the history for everything in `unresolved`.
 
         Returns:
             What was found, what was provably never accepted, and what stays open with the reason.
 
         Cancellation:
-            Stops looking; what is not settled stays in `unresolved`.
+            Stops searching; what is not settled stays in `unresolved`.
         """
         return await reconcile(self._core)
 
@@ -350,7 +350,7 @@ class AsyncNeuralBox(BaseClient):
 
     @cached_property
     def with_raw_response(self) -> RawDoors:
-        """The same doors, whose calls return a `RawResponse`: status, headers, body and the value."""
+        """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
         from ._raw import RawDoors
 
         return RawDoors(self)

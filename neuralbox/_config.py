@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from ._api import vocabulary as words
+from ._api.checks import require_instance, require_one_of, require_seconds, require_whole
 from ._api.reply import ErrorBody, status_error, without_secrets
 from ._budget import Budget
 from ._errors import APIStatusError, ConfigurationError
@@ -48,7 +49,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Which service a client speaks to: all in which one differs from another below the doors.
+    """Which service a client speaks to: all in which one differs from another below the resources.
 
     Attributes:
         base_url: Its documented scheme and host.
@@ -129,12 +130,12 @@ class Timeout:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How long waits go on, and how often they look.
+    """How long waits go on, and how often they poll.
 
     Attributes:
         timeout: Default limit of a wait, in seconds; None waits without limit.
-        min_interval: Shortest pause between two looks at one job, in seconds; below 5 is more than 12 looks a minute.
-        max_interval: Longest pause between two looks at one job, in seconds.
+        min_interval: Shortest pause between two polls of one job, in seconds; below 5 is more than 12 polls a minute.
+        max_interval: Longest pause between two polls of one job, in seconds.
         detail: What is asked when a listing shows that a job has ended: `status` asks for the job itself; `listing`
             takes the history's item for the result where it has a url or text and tokens, and saves that request.
     """
@@ -150,7 +151,7 @@ class Polling:
         require_seconds("polling.max_interval", self.max_interval, optional=False)
         if self.max_interval < self.min_interval:
             raise ConfigurationError("polling.max_interval must not be below polling.min_interval.")
-        _require_one_of("polling.detail", self.detail, ("status", "listing"))
+        require_one_of("polling.detail", self.detail, ("status", "listing"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Dialect:
     """Which of the documented ways to speak is used where the documents disagree; all are understood in answers.
 
     Attributes:
-        options: Where the options of a request go: `documented` (flat on the typed doors, inside `params` on
+        options: Where the options of a request go: `documented` (flat on the typed resources, inside `params` on
             `generate`), `flat` or `nested` everywhere (contradiction C8).
         stream: `switch` sends `"stream": true` to `/generate`, `path` uses `/generate/stream` (C11).
         history: Names of the history's filters: `seed` (`type`, `model`) or `page` (`category`, `model_slug`) (C14).
@@ -169,9 +170,9 @@ class Dialect:
     history: Literal["seed", "page"] = "seed"
 
     def __post_init__(self) -> None:
-        _require_one_of("dialect.options", self.options, ("documented", "flat", "nested"))
-        _require_one_of("dialect.stream", self.stream, ("switch", "path"))
-        _require_one_of("dialect.history", self.history, ("seed", "page"))
+        require_one_of("dialect.options", self.options, ("documented", "flat", "nested"))
+        require_one_of("dialect.stream", self.stream, ("switch", "path"))
+        require_one_of("dialect.history", self.history, ("seed", "page"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,8 @@ class ClientOptions:
         deadline: Limit of a whole call over all attempts, in seconds; None for none.
         max_reply_bytes: A longer answer than this is refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
-        polling: How waits look.
-        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+        polling: How waits poll.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
             it may have made, `raise` raises `SubmissionUnknownError` at once, `resend` sends it again and may pay twice.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, are worth a line in the log.
         dialect: How to speak where the documents disagree.
@@ -223,12 +224,12 @@ class ClientOptions:
         object.__setattr__(self, "hooks", hooks_of(self.hooks))
         require_seconds("max_retry_wait", self.max_retry_wait, optional=False)
         require_seconds("deadline", self.deadline)
-        _require_kind("polling", self.polling, Polling)
-        _require_kind("dialect", self.dialect, Dialect)
-        _require_one_of("submission", self.submission, ("reconcile", "raise", "resend"))
-        _require_one_of("pace", self.pace, ("burst", "spread", "off"))
+        require_instance("polling", self.polling, Polling)
+        require_instance("dialect", self.dialect, Dialect)
+        require_one_of("submission", self.submission, ("reconcile", "raise", "resend"))
+        require_one_of("pace", self.pace, ("burst", "spread", "off"))
         if self.budget is not None:
-            _require_kind("budget", self.budget, Budget)
+            require_instance("budget", self.budget, Budget)
         require_whole("max_retries", self.max_retries, lowest=0)
         require_whole("max_reply_bytes", self.max_reply_bytes, lowest=1)
 
@@ -270,9 +271,9 @@ class CallOptions:
         if self.extra_headers is not None:
             _require_headers("extra_headers", self.extra_headers)
         if self.extra_query is not None:
-            _require_kind("extra_query", self.extra_query, Mapping)
+            require_instance("extra_query", self.extra_query, Mapping)
         if self.extra_body is not None:
-            _require_kind("extra_body", self.extra_body, Mapping)
+            require_instance("extra_body", self.extra_body, Mapping)
 
 
 NO_CALL_OPTIONS = CallOptions()
@@ -334,37 +335,12 @@ def log_from_environment() -> None:
 # What cannot be right.
 
 
-def require_seconds(name: str, value: object, *, optional: bool = True) -> None:
-    """Refuse what is not a positive number of seconds; None (no limit) passes where it is `optional`."""
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        no_limit = ", or None for no limit" if optional else ""
-        raise ConfigurationError(f"{name} must be a number of seconds above 0{no_limit}; it is {value!r}.")
-
-
-def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}; it is {value!r}.")
-
-
-def _require_kind(name: str, value: object, kind: type[Any]) -> None:
-    if not isinstance(value, kind):
-        raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
-
-
 def _require_headers(name: str, value: object) -> None:
-    _require_kind(name, value, Mapping)
+    require_instance(name, value, Mapping)
     assert isinstance(value, Mapping)
     for header, content in value.items():
         if not isinstance(header, str) or not isinstance(content, str):  # what they hold is not repeated
             raise ConfigurationError(f"{name} must map text to text; write numbers as text.")
-
-
-def require_whole(name: str, value: object, *, lowest: int) -> None:
-    """Refuse what is not a whole number from `lowest` on; `ConfigurationError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ConfigurationError(f"{name} must be a whole number from {lowest}; it is {value!r}.")
 
 
 def _clean_base_url(value: object, service: Service) -> str:

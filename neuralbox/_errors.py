@@ -273,7 +273,7 @@ class GenerationTimeoutError(GenerationError, TimeoutError):
 class SubmissionUnknownError(GenerationError):
     """A paid request was sent and its outcome never arrived: it may have been accepted and charged.
 
-    It was not sent again. `client.reconcile()` looks for it once more; `client.history.list()` shows what there is.
+    It was not sent again. `client.reconcile()` searches for it once more; `client.history.list()` shows what there is.
 
     Attributes:
         request: The body that was sent (the prompt is in it, so it is kept out of the message).

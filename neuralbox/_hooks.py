@@ -136,8 +136,8 @@ class SubmissionEvent:
 
     Attributes:
         call: The call.
-        outcome: `accepted`: it is a job. `refused`: nothing was charged. `lost`: no answer came, the history is looked
-            into. `adopted`: found there, so no second one was bought. `absent`: proven never to have been accepted.
+        outcome: `accepted`: it is a job. `refused`: nothing was charged. `lost`: no answer came, the history is
+            searched. `adopted`: found there, so no second one was bought. `absent`: proven never to have been accepted.
             `unknown`: it may have been accepted; the call ends with `SubmissionUnknownError`. New words may come.
         job: The job, once its id is known.
     """

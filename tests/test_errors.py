@@ -1,4 +1,4 @@
-"""Every error of the tree: shown, copied, pickled, given its job, and drawn where the users look it up."""
+"""Every error of the tree: shown, copied, pickled, given its job, and drawn where the users read of it."""
 
 from __future__ import annotations
 

@@ -85,6 +85,6 @@ def announced_content(content_type: str | None) -> str | None:
 
 
 def starts_like(content: str, head: bytes) -> bool:
-    """Whether a file begins as such content does; text, which may begin in any way, is believed."""
+    """Tell whether a file begins as such content does; text, which may begin in any way, is believed."""
     starts = _STARTS.get(content)
     return starts is None or any(head.startswith(mark, at) for at, mark in starts)

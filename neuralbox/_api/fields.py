@@ -43,7 +43,7 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def pick(record: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """Return the first value that is present and not null; a name with a dot looks into a nested object."""
+    """Return the first value that is present and not null; a name with a dot reads a nested object."""
     for name in names:
         value = record.get(name) if "." not in name else _nested(record, name)
         if value is not None:

@@ -10,9 +10,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 BASE_URL: Final = "https://api.geminigen.ai"
-"""Scheme and host [SEED 004]."""
-RENAMED_BASE_URL: Final = "https://api.snapgen.ai"
-"""The host that clients of mid-2026 use, with the same paths, header and fields."""
+"""Scheme and host [SEED 004]; clients of mid-2026 use `https://api.snapgen.ai`, with the same paths, header and fields."""
 PREFIX: Final = "/uapi/v1"
 KEY_HEADER: Final = "x-api-key"
 

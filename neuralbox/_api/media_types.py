@@ -19,5 +19,5 @@ _BY_ENDING: Final = MappingProxyType(
 
 
 def audio_type(file_name: str) -> str:
-    """Media type of an audio upload; `application/octet-stream` for an ending we do not know."""
+    """Return the media type of an audio upload; `application/octet-stream` for an ending we do not know."""
     return _BY_ENDING.get(file_name.rpartition(".")[2].lower(), "application/octet-stream")

@@ -1,6 +1,6 @@
 """A request as plain values: what is asked, and what repeating it would mean.
 
-Builders of the doors make these; the core turns them into bytes. Nothing here performs I/O.
+The resources' builders make these; the core turns them into bytes. Nothing here performs I/O.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ class Request:
     accept: str = "application/json"
     anonymous: bool = False
 
+    def whole_body(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the fields that are sent, in a form or as JSON, with those a call adds; a form's file is left out."""
+        return {**(self.form.fields if self.form is not None else self.body or {}), **(extra or {})}
+
 
 def fill(path: str, **values: GenerationId) -> str:
     """Put values into a path of the vocabulary, quoted so that none can leave its segment.
@@ -105,7 +109,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def query(**values: Any) -> Query:
-    """Query pairs of what was given; None and `OMIT` are left out, truth values are written as `true` and `false`."""
+    """Write what was given as query pairs; None and `OMIT` are left out, truth values are written as `true` and `false`."""
     pairs = []
     for name, value in values.items():
         if value is None or value is OMIT:

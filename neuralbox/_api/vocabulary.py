@@ -122,14 +122,11 @@ STATUS_OF_CODE: Final = MappingProxyType(
 
 # Requests.
 
-Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: Final = frozenset({"system", "user", "assistant"})
 MIN_TEMPERATURE: Final = 0.0
 MAX_TEMPERATURE: Final = 2.0
 DEFAULT_TEMPERATURE: Final = 0.7
-DEFAULT_SIZE: Final = "1024x1024"
 IMAGE_FORMATS: Final = ("webp", "png", "jpeg")
-DEFAULT_IMAGE_FORMAT: Final = "webp"
 QUALITIES: Final = ("standard", "hd")
 VIDEO_DURATIONS: Final = (5, 10)
 VIDEO_RATIOS: Final = ("16:9", "9:16", "1:1")

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .._api.checks import require_seconds
 from .._budget import Budget
-from .._config import require_seconds
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._costs.prices import PriceQuery, price_query_of

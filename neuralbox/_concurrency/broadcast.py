@@ -1,4 +1,4 @@
-"""`Broadcast`: wakes whoever waits for a change; the waiter looks for itself what has changed."""
+"""`Broadcast`: wakes whoever waits for a change; the waiter finds out for itself what has changed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import anyio
 
 
 class Broadcast:
-    """Rung as often as one likes; for one event loop.
+    """Wake the tasks of one event loop that wait, as often as one likes.
 
-    Between a look that found nothing and `wait` there may be no await: then no change can be missed.
+    Between a check that found nothing and `wait` there may be no await: then no change can be missed.
     """
 
     __slots__ = ("_event",)
@@ -24,7 +24,7 @@ class Broadcast:
 
     @property
     def next(self) -> anyio.Event:
-        """Set when it is rung next."""
+        """Return the event that is set when it is rung next."""
         if self._event is None:
             self._event = anyio.Event()
         return self._event

@@ -1,9 +1,9 @@
-"""One value per running event loop: pools, gates and the like, which die with the loop they were made in.
+"""One value per running event loop: pools, slots and the like, which die with the loop they were made in.
 
 Keys are the native loop objects (an asyncio loop, trio's token), held weakly and never by `id`: a new loop often gets
 the address of one that is gone, and would then inherit sockets nobody can await any more. Weakness alone does not
-free a value, because sockets point back at their loop; so whoever comes first to a *new* loop looks for values whose
-loop has ended and hands them to `abandon`. A loop that merely does not run at the moment, or runs in another thread,
+free a value, because sockets point back at their loop; so whoever comes first to a *new* loop finds the values whose
+loop has ended and passes them to `abandon`. A loop that merely does not run at the moment, or runs in another thread,
 is left alone. Looking up costs about a microsecond; the lock is only taken where a value is made or taken out.
 """
 

@@ -23,7 +23,7 @@ class SingleFlight:
     async def run(self, key: Hashable, ask: Callable[[], Awaitable[None]]) -> None:
         """Ask, or wait until somebody else has.
 
-        Who waited looks whether there is an answer now: where the one who asked was cancelled there is none, and the
+        Who waited checks whether there is an answer now: where the one who asked was cancelled there is none, and the
         next who comes here asks.
         """
         under_way = self._under_way.get(dict)

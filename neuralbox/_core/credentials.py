@@ -79,16 +79,16 @@ class Session:
 
     @property
     def header(self) -> str | None:
-        """What is sent as `Authorization`, or None before the login. Keep it secret."""
+        """Return what is sent as `Authorization`, or None before the login. Keep it secret."""
         return None if self.access_token is None else f"Bearer {self.access_token}"
 
     @property
     def cookie_header(self) -> str | None:
-        """What the auth endpoints get as `Cookie`, and nobody else."""
+        """Return what the auth endpoints get as `Cookie`, and nobody else."""
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items()) or None
 
     def runs_out(self, now: float) -> bool:
-        """Whether the token should be renewed before it is used again."""
+        """Tell whether the token should be renewed before it is used again."""
         return self.access_token is not None and self.expires_at is not None and now >= self.expires_at - _EARLY
 
     def accept(self, record: Mapping[str, Any], set_cookies: list[str], *, now: float) -> bool:

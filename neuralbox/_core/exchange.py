@@ -151,6 +151,7 @@ class Core:
         self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
         self._renewal = SessionRefresher()
         self._hooks = options.hooks
+        self._kept: object = None
 
     def __repr__(self) -> str:
         return f"<Core {self.options.base_url}>"
@@ -160,6 +161,10 @@ class Core:
         core = Core(self.transport, options, self.credential, self.time_source)
         core._renewal = self._renewal  # one session, one renewal at a time, whichever copy finds it stale
         return core
+
+    def keep_alive(self, owner: object) -> None:
+        """Hold on to what owns the connections for as long as anything made of this core is in use."""
+        self._kept = owner
 
     # A whole reply.
 
@@ -414,12 +419,11 @@ class Core:
         call: CallOptions = NO_CALL_OPTIONS,
     ) -> errors.SubmissionUnknownError:
         """Build the error of a paid request that may have been accepted without our learning of it."""
-        body = {**(request.form.fields if request.form else request.body or {}), **(call.extra_body or {})}
         return errors.SubmissionUnknownError(
             f"A paid {request.method} {request.path} was sent and its outcome is unknown "
             f"({type(cause).__name__}: {cause.message.rstrip('.')}). It was not sent again, since it may already be "
             "accepted and charged; `client.history.list()` shows whether it was.",
-            request=body,
+            request=request.whole_body(call.extra_body),
             sent_at=sent_at,
             lost_at=self.now(),
         )

@@ -1,7 +1,7 @@
 """Which replies a call ended with, for those who want to see them (`with_raw_response`).
 
-Kept in a context variable, so that nobody passes it through: whoever watches gets the replies of the calls its own
-task makes, and those that are none of its business are made unwatched.
+Kept in a context variable, so that nobody passes it through: whoever captures gets the replies of the calls its own
+task makes, and those that are none of its business are made `without_capture`.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def without_capture() -> Iterator[None]:
 
 
 def capture(reply: Reply, attempts: int) -> None:
-    """Hand a reply to whoever watches."""
+    """Keep a reply for whoever captures."""
     seen = _seen.get()
     if seen is not None:
         seen.append(CapturedReplies(reply, attempts))
 
 
 def capture_instead(reply: Reply) -> None:
-    """Hand a reply to whoever watches and has seen none: the call's own never came."""
+    """Keep a reply for whoever captures and has seen none: the call's own never came."""
     seen = _seen.get()
     if seen is not None and not seen:
         seen.append(CapturedReplies(reply, 1))

@@ -62,7 +62,7 @@ def price_query_of(
         model: The slug, where the request does not hold it.
         extra: Fields that the call adds to the body.
     """
-    body = {**(request.form.fields if request.form is not None else request.body or {}), **(extra or {})}
+    body = request.whole_body(extra)
     nested = body.get("params")
     options = {**(nested if isinstance(nested, Mapping) else {}), **body}
     slug = body.get("model", model)

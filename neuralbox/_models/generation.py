@@ -65,7 +65,7 @@ class Generation(Model):
     Attributes:
         id: As received, integer or text; `""` where the service gave none.
         status: `completed`, `pending`, `failed`, or a word we do not know (then it is not final).
-        kind: `text`, `image`, `video`, `tts`, `stt`, `audio`, `tool`, where the service says it or the door knows it.
+        kind: `text`, `image`, `video`, `tts`, `stt`, `audio`, `tool`, where the service says it or the resource knows it.
         model: Slug as answered; it may differ from the slug asked for (`midjourney-v6` comes back as `midjourney`).
         prompt: The prompt, in history items.
         text: The text of a text generation, transcription or text-giving tool.

@@ -127,7 +127,7 @@ def claim_of(
 
 def body_of(request: Request, extra_body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the body that was sent, a form's file left out."""
-    return {**(request.form.fields if request.form else request.body or {}), **(extra_body or {})}
+    return request.whole_body(extra_body)
 
 
 def _options_of(request: Request, extra_body: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Transport(Protocol):
     def stream(
         self, prepared: Prepared, *, on_sent: Callable[[], None] | None = None, download: bool = False
     ) -> AbstractAsyncContextManager[StreamedReply]:
-        """Send, and hand out the reply as soon as its headers are there; leaving the block frees the connection.
+        """Send, and yield the reply as soon as its headers are there; leaving the block frees the connection.
 
         Streams have slots of their own, so that long ones never starve short requests, and so have downloads.
         """

@@ -24,7 +24,7 @@ class FastClient(httpx.AsyncClient):
 
     Args:
         make_transport: Called while the client is made.
-        trust_env: Whether to look for proxies in the environment.
+        trust_env: Whether proxies are read from the environment.
     """
 
     def __init__(

@@ -1,9 +1,10 @@
 """The default engine: httpx's client over httpcore2's pools, one set of both per running event loop.
 
-The way of a request: through the gate, through the client, into the pool. The gates are as wide as the pool - one for
-ordinary requests, one for streams, one for downloads - so nobody waits inside it, where a time-out could strike and
-where order and cancellation are not ours; in the gate callers queue in the order they came, without limit, and a slot
-is given back on every path. A user's own client or transport gets the same gates and is otherwise used as given.
+A request takes a slot, goes through the client, and into the pool. There are as many slots as connections in the pool
+- some for ordinary requests, some for streams, some for downloads - so nobody waits inside the pool, where a time-out
+could strike and where order and cancellation are not ours; for a slot callers queue in the order they came, without
+limit, and it is given back on every path. A user's own client or transport gets the same slots and is otherwise used
+as given.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class HttpxTransport:
     """Moves requests with httpx; `base.Transport`.
 
     Args:
-        limits: Width of the gates, size of the pools.
+        limits: How many slots, and how large the pools.
         http_client: A client of the user's own: its transports, hooks, authentication, headers and cookies are its
             business, as far as the service is concerned; downloads, which go to other hosts, get none of the last
             three. Time-outs are ours, redirects are not followed, and it is never closed here.
@@ -67,8 +68,8 @@ class HttpxTransport:
         self._own_transport = transport
         self._trust_env = trust_env
         self._tls_context: ssl.SSLContext | None = None
-        self._lanes: PerLoop[LoopResources] = PerLoop(lambda lane: lane.abandon())
-        self._heads = HeaderCache()
+        self._per_loop: PerLoop[LoopResources] = PerLoop(lambda resources: resources.abandon())
+        self._headers = HeaderCache()
         self._closed = False
 
     def prepare(
@@ -83,22 +84,22 @@ class HttpxTransport:
     ) -> PreparedRequest:
         self._require_open()
         return prepare_request(
-            method, url, headers=headers, timeouts=timeouts, content=content, form=form, heads=self._heads
+            method, url, headers=headers, timeouts=timeouts, content=content, form=form, header_cache=self._headers
         )
 
     async def send(
         self, prepared: PreparedRequest, *, max_bytes: int, on_sent: Callable[[], None] | None = None
     ) -> Reply:
-        lane = self._lane()
-        await lane.requests.acquire()
+        resources = self._resources()
+        await resources.requests.acquire()
         try:
-            reply = await self._exchange(lane, prepared, on_sent)
+            reply = await self._exchange(resources, prepared, on_sent)
             try:
                 content = await reply.read(max_bytes=max_bytes)
             finally:
                 await reply.aclose()
         finally:
-            lane.requests.release()
+            resources.requests.release()
         return Reply(reply.status_code, reply.headers, content)
 
     def stream(
@@ -110,25 +111,25 @@ class HttpxTransport:
     async def _stream(
         self, prepared: PreparedRequest, on_sent: Callable[[], None] | None, *, download: bool
     ) -> AsyncIterator[ReplyReader]:
-        lane = self._lane()
-        gate = lane.downloads if download else lane.streams
-        await gate.acquire()
+        resources = self._resources()
+        slots = resources.downloads if download else resources.streams
+        await slots.acquire()
         try:
-            reply = await self._exchange(lane, prepared, on_sent, download=download)
+            reply = await self._exchange(resources, prepared, on_sent, download=download)
             try:
                 yield reply
             finally:
                 await reply.aclose()
         finally:
-            gate.release()
+            slots.release()
 
     async def aclose(self) -> None:
         self._closed = True
-        lane = self._lanes.pop()
-        self._lanes.drop_dead()
-        if lane is not None and lane.client is not self._own_client:
+        resources = self._per_loop.pop()
+        self._per_loop.drop_dead()
+        if resources is not None and resources.client is not self._own_client:
             with anyio.CancelScope(shield=True):  # closing sockets waits for nobody
-                await lane.client.aclose()
+                await resources.client.aclose()
 
     def reopen(self) -> None:
         self._closed = False
@@ -137,21 +138,21 @@ class HttpxTransport:
 
     async def _exchange(
         self,
-        lane: LoopResources,
+        resources: LoopResources,
         prepared: PreparedRequest,
         on_sent: Callable[[], None] | None,
         *,
         download: bool = False,
     ) -> ReplyReader:
         """Send, and return the reply as soon as its headers are there; the caller closes it."""
-        self._require_open()  # again: the gate may have taken its time
+        self._require_open()  # again: waiting for the slot may have taken its time
         trace = None if on_sent is None else SentTrace(on_sent)
         # A download goes to another host, which must learn nothing that a user's own client adds for the service: the
         # headers, cookies and parameters it would build the request with, the credential it would send it with.
-        request = prepared.request if download else self._request(lane, prepared, trace)
+        request = prepared.request if download else self._request(resources, prepared, trace)
         options: dict[str, Any] = {"auth": None} if download else {}
         try:
-            response = await lane.client.send(request, stream=True, follow_redirects=False, **options)
+            response = await resources.client.send(request, stream=True, follow_redirects=False, **options)
         except httpx.HTTPStatusError as exc:
             # A hook of the user's own client called `raise_for_status`. It is a reply all the same, and must be read
             # as what it says: a refusal, not a lost connection.
@@ -165,13 +166,13 @@ class HttpxTransport:
             trace.note()  # a mock that answers in the client's place does not trace
         return ReplyReader(response, prepared.host)
 
-    def _request(self, lane: LoopResources, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
+    def _request(self, resources: LoopResources, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
         if self._own_client is not None or self._own_transport is not None:
             if trace is not None:
                 trace.note()  # whether and when a foreign transport sends is not for us to know
             if self._own_client is None:
                 return prepared.request
-            return lane.client.build_request(**prepared.options)
+            return resources.client.build_request(**prepared.options)
         if trace is None:
             return prepared.request
         sent = prepared.request
@@ -182,10 +183,10 @@ class HttpxTransport:
 
     # What a loop gets of its own...
 
-    def _lane(self) -> LoopResources:
+    def _resources(self) -> LoopResources:
         # A request prepared earlier may come back after a pause; connections opened for it now would stay for ever.
         self._require_open()
-        return self._lanes.get(self._open_lane)
+        return self._per_loop.get(self._open_resources)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -193,7 +194,7 @@ class HttpxTransport:
         if self._own_client is not None and self._own_client.is_closed:
             raise ConfigurationError("The `http_client` that was passed in is closed.")
 
-    def _open_lane(self) -> LoopResources:
+    def _open_resources(self) -> LoopResources:
         engines: list[Engine] = []
 
         def make_transport(proxy: httpx.Proxy | None) -> httpx.AsyncBaseTransport:
@@ -210,14 +211,14 @@ class HttpxTransport:
             return engine
 
         return LoopResources(
-            client=self._own_client or self._lean_client(make_transport),
+            client=self._own_client or self._fast_client(make_transport),
             engines=engines,
-            requests=_gate(self._limits.max_connections),
-            streams=_gate(self._limits.max_streams),
-            downloads=_gate(self._limits.max_downloads),
+            requests=_slots(self._limits.max_connections),
+            streams=_slots(self._limits.max_streams),
+            downloads=_slots(self._limits.max_downloads),
         )
 
-    def _lean_client(
+    def _fast_client(
         self, make_transport: Callable[[httpx.Proxy | None], httpx.AsyncBaseTransport]
     ) -> httpx.AsyncClient:
         try:
@@ -315,7 +316,7 @@ def _aiohttp() -> EngineMaker:
     return AiohttpTransport
 
 
-def _gate(width: int) -> anyio.Semaphore:
+def _slots(width: int) -> anyio.Semaphore:
     # anyio's fast one: first come, first served, and it does not force a turn of the loop on everybody who finds a
     # slot free (1 microsecond instead of 14). The maximum turns a slot that is given back twice into an error.
     return anyio.Semaphore(width, max_value=width, fast_acquire=True)

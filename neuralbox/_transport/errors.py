@@ -2,7 +2,8 @@
 
 A message holds the host, the phase and, where the operating system or the TLS library gave one, its reason; never the
 URL's query, a header or the body, since those carry the API key and the caller's words. What an exception of httpx
-says about itself is not repeated for the same reason. Programming errors (`PROGRAMMING`) are listed, not translated.
+says about itself is not repeated for the same reason. What shows a bug in a program or a hook (`httpx.StreamError`,
+`httpx.CookieConflict`) is not translated.
 """
 
 from __future__ import annotations
@@ -143,9 +144,6 @@ TABLE: Final = MappingProxyType[type[BaseException], _Maker](
 
 TRANSLATED: Final = tuple(TABLE)
 """For `except`."""
-
-PROGRAMMING: Final = (httpx.StreamError, httpx.CookieConflict)
-"""Exceptions of httpx that show a bug in a program or a hook, and stay what they are."""
 
 _QUOTES_THE_REQUEST: Final = (httpx.LocalProtocolError, httpx.InvalidURL, httpx.UnsupportedProtocol)
 

@@ -1,9 +1,9 @@
 """httpx's three records without the work that was done already: headers, request and response of our own client.
 
-httpx normalizes what it is given: it looks at the type of each name and value five times, makes the body into a stream,
-and finds out at each look into the headers how all of them are encoded. On the way of a poll everything is bytes and
+httpx normalizes what it is given: it checks the type of each name and value five times, makes the body into a stream,
+and finds out at each access to the headers how all of them are encoded. On the way of a poll everything is bytes and
 has been checked, and that work was a quarter of what a small GET costs. So these are httpx's own classes, filled past
-their constructors; to whoever gets one (a hook, a mock, an error tracker) they are what httpx would have made, which
+their constructors; to whatever gets one (a hook, a mock, an error tracker) they are what httpx would have made, which
 tests compare. What is set is private only in `Headers._list`, `Request._content` and two fields of `Response`.
 """
 
@@ -64,10 +64,10 @@ class BytesRequest(httpx.Request):
 
 
 class FastResponse(httpx.Response):
-    """A reply whose body is unread, and which never looks like a redirect.
+    """A reply whose body is unread, and which is never taken for a redirect.
 
     httpx's own `send` (it runs where an error tracker has replaced it) prepares the next request even where it does not
-    follow, and raises on a Location it cannot read; a refused POST would look like one whose outcome is unknown.
+    follow, and raises on a Location it cannot read; a refused POST would become one whose outcome is unknown.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
-"""How many connections a client may hold: one frozen value, checked when it is made. The gates and pools read it."""
+"""How many connections a client may hold: one frozen value, checked when it is made. The engine and its pools read it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from .._api.checks import require_whole
 from .._errors import ConfigurationError
 
 
@@ -30,9 +31,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_connections", "max_streams", "max_downloads"):
-            value: object = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigurationError(f"limits.{name} must be a whole number of at least 1, not {value!r}.")
+            require_whole(f"limits.{name}", getattr(self, name), lowest=1)
         expiry: object = self.keepalive_expiry
         if not isinstance(expiry, int | float) or isinstance(expiry, bool) or math.isnan(expiry) or expiry < 0:
             raise ConfigurationError(

@@ -1,7 +1,7 @@
 """Has somebody replaced a method of the HTTP libraries? Tests (respx, pytest-httpx) and tracing tools do that.
 
-Our engine goes past those methods, so it has to look; otherwise a mocked call would slip past its mock and reach the
-network. The look is not a comparison with what stood there at import, which may have been a replacement already: a
+Our engine goes past those methods, so it has to check; otherwise a mocked call would slip past its mock and reach the
+network. The check compares nothing with what stood there at import, which may have been a replacement already: a
 method that belongs to its library says so.
 """
 

@@ -2,7 +2,7 @@
 
 The polling hot path sends one `httpx.Request` over and over: parsing its URL and headers each time would cost more
 than the client layer itself. Limits travel in its extensions, so that no call needs a cancel scope of its own; the
-pool's is never set, since a gate stands in front of the pool.
+pool's is never set, since nobody gets to the pool without a slot.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .fast_httpx import BytesRequest, FastHeaders
 # RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-# What `reading.py` can decompress piece by piece.
+# What `reply_body.py` can decompress piece by piece.
 _ACCEPT_ENCODING: Final = "gzip, deflate"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_HEADS: Final = 64
+_MAX_CACHED: Final = 64
 
 
 class PreparedRequest:
@@ -82,17 +82,17 @@ class HeaderCache:
             ConfigurationError: One cannot be sent.
         """
         key = tuple(headers.items())
-        head = self._known.get(key)
-        if head is None:
+        cached = self._known.get(key)
+        if cached is None:
             sent = {"accept-encoding": _ACCEPT_ENCODING, "connection": "keep-alive", **_read_headers(headers)}
             names = [name.encode("ascii") for name in sent]
             fields = [(name, name, value.encode("ascii")) for name, value in zip(names, sent.values(), strict=True)]
             has_length = "content-length" in sent
-            head = CachedHeaders(sent, fields, "host" in sent, has_length, has_length or "transfer-encoding" in sent)
-            if len(self._known) >= _HEADS:
+            cached = CachedHeaders(sent, fields, "host" in sent, has_length, has_length or "transfer-encoding" in sent)
+            if len(self._known) >= _MAX_CACHED:
                 self._known.clear()
-            self._known[key] = head
-        return head
+            self._known[key] = cached
+        return cached
 
 
 def prepare_request(
@@ -103,32 +103,32 @@ def prepare_request(
     timeouts: Timeouts,
     content: bytes | None = None,
     form: Form | None = None,
-    heads: HeaderCache | None = None,
+    header_cache: HeaderCache | None = None,
 ) -> PreparedRequest:
-    """Build a request; see `Transport.prepare`. `heads` keeps the headers that were checked."""
+    """Build a request; see `Transport.prepare`. `header_cache` keeps the headers that were checked."""
     address, host = _read_url(url)
-    head = (heads or HeaderCache()).of(headers)
+    cached = (header_cache or HeaderCache()).of(headers)
     extensions = {
         "timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": None}
     }
     body: dict[str, Any] = {"content": content} if form is None else _form(form)
     if form is None:
-        request: httpx.Request = _request(method.upper(), address, host, head, content or b"", extensions)
+        request: httpx.Request = _request(method.upper(), address, host, cached, content or b"", extensions)
     else:
-        request = httpx.Request(method, address, headers=dict(head.sent), extensions=extensions, **body)
-    options = {"method": method, "url": address, "headers": dict(head.sent), "extensions": extensions, **body}
+        request = httpx.Request(method, address, headers=dict(cached.sent), extensions=extensions, **body)
+    options = {"method": method, "url": address, "headers": dict(cached.sent), "extensions": extensions, **body}
     return PreparedRequest(host.decode("ascii"), request, options)
 
 
 def _request(
-    method: str, address: httpx.URL, host: bytes, head: CachedHeaders, content: bytes, extensions: dict[str, Any]
+    method: str, address: httpx.URL, host: bytes, cached: CachedHeaders, content: bytes, extensions: dict[str, Any]
 ) -> BytesRequest:
     # What httpx adds, where it adds it.
-    fields = [] if head.has_host else [(b"Host", b"host", host)]
-    if not content and not head.has_end and method in _WITH_BODY:
+    fields = [] if cached.has_host else [(b"Host", b"host", host)]
+    if not content and not cached.has_end and method in _WITH_BODY:
         fields.append((b"Content-Length", b"content-length", b"0"))
-    fields += head.fields
-    if content and not head.has_length:
+    fields += cached.fields
+    if content and not cached.has_length:
         fields.append((b"Content-Length", b"content-length", b"%d" % len(content)))
     return BytesRequest(method, address, FastHeaders(fields), content, extensions)
 

@@ -16,7 +16,7 @@ import httpx
 from .._errors import ProtocolError
 from .errors import TRANSLATED, cause_of, translate
 
-# Decompressed bytes handed out at a time.
+# Decompressed bytes yielded at a time.
 _PIECE: Final = 256 * 1024
 # Characters of a reply that an error shows.
 _EXCERPT: Final = 200
@@ -25,7 +25,7 @@ _EXCERPT: Final = 200
 class ReplyReader:
     """A reply whose body is still to be read; `base.StreamedReply`.
 
-    The body can be read once, by `chunks` or by `read`, inside the block that handed the reply out.
+    The body can be read once, by `chunks` or by `read`, inside the block that opened the reply.
 
     Args:
         response: As it came, its body unread (or read by a hook of a user's own client, or by a mock).
@@ -77,7 +77,7 @@ class ReplyReader:
     async def next_piece(self) -> bytes | None:
         """Return the next piece as it came, never empty; None at the end."""
         if self._closed:
-            raise RuntimeError("A reply can only be read inside the block that handed it out.")
+            raise RuntimeError("A reply can only be read inside the block that opened it.")
         try:
             if self._pieces is None:
                 self._pieces = self._open()
@@ -172,7 +172,7 @@ class Decoder:
 
 
 class _Chunks:
-    """What `ReplyReader.chunks` hands out: an object, so that leaving it half-way leaves no generator behind.
+    """Iterates over what `ReplyReader.chunks` reads: an object, so that leaving it half-way leaves no generator behind.
 
     A compression that was not asked for is an error of the first step, like every other error of reading: whoever
     asks for the chunks may still be on the way into the block that closes the reply.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
-from weakref import ref
 
 from .._errors import ConfigurationError
 from .._models.raw import RawResponse
@@ -73,7 +72,7 @@ class Lease:
     def __init__(self, client: Any) -> None:
         self.name = type(client).__name__.removeprefix("Async")
         self.connections = client._connections
-        self.connections.lease = ref(self)  # weakly, or nothing would ever be dropped
+        self.connections.own(self)
         thread.open.add(self.connections)
         self.is_held = True
 
@@ -90,7 +89,8 @@ class Root(Facade[A]):
 
     def __init__(self, obj: A) -> None:
         self._async = obj
-        self._lease = cast("Any", obj)._core.lease = Lease(obj)
+        self._lease = Lease(obj)
+        cast("Any", obj)._core.keep_alive(self._lease)
 
     _lease: Lease | None  # None for the view of an async client that was not made here
 
@@ -99,7 +99,8 @@ class Root(Facade[A]):
         """The blocking view of an async client: of a copy, or of one that is closed by whoever made it."""
         view = super().of(obj)
         client = cast("Any", obj)
-        view._lease = client._core.lease = getattr(client._connections, "lease", lambda: None)()
+        view._lease = client._connections.owner
+        client._core.keep_alive(view._lease)
         return view
 
     def __enter__(self) -> Self:

@@ -3130,8 +3130,8 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         deadline: Limit of one call over all attempts, in seconds; None for none.
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
-        polling: How waits look; see `Polling`.
-        submission: What follows a paid request whose outcome is unknown: `reconcile` looks into the history for what
+        polling: How waits poll; see `Polling`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
             it may have made, adopts that, sends again only what was provably never accepted, and else raises
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
@@ -3236,7 +3236,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             deadline: Limit of one call over all attempts, in seconds; None for none.
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
-            polling: How waits look.
+            polling: How waits poll.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
             pace: What happens when the plan's hour or day is used up.
@@ -3366,13 +3366,13 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         return self._async.unresolved
 
     def reconcile(self) -> Reconciliation:
-        """Look into the history for everything in `unresolved`.
+        """Search the history for everything in `unresolved`.
 
         Returns:
             What was found, what was provably never accepted, and what stays open with the reason.
 
         Ctrl-C:
-            Stops looking; what is not settled stays in `unresolved`.
+            Stops searching; what is not settled stays in `unresolved`.
         """
         return bridge.call(self._async.reconcile)
 
@@ -3386,7 +3386,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
 
     @cached_property
     def with_raw_response(self) -> RawDoors:
-        """The same doors, whose calls return a `RawResponse`: status, headers, body and the value."""
+        """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
         return RawDoors.of(self._async.with_raw_response)
 
     def request(

@@ -68,7 +68,7 @@ def test_the_texts_of_their_page(name: str) -> None:
     assert text(**seed) == paid(seed)
 
 
-# Flat and nested, door by door.
+# Flat and nested, resource by resource.
 
 TURNS = [{"role": "user", "content": "My name is Ivan"}, {"role": "assistant", "content": "Hello Ivan!"}]
 LAST = {"role": "user", "content": "What's my name?"}
@@ -166,7 +166,7 @@ def test_media_without_options_have_no_params() -> None:
         assert build_media(**PORTRAIT, options={}, nested=nested) == paid(PORTRAIT)
 
 
-def test_the_generic_door_flat() -> None:
+def test_the_generic_resource_flat() -> None:
     request = build_generic(**PORTRAIT, params={"size": "1024x1024"}, nested=False)
     assert request == paid({**PORTRAIT, "size": "1024x1024"})
 
@@ -220,13 +220,13 @@ EMPTY: list[Any] = ["", " ", "\n\t", 5, ["x"], b"x"]
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("empty", EMPTY)
-def test_an_empty_model_or_prompt_is_refused_at_every_door(empty: Any, nested: bool) -> None:
+def test_an_empty_model_or_prompt_is_refused_by_every_resource(empty: Any, nested: bool) -> None:
     for build in (build_media, build_speech, build_tool):
         words_of = {"text": "x"} if build is build_speech else {"prompt": "x"}
         (name,) = words_of
-        door = partial(build, options={}, nested=nested)
-        refusal(partial(door, model=empty, **words_of), "`model`")
-        refusal(partial(door, model="x", **{name: empty}), f"`{name}`")
+        builder = partial(build, options={}, nested=nested)
+        refusal(partial(builder, model=empty, **words_of), "`model`")
+        refusal(partial(builder, model="x", **{name: empty}), f"`{name}`")
     refusal(partial(build_generic, model=empty, prompt="x", params=None, nested=nested), "`model`")
     refusal(partial(build_generic, model="x", prompt=empty, params=None, nested=nested), "`prompt`")
     refusal(partial(text, model=empty, prompt="x", nested=nested), "`model`")

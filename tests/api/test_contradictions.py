@@ -1,7 +1,7 @@
 """The documents disagree in 34 places (docs/service/contradictions.md); here is each that words and models settle.
 
-Not here, because other layers settle them: C2 (which path a look takes), C12's fall-back between the balance paths, C14
-(names of the history's filters), C25 (whose limits they are: nothing to do), C32 (when to look).
+Not here, because other layers settle them: C2 (which path a poll takes), C12's fall-back between the balance paths, C14
+(names of the history's filters), C25 (whose limits they are: nothing to do), C32 (when to poll).
 """
 
 from __future__ import annotations

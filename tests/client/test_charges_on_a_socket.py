@@ -116,7 +116,7 @@ async def test_as_many_charges_as_results_whatever_is_lost(fault: str) -> None:
 
 @pytest.mark.parametrize("what", BUY)
 async def test_every_kind_is_charged_once(what: str) -> None:
-    # Equal requests wait for one another, and a twin in flight is not waited for longer than an answer may take.
+    # Equal requests wait for one another, and an equal one in flight is not waited for longer than an answer may take.
     with shop(100.0 if what == "equal images" else 250.0, dialect="B", history="page") as (sandbox, client):
         route = "POST /stt" if what == "uploads" else "POST /generate"
         for fault, value in (("reset-after-accept", 0.2), ("drop-before-accept", 0.1), ("listing-lag", 3.0)):

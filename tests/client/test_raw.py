@@ -1,4 +1,4 @@
-"""`with_raw_response`: a twin for every call of every door, which sends the same and shows the HTTP reply."""
+"""`with_raw_response`: a counterpart of every call of every resource, which sends the same and shows the HTTP reply."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ WITHOUT = {
 LIMITS = {"X-RateLimit-Remaining-Hour": "99", "X-Request-Id": "r1"}
 
 
-def doors(kind: type) -> dict[str, Any]:
+def resources(kind: type) -> dict[str, Any]:
     return {name: value for name, value in vars(kind).items() if isinstance(value, cached_property)}
 
 
-def calls(door: object) -> set[str]:
+def calls(resource: object) -> set[str]:
     """Names of what may be awaited: coroutine methods, and the listing."""
     return {
         name
-        for name, value in inspect.getmembers(type(door), callable)
+        for name, value in inspect.getmembers(type(resource), callable)
         if not name.startswith("_") and (inspect.iscoroutinefunction(value) or name in ("list", "stream"))
     }
 
 
-def test_every_door_and_every_call_has_its_twin_with_the_same_signature() -> None:
+def test_every_resource_and_every_call_has_its_counterpart_with_the_same_signature() -> None:
     client = make_client(lambda request: httpx.Response(200))
     missing = []
-    for name in doors(AsyncNeuralBox):
+    for name in resources(AsyncNeuralBox):
         if name == "with_raw_response" or name in WITHOUT:
             continue
-        door, twin = getattr(client, name), getattr(client.with_raw_response, name, None)
-        for call in calls(door):
+        resource, raw = getattr(client, name), getattr(client.with_raw_response, name, None)
+        for call in calls(resource):
             place = f"{name}.{call}"
             if place in WITHOUT:
-                assert not hasattr(twin, call)
-            elif not hasattr(twin, call):
+                assert not hasattr(raw, call)
+            elif not hasattr(raw, call):
                 missing.append(place)
             else:
-                assert inspect.signature(getattr(twin, call)) == inspect.signature(getattr(door, call))
-                assert getattr(twin, call).__doc__ == getattr(door, call).__doc__
+                assert inspect.signature(getattr(raw, call)) == inspect.signature(getattr(resource, call))
+                assert getattr(raw, call).__doc__ == getattr(resource, call).__doc__
     assert missing == []
 
 
-def test_nothing_is_raw_that_is_not_a_door() -> None:
-    assert set(doors(RawDoors)) <= set(doors(AsyncNeuralBox))
+def test_nothing_is_raw_that_is_not_a_resource() -> None:
+    assert set(resources(RawDoors)) <= set(resources(AsyncNeuralBox))
 
 
 RECORD = {
@@ -115,15 +115,17 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def test_every_twin_is_called_below() -> None:
+def test_every_counterpart_is_called_below() -> None:
     client = make_client(lambda request: httpx.Response(200))
-    twins = {f"{name}.{call}" for name in doors(RawDoors) for call in vars(getattr(client.with_raw_response, name))}
-    assert twins == set(CALLS)
+    counterparts = {
+        f"{name}.{call}" for name in resources(RawDoors) for call in vars(getattr(client.with_raw_response, name))
+    }
+    assert counterparts == set(CALLS)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_twin_sends_the_same_and_returns_reply_and_value(name: str) -> None:
+async def test_a_counterpart_sends_the_same_and_returns_reply_and_value(name: str) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         request.read()
         seen.append((request.method, str(request.url), request.headers.get("content-type", "").partition(";")[0]))

@@ -294,7 +294,7 @@ async def batching(nb: AsyncNeuralBox, service: Service, seen: Seen, directory: 
                 seen.texts += [] if outcome.error is None else traceback.format_exception(outcome.error)
             seen.show(run.progress)
     seen.show(await nb.batch.estimate(requests))
-    look_into(journal, seen)
+    read_all_of(journal, seen)
     assert sorted(path.suffix for path in (directory / "out").iterdir()) == [".png"] * 4
     return [KEY, PROMPT, NEGATIVE, MESSAGE, SYSTEM, FIELD, SIGNED, AUDIO.decode()]
 
@@ -306,7 +306,7 @@ async def losing_in_a_batch(nb: AsyncNeuralBox, service: Service, seen: Seen, di
     async with nb.batch([ImageRequest(model="flux-1.1-pro", prompt=PROMPT)], journal=journal) as run:
         async for outcome in run:
             seen.show(outcome, outcome.error)
-    look_into(journal, seen)
+    read_all_of(journal, seen)
     return [KEY, PROMPT]
 
 
@@ -318,11 +318,11 @@ async def buying_once(nb: AsyncNeuralBox, service: Service, seen: Seen, director
     seen.show(await nb.videos.submit(**video), await nb.videos.submit(**video))
     other = {**video, "prompt": f"{PROMPT}, larger"}
     await seen.error(nb.videos.submit(**other), errors.JournalError)
-    look_into(journal, seen)
+    read_all_of(journal, seen)
     return [KEY, PROMPT]
 
 
-def look_into(journal: Path, seen: Seen) -> None:
+def read_all_of(journal: Path, seen: Seen) -> None:
     """Look at all of a journal but the two columns that hold requests and results."""
     database = sqlite3.connect(journal)
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

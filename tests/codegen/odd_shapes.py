@@ -188,7 +188,14 @@ class Runs:
 class _Connections:
     """What the runtime closes."""
 
-    lease: Any = None
+    owner: Any = None
+
+    def own(self, owner: Any) -> None:
+        """Take note of who closes it."""
+        self.owner = owner
+
+    def keep_alive(self, owner: Any) -> None:
+        """Hold on to who closes it."""
 
     async def aclose(self) -> None: ...
 

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api import gemini_vocabulary as words
 from neuralbox._config import Polling, Timeout
 from neuralbox._types import JobRef
 from neuralbox.geminigen import AsyncGeminiGen, HistoryItem
@@ -53,7 +52,7 @@ def test_a_missing_key_says_where_keys_come_from(key: str | None, monkeypatch: p
 @pytest.mark.anyio
 async def test_key_and_base_url_come_from_variables_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINIGEN_API_KEY", "from-the-environment")
-    monkeypatch.setenv("GEMINIGEN_BASE_URL", f"{words.RENAMED_BASE_URL}/uapi/v1/")
+    monkeypatch.setenv("GEMINIGEN_BASE_URL", "https://api.snapgen.ai/uapi/v1/")
     monkeypatch.setenv("NEURALBOX_BASE_URL", "http://other.test")
     handler = serve({"result": []})
     async with AsyncGeminiGen(transport=httpx.MockTransport(handler)) as gg:

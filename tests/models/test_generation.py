@@ -395,9 +395,9 @@ def test_a_generation_is_frozen_copied_and_pickled_whole() -> None:
     generation = Generation.read(samples.record("seed003_text"))
     with pytest.raises(pydantic.ValidationError):
         generation.status = "failed"  # type: ignore[misc] # on purpose
-    for twin in (copy.copy(generation), copy.deepcopy(generation), pickle.loads(pickle.dumps(generation))):
-        assert twin == generation
-        assert twin.raw == generation.raw
+    for copied in (copy.copy(generation), copy.deepcopy(generation), pickle.loads(pickle.dumps(generation))):
+        assert copied == generation
+        assert copied.raw == generation.raw
     assert generation.model_copy(update={"model": "x"}).model == "x"
     assert Generation.model_validate_json(generation.model_dump_json()) == generation
 

@@ -128,7 +128,7 @@ async def test_attempts_and_repetitions_are_events_of_the_span(traced: Traced) -
     assert span.attributes["http.request.resend_count"] == 2
 
 
-async def test_waiting_is_part_of_the_span_and_looks_are_its_children(traced: Traced) -> None:
+async def test_waiting_is_part_of_the_span_and_polls_are_its_children(traced: Traced) -> None:
     def answer(sent: Sent) -> Any:
         if sent.method == "POST":
             return reply(200, {"id": 7, "status": "pending"})
@@ -136,15 +136,15 @@ async def test_waiting_is_part_of_the_span_and_looks_are_its_children(traced: Tr
 
     bench = make_core(answer, hooks=traced.hooks)
     await Videos(bench.core).create(model="kling-v2.1", prompt="planted", duration=5)
-    *looks, span = traced.spans
+    *polls, span = traced.spans
     assert span.name == "generate_content kling-v2.1"
     assert span.attributes is not None
     assert (span.attributes["gen_ai.output.type"], span.attributes["neuralbox.tokens"]) == ("video", 26)
-    assert looks
-    for look in looks:
-        assert look.name == "GET /generate/{id}"
-        assert look.parent == span.get_span_context()
-        assert look.attributes == {
+    assert polls
+    for poll in polls:
+        assert poll.name == "GET /generate/{id}"
+        assert poll.parent == span.get_span_context()
+        assert poll.attributes == {
             "http.request.method": "GET",
             "http.response.status_code": 200,
             "url.template": "/generate/{id}",

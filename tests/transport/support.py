@@ -58,27 +58,27 @@ def prepare(transport: HttpxTransport, url: str, method: str = "GET", **changes:
     return transport.prepare(method, url, **{"headers": headers, "timeouts": PATIENT, **changes})
 
 
-def lane_of(transport: HttpxTransport) -> LoopResources:
+def resources_of(transport: HttpxTransport) -> LoopResources:
     """Return what the running loop uses."""
-    return transport._lanes.get(transport._open_lane)
+    return transport._per_loop.get(transport._open_resources)
 
 
 def engine_of(transport: HttpxTransport) -> CoreTransport:
     """Return the default engine the running loop uses."""
-    engine = lane_of(transport).engines[0]
+    engine = resources_of(transport).engines[0]
     assert isinstance(engine, CoreTransport)
     return engine
 
 
 def open_sockets(transport: HttpxTransport) -> int:
     """Count the connections our side has open, over all engines of the running loop."""
-    return sum(engine.network.open_sockets for engine in lane_of(transport).engines if engine.network is not None)
+    return sum(engine.network.open_sockets for engine in resources_of(transport).engines if engine.network is not None)
 
 
 def pooled(transport: HttpxTransport) -> list[Any]:
     """Return the connections the pools hold, without those that the next request will drop."""
     found: list[Any] = []
-    for engine in lane_of(transport).engines:
+    for engine in resources_of(transport).engines:
         if isinstance(engine, AiohttpTransport):
             connector = None if engine.network is None else engine.network.connector
             idle = [wire for wires in connector._conns.values() for wire, _ in wires] if connector else []
@@ -92,7 +92,7 @@ def pooled(transport: HttpxTransport) -> list[Any]:
 def sockets_of(transport: HttpxTransport) -> list[Any]:
     """Return the sockets of all engines of the running loop."""
     found: list[Any] = []
-    for engine in lane_of(transport).engines:
+    for engine in resources_of(transport).engines:
         if isinstance(engine, AiohttpTransport):
             if engine.network is not None:
                 found += [sock for sock in engine.network._sockets if sock.fileno() >= 0]
@@ -107,12 +107,12 @@ def is_connecting(transport: HttpxTransport) -> bool:
 
 
 def all_free(transport: HttpxTransport) -> bool:
-    """Tell whether every slot of gates and pools is free again."""
-    lane = lane_of(transport)
+    """Tell whether every slot of limits and pools is free again."""
+    resources = resources_of(transport)
     return (
-        lane.requests.value == lane.requests.max_value
-        and lane.streams.value == lane.streams.max_value
-        and all(_is_free(engine) for engine in lane.engines)
+        resources.requests.value == resources.requests.max_value
+        and resources.streams.value == resources.streams.max_value
+        and all(_is_free(engine) for engine in resources.engines)
     )
 
 

@@ -33,10 +33,10 @@ from .support import (
     PATIENT,
     all_free,
     build,
-    lane_of,
     open_sockets,
     pooled,
     prepare,
+    resources_of,
     sockets_of,
     transport_for,
 )
@@ -51,7 +51,7 @@ def anyio_backend() -> str:
 
 
 def network_of(transport: Any) -> AiohttpNetwork:
-    found = lane_of(transport).engines[0]
+    found = resources_of(transport).engines[0]
     assert isinstance(found, AiohttpTransport)
     assert found.network is not None
     return found.network
@@ -148,7 +148,7 @@ async def test_headers_that_differ_each_time_are_sent_as_given_and_few_are_remem
                 headers = {"x-request-id": str(number)}
                 prepared = transport.prepare("GET", server.url, headers=headers, timeouts=PATIENT)
                 await transport.send(prepared, max_bytes=100)
-            aiohttp_engine = lane_of(transport).engines[0]
+            aiohttp_engine = resources_of(transport).engines[0]
             assert isinstance(aiohttp_engine, AiohttpTransport)
             assert len(aiohttp_engine._converted) <= 64
     assert [seen.headers["x-request-id"] for seen in server.requests] == [str(number) for number in range(70)]
@@ -315,7 +315,7 @@ async def test_a_line_of_the_head_may_be_longer_than_aiohttps_8_kilobytes() -> N
 # Limits.
 
 
-async def test_the_limit_for_connecting_covers_the_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_limit_for_connecting_covers_name_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """httpx-aiohttp's does not: a name server that is silent would be waited for without limit."""
     go_on = threading.Event()
     look_up = socket.getaddrinfo
@@ -334,8 +334,10 @@ async def test_the_limit_for_connecting_covers_the_look_up(monkeypatch: pytest.M
         assert all_free(transport)
 
 
-async def test_closing_during_a_look_up_fails_the_request_and_cancels_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiohttp alone lets the cancellation of its look-up out into the caller's task."""
+async def test_closing_during_name_resolution_fails_the_request_and_cancels_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiohttp alone lets the cancellation of its name resolution out into the caller's task."""
     go_on, looking = threading.Event(), threading.Event()
 
     def slowly(*arguments: Any, **options: Any) -> Any:

@@ -22,10 +22,10 @@ from .support import (
     default_engine,
     every_engine,
     is_connecting,
-    lane_of,
     open_sockets,
     pooled,
     prepare,
+    resources_of,
     transport_for,
 )
 
@@ -97,16 +97,16 @@ async def test_random_cancellation_leaves_every_slot_free(
 
 
 async def _all_slots_at_once(transport: HttpxTransport, url: str) -> None:
-    """Use every slot of the gate together; hangs when one is lost."""
+    """Use every slot together; hangs when one is lost."""
     inside = 0
     full = anyio.Event()
 
     async def hold() -> None:
         nonlocal inside
-        gate = lane_of(transport).requests
+        slots = resources_of(transport).requests
         with anyio.fail_after(5):
             await transport.send(prepare(transport, url), max_bytes=MEGABYTE)
-            async with gate:
+            async with slots:
                 inside += 1
                 if inside == SLOTS:
                     full.set()
@@ -293,13 +293,13 @@ async def test_cancelled_in_the_queue(kind: str) -> None:
                     async with transport.stream(prepared):
                         pass
 
-            gate = getattr(lane_of(transport), kind)
+            slots = getattr(resources_of(transport), kind)
             async with anyio.create_task_group() as first, anyio.create_task_group() as second:
                 first.start_soon(call)
                 await eventually(lambda: server.open == 1)
                 for _ in range(5):
                     second.start_soon(call)
-                await eventually(lambda: gate.statistics().tasks_waiting == 5)
+                await eventually(lambda: slots.statistics().tasks_waiting == 5)
                 second.cancel_scope.cancel()
                 first.cancel_scope.cancel()
             assert all_free(transport)
@@ -311,12 +311,12 @@ async def test_cancelled_just_as_the_slot_becomes_free() -> None:
     with Server(answering()) as server:
         async with transport_for(limits=Limits(max_connections=1)) as transport:
             prepared = prepare(transport, server.url)
-            gate = lane_of(transport).requests
-            await gate.acquire()
+            slots = resources_of(transport).requests
+            await slots.acquire()
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: transport.send(prepared, max_bytes=100))
-                await eventually(lambda: gate.statistics().tasks_waiting == 1)
-                gate.release()
+                await eventually(lambda: slots.statistics().tasks_waiting == 1)
+                slots.release()
                 group.cancel_scope.cancel()
             assert all_free(transport)
 

@@ -27,10 +27,10 @@ from .support import (
     build,
     default_engine,
     every_engine,
-    lane_of,
     open_sockets,
     pooled,
     prepare,
+    resources_of,
     sockets_of,
     transport_for,
 )
@@ -72,7 +72,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
             prepared = prepare(transport, server.url)
             await transport.send(prepared, max_bytes=100)
             reply = await transport.send(prepared, max_bytes=100)
-            assert not lane_of(transport).client.cookies
+            assert not resources_of(transport).client.cookies
     assert reply.headers["set-cookie"] == "lb=1; Path=/"
     assert all("cookie" not in seen.headers for seen in server.requests)
 
@@ -210,10 +210,10 @@ async def test_streams_do_not_take_the_slots_of_requests() -> None:
                 await stack.enter_async_context(transport.stream(prepare(transport, server.url)))
             with anyio.fail_after(5):
                 await transport.send(prepare(transport, server.url), max_bytes=100)
-            assert lane_of(transport).streams.value == 0
+            assert resources_of(transport).streams.value == 0
 
 
-# The gate and the pool.
+# The slots and the pool.
 
 
 async def test_more_calls_than_slots_wait_their_turn_in_order() -> None:
@@ -532,15 +532,15 @@ async def test_a_prepared_request_that_comes_back_after_closing_opens_nothing() 
             with pytest.raises(errors.ConfigurationError, match="client is closed"):
                 async with transport.stream(prepared):
                     pass
-            assert transport._lanes.pop() is None
+            assert transport._per_loop.pop() is None
     assert server.connections == 0
 
 
-async def test_a_request_that_waited_at_the_gate_while_the_client_was_closed_is_not_sent() -> None:
+async def test_a_request_that_waited_for_a_slot_while_the_client_was_closed_is_not_sent() -> None:
     client = httpx.AsyncClient()
     async with transport_for(http_client=client, limits=Limits(max_connections=1)) as transport:
         prepared = prepare(transport, "http://service.invalid")
-        await lane_of(transport).requests.acquire()
+        await resources_of(transport).requests.acquire()
         async with anyio.create_task_group() as group:
 
             async def late() -> None:
@@ -550,7 +550,7 @@ async def test_a_request_that_waited_at_the_gate_while_the_client_was_closed_is_
             group.start_soon(late)
             await anyio.wait_all_tasks_blocked()
             await client.aclose()
-            lane_of(transport).requests.release()
+            resources_of(transport).requests.release()
         assert all_free(transport)
 
 
@@ -639,7 +639,7 @@ async def test_a_connection_that_comes_after_closing_is_closed_at_once() -> None
         async with transport_for() as transport:
             prepared = prepare(transport, server.url)
             await transport.send(prepared, max_bytes=100)
-            (engine,) = lane_of(transport).engines
+            (engine,) = resources_of(transport).engines
             await engine.aclose()
             with pytest.raises(httpx.ConnectError, match="closed"):
                 await engine.handle_async_request(prepared.request)

@@ -93,7 +93,7 @@ async def test_a_request_with_other_extensions_is_otherwise_the_same_and_indepen
 def test_requests_with_the_same_headers_share_no_header() -> None:
     heads = HeaderCache()
     first, second = (
-        prepare_request("GET", "http://x/", headers={"a": "1"}, timeouts=PATIENT, heads=heads) for _ in range(2)
+        prepare_request("GET", "http://x/", headers={"a": "1"}, timeouts=PATIENT, header_cache=heads) for _ in range(2)
     )
     first.request.headers["x-trace"] = "1"
     first.options["headers"]["x-trace"] = "1"

@@ -17,7 +17,7 @@ from neuralbox import _errors as errors
 from neuralbox._transport.mock_detection import are_originals
 
 from .servers import Server, answering
-from .support import every_engine, lane_of, pooled, prepare, transport_for
+from .support import every_engine, pooled, prepare, resources_of, transport_for
 
 pytestmark = pytest.mark.anyio
 anyio_backend = every_engine
@@ -137,7 +137,7 @@ async def test_a_wrapper_that_pretends_to_be_the_original_is_noticed(monkeypatch
 
 async def test_what_never_had_a_request_has_nothing_to_abandon() -> None:
     async with transport_for() as transport:
-        lane_of(transport).abandon()
+        resources_of(transport).abandon()
 
 
 async def test_an_error_tracker_in_the_place_of_send_sees_our_calls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,16 @@ from neuralbox._transport.client import FastClient
 from neuralbox._transport.httpcore2 import adapter
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, silent, unused_port
-from .support import all_free, default_engine, every_engine, lane_of, open_sockets, prepare, sockets_of, transport_for
+from .support import (
+    all_free,
+    default_engine,
+    every_engine,
+    open_sockets,
+    prepare,
+    resources_of,
+    sockets_of,
+    transport_for,
+)
 
 pytestmark = pytest.mark.anyio
 anyio_backend = every_engine
@@ -142,7 +151,7 @@ async def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(errors.ConfigurationError, match="socksio"):
             await transport.send(prepare(transport, "http://service.invalid"), max_bytes=100)
         monkeypatch.setattr(adapter, "find_spec", lambda name: importlib.util.find_spec("httpx"))
-        lane_of(transport)  # the proxy's transport is made; its pool would be at the first request
+        resources_of(transport)  # the proxy's transport is made; its pool would be at the first request
         monkeypatch.delenv("ALL_PROXY")
 
 

@@ -1,7 +1,7 @@
 """aiohttp under httpx, for `transport="aiohttp"` (the `speed` extra): httpx-aiohttp's transport, made safe to pay with.
 
-Its session and connector are our own (`aiohttp_network`), and so are its table of exceptions (`aiohttp_errors`) and its
-bodies (`aiohttp_bodies`); each says which defect forced it. Here (httpx-aiohttp 0.2.0):
+Its session and connector are our own (`network`), and so are its table of exceptions (`errors`) and its bodies
+(`bodies`); each says which defect forced it. Here (httpx-aiohttp 0.2.0):
 
 - **The limit for connecting covers all of it**: looking up the name, TLS, and the proxy's answer. httpx-aiohttp's covers
   each address and the TLS anew and leaves the other two without a limit; its `pool` limit, which we do not have, is
@@ -12,7 +12,7 @@ bodies (`aiohttp_bodies`); each says which defect forced it. Here (httpx-aiohttp
 - **Proxies**: their password travels in a header, since aiohttp warns of its own argument for it at each request. They are
   chosen by httpx's rules, never by aiohttp's, whose `trust_env` also reads ~/.netrc. SOCKS is not understood.
 - **Certificates are loaded at the first https request**, not with the transport.
-- **Tests are noticed**: where somebody has replaced httpx's stock transport, the request goes there (`patching`).
+- **Tests are noticed**: where somebody has replaced httpx's stock transport, the request goes there (`mock_detection`).
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from .network import AiohttpNetwork, outgoing
 _CONVERTED: Final = "neuralbox.aiohttp"
 # aiohttp reads 0 as "no limit".
 _LEAST: Final = 1e-3
-_HEADS: Final = 64
+_MAX_CACHED: Final = 64
 
 
 class AiohttpTransport(BaseTransport):
-    """One session of aiohttp's, for one event loop; the counterpart of `adapter.CoreTransport`.
+    """One session of aiohttp's, for one event loop; the counterpart of `httpcore2.adapter.CoreTransport`.
 
     Args:
-        size: Connections at most. The gate in front keeps to it; only the stock transport, for mocks, is told.
+        size: Connections at most. The slots in front keep to it; only the stock transport, for mocks, is told.
         keepalive_expiry: Seconds an idle connection is kept.
         tls: Makes the TLS context.
         proxy: Everything goes through it.
@@ -114,7 +114,7 @@ class AiohttpTransport(BaseTransport):
             if isinstance(exc, FAILURES):
                 raise to_httpx(exc) from cause_of(exc)
             if isinstance(exc, asyncio.CancelledError) and network.closed and not _is_cancelled():
-                # aiohttp cancels look-ups when it is closed, and with them, by mistake, those who wait for one.
+                # aiohttp cancels name resolution when it is closed, and with them, by mistake, those who wait for one.
                 raise httpx.ConnectError("The client is closed.") from None
             raise
         finally:
@@ -147,7 +147,7 @@ class AiohttpTransport(BaseTransport):
         raw = tuple(request.headers.raw)
         known = self._converted.get(raw)
         if known is None:
-            if len(self._converted) >= _HEADS:
+            if len(self._converted) >= _MAX_CACHED:
                 self._converted.clear()
             known = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in raw)
             self._converted[raw] = known

@@ -25,7 +25,7 @@ TABLE: Final = MappingProxyType[type[BaseException], type[httpx.TransportError]]
         aiohttp.ClientConnectorError: httpx.ConnectError,
         aiohttp.ServerFingerprintMismatch: httpx.ConnectError,
         aiohttp.ClientHttpProxyError: httpx.ProxyError,
-        UnicodeError: httpx.ConnectError,  # a label of 64 letters, from the look-up of the host
+        UnicodeError: httpx.ConnectError,  # a label of 64 letters, from resolving the host
         # The connection was there, and then it was not.
         aiohttp.SocketTimeoutError: httpx.ReadTimeout,
         aiohttp.ServerTimeoutError: httpx.ReadTimeout,

@@ -13,7 +13,7 @@ What is added, and why (aiohttp 3.14):
 - **A connection the server has closed is not used again.** aiohttp knows of it one turn of the loop later; a request
   written meanwhile would be one whose outcome is unknown, where in truth it never left.
 - **TCP keep-alive** with our intervals on every connection, proxied ones included (aiohttp leaves the system's two hours).
-- **No limit of aiohttp's own.** The gate in front counts; a queue behind it could only stall. An idle time of 0 or
+- **No limit of aiohttp's own.** The slots in front count; a queue behind it could only stall. An idle time of 0 or
   without end is given in the words aiohttp understands (it would keep the one for ever and fail on the other).
 """
 
@@ -56,7 +56,7 @@ class AiohttpNetwork:
 
     def __init__(self, *, keepalive_expiry: float) -> None:
         self.closed = False
-        self.wires: WeakSet[AiohttpConnection] = WeakSet()
+        self.connections: WeakSet[AiohttpConnection] = WeakSet()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         at_once = keepalive_expiry == 0
         self.connector = aiohttp.TCPConnector(
@@ -95,9 +95,9 @@ class AiohttpNetwork:
         """Close all, those that are being made included."""
         self.closed = True
         made = set()
-        for wire in [*self.wires]:
-            made.add(wire.descriptor)
-            wire.cut()
+        for connection in [*self.connections]:
+            made.add(connection.descriptor)
+            connection.cut()
         for sock in [*self._sockets]:
             if sock.fileno() not in made:
                 with suppress(OSError):  # closed already
@@ -108,10 +108,12 @@ class AiohttpNetwork:
     def abandon(self) -> None:
         """Close the sockets of a loop that has ended; nothing of it can be awaited any more."""
         self.closed = True
-        for wire in [*self.wires]:
-            if wire.transport is not None:  # pragma: no branch - the loop is over, and with it all that could lose it
+        for connection in [*self.connections]:
+            if (
+                connection.transport is not None
+            ):  # pragma: no branch - the loop is over, and with it all that could lose it
                 with suppress(RuntimeError):  # marks it as closed, and would tell the loop
-                    wire.transport.abort()
+                    connection.transport.abort()
         # asyncio's own list. uvloop has none, and closes its handles together with the loop.
         transports: Any = getattr(self.connector._loop, "_transports", {})
         for sock in [*self._sockets]:
@@ -146,10 +148,10 @@ class AiohttpConnection(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.descriptor = transport.get_extra_info("socket").fileno()
-        self._network.wires.add(self)
+        self._network.connections.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._network.wires.discard(self)
+        self._network.connections.discard(self)
         super().connection_lost(exc)
 
     def is_connected(self) -> bool:

@@ -1,9 +1,9 @@
 """httpcore2 under httpx: the transport that our own client stands on.
 
 It converts requests and replies, maps httpcore2's exceptions onto httpx's (`TABLE`), and steps aside for tests: when
-somebody has replaced the methods of httpx's stock transport or of httpcore's pool (see
-`patching`), the request goes to the stock transport, where the replacement sits. httpcore2 is imported at the first request, TLS is set up at the first https one: a
-program that only imports the package, or talks to a local sandbox, pays for neither.
+somebody has replaced the methods of httpx's stock transport or of httpcore's pool (see `mock_detection`), the request
+goes to the stock transport, where the replacement sits. httpcore2 is imported at the first request, TLS is set up at
+the first https one: a program that only imports the package, or talks to a local sandbox, pays for neither.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class CoreTransport(httpx.AsyncBaseTransport):
     """One pool of httpcore2's per scheme, for one event loop.
 
     Args:
-        size: Connections at most; a gate in front sees to it that nobody ever waits for one.
-        keepalive_expiry: Seconds an idle connection is kept. The pool hands out the first idle connection of its list,
+        size: Connections at most; the slots in front see to it that nobody ever waits for one.
+        keepalive_expiry: Seconds an idle connection is kept. The pool takes the first idle connection of its list,
             so a quiet client settles on few, and the rest expire at the next request.
         tls: Makes the TLS context.
         proxy: Everything goes through it.

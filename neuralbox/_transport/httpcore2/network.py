@@ -12,7 +12,7 @@ What is added, and why:
 - **TCP keep-alive** on every connection, proxied ones included (httpcore2 drops `socket_options` there): a paid
   generation keeps a connection silent for minutes, and a router that forgets it would leave us waiting for nothing.
 - **One poll object per connection.** httpcore2 asks every idle connection on every request whether the server hung
-  up; through anyio's attribute look-up that costs several microseconds each, kept ready it costs one.
+  up; through anyio's typed attributes that costs several microseconds each, kept ready it costs one.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
         except UnicodeError as exc:  # a label of 64 letters
             raise httpcore2.ConnectError("Not a host name.") from exc
         self._open.add(tcp)  # no await between the connection and the list
-        wire = CoreConnection(tcp, tcp, self)
+        connection = CoreConnection(tcp, tcp, self)
         if (opened := opened_here.get()) is not None:
-            opened.append(wire)
+            opened.append(connection)
         if self._closed:  # the client was closed while we connected; the adapter closes what was opened
             raise httpcore2.ConnectError("The client is closed.")
         for option in _KEEPALIVE:
             with suppress(OSError):  # not a TCP socket, or a system that refuses: works without
                 tcp.get_extra_info("socket").setsockopt(*option)
-        return wire
+        return connection
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -114,7 +114,7 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
         self._socket: Any = tcp.get_extra_info("socket")
         self._poll: Any = None
 
-    # `read` and `write` hand out the coroutine of the layer below: an `async def` here would add its own frame to
+    # `read` and `write` return the coroutine of the layer below: an `async def` here would add its own frame to
     # every step of every read.
 
     def read(self, max_bytes: int, timeout: float | None = None) -> Any:
@@ -156,7 +156,7 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
 
 def _engine() -> tuple[httpcore2.AsyncNetworkBackend, type[Exception]]:
     """Choose httpcore2's back end for the running loop, and what it raises on a stream closed by another task."""
-    # Any: where a back end's library is missing, httpcore2 puts a stand-in there that is not one.
+    # Any: where a back end's library is missing, httpcore2 puts a placeholder there that is not one.
     backend: Any
     cut: type[Exception]
     if isinstance(running_loop(), asyncio.AbstractEventLoop):
@@ -185,7 +185,7 @@ _KEEPALIVE: Final = _keepalive_options()
 def _close_without_loop(tcp: Any) -> None:
     """Close a socket whose loop is gone: no ResourceWarning later, no "Event loop is closed" now.
 
-    Neither library has a public way, so this looks inside, and gives up quietly where the inside looks different.
+    Neither library has a public way, so this reads private attributes, and gives up quietly where they are different.
     """
     transport = getattr(getattr(tcp, "_stream", None), "_transport", None)
     if transport is None:

@@ -94,16 +94,16 @@ async def exchange(pool: httpcore2.AsyncConnectionPool, request: httpx.Request) 
 
 
 async def _discard(pool: httpcore2.AsyncConnectionPool, opened: list[CoreConnection]) -> None:
-    for wire in opened:
-        await wire.aclose()
-    sockets = {wire.tcp for wire in opened}
+    for made in opened:
+        await made.aclose()
+    sockets = {made.tcp for made in opened}
     for connection in pool.connections:
         if _socket_of(connection) in sockets:
             await connection.aclose()  # marks it closed, so that the pool drops it
 
 
 def _socket_of(connection: Any) -> Any:
-    """Find the socket at the bottom of a pool's connection; a look inside, guarded by the tests of cancellation."""
+    """Find the socket at the bottom of a pool's connection; private attributes, guarded by the tests of cancellation."""
     while (inner := getattr(connection, "_connection", None)) is not None:
         connection = inner
     return getattr(getattr(connection, "_network_stream", None), "tcp", None)
