@@ -7,10 +7,7 @@ is sent.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,13 +37,12 @@ def recall(journal: Path) -> BatchSettings:
     Args:
         journal: A file that is known to be a journal.
     """
-    try:
-        with _connected(journal) as connection:
-            (text,) = connection.execute("SELECT value FROM journal WHERE name = ?", (_NAME,)).fetchone() or ("{}",)
-        found = json.loads(text)
-        to, budget = found.get("to"), found.get("budget")
-    except (sqlite3.Error, AttributeError, TypeError, ValueError):  # of a version that knows another way
+    from .._journal import facts
+
+    found = facts(journal).get(_NAME)
+    if not isinstance(found, dict):  # of a version that knows another way
         return BatchSettings()
+    to, budget = found.get("to"), found.get("budget")
     return BatchSettings(to if isinstance(to, str) else None, budget if type(budget) is int else None)
 
 
@@ -56,14 +52,6 @@ def remember(journal: Path, settings: BatchSettings) -> None:
     Raises:
         JournalError: It cannot be written.
     """
-    from .._journal.sqlite.errors import explain
+    from .._journal import remember as remember_fact
 
-    try:
-        with _connected(journal) as connection:
-            connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (_NAME, json.dumps(asdict(settings))))
-    except sqlite3.Error as error:
-        raise explain(error, str(journal)) from error
-
-
-def _connected(journal: Path) -> contextlib.closing[sqlite3.Connection]:
-    return contextlib.closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None))
+    remember_fact(journal, _NAME, asdict(settings))

@@ -1,9 +1,8 @@
-"""The journal of a batch: what it is (`protocol`), in memory (`memory`), and in SQLite (everything else)."""
+"""The journal of a batch: what it is (`protocol`), over any store (`grouped`), and the store in SQLite (`sqlite`)."""
 
 from __future__ import annotations
 
-from .memory import MemoryJournal
-from .opening import open_journal
+from .opening import account_name, open_account_journal, open_journal
 from .protocol import (
     ACCEPTED,
     FINAL,
@@ -19,6 +18,7 @@ from .protocol import (
     PlannedRequest,
     Sync,
 )
+from .sqlite.facts import facts, remember
 from .sqlite.reading import read_records, read_summary
 
 __all__ = [
@@ -33,10 +33,13 @@ __all__ = [
     "JournalOwner",
     "JournalRecord",
     "JournalSummary",
-    "MemoryJournal",
     "PlannedRequest",
     "Sync",
+    "account_name",
+    "facts",
+    "open_account_journal",
     "open_journal",
     "read_records",
     "read_summary",
+    "remember",
 ]

@@ -12,15 +12,38 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from .._core.exchange import Core
+from .grouped import GroupedJournal
 from .protocol import Sync
 from .sqlite import lock
-from .sqlite.journal import SqliteJournal
 from .sqlite.reading import owner_of
 from .sqlite.store import SqliteStore, open_store
 
-_LOOK_EVERY: Final = 0.05
+_TRY_EVERY: Final = 0.05
 # A reader that asks whether somebody has the lock holds a share of it for an instant, and must not count as an owner.
-_LOOKS_AT_LEAST: Final = 3
+_TRIES_AT_LEAST: Final = 3
+
+
+def account_name(core: Core) -> str:
+    """Return what tells a client's account from others in a journal; nothing is known of whose a session is."""
+    identity = core.credential.identity
+    return identity if isinstance(identity, str) else "session"
+
+
+async def open_account_journal(
+    core: Core, path: str | os.PathLike[str], *, sync: Sync = "normal", lock_timeout: float = 0.0
+) -> GroupedJournal:
+    """Open the journal at `path` for a client's account and service; the rest is that of `open_journal`."""
+    return await open_journal(
+        path,
+        account=account_name(core),
+        service=core.options.base_url,
+        sync=sync,
+        lock_timeout=lock_timeout,
+        now=core.now,
+        clock=core.clock,
+        sleep=core.sleep,
+    )
 
 
 async def open_journal(
@@ -33,7 +56,7 @@ async def open_journal(
     now: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-) -> SqliteJournal:
+) -> GroupedJournal:
     """Open the journal at `path`; it is made if it is not there.
 
     Costs a few milliseconds, so that one job may have it for itself (`submit(journal=...)`).
@@ -46,7 +69,7 @@ async def open_journal(
         lock_timeout: How long to wait for another owner to end, in seconds.
         now: Unix seconds, for the records.
         clock: Monotonic seconds, for the waiting.
-        sleep: Sleeps between looks at the lock.
+        sleep: Sleeps between two tries.
 
     Raises:
         JournalError: Another process has it (`.reason` is `locked`), it belongs to another account or service, was
@@ -57,15 +80,15 @@ async def open_journal(
     """
     file = os.path.realpath(path)  # noqa: ASYNC240 - a few system calls; two names of one file are one journal
     deadline = clock() + lock_timeout
-    looks = 0
+    tries = 0
     while True:
         store = await _open(partial(open_store, file, account=account, service=service, sync=sync, now=now()))
         if store is not None:
-            return SqliteJournal(store, now=now, clock=clock)
-        looks += 1
-        if looks >= _LOOKS_AT_LEAST and clock() >= deadline:
+            return GroupedJournal(store, now=now, clock=clock)
+        tries += 1
+        if tries >= _TRIES_AT_LEAST and clock() >= deadline:
             raise lock.locked(file, await to_thread.run_sync(owner_of, file))
-        await sleep(_LOOK_EVERY)
+        await sleep(_TRY_EVERY)
 
 
 async def _open(act: Callable[[], SqliteStore | None]) -> SqliteStore | None:

@@ -1,7 +1,6 @@
-"""What is queued for a journal's file: marks, plans, looks and the end; with the statement of each mark.
+"""What is queued for a journal's store: changes of state, plans, queries and the end.
 
-The guard in each statement is the table `FOLLOWS` of `rules` in SQL: a mark that does not follow changes no row.
-Values are given in the order of the statement's question marks; the key comes last.
+They carry named values that mean the same to every store; how they are written down is the store's business.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .._types import GenerationId, JobRef
 from . import transitions
@@ -18,60 +17,36 @@ from .protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING, JournalRecord, P
 
 T = TypeVar("T")
 
-_PROMPT_AT = "coalesce(instr((SELECT request FROM requests AS q WHERE q.position = records.position), ?), 0)"
-_OPEN = "state IN ('planned', 'sending')"
-
-STATEMENTS: Final[Mapping[str, str]] = {
-    # The claim goes without its prompt where the request has that word for word (see `schema`).
-    SENDING: f"""UPDATE records SET state = 'sending', sent_at = ?, prompt_at = {_PROMPT_AT},
-        claim = CASE {_PROMPT_AT} WHEN 0 THEN ? ELSE ? END WHERE {_OPEN} AND key = ?""",  # noqa: S608 - constants
-    # The same id again changes nothing, and counts as made.
-    ACCEPTED: f"""UPDATE records SET state = CASE WHEN {_OPEN} THEN 'accepted' ELSE state END,
-        accepted_at = CASE WHEN {_OPEN} THEN ? ELSE accepted_at END,
-        id = ?, kind = coalesce(?, kind), model = coalesce(?, model), claim = NULL, prompt_at = 0
-        WHERE ({_OPEN} OR id IS ?) AND key = ?""",  # noqa: S608
-    PLANNED: f"""UPDATE records SET state = 'planned', claim = NULL, prompt_at = 0, id = NULL, kind = NULL, model = NULL,
-        status = NULL, tokens = NULL, sent_at = NULL, accepted_at = NULL, final_at = NULL
-        WHERE ({_OPEN} OR state = 'final' AND status IS NOT '{transitions.COMPLETED}') AND key = ?""",  # noqa: S608
-    FINAL: """UPDATE records SET state = 'final', final_at = ?, status = ?, tokens = ?
-        WHERE state IN ('planned', 'accepted', 'final') AND key = ?""",
-    SAVED: """UPDATE records SET state = 'saved', saved_at = ?, path = ?, size_bytes = ?
-        WHERE state IN ('final', 'saved') AND key = ?""",
-}
-
-OUTCOME: Final = """INSERT OR REPLACE INTO outcomes (position, outcome)
-    SELECT position, ? FROM records WHERE state = 'final' AND key = ?"""
-"""Goes with each `FINAL`."""
-
 
 class StateChange(CommitItem):
-    """One mark on one record.
+    """A record led to another state.
 
     Attributes:
-        state: Which mark, by the state it leads to.
-        values: For the mark's statement.
-        outcome: Of `FINAL`: the outcome as JSON.
+        state: The state it leads to.
+        key: Whose record.
+        values: What is written down, by name, the key included: `at` in Unix seconds where the time counts, and
+
+            SENDING   `claim` as JSON; where it has a prompt, `prompt` (its JSON string) and `rest` (the claim without it)
+            ACCEPTED  `id`, `kind`, `model`
+            FINAL     `status`, `tokens`, and `outcome` as JSON
+            SAVED     `path` (bytes where it is no valid text), `size_bytes`
         job: Of `ACCEPTED`: the paid generation.
     """
 
-    __slots__ = ("job", "outcome", "state", "values")
+    __slots__ = ("job", "key", "state", "values")
 
-    def __init__(self, state: str, *values: object, outcome: str = "", job: JobRef | None = None) -> None:
+    def __init__(self, state: str, values: dict[str, Any], *, job: JobRef | None = None) -> None:
         # A `sending` that could not be written keeps its request from leaving. All others are facts, and are written
         # when that is possible again.
         super().__init__(keep=state != SENDING)
         self.state = state
+        self.key: str = values["key"]
         self.values = values
-        self.outcome = outcome
         self.job = job
-
-    @property
-    def key(self) -> str:
-        return str(self.values[-1])
 
 
 class PlanRequests(CommitItem):
-    """Requests to be written down; `found` is what became known of them, in their order."""
+    """Requests to be written down; `found` becomes what is known of them, in their order."""
 
     __slots__ = ("at", "entries", "found")
 
@@ -83,7 +58,7 @@ class PlanRequests(CommitItem):
 
 
 class Query(CommitItem, Generic[T]):
-    """A question to the file, asked when all that was queued before is written."""
+    """A question to the store, asked when all that was queued before is written."""
 
     __slots__ = ("answer", "ask")
 
@@ -95,7 +70,7 @@ class Query(CommitItem, Generic[T]):
 
 
 class Close(CommitItem):
-    """Closes the file when all else is written, and also when it cannot be."""
+    """The end: the store is closed when all else is written, and also when that cannot be."""
 
     __slots__ = ("at",)
 
@@ -104,35 +79,43 @@ class Close(CommitItem):
         self.at = at
 
 
-# The marks, from the words of the protocol.
+# The changes of state, from the methods of the protocol.
 
 
 def sending(key: str, claim: Mapping[str, Any], at: float) -> StateChange:
+    """Build the change to `SENDING`."""
     prompt = claim.get("prompt")
     if not (isinstance(prompt, str) and prompt):
-        return StateChange(SENDING, at, None, None, _json(claim), None, key)
+        return StateChange(SENDING, {"key": key, "at": at, "claim": _json(claim), "prompt": None, "rest": None})
     literal = _json(prompt)
     rest = _json({name: value for name, value in claim.items() if name != "prompt"})
     whole = f'{{"prompt":{literal}{"," if len(rest) > 2 else ""}{rest[1:]}'
-    return StateChange(SENDING, at, literal, literal, whole, rest, key)
+    return StateChange(SENDING, {"key": key, "at": at, "claim": whole, "prompt": literal, "rest": rest})
 
 
 def accepted(key: str, job: JobRef, at: float) -> StateChange:
-    number = _id(job.id)
-    return StateChange(ACCEPTED, at, number, _text(job.kind), _text(job.model), number, key, job=job)
+    """Build the change to `ACCEPTED`."""
+    named = {"id": _id(job.id), "kind": _text(job.kind), "model": _text(job.model)}
+    return StateChange(ACCEPTED, {"key": key, "at": at, **named}, job=job)
 
 
 def planned_again(key: str) -> StateChange:
-    return StateChange(PLANNED, key)
+    """Build the change back to `PLANNED`."""
+    return StateChange(PLANNED, {"key": key})
 
 
 def final(key: str, outcome: Mapping[str, Any], at: float) -> StateChange:
+    """Build the change to `FINAL`."""
     status, tokens = transitions.status_of(outcome), transitions.tokens_of(outcome)
-    return StateChange(FINAL, at, _text(status), tokens, key, outcome=_json(outcome))
+    return StateChange(
+        FINAL, {"key": key, "at": at, "status": _text(status), "tokens": tokens, "outcome": _json(outcome)}
+    )
 
 
 def saved(key: str, path: str, size_bytes: int, at: float) -> StateChange:
-    return StateChange(SAVED, at, path if _text(path) == path else os.fsencode(path), size_bytes, key)
+    """Build the change to `SAVED`."""
+    written = path if _text(path) == path else os.fsencode(path)
+    return StateChange(SAVED, {"key": key, "at": at, "path": written, "size_bytes": size_bytes})
 
 
 def _json(value: object) -> str:
@@ -149,7 +132,7 @@ def _text(text: str | None) -> str | None:
 
 
 def _id(id: GenerationId) -> GenerationId:
-    """SQLite's integers have 64 bits; an id beyond them is as good as text, for it only goes into paths."""
+    """Databases' integers have 64 bits; an id beyond them is as good as text, for it only goes into paths."""
     if isinstance(id, str):
         return id.encode("utf-8", "replace").decode()
     return id if -(2**63) <= id < 2**63 else str(id)

@@ -1,7 +1,15 @@
-"""The rules of a journal as plain functions: which mark may follow which state, and how requests differ.
+"""The rules of a journal: which change of state may follow which state, and how requests differ.
 
-Both implementations ask here what to say; the SQLite one has the same table once more as the guards of its
-statements, and a property test holds the two together.
+    state                        change     next
+    planned, sending             planned    planned
+    planned, sending             sending    sending
+    planned, sending             accepted   accepted
+    accepted, final, saved       accepted   as it was; only with the same id
+    planned, accepted, final     final      final
+    final                        planned    planned; only where it gave no result
+    final, saved                 saved      saved
+
+Never from `sending` to `final`: that would hide a charge nobody knows of. Every store draws its guards from `FOLLOWS`.
 """
 
 from __future__ import annotations
@@ -17,44 +25,36 @@ COMPLETED: Final = "completed"
 _SHOWN = 8  # fields named in a message; a request with more differences is simply another one
 
 FOLLOWS: Final[Mapping[str, Sequence[str]]] = {
-    # mark -> the states it may follow
-    PLANNED: (PLANNED, SENDING, FINAL),  # FINAL only where it gave no result
+    # change -> the states it may follow
+    PLANNED: (PLANNED, SENDING, FINAL),
     SENDING: (PLANNED, SENDING),
-    ACCEPTED: (PLANNED, SENDING, ACCEPTED, FINAL, SAVED),  # from ACCEPTED on only the same id, which changes nothing
-    FINAL: (PLANNED, ACCEPTED, FINAL),  # not SENDING: that would hide a charge nobody knows of
+    ACCEPTED: (PLANNED, SENDING, ACCEPTED, FINAL, SAVED),
+    FINAL: (PLANNED, ACCEPTED, FINAL),
     SAVED: (FINAL, SAVED),
 }
 
 
-def may_follow(mark: str, state: str, *, same_id: bool, completed: bool) -> bool:
-    """Whether a mark may be made on a record in `state`."""
-    if mark == PLANNED and state == FINAL:
-        return not completed
-    if mark == ACCEPTED and state not in {PLANNED, SENDING}:
-        return same_id
-    return state in FOLLOWS[mark]
-
-
 def refusal(
-    key: str, mark: str, state: str | None, id: GenerationId | None, *, path: str | None, job: JobRef | None
+    key: str, change: str, state: str | None, id: GenerationId | None, *, path: str | None, job: JobRef | None
 ) -> JournalError:
-    """Say why a mark does not follow; `state` None means that the key was never planned."""
+    """Say why a change does not follow; `state` None means that the key was never planned."""
     if state is None:
-        why, reason = f"The request {key!r} was never planned, so it cannot be {mark!r}.", "state"
+        why, reason = f"The request {key!r} was never planned, so it cannot be {change!r}.", "state"
     elif state == SENDING:
         why, reason = (
-            f"The request {key!r} was sent and its fate is unknown, so it cannot be {mark!r}: settle it first.",
+            f"The request {key!r} was sent and what became of it is unknown, so it cannot be {change!r}: settle it first.",
             "state",
         )
     else:
         known = "" if id is None else f" as {id}"
-        why, reason = f"The request {key!r} is {state!r}{known} already, so it cannot be {mark!r}.", "state"
+        why, reason = f"The request {key!r} is {state!r}{known} already, so it cannot be {change!r}.", "state"
     if job is not None:
         why += f" The {job} is paid for and not in the journal: keep its id."
     return JournalError(why, reason=reason, path=path, key=key, job=job)
 
 
 def duplicate(key: str, *, path: str | None) -> JournalError:
+    """Say that a key is given twice."""
     return JournalError(
         f"The key {key!r} is given to two requests. Give each request its own key.",
         reason="duplicate",
@@ -94,11 +94,12 @@ def differences(before: object, after: object, place: str = "") -> Iterator[str]
 
 
 def status_of(outcome: Mapping[str, Any]) -> str | None:
+    """Return the status of an outcome, where it is text."""
     status = outcome.get("status")
     return status if isinstance(status, str) else None
 
 
 def tokens_of(outcome: Mapping[str, Any]) -> int | None:
-    """The tokens of an outcome; nonsense (text, a number no sum could hold) is None, and stays in the outcome."""
+    """Return the tokens of an outcome; nonsense (text, a number no sum could hold) is None, and stays in the outcome."""
     tokens = outcome.get("tokens")
     return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and abs(tokens) < 2**40 else None

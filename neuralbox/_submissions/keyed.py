@@ -34,7 +34,7 @@ from .submission import OnAccepted
 
 if TYPE_CHECKING:  # SQLite is loaded by the first durable job
     from .._journal import JournalRecord, PlannedRequest
-    from .._journal.sqlite.journal import SqliteJournal
+    from .._journal.grouped import GroupedJournal
 
 LOCK_WAIT: Final = 30.0
 """Seconds a call waits for another program that has the journal."""
@@ -123,7 +123,7 @@ class KeyedSubmission:
         result: The result of a job without an id, which nobody could ask for.
     """
 
-    def __init__(self, journal: SqliteJournal, planned: PlannedRequest, record: JournalRecord) -> None:
+    def __init__(self, journal: GroupedJournal, planned: PlannedRequest, record: JournalRecord) -> None:
         self._journal = journal
         self._position = record.position
         self.planned = planned
@@ -186,7 +186,7 @@ class OpenJournal:
     def __init__(self) -> None:
         self.users = 0
         self.lock = anyio.Lock()
-        self.journal: SqliteJournal | None = None
+        self.journal: GroupedJournal | None = None
         self._errands: dict[str, KeyedSubmission] = {}
         self._busy: dict[str, anyio.Event] = {}
 

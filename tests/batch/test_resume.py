@@ -27,7 +27,7 @@ from neuralbox._errors import (
     SubmissionUnknownError,
 )
 from neuralbox._journal import Journal, PlannedRequest, open_journal, read_summary
-from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
 from neuralbox._submissions.claim import claim_of
@@ -177,13 +177,13 @@ async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettle
 
 async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a killed run's first requests could not be proven absent under a clock that was set since."""
-    whole, offsets = SqliteJournal.sending, []
+    whole, offsets = GroupedJournal.sending, []
 
-    async def sending(self: SqliteJournal, key: str, claim: Mapping[str, Any]) -> None:
+    async def sending(self: GroupedJournal, key: str, claim: Mapping[str, Any]) -> None:
         offsets.append(claim["server_offset"])
         await whole(self, key, claim)
 
-    monkeypatch.setattr(SqliteJournal, "sending", sending)
+    monkeypatch.setattr(GroupedJournal, "sending", sending)
     await outcomes_of(batches(World())(images(64), journal=path))
     assert len(offsets) == 64
     assert None not in offsets
@@ -252,15 +252,15 @@ async def test_leaving_early_waits_for_the_id_of_one_that_was_proven_absent_and_
 async def test_a_request_that_left_long_after_it_was_written_down_is_found(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = SqliteJournal.sending
+    whole = GroupedJournal.sending
 
-    async def sending(self: SqliteJournal, *args: Any) -> None:
+    async def sending(self: GroupedJournal, *args: Any) -> None:
         await whole(self, *args)
         world.time.elapsed += 1_000.0  # a machine that sleeps, a queue before the connection
 
     world = World(does=lambda number: "lost" if number == 2 else "")
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteJournal, "sending", sending)
+        patch.setattr(GroupedJournal, "sending", sending)
         first = await outcomes_of(batches(world, submission="raise")(images(2), journal=path, max_sending=1))
     assert isinstance(first["000002"].error, SubmissionUnknownError)
     other = World(world.time, ledger=world.ledger)  # as another process would see it
@@ -420,10 +420,10 @@ async def test_a_changed_request_behind_a_key_given_twice(path: Path) -> None:
 async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = iter(["duplicate", "duplicate", "changed"])
 
-    async def plan(self: SqliteJournal, entries: Sequence[PlannedRequest]) -> None:
+    async def plan(self: GroupedJournal, entries: Sequence[PlannedRequest]) -> None:
         raise JournalError(f"No {len(entries)}.", reason=next(reasons))
 
-    monkeypatch.setattr(SqliteJournal, "plan", plan)
+    monkeypatch.setattr(GroupedJournal, "plan", plan)
     found: list[BatchOutcome] = []
     with pytest.raises(JournalError) as caught:
         await run_through(batches(World())(images(3), journal=path), found)
@@ -498,7 +498,7 @@ async def test_what_a_killed_run_saved_and_did_not_write_down_is_recognised(
         """Do nothing, as a process that ended before the mark."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteJournal, "saved", killed)
+        patch.setattr(GroupedJournal, "saved", killed)
         first = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
     for _ in range(2):
         again = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
@@ -562,11 +562,11 @@ def broken(monkeypatch: pytest.MonkeyPatch, **marks: int) -> None:
     """Let marks fail from the n-th on: `accepted=2` makes the first one and no further."""
     made: dict[str, int] = {}
 
-    class Broken(SqliteJournal):
+    class Broken(GroupedJournal):
         pass
 
     def breaking(name: str, whole: Any) -> Any:
-        async def mark(self: SqliteJournal, *args: Any, **kwargs: Any) -> Any:
+        async def mark(self: GroupedJournal, *args: Any, **kwargs: Any) -> Any:
             made[name] = made.get(name, 0) + 1
             if made[name] >= marks[name]:
                 raise JournalError("The disk is full.", reason="full")
@@ -575,8 +575,8 @@ def broken(monkeypatch: pytest.MonkeyPatch, **marks: int) -> None:
         return mark
 
     for name in marks:
-        monkeypatch.setattr(Broken, name, breaking(name, getattr(SqliteJournal, name)))
-    monkeypatch.setattr("neuralbox._journal.opening.SqliteJournal", Broken)
+        monkeypatch.setattr(Broken, name, breaking(name, getattr(GroupedJournal, name)))
+    monkeypatch.setattr("neuralbox._journal.opening.GroupedJournal", Broken)
 
 
 @pytest.mark.parametrize("mark", ["plan", "sending", "accepted", "final", "saved"])
@@ -601,10 +601,10 @@ async def test_a_disk_that_fills_up_loses_nothing_that_was_paid_for(
 
 
 async def test_a_bug_while_writing_an_id_down_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def accepted(self: SqliteJournal, *_: Any, **__: Any) -> None:
+    async def accepted(self: GroupedJournal, *_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(SqliteJournal, "accepted", accepted)
+    monkeypatch.setattr(GroupedJournal, "accepted", accepted)
     found: list[BatchOutcome] = []
     with pytest.raises(ZeroDivisionError):
         await run_through(batches(World(seconds=0))(videos(3), journal=path, max_sending=1, wait_timeout=None), found)
@@ -633,12 +633,12 @@ async def test_a_retry_that_cannot_be_written_down_is_not_sent(path: Path, monke
 async def test_a_journal_that_cannot_be_closed_is_said(
     path: Path, monkeypatch: pytest.MonkeyPatch, in_the_block: bool
 ) -> None:
-    async def aclose(self: SqliteJournal) -> None:
+    async def aclose(self: GroupedJournal) -> None:
         await whole(self)
         raise JournalError("Could not be closed.")
 
-    whole = SqliteJournal.aclose
-    monkeypatch.setattr(SqliteJournal, "aclose", aclose)
+    whole = GroupedJournal.aclose
+    monkeypatch.setattr(GroupedJournal, "aclose", aclose)
 
     async def block() -> None:
         async with batches(World())(images(1), journal=path):
@@ -652,21 +652,21 @@ async def test_a_journal_that_cannot_be_closed_is_said(
 
 
 async def test_a_run_that_cannot_begin_leaves_the_journal_free(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def summary(self: SqliteJournal) -> None:
+    async def summary(self: GroupedJournal) -> None:
         raise JournalError("Cannot be read.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteJournal, "summary", summary)
+        patch.setattr(GroupedJournal, "summary", summary)
         with pytest.raises(JournalError, match="Cannot be read"):
             await outcomes_of(batches(World())(images(1), journal=path, budget=10))
     assert len(await outcomes_of(batches(World())(images(1), journal=path))) == 1
 
 
 async def test_a_journal_that_cannot_be_read_ends_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def summary(self: SqliteJournal) -> None:
+    async def summary(self: GroupedJournal) -> None:
         raise JournalError("Cannot be read.")
 
-    monkeypatch.setattr(SqliteJournal, "summary", summary)
+    monkeypatch.setattr(GroupedJournal, "summary", summary)
     world = World()
     with pytest.raises(JournalError, match="Cannot be read"):
         await outcomes_of(batches(world)(images(1), journal=path))

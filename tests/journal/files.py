@@ -12,7 +12,8 @@ import pytest
 
 from neuralbox._errors import JournalError
 from neuralbox._journal import JournalRecord, PlannedRequest, Sync, open_journal
-from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._journal.grouped import GroupedJournal
+from neuralbox._journal.sqlite.store import SqliteStore
 
 SERVICE = "https://api.example/api/v2"
 KEY = "nb_live_planted-key"
@@ -45,7 +46,7 @@ async def a_journal(
     service: str = SERVICE,
     sync: Sync = "normal",
     lock_timeout: float = 0.0,
-) -> SqliteJournal:
+) -> GroupedJournal:
     clock = clock or Clock()
     return await open_journal(
         path,
@@ -67,7 +68,7 @@ async def states(records: AsyncIterator[JournalRecord]) -> dict[str, str]:
     return {record.key: record.state async for record in records}
 
 
-async def everything(journal: SqliteJournal) -> dict[str, JournalRecord]:
+async def everything(journal: GroupedJournal) -> dict[str, JournalRecord]:
     found = {record.key: record async for record in journal.unfinished()}
     return found | {record.key: record async for record in journal.finished()}
 
@@ -84,7 +85,14 @@ def tell(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def groups_of(journal: SqliteJournal) -> list[int]:
+def store_of(journal: GroupedJournal) -> SqliteStore:
+    """The open file of a journal."""
+    store = journal._store
+    assert isinstance(store, SqliteStore)
+    return store
+
+
+def groups_of(journal: GroupedJournal) -> list[int]:
     """The sizes of the groups from now on, as they are carried through."""
     sizes: list[int] = []
     carry = journal._store.work
@@ -98,9 +106,9 @@ def groups_of(journal: SqliteJournal) -> list[int]:
 
 
 @contextlib.contextmanager
-def a_full_disk(journal: SqliteJournal) -> Iterator[None]:
+def a_full_disk(journal: GroupedJournal) -> Iterator[None]:
     """No more pages for this file: SQLite's own way of running out of disk."""
-    connection = journal._store._connection
+    connection = store_of(journal)._connection
     (before,) = connection.execute("PRAGMA max_page_count").fetchone()
     (used,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {used}")

@@ -19,12 +19,12 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox._errors import JournalError
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._journal.sqlite import errors
 from neuralbox._journal.sqlite import store as stores
-from neuralbox._journal.sqlite.journal import SqliteJournal
 from neuralbox._types import JobRef
 
-from .files import Clock, a_full_disk, a_journal, ask, entries, groups_of, refused, states, tell
+from .files import Clock, a_full_disk, a_journal, ask, entries, groups_of, refused, states, store_of, tell
 
 pytestmark = pytest.mark.anyio
 
@@ -38,14 +38,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
+async def journal(path: Path) -> AsyncIterator[GroupedJournal]:
     opened = await a_journal(path)
     yield opened
     with contextlib.suppress(JournalError):
         await opened.aclose()
 
 
-async def test_a_full_disk_loses_no_id_and_goes_on_when_there_is_room(journal: SqliteJournal, path: Path) -> None:
+async def test_a_full_disk_loses_no_id_and_goes_on_when_there_is_room(journal: GroupedJournal, path: Path) -> None:
     await journal.plan(entries("one", "two"))
     await journal.sending("one", {"sent_at": 1.0})
     with a_full_disk(journal):
@@ -75,10 +75,10 @@ async def test_a_full_disk_loses_no_id_and_goes_on_when_there_is_room(journal: S
 
 @pytest.mark.parametrize("helps", [True, False])
 async def test_on_a_full_disk_the_journal_first_makes_room_itself(
-    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, *, helps: bool
+    journal: GroupedJournal, monkeypatch: pytest.MonkeyPatch, *, helps: bool
 ) -> None:
     await journal.plan(entries("one"))
-    store, tries = journal._store, []
+    store, tries = store_of(journal), list[int]()
     carry = store._transaction
 
     def transaction(*work: Any) -> bool:
@@ -131,7 +131,7 @@ async def test_another_program_that_holds_the_file_is_said_to(path: Path, monkey
         assert (await journal.summary()).accepted == 1
 
 
-async def test_readers_never_keep_the_owner_waiting(journal: SqliteJournal, path: Path) -> None:
+async def test_readers_never_keep_the_owner_waiting(journal: GroupedJournal, path: Path) -> None:
     await journal.plan(entries("one"))
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -142,7 +142,7 @@ async def test_readers_never_keep_the_owner_waiting(journal: SqliteJournal, path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
-async def test_a_deleted_or_replaced_file_is_noticed(journal: SqliteJournal, path: Path) -> None:
+async def test_a_deleted_or_replaced_file_is_noticed(journal: GroupedJournal, path: Path) -> None:
     await journal.plan(entries("one", "two"))
     path.rename(path.with_name("moved"))
     failures: list[JournalError] = []
@@ -169,7 +169,7 @@ async def test_a_deleted_or_replaced_file_is_noticed(journal: SqliteJournal, pat
     assert await states(journal.unfinished()) == {"one": "accepted", "two": "accepted"}
 
 
-async def test_an_owner_that_was_pushed_aside_stops_writing(journal: SqliteJournal, path: Path) -> None:
+async def test_an_owner_that_was_pushed_aside_stops_writing(journal: GroupedJournal, path: Path) -> None:
     """Somebody deleted the lock, or the file system does not lock: the journal itself tells whose it is."""
     await journal.plan(entries("one"))
     tell(path, "INSERT INTO owners (pid, host, since) VALUES (77, 'elsewhere', 0)")
@@ -179,7 +179,7 @@ async def test_an_owner_that_was_pushed_aside_stops_writing(journal: SqliteJourn
     assert ask(path, "SELECT state FROM records") == [("planned",)]
 
 
-async def test_a_fork_does_not_write(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fork_does_not_write(journal: GroupedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     await journal.plan(entries("one"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
@@ -187,27 +187,27 @@ async def test_a_fork_does_not_write(journal: SqliteJournal, monkeypatch: pytest
             await journal.accepted("one", id=1)
 
 
-async def test_a_look_that_fails_disturbs_no_mark(journal: SqliteJournal) -> None:
+async def test_a_query_that_fails_disturbs_no_mark(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
 
     def fail() -> None:
         raise sqlite3.OperationalError("no such table: moon")
 
     with refused("unwritable", "no such table: moon"):
-        await journal._look(fail)
+        await journal._ask(fail)
     await journal.accepted("one", id=1)
 
 
-async def test_a_bug_is_shown_as_it_is(journal: SqliteJournal) -> None:
+async def test_a_bug_is_shown_as_it_is(journal: GroupedJournal) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await journal._look(fail)
+        await journal._ask(fail)
     await journal.plan(entries("one"))
 
 
-async def test_a_cancelled_mark_disturbs_nobody(journal: SqliteJournal) -> None:
+async def test_a_cancelled_mark_disturbs_nobody(journal: GroupedJournal) -> None:
     keys = [str(number) for number in range(20)]
     await journal.plan(entries(*keys))
     ends: dict[str, str] = {}
@@ -233,7 +233,7 @@ async def test_a_cancelled_mark_disturbs_nobody(journal: SqliteJournal) -> None:
     assert [key for key in keys if ends[key] == "done"]
 
 
-async def test_a_cancelled_caller_can_still_say_that_nothing_was_sent(journal: SqliteJournal) -> None:
+async def test_a_cancelled_caller_can_still_say_that_nothing_was_sent(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
     await journal.sending("one", {"sent_at": 1.0})
     with anyio.CancelScope() as scope:

@@ -1,4 +1,4 @@
-"""What every journal does, in memory and on the disk; and what only the one on the disk can do."""
+"""The contract of a journal, over a store in memory and over SQLite; and what only SQLite has."""
 
 # ruff: noqa: ASYNC240 - they look at the files between the steps
 
@@ -13,11 +13,12 @@ import anyio
 import pytest
 
 from neuralbox._errors import ConfigurationError, JournalError
-from neuralbox._journal import Journal, JournalRecord, JournalSummary, MemoryJournal, PlannedRequest
-from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._journal import Journal, JournalRecord, JournalSummary, PlannedRequest
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._types import JobRef
 
-from .files import KEY, Clock, a_journal, ask, entries, everything, groups_of, refused, states
+from .files import KEY, Clock, a_journal, ask, entries, everything, groups_of, refused, states, store_of
+from .memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -31,25 +32,46 @@ def clock() -> Clock:
     return Clock()
 
 
+class Opener:
+    """Opens one journal, again and again."""
+
+    def __init__(self, store: str, path: Path, clock: Clock) -> None:
+        self._memory = MemoryStore() if store == "memory" else None
+        self._path = path
+        self._clock = clock
+
+    async def __call__(self) -> GroupedJournal:
+        if self._memory is None:
+            return await a_journal(self._path, self._clock)
+        return GroupedJournal(self._memory.reopened(), now=self._clock.now, clock=self._clock.clock)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Journal]:
-    made: Journal = MemoryJournal(clock.now)
-    if request.param == "sqlite":
-        made = await a_journal(tmp_path / "jobs.sqlite", clock)
-    async with made as opened:
+def open_again(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Opener:
+    return Opener(request.param, tmp_path / "jobs.sqlite", clock)
+
+
+@pytest.fixture
+async def journal(open_again: Opener) -> AsyncIterator[GroupedJournal]:
+    async with await open_again() as opened:
         yield opened
 
 
 @pytest.fixture
-async def file(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
+async def file(tmp_path: Path, clock: Clock) -> AsyncIterator[GroupedJournal]:
     async with await a_journal(tmp_path / "jobs.sqlite", clock) as opened:
         yield opened
 
 
-# Both...
+# Every store...
 
 
-async def test_a_request_goes_through_all_states(journal: Journal, clock: Clock) -> None:
+async def test_it_keeps_the_protocol(journal: GroupedJournal) -> None:
+    kept: Journal = journal
+    assert kept is journal
+
+
+async def test_a_request_goes_through_all_states(journal: GroupedJournal, clock: Clock) -> None:
     assert [(one.position, one.key, one.state) for one in await journal.plan(entries("one", "two"))] == [
         (1, "one", "planned"),
         (2, "two", "planned"),
@@ -75,7 +97,7 @@ async def test_a_request_goes_through_all_states(journal: Journal, clock: Clock)
     assert (found.first_at, found.last_at) == (clock.unix - 3, clock.unix)
 
 
-async def test_what_was_refused_or_failed_may_be_sent_again(journal: Journal) -> None:
+async def test_what_was_refused_or_failed_may_be_sent_again(journal: GroupedJournal) -> None:
     await journal.plan(entries("one", "two"))
     await journal.sending("one", CLAIM)
     await journal.planned_again("one")
@@ -88,7 +110,7 @@ async def test_what_was_refused_or_failed_may_be_sent_again(journal: Journal) ->
     assert (await journal.summary()).failed == 1
 
 
-async def test_a_mark_that_does_not_follow_is_refused(journal: Journal) -> None:
+async def test_a_change_that_does_not_follow_is_refused(journal: GroupedJournal) -> None:
     await journal.plan(entries("one", "two", "three"))
     with refused("state", "'nobody' was never planned") as caught:
         await journal.sending("nobody", CLAIM)
@@ -103,14 +125,14 @@ async def test_a_mark_that_does_not_follow_is_refused(journal: Journal) -> None:
     assert caught.value.job == JobRef(2)
 
     await journal.sending("two", CLAIM)
-    with refused("state", "its fate is unknown"):  # at once or when it would have been written
+    with refused("state", "what became of it is unknown"):  # at once or when it would have been written
         await journal.final("two", DONE)
         await journal.flush()
     await journal.flush()
     assert await states(journal.unfinished()) == {"one": "accepted", "two": "sending", "three": "planned"}
 
 
-async def test_a_key_given_twice_is_refused(journal: Journal) -> None:
+async def test_a_key_given_twice_is_refused(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
     for twice in (entries("one"), entries("two", "two")):
         with refused("duplicate", "given to two requests"):
@@ -119,25 +141,25 @@ async def test_a_key_given_twice_is_refused(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "nul\0", "half \ud800", 7, None])
-async def test_a_key_that_could_not_be_given_back_is_refused(journal: Journal, key: Any) -> None:
+async def test_a_key_that_could_not_be_given_back_is_refused(journal: GroupedJournal, key: Any) -> None:
     with pytest.raises(ConfigurationError, match="key"):
         await journal.plan([PlannedRequest(key, {})])
 
 
 @pytest.mark.parametrize("request_", [{"a": object()}, {"a": math.nan}, {1: 2, "a": 3}])
-async def test_a_request_that_json_cannot_say_is_refused(journal: Journal, request_: Any) -> None:
+async def test_a_request_that_json_cannot_say_is_refused(journal: GroupedJournal, request_: Any) -> None:
     with pytest.raises(ConfigurationError, match="'one' cannot be written down as JSON"):
         await journal.plan([*entries("zero"), PlannedRequest("one", request_)])
     assert await states(journal.unfinished()) == {}
 
 
-async def test_a_request_of_absurd_length_is_refused(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_of_absurd_length_is_refused(journal: GroupedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralbox._journal.protocol._LONGEST", 10)
     with pytest.raises(ConfigurationError, match="too long"):
         await journal.plan(entries("one"))
 
 
-async def test_time_on_record_never_runs_backwards(journal: Journal, clock: Clock) -> None:
+async def test_time_on_record_never_runs_backwards(journal: GroupedJournal, clock: Clock) -> None:
     await journal.plan(entries("one"))
     started, clock.unix = clock.unix, clock.unix - 86_400
     await journal.accepted("one", id=1)
@@ -146,7 +168,7 @@ async def test_time_on_record_never_runs_backwards(journal: Journal, clock: Cloc
     assert (found.first_at, found.last_at) == (started, started)
 
 
-async def test_closing_twice_is_nothing_and_use_after_it_is_refused(journal: Journal) -> None:
+async def test_closing_twice_is_nothing_and_use_after_it_is_refused(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
     await journal.aclose()
     await journal.aclose()
@@ -175,33 +197,8 @@ def test_an_empty_summary_is_all_zero() -> None:
     assert (JournalSummary().total, JournalSummary().failed) == (0, 0)
 
 
-# In memory...
-
-
-async def test_a_journal_in_memory_forgets_what_has_ended() -> None:
-    journal = MemoryJournal()
-    for number in range(1_000):
-        key = str(number)
-        await journal.plan(entries(key))
-        await journal.accepted(key, id=number)
-        await journal.final(key, DONE)
-        if number % 2:
-            await journal.saved(key, "x", 1)
-    assert journal._records == {}
-    assert [one async for one in journal.finished()] == []
-    found = await journal.summary()
-    assert (found.final, found.saved, found.tokens) == (500, 500, 5_000)
-    await journal.plan(entries("one"))
-    with refused("state", "cannot be 'saved'"):
-        await journal.saved("one", "x", 1)
-
-
-# On the disk...
-
-
-async def test_an_opening_finds_what_the_last_one_left(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    async with await a_journal(path) as journal:
+async def test_an_opening_finds_what_the_last_one_left(open_again: Opener) -> None:
+    async with await open_again() as journal:
         await journal.plan(entries("planned", "sent", "taken", "ended", "kept"))
         await journal.sending("sent", CLAIM)
         await journal.accepted("taken", id="gen_1", kind="video", model="veo")
@@ -210,7 +207,7 @@ async def test_an_opening_finds_what_the_last_one_left(tmp_path: Path) -> None:
             await journal.final(key, DONE)
         await journal.saved("kept", "out/kept.png", 9)
 
-    async with await a_journal(path) as journal:
+    async with await open_again() as journal:
         found = await journal.plan([*entries("kept", "new", "sent"), *entries("taken")])
         assert [(one.key, one.state, one.position) for one in found] == [
             ("kept", "saved", 5),
@@ -228,33 +225,33 @@ async def test_an_opening_finds_what_the_last_one_left(tmp_path: Path) -> None:
         assert "fresh" not in await everything(journal)
 
 
-async def test_a_failed_one_may_be_planned_again_and_a_completed_one_never(file: SqliteJournal) -> None:
-    await file.plan(entries("one", "two"))
+async def test_a_failed_one_may_be_planned_again_and_a_completed_one_never(journal: GroupedJournal) -> None:
+    await journal.plan(entries("one", "two"))
     for key, number, outcome in (("one", 1, FAILED), ("two", 2, DONE)):
-        await file.accepted(key, id=number, kind="image")
-        await file.final(key, outcome)
-    await file.planned_again("one")
-    await file.flush()
-    (record,) = [one async for one in file.unfinished()]
+        await journal.accepted(key, id=number, kind="image")
+        await journal.final(key, outcome)
+    await journal.planned_again("one")
+    await journal.flush()
+    (record,) = [one async for one in journal.unfinished()]
     assert (record.state, record.id, record.outcome, record.status) == ("planned", None, None, None)
-    await file.planned_again("two")
+    await journal.planned_again("two")
     with refused("state", "'final' as 2 already, so it cannot be 'planned'"):
-        await file.flush()
-    await file.accepted("one", id=3)
-    await file.final("one", DONE)
-    assert [one.outcome async for one in file.finished()] == [DONE, DONE]
-    await file.accepted("one", id=3)
-    assert (await file.summary()).final == 2
+        await journal.flush()
+    await journal.accepted("one", id=3)
+    await journal.final("one", DONE)
+    assert [one.outcome async for one in journal.finished()] == [DONE, DONE]
+    await journal.accepted("one", id=3)
+    assert (await journal.summary()).final == 2
 
 
-async def test_one_refused_mark_disturbs_nobody_else(file: SqliteJournal) -> None:
-    await file.plan(entries("one", "two", "three"))
-    sizes = groups_of(file)
+async def test_one_refused_change_disturbs_nobody_else(journal: GroupedJournal) -> None:
+    await journal.plan(entries("one", "two", "three"))
+    sizes = groups_of(journal)
     told: list[str] = []
 
     async def mark(key: str, number: int) -> None:
         try:
-            await file.accepted(key, id=number)
+            await journal.accepted(key, id=number)
         except JournalError as error:
             told.append(str(error))
 
@@ -264,11 +261,11 @@ async def test_one_refused_mark_disturbs_nobody_else(file: SqliteJournal) -> Non
     assert sizes == [4]
     assert len(told) == 1
     assert "'nobody' was never planned" in told[0]
-    assert [one.id async for one in file.unfinished()] == [1, 3, str(2**70)]
+    assert [one.id async for one in journal.unfinished()] == [1, 3, str(2**70)]
 
 
-async def test_refusals_that_nobody_waited_for_are_told_once(tmp_path: Path) -> None:
-    journal = await a_journal(tmp_path / "jobs.sqlite")
+async def test_refusals_that_nobody_waited_for_are_told_once(open_again: Opener) -> None:
+    journal = await open_again()
     for key in ("nobody", "noone"):
         await journal.final(key, DONE)
     with refused("state", "'nobody' was never planned"):
@@ -279,7 +276,7 @@ async def test_refusals_that_nobody_waited_for_are_told_once(tmp_path: Path) -> 
         await journal.aclose()
 
 
-async def test_a_value_that_sqlite_cannot_hold_fails_alone(file: SqliteJournal) -> None:
+async def test_a_value_that_sqlite_cannot_hold_fails_alone(file: GroupedJournal) -> None:
     await file.plan(entries("one"))
     await file.accepted("one", id=1)
     await file.final("one", DONE)
@@ -289,13 +286,13 @@ async def test_a_value_that_sqlite_cannot_hold_fails_alone(file: SqliteJournal) 
     assert await states(file.finished()) == {"one": "final"}
 
 
-async def test_many_plans_at_once_are_one_group(file: SqliteJournal) -> None:
-    sizes = groups_of(file)
+async def test_many_plans_at_once_are_one_group(journal: GroupedJournal) -> None:
+    sizes = groups_of(journal)
     found: dict[str, Any] = {}
 
     async def plan(*keys: str) -> None:
         try:
-            found[keys[0]] = [one.position for one in await file.plan(entries(*keys))]
+            found[keys[0]] = [one.position for one in await journal.plan(entries(*keys))]
         except JournalError as error:
             found[keys[0]] = str(error)
 
@@ -304,8 +301,8 @@ async def test_many_plans_at_once_are_one_group(file: SqliteJournal) -> None:
             tasks.start_soon(plan, *keys)
     assert sizes == [3]
     # Who came first is up to the event loop; nothing of the refused plan is there, and no position is lost.
-    assert sorted(one.position for one in (await everything(file)).values()) == list(
-        range(1, 1 + len(await everything(file)))
+    assert sorted(one.position for one in (await everything(journal)).values()) == list(
+        range(1, 1 + len(await everything(journal)))
     )
     assert sum(isinstance(one, str) for one in found.values()) == 1
     assert isinstance(found["d"], list)
@@ -336,7 +333,7 @@ async def test_a_changed_request_is_refused_with_its_differences(tmp_path: Path)
         ] * 2
 
 
-async def test_marks_that_wait_for_nobody_are_written_with_the_next_group(file: SqliteJournal, clock: Clock) -> None:
+async def test_changes_that_wait_for_nobody_are_written_with_the_next_group(file: GroupedJournal, clock: Clock) -> None:
     path = Path(file.path)
     await file.plan(entries("one", "two", "three"))
     for number, key in enumerate(("one", "two", "three")):
@@ -355,16 +352,16 @@ async def test_marks_that_wait_for_nobody_are_written_with_the_next_group(file: 
     assert (await file.summary()).final == 1
 
 
-async def test_no_more_than_a_few_marks_are_held_back(file: SqliteJournal) -> None:
+async def test_no_more_than_a_few_changes_are_held_back(journal: GroupedJournal) -> None:
     keys = [str(number) for number in range(300)]
-    await file.plan(entries(*keys))
-    sizes = groups_of(file)
+    await journal.plan(entries(*keys))
+    sizes = groups_of(journal)
     for key in keys:
-        await file.final(key, FAILED)
+        await journal.final(key, FAILED)
     assert sizes == [257]
 
 
-async def test_prompts_are_in_one_column_and_the_key_is_nowhere(file: SqliteJournal) -> None:
+async def test_prompts_are_in_one_column_and_the_key_is_nowhere(file: GroupedJournal) -> None:
     path = Path(file.path)
     prompt = 'a "quoted" cät\n🐈 \ud800'
     talk = {"messages": [{"role": "user", "content": prompt}]}
@@ -386,7 +383,7 @@ async def test_prompts_are_in_one_column_and_the_key_is_nowhere(file: SqliteJour
     assert KEY.encode() not in path.read_bytes()
 
 
-async def test_odd_texts_are_kept(file: SqliteJournal) -> None:
+async def test_odd_texts_are_kept(file: GroupedJournal) -> None:
     await file.plan(entries("kéy ☃ 🐈", "two"))
     await file.accepted("kéy ☃ 🐈", id="gen_\ud800", kind="im\ud800age", model=None)
     await file.final(
@@ -401,7 +398,7 @@ async def test_odd_texts_are_kept(file: SqliteJournal) -> None:
     assert (second.status, second.tokens) == (None, None)
 
 
-async def test_pages_are_bounded_in_number_and_in_size(file: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_are_bounded_in_number_and_in_size(file: GroupedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [f"{number:03}" for number in range(250)]
     await file.plan(entries(*keys))
     sizes = groups_of(file)
@@ -413,13 +410,13 @@ async def test_pages_are_bounded_in_number_and_in_size(file: SqliteJournal, monk
     assert len(sizes) == 6
 
 
-async def test_a_page_is_as_it_is_when_it_is_read(file: SqliteJournal) -> None:
-    await file.plan(entries(*map(str, range(250))))
+async def test_a_page_is_as_it_is_when_it_is_read(journal: GroupedJournal) -> None:
+    await journal.plan(entries(*map(str, range(250))))
     seen = []
-    async for record in file.unfinished():
+    async for record in journal.unfinished():
         seen.append(record.key)
         if record.key == "0":
-            await file.final("240", FAILED)
+            await journal.final("240", FAILED)
     assert "240" not in seen
     assert len(seen) == 249
 
@@ -427,7 +424,7 @@ async def test_a_page_is_as_it_is_when_it_is_read(file: SqliteJournal) -> None:
 async def test_full_sync_is_asked_of_sqlite(tmp_path: Path) -> None:
     for sync, level in (("normal", 1), ("full", 2)):
         async with await a_journal(tmp_path / sync, sync=sync) as journal:  # type: ignore[arg-type]  # a loop of words
-            connection = journal._store._connection
+            connection = store_of(journal)._connection
             assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
             assert connection.execute("PRAGMA fullfsync").fetchone() == (level - 1,)
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -1,4 +1,4 @@
-"""The journal against a model of it: random marks in a row, and random callers at once on a disk that fails."""
+"""The journal against a model of it: random changes in a row, and random callers at once on a disk that fails."""
 
 # ruff: noqa: PT017 - an error is one of the two things that may happen
 
@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralbox._errors import JournalError
-from neuralbox._journal import MemoryJournal, transitions
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._journal.protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING
 
-from .files import a_journal, entries, everything
+from .files import Clock, a_journal, entries, everything, store_of
+from .memory import MemoryStore, may_follow
 
 KEYS = ("a", "b")
 
@@ -45,9 +46,7 @@ class Model:
     planned_in: int = 0
 
     def take(self, mark: str, number: int) -> bool:
-        if self.state is None or not transitions.may_follow(
-            mark, self.state, same_id=self.id == number, completed=self.completed
-        ):
+        if self.state is None or not may_follow(mark, self.state, same_id=self.id == number, completed=self.completed):
             return False
         if mark == ACCEPTED:
             if self.state in {PLANNED, SENDING}:
@@ -82,18 +81,26 @@ async def make(journal: Any, key: str, mark: str, number: int) -> bool:
     return True
 
 
-@given(marks)
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@given(story=marks)
 @settings(max_examples=30)
-def test_marks_in_a_row_do_what_the_rules_say(story: list[tuple[str, str, int]]) -> None:
+def test_changes_in_a_row_do_what_the_rules_say(store: str, story: list[tuple[str, str, int]]) -> None:
     async def play(path: Path) -> None:
+        memory, clock = MemoryStore(), Clock()
+
+        async def opened() -> GroupedJournal:
+            if store == "sqlite":
+                return await a_journal(path)
+            return GroupedJournal(memory.reopened(), now=clock.now, clock=clock.clock)
+
         model = {key: Model() for key in KEYS}
         opening = 1
-        journal = await a_journal(path)
+        journal = await opened()
         for key, mark, number in story:
             one = model[key]
             if mark == "reopen":
                 await journal.aclose()
-                journal = await a_journal(path)
+                journal = await opened()
                 opening += 1
             elif mark == "plan":
                 try:
@@ -117,23 +124,6 @@ def test_marks_in_a_row_do_what_the_rules_say(story: list[tuple[str, str, int]])
 
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(play, Path(folder) / "jobs.sqlite")
-
-
-@given(marks)
-def test_a_journal_in_memory_keeps_the_same_rules_until_the_end(story: list[tuple[str, str, int]]) -> None:
-    async def play() -> None:
-        model = {key: Model(PLANNED) for key in KEYS}
-        journal = MemoryJournal()
-        await journal.plan(entries(*KEYS))
-        for key, mark, number in story:
-            one = model[key]
-            if mark in {"reopen", "plan"} or one.state in {FINAL, SAVED} or (mark == SAVED):
-                continue
-            assert await make(journal, key, mark, number) == one.take(mark, number)
-            found = {record.key: record.state async for record in journal.unfinished()}
-            assert found == {key: one.state for key, one in model.items() if one.state != FINAL}
-
-    anyio.run(play)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -194,7 +184,7 @@ def test_callers_at_once_lose_nothing_they_were_promised(tmp_path: Path, backend
                     tasks_to_cancel.pop().cancel()
         journal._store.work = carry  # type: ignore[method-assign]  # room again
         await journal.flush()
-        journal._store.abandon()
+        store_of(journal).abandon()
 
         async with await a_journal(path) as journal:
             found = await everything(journal)

@@ -1,29 +1,56 @@
-"""The rules as a table: which mark follows which state, and where two requests differ."""
+"""The rules as a table: which change follows which state, and where two requests differ."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+import sqlite3
 from typing import Any
 
 import pytest
 
 from neuralbox._journal import transitions
 from neuralbox._journal.protocol import STATES
+from neuralbox._journal.sqlite import schema, statements
 
 
-@pytest.mark.parametrize(
-    ("mark", "follows"),
-    [
-        ("planned", {"planned", "sending", "final"}),
-        ("sending", {"planned", "sending"}),
-        ("accepted", {"planned", "sending"}),
-        ("final", {"planned", "accepted", "final"}),
-        ("saved", {"final", "saved"}),
-    ],
-)
-def test_each_mark_follows_some_states(mark: str, follows: set[str]) -> None:
-    assert {state for state in STATES if transitions.may_follow(mark, state, same_id=False, completed=False)} == follows
-    allowed = {state for state in STATES if transitions.may_follow(mark, state, same_id=True, completed=True)}
-    assert allowed == {"planned": follows - {"final"}, "accepted": set(STATES)}.get(mark, follows)
+def documented() -> set[tuple[str, str, str]]:
+    """Read the table of the module's docstring: state, change, next."""
+    assert transitions.__doc__ is not None
+    rows = re.findall(r"^    (\w+(?:, \w+)*) {2,}(\w+) {2,}([\w ]+)", transitions.__doc__, re.MULTILINE)
+    return {(state, change, after) for states, change, after in rows[1:] for state in states.split(", ")}
+
+
+def test_the_documented_table_is_the_one_the_stores_draw_their_guards_from() -> None:
+    rows = documented()
+    assert {(state, change) for state, change, _ in rows} == {
+        (state, change) for change, states in transitions.FOLLOWS.items() for state in states
+    }
+    assert all(after == change or (change, after) == ("accepted", "as it was") for _, change, after in rows)
+
+
+@pytest.mark.parametrize("change", STATES)
+@pytest.mark.parametrize("state", STATES)
+def test_the_sql_of_a_change_lets_pass_what_the_table_allows(state: str, change: str) -> None:
+    """With another id, and after a result: the two exceptions that the table names."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        schema.migrate(connection, 0)
+        connection.execute(
+            "INSERT INTO records (position, key, fingerprint, owner, state, id, status, planned_at)"
+            " VALUES (1, 'k', '', 1, ?, 1, 'completed', 0)",
+            (state,),
+        )
+        values = Named(key="k", at=1.0, id=2, claim="{}")
+        changed = connection.execute(statements.STATEMENTS[change], values).rowcount
+    allowed = (state, change) in {(before, made) for before, made, after in documented() if after != "as it was"}
+    assert changed == (allowed and (state, change) != ("final", "planned"))
+
+
+class Named(dict[str, object]):
+    """Values by name, None for those that are not there."""
+
+    def __missing__(self, name: str) -> None:
+        return None
 
 
 @pytest.mark.parametrize(

@@ -17,21 +17,21 @@ import anyio
 from neuralbox._api.builders import build_media
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import CallOptions
-from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._submissions import keyed
 
 
 def die_at(moment: str) -> None:
     """Arrange to be killed: `sending` (written, not sent), `unmarked` (accepted, not written), `marked` (written)."""
     name = "sending" if moment == "sending" else "accepted"
-    real: Callable[..., Awaitable[None]] = getattr(SqliteJournal, name)
+    real: Callable[..., Awaitable[None]] = getattr(GroupedJournal, name)
 
     async def mark(*arguments: Any, **more: Any) -> None:
         if moment != "unmarked":
             await real(*arguments, **more)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(SqliteJournal, name, mark)
+    setattr(GroupedJournal, name, mark)
 
 
 async def buy(url: str, journal: str, key: str, prompt: str) -> None:

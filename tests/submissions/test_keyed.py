@@ -28,7 +28,7 @@ from neuralbox._errors import (
 )
 from neuralbox._journal import open_journal, read_records, read_summary
 from neuralbox._journal.protocol import PlannedRequest
-from neuralbox._journal.sqlite.journal import SqliteJournal
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
 from neuralbox._types import JobRef
@@ -300,14 +300,14 @@ async def test_a_journal_of_another_account_is_refused(journal: Path) -> None:
 async def test_a_job_whose_journal_cannot_be_closed_is_in_the_error(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = SqliteJournal.aclose
+    real = GroupedJournal.aclose
 
-    async def fail(self: SqliteJournal) -> None:
+    async def fail(self: GroupedJournal) -> None:
         await real(self)
         raise JournalError("The disk is full.", reason="full")
 
     async with a_shop() as shop:
-        monkeypatch.setattr(SqliteJournal, "aclose", fail)
+        monkeypatch.setattr(GroupedJournal, "aclose", fail)
         with pytest.raises(JournalError, match="The disk is full") as caught:
             await buy(shop.core(), journal)
         assert caught.value.job == JobRef(18_000, "video", "kling-v2.1")
@@ -322,12 +322,12 @@ async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
 ) -> None:
     jobs: list[Job] = []
     async with a_shop() as shop, anyio.create_task_group() as group:
-        core, real = shop.core(), SqliteJournal.aclose
+        core, real = shop.core(), GroupedJournal.aclose
 
         async def one(key: str) -> None:
             jobs.append(await buy(core, journal, key))
 
-        async def close(self: SqliteJournal) -> None:
+        async def close(self: GroupedJournal) -> None:
             if not jobs:
                 jobs.append(Job(core, JobRef("closing")))
                 group.start_soon(one, "b")
@@ -335,7 +335,7 @@ async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
                     await checkpoint()
             await real(self)
 
-        monkeypatch.setattr(SqliteJournal, "aclose", close)
+        monkeypatch.setattr(GroupedJournal, "aclose", close)
         await one("a")
     assert {job.id for job in jobs} == {"closing", 18_000, 18_001}
     assert states(journal) == {"a": "accepted", "b": "accepted"}

@@ -4,7 +4,7 @@ Everything here blocks, and is called in one worker thread at a time. A group is
 not at all. What must be durable before what is settled by who waits for his group (`protocol`), not here.
 
 Each transaction begins by asking whether the file is still the one that was opened and this process still its owner,
-so that a deleted file or a deleted lock is an error instead of marks that nobody will ever read.
+so that a deleted file or a deleted lock is an error instead of changes that nobody will ever read.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ..._errors import JournalError
+from ..._types import GenerationId, JobRef
 from .. import transitions
 from ..group_commit import CommitItem
-from ..operations import OUTCOME, STATEMENTS, Close, PlanRequests, Query, StateChange
+from ..operations import Close, PlanRequests, Query, StateChange
 from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync
 from . import errors, rows, schema
 from . import lock as ownership
+from .statements import OUTCOME, STATEMENTS
 
 _PATIENCE: Final = 5.0  # seconds that another program may hold the file for writing, a shell or a backup
 
-# What is wrong with one mark's values rather than with the file: a number or a text that SQLite cannot hold.
+# What is wrong with one change's values rather than with the file: a number or a text that SQLite cannot hold.
 _ITS_OWN_FAULT = (sqlite3.DataError, OverflowError, UnicodeEncodeError)
 
 _RECORD = "INSERT INTO records (position, key, fingerprint, owner, state, planned_at) VALUES (?, ?, ?, ?, 'planned', ?)"
@@ -56,13 +58,13 @@ class SqliteStore:
     # Groups of work...
 
     def work(self, group: Sequence[CommitItem]) -> None:
-        """Carry a group through; see `commits.Worker`."""
+        """Carry a group through; see `group_commit.Worker`."""
         plans = [item for item in group if isinstance(item, PlanRequests)]
-        marks = [item for item in group if isinstance(item, StateChange)]
+        changes = [item for item in group if isinstance(item, StateChange)]
         end = next((item for item in group if isinstance(item, Close)), None)
         try:
-            if plans or marks:
-                self._write(plans, marks)
+            if plans or changes:
+                self._write(plans, changes)
             for item in group:
                 if isinstance(item, Query):
                     try:
@@ -73,22 +75,22 @@ class SqliteStore:
             if end is not None:
                 self._close(end.at)
 
-    def _write(self, plans: Sequence[PlanRequests], marks: Sequence[StateChange]) -> None:
+    def _write(self, plans: Sequence[PlanRequests], changes: Sequence[StateChange]) -> None:
         self._require_mine()
         try:
-            self._write_once(plans, marks)
+            self._write_once(plans, changes)
         except sqlite3.Error as error:
             if not errors.is_full(error) or not self._make_room():
                 raise
-            self._write_once(plans, marks)
+            self._write_once(plans, changes)
 
-    def _write_once(self, plans: Sequence[PlanRequests], marks: Sequence[StateChange]) -> None:
+    def _write_once(self, plans: Sequence[PlanRequests], changes: Sequence[StateChange]) -> None:
         position = self._position
         try:
             # First the way that is quick if nobody is refused; else once more from the start, one by one.
-            if not self._transaction(self._plan_fresh, self._mark_together, plans, marks):
+            if not self._transaction(self._plan_fresh, self._change_together, plans, changes):
                 self._position = position
-                self._transaction(self._plan_known, self._mark_singly, plans, marks)
+                self._transaction(self._plan_known, self._change_singly, plans, changes)
         except BaseException:
             self._position = position
             raise
@@ -104,18 +106,18 @@ class SqliteStore:
     def _transaction(
         self,
         plan: Callable[[Sequence[PlanRequests]], bool],
-        mark: Callable[[Sequence[StateChange]], bool],
+        change: Callable[[Sequence[StateChange]], bool],
         plans: Sequence[PlanRequests],
-        marks: Sequence[StateChange],
+        changes: Sequence[StateChange],
     ) -> bool:
-        """Do all of it in one transaction, or nothing; False where a plan or a mark asked for that."""
+        """Do all of it in one transaction, or nothing; False where a plan or a change asked for that."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             (number,) = connection.execute("SELECT max(number) FROM owners").fetchone()
             if number != self._number:
                 raise ownership.locked(self.path, ownership.last_owner(connection))  # noqa: TRY301 - undone below
-            done = plan(plans) and mark(marks)
+            done = plan(plans) and change(changes)
             connection.execute("COMMIT" if done else "ROLLBACK")
         except BaseException:
             if connection.in_transaction:  # a full disk ends some by itself
@@ -134,16 +136,16 @@ class SqliteStore:
             return False
         return True
 
-    def _mark_together(self, marks: Sequence[StateChange]) -> bool:
-        """Make marks that all follow."""
+    def _change_together(self, changes: Sequence[StateChange]) -> bool:
+        """Make changes that all follow."""
         try:
-            for layer in _layers(marks):
+            for layer in _layers(changes):
                 for state, same in layer.items():
-                    done = self._connection.executemany(STATEMENTS[state], [mark.values for mark in same]).rowcount
+                    done = self._connection.executemany(STATEMENTS[state], [change.values for change in same]).rowcount
                     if done != len(same):
                         return False
                     if state == FINAL:
-                        self._connection.executemany(OUTCOME, [(mark.outcome, mark.key) for mark in same])
+                        self._connection.executemany(OUTCOME, [change.values for change in same])
         except _ITS_OWN_FAULT:
             return False
         return True
@@ -182,19 +184,21 @@ class SqliteStore:
             raise transitions.changed(entry.key, record.request, json.loads(entry.text), path=self.path)
         return record
 
-    def _mark_singly(self, marks: Sequence[StateChange]) -> bool:
-        for mark in marks:
+    def _change_singly(self, changes: Sequence[StateChange]) -> bool:
+        for change in changes:
             try:
-                done = self._connection.execute(STATEMENTS[mark.state], mark.values).rowcount
-                if done and mark.state == FINAL:
-                    self._connection.execute(OUTCOME, (mark.outcome, mark.key))
+                done = self._connection.execute(STATEMENTS[change.state], change.values).rowcount
+                if done and change.state == FINAL:
+                    self._connection.execute(OUTCOME, change.values)
             except _ITS_OWN_FAULT as error:
-                mark.error = error
+                change.error = error
                 continue
             if not done:
-                row = self._connection.execute("SELECT state, id FROM records WHERE key = ?", (mark.key,)).fetchone()
+                row = self._connection.execute("SELECT state, id FROM records WHERE key = ?", (change.key,)).fetchone()
                 state, known = row or (None, None)
-                mark.error = transitions.refusal(mark.key, mark.state, state, known, path=self.path, job=mark.job)
+                change.error = transitions.refusal(
+                    change.key, change.state, state, known, path=self.path, job=change.job
+                )
         return True
 
     def _insert(self, entries: Sequence[PlannedRequest], at: float) -> list[JournalRecord]:
@@ -210,18 +214,26 @@ class SqliteStore:
         self._position += len(entries)
         return [JournalRecord(position, entry.key, entry.request) for position, entry in numbered]
 
-    # Looks...
+    # Queries...
 
     def page(self, states: Sequence[str], after: int) -> list[JournalRecord]:
         return rows.page(self._connection, states, after)
 
-    def ids(self, since: float) -> list[int | str]:
+    def ids(self, since: float) -> list[GenerationId]:
         return rows.ids(self._connection, since)
 
     def summary(self) -> JournalSummary:
         return rows.summary(self._connection, ownership.last_owner(self._connection))
 
     # ... and the end.
+
+    def explain(
+        self, error: Exception, *, key: str | None, job: JobRef | None, unwritten: Mapping[str, JobRef]
+    ) -> Exception:
+        """Say an error of SQLite, or of a value that it cannot hold, as `JournalError`."""
+        if isinstance(error, (sqlite3.Error, *_ITS_OWN_FAULT)):
+            return errors.explain(error, self.path, key=key, job=job, unwritten=unwritten)
+        return error  # a bug, shown as it is
 
     def _close(self, at: float) -> None:
         try:
@@ -339,15 +351,15 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _layers(marks: Sequence[StateChange]) -> list[dict[str, list[StateChange]]]:
-    """Sort marks so that each statement runs once for many, and the marks of one key stay in their order."""
+def _layers(changes: Sequence[StateChange]) -> list[dict[str, list[StateChange]]]:
+    """Sort changes so that each statement runs once for many, and the changes of one key stay in their order."""
     layers: list[dict[str, list[StateChange]]] = []
     depths: dict[str, int] = {}
-    for mark in marks:
-        depth = depths[mark.key] = depths.get(mark.key, -1) + 1
+    for change in changes:
+        depth = depths[change.key] = depths.get(change.key, -1) + 1
         if depth == len(layers):
             layers.append({})
-        layers[depth].setdefault(mark.state, []).append(mark)
+        layers[depth].setdefault(change.state, []).append(change)
     return layers
 
 

@@ -1,29 +1,26 @@
-"""The journal in a SQLite file: the words of `protocol` turned into work for `store`, group by group.
+"""A journal over any store: the methods of `protocol` turned into operations, carried to the store group by group.
 
 What waits and what does not (the reasons are in `protocol`): `plan`, `sending` and `accepted` return when their group
-is on the disk. `planned_again`, `final` and `saved` are put into the queue and written with the next group; when the
-queue has grown long, or its oldest mark old, the next of them waits for its group like the others, so that readers see
-them soon and the queue stays short.
+is durable. `planned_again`, `final` and `saved` are queued and written with the next group; when the queue has grown
+long, or its oldest operation old, the next of them waits for its group like the others, so that readers see them soon
+and the queue stays short.
 """
 
 from __future__ import annotations
 
 import copy
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import anyio
 
-from ..._errors import JournalError
-from ..._types import GenerationId, JobRef
-from .. import operations
-from ..group_commit import CommitItem, GroupCommit
-from ..protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
-from . import errors
-from .store import SqliteStore
+from .._errors import JournalError
+from .._types import GenerationId, JobRef
+from . import operations
+from .group_commit import CommitItem, GroupCommit
+from .protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
 
 T = TypeVar("T")
 
@@ -31,16 +28,50 @@ _HELD_BACK: Final = 256
 _HELD_SECONDS: Final = 1.0
 
 
-class SqliteJournal:
-    """See `Journal`; `open_journal` makes one.
+class JournalStore(Protocol):
+    """What holds the records of one journal; everything in it blocks, and is called in one worker thread at a time.
+
+    Attributes:
+        path: What names the journal to its user.
+        last_at: The latest time on record when it was opened, Unix seconds, or None.
+    """
+
+    path: str
+    last_at: float | None
+
+    def work(self, group: Sequence[CommitItem]) -> None:
+        """Carry a group of operations through; see `group_commit.Worker`."""
+        ...
+
+    def explain(
+        self, error: Exception, *, key: str | None, job: JobRef | None, unwritten: Mapping[str, JobRef]
+    ) -> Exception:
+        """Build the `JournalError` of what the store's library raised; any other error is returned as it is."""
+        ...
+
+    def page(self, states: Sequence[str], after: int) -> list[JournalRecord]:
+        """Read the next records in any of `states` behind a position; an empty list ends the reading."""
+        ...
+
+    def ids(self, since: float) -> list[GenerationId]:
+        """Return the ids that were accepted at or after `since`, Unix seconds."""
+        ...
+
+    def summary(self) -> JournalSummary:
+        """Count what there is."""
+        ...
+
+
+class GroupedJournal:
+    """Keep a journal in a store; see `Journal`. `open_journal` makes one over a SQLite file.
 
     Args:
-        store: The open file.
+        store: Where the records are.
         now: Unix seconds.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, store: SqliteStore, *, now: Callable[[], float], clock: Callable[[], float]) -> None:
+    def __init__(self, store: JournalStore, *, now: Callable[[], float], clock: Callable[[], float]) -> None:
         self._store = store
         self._now = now
         self._clock = clock
@@ -50,7 +81,7 @@ class SqliteJournal:
         self._closed = False
         self._commits = GroupCommit(self)
         self.path = store.path
-        """The file."""
+        """What names the journal to its user: its file."""
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         for entry in entries:
@@ -67,34 +98,34 @@ class SqliteJournal:
         await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time()))
 
     async def planned_again(self, key: str) -> None:
-        await self._note(operations.planned_again(key))
+        await self._enqueue(operations.planned_again(key))
 
     async def final(self, key: str, outcome: Mapping[str, Any]) -> None:
-        await self._note(operations.final(key, outcome, self._time()))
+        await self._enqueue(operations.final(key, outcome, self._time()))
 
     async def saved(self, key: str, path: str, size_bytes: int) -> None:
-        await self._note(operations.saved(key, path, size_bytes, self._time()))
+        await self._enqueue(operations.saved(key, path, size_bytes, self._time()))
 
     async def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self._look(partial(self._store.page, UNFINISHED, after)):
+        while page := await self._ask(partial(self._store.page, UNFINISHED, after)):
             for record in page:
                 yield record
             after = page[-1].position
 
     async def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self._look(partial(self._store.page, FINISHED, after)):
+        while page := await self._ask(partial(self._store.page, FINISHED, after)):
             for record in page:
                 yield record
             after = page[-1].position
 
     async def ids(self, *, since: float = 0.0) -> Sequence[GenerationId]:
-        return await self._look(partial(self._store.ids, since))
+        return await self._ask(partial(self._store.ids, since))
 
     async def summary(self) -> JournalSummary:
-        return await self._look(self._store.summary)
+        return await self._ask(self._store.summary)
 
     async def flush(self) -> None:
-        await self._look(bool)
+        await self._ask(bool)
         self._raise_unheard()
 
     async def aclose(self) -> None:
@@ -119,20 +150,20 @@ class SqliteJournal:
         self._require_open(item)
         await self._commits.commit(item)
 
-    async def _look(self, ask: Callable[[], T]) -> T:
+    async def _ask(self, ask: Callable[[], T]) -> T:
         item = operations.Query(ask)
         await self._commit(item)
         return item.answer
 
-    async def _note(self, mark: operations.StateChange) -> None:
-        self._require_open(mark)
+    async def _enqueue(self, change: operations.StateChange) -> None:
+        self._require_open(change)
         commits = self._commits
         if commits.held == 0:
             self._held_since = self._clock()
         if commits.held < _HELD_BACK and self._clock() - self._held_since < _HELD_SECONDS:
-            commits.hold(mark)
+            commits.hold(change)
         else:
-            await commits.commit(mark)
+            await commits.commit(change)
 
     def _require_open(self, item: CommitItem) -> None:
         if self._closed:
@@ -165,9 +196,7 @@ class SqliteJournal:
             mine = copy.copy(error)
             mine.key, mine.job, mine.unwritten = key, job, self._unwritten()
             return mine
-        if error is item.error or isinstance(error, sqlite3.Error):
-            return errors.explain(error, self.path, key=key, job=job, unwritten=self._unwritten())
-        return error  # a bug, shown as it is
+        return self._store.explain(error, key=key, job=job, unwritten=self._unwritten())
 
     def unheard(self, item: CommitItem, error: Exception) -> None:
         if item.keep and self._unheard is None:
@@ -180,8 +209,8 @@ class SqliteJournal:
 
     def _unwritten(self) -> dict[str, JobRef]:
         """The paid jobs that wait in memory for a disk that takes them."""
-        marks = (item for item in self._commits.queue if isinstance(item, operations.StateChange))
-        return {mark.key: mark.job for mark in marks if mark.job is not None}
+        changes = (item for item in self._commits.queue if isinstance(item, operations.StateChange))
+        return {change.key: change.job for change in changes if change.job is not None}
 
 
 def _concerned(item: CommitItem) -> tuple[str | None, JobRef | None]:
