@@ -27,8 +27,8 @@ from neuralbox._errors import (
     SubmissionUnknownError,
 )
 from neuralbox._journal import open_journal, read_records, read_summary
-from neuralbox._journal.protocol import PlannedRequest
 from neuralbox._journal.grouped import GroupedJournal
+from neuralbox._journal.protocol import PlannedRequest
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
 from neuralbox._types import JobRef
