@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
     "site_docstrings",
     "site_numbers",
+    "site_tabs",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_ext"]

@@ -19,13 +19,20 @@ from neuralbox import Polling
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def examples(document: Path) -> Iterator[Any]:
-    """Each fenced Python block, compiled so that tracebacks show the document's own lines."""
+def examples(document: Path, form: Callable[[str], str | None] = str) -> Iterator[Any]:
+    """Compile each fenced Python block so that tracebacks show the document's own lines.
+
+    Args:
+        document: The page.
+        form: Turns an example into the form that is wanted; None leaves it out.
+    """
     text = document.read_text(encoding="utf-8")
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         line = text.count("\n", 0, match.start(1))
-        code = compile("\n" * line + match[1], str(document), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        yield pytest.param(code, id=f"{document.relative_to(ROOT)}:{line + 1}")
+        example = form(match[1])
+        if example is not None:
+            code = compile("\n" * line + example, str(document), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            yield pytest.param(code, id=f"{document.relative_to(ROOT)}:{line + 1}")
 
 
 async def run(code: CodeType) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,8 @@ from neuralbox.sandbox import Sandbox, serve
 from .. import documents
 
 DOCS = documents.ROOT / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
+site_tabs: Any = importlib.import_module("site_tabs")
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 PUBLIC_MODULES = (
     "neuralbox",
@@ -49,6 +53,13 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("code", [example for page in PAGES for example in documents.examples(page)])
 async def test_every_python_example_runs(code: CodeType, anyio_backend: str) -> None:
     await documents.run(code)
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("code", [one for page in PAGES for one in documents.examples(page, site_tabs.blocking_form)])
+def test_every_example_that_has_a_blocking_tab_runs_in_it(code: CodeType) -> None:
+    assert not code.co_flags & inspect.CO_COROUTINE
+    FunctionType(code, {"__name__": "__main__"})()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
