@@ -94,7 +94,7 @@ def run(settings: Settings) -> list[Row]:
                 server,
                 concurrency=1,
                 each=settings.pick(5, 1000),
-                rounds=settings.pick(2, 9),
+                rounds=settings.pick(1, 9),
                 seed=settings.seed,
             )
         )
@@ -104,7 +104,7 @@ def run(settings: Settings) -> list[Row]:
                 server,
                 concurrency=settings.pick(10, 100),
                 each=settings.pick(1, 10),
-                rounds=settings.pick(2, 7),
+                rounds=settings.pick(1, 7),
                 seed=settings.seed,
             )
         )

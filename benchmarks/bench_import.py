@@ -38,10 +38,16 @@ print(json.dumps([spent, sorted({{name.partition(".")[0] for name in sys.modules
 """
 
 
-def fresh(statement: str, cache: str) -> tuple[float, set[str]]:
-    """Run a statement in a fresh interpreter; return its CPU seconds and the packages that are loaded afterwards."""
+def fresh(statement: str, cache: str | None) -> tuple[float, set[str]]:
+    """Run a statement in a fresh interpreter; return its CPU seconds and the packages that are loaded afterwards.
+
+    Args:
+        statement: What is measured.
+        cache: Where its byte code is; None for where Python keeps it.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = cache
+    if cache is not None:
+        environment["PYTHONPYCACHEPREFIX"] = cache
     done = subprocess.run(
         [sys.executable, "-c", _CHILD.format(statement=statement)],
         cwd=ROOT,
@@ -71,11 +77,14 @@ def run(settings: Settings) -> list[Row]:
     """Measure both imports in turns."""
     found: dict[str, list[float]] = {name: [] for name in _STATEMENTS}
     loaded: dict[str, set[str]] = {}
+    warm_up = settings.pick(
+        0, 1
+    )  # the small version shows no figures, and compiling everything anew is most of the time
     with tempfile.TemporaryDirectory() as cache:
-        for round_number in range(settings.pick(1, 15) + 1):
+        for round_number in range(settings.pick(1, 16)):
             for name, statement in _STATEMENTS.items():
-                spent, loaded[name] = fresh(statement, cache)
-                if round_number:
+                spent, loaded[name] = fresh(statement, cache if warm_up else None)
+                if round_number >= warm_up:
                     found[name].append(spent)
     extras = sorted((loaded[USED] - loaded[BASE]) & modules_of_extras())
     least = {name: [min(samples)] for name, samples in found.items()}

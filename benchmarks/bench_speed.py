@@ -108,7 +108,7 @@ def rows_of(what: str, samples: dict[str, list[float]], bound: float | None, *, 
 
 def run(settings: Settings) -> list[Row]:
     """Measure GETs and streams."""
-    rounds, seed = settings.pick(2, 9), settings.seed
+    rounds, seed = settings.pick(1, 9), settings.seed
     rows: list[Row] = []
     with running() as server:
         alone = asyncio.run(measure_get(server, concurrency=1, each=settings.pick(5, 1000), rounds=rounds, seed=seed))

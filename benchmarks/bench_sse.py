@@ -89,7 +89,7 @@ def rows_of_way(
 
 def run(settings: Settings) -> list[Row]:
     """Measure the three ways."""
-    rounds = settings.pick(2, 9)
+    rounds = settings.pick(1, 9)
     many, few = settings.pick(60, 20_000), settings.pick(10, 1_000)
     with running(Behaviour(events_per_chunk=1, chunks_per_write=64)) as server:
         queued = asyncio.run(measure(server, deltas=many, rounds=rounds, seed=settings.seed))

@@ -298,7 +298,7 @@ def crowd(server: Running, *, threads: int, calls: int, streams: int) -> Crowd:
 
 def run(settings: Settings) -> list[Row]:
     """Answer the four questions."""
-    rounds = settings.pick(2, 9)
+    rounds = settings.pick(1, 9)
     with running() as server:
         gets = measure_get(server, calls=settings.pick(20, 1_000), rounds=rounds, seed=settings.seed)
         streams = measure_stream(

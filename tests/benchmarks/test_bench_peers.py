@@ -117,10 +117,3 @@ def test_the_picture_is_an_svg_with_every_client_in_it() -> None:
     words = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert f"{OURS} (1,000)" in words
     assert all(any(word.startswith(name) for word in words) for name in PEERS)
-
-
-def test_the_command_line_says_its_question() -> None:
-    command = [sys.executable, "-m", "benchmarks.bench_peers", "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "?" in done.stdout
-    assert "--full" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import runpy
 import subprocess
 import sys
 from dataclasses import asdict
@@ -152,14 +153,15 @@ def test_rows_survive_the_way_between_two_processes() -> None:
     assert measure.rows_of(json.dumps([asdict(row) for row in rows])) == rows
 
 
-def test_each_benchmark_has_a_command_line_and_says_its_question() -> None:
-    for name in run.BENCHMARKS:
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}", "--help"],
-            cwd=server.ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "?" in done.stdout
-        assert "--full" in done.stdout
+@pytest.mark.parametrize("name", run.BENCHMARKS)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_each_benchmark_has_a_command_line_and_says_its_question(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    said = capsys.readouterr().out
+    assert left.value.code == 0
+    assert "?" in said
+    assert "--full" in said
