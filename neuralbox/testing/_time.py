@@ -6,13 +6,17 @@ pause, and the wait for an event. Limits of an HTTP exchange are not among them:
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final
 
 import anyio
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, current_token
 
 from .._base_client import BaseClient
 from .._core.exchange import TimeSource
@@ -23,9 +27,8 @@ START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples be
 class VirtualTime:
     """Clock, pauses and random numbers under the test's control, on asyncio and trio.
 
-    A pause ends when nothing else has happened for a few turns of the event loop; then the clock jumps to the pause
-    that is due first. Only for what happens in memory and in one event loop: a socket, or a second loop, would seem
-    idle.
+    The clock stands still while any task runs and jumps to the pause that is due first when all wait. Only for what
+    happens in memory: a socket would seem idle.
 
     Args:
         random_value: What `random` answers, always.
@@ -35,21 +38,19 @@ class VirtualTime:
         pauses: Every pause asked for, in seconds, in order.
     """
 
-    _PATIENCE = 12
-
     def __init__(self, *, random_value: float = 0.5) -> None:
         self.elapsed: float = 0.0
         self.random_value: float = random_value
         self.pauses: list[float] = []
-        self._due: list[float] = []
+        self._loops: dict[object, _Timers] = {}
         self._busy = 0
 
     def clock(self) -> float:
-        """Return monotonic seconds, which do not start at 0 as no machine's do."""
+        """Monotonic seconds, which do not start at 0 as no machine's do."""
         return 1_000.0 + self.elapsed
 
     def now(self) -> float:
-        """Return Unix seconds."""
+        """Unix seconds."""
         return START + self.elapsed
 
     def random(self) -> float:
@@ -59,11 +60,11 @@ class VirtualTime:
     async def sleep(self, seconds: float) -> None:
         """Pause for virtual seconds."""
         self.pauses.append(seconds)
-        await self._until(seconds, lambda: False)
+        await self._until(seconds, anyio.Event())
 
     async def wait_until(self, event: anyio.Event, seconds: float) -> None:
         """Wait for an event, at most so many virtual seconds; return in both cases."""
-        await self._until(seconds, event.is_set)
+        await self._until(seconds, event)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -83,23 +84,126 @@ class VirtualTime:
         finally:
             self._busy += 1
 
-    async def _until(self, seconds: float, happened: Callable[[], bool]) -> None:
-        due, quiet = self.elapsed + seconds, 0
-        self._due.append(due)
+    # Each loop has a heap of timers. One of its sleepers drives: it waits until nothing else runs, moves the clock and
+    # wakes the sleeper whose timer is due. The others only wait, so that thousands of pauses cost little.
+
+    async def _until(self, seconds: float, event: anyio.Event) -> None:
+        token = current_token()
+        timers = self._loops.setdefault(token, _Timers())
+        timer = timers.add(self.elapsed + seconds, event)
         try:
             await checkpoint()
-            while self.elapsed < due and not happened():
-                quiet = quiet + 1 if min(self._due) == due and not self._busy else 0
-                if quiet > self._PATIENCE:
-                    self.elapsed = due
-                await checkpoint()
+            while self.elapsed < timer.due and not event.is_set():
+                if timers.driver is None:
+                    timers.driver = timer
+                    await self._drive(timers, timer)
+                else:
+                    with anyio.CancelScope() as timer.scope:
+                        await event.wait()
+                    timer.scope = None
         finally:
-            self._due.remove(due)
+            timer.is_over = True
+            if timers.driver is timer:
+                timers.driver = None
+            following = timers.first()
+            if following is None:
+                self._loops.pop(token, None)
+            elif timers.driver is None:
+                following.wake()  # to drive from now on
+
+    async def _drive(self, timers: _Timers, own: _Timer) -> None:
+        """Move the clock from timer to timer until the driver's own is due or its event has happened."""
+        while self.elapsed < own.due and not own.event.is_set():
+            await _all_others_wait()
+            following = timers.first()
+            assert following is not None  # at least the driver's own
+            if self._busy or own.event.is_set() or self._is_earlier_elsewhere(timers, following.due):
+                await checkpoint()
+                continue
+            self.elapsed = max(self.elapsed, following.due)
+            following.is_over = True
+            following.wake()
+
+    def _is_earlier_elsewhere(self, own: _Timers, due: float) -> bool:
+        """Return whether another event loop has a timer before this one."""
+        others = [timers.first() for timers in [*self._loops.values()] if timers is not own]
+        return any(timer is not None and timer.due < due for timer in others)
 
     @property
     def time_source(self) -> TimeSource:
         """Return what a client is given."""
         return TimeSource(self.clock, self.now, self.random, self.sleep, self.wait_until)
+
+
+@dataclass(eq=False, slots=True)
+class _Timer:
+    """One pause.
+
+    Attributes:
+        due: Virtual seconds since the start.
+        event: Ends it early.
+        scope: What its task waits in, while it does and does not drive.
+        is_over: Whether it has ended, and only stands in the heap.
+    """
+
+    due: float
+    event: anyio.Event
+    scope: anyio.CancelScope | None = None
+    is_over: bool = False
+
+    def wake(self) -> None:
+        """Let its task look at the clock again; one that does not wait does so by itself."""
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+class _Timers:
+    """The timers of one event loop, by when they are due, and which of their tasks drives."""
+
+    def __init__(self) -> None:
+        self.driver: _Timer | None = None
+        self._heap: list[tuple[float, int, _Timer]] = []
+        self._count = 0
+
+    def add(self, due: float, event: anyio.Event) -> _Timer:
+        """Enter a timer; of two with the same time the older one is first."""
+        self._count += 1
+        timer = _Timer(due, event)
+        heappush(self._heap, (due, self._count, timer))
+        return timer
+
+    def first(self) -> _Timer | None:
+        """Return the timer that is due first."""
+        while self._heap and self._heap[0][2].is_over:
+            heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
+
+
+_FEW_TURNS: Final = 12
+"""Turns after which a loop that does not show what is ready, such as uvloop's, counts as idle."""
+_MOST_TURNS: Final = 1_000
+"""Turns of an asyncio loop after which it counts as idle although something is always ready, such as a spinning task."""
+
+
+async def _all_others_wait() -> None:
+    """Return when every other task of this event loop waits for something."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        from trio.testing import wait_all_tasks_blocked
+
+        await wait_all_tasks_blocked()
+        return
+    ready = getattr(loop, "_ready", None)
+    if ready is None:
+        for _ in range(_FEW_TURNS):
+            await asyncio.sleep(0)
+        return
+    await asyncio.sleep(0)
+    for _ in range(_MOST_TURNS):
+        if not ready:
+            return
+        await asyncio.sleep(0)
 
 
 class FastTime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time as real_time
 
 import anyio
@@ -10,11 +12,10 @@ from anyio.lowlevel import checkpoint
 
 from neuralbox import AsyncNeuralBox, NeuralBox
 from neuralbox.geminigen import AsyncGeminiGen
-from neuralbox.testing import FastTime, VirtualTime, using
-
-pytestmark = pytest.mark.anyio
+from neuralbox.testing import FastTime, VirtualTime, _time, using
 
 
+@pytest.mark.anyio
 async def test_virtual_time_is_held_while_a_thread_works_and_goes_on_while_that_waits() -> None:
     time, slept = VirtualTime(), anyio.Event()
 
@@ -33,6 +34,109 @@ async def test_virtual_time_is_held_while_a_thread_works_and_goes_on_while_that_
     assert time.elapsed == 60
 
 
+@pytest.mark.anyio
+async def test_thousands_of_pauses_end_in_order_and_cost_little() -> None:
+    time, ended = VirtualTime(), list[int]()
+
+    async def sleep(number: int) -> None:
+        await time.sleep(number % 7 + number / 10_000)
+        ended.append(number)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            for number in range(2_000):
+                group.start_soon(sleep, number)
+    assert ended == sorted(range(2_000), key=lambda number: number % 7 + number / 10_000)
+
+
+@pytest.mark.anyio
+async def test_the_clock_stands_while_any_task_runs_however_long_that_takes() -> None:
+    time, turns = VirtualTime(), 0
+
+    async def work() -> None:
+        nonlocal turns
+        for turns in range(1, 501):  # noqa: B007
+            await checkpoint()
+            assert time.elapsed == 0
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(time.sleep, 1)
+        group.start_soon(work)
+    assert (turns, time.elapsed) == (500, 1)
+
+
+@pytest.mark.anyio
+async def test_a_driver_that_is_cancelled_passes_the_clock_on() -> None:
+    time = VirtualTime()
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            group.start_soon(time.sleep, 60)
+            group.start_soon(time.sleep, 30)
+            with time.busy():
+
+                async def cancel() -> None:
+                    for _ in range(20):
+                        await checkpoint()
+                    scope.cancel()
+
+                group.start_soon(cancel)
+                await time.sleep(1)
+        assert time.elapsed == 0
+    assert time.elapsed == 60
+
+
+def test_two_loops_share_one_clock() -> None:
+    time, ends = VirtualTime(), dict[str, float]()
+
+    async def sleep(name: str, *pauses: float) -> None:
+        met.wait(5)
+        for seconds in pauses:
+            await time.sleep(seconds)
+        ends[name] = time.elapsed
+
+    met = threading.Barrier(2)
+    threads = [
+        threading.Thread(target=asyncio.run, args=(sleep(name, *pauses),))
+        for name, pauses in (("long", (60.0,)), ("short", (1.0,)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert ends["short"] <= ends["long"]
+    assert time.elapsed >= 60
+
+
+def test_a_task_that_spins_for_ever_does_not_stop_the_clock_of_asyncio() -> None:
+    time = VirtualTime()
+
+    async def main() -> None:
+        async def spin() -> None:
+            while True:  # noqa: ASYNC110 - something is always ready
+                await asyncio.sleep(0)
+
+        spinning = asyncio.create_task(spin())
+        await time.sleep(5)
+        spinning.cancel()
+
+    asyncio.run(main())
+    assert time.elapsed == 5
+
+
+def test_a_loop_that_hides_what_is_ready_gets_some_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = VirtualTime()
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: None)
+        await _time._all_others_wait()
+        monkeypatch.undo()
+        await time.sleep(5)
+
+    asyncio.run(main())
+    assert time.elapsed == 5
+
+
+@pytest.mark.anyio
 async def test_fast_time_passes_quicker_than_the_clock_and_pauses_are_shorter() -> None:
     time, began = FastTime(1_000), real_time.monotonic()
     clock, now = time.clock(), time.now()
@@ -43,6 +147,7 @@ async def test_fast_time_passes_quicker_than_the_clock_and_pauses_are_shorter() 
     assert time.now() - now >= 10
 
 
+@pytest.mark.anyio
 async def test_fast_time_waits_no_longer_than_for_the_event() -> None:
     event = anyio.Event()
     event.set()
@@ -50,6 +155,7 @@ async def test_fast_time_waits_no_longer_than_for_the_event() -> None:
         await FastTime(1).wait_until(event, 3_600)
 
 
+@pytest.mark.anyio
 async def test_clients_made_inside_the_block_have_that_time_and_others_have_not() -> None:
     time = VirtualTime(random_value=0.25)
     with using(time):
