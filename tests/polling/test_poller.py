@@ -19,8 +19,9 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.polled_job import JobWaiter, PolledJob
 from neuralbox._polling.poller import Poller, individually, poller_of
+from neuralbox.testing import VirtualTime
 
-from .world import Answer, Service, VirtualTime, a_service, nothing_left
+from .world import Answer, Service, a_service, nothing_left
 
 
 class Waits:
@@ -44,7 +45,7 @@ class Waits:
             self.ended[name] = type(error).__name__
         if scope.cancelled_caught:
             self.ended[name] = "cancelled"
-        self.at[name] = round(self.service.time.seconds - 1_000, 2)
+        self.at[name] = round(self.service.time.clock() - 1_000, 2)
 
     def leader(self) -> str:
         """The name of the wait that leads (those whose names are ids)."""
@@ -85,7 +86,7 @@ async def test_the_leader_is_cancelled_and_the_others_go_on() -> None:
 
 def crash_at(service: Service, seconds: float) -> Callable[[Generation], None]:
     def on_progress(_: Generation) -> None:
-        if service.time.seconds - 1_000 >= seconds:
+        if service.time.clock() - 1_000 >= seconds:
             raise ZeroDivisionError
 
     return on_progress
@@ -488,7 +489,7 @@ async def test_a_strategy_may_answer_for_the_whole_set_and_what_it_leaves_is_loo
             for entry in due[:-1]:
                 listed: dict[str, Any] = {
                     "id": entry.ref.id,
-                    "status": "completed" if service.time.seconds > 1_030 else "pending",
+                    "status": "completed" if service.time.clock() > 1_030 else "pending",
                 }
                 poller.publish(entry, Generation.read(listed))
                 poller.publish(entry, Generation.read({"id": entry.ref.id, "status": "pending"}))
@@ -571,22 +572,18 @@ def test_one_client_serves_one_loop_after_the_other_on_both_kinds() -> None:
     async def left_in_the_middle() -> None:
         service.job(1, 1e9)
         async with anyio.create_task_group() as group:
-            group.start_soon(time.run)
             group.start_soon(job.wait)
             group.start_soon(Job(core, 2).wait)
             await time.sleep(20)
             group.cancel_scope.cancel()
-        time.forget()
 
     async def to_the_end() -> str:
         service.job(1, 20)
         status = "none"
         async with anyio.create_task_group() as group:
-            group.start_soon(time.run)
             status = (await job.wait()).status
             assert nothing_left(core)
             group.cancel_scope.cancel()
-        time.forget()
         return status
 
     asyncio.run(left_in_the_middle())
@@ -619,7 +616,7 @@ def test_the_last_core_of_an_account_takes_its_pollers_along() -> None:
 async def test_the_default_clock_serves_a_wait_in_real_time() -> None:
     class Instant(Service):
         async def send(self, prepared: Any, **_: Any) -> Any:
-            self.time.seconds += 0.001
+            self.time.elapsed += 0.001
             self.latency = 0
             return await super().send(prepared, **_)
 

@@ -12,8 +12,9 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.status import as_ref, poll
 from neuralbox._types import JobRef
+from neuralbox.testing import VirtualTime
 
-from .world import Answer, Asked, Service, VirtualTime, a_service
+from .world import Answer, Asked, Service, a_service
 
 pytestmark = pytest.mark.anyio
 

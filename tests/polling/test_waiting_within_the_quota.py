@@ -10,8 +10,9 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import wait_all
 from neuralbox._transport import Reply
+from neuralbox.testing import VirtualTime
 
-from .world import Listing, Service, VirtualTime, a_service
+from .world import Listing, Service, a_service
 
 pytestmark = pytest.mark.anyio
 

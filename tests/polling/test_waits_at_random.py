@@ -36,7 +36,7 @@ class Story:
             self.make(number)
 
     def make(self, number: int) -> None:
-        done_at = self.service.time.seconds + self.dice.choice([0, 1, 5, 20, 60, 150])
+        done_at = self.service.time.clock() + self.dice.choice([0, 1, 5, 20, 60, 150])
         status = self.dice.choice(["completed", "completed", "failed"])
         self.ends[number] = done_at, status
         misses = self.dice.random() * 0.2
@@ -57,7 +57,7 @@ class Story:
     async def one(self, number: int) -> None:
         dice, time = self.dice, self.service.time
         await time.sleep(dice.random() * 60)
-        began = time.seconds
+        began = time.clock()
         limit = dice.choice([None, None, 0, 3, 20, 90])
         cancel_after = dice.choice([None, None, None, dice.random() * 40])
         pause = dice.choice([0, 0, 8])
@@ -104,7 +104,7 @@ class Story:
         self, ids: list[int], ending: str, began: float, limit: float | None, cancel_after: float | None, pause: float
     ) -> None:
         self.ended += 1
-        now, (done_at, status) = self.service.time.seconds, self.ends[ids[0]]
+        now, (done_at, status) = self.service.time.clock(), self.ends[ids[0]]
         last = max([began, *(self.ends[each][0] for each in ids)])
         callbacks = 3 * pause * len(ids)  # one may be under way when the end comes, and some more were due
         latest = last + SLACK + callbacks if limit is None else began + limit + 6 + callbacks
@@ -142,7 +142,7 @@ async def test_no_job_is_looked_at_more_than_twelve_times_a_minute_however_many_
             service.job(number, 150, eta_seconds=dice.choice([1, -1, None]), progress=dice.choice([None, 99]))
 
         async def come_and_go() -> None:
-            while service.time.seconds < 1_150:
+            while service.time.clock() < 1_150:
                 with anyio.move_on_after(None) as scope:
                     job = dice.choice(held)
                     async with anyio.create_task_group() as group:

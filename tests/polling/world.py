@@ -1,17 +1,15 @@
 """A service in virtual time: the real core, poller and handles over a scripted transport and a clock that jumps.
 
-The clock jumps to the next timer whenever every task is waiting, so nothing sleeps and every run is the same. The
+The clock is `neuralbox.testing`'s, which jumps to the next timer whenever every task waits: nothing sleeps, and every run is the same. The
 service answers by id; each request it gets is kept with its time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from math import ceil
 from random import Random
 from typing import Any, TypeAlias
@@ -19,75 +17,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.lowlevel
-import sniffio
-import trio.testing
 
 from neuralbox._config import ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._polling.poller import Poller, poller_of
 from neuralbox._transport import Reply
+from neuralbox.testing import VirtualTime
 
 Answer: TypeAlias = Mapping[str, Any] | tuple[int, Mapping[str, Any]] | BaseException
 """A 200 with this JSON, another status with it, or an error of the transport."""
-
-
-class VirtualTime:
-    """A clock that stands still while anything runs and jumps to the next timer when nothing does."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-        self._timers: list[tuple[float, int, anyio.Event]] = []
-        self._count = 0
-        self._open: set[int] = set()
-        self._added = anyio.Event()
-
-    def clock(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        await self.wait_until(anyio.Event(), seconds)
-
-    async def wait_until(self, event: anyio.Event, seconds: float) -> None:
-        self._count += 1
-        timer = self._count
-        heappush(self._timers, (self.seconds + seconds, timer, event))
-        self._open.add(timer)
-        self._added.set()
-        try:
-            await event.wait()  # the timer sets the very event, which its owner waits for once
-        finally:
-            self._open.discard(timer)
-
-    async def run(self) -> None:
-        """Keep time until cancelled."""
-        await settle()
-        while True:
-            if self._timers:
-                at, timer, event = heappop(self._timers)
-                if timer in self._open:
-                    self.seconds = max(self.seconds, at)
-                    event.set()
-                    await settle()
-            else:
-                self._added = anyio.Event()
-                await self._added.wait()
-                await settle()
-
-    def forget(self) -> None:
-        """Drop the timers of a loop that is gone."""
-        self._timers.clear()
-
-
-async def settle() -> None:
-    """Return when every other task is waiting for something."""
-    if sniffio.current_async_library() == "trio":
-        await trio.testing.wait_all_tasks_blocked()
-        return
-    ready: Any = asyncio.get_running_loop()
-    await asyncio.sleep(0)
-    while ready._ready:  # noqa: ASYNC110 - there is no event for "nothing is ready"
-        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)
@@ -156,7 +95,7 @@ class Service:
 
     def job(self, id: int | str, seconds: float, *, then: str = "completed", **pending: Any) -> int | str:
         """Make a job that is final so many seconds from now."""
-        done = self.time.seconds + seconds
+        done = self.time.clock() + seconds
 
         def answer(now: float) -> Answer:
             if now < done:
@@ -184,10 +123,10 @@ class Service:
         key, page = headers["authorization"][-4:], None
         if name.startswith("history"):
             values = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
-            page = PageAsked(self.time.seconds, int(values["page"]), values["status"], headers)
+            page = PageAsked(self.time.clock(), int(values["page"]), values["status"], headers)
             self.pages.append(page)
         else:
-            self.asked.append(Asked(self.time.seconds, name, path, key, headers))
+            self.asked.append(Asked(self.time.clock(), name, path, key, headers))
         self.under_way += 1
         try:
             if self.stalled is not None:
@@ -200,7 +139,7 @@ class Service:
             self.under_way -= 1
         known = self.answers.get(name)
         unknown = {"error": "not_found", "message": "No such generation"}
-        answer: Answer = (404, unknown) if known is None else known(self.time.seconds)
+        answer: Answer = (404, unknown) if known is None else known(self.time.clock())
         if page is not None and self.listing is not None:
             answer = self._page(self.listing, page)
         if isinstance(answer, BaseException):
@@ -209,7 +148,7 @@ class Service:
         return Reply(status, {"content-type": "application/json"}, json.dumps(body).encode())
 
     def _page(self, listing: Listing, page: PageAsked) -> Answer:
-        now, size = self.time.seconds, listing.page_size
+        now, size = self.time.clock(), listing.page_size
         instead = listing.fails(page.number, now)
         if instead is not None:
             return instead
@@ -245,12 +184,8 @@ def _half() -> float:
 
 @asynccontextmanager
 async def a_service(latency: float = 0.05) -> AsyncIterator[Service]:
-    """A service whose clock runs inside the block."""
-    time = VirtualTime()
-    async with anyio.create_task_group() as group:
-        group.start_soon(time.run)
-        yield Service(time, latency)
-        group.cancel_scope.cancel()
+    """A service with a clock of its own."""
+    yield Service(VirtualTime(), latency)
 
 
 def nothing_left(core: Core) -> bool:

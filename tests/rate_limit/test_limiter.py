@@ -18,9 +18,8 @@ from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimit
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
 from neuralbox._rate_limit.windows import CROWD, SendTime, Window, Windows
 from neuralbox._transport import Reply
+from neuralbox.testing import VirtualTime
 from tests.helpers import Sent, make_core, refusal, reply
-
-from ..polling.world import VirtualTime
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600.0
@@ -43,7 +42,7 @@ class Plan:
         self.asked = 0
 
     def left(self) -> tuple[int, int]:
-        now = self.time.seconds
+        now = self.time.clock()
         in_hour = sum(at // HOUR == now // HOUR for at in self.taken)
         in_day = sum(at // 86_400 == now // 86_400 for at in self.taken)
         return max(0, self.hourly - in_hour), max(0, self.daily - in_day)
@@ -53,7 +52,7 @@ class Plan:
         return {
             "x-ratelimit-limit-hour": str(self.hourly),
             "x-ratelimit-remaining-hour": str(hour),
-            "x-ratelimit-reset-hour": str((self.time.seconds // HOUR + 1) * HOUR),
+            "x-ratelimit-reset-hour": str((self.time.clock() // HOUR + 1) * HOUR),
             "x-ratelimit-limit-day": str(self.daily),
             "x-ratelimit-remaining-day": str(day),
         }
@@ -63,11 +62,11 @@ class Plan:
         hour, day = self.left()
         if (self.hourly and not hour) or (self.daily and not day):
             self.refused += 1
-            now = self.time.seconds
+            now = self.time.clock()
             wait = 86_400 - now % 86_400 if self.daily and not day else HOUR - now % HOUR
             body = {"error": "rate_limit_exceeded", "message": "Limit reached", "retry_after": wait}
             return Reply(429, self.stamp() if self.headers else {}, reply(429, body).content)
-        self.taken.append(self.time.seconds)
+        self.taken.append(self.time.clock())
         return Reply(200, self.stamp() if self.headers else {}, b"{}")
 
     # What a client asks beside: the transport of a core.
@@ -95,7 +94,7 @@ class World:
     async def submit(self, *, latency: float = 0.5, **how: Any) -> float:
         """Send one submission as the pace allows, and return when it left."""
         place = await self.pace.acquire(self.core, **how)
-        left_at = self.plan.time.seconds
+        left_at = self.plan.time.clock()
         try:
             answer = self.plan.submit()
             await self.plan.time.sleep(latency)
@@ -135,10 +134,9 @@ async def in_a_world(
 ) -> World:
     """Run a test in virtual time that starts `at` seconds after a full day."""
     time = VirtualTime()
-    time.seconds = 86_400.0 * 20_000 + at
+    time.elapsed = 86_400.0 * 20_000 + at - time.clock()
     world = World(plan := Plan(time, hourly, daily, headers=headers), core_of(plan))
     async with anyio.create_task_group() as group:
-        group.start_soon(time.run)
         await test(world)
         group.cancel_scope.cancel()
     assert not world.pace.under_way
@@ -240,7 +238,7 @@ async def test_another_program_on_the_same_account_is_left_a_share_and_makes_no_
 
 async def test_a_single_call_on_a_quiet_account_asks_nothing_and_waits_for_nothing() -> None:
     async def test(world: World) -> None:
-        assert await world.submit(max_throttle_wait=60.0) == world.plan.time.seconds - 0.5
+        assert await world.submit(max_throttle_wait=60.0) == world.plan.time.clock() - 0.5
 
     world = await in_a_world(test, 100)
     assert world.plan.asked == 0
@@ -298,7 +296,7 @@ async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_m
         with pytest.raises(RateLimitError):
             await world.submit(max_throttle_wait=60.0)
         world.plan.hourly = 100
-        world.plan.time.seconds += 301.0
+        world.plan.time.elapsed += 301.0
         await world.submit(max_throttle_wait=60.0)
         await world.submit(max_throttle_wait=60.0)
 
@@ -316,7 +314,7 @@ async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_
             await pace.acquire(core, max_throttle_wait=60.0)
         assert caught.value.retry_after == 600.0
         assert "(" not in str(caught.value)
-        world.plan.time.seconds += 300.0
+        world.plan.time.elapsed += 300.0
         await world.submit(max_throttle_wait=60.0)  # goes to see, and is accepted
         await world.submit(max_throttle_wait=60.0)
 
@@ -340,7 +338,7 @@ async def test_who_waits_says_until_when() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(spread=True))
             await world.plan.time.sleep(1.0)
-            assert pace.throttled_until(core) == world.plan.time.seconds // HOUR * HOUR + HOUR + 1.5
+            assert pace.throttled_until(core) == world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5
             assert repr(pace) == "<Pace: 0 under way, 1 parked>"
             group.cancel_scope.cancel()
         assert pace.throttled_until(core) is None

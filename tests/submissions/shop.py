@@ -15,16 +15,13 @@ from math import ceil, floor
 from random import Random
 from typing import Any, TypeAlias
 
-import anyio
-
 from neuralbox._config import ClientOptions
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._errors import APITimeoutError, ConnectError, ConnectionLostError, NeuralBoxError
 from neuralbox._transport import Reply
-from tests.helpers import START, Scripted, Sent, Streamed, refusal, reply
-
-from ..polling.world import VirtualTime
+from neuralbox.testing import VirtualTime
+from tests.helpers import Scripted, Sent, Streamed, refusal, reply
 
 LOST = ConnectionLostError("The connection broke.")
 SILENCE = APITimeoutError("No answer came.", phase="read")
@@ -47,17 +44,6 @@ ENDS: Mapping[str, tuple[bool, Seen]] = {
     "500 after": (True, refusal(500, "provider_error")),
 }
 DOCUMENTED = tuple(end for end in ENDS if end not in ("402", "500 after"))
-
-
-class Time(VirtualTime):
-    """The clock of `world`, as the transport of `helpers` wants it."""
-
-    @property
-    def elapsed(self) -> float:
-        return self.seconds - 1_000.0
-
-    def now(self) -> float:
-        return START + self.elapsed
 
 
 @dataclass
@@ -99,8 +85,8 @@ class Shop(Scripted):
         details: Ids that were asked for.
     """
 
-    def __init__(self, time: Time, *, seed: int = 0) -> None:
-        super().__init__([], time)  # type: ignore[arg-type]  # it wants `elapsed` only
+    def __init__(self, time: VirtualTime, *, seed: int = 0) -> None:
+        super().__init__([], time)
         self.time = time
         self.dice = Random(seed)
         self.ends: Callable[[int, Mapping[str, Any]], str] = lambda number, body: "answered"
@@ -279,9 +265,5 @@ def _iso(seconds: float) -> str:
 
 @asynccontextmanager
 async def a_shop(*, seed: int = 0) -> AsyncIterator[Shop]:
-    """A shop whose clock runs inside the block."""
-    time = Time()
-    async with anyio.create_task_group() as group:
-        group.start_soon(time.run)
-        yield Shop(time, seed=seed)
-        group.cancel_scope.cancel()
+    """A shop with a clock of its own."""
+    yield Shop(VirtualTime(), seed=seed)
