@@ -1,23 +1,33 @@
 """What every client is: a core over connections that its copies share, opened and closed with it.
 
-The clients differ in their resources, their options and what identifies them; all of that stays with them. Here is how a
-copy comes by its core, and how everything that copies opened is closed together.
+The clients differ in their resources, their options and what identifies them; all of that stays with them. Here is how
+a client and its copies come by their core, how everything they opened is closed together, and the two functions of which
+`with_raw_response` is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import wraps
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 from weakref import ReferenceType, ref
 
 import anyio
 
-from ._config import ClientOptions, Timeout
+from ._config import ClientOptions, Polling, Service, Timeout, base_url_from_environment, log_from_environment
 from ._core.credentials import Credential
 from ._core.exchange import Core, TimeSource
+from ._core.reply_capture import CapturedReplies, capture_replies
 from ._errors import ConfigurationError
+from ._hooks import Hooks, hooks_of
+from ._models.raw import RawResponse
 from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
 from ._types import Omit
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Most seconds that closing may take.
 _GOODBYE = 5.0
@@ -34,9 +44,35 @@ class BaseClient:
     _connections: TransportPool
     _core: Core
 
-    def _connect(self, connections: TransportPool, options: ClientOptions, credential: Credential) -> None:
-        self._connections = connections
-        self._core = Core(connections.of(credential, options.base_url), options, credential, self._clockwork)
+    def _connect(
+        self,
+        credential: Credential,
+        *,
+        service: Service,
+        base_url: str | None,
+        timeout: float | Timeout | Omit | None,
+        default_headers: Mapping[str, str] | None,
+        polling: Polling | None,
+        hooks: Hooks | Sequence[Hooks] | None,
+        limits: Limits | None,
+        http_client: HttpClient | None,
+        transport: HttpTransport | str | None,
+        trust_env: bool,
+        **options: Any,
+    ) -> None:
+        """Make the core of a new client; `options` are those that need no reading."""
+        log_from_environment()
+        self._connections = TransportPool(limits or Limits(), http_client, transport, trust_env)
+        made = ClientOptions(
+            base_url=base_url_from_environment(base_url, service),
+            timeout=Timeout() if isinstance(timeout, Omit) else Timeout.of(timeout),
+            default_headers=default_headers or {},
+            polling=polling or Polling(),
+            hooks=hooks_of(hooks),
+            service=service,
+            **options,
+        )
+        self._core = Core(self._connections.of(credential, made.base_url), made, credential, self._clockwork)
 
     def _copied(
         self,
@@ -44,6 +80,7 @@ class BaseClient:
         credential: Credential | None,
         timeout: float | Timeout | Omit | None,
         deadline: float | Omit | None,
+        hooks: Hooks | Sequence[Hooks] | None,
         **changes: Any,
     ) -> Self:
         """Make a copy with other options; a change to None is none, except where None means "without limit"."""
@@ -52,6 +89,8 @@ class BaseClient:
             changes["timeout"] = Timeout.of(timeout)
         if not isinstance(deadline, Omit):
             changes["deadline"] = deadline
+        if hooks is not None:
+            changes["hooks"] = hooks_of(hooks)
         core = self._core
         options, credential = core.options.with_changes(**changes), credential or core.credential
         copy = object.__new__(type(self))
@@ -130,3 +169,45 @@ class TransportPool:
         with anyio.move_on_after(_GOODBYE, shield=True):
             for transport in [*self._transports.values()]:
                 await transport.aclose()
+
+
+# `with_raw_response`: nothing is sent differently; whoever calls sees which replies the call ended with.
+
+
+def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[RawResponse[T]]]:
+    """Wrap a method of a resource: it returns its value together with the first reply the call ended with."""
+
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[T]:
+        with capture_replies() as seen:
+            value = await method(*args, **kwargs)
+        return _raw_response(seen, value)
+
+    return call
+
+
+def raw_stream(
+    method: Callable[P, AbstractAsyncContextManager[T]],
+) -> Callable[P, AbstractAsyncContextManager[RawResponse[T]]]:
+    """Wrap a method that returns a stream: its block gives the stream together with the reply it opened with."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[RawResponse[T]]:
+        return _opened(method(*args, **kwargs))
+
+    return call
+
+
+@asynccontextmanager
+async def _opened(manager: AbstractAsyncContextManager[T]) -> AsyncIterator[RawResponse[T]]:
+    async with AsyncExitStack() as stack:
+        with capture_replies() as seen:
+            value = await stack.enter_async_context(manager)
+        yield _raw_response(seen, value)
+
+
+def _raw_response(seen: Sequence[CapturedReplies], value: T) -> RawResponse[T]:
+    if not seen:
+        return RawResponse(0, {}, b"", 0, value)
+    reply = seen[0].reply
+    return RawResponse(reply.status_code, reply.headers, reply.content, seen[0].attempts, value)

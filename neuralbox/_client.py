@@ -8,48 +8,39 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
 from ._api.request import Request, RetrySafety, query
-from ._base_client import BaseClient, TransportPool
+from ._base_client import BaseClient
 from ._budget import Budget
-from ._config import (
-    CallOptions,
-    ClientOptions,
-    Dialect,
-    Polling,
-    Timeout,
-    api_key_from_environment,
-    base_url_from_environment,
-    log_from_environment,
-)
+from ._config import NEURALBOX, CallOptions, Dialect, Polling, Timeout, api_key_from_environment
 from ._core.credentials import ApiKey, Session
 from ._core.reply_capture import capture_replies
 from ._errors import ConfigurationError
-from ._hooks import Hooks, hooks_of
+from ._hooks import Hooks
 from ._models.raw import RawResponse
 from ._polling.job import Job
-from ._resources.generate import Generate
-from ._resources.generations import Generations
-from ._resources.history import History
-from ._resources.images import Images
-from ._resources.music import Music
-from ._resources.speech import Speech
-from ._resources.text import Text
-from ._resources.tools import Tools
-from ._resources.transcriptions import Transcriptions
-from ._resources.videos import Videos
 from ._submissions.reconcile import Reconciliation, reconcile
 from ._submissions.registry import UnresolvedSubmission, registry_of
 from ._transport import HttpClient, HttpTransport, Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
 
-if TYPE_CHECKING:  # the rarer resources are imported by their first use: `import neuralbox` stays light
+if TYPE_CHECKING:  # a resource is imported by its first use: `import neuralbox` stays light
     from ._batch.resource import Batches
-    from ._raw import RawDoors
+    from ._raw import RawResources
     from ._resources.account import Account
     from ._resources.assistants import Assistants
     from ._resources.auth import Auth
     from ._resources.files import Files
+    from ._resources.generate import Generate
+    from ._resources.generations import Generations
+    from ._resources.history import History
+    from ._resources.images import Images
     from ._resources.keys import Keys
     from ._resources.models import Models
+    from ._resources.music import Music
+    from ._resources.speech import Speech
+    from ._resources.text import Text
+    from ._resources.tools import Tools
+    from ._resources.transcriptions import Transcriptions
+    from ._resources.videos import Videos
 
 
 def _budget(given: int | Budget | None) -> Budget | None:
@@ -124,30 +115,34 @@ class AsyncNeuralBox(BaseClient):
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
     ) -> None:
-        log_from_environment()
         if session is not None and api_key is not None:
             raise ConfigurationError("Pass `api_key` or `session`, not both.")
         given: object = session
         if given is not None and not isinstance(given, Session):
             raise ConfigurationError(f"`session` must be a Session, not {type(given).__name__}.")
         credential = ApiKey(api_key_from_environment(api_key)) if session is None else session
-        options = ClientOptions(
-            base_url=base_url_from_environment(base_url),
-            timeout=Timeout() if isinstance(timeout, Omit) else Timeout.of(timeout),
+        self._connect(
+            credential,
+            service=NEURALBOX,
+            base_url=base_url,
+            timeout=timeout,
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
             deadline=deadline,
             max_reply_bytes=max_reply_bytes,
-            default_headers=default_headers or {},
-            polling=polling or Polling(),
+            default_headers=default_headers,
+            polling=polling,
             submission=submission,
             budget=_budget(budget),
             pace=pace,
             warn_duplicates=warn_duplicates,
             dialect=dialect or Dialect(),
-            hooks=hooks_of(hooks),
+            hooks=hooks,
+            limits=limits,
+            http_client=http_client,
+            transport=transport,
+            trust_env=trust_env,
         )
-        self._connect(TransportPool(limits or Limits(), http_client, transport, trust_env), options, credential)
 
     # Copies.
 
@@ -210,7 +205,7 @@ class AsyncNeuralBox(BaseClient):
             pace=pace,
             warn_duplicates=warn_duplicates,
             dialect=dialect,
-            hooks=None if hooks is None else hooks_of(hooks),
+            hooks=hooks,
         )
 
     # The resources.
@@ -218,51 +213,71 @@ class AsyncNeuralBox(BaseClient):
     @cached_property
     def generate(self) -> Generate:
         """Any model by its slug: the quickstart's shape."""
+        from ._resources.generate import Generate
+
         return Generate(self._core)
 
     @cached_property
     def text(self) -> Text:
         """Language models, whole or streamed."""
+        from ._resources.text import Text
+
         return Text(self._core)
 
     @cached_property
     def images(self) -> Images:
         """Image models."""
+        from ._resources.images import Images
+
         return Images(self._core)
 
     @cached_property
     def videos(self) -> Videos:
         """Video models."""
+        from ._resources.videos import Videos
+
         return Videos(self._core)
 
     @cached_property
     def speech(self) -> Speech:
         """Text to speech."""
+        from ._resources.speech import Speech
+
         return Speech(self._core)
 
     @cached_property
     def transcriptions(self) -> Transcriptions:
         """Speech to text."""
+        from ._resources.transcriptions import Transcriptions
+
         return Transcriptions(self._core)
 
     @cached_property
     def music(self) -> Music:
         """Music models."""
+        from ._resources.music import Music
+
         return Music(self._core)
 
     @cached_property
     def tools(self) -> Tools:
         """Upscaling, face swap, text recognition and their like."""
+        from ._resources.tools import Tools
+
         return Tools(self._core)
 
     @cached_property
     def generations(self) -> Generations:
         """Generations by id: asking, and waiting for many."""
+        from ._resources.generations import Generations
+
         return Generations(self._core)
 
     @cached_property
     def history(self) -> History:
         """What the account generated so far."""
+        from ._resources.history import History
+
         return History(self._core)
 
     @cached_property
@@ -349,11 +364,11 @@ class AsyncNeuralBox(BaseClient):
         return Job(self._core, ref=job if isinstance(job, JobRef) else JobRef(job))
 
     @cached_property
-    def with_raw_response(self) -> RawDoors:
+    def with_raw_response(self) -> RawResources:
         """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
-        from ._raw import RawDoors
+        from ._raw import RawResources
 
-        return RawDoors(self)
+        return RawResources(self)
 
     async def request(
         self,

@@ -1,40 +1,21 @@
-"""`with_raw_response`: every door once more, its calls returning the HTTP reply beside the value.
+"""`AsyncNeuralBox.with_raw_response`: its resources once more, the reply beside each value.
 
-Nothing is sent differently: a wrapper watches which replies its call ended with and keeps the first, which for a
-generation is the answer to the submission. Signatures are those of the wrapped methods.
+Written by `python -m neuralbox._codegen` from the resources; do not edit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import cached_property, wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ._core.reply_capture import capture_replies
-from ._models.raw import RawResponse
+from ._base_client import raw, raw_stream
 
 if TYPE_CHECKING:
     from ._client import AsyncNeuralBox
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def raw(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[RawResponse[T]]]:
-    """Wrap a method of a door."""
-
-    @wraps(method)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> RawResponse[T]:
-        with capture_replies() as seen:
-            value = await method(*args, **kwargs)
-        first = seen[0]
-        return RawResponse(first.reply.status_code, first.reply.headers, first.reply.content, first.attempts, value)
-
-    return call
-
-
-class RawDoors:
-    """The doors of a client whose calls return a `RawResponse`."""
+class RawResources:
+    """The resources of a client whose calls return a `RawResponse`."""
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self._client = client
@@ -110,6 +91,11 @@ class RawDoors:
         return RawAssistants(self._client)
 
     @cached_property
+    def files(self) -> RawFiles:
+        """See `AsyncNeuralBox.files`."""
+        return RawFiles(self._client)
+
+    @cached_property
     def auth(self) -> RawAuth:
         """See `AsyncNeuralBox.auth`."""
         return RawAuth(self._client)
@@ -124,10 +110,14 @@ class RawGenerate:
 
 
 class RawText:
-    """`text` with raw responses; a stream has its headers in the reply it reads."""
+    """`text` with raw responses.
+
+    `stream` is entered, and its `value` iterated; the reply is the one it opened with.
+    """
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.create = raw(client.text.create)
+        self.stream = raw_stream(client.text.stream)
 
 
 class RawImages:
@@ -177,14 +167,21 @@ class RawTools:
 
 
 class RawGenerations:
-    """`generations` with raw responses."""
+    """`generations` with raw responses.
+
+    Of a wait it is the first reply that the call itself asked for.
+    """
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.get = raw(client.generations.get)
+        self.wait = raw(client.generations.wait)
 
 
 class RawHistory:
-    """`history` with raw responses; `list` is one page."""
+    """`history` with raw responses.
+
+    `list` is one page.
+    """
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.list = raw(client.history.list)
@@ -229,8 +226,22 @@ class RawAssistants:
         self.marketplace = raw(client.assistants.marketplace)
 
 
+class RawFiles:
+    """`files` with raw responses.
+
+    The reply is the storage's, and its body is empty: the file is where the call put it.
+    """
+
+    def __init__(self, client: AsyncNeuralBox) -> None:
+        self.download = raw(client.files.download)
+        self.read = raw(client.files.read)
+
+
 class RawAuth:
-    """`auth` with raw responses. The body of a login holds the access token: keep it secret."""
+    """`auth` with raw responses.
+
+    The body of a login holds the access token: keep it secret.
+    """
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.login = raw(client.auth.login)

@@ -61,7 +61,7 @@ STATIC = (
     Step("types: mypy", module("mypy"), slow=True),
     Step("layers", tool("lint-imports", "--no-cache")),
     Step("dead code", module("vulture")),
-    Step("generated files", module("neuralbox._codegen.generate_sync", "--check")),
+    Step("generated files", module("neuralbox._codegen", "--check")),
     Step("lint", module("ruff", "check", ".")),
     Step("format", module("ruff", "format", "--check", ".")),
 )

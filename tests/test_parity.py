@@ -17,7 +17,7 @@ import neuralbox
 import neuralbox.sync
 from neuralbox import AsyncGeminiGen, AsyncNeuralBox
 from neuralbox._codegen.docstrings import translate, without_section
-from neuralbox._codegen.generate_sync import PACKAGE, RULES, SOURCES
+from neuralbox._codegen.generate import PACKAGE, SYNC_RULES, SYNC_SOURCES
 from neuralbox.sync import _generated
 from neuralbox.sync._facade import Facade, Root
 
@@ -71,10 +71,10 @@ def test_both_sides_have_the_same_names(name: str) -> None:
 
 def test_every_public_class_of_the_sources_has_a_twin() -> None:
     named = set()
-    for path in SOURCES:
+    for path in SYNC_SOURCES:
         tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
         named |= {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
-    assert {name.removeprefix("Async") for name in named - RULES.iterators} == set(BLOCKING)
+    assert {name.removeprefix("Async") for name in named - SYNC_RULES.iterators} == set(BLOCKING)
 
 
 def test_every_door_of_the_client_is_among_the_sources() -> None:

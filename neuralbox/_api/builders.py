@@ -18,15 +18,6 @@ from .request import Form, Request, RetrySafety, given
 Message = Mapping[str, Any]
 
 
-def build_generic(*, model: str, prompt: str, params: Mapping[str, Any] | None, nested: bool) -> Request:
-    """The quickstart's shape: `model`, `prompt`, `params` [SEED 001]."""
-    if params is not None and not isinstance(params, Mapping):
-        raise ConfigurationError(f"`params` must be a mapping, not {type(params).__name__}.")
-    return _paid(
-        {"model": require_text("model", model), "prompt": require_text("prompt", prompt)}, params or {}, nested=nested
-    )
-
-
 def build_text(
     *,
     model: str | None,
@@ -40,7 +31,7 @@ def build_text(
     nested: bool,
     stream_path: bool,
 ) -> Request:
-    """Text, streamed or whole [SEED 003; nested: SEED 001, elu:…/generate/create]."""
+    """Build a text, streamed or whole [SEED 003; nested: SEED 001, elu:…/generate/create]."""
     if prompt is None and messages is None:
         raise ConfigurationError("Pass `prompt` or `messages`.")
     if model is None and assistant_id is None:
@@ -75,20 +66,24 @@ def build_text(
 
 
 def build_media(*, model: str, prompt: str, options: Mapping[str, Any], nested: bool) -> Request:
-    """Images, videos, music: a prompt and options [SEED 002; nb:…/generations/video; elu:…/generations/audio]."""
+    """Build what has a prompt and options: images, videos, music, and the quickstart's any model.
+
+    Source:
+        SEED 001, SEED 002; nb:…/generations/video; elu:…/generations/audio.
+    """
     return _paid(
         {"model": require_text("model", model), "prompt": require_text("prompt", prompt)}, options, nested=nested
     )
 
 
 def build_speech(*, model: str, text: str, options: Mapping[str, Any], nested: bool) -> Request:
-    """Text to speech: `text` when flat, `prompt` when nested (C17) [elu:…/generations/tts]."""
+    """Build a spoken text: `text` when flat, `prompt` when nested (C17) [elu:…/generations/tts]."""
     main = {"model": require_text("model", model), "prompt" if nested else "text": require_text("text", text)}
     return _paid(main, options, nested=nested)
 
 
 def build_tool(*, model: str, prompt: str | None, options: Mapping[str, Any], nested: bool) -> Request:
-    """A tool; its parameters are not documented, so they go as they are given [SEED 001]."""
+    """Build a tool's work; its parameters are not documented, so they go as they are given [SEED 001]."""
     main = given(model=require_text("model", model), prompt=OMIT if prompt is None else require_text("prompt", prompt))
     return _paid(main, options, nested=nested)
 
@@ -96,7 +91,7 @@ def build_tool(*, model: str, prompt: str | None, options: Mapping[str, Any], ne
 def build_transcription(
     *, content: Any, size: int | None, file_name: str, content_type: str, fields: Mapping[str, str]
 ) -> Request:
-    """Speech to text: the one multipart request [elu:…/generations/stt]."""
+    """Build speech to text: the one multipart request [elu:…/generations/stt]."""
     if size == 0:
         raise ConfigurationError(f"The audio file {file_name!r} is empty.")
     if size is not None and size > words.MAX_UPLOAD_BYTES:
@@ -126,7 +121,7 @@ def _paid(
 
 
 def _split_turns(prompt: str | None, turns: list[Message]) -> tuple[str, list[Message]]:
-    """C9, nested: the last user message is the prompt, the turns before it are `params.messages`."""
+    """Split turns for the nested form (C9): the last user message is the prompt, the others are `params.messages`."""
     if prompt is not None:
         return require_text("prompt", prompt), turns
     last = turns[-1]
@@ -148,6 +143,13 @@ def require_text(name: str, value: object) -> str:
     if not value.strip():
         raise ConfigurationError(f"`{name}` is empty.")
     return value
+
+
+def require_mapping(name: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Refuse what is neither a mapping nor None; None is an empty one."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigurationError(f"`{name}` must be a mapping, not {type(value).__name__}.")
+    return value or {}
 
 
 def require_temperature(value: float | Omit) -> float | Omit:

@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from functools import partial
 
 import anyio
-from anyio import to_thread
 
 from .._api.request import Request
 from .._concurrency.single_flight import ThreadsafeEvent
-from .._config import Dialect
 from .._costs.charges import price_of
 from .._errors import (
     AuthenticationError,
@@ -31,8 +29,7 @@ from .._errors import (
     SubmissionUnknownError,
 )
 from .._models.generation import Generation
-from .._requests.requests import BatchRequest, TranscriptionRequest
-from .._resources.transcriptions import _load
+from .._requests.base import BatchRequest
 from .._submissions import submission
 from .._submissions.claim import Claim
 from .._submissions.reconcile import learn_clock
@@ -147,7 +144,7 @@ class Submitter:
         work, request = self._work, item.request
         assert isinstance(request, BatchRequest)
         self._require_going()
-        call, wire = request.options(), await _built(request, work.core.options.dialect)
+        call, wire = request.options(), await request.prepare(work.core.options.dialect)
         if item.again and work.journal is not None:
             await work.journal.planned_again(item.key)
         if item.claim is None:
@@ -271,11 +268,3 @@ class _StoppedError(Exception):
 
 def _is_paced(work: BatchState) -> bool:
     return work.core.options.pace != "off"
-
-
-async def _built(request: BatchRequest, dialect: Dialect) -> Request:
-    """Build what is sent; a recording is read from disk now."""
-    if isinstance(request, TranscriptionRequest):
-        content, name = await to_thread.run_sync(_load, request.audio, request.file_name)
-        return request.with_content(content, name)
-    return request.build(dialect)

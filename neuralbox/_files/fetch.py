@@ -24,6 +24,7 @@ from .._api.reply import status_error
 from .._api.request import RetrySafety
 from .._config import Timeout
 from .._core.exchange import Core
+from .._core.reply_capture import capture
 from .._core.retry import RetryPolicy, StopReason, classify_attempt, decide
 from .._errors import (
     APIConnectionError,
@@ -33,7 +34,7 @@ from .._errors import (
     NeuralBoxError,
     ProtocolError,
 )
-from .._transport import StreamedReply
+from .._transport import Reply, StreamedReply
 from .expiry import expired, kept_until
 from .ranges import FileVersion, RangeBody, RangeRequest, ask_for_rest, read_body
 from .source import FileSource
@@ -199,6 +200,8 @@ async def _located(
         async with core.fetch(url, headers=headers, timeout=timeout) as reply:
             location = reply.headers.get("location")
             if reply.status_code not in _REDIRECTS or not location:
+                if 200 <= reply.status_code < 300:
+                    capture(Reply(reply.status_code, reply.headers, b""), 1)
                 yield url, reply
                 return
         url = source.next_address(url, location)

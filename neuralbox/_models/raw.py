@@ -16,10 +16,11 @@ class RawResponse(Generic[T]):
     """What `with_raw_response` and `request` return.
 
     Attributes:
-        status_code: HTTP status of the reply that ended the call's first exchange.
+        status_code: HTTP status of the reply that ended the call's first exchange; 0 where nothing had to be asked (a
+            file that stands there already), or where others that wait had the answer.
         headers: Its headers, rate limits included; names are looked up without regard to case.
-        content: Its body, decompressed; empty for a stream.
-        attempts: How many attempts it took, 1 for the first.
+        content: Its body, decompressed; empty for a stream and for a file.
+        attempts: How many attempts it took, 1 for the first; 0 where there was no reply.
         value: What the plain call returns.
     """
 

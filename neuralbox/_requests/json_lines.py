@@ -1,4 +1,4 @@
-"""Requests from plain values: JSON lines, and dictionaries in a batch; what they get wrong is said by the field's name."""
+"""Requests from plain values: JSON lines, and dictionaries in a batch; an error says what is wrong by the field's name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Any, Final
 from .._api.builders import require_text
 from .._config import Dialect
 from .._errors import ConfigurationError
-from .requests import REQUESTS, BatchRequest, GenerateRequest
+from .base import BatchRequest
+from .generate import GenerateRequest
+from .requests import REQUESTS
 
 _FIELDS: Final[Mapping[type, Mapping[str, Field[Any]]]] = {
-    kind: {one.name: one for one in fields(kind)} for kind in REQUESTS
+    kind: {option.name: option for option in fields(kind)} for kind in REQUESTS
 }
 # Each kind by its own name, and by the service's word for it.
 KINDS: Final = MappingProxyType(
@@ -49,9 +51,9 @@ def request_from_dict(record: Mapping[str, Any]) -> BatchRequest:
     for field_name in values:
         if field_name not in known:
             raise ConfigurationError(_unknown(field_name, made, has_kind="kind" in record))
-    for one in known.values():
-        if one.default is MISSING and one.name not in values:
-            raise ConfigurationError(f"`{one.name}` is missing: {_article(made.name)} request needs it.")
+    for option in known.values():
+        if option.default is MISSING and option.name not in values:
+            raise ConfigurationError(f"`{option.name}` is missing: {_article(made.name)} request needs it.")
     request: BatchRequest = made(**values)
     return request
 
@@ -64,7 +66,7 @@ def _unknown(name: object, made: type[BatchRequest], *, has_kind: bool) -> str:
 
 
 def check(request: BatchRequest, dialect: Dialect) -> None:
-    """Refuse what cannot be right, by the rules of its door; nothing is read and nothing is sent.
+    """Refuse what cannot be right, by the rules of its kind; nothing is read and nothing is sent.
 
     Raises:
         ConfigurationError: It names the field.

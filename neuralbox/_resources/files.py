@@ -1,7 +1,7 @@
 """Result files: pictures, films, sounds, thumbnails.
 
-A thin door: it finds out which file is meant, asking for a job where that is needed. How a file is fetched and put on
-the disk is the business of `_files`.
+A thin resource: it finds out which file is meant, asking for a job where that is needed. How a file is fetched and put
+on the disk is the business of `_files`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .._config import Timeout
 from .._core.exchange import Core
+from .._core.reply_capture import without_capture
 from .._errors import ConfigurationError
 from .._files.download import MAX_FILE_BYTES, MAX_READ_BYTES, OnBytes, Overwrite, read, save
 from .._models.generation import Generation
@@ -119,10 +120,13 @@ class Files:
             return source
         if isinstance(source, Job):
             known = source.generation
-            return known if known is not None and known.is_final else await poll(self._core, source.ref)
-        if not isinstance(source, JobRef):
+            if known is not None and known.is_final:
+                return known
+            source = source.ref
+        elif not isinstance(source, JobRef):
             raise ConfigurationError(
                 f"Pass a generation, a job or a URL, not {type(source).__name__}; "
                 "an id kept elsewhere becomes a job by `client.job(id)`."
             )
-        return await poll(self._core, source)
+        with without_capture():  # `with_raw_response` is about the file's reply
+            return await poll(self._core, source)

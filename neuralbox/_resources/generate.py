@@ -1,4 +1,7 @@
-"""The quickstart's door: any model, a prompt, and `params`."""
+"""Any model, a prompt, and `params`: the quickstart's shape.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,18 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from .._api.builders import build_generic
-from .._api.request import Request
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._requests.generate import GenerateRequest
 from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
 
 class Generate:
-    """Any model by its slug; the typed doors know the options of their kind, this one takes what it is given."""
+    """Any model by its slug; the typed resources know the options of their kind, this one takes what it is given."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -39,9 +41,10 @@ class Generate:
             model: Any slug.
             prompt: What to make.
             params: Options of the model, sent inside `params`.
-            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -57,10 +60,16 @@ class Generate:
         Source:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
-        request = self._request(model, prompt, params)
-        options = CallOptions.of(call)
+        request = GenerateRequest(model=model, prompt=prompt, params=params)
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind=None, model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     async def submit(
@@ -88,18 +97,15 @@ class Generate:
         Source:
             NeuralBox API, `POST /api/v2/generate`, quickstart (SEED 001).
         """
-        request = self._request(model, prompt, params)
+        request = GenerateRequest(model=model, prompt=prompt, params=params)
+        wire = request.build(self._core.options.dialect)
         return await keyed.submit(
             self._core,
-            request,
+            wire,
             CallOptions.of(call),
-            kind=None,
+            kind=request.kind,
             model=model,
             on_accepted=on_accepted,
             journal=journal,
             key=key,
         )
-
-    def _request(self, model: str, prompt: str, params: Mapping[str, Any] | None) -> Request:
-        nested = self._core.options.dialect.options != "flat"
-        return build_generic(model=model, prompt=prompt, params=params, nested=nested)

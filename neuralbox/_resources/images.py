@@ -1,17 +1,19 @@
-"""Images."""
+"""Images.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Unpack
 
-from .._api.builders import build_media
-from .._api.request import Request, given
 from .._api.vocabulary import ImageModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._requests.image import ImageRequest
 from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -53,9 +55,10 @@ class Images:
             seed: For repeatable results.
             image_url: Input image of image-to-image models.
             aspect_ratio: A ratio, in the nested form of Midjourney; `size` is the seed's way.
-            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -71,12 +74,27 @@ class Images:
         Source:
             NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
         """
-        request = self._request(
-            model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
+        request = ImageRequest(
+            model=model,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            size=size,
+            format=format,
+            quality=quality,
+            style=style,
+            seed=seed,
+            image_url=image_url,
+            aspect_ratio=aspect_ratio,
         )
-        options = CallOptions.of(call)
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="image", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     async def submit(
@@ -111,42 +129,26 @@ class Images:
         Source:
             NeuralBox API, "Image Generation", `POST /api/v2/generate` (SEED 002, SEED 001).
         """
-        request = self._request(
-            model, prompt, negative_prompt, size, format, quality, style, seed, image_url, aspect_ratio
-        )
-        return await keyed.submit(
-            self._core,
-            request,
-            CallOptions.of(call),
-            kind="image",
+        request = ImageRequest(
             model=model,
-            on_accepted=on_accepted,
-            journal=journal,
-            key=key,
-        )
-
-    def _request(
-        self,
-        model: str,
-        prompt: str,
-        negative_prompt: str | Omit,
-        size: str | Omit,
-        file_format: str | Omit,
-        quality: str | Omit,
-        style: str | Omit,
-        seed: int | Omit,
-        image_url: str | Omit,
-        aspect_ratio: str | Omit,
-    ) -> Request:
-        options = given(
+            prompt=prompt,
             negative_prompt=negative_prompt,
             size=size,
-            format=file_format,
+            format=format,
             quality=quality,
             style=style,
             seed=seed,
             image_url=image_url,
             aspect_ratio=aspect_ratio,
         )
-        nested = self._core.options.dialect.options == "nested"
-        return build_media(model=model, prompt=prompt, options=options, nested=nested)
+        wire = request.build(self._core.options.dialect)
+        return await keyed.submit(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )

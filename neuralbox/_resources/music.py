@@ -1,17 +1,19 @@
-"""Music."""
+"""Music.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Unpack
 
-from .._api.builders import build_media, require_music_seconds
-from .._api.request import Request, given
 from .._api.vocabulary import MusicModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._requests.music import MusicRequest
 from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -39,9 +41,10 @@ class Music:
             model: `musicgen`, `elevenlabs-music`, or another slug.
             prompt: Genre, mood, instruments, tempo.
             duration: Seconds, 15 to 120; the service's default is 30.
-            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -57,10 +60,16 @@ class Music:
         Source:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, duration)
-        options = CallOptions.of(call)
+        request = MusicRequest(model=model, prompt=prompt, duration=duration)
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="audio", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     async def submit(
@@ -88,19 +97,15 @@ class Music:
         Source:
             Music page [elu:en/api-reference/generations/audio], `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, duration)
+        request = MusicRequest(model=model, prompt=prompt, duration=duration)
+        wire = request.build(self._core.options.dialect)
         return await keyed.submit(
             self._core,
-            request,
+            wire,
             CallOptions.of(call),
-            kind="audio",
+            kind=request.kind,
             model=model,
             on_accepted=on_accepted,
             journal=journal,
             key=key,
         )
-
-    def _request(self, model: str, prompt: str, duration: int | Omit) -> Request:
-        options = given(duration=require_music_seconds(duration))
-        nested = self._core.options.dialect.options == "nested"
-        return build_media(model=model, prompt=prompt, options=options, nested=nested)

@@ -1,15 +1,17 @@
-"""Text to speech."""
+"""Text to speech.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
 from typing import Unpack
 
-from .._api.builders import build_speech, require_speed
-from .._api.request import given
 from .._api.vocabulary import SpeechModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
+from .._requests.speech import SpeechRequest
 from .._submissions import submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -41,9 +43,10 @@ class Speech:
             voice_id: A voice of the model (`alloy`, `rachel`, ...) or a raw ElevenLabs voice id.
             speed: 0.5 to 2.0; the service's default is 1.0.
             format: `mp3` (the service's default), `wav`, `ogg`.
-            wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -53,18 +56,20 @@ class Speech:
             ConfigurationError: The text or model is empty, or the speed is out of range; nothing was sent.
             SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
             GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
             APIStatusError: The service refused, by status.
 
         Source:
             TTS page [elu:en/api-reference/generations/tts], `POST /api/v2/generate`.
         """
-        request = build_speech(
-            model=model,
-            text=text,
-            options=given(voice_id=voice_id, speed=require_speed(speed), format=format),
-            nested=self._core.options.dialect.options == "nested",
-        )
-        options = CallOptions.of(call)
+        request = SpeechRequest(model=model, text=text, voice_id=voice_id, speed=speed, format=format)
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="tts", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )

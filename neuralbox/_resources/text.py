@@ -1,16 +1,19 @@
-"""Text: whole or streamed."""
+"""Text: whole or streamed.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
-from .._api.builders import Message, build_text
-from .._api.request import Request
+from .._api.builders import Message
 from .._api.vocabulary import TextModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
+from .._requests.text import TextRequest
 from .._submissions import submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -53,9 +56,10 @@ class Text:
             temperature: 0.0 to 2.0; the service's default is 0.7.
             max_tokens: Most tokens of the language model to write; None asks for the model's own default.
             assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
-            wait_timeout: Limit of the wait in seconds, should the service answer `pending`; None for no limit.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -65,15 +69,30 @@ class Text:
             ConfigurationError: Something in the call cannot be right; nothing was sent.
             SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
             GenerationFailedError: It ended without a result; no tokens were charged.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
             APIStatusError: The service refused, by status.
 
         Source:
             NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
         """
-        request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=False)
-        options = CallOptions.of(call)
+        request = TextRequest(
+            model=model,
+            prompt=prompt,
+            messages=messages,
+            system=system,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            assistant_id=assistant_id,
+        )
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="text", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     def stream(
@@ -106,26 +125,7 @@ class Text:
             NeuralBox API, "Streaming" [nb:en/guides/streaming], `"stream": true` (SEED 003), or
             `POST /api/v2/generate/stream` with `Dialect(stream="path")`.
         """
-        request = self._request(model, prompt, messages, system, temperature, max_tokens, assistant_id, stream=True)
-        from .._text_stream.stream import TextStream
-
-        return TextStream(self._core, request, CallOptions.of(call), on_accepted=on_accepted)
-
-    def _request(
-        self,
-        model: str | None,
-        prompt: str | None,
-        messages: Sequence[Message] | None,
-        system: str | None,
-        temperature: float | Omit,
-        max_tokens: int | Omit | None,
-        assistant_id: str | None,
-        *,
-        stream: bool,
-    ) -> Request:
-        dialect = self._core.options.dialect
-        by_path = stream and dialect.stream == "path"
-        return build_text(
+        request = TextRequest(
             model=model,
             prompt=prompt,
             messages=messages,
@@ -133,8 +133,8 @@ class Text:
             temperature=temperature,
             max_tokens=max_tokens,
             assistant_id=assistant_id,
-            stream=stream,
-            # The separate path is documented in the nested form only (docs/service/neuralbox.md 2.2).
-            nested=dialect.options == "nested" or (by_path and dialect.options == "documented"),
-            stream_path=by_path,
         )
+        wire = request.build_stream(self._core.options.dialect)
+        from .._text_stream.stream import TextStream
+
+        return TextStream(self._core, wire, CallOptions.of(call), on_accepted=on_accepted)

@@ -1,4 +1,7 @@
-"""Tools: upscaling, face swap, text recognition and their like."""
+"""Tools: upscaling, face swap, text recognition and their like.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from .._api.builders import build_tool
-from .._api.request import Request, given
 from .._api.vocabulary import ToolModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._requests.tool import ToolRequest
 from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -42,9 +44,10 @@ class Tools:
             prompt: What to do, for tools that take one.
             image_url: The input image, for tools that take one; a plausible name, not a documented one.
             params: Further parameters of the tool.
-            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -60,10 +63,16 @@ class Tools:
         Source:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, image_url, params)
-        options = CallOptions.of(call)
+        request = ToolRequest(model=model, prompt=prompt, image_url=image_url, params=params)
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="tool", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     async def submit(
@@ -92,21 +101,15 @@ class Tools:
         Source:
             NeuralBox API, quickstart (SEED 001): tools go through `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, image_url, params)
+        request = ToolRequest(model=model, prompt=prompt, image_url=image_url, params=params)
+        wire = request.build(self._core.options.dialect)
         return await keyed.submit(
             self._core,
-            request,
+            wire,
             CallOptions.of(call),
-            kind="tool",
+            kind=request.kind,
             model=model,
             on_accepted=on_accepted,
             journal=journal,
             key=key,
         )
-
-    def _request(
-        self, model: str, prompt: str | None, image_url: str | Omit, params: Mapping[str, Any] | None
-    ) -> Request:
-        options = {**given(image_url=image_url), **(params or {})}
-        nested = self._core.options.dialect.options == "nested"
-        return build_tool(model=model, prompt=prompt, options=options, nested=nested)

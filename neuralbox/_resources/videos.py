@@ -1,17 +1,19 @@
-"""Videos: always jobs."""
+"""Videos: always jobs.
+
+Written by `python -m neuralbox._codegen` from the request class; do not edit.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Unpack
 
-from .._api.builders import build_media
-from .._api.request import Request, given
 from .._api.vocabulary import VideoModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._requests.video import VideoRequest
 from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
@@ -45,9 +47,10 @@ class Videos:
             duration: Seconds, 5 (the service's default) or 10, depending on the model.
             aspect_ratio: `16:9` (the service's default), `9:16` or `1:1`.
             negative_prompt: What to leave out.
-            wait_timeout: Limit of the wait in seconds; None waits without limit. Default: `polling.timeout`, 600.
-            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or an
-                async function, which a cancellation does not interrupt. What it raises is logged, and the job goes on.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
@@ -63,10 +66,23 @@ class Videos:
         Source:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
-        options = CallOptions.of(call)
+        request = VideoRequest(
+            model=model,
+            prompt=prompt,
+            image_url=image_url,
+            duration=duration,
+            aspect_ratio=aspect_ratio,
+            negative_prompt=negative_prompt,
+        )
+        wire = request.build(self._core.options.dialect)
         return await submission.create(
-            self._core, request, options, kind="video", model=model, wait_timeout=wait_timeout, on_accepted=on_accepted
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
         )
 
     async def submit(
@@ -97,29 +113,22 @@ class Videos:
         Source:
             NeuralBox API, "Video Generation" [nb:en/api-reference/generations/video], `POST /api/v2/generate`.
         """
-        request = self._request(model, prompt, image_url, duration, aspect_ratio, negative_prompt)
+        request = VideoRequest(
+            model=model,
+            prompt=prompt,
+            image_url=image_url,
+            duration=duration,
+            aspect_ratio=aspect_ratio,
+            negative_prompt=negative_prompt,
+        )
+        wire = request.build(self._core.options.dialect)
         return await keyed.submit(
             self._core,
-            request,
+            wire,
             CallOptions.of(call),
-            kind="video",
+            kind=request.kind,
             model=model,
             on_accepted=on_accepted,
             journal=journal,
             key=key,
         )
-
-    def _request(
-        self,
-        model: str,
-        prompt: str,
-        image_url: str | Omit,
-        duration: int | Omit,
-        aspect_ratio: str | Omit,
-        negative_prompt: str | Omit,
-    ) -> Request:
-        options = given(
-            image_url=image_url, duration=duration, aspect_ratio=aspect_ratio, negative_prompt=negative_prompt
-        )
-        nested = self._core.options.dialect.options == "nested"
-        return build_media(model=model, prompt=prompt, options=options, nested=nested)

@@ -6,16 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from .._base_client import BaseClient, TransportPool
-from .._config import (
-    ClientOptions,
-    Polling,
-    Timeout,
-    api_key_from_environment,
-    base_url_from_environment,
-    log_from_environment,
-)
-from .._hooks import Hooks, hooks_of
+from .._base_client import BaseClient
+from .._config import Polling, Timeout, api_key_from_environment
+from .._hooks import Hooks
 from .._polling.job import Job
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, JobRef, Omit
@@ -25,7 +18,7 @@ from ._service import GEMINIGEN, make_credential
 
 if TYPE_CHECKING:  # imported by the first use instead
     from .._resources.files import Files
-    from ._raw import RawGeminiDoors
+    from ._raw import RawGeminiResources
 
 
 class AsyncGeminiGen(BaseClient):
@@ -78,21 +71,23 @@ class AsyncGeminiGen(BaseClient):
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
     ) -> None:
-        log_from_environment()
-        credential = make_credential(api_key_from_environment(api_key, GEMINIGEN))
-        options = ClientOptions(
-            base_url=base_url_from_environment(base_url, GEMINIGEN),
-            timeout=Timeout() if isinstance(timeout, Omit) else Timeout.of(timeout),
+        self._connect(
+            make_credential(api_key_from_environment(api_key, GEMINIGEN)),
+            service=GEMINIGEN,
+            base_url=base_url,
+            timeout=timeout,
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
             deadline=deadline,
             max_reply_bytes=max_reply_bytes,
-            default_headers=default_headers or {},
-            polling=polling or Polling(),
-            hooks=hooks_of(hooks),
-            service=GEMINIGEN,
+            default_headers=default_headers,
+            polling=polling,
+            hooks=hooks,
+            limits=limits,
+            http_client=http_client,
+            transport=transport,
+            trust_env=trust_env,
         )
-        self._connect(TransportPool(limits or Limits(), http_client, transport, trust_env), options, credential)
 
     # Copies.
 
@@ -140,10 +135,10 @@ class AsyncGeminiGen(BaseClient):
             max_reply_bytes=max_reply_bytes,
             default_headers=default_headers,
             polling=polling,
-            hooks=None if hooks is None else hooks_of(hooks),
+            hooks=hooks,
         )
 
-    # The doors. Those of creation, once they are documented well enough, stand here too.
+    # The resources. Those of creation, once they are documented well enough, stand here too.
 
     @cached_property
     def history(self) -> GeminiHistory:
@@ -157,19 +152,19 @@ class AsyncGeminiGen(BaseClient):
 
         return Files(self._core)
 
-    # What is not a door.
+    # What is not a resource.
 
     @cached_property
-    def with_raw_response(self) -> RawGeminiDoors:
-        """The same doors, whose calls return a `RawResponse`: status, headers, body and the value."""
-        from ._raw import RawGeminiDoors
+    def with_raw_response(self) -> RawGeminiResources:
+        """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
+        from ._raw import RawGeminiResources
 
-        return RawGeminiDoors(self)
+        return RawGeminiResources(self)
 
     def job(self, job: str | JobRef | HistoryItem) -> Job:
         """Return a handle on a generation that was started elsewhere; nothing is sent.
 
-        Its looks ask for the detail, and what it returns is NeuralBox's `Generation`, with the record in `raw`:
+        Its polls ask for the detail, and what it returns is NeuralBox's `Generation`, with the record in `raw`:
         `HistoryItem.read(generation.raw)` has all of it.
 
         Args:

@@ -1,18 +1,21 @@
-"""`with_raw_response` of GeminiGen: its door once more, its calls returning the HTTP reply beside the value."""
+"""`AsyncGeminiGen.with_raw_response`: its resources once more, the reply beside each value.
+
+Written by `python -m neuralbox._codegen` from the resources; do not edit.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .._raw import raw
+from .._base_client import raw
 
 if TYPE_CHECKING:
     from ._client import AsyncGeminiGen
 
 
-class RawGeminiDoors:
-    """The doors of a client whose calls return a `RawResponse`."""
+class RawGeminiResources:
+    """The resources of a client whose calls return a `RawResponse`."""
 
     def __init__(self, client: AsyncGeminiGen) -> None:
         self._client = client
@@ -22,10 +25,30 @@ class RawGeminiDoors:
         """See `AsyncGeminiGen.history`."""
         return RawGeminiHistory(self._client)
 
+    @cached_property
+    def files(self) -> RawGeminiFiles:
+        """See `AsyncGeminiGen.files`."""
+        return RawGeminiFiles(self._client)
+
 
 class RawGeminiHistory:
-    """`history` with raw responses; `list` is one page."""
+    """`history` with raw responses.
+
+    `list` is one page.
+    """
 
     def __init__(self, client: AsyncGeminiGen) -> None:
         self.list = raw(client.history.list)
+        self.wait = raw(client.history.wait)
         self.get = raw(client.history.get)
+
+
+class RawGeminiFiles:
+    """`files` with raw responses.
+
+    The reply is the storage's, and its body is empty: the file is where the call put it.
+    """
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.download = raw(client.files.download)
+        self.read = raw(client.files.read)

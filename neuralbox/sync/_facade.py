@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -28,6 +29,7 @@ __all__ = [
     "iterate",
     "iterate_pages",
     "manage",
+    "manage_raw",
     "unwrap",
     "unwrap_all",
     "with_view",
@@ -36,6 +38,7 @@ __all__ = [
 A = TypeVar("A")
 T = TypeVar("T")
 V = TypeVar("V")
+S = TypeVar("S", bound="Streaming[Any, Any]")
 
 
 class Facade(Generic[A]):
@@ -192,6 +195,20 @@ def unwrap_all(values: Iterable[Any]) -> list[Any]:
 def with_view(response: RawResponse[A], view: Callable[[A], V]) -> RawResponse[V]:
     """A raw response whose value is the blocking view of what it was."""
     return replace(cast("RawResponse[Any]", response), value=view(response.value))
+
+
+@contextmanager
+def manage_raw(
+    manager: AbstractAsyncContextManager[RawResponse[A]], view: Callable[[A], S]
+) -> Iterator[RawResponse[S]]:
+    """Use a stream with its opening reply in a `with` block: the view is left as one that was entered by itself."""
+    entered = Entered(manager)
+    response = with_view(entered.enter(), view)
+    response.value._entered = entered
+    try:
+        yield response
+    finally:
+        response.value.__exit__(*sys.exc_info())
 
 
 def iterate_pages(pager: Pager[T]) -> Items[T]:

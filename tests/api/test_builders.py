@@ -11,7 +11,6 @@ import pytest
 
 from neuralbox._api import vocabulary as words
 from neuralbox._api.builders import (
-    build_generic,
     build_media,
     build_speech,
     build_text,
@@ -51,9 +50,10 @@ def paid(body: dict[str, Any], path: str = "/generate", accept: str = "applicati
 
 def test_the_quickstarts_text_and_image() -> None:
     seed = samples.request_body("seed001_text")
-    assert build_generic(**seed, params=None, nested=True) == paid(seed)
+    assert build_media(**seed, options={}, nested=True) == paid(seed)
     seed = samples.request_body("seed001_image")
-    assert build_generic(**seed, nested=True) == paid(seed)
+    options = seed.pop("params")
+    assert build_media(**seed, options=options, nested=True) == paid({**seed, "params": options})
 
 
 def test_the_image_of_its_page() -> None:
@@ -68,7 +68,7 @@ def test_the_texts_of_their_page(name: str) -> None:
     assert text(**seed) == paid(seed)
 
 
-# Flat and nested, resource by resource.
+# Flat and nested, kind by kind.
 
 TURNS = [{"role": "user", "content": "My name is Ivan"}, {"role": "assistant", "content": "Hello Ivan!"}]
 LAST = {"role": "user", "content": "What's my name?"}
@@ -166,8 +166,8 @@ def test_media_without_options_have_no_params() -> None:
         assert build_media(**PORTRAIT, options={}, nested=nested) == paid(PORTRAIT)
 
 
-def test_the_generic_resource_flat() -> None:
-    request = build_generic(**PORTRAIT, params={"size": "1024x1024"}, nested=False)
+def test_the_quickstarts_shape_flat() -> None:
+    request = build_media(**PORTRAIT, options={"size": "1024x1024"}, nested=False)
     assert request == paid({**PORTRAIT, "size": "1024x1024"})
 
 
@@ -220,15 +220,13 @@ EMPTY: list[Any] = ["", " ", "\n\t", 5, ["x"], b"x"]
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("empty", EMPTY)
-def test_an_empty_model_or_prompt_is_refused_by_every_resource(empty: Any, nested: bool) -> None:
+def test_an_empty_model_or_prompt_is_refused_for_every_kind(empty: Any, nested: bool) -> None:
     for build in (build_media, build_speech, build_tool):
         words_of = {"text": "x"} if build is build_speech else {"prompt": "x"}
         (name,) = words_of
-        builder = partial(build, options={}, nested=nested)
-        refusal(partial(builder, model=empty, **words_of), "`model`")
-        refusal(partial(builder, model="x", **{name: empty}), f"`{name}`")
-    refusal(partial(build_generic, model=empty, prompt="x", params=None, nested=nested), "`model`")
-    refusal(partial(build_generic, model="x", prompt=empty, params=None, nested=nested), "`prompt`")
+        of_kind = partial(build, options={}, nested=nested)
+        refusal(partial(of_kind, model=empty, **words_of), "`model`")
+        refusal(partial(of_kind, model="x", **{name: empty}), f"`{name}`")
     refusal(partial(text, model=empty, prompt="x", nested=nested), "`model`")
     refusal(partial(text, assistant_id=empty, prompt="x", nested=nested), "`assistant_id`")
     refusal(partial(text, model="x", prompt=empty, nested=nested), "`prompt`")
@@ -242,9 +240,9 @@ def test_a_text_needs_words_and_somebody_to_write() -> None:
 
 def test_an_option_that_would_overwrite_an_argument_is_refused() -> None:
     """Flat, `params={"model": ...}` would quietly replace the model the caller named."""
-    refusal(lambda: build_generic(model="a", prompt="b", params={"model": "c"}, nested=False), "`model`", "twice")
+    refusal(lambda: build_media(model="a", prompt="b", options={"model": "c"}, nested=False), "`model`", "twice")
     refusal(lambda: build_tool(model="a", prompt="b", options={"prompt": "c"}, nested=False), "`prompt`", "twice")
-    nested = build_generic(model="a", prompt="b", params={"model": "c"}, nested=True)
+    nested = build_media(model="a", prompt="b", options={"model": "c"}, nested=True)
     assert nested.body == {"model": "a", "prompt": "b", "params": {"model": "c"}}
 
 

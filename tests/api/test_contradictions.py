@@ -16,7 +16,7 @@ import pytest
 import neuralbox
 from neuralbox import _errors as errors
 from neuralbox._api import vocabulary as words
-from neuralbox._api.builders import build_generic, build_media, build_speech, build_text
+from neuralbox._api.builders import build_media, build_speech, build_text
 from neuralbox._api.pages import read_envelope
 from neuralbox._api.reply import read_retry_after, status_error
 from neuralbox._api.request import fill, given
@@ -82,7 +82,7 @@ def test_c8_options_flat_or_inside_params_and_never_in_both() -> None:
     nested = build_media(model="dall-e-3", prompt="x", options=options, nested=True).body
     assert flat == {"model": "dall-e-3", "prompt": "x", **options}
     assert nested == {"model": "dall-e-3", "prompt": "x", "params": options}
-    assert build_generic(model="dall-e-3", prompt="x", params=options, nested=True).body == nested
+    assert build_media(model="dall-e-3", prompt="x", options=options, nested=True).body == nested
 
 
 def test_c9_a_prompt_stays_one_and_messages_stay_messages() -> None:

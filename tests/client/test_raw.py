@@ -1,10 +1,11 @@
-"""`with_raw_response`: a counterpart of every call of every resource, which sends the same and shows the HTTP reply."""
+"""`with_raw_response`: every call of every resource once more, which sends the same and shows the HTTP reply."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,21 +13,13 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._client import AsyncNeuralBox
+from neuralbox._codegen.raw_responses import WITHOUT
 from neuralbox._core.credentials import Session
 from neuralbox._models.generation import Generation
 from neuralbox._models.page import Page
-from neuralbox._raw import RawDoors
+from neuralbox._raw import RawResources
 from tests.helpers import KEY, make_client
 
-# Calls that end with no reply of the service that could be shown.
-WITHOUT = {
-    "files": "a file comes from the storage, piece by piece, and ends on the disk",
-    "generations.wait": "many replies to many questions",
-    "history.archive": "many requests and many files",
-    "history.export": "many requests and one file",
-    "batch": "many requests",
-    "text.stream": "not awaited: its reply is read as it comes",
-}
 LIMITS = {"X-RateLimit-Remaining-Hour": "99", "X-Request-Id": "r1"}
 
 
@@ -43,7 +36,7 @@ def calls(resource: object) -> set[str]:
     }
 
 
-def test_every_resource_and_every_call_has_its_counterpart_with_the_same_signature() -> None:
+def test_every_call_of_every_resource_is_there_with_the_same_signature() -> None:
     client = make_client(lambda request: httpx.Response(200))
     missing = []
     for name in resources(AsyncNeuralBox):
@@ -63,7 +56,7 @@ def test_every_resource_and_every_call_has_its_counterpart_with_the_same_signatu
 
 
 def test_nothing_is_raw_that_is_not_a_resource() -> None:
-    assert set(resources(RawDoors)) <= set(resources(AsyncNeuralBox))
+    assert set(resources(RawResources)) <= set(resources(AsyncNeuralBox))
 
 
 RECORD = {
@@ -115,17 +108,21 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def test_every_counterpart_is_called_below() -> None:
+# Whose replies are not those of one call to the service; each has tests below.
+SHOWN_APART = {"text.stream", "files.download", "files.read", "generations.wait"}
+
+
+def test_every_raw_call_is_called_below() -> None:
     client = make_client(lambda request: httpx.Response(200))
-    counterparts = {
-        f"{name}.{call}" for name in resources(RawDoors) for call in vars(getattr(client.with_raw_response, name))
+    raws = {
+        f"{name}.{call}" for name in resources(RawResources) for call in vars(getattr(client.with_raw_response, name))
     }
-    assert counterparts == set(CALLS)
+    assert raws == set(CALLS) | SHOWN_APART
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_counterpart_sends_the_same_and_returns_reply_and_value(name: str) -> None:
+async def test_a_raw_call_sends_the_same_and_returns_reply_and_value(name: str) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         request.read()
         seen.append((request.method, str(request.url), request.headers.get("content-type", "").partition(";")[0]))
@@ -202,3 +199,63 @@ async def test_a_body_that_is_not_json_can_be_had_as_bytes() -> None:
     assert (raw.status_code, raw.content) == (204, b"")
     with pytest.raises(errors.ProtocolError):
         raw.json()
+
+
+# Files, waits and streams.
+
+
+@pytest.mark.anyio
+async def test_of_a_file_it_is_the_storages_answer(tmp_path: Path) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "storage.test":
+            return httpx.Response(200, content=b"film", headers={"ETag": '"v1"', "Content-Type": "video/mp4"})
+        record = {"id": 7, "status": "completed", "result_url": "https://storage.test/7.mp4"}
+        return httpx.Response(200, json=record, headers=LIMITS)
+
+    async with make_client(handler) as client:
+        saved = await client.with_raw_response.files.download(client.job(7), tmp_path / "film.mp4")
+        again = await client.with_raw_response.files.download(client.job(7), tmp_path / "film.mp4", overwrite="skip")
+        read = await client.with_raw_response.files.read("https://storage.test/7.mp4")
+    assert (saved.status_code, saved.headers["etag"], saved.content, saved.attempts) == (200, '"v1"', b"", 1)
+    assert saved.value.read_bytes() == read.value == b"film"
+    assert read.headers["content-type"] == "video/mp4"
+    assert (again.status_code, dict(again.headers), again.attempts, again.value) == (0, {}, 0, saved.value)
+
+
+@pytest.mark.anyio
+async def test_of_a_wait_it_is_the_first_answer_it_asked_for() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"id": 7, "status": "completed", "result_text": "t"}, headers=LIMITS)
+
+    async with make_client(handler) as client:
+        raw = await client.with_raw_response.generations.wait([7])
+        nothing = await client.with_raw_response.generations.wait([])
+    assert (raw.status_code, raw.headers["x-request-id"], raw.json()["id"]) == (200, "r1", 7)
+    assert [generation.id for generation in raw.value] == [7]
+    assert (nothing.status_code, nothing.attempts, [*nothing.value]) == (0, 0, [])
+
+
+@pytest.mark.anyio
+async def test_of_a_stream_it_is_the_reply_it_opened_with() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        tries.append(1)
+        if len(tries) == 1:
+            return httpx.Response(503, json={"error": "model_unavailable"})
+        return httpx.Response(200, content=body, headers={"Content-Type": "text/event-stream", **LIMITS})
+
+    tries: list[int] = []
+    body = 'data: {"type": "content_delta", "delta": "Hi"}\n\ndata: [DONE]\n\n'
+    async with make_client(handler) as client:
+        stream = client.with_raw_response.text.stream(model="gpt-5", prompt="x")
+        assert tries == []
+        async with stream as raw:
+            assert (raw.status_code, raw.attempts, raw.content) == (200, 2, b"")
+            assert raw.headers["x-request-id"] == "r1"
+            assert [delta async for delta in raw.value] == ["Hi"]
+        assert raw.value.result.text == "Hi"
+
+
+def test_what_a_stream_refuses_is_refused_at_once() -> None:
+    client = make_client(lambda request: httpx.Response(200))
+    with pytest.raises(errors.ConfigurationError, match="Pass `prompt` or `messages`"):
+        client.with_raw_response.text.stream(model="gpt-5")

@@ -1,4 +1,4 @@
-"""Requests of a batch: the doors' own rules before anything is sent, and JSON there and back."""
+"""Requests of a batch: the rules of their kinds before anything is sent, and JSON there and back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from ..helpers import make_core, reply
 
 pytestmark = pytest.mark.anyio
 
-DOORS: dict[Any, tuple[Any, dict[str, Any]]] = {
+RESOURCES: dict[Any, tuple[Any, dict[str, Any]]] = {
     TextRequest: (Text, {"model": "gpt-5", "prompt": "Good morning", "temperature": 0.5, "max_tokens": None}),
     ImageRequest: (Images, {"model": "flux-1.1-pro", "prompt": "A lighthouse", "size": "768x1344", "seed": 0}),
     VideoRequest: (Videos, {"model": "kling-v2.1", "prompt": "A ship", "duration": 5, "aspect_ratio": "16:9"}),
@@ -56,39 +56,38 @@ _NO_OPTIONS = {"self", "wait_timeout", "call", "on_accepted", "journal", "key"}
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_a_request_has_the_options_of_its_door_and_no_others(kind: Any) -> None:
-    door = inspect.signature(DOORS[kind][0].create).parameters
-    fields = {
-        name: one for name, one in inspect.signature(kind).parameters.items() if name not in ("key", "extra_body")
-    }
-    assert {name: one.default for name, one in fields.items()} == {
-        name: one.default for name, one in door.items() if name not in _NO_OPTIONS
+def test_a_request_has_the_options_of_its_resource_and_no_others(kind: Any) -> None:
+    options = inspect.signature(RESOURCES[kind][0].create).parameters
+    fields = inspect.signature(kind).parameters
+    assert {name: field.default for name, field in fields.items() if name not in ("key", "extra_body")} == {
+        name: option.default for name, option in options.items() if name not in _NO_OPTIONS
     }
 
 
 @pytest.mark.parametrize("options", ["documented", "flat", "nested"])
 @pytest.mark.parametrize("kind", REQUESTS)
-async def test_a_request_sends_what_its_door_sends(kind: Any, options: Any) -> None:
-    door, arguments = DOORS[kind]
+async def test_a_request_sends_what_its_resource_sends(kind: Any, options: Any) -> None:
+    resource, arguments = RESOURCES[kind]
     bench = make_core([reply(200, {"id": 1, "status": "completed"})], dialect=Dialect(options=options))
     extra = {"later": 1}
-    await door(bench.core).create(**arguments, extra_body=extra)
+    await resource(bench.core).create(**arguments, extra_body=extra)
     request = kind(**arguments, extra_body=extra)
     check(request, bench.core.options.dialect)
     if isinstance(request, TranscriptionRequest):
         form = bench.sent[0].form
-        built = request.with_content(b"sound", "a.mp3").form
+        built = (await request.prepare(bench.core.options.dialect)).form
         assert form is not None
         assert built is not None
         assert {**built.fields, "later": "1"} == form.fields
         assert (built.content, built.file_name, built.content_type) == (form.content, form.file_name, form.content_type)
     else:
+        assert await request.prepare(bench.core.options.dialect) == request.build(bench.core.options.dialect)
         assert {**(request.build(bench.core.options.dialect).body or {}), **extra} == bench.sent[0].json
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REQUESTS if kind is not TranscriptionRequest])
 def test_a_request_survives_json(kind: Any) -> None:
-    request = kind(key="a", **DOORS[kind][1])
+    request = kind(key="a", **RESOURCES[kind][1])
     record = json.loads(json.dumps(request.to_dict()))
     assert request_from_dict(record) == request
     assert pickle.loads(pickle.dumps(request)) == request
@@ -120,7 +119,7 @@ def test_a_recording_is_written_down_as_its_path_and_never_as_bytes() -> None:
     [("tts", SpeechRequest), ("speech", SpeechRequest), ("audio", MusicRequest), ("stt", TranscriptionRequest)],
 )
 def test_kinds_are_known_by_our_words_and_the_services(word: str, kind: Any) -> None:
-    values = {**DOORS[kind][1], "kind": word}
+    values = {**RESOURCES[kind][1], "kind": word}
     assert type(request_from_dict(values)) is kind
 
 
@@ -131,7 +130,8 @@ def test_without_a_kind_it_is_the_quickstarts_shape() -> None:
 def test_nothing_of_a_prompt_shows_in_a_repr() -> None:
     for kind in REQUESTS:
         values = {
-            name: "secret" if name in ("prompt", "text", "audio") else value for name, value in DOORS[kind][1].items()
+            name: "secret" if name in ("prompt", "text", "audio") else value
+            for name, value in RESOURCES[kind][1].items()
         }
         assert "secret" not in repr(kind(**values))
 
@@ -176,7 +176,9 @@ def test_a_dictionary_that_is_no_request_is_refused_by_the_fields_name(record: A
         (ImageRequest(model="x", prompt="y", extra_body=[]), "extra_body must be a Mapping"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_certain_to_be_refused_is_refused_by_the_doors_rules(request_: BatchRequest, complaint: str) -> None:
+def test_what_is_certain_to_be_refused_is_refused_by_the_rules_of_its_kind(
+    request_: BatchRequest, complaint: str
+) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         check(request_, Dialect())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from neuralbox._api.builders import build_generic, build_media, build_speech, build_text, build_tool
+from neuralbox._api.builders import build_media, build_speech, build_text, build_tool
 from neuralbox._api.request import Form, Request, RetrySafety
 from neuralbox._submissions.claim import (
     NO_FACTS,
@@ -76,7 +76,7 @@ def test_the_prompt_is_what_the_history_would_show(
 def test_both_forms_make_the_same_claim_and_what_the_call_adds_belongs_to_it() -> None:
     claims = [
         claim_of(
-            build_generic(model="dall-e-3", prompt="A fox", params={"size": "1:1"}, nested=nested),
+            build_media(model="dall-e-3", prompt="A fox", options={"size": "1:1"}, nested=nested),
             {"seed": 7},
             key="k",
             kind=None,
@@ -88,7 +88,7 @@ def test_both_forms_make_the_same_claim_and_what_the_call_adds_belongs_to_it() -
 
 
 def test_the_kind_is_the_doors_or_else_the_catalogues() -> None:
-    request = build_generic(model="kling-v2.1", prompt="x", params=None, nested=True)
+    request = build_media(model="kling-v2.1", prompt="x", options={}, nested=True)
     assert claim_of(request, key="k", kind=None, model="kling-v2.1").kind == "video"
     assert claim_of(request, key="k", kind="image", model="kling-v2.1").kind == "image"
     assert claim_of(request, key="k", kind=None, model="new-model").kind is None

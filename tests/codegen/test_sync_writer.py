@@ -1,4 +1,4 @@
-"""The generator: odd shapes come out right and run, or are refused by name; the file in the tree is what it writes."""
+"""The writer of the blocking client: odd shapes come out right and run, or are refused by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from typing import Any
 
 import pytest
 
-from neuralbox._codegen import generate_sync
+from neuralbox._codegen import generate
 from neuralbox._codegen.async_source import UnsupportedError, read_module
 from neuralbox._codegen.docstrings import RULES, spilled, translate, without_section
+from neuralbox._codegen.sync_writer import SyncWriter
 from neuralbox._codegen.type_mapping import Rules
-from neuralbox._codegen.writer import Writer
 
 HERE = Path(__file__).resolve().parent
 ODD = Rules(roots=frozenset({"AsyncClient"}), iterators=frozenset({"Walk"}))
+
+
+def read_odd(path: str) -> str:
+    return (HERE / path).read_text(encoding="utf-8")
+
 
 # Odd shapes...
 
@@ -35,10 +40,10 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     root = tmp_path_factory.mktemp("generated")
     files = {
         "__init__.py": "",
-        "odd_shapes.py": (HERE / "odd_shapes.py").read_text(encoding="utf-8"),
+        "odd_shapes.py": read_odd("odd_shapes.py"),
         "sync/__init__.py": "",
         "sync/_facade.py": "from neuralbox.sync._facade import *\n",
-        "sync/_generated.py": generate_sync.generate(("odd_shapes.py",), HERE, ODD),
+        "sync/_generated.py": generate.formatted(generate.write_sync(read_odd, ("odd_shapes.py",), ODD)),
     }
     (root / "oddities" / "sync").mkdir(parents=True)
     for name, text in files.items():
@@ -266,12 +271,12 @@ REFUSED = {
     "    def __init__(self, y: int) -> None:\n        self.x = y + 1": (
         "Thing.x: is an attribute without a type a property could have"
     ),
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": "Thing.x: wraps c.f, which is not a method of a door",
+    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": "Thing.x: wraps c.f, which is not a method of a resource",
     "    def __init__(self, c: C) -> None:\n        self.x = raw(c.nodes.f)": (
-        "Thing.x: there is no method 'f' behind a door 'nodes'"
+        "Thing.x: there is no method 'f' behind a resource 'nodes'"
     ),
     "    def __init__(self, c: C) -> None:\n        self.x = raw(c.home.f)": (
-        "Thing.x: there is no method 'f' behind a door 'home'"
+        "Thing.x: there is no method 'f' behind a resource 'home'"
     ),
     "    def __init__(self, c: C) -> None:\n        self.x = raw(c.node.several)": (
         "Thing.x: a raw response of list[Node] has no rule"
@@ -281,16 +286,16 @@ REFUSED = {
 
 def write(text: str, *, rules: Rules | None = None) -> str:
     rules = rules or Rules(roots=frozenset({"AsyncRoot"}), iterators=frozenset({"Pages"}))
-    return Writer([read_module("thing.py", textwrap.dedent(text))], rules).write()
+    return SyncWriter([read_module("thing.py", textwrap.dedent(text))], rules).write()
 
 
 @pytest.mark.parametrize("shape", REFUSED)
 def test_a_shape_without_a_rule_is_refused_with_class_and_member(shape: str) -> None:
-    doors = (
-        "class AsyncRoot:\n    @property\n    def node(self) -> Doored: ...\n"
-        "class Doored:\n    async def several(self) -> int: ...\n"
+    resources = (
+        "class AsyncRoot:\n    @property\n    def node(self) -> Resource: ...\n"
+        "class Resource:\n    async def several(self) -> int: ...\n"
     )
-    text = f"{PREAMBLE}class Thing:\n{shape}\n{doors}"
+    text = f"{PREAMBLE}class Thing:\n{shape}\n{resources}"
     if "several" in shape:
         text = text.replace("several(self) -> int", "several(self) -> list[Node]")
     with pytest.raises(UnsupportedError) as caught:
@@ -317,7 +322,7 @@ def test_an_alias_that_means_two_things_is_refused() -> None:
         for path, meaning in (("a.py", "int"), ("b.py", "str"))
     ]
     with pytest.raises(UnsupportedError, match=r"b.py: the alias 'What' has another meaning elsewhere"):
-        Writer(modules, ODD)
+        SyncWriter(modules, ODD)
 
 
 def test_a_name_that_would_mean_two_things_is_refused() -> None:
@@ -326,9 +331,9 @@ def test_a_name_that_would_mean_two_things_is_refused() -> None:
     with pytest.raises(
         UnsupportedError, match=r"two.py: Two.f: 'Word' would mean two things: `from ..one import Word`"
     ):
-        Writer(modules, ODD).write()
+        SyncWriter(modules, ODD).write()
     with pytest.raises(UnsupportedError, match="'Word' is written here and imported"):
-        Writer([modules[0], read_module("w.py", "class AsyncWord: ...")], ODD).write()
+        SyncWriter([modules[0], read_module("w.py", "class AsyncWord: ...")], ODD).write()
 
 
 def test_a_pager_is_iterated_page_by_page_and_its_raw_twin_is_one_page() -> None:
@@ -374,7 +379,7 @@ def test_a_pager_is_iterated_page_by_page_and_its_raw_twin_is_one_page() -> None
 
 def test_every_rule_about_words_is_used_by_the_client() -> None:
     documented = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    trees = [ast.parse((generate_sync.PACKAGE / path).read_text(encoding="utf-8")) for path in generate_sync.SOURCES]
+    trees = [ast.parse((generate.PACKAGE / path).read_text(encoding="utf-8")) for path in generate.SYNC_SOURCES]
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, documented)]
     whole = "\n\n".join(ast.get_docstring(node) or "" for node in nodes)
     assert [pattern for pattern, _ in RULES if translate_one(pattern, whole) == whole] == []
@@ -422,52 +427,14 @@ def test_a_section_is_left_out_wherever_it_stands() -> None:
 # The file.
 
 
-def test_the_file_in_the_tree_is_what_the_generator_writes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate_sync.main(["--check"]) == 0
-    assert capsys.readouterr().err == ""
-
-
-def test_check_shows_what_differs_and_writing_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "source.py").write_text('class Door:\n    """A door."""\n    async def f(self) -> int: ...\n')
-    target = tmp_path / "_generated.py"
-    text = generate_sync.generate(("source.py",), tmp_path, ODD)
-    monkeypatch.setattr(generate_sync, "generate", lambda: text)
-    monkeypatch.setattr(generate_sync, "TARGET", target)
-    assert generate_sync.main(["--check"]) == 1  # there is none
-    assert generate_sync.main([]) == 0
-    assert generate_sync.main(["--check"]) == 0
-    target.write_text(target.read_text().replace("A door.", "A gate."))
-    capsys.readouterr()
-    assert generate_sync.main(["--check"]) == 1
-    shown = capsys.readouterr().err
-    assert '-    """A gate."""' in shown
-    assert '+    """A door."""' in shown
-    assert "python -m neuralbox._codegen.generate_sync" in shown
-
-
-def test_nothing_is_written_when_a_shape_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse() -> str:
-        raise UnsupportedError("source.py: Door.f: has no rule")
-
-    monkeypatch.setattr(generate_sync, "generate", refuse)
-    monkeypatch.setattr(generate_sync, "TARGET", tmp_path / "_generated.py")
-    assert generate_sync.main([]) == 2
-    assert capsys.readouterr().err == "source.py: Door.f: has no rule\n"
-    assert [*tmp_path.iterdir()] == []
-
-
 def test_a_changed_docstring_changes_the_file(tmp_path: Path) -> None:
-    for path in generate_sync.SOURCES:
+    for path in generate.SYNC_SOURCES:
         (tmp_path / path).parent.mkdir(exist_ok=True)
-        text = (generate_sync.PACKAGE / path).read_text(encoding="utf-8")
+        text = (generate.PACKAGE / path).read_text(encoding="utf-8")
         (tmp_path / path).write_text(text.replace("Ask once for a generation", "Ask twice"), encoding="utf-8")
-    modules = [read_module(path, (tmp_path / path).read_text(encoding="utf-8")) for path in generate_sync.SOURCES]
-    assert "Ask twice" in Writer(modules, generate_sync.RULES).write()
+    modules = [read_module(path, (tmp_path / path).read_text(encoding="utf-8")) for path in generate.SYNC_SOURCES]
+    assert "Ask twice" in SyncWriter(modules, generate.SYNC_RULES).write()
 
 
 def test_code_is_formatted_and_unused_imports_go() -> None:
-    assert generate_sync.formatted("import os\nimport sys\nx = sys.argv [0]\n") == "import sys\n\nx = sys.argv[0]\n"
+    assert generate.formatted("import os\nimport sys\nx = sys.argv [0]\n") == "import sys\n\nx = sys.argv[0]\n"

@@ -1,0 +1,139 @@
+"""Write `with_raw_response`: every resource of a client once more, its calls returning the HTTP reply beside the value.
+
+A resource's public methods are taken as they stand: what is awaited goes through `raw`, what is entered through
+`raw_stream` (`_base_client`), and types follow from those. What has no reply of its own to show is listed in `WITHOUT`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .async_source import Module, UnsupportedError, head, is_generator, members_of, read_module
+
+# What has no reply that could be shown, and why.
+WITHOUT: Mapping[str, str] = {
+    "batch": "many requests",
+    "history.archive": "many requests and many files",
+    "history.export": "many requests and one file",
+}
+# What the documentation of a class adds.
+_NOTES: Mapping[str, str] = {
+    "auth": "The body of a login holds the access token: keep it secret.",
+    "files": "The reply is the storage's, and its body is empty: the file is where the call put it.",
+    "generations": "Of a wait it is the first reply that the call itself asked for.",
+    "history": "`list` is one page.",
+    "text": "`stream` is entered, and its `value` iterated; the reply is the one it opened with.",
+}
+# Listings: awaiting one gives its first page.
+_AWAITABLE = frozenset({"Pager"})
+
+
+@dataclass(frozen=True)
+class RawClient:
+    """A client, and where its resources are written once more.
+
+    Attributes:
+        source: The client's file, below the package.
+        name: The client's class.
+        target: The file to write.
+        prefix: How the written classes begin.
+        base: From where `raw` is imported.
+    """
+
+    source: str
+    name: str
+    target: str
+    prefix: str
+    base: str
+
+
+RAW_CLIENTS: Sequence[RawClient] = (
+    RawClient("_client.py", "AsyncNeuralBox", "_raw.py", "Raw", "._base_client"),
+    RawClient("geminigen/_client.py", "AsyncGeminiGen", "geminigen/_raw.py", "RawGemini", ".._base_client"),
+)
+
+
+def write_raw(client: RawClient, read: Callable[[str], str]) -> str:
+    """Return the module of a client's raw resources, not yet formatted.
+
+    Args:
+        client: Which.
+        read: Reads a file below the package.
+
+    Raises:
+        UnsupportedError: A method is neither awaited nor entered.
+    """
+    module = read_module(client.source, read(client.source))
+    resources = {
+        name: [*_calls(name, *_find(module, head(method.returns), read), read)]
+        for name, method in members_of(module.classes[client.name]).items()
+        if "cached_property" in map(head, method.decorator_list) and name not in {"with_raw_response", *WITHOUT}
+    }
+    return "\n".join(_module(client, resources))
+
+
+def _module(client: RawClient, resources: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:
+    yield f'"""`{client.name}.with_raw_response`: its resources once more, the reply beside each value.'
+    yield ""
+    yield "Written by `python -m neuralbox._codegen` from the resources; do not edit."
+    yield '"""'
+    yield ""
+    yield "from __future__ import annotations"
+    yield ""
+    yield "from functools import cached_property"
+    yield "from typing import TYPE_CHECKING"
+    yield f"from {client.base} import raw, raw_stream"
+    yield ""
+    yield "if TYPE_CHECKING:"
+    yield f"    from ._client import {client.name}"
+    yield ""
+    yield f"class {client.prefix}Resources:"
+    yield '    """The resources of a client whose calls return a `RawResponse`."""'
+    yield ""
+    yield f"    def __init__(self, client: {client.name}) -> None:"
+    yield "        self._client = client"
+    yield ""
+    for name in resources:
+        own = f"{client.prefix}{name.title()}"
+        yield "    @cached_property"
+        yield f"    def {name}(self) -> {own}:"
+        yield f'        """See `{client.name}.{name}`."""'
+        yield f"        return {own}(self._client)"
+        yield ""
+    for name, calls in resources.items():
+        yield f"class {client.prefix}{name.title()}:"
+        if name in _NOTES:
+            yield from (f'    """`{name}` with raw responses.', "", f"    {_NOTES[name]}", '    """')
+        else:
+            yield f'    """`{name}` with raw responses."""'
+        yield ""
+        yield f"    def __init__(self, client: {client.name}) -> None:"
+        for call, wrapper in calls:
+            yield f"        self.{call} = {wrapper}(client.{name}.{call})"
+        yield ""
+
+
+def _find(module: Module, name: str, read: Callable[[str], str]) -> tuple[Module, ast.ClassDef]:
+    """Find a class by the import that brings it into a file; the file itself may hold it."""
+    if name in module.classes:
+        return module, module.classes[name]
+    path = module.names[name].split()[1].removeprefix("..").replace(".", "/") + ".py"
+    home = read_module(path, read(path))
+    return home, home.classes[name]
+
+
+def _calls(resource: str, module: Module, node: ast.ClassDef, read: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Yield a resource's calls, each with the function that wraps it."""
+    for name, method in members_of(node).items():
+        place = f"{resource}.{name}"
+        if name.startswith("_") or place in WITHOUT:
+            continue
+        returned = head(method.returns)
+        if (isinstance(method, ast.AsyncFunctionDef) and not is_generator(method)) or returned in _AWAITABLE:
+            yield name, "raw"
+        elif returned in module.names and "__aenter__" in members_of(_find(module, returned, read)[1]):
+            yield name, "raw_stream"
+        else:
+            raise UnsupportedError(f"{module.path}: {node.name}.{name}: is neither awaited nor entered; see `WITHOUT`")
