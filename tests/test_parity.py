@@ -49,7 +49,7 @@ def public(thing: object) -> dict[str, Any]:
 
 
 def pairs() -> Iterator[Any]:
-    """Every public member of the async side, with its blocking counterpart."""
+    """Every public member of the async side, with its blocking one."""
     for name, blocking in BLOCKING.items():
         for member, value in public(raw_resource(name) or original_of(name)).items():
             yield pytest.param(value, inspect.getattr_static(blocking, member, None), blocking, id=f"{name}.{member}")
@@ -69,7 +69,7 @@ def test_both_sides_have_the_same_names(name: str) -> None:
     assert ("close" in theirs) == ("close" in public(BLOCKING[name]))
 
 
-def test_every_public_class_of_the_sources_has_a_twin() -> None:
+def test_every_public_class_of_the_sources_is_there() -> None:
     named = set()
     for path in SYNC_SOURCES:
         tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def test_every_public_class_of_the_sources_has_a_twin() -> None:
     assert {name.removeprefix("Async") for name in named - SYNC_RULES.iterators} == set(BLOCKING)
 
 
-def test_every_door_of_the_client_is_among_the_sources() -> None:
+def test_every_resource_of_the_client_is_among_the_sources() -> None:
     for name, member in vars(AsyncNeuralBox).items():
         if hasattr(member, "func"):
             resource = type(getattr(AsyncNeuralBox(api_key="nb_parity"), name)).__name__
@@ -188,7 +188,7 @@ def test_importing_the_package_does_not_import_the_blocking_client() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_exports_are_the_twins_of_what_is_public() -> None:
+def test_the_exports_are_the_blocking_side_of_what_is_public() -> None:
     exported = {name: getattr(neuralbox.sync, name) for name in neuralbox.sync.__all__}
     assert all(BLOCKING[name] is value for name, value in exported.items() if name != "Items")
     assert {name for name in BLOCKING if not name.startswith("Raw")} | {"Items"} == set(exported)

@@ -1,7 +1,7 @@
-"""Reading the async source for the generator: what a file's names mean, its classes, and questions about types.
+"""Read the async source for the generator: what a file's names mean, its classes, and questions about types.
 
 The text is read with `ast` and never imported: names, quotes and aliases are seen as they were written. Nothing here
-knows what the blocking side looks like.
+knows how the blocking side is written.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _whole(start: str, name: ast.alias) -> str:
 
 
 def _origin(node: ast.ImportFrom, parents: Sequence[str]) -> str:
-    """Where an import leads, seen from a package beside the sources."""
+    """Return where an import leads, seen from a package beside the sources."""
     if node.level == 0:
         return node.module or ""
     above = [*parents[: len(parents) - node.level], *([node.module] if node.module else [])]
@@ -87,12 +87,12 @@ def _origin(node: ast.ImportFrom, parents: Sequence[str]) -> str:
 
 
 def members_of(node: ast.ClassDef) -> dict[str, Function]:
-    """The methods of a class by name, of overloads the implementation."""
+    """Return the methods of a class by name, of overloads the implementation."""
     return {member.name: member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def is_generator(method: Function) -> bool:
-    """Whether the function itself yields, and not only one inside it."""
+    """Return whether the function itself yields, and not only one inside it."""
     inside: list[ast.AST] = [*method.body]
     while inside:
         node = inside.pop()
@@ -104,18 +104,18 @@ def is_generator(method: Function) -> bool:
 
 
 def annotations_of(method: Function) -> list[ast.expr]:
-    """Everything a signature says about types."""
+    """Return everything a signature says about types."""
     arguments = method.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     found = [argument.annotation for argument in every if argument is not None]
-    return [one for one in [*found, method.returns] if one is not None]
+    return [annotation for annotation in [*found, method.returns] if annotation is not None]
 
 
 # ... and types.
 
 
 def head(node: ast.AST | None) -> str:
-    """The bare name of a type: `a.b.C[D]` gives `C`, a call the name of what is called."""
+    """Return the bare name of a type: `a.b.C[D]` gives `C`, a call the name of what is called."""
     if isinstance(node, ast.Subscript | ast.Call):
         return head(node.value if isinstance(node, ast.Subscript) else node.func)
     if isinstance(node, ast.Name):
@@ -124,17 +124,17 @@ def head(node: ast.AST | None) -> str:
 
 
 def arguments(node: ast.AST | None) -> list[ast.expr]:
-    """What stands in the brackets of a type."""
+    """Return what stands in the brackets of a type."""
     if not isinstance(node, ast.Subscript):
         return []
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
 def members(node: ast.expr) -> list[ast.expr]:
-    """The members of a union, each once; a type that is none is its own only member."""
+    """Return the members of a union, each once; a type that is none is its own only member."""
     if isinstance(node, ast.BinOp):
         both = members(node.left) + members(node.right)
-        return list({ast.unparse(one): one for one in both}.values())
+        return list({ast.unparse(member): member for member in both}.values())
     return [node]
 
 
@@ -144,12 +144,12 @@ def union(types: Iterable[str]) -> str:
 
 
 def is_none(node: ast.expr) -> bool:
-    """Whether a type is None."""
+    """Return whether a type is None."""
     return isinstance(node, ast.Constant) and node.value is None
 
 
 def mentions(node: ast.AST | None, names: Iterable[str]) -> bool:
-    """Whether one of the names stands anywhere in a type."""
+    """Return whether one of the names stands anywhere in a type."""
     wanted = set(names)
     return node is not None and any(
         (isinstance(part, ast.Name) and part.id in wanted) or (isinstance(part, ast.Attribute) and part.attr in wanted)

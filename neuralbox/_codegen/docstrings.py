@@ -1,4 +1,4 @@
-"""Turning documentation of the async side into that of the blocking one, its examples included.
+"""Turn documentation of the async side into that of the blocking one, its examples included.
 
 Most rules are about sentences on tasks and event loops: their replacements say what is true for a blocking program.
 A test holds that every rule is used and that no word of the async side is left.
@@ -49,7 +49,10 @@ RULES: tuple[tuple[str, str], ...] = (
     # Downloads.
     (r"when the call is cancelled or fails", "when the call is interrupted or fails"),
     # Streams.
-    (r"The text handed out so far\.", "The text read so far; it may be ahead of what was handed out."),
+    (
+        r"The text (?:handed out|returned|delivered) so far\.",
+        "The text read so far; it may be ahead of what was returned.",
+    ),
     (
         r"both read the same stream, so a loop may be left and another go on where it stopped\. One task reads at a time\.",
         (
@@ -72,7 +75,7 @@ _ENTRY = re.compile(r"\s+\*{0,2}\w+: ")
 
 
 def translate(text: str) -> str:
-    """Turn a docstring of the async side into that of its twin."""
+    """Turn a docstring of the async side into that of the blocking side."""
     for pattern, replacement in RULES:
         text = re.sub(pattern.replace(" ", r"\s+"), replacement, text, flags=re.DOTALL)
     return _aligned(text)
@@ -91,10 +94,10 @@ def _aligned(text: str) -> str:
             block.append(index)
             continue
         if block:
-            parts = [lines[one].partition("  # ") for one in block]
+            parts = [lines[number].partition("  # ") for number in block]
             width = max(len(code.rstrip()) for code, _, _ in parts)
-            for one, (code, _, comment) in zip(block, parts, strict=True):
-                lines[one] = f"{code.rstrip():{width}}  # {comment}"
+            for number, (code, _, comment) in zip(block, parts, strict=True):
+                lines[number] = f"{code.rstrip():{width}}  # {comment}"
         block = []
     return "\n".join(lines)
 

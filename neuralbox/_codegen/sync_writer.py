@@ -1,4 +1,4 @@
-"""Writing the blocking twins of classes: signatures, documentation, and bodies of a line or two.
+"""Write the blocking side of classes: signatures, documentation, and bodies of a line or two.
 
 How values cross is decided by types (`type_mapping`); a shape without a rule stops the writer with the file, the class and
 the member named.
@@ -80,10 +80,10 @@ class SyncWriter:
         for module in self.modules:
             self.names.here = module
             try:
-                bodies += [self._class(node) for name, node in module.classes.items() if name in self.types.twins]
+                bodies += [self._class(node) for name, node in module.classes.items() if name in self.types.mirrored]
             except UnsupportedError as error:
                 raise UnsupportedError(f"{module.path}: {self.place}: {error}") from None
-        public = sorted(map(self.types.blocking_name, self.types.twins))
+        public = sorted(map(self.types.blocking_name, self.types.mirrored))
         # A name that is bound twice would silently be the later one.
         for name in sorted({*public, *self.types.callbacks} & set(self.names.imports)):
             raise UnsupportedError(f"{name!r} is written here and imported: `{self.names.imports[name]}`")
@@ -105,7 +105,7 @@ class SyncWriter:
             # Users make no views, so how one is made is no business of theirs.
             shown = doc if node.name in self.rules.roots else without_section(doc, "Args")
             lines += [*_docstring(shown, "    "), ""]
-        if any(head(base) in self.types.twins for base in node.bases):
+        if any(head(base) in self.types.mirrored for base in node.bases):
             # Narrower than the parent's, and never assigned but by `of`, which takes this type.
             lines += [f"    _async: {original}  # pyright: ignore[reportIncompatibleVariableOverride]", ""]
         if node.name in self.rules.unread:
@@ -116,7 +116,7 @@ class SyncWriter:
     def _bases(self, node: ast.ClassDef) -> str:
         own = self.types.async_name(node.name)
         heads = [head(base) for base in node.bases]
-        parents = [self.types.text(base) for base in node.bases if head(base) in self.types.twins]
+        parents = [self.types.text(base) for base in node.bases if head(base) in self.types.mirrored]
         if parents:
             if self.rules.roots & set(heads):
                 raise UnsupportedError("inherits from a client")
@@ -134,7 +134,7 @@ class SyncWriter:
             return f"bridge.Root[{own}]{generic}"
         if "__anext__" in methods:
             if "__aenter__" not in methods:
-                raise UnsupportedError("is an iterator that is neither a stream nor listed as one that is handed out")
+                raise UnsupportedError("is an iterator that is neither a stream nor listed as an iterator")
             step = methods["__anext__"].returns
             if step is None or self.types.crosses(step):
                 raise UnsupportedError("is a stream whose items have no rule")
@@ -151,7 +151,7 @@ class SyncWriter:
                 if isinstance(target, ast.Name):
                     found[target.id] = found.get(target.id) or annotation
         constructor = members_of(node).get("__init__")
-        types = {one.arg: one.annotation for one in _arguments(constructor)} if constructor else {}
+        types = {argument.arg: argument.annotation for argument in _arguments(constructor)} if constructor else {}
         for step in ast.walk(constructor) if constructor else ():
             for target, annotation in _assigned(step):
                 if not (isinstance(target, ast.Attribute) and head(target.value) == "self"):
@@ -174,7 +174,9 @@ class SyncWriter:
 
     def _methods(self, node: ast.ClassDef) -> Iterator[str]:
         overloaded = {
-            one.name for one in node.body if isinstance(one, Function) and "overload" in map(head, one.decorator_list)
+            member.name
+            for member in node.body
+            if isinstance(member, Function) and "overload" in map(head, member.decorator_list)
         }
         for member in node.body:
             if isinstance(member, ast.ClassDef) and not member.name.startswith("_"):
@@ -198,7 +200,7 @@ class SyncWriter:
                 yield from self._method(node, member, overloaded=member.name in overloaded)
 
     def _iteration(self, node: ast.ClassDef, method: Function) -> Iterator[str]:
-        item = self._handed_out(_returned(method))
+        item = self._items_of(_returned(method))
         yield f"    def __iter__(self) -> bridge.Items[{self.types.text(item)}]:"
         if node.name in self.rules.pagers:
             yield "        return bridge.iterate_pages(self._async)"
@@ -206,11 +208,11 @@ class SyncWriter:
             yield f"        return bridge.iterate(self._async, ahead={AHEAD_OF_STREAM})"
         yield ""
 
-    def _handed_out(self, node: ast.expr) -> ast.expr:
-        """What an iterator hands out; that is not wrapped one by one."""
+    def _items_of(self, node: ast.expr) -> ast.expr:
+        """Return what an iterator gives; that is not wrapped item by item."""
         item = self.types.item_of(node)
         if self.types.crosses(self.types.plain(item)):
-            raise UnsupportedError(f"hands out {ast.unparse(item)} one by one, which has no rule")
+            raise UnsupportedError(f"gives {ast.unparse(item)} one by one, which has no rule")
         return item
 
     # ... a method...
@@ -232,9 +234,9 @@ class SyncWriter:
             yield ""
             return
         # Generic and overloaded functions are more than the type of `call` can carry; the signature above says it all.
-        own = {name for base in node.bases for one in arguments(base) for name in [head(one)]}
+        own = {head(parameter) for base in node.bases for parameter in arguments(base)}
         variables = self.names.here.variables - own
-        loose = overloaded or any(mentions(one, variables) for one in annotations_of(method))
+        loose = overloaded or any(mentions(annotation, variables) for annotation in annotations_of(method))
         owner = self._owner(node, method)
         target = owner if method.name == "__call__" else f"{owner}.{method.name}"
         if loose:
@@ -248,17 +250,17 @@ class SyncWriter:
 
     @staticmethod
     def _owner(node: ast.ClassDef, method: Function) -> str:
-        """On what the async method is called."""
+        """Return on what the async method is called."""
         # A stream that was read ahead of its reader cannot also be read by the async side.
         streams = {"__anext__", "__aenter__"} <= set(members_of(node))
         reads = isinstance(method, ast.AsyncFunctionDef) or head(method.returns) in STREAMS
         return "self._unread()" if streams and reads else "self._async"
 
     def _answered(self, method: Function, returned: ast.expr) -> str:
-        """The blocking spelling of what a method returns."""
+        """Return the blocking spelling of what a method returns."""
         name = head(returned)
         if name in STREAMS | self.rules.iterators and "asynccontextmanager" not in map(head, method.decorator_list):
-            return f"bridge.Items[{self.types.text(self._handed_out(returned))}]"
+            return f"bridge.Items[{self.types.text(self._items_of(returned))}]"
         if name in STREAMS | CONTEXTS:
             return f"{self.names.use('AbstractContextManager')}[{self.types.text(arguments(returned)[0])}]"
         return self.types.text(returned)
@@ -266,14 +268,14 @@ class SyncWriter:
     def _answer(
         self, value: str, returned: ast.expr, *, method: Function | None = None, loose: bool = False
     ) -> Iterator[str]:
-        """The lines that hand out a value."""
+        """Write the lines that return a value."""
         name = head(returned)
         decorators = [*map(head, method.decorator_list)] if method is not None else []
         if name in CONTEXTS or "asynccontextmanager" in decorators:
             yield f"        return bridge.manage({value}{self.types.view(arguments(returned)[0])})"
         elif name in STREAMS | self.rules.iterators:
             ahead = AHEAD_OF_REQUESTS if name in self.rules.iterators else AHEAD_OF_STREAM
-            self._handed_out(returned)
+            self._items_of(returned)
             yield f"        return bridge.iterate({value}, ahead={ahead})"
         elif ast.unparse(returned) == "None":
             yield f"        {value}"
@@ -307,7 +309,7 @@ class SyncWriter:
         else:
             answer = _call(f"self._async.{name}", forwarded)
             if self.types.crosses(awaited):
-                if head(awaited) not in self.types.twins:
+                if head(awaited) not in self.types.mirrored:
                     raise UnsupportedError(f"a raw response of {ast.unparse(awaited)} has no rule")
                 answer = f"bridge.with_view({answer}, {spelled}.of)"
         yield f"    def {name}({self._signature(method)}) -> {response}:"
@@ -321,7 +323,7 @@ class SyncWriter:
         for root in [client] if client in self.rules.roots else sorted(self.rules.roots):
             found = members_of(self.types.classes[root]).get(resource)
             owner = head(found.returns) if found is not None else ""
-            method = members_of(self.types.classes[owner]).get(name) if owner in self.types.twins else None
+            method = members_of(self.types.classes[owner]).get(name) if owner in self.types.mirrored else None
             if method is not None:
                 return self.types.homes[owner], method
         raise UnsupportedError(f"there is no method {name!r} behind a resource {resource!r}")
@@ -356,10 +358,10 @@ class SyncWriter:
 
     def _forwarded(self, method: Function) -> str:
         given = method.args
-        parts = [self._argument(one) for one in [*given.posonlyargs, *given.args] if one.annotation is not None]
+        parts = [self._argument(each) for each in [*given.posonlyargs, *given.args] if each.annotation is not None]
         if given.vararg is not None and given.vararg.annotation is not None:
             parts.append(self.types.several(given.vararg.arg, given.vararg.annotation))
-        parts += [f"{one.arg}={self._argument(one)}" for one in given.kwonlyargs]
+        parts += [f"{each.arg}={self._argument(each)}" for each in given.kwonlyargs]
         if given.kwarg is not None:
             if self._argument(given.kwarg) != given.kwarg.arg:
                 raise UnsupportedError(f"parameter **{given.kwarg.arg} has no rule")
@@ -386,7 +388,7 @@ def _arguments(method: Function) -> list[ast.arg]:
 
 
 def _assigned(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """What a statement assigns to, and the type it says that has."""
+    """Yield what a statement assigns to, and the type it says that has."""
     if isinstance(statement, ast.AnnAssign):
         yield statement.target, statement.annotation
     elif isinstance(statement, ast.Assign):
@@ -394,7 +396,7 @@ def _assigned(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 
 
 def _docstring(text: str, indent: str) -> list[str]:
-    """The lines of a docstring, translated."""
+    """Return the lines of a docstring, translated."""
     safe = translate(text).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     lines = spilled(safe[:-1] + '\\"' if safe.endswith('"') else safe, LINE - len(indent)).split("\n")
     if len(lines) == 1:

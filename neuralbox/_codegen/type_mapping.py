@@ -1,7 +1,7 @@
 """How values cross between the two sides, decided by their types alone.
 
 A type has a blocking spelling; a parameter of it is turned into what the async side takes, a result of it into what
-the blocking side hands out. A type the rules do not cover raises `UnsupportedError`: a wrong guess would hand async
+the blocking side returns. A type the rules do not cover raises `UnsupportedError`: a wrong guess would give async
 objects to blocking programs.
 """
 
@@ -58,7 +58,7 @@ class Rules:
 
     Attributes:
         roots: Classes users make themselves; all others come out of these.
-        iterators: Classes that are handed out to be iterated and nothing else: blocking methods return `Items`.
+        iterators: Classes that are only there to be iterated: blocking methods return `Items`.
         pagers: Listings, with what awaiting one gives; iterating one goes over its pages.
         provided: Bases of which the runtime's own provide all that is public.
         unread: Streams whose items are taken one by one, as the reader asks for them.
@@ -107,7 +107,7 @@ class Types:
         names: Where used names are noted.
 
     Attributes:
-        twins: The classes that are mirrored.
+        mirrored: The classes that are mirrored.
         callbacks: Definitions of the callback aliases that were used, by name.
     """
 
@@ -116,7 +116,7 @@ class Types:
         self.names = names
         self.classes = {name: node for module in modules for name, node in module.classes.items()}
         self.homes = {name: module for module in modules for name in module.classes}
-        self.twins = frozenset(self.classes) - rules.iterators
+        self.mirrored = frozenset(self.classes) - rules.iterators
         self.callbacks: dict[str, str] = {}
         self._aliases: dict[str, ast.expr] = {}
         for module in modules:
@@ -129,16 +129,16 @@ class Types:
 
     @staticmethod
     def blocking_name(name: str) -> str:
-        """The name of a class's twin."""
+        """Return the name of the blocking class."""
         return name.removeprefix("Async")
 
     @staticmethod
     def async_name(name: str) -> str:
-        """The name of a mirrored class inside the generated file, where its own may be its twin's."""
+        """Return the name of a mirrored class inside the generated file, where its own may be the blocking one's."""
         return name if name.startswith("Async") else f"Async{name}"
 
     def plain(self, node: ast.expr) -> ast.expr:
-        """A type without quotes, and with the aliases written out that hide something async."""
+        """Return a type without quotes, and with the aliases written out that hide something async."""
         return normal(
             filled(normal(node), {name: alias for name, alias in self._aliases.items() if self._hides(alias)})
         )
@@ -147,39 +147,39 @@ class Types:
         return not self._is_callback(alias) and (self.crosses(alias) or mentions(alias, _COLOURED))
 
     def crosses(self, node: ast.AST | None) -> bool:
-        """Whether values of the type are mirrored, or hold something that is."""
-        return mentions(node, self.twins | {"Self"})
+        """Return whether values of the type are mirrored, or hold something that is."""
+        return mentions(node, self.mirrored | {"Self"})
 
     def text(self, node: ast.expr) -> str:
-        """The blocking spelling of a type that has one."""
+        """Return the blocking spelling of a type that has one."""
         node = self.plain(node)
         self._use_all(node)
         unknown = sorted(_names(node) & (_COLOURED | self.rules.iterators)) or [
-            name for name in sorted(_names(node)) if name.startswith("Async") and name not in self.twins
+            name for name in sorted(_names(node)) if name.startswith("Async") and name not in self.mirrored
         ]
         if unknown:
             raise UnsupportedError(f"the type {ast.unparse(node)} has no blocking counterpart for {unknown[0]}")
-        return ast.unparse(filled(node, {name: ast.Name(self.blocking_name(name)) for name in self.twins}))
+        return ast.unparse(filled(node, {name: ast.Name(self.blocking_name(name)) for name in self.mirrored}))
 
     def async_text(self, node: ast.expr) -> str:
-        """The spelling of an async type inside the generated file."""
+        """Return the spelling of an async type inside the generated file."""
         node = self.plain(node)
         self._use_all(node)
-        return ast.unparse(filled(node, {name: ast.Name(self.async_name(name)) for name in self.twins}))
+        return ast.unparse(filled(node, {name: ast.Name(self.async_name(name)) for name in self.mirrored}))
 
     def _use_all(self, node: ast.expr) -> None:
-        for name in sorted(_names(node) - self.twins):
+        for name in sorted(_names(node) - self.mirrored):
             self.names.use(name)
 
     def default(self, node: ast.expr) -> str:
-        """The default of a parameter."""
+        """Return the default of a parameter."""
         self._use_all(node)
         return ast.unparse(node)
 
     # What is passed in.
 
     def parameter(self, node: ast.expr) -> str:
-        """What is accepted: a callback loses its coroutine form, an async iterable becomes a plain one."""
+        """Return what is accepted: a callback loses its coroutine form, an async iterable becomes a plain one."""
         return union(self._accepted(member) for member in members(self.plain(node)))
 
     def _accepted(self, node: ast.expr) -> str:
@@ -211,7 +211,7 @@ class Types:
         return f"{self.names.use('Callable')}[{ast.unparse(given)}, {union(answers)}]"
 
     def argument(self, name: str, node: ast.expr) -> str:
-        """The expression that passes a parameter on to the async side."""
+        """Return the expression that passes a parameter on to the async side."""
         accepted = [member for member in members(self.plain(node)) if not is_none(member)]
         others = [member for member in accepted if not self._is_function(member)]
         if len(others) < len(accepted):
@@ -224,7 +224,7 @@ class Types:
             return self._fed(name, members(self.plain(node)))
         if not any(self.crosses(member) for member in accepted):
             return name
-        if all(head(member) in self.twins | {"Self"} or not self.crosses(member) for member in accepted):
+        if all(head(member) in self.mirrored | {"Self"} or not self.crosses(member) for member in accepted):
             return f"bridge.unwrap({name})"
         if len(accepted) == 1 and head(accepted[0]) in _LISTS:
             optional = any(is_none(member) for member in members(self.plain(node)))
@@ -232,7 +232,7 @@ class Types:
         raise UnsupportedError(f"parameter {name!r} takes {ast.unparse(node)}, which has no rule")
 
     def several(self, name: str, node: ast.expr) -> str:
-        """The same for `*args`, of which each one is of the type."""
+        """Do the same for `*args`, of which each is of the type."""
         if self.argument(name, node) not in (name, f"bridge.unwrap({name})"):
             raise UnsupportedError(f"parameter *{name} takes {ast.unparse(node)}, which has no rule")
         return f"*bridge.unwrap_all({name})" if self.crosses(self.plain(node)) else f"*{name}"
@@ -245,7 +245,7 @@ class Types:
 
     def _fed(self, name: str, accepted: Sequence[ast.expr]) -> str:
         heads = [head(member) for member in accepted if not is_none(member)]
-        plain = [one for one in heads if one not in STREAMS | {"Iterable"}]
+        plain = [name for name in heads if name not in STREAMS | {"Iterable"}]
         if not set(plain) <= _PLAIN:
             raise UnsupportedError(f"parameter {name!r} cannot be told from an async iterable")
         if "Iterable" in heads:
@@ -255,24 +255,24 @@ class Types:
             checks.append(f"isinstance({name}, {' | '.join(plain)})")
         return f"{name} if {' or '.join(checks)} else bridge.feed({name})" if checks else f"bridge.feed({name})"
 
-    # What is handed out.
+    # What is returned.
 
     def wrapping(self, node: ast.expr) -> Wrapping | None:
-        """How a value is wrapped, or None where it is handed out as it is."""
+        """Return how a value is wrapped, or None where it is returned as it is."""
         node = self.plain(node)
         name = head(node)
         if not self.crosses(node):
             return None
-        if name in self.twins | {"Self"}:
+        if name in self.mirrored | {"Self"}:
             return self._viewed(name)
         if len(members(node)) > 1:
             return self._any_of(members(node))
-        inner = [self.wrapping(one) if self._is_single(one) else None for one in arguments(node)]
+        inner = [self.wrapping(part) if self._is_single(part) else None for part in arguments(node)]
         first, last = inner[0], inner[-1]
         if name in _LISTS and first is not None:
-            return lambda value: f"[{first('one')} for one in {value}]"
+            return lambda value: f"[{first('item')} for item in {value}]"
         if name in _DICTS and last is not None and not self.crosses(arguments(node)[0]):
-            return lambda value: f"{{key: {last('one')} for key, one in {value}.items()}}"
+            return lambda value: f"{{key: {last('item')} for key, item in {value}.items()}}"
         if name == "tuple" and all(
             wrap or not self.crosses(one) for wrap, one in zip(inner, arguments(node), strict=True)
         ):
@@ -284,11 +284,11 @@ class Types:
         return lambda value: f"{owner}.of({value})"
 
     def _is_single(self, node: ast.expr) -> bool:
-        """Whether a value is one object: containers of containers are not taken apart."""
-        return all(head(member) in self.twins | {"Self"} or not self.crosses(member) for member in members(node))
+        """Return whether a value is one object: containers of containers are not taken apart."""
+        return all(head(member) in self.mirrored | {"Self"} or not self.crosses(member) for member in members(node))
 
     def _any_of(self, parts: Sequence[ast.expr]) -> Wrapping:
-        if not all(head(part) in self.twins or not self.crosses(part) for part in parts):
+        if not all(head(part) in self.mirrored or not self.crosses(part) for part in parts):
             raise UnsupportedError(f"a value of type {union(map(ast.unparse, parts))} has no rule")
         views = [head(part) for part in parts if self.crosses(part)]
         last = None if len(views) < len(parts) else views.pop()
@@ -302,21 +302,21 @@ class Types:
         return wrap
 
     def needs_name(self, node: ast.expr) -> bool:
-        """Whether wrapping looks at the value more than once."""
+        """Return whether wrapping reads the value more than once."""
         node = self.plain(node)
         return self.crosses(node) and (len(members(node)) > 1 or head(node) == "tuple")
 
     def view(self, node: ast.expr) -> str:
-        """The function that wraps one value of the type, as a further argument; empty where none is needed."""
+        """Return the function that wraps one value of the type, as a further argument; empty where none is needed."""
         name = head(self.plain(node))
         if not self.crosses(self.plain(node)):
             return ""
-        if name not in self.twins | {"Self"}:
+        if name not in self.mirrored | {"Self"}:
             raise UnsupportedError(f"holds {ast.unparse(node)} open, which has no rule")
         return f", wrap={'self' if name == 'Self' else self.blocking_name(name)}.of"
 
     def item_of(self, node: ast.expr) -> ast.expr:
-        """What the steps of an iterator hand out: of one of the listed classes, its type parameters filled in."""
+        """Return what the steps of an iterator give: of one of the listed classes, its type parameters filled in."""
         name = head(node)
         if name not in self.rules.iterators:
             return arguments(node)[0]
@@ -324,7 +324,9 @@ class Types:
         if step is None or step.returns is None:
             raise UnsupportedError(f"{name} is listed as an iterator and has no typed `__anext__`")
         variables = [
-            one for base in self.classes[name].bases for one in sorted(_names(base) & self.homes[name].variables)
+            variable
+            for base in self.classes[name].bases
+            for variable in sorted(_names(base) & self.homes[name].variables)
         ]
         return filled(step.returns, dict(zip(dict.fromkeys(variables), arguments(node), strict=False)))
 
@@ -333,7 +335,7 @@ def _tuple(types: Sequence[ast.expr], wraps: Sequence[Wrapping | None]) -> Wrapp
     if len(types) == 2 and isinstance(types[1], ast.Constant) and types[1].value is ...:
         wrap = wraps[0]
         assert wrap is not None
-        return lambda value: f"tuple({wrap('one')} for one in {value})"
+        return lambda value: f"tuple({wrap('item')} for item in {value})"
 
     def wrap_each(value: str) -> str:
         places = [f"{value}[{index}]" for index in range(len(wraps))]
@@ -343,5 +345,5 @@ def _tuple(types: Sequence[ast.expr], wraps: Sequence[Wrapping | None]) -> Wrapp
 
 
 def _names(node: ast.AST) -> set[str]:
-    """Every name in a type; of `a.b.C` the first, which is what is imported."""
+    """Return every name in a type; of `a.b.C` the first, which is what is imported."""
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}

@@ -63,7 +63,7 @@ class Auth:
         return await self._log_in(words.AUTH_PHONE, body, call)
 
     async def telegram(self, data: Mapping[str, Any], **call: Unpack[CallArgs]) -> Login:
-        """Log in with what the Telegram login widget handed out.
+        """Log in with what the Telegram login widget returned.
 
         Args:
             data: `id`, `first_name`, `username`, `auth_date` (Unix seconds), `hash`, as the widget gave them.
@@ -82,7 +82,7 @@ class Auth:
         return await self._log_in(words.AUTH_TELEGRAM, dict(data), call)
 
     async def google(self, *, code: str, redirect_uri: str, **call: Unpack[CallArgs]) -> Login:
-        """Log in with the code Google's consent page handed out.
+        """Log in with the code Google's consent page returned.
 
         Args:
             code: The code.

@@ -61,6 +61,6 @@ class Generations:
             NotFoundError: The service does not know one of the ids; `.job` says which.
 
         Cancellation:
-            Stops looking; the jobs go on and are charged when they complete.
+            Stops polling; the jobs go on and are charged when they complete.
         """
         return await wait_all(self._core, jobs, timeout=timeout, on_progress=on_progress)

@@ -70,7 +70,7 @@ class History:
 
         Returns:
             A `Pager`: await it for the first page, iterate it for all items. Items that move to a later page while
-            one walks are handed out once. The order is the service's; it reads newest first.
+            one walks come once. The order is the service's; it reads newest first.
 
         Raises:
             ConfigurationError: A number is out of range; nothing was sent.
@@ -207,7 +207,7 @@ class History:
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
-        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets expect;
         `metadata` and `usage` are JSON in it, and `raw` is left out.
 
         Args:

@@ -41,7 +41,7 @@ class AsyncGeminiGen(BaseClient):
         deadline: Limit of one call over all attempts, in seconds; None for none.
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
-        polling: How waits look; see `Polling`.
+        polling: How waits go; see `Polling`.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
@@ -119,7 +119,7 @@ class AsyncGeminiGen(BaseClient):
             deadline: Limit of one call over all attempts, in seconds; None for none.
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
-            polling: How waits look.
+            polling: How waits go.
             hooks: Replace the client's; an empty list for none.
 
         Raises:

@@ -240,7 +240,7 @@ class GeminiHistory:
         """
         asked = [job if isinstance(job, Job) else JobRef(require_uuid(job)) for job in jobs]
         found = await wait_all(self._core, asked, timeout=timeout, on_progress=on_progress)
-        return [HistoryItem.read(one.raw, asked_uuid=str(one.id)) for one in found]
+        return [HistoryItem.read(generation.raw, asked_uuid=str(generation.id)) for generation in found]
 
     async def get(self, uuid: str | JobRef | HistoryItem, **call: Unpack[CallArgs]) -> HistoryItem:
         """Ask once for a generation, whatever its state, with its videos, images, sounds and references.

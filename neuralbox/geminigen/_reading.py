@@ -36,7 +36,7 @@ def integer(value: object) -> int | None:
 
 def objects(value: object) -> Sequence[Mapping[str, Any]]:
     """Read an array of objects; missing, null, empty and anything else are alike."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 # Envelopes.

@@ -1,7 +1,7 @@
 """One blocking call: one task in the loop's thread, one mailbox back to its caller.
 
 A single hop in each direction. The mailbox carries the result and, before it, the user's callbacks, so that these run
-in the thread that made the call, may call the client themselves, and raise where the user looks. The task never
+in the thread that made the call, may call the client themselves, and raise where the user sees it. The task never
 raises: a SystemExit out of a task would end the loop for everybody.
 
 A call is cancelled by a cancel scope and not by its task: what the transport shields while it cleans up (a slot of the
@@ -34,7 +34,7 @@ from ._loop import GRACE, thread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Windows cannot interrupt a thread that waits for a lock, so there it looks up ten times a second.
+# Windows cannot interrupt a thread that waits for a lock, so there it wakes ten times a second.
 _PATIENCE = 0.1 if sys.platform == "win32" else None
 _HERE = str(Path(__file__).parent)
 _current: ContextVar[BlockingCall | None] = ContextVar("neuralbox_call", default=None)
@@ -63,7 +63,7 @@ class BlockingCall:
         finished: Nothing more will be put into the box but what is in it.
     """
 
-    __slots__ = ("_cancelled", "_home", "_make", "_over", "_scope", "_stand_in", "_task", "box", "finished")
+    __slots__ = ("_cancelled", "_home", "_make", "_over", "_replacement", "_scope", "_task", "box", "finished")
 
     def __init__(self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> None:
         self._make: Callable[[], Awaitable[Any]] | None = partial(function, *args, **kwargs)
@@ -72,7 +72,7 @@ class BlockingCall:
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
         self.finished: bool = False
-        self._stand_in: BlockingCall | None = None
+        self._replacement: BlockingCall | None = None
         self._over: threading.Event | None = None
         self.box: queue.SimpleQueue[tuple[Kind, Any]] = queue.SimpleQueue()
 
@@ -119,13 +119,13 @@ class BlockingCall:
 
     @property
     def heard_by(self) -> BlockingCall:
-        """The call at whose box the caller waits: this one, or the one that stands in for it and is not finished."""
-        stand_in = self._stand_in
-        return self if stand_in is None or stand_in.finished else stand_in
+        """The call at whose box the caller waits: this one, or the one that replaces it and is not finished."""
+        replacement = self._replacement
+        return self if replacement is None or replacement.finished else replacement
 
-    def replace(self, stand_in: BlockingCall | None) -> None:
+    def replace(self, replacement: BlockingCall | None) -> None:
         """Let another call's box hear the callbacks of this one, those included that wait here; None ends that."""
-        before, self._stand_in = self._stand_in or self, stand_in
+        before, self._replacement = self._replacement or self, replacement
         messages = []
         with suppress(queue.Empty):
             while True:
@@ -234,7 +234,7 @@ def presentable(error: BaseException) -> BaseException:
 
 
 def callback(function: Callable[..., Any] | None) -> Any:
-    """Make the async twin of a user's plain function; it runs in the thread that made the call.
+    """Make an async function of a user's plain one; it runs in the thread that made the call.
 
     After the call has ended (which a callback may outlive) it runs in a worker thread.
 

@@ -48,7 +48,7 @@ class Facade(Generic[A]):
 
     @classmethod
     def of(cls, obj: A) -> Self:
-        """The blocking view of an async object."""
+        """Return the blocking view of an async object."""
         view = cls.__new__(cls)
         view._async = obj
         return view
@@ -66,7 +66,7 @@ class Facade(Generic[A]):
 class Lease:
     """Keeps a client's connections open for as long as anything of it is in use, and closes them after.
 
-    The client holds it, and so does whatever it handed out (through the core they share): a door or a job may outlive
+    The client holds it, and so does whatever it returned (through the core they share): a resource or a job may outlive
     the client it came from, as in `NeuralBox().text.create(...)`.
     """
 
@@ -99,7 +99,7 @@ class Root(Facade[A]):
 
     @classmethod
     def of(cls, obj: A) -> Self:
-        """The blocking view of an async client: of a copy, or of one that is closed by whoever made it."""
+        """Return the blocking view of an async client: of a copy, or of one that is closed by whoever made it."""
         view = super().of(obj)
         client = cast("Any", obj)
         view._lease = client._connections.owner
@@ -168,7 +168,7 @@ class Streaming(Facade[A], Generic[A, T]):
         return next(iter(self))
 
     def _unread(self) -> A:
-        """The async object, for calls that read it themselves: items that were read ahead would be missing there."""
+        """Return the async object, for calls that read it themselves: items that were read ahead would be missing there."""
         if self._items is not None and self._items.is_open:
             raise ConfigurationError("The stream is half read; go on iterating, or leave its block.")
         return self._async
@@ -183,17 +183,17 @@ class Streaming(Facade[A], Generic[A, T]):
 
 
 def unwrap(value: Any) -> Any:
-    """The async object behind a view; anything else as it is."""
+    """Return the async object behind a view; anything else as it is."""
     return value._async if isinstance(value, Facade) else value
 
 
 def unwrap_all(values: Iterable[Any]) -> list[Any]:
-    """The same for each of several; the iterable is read here, in the caller's thread."""
+    """Do the same for each of several; the iterable is read here, in the caller's thread."""
     return [unwrap(value) for value in values]
 
 
 def with_view(response: RawResponse[A], view: Callable[[A], V]) -> RawResponse[V]:
-    """A raw response whose value is the blocking view of what it was."""
+    """Return a raw response whose value is the blocking view of what it was."""
     return replace(cast("RawResponse[Any]", response), value=view(response.value))
 
 

@@ -302,7 +302,7 @@ class TextStream(bridge.Streaming[AsyncTextStream, str]):
 
     @property
     def text(self) -> str:
-        """The text read so far; it may be ahead of what was handed out."""
+        """The text read so far; it may be ahead of what was returned."""
         return self._async.text
 
     @property
@@ -1092,7 +1092,7 @@ class Generations(bridge.Facade[AsyncGenerations]):
             NotFoundError: The service does not know one of the ids; `.job` says which.
 
         Ctrl-C:
-            Stops looking; the jobs go on and are charged when they complete.
+            Stops polling; the jobs go on and are charged when they complete.
         """
         return bridge.call(
             self._async.wait, bridge.unwrap_all(jobs), timeout=timeout, on_progress=bridge.callback(on_progress)
@@ -1135,7 +1135,7 @@ class History(bridge.Facade[AsyncHistory]):
 
         Returns:
             A `Pager`: call `first_page()` for the first page, iterate it for all items. Items that move to a later page
-            while one walks are handed out once. The order is the service's; it reads newest first.
+            while one walks come once. The order is the service's; it reads newest first.
 
         Raises:
             ConfigurationError: A number is out of range; nothing was sent.
@@ -1240,7 +1240,7 @@ class History(bridge.Facade[AsyncHistory]):
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
 
-        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets look for;
+        The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets expect;
         `metadata` and `usage` are JSON in it, and `raw` is left out.
 
         Args:
@@ -1720,7 +1720,7 @@ class Auth(bridge.Facade[AsyncAuth]):
         return bridge.call(self._async.login_phone, phone=phone, password=password, **call)
 
     def telegram(self, data: Mapping[str, Any], **call: Unpack[CallArgs]) -> Login:
-        """Log in with what the Telegram login widget handed out.
+        """Log in with what the Telegram login widget returned.
 
         Args:
             data: `id`, `first_name`, `username`, `auth_date` (Unix seconds), `hash`, as the widget gave them.
@@ -1736,7 +1736,7 @@ class Auth(bridge.Facade[AsyncAuth]):
         return bridge.call(self._async.telegram, data, **call)
 
     def google(self, *, code: str, redirect_uri: str, **call: Unpack[CallArgs]) -> Login:
-        """Log in with the code Google's consent page handed out.
+        """Log in with the code Google's consent page returned.
 
         Args:
             code: The code.
@@ -2755,7 +2755,7 @@ class RawGenerations(bridge.Facade[AsyncRawGenerations]):
             NotFoundError: The service does not know one of the ids; `.job` says which.
 
         Ctrl-C:
-            Stops looking; the jobs go on and are charged when they complete.
+            Stops polling; the jobs go on and are charged when they complete.
         """
         return bridge.call(
             self._async.wait, bridge.unwrap_all(jobs), timeout=timeout, on_progress=bridge.callback(on_progress)
@@ -2801,7 +2801,7 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
 
         Returns:
             A `Pager`: call `first_page()` for the first page, iterate it for all items. Items that move to a later page
-            while one walks are handed out once. The order is the service's; it reads newest first.
+            while one walks come once. The order is the service's; it reads newest first.
 
         Raises:
             ConfigurationError: A number is out of range; nothing was sent.
@@ -3276,7 +3276,7 @@ class RawAuth(bridge.Facade[AsyncRawAuth]):
         return bridge.call(self._async.login_phone, phone=phone, password=password, **call)
 
     def telegram(self, data: Mapping[str, Any], **call: Unpack[CallArgs]) -> RawResponse[Login]:
-        """Log in with what the Telegram login widget handed out.
+        """Log in with what the Telegram login widget returned.
 
         Args:
             data: `id`, `first_name`, `username`, `auth_date` (Unix seconds), `hash`, as the widget gave them.
@@ -3292,7 +3292,7 @@ class RawAuth(bridge.Facade[AsyncRawAuth]):
         return bridge.call(self._async.telegram, data, **call)
 
     def google(self, *, code: str, redirect_uri: str, **call: Unpack[CallArgs]) -> RawResponse[Login]:
-        """Log in with the code Google's consent page handed out.
+        """Log in with the code Google's consent page returned.
 
         Args:
             code: The code.
@@ -4073,7 +4073,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         deadline: Limit of one call over all attempts, in seconds; None for none.
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
-        polling: How waits look; see `Polling`.
+        polling: How waits go; see `Polling`.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
@@ -4150,7 +4150,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
             deadline: Limit of one call over all attempts, in seconds; None for none.
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
-            polling: How waits look.
+            polling: How waits go.
             hooks: Replace the client's; an empty list for none.
 
         Raises:

@@ -5,7 +5,7 @@ there without a lock or a hop, and is woken once per burst: the wake-up is sched
 do without waiting. The pump stops `ahead` items in front of the reader and goes on when half of them are taken; with
 `ahead=1` that is step by step, and nothing is asked for before the reader wants it.
 
-Both sides follow one order: announce that you sleep, look again, sleep; and whoever wakes the other takes its
+Both sides follow one order: announce that you sleep, check again, sleep; and whoever wakes the other takes its
 announcement back first. The slow path holds a lock, so that two threads cannot wait at one stream.
 """
 
@@ -34,7 +34,7 @@ class Pump:
         items: What has arrived and is not taken.
         ahead: How many that may be.
         reader_waits: The reader sleeps at the mailbox.
-        parked: The pump sleeps until the reader has caught up.
+        paused: The pump sleeps until the reader has caught up.
         call: The task it runs as.
     """
 
@@ -42,7 +42,7 @@ class Pump:
         self.source = source
         self.ahead = ahead
         self.items: deque[Any] = deque()
-        self.reader_waits = self.parked = False
+        self.reader_waits = self.paused = False
         self.call = BlockingCall(self._pump)
         self._resume: asyncio.Event
         self._told = False
@@ -66,9 +66,9 @@ class Pump:
 
     async def _park(self) -> None:
         self._resume.clear()
-        self.parked = True
+        self.paused = True
         if len(self.items) < self.ahead:  # taken meanwhile
-            self.parked = False
+            self.paused = False
             return
         self._tell()
         await self._resume.wait()
@@ -81,7 +81,7 @@ class Pump:
 
     def wake(self) -> None:
         """Let the pump go on; called by the reader."""
-        self.parked = False  # first: by the time the wake-up is posted the pump may have parked again
+        self.paused = False  # first: by the time the wake-up is posted the pump may have paused again
         self.call.post(self._go_on)
 
     def _go_on(self) -> None:
@@ -112,7 +112,7 @@ class Items(Generic[T]):
         except IndexError:
             pass  # and what the slow path raises is not said to have happened "during handling" of this
         else:
-            if pump.parked and len(pump.items) <= pump.ahead // 2:
+            if pump.paused and len(pump.items) <= pump.ahead // 2:
                 pump.wake()
             return cast("T", item)
         return self._wait()
@@ -148,7 +148,7 @@ class Items(Generic[T]):
             if self._state == "done":
                 raise StopIteration
             pump.reader_waits = True
-            if pump.parked:
+            if pump.paused:
                 pump.wake()
             if pump.items:
                 continue
@@ -163,7 +163,7 @@ class Items(Generic[T]):
                 return
             if self._state == "done":
                 raise ConfigurationError("The stream was closed by another thread while this one was reading it.")
-            if pump.items:  # they came before the end, so they are handed out before it
+            if pump.items:  # they came before the end, so they are returned before it
                 pump.call.box.put((kind, value))
                 return
             self._state = "done"

@@ -148,8 +148,8 @@ class LoopThread:
         self._ready.set()
         await self._stop.wait()
         self.loop = None
-        for one in list(self.running):
-            one.cancel()
+        for coroutine in list(self.running):
+            coroutine.cancel()
         with anyio.move_on_after(GRACE):
             # Nothing but this waits for all of them, once in a process.
             while self.running:  # noqa: ASYNC110

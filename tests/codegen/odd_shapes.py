@@ -89,7 +89,7 @@ class AsyncLeaf(AsyncNode[str]):
 
 
 class Walk(AsyncIterator[T]):
-    """Handed out and iterated."""
+    """Returned and iterated."""
 
     def __init__(self, items: list[T]) -> None:
         self.items = items
@@ -178,7 +178,7 @@ class Run:
 
 
 class Runs:
-    """A door that is called itself."""
+    """A resource that is called itself."""
 
     def __call__(self, items: Iterable[int] | AsyncIterable[int], *, on_event: OnEvent | None = None) -> Run:
         """Begin a run."""

@@ -36,7 +36,7 @@ def read_odd(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The twin of `odd_shapes`, written, imported, and over the real runtime."""
+    """The blocking side of `odd_shapes`, written, imported, and over the real runtime."""
     root = tmp_path_factory.mktemp("generated")
     files = {
         "__init__.py": "",
@@ -231,7 +231,7 @@ REFUSED = {
     "    def f(self) -> Awaitable[int]: ...": "Thing.f: the type Awaitable[int] has no blocking counterpart for Awaitable",
     "    def f(self) -> list[Pages]: ...": "Thing.f: the type list[Pages] has no blocking counterpart for Pages",
     "    def f(self) -> Pages: ...": "Thing.f: Pages is listed as an iterator and has no typed `__anext__`",
-    "    def f(self) -> AsyncIterator[Node]: ...": "Thing.f: hands out Node one by one, which has no rule",
+    "    def f(self) -> AsyncIterator[Node]: ...": "Thing.f: gives Node one by one, which has no rule",
     "    def f(self) -> AbstractAsyncContextManager[list[Node]]: ...": "Thing.f: holds list[Node] open, which has no rule",
     "    async def f(self, x: dict[str, Node]) -> int: ...": "Thing.f: parameter 'x' takes dict[str, Node], which has no rule",
     "    async def f(self, *x: list[Node]) -> int: ...": "Thing.f: parameter *x takes list[Node], which has no rule",
@@ -260,7 +260,7 @@ REFUSED = {
         "Thing: is a context manager that is neither a stream nor a client"
     ),
     "    async def __anext__(self) -> int: ...": (
-        "Thing: is an iterator that is neither a stream nor listed as one that is handed out"
+        "Thing: is an iterator that is neither a stream nor listed as an iterator"
     ),
     "    async def __aenter__(self) -> Self: ...\n    async def __anext__(self) -> Node: ...": (
         "Thing: is a stream whose items have no rule"
@@ -349,27 +349,34 @@ def test_a_pager_is_iterated_page_by_page_and_its_raw_twin_is_one_page() -> None
             def __aiter__(self) -> AsyncIterator[T]: ...
         class Pages(AsyncIterator[T]):
             async def __anext__(self) -> T: ...
-        class Door:
+        class Resource:
             x: int
             def list(self) -> Pager[int]: ...
-            async def one(self) -> Door: ...
+            async def one(self) -> Resource: ...
+            def flow(self) -> Flow: ...
+        class Flow:
+            async def __aenter__(self) -> Self: ...
+            async def __anext__(self) -> int: ...
         class Raw:
             def __init__(self, client: AsyncRoot) -> None:
                 count = 0
                 client.other = 1
-                self.list = raw(client.door.list)
-                self.one = raw(client.door.one)
+                self.list = raw(client.resource.list)
+                self.one = raw(client.resource.one)
+                self.flow = raw_stream(client.resource.flow)
         class AsyncRoot(Generic[T]):
             @property
-            def door(self) -> Door: ...
+            def resource(self) -> Resource: ...
         class Empty(AsyncIterable[int]):
-            Door.count = 1
+            Resource.count = 1
         """,
         rules=Rules(roots=frozenset({"AsyncRoot"}), iterators=frozenset({"Pages"}), pagers={"Pager": "Page"}),
     )
     assert "return bridge.iterate_pages(self._async)" in text
     assert "def list(self) -> RawResponse[Page[int]]:" in text
-    assert "return bridge.with_view(bridge.call(self._async.one), Door.of)" in text
+    assert "return bridge.with_view(bridge.call(self._async.one), Resource.of)" in text
+    assert "def flow(self) -> AbstractContextManager[RawResponse[Flow]]:" in text
+    assert "return bridge.manage_raw(self._async.flow(), Flow.of)" in text
     assert "class Root(bridge.Root[AsyncRoot[T]], Generic[T]):" in text
     assert "class Empty(bridge.Facade[AsyncEmpty]):\n    pass" in text
 

@@ -1,4 +1,4 @@
-"""What the doors make of answers: both paths where there are two, every envelope, and a clear error for another shape."""
+"""What the resources make of answers: both paths where there are two, every envelope, and a clear error for another shape."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ async def test_a_generation_is_asked_for_at_the_other_path_and_the_one_that_work
 ) -> None:
     done = reply(200, {"status": "completed", "url": "https://s.test/a.webp"})
     bench = make_core([first, done, done])
-    door = Generations(bench.core)
-    generation = await door.get(identity)
+    generations = Generations(bench.core)
+    generation = await generations.get(identity)
     assert (generation.id, generation.url) == (identity, "https://s.test/a.webp")
-    await door.get(identity)
+    await generations.get(identity)
     assert paths(bench) == [*asked, asked[1]]
 
 
@@ -185,12 +185,12 @@ async def test_the_catalogue_is_read_in_every_envelope(wrap: Callable[[list[Any]
 async def test_one_model_and_its_price() -> None:
     price = {"token_cost": 13, "min_token_cost": 5, "max_token_cost": 13, "pricing_type": "matrix"}
     bench = make_core([reply(200, MODEL), reply(200, price), UNKNOWN])
-    door = Models(bench.core)
-    assert (await door.get("dall-e-3")).name == "DALL-E 3"
-    asked = await door.price("dall-e-3", size="1024x1792", quality="hd")
+    models = Models(bench.core)
+    assert (await models.get("dall-e-3")).name == "DALL-E 3"
+    asked = await models.price("dall-e-3", size="1024x1792", quality="hd")
     assert (asked.token_cost, asked.min_token_cost, asked.max_token_cost, asked.pricing_type) == (13, 5, 13, "matrix")
     with pytest.raises(errors.NotFoundError):
-        await door.price("no-such-model")
+        await models.price("no-such-model")
 
 
 async def test_the_marketplace_is_a_list() -> None:

@@ -230,13 +230,13 @@ async def test_a_recording_comes_from_a_path_or_an_open_file_and_the_file_stays_
     path = tmp_path / "talk.ogg"
     path.write_bytes(b"0123456789")
     bench = make_core([reply(200, {"id": 1, "status": "completed"})] * 3)
-    door = Transcriptions(bench.core)
-    await door.create(audio=str(path))
+    transcriptions = Transcriptions(bench.core)
+    await transcriptions.create(audio=str(path))
     with path.open("rb") as file:
         file.seek(4)
-        await door.create(audio=file)
+        await transcriptions.create(audio=file)
         assert not file.closed
-    await door.create(audio=path, file_name="other.flac")
+    await transcriptions.create(audio=path, file_name="other.flac")
     forms = [sent.form for sent in bench.sent]
     assert [(form.file_name, form.content_type, form.content) for form in forms if form] == [
         ("talk.ogg", "audio/ogg", b"0123456789"),
@@ -252,7 +252,7 @@ async def test_a_pipe_is_read_to_its_end() -> None:
         os.write(writing, b"first ")
 
         class Slow:
-            """Hands out what there is, as a pipe does, and the rest comes later."""
+            """Returns what there is, as a pipe does, and the rest comes later."""
 
             name = "talk.mp3"
 

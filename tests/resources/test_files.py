@@ -658,8 +658,8 @@ async def test_no_host_but_the_service_ever_sees_the_key(tmp_path: Path) -> None
         async with Box(api_key=KEY, base_url=api.url, default_headers=headers) as nb:
             path = await nb.files.download(nb.job(18500), tmp_path)
     assert path.read_bytes() == FILE
-    look, last = api.heads
-    assert KEY in look
+    poll, last = api.heads
+    assert KEY in poll
     for head in (storage.heads[0], other.heads[0], last):
         assert KEY not in head
         for word in ("authorization", "nb_live", "x-mine", "private", "cookie", "referer"):

@@ -1,4 +1,4 @@
-"""Every method of every door, against a script: which method, path, query and body leave, in each dialect."""
+"""Every method of every resource, against a script: which method, path, query and body leave, in each dialect."""
 
 from __future__ import annotations
 
@@ -473,7 +473,7 @@ KINDS: list[tuple[str | None, Callable[[Core], Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "create"), KINDS)
-async def test_a_door_knows_the_kind_and_model_that_an_answer_leaves_out(kind: str | None, create: Any) -> None:
+async def test_a_resource_knows_the_kind_and_model_that_an_answer_leaves_out(kind: str | None, create: Any) -> None:
     bench = make_core([reply(200, DONE)])
     generation = await create(bench.core)
     assert (generation.id, generation.kind, generation.model) == (18473, kind, "some-model")

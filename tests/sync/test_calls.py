@@ -527,12 +527,12 @@ def test_what_a_client_handed_out_keeps_it_open(server: Running) -> None:
     with pytest.warns(ResourceWarning, match="was not closed"):
         assert NeuralBox(api_key="nb_x", base_url=server.url, trust_env=False).generations.get(1).id == 1
     with pytest.warns(ResourceWarning, match="was not closed"):
-        _use_a_door_of_a_copy(server.url)
+        _use_a_resource_of_a_copy(server.url)
 
 
-def _use_a_door_of_a_copy(url: str) -> None:
-    door = NeuralBox(api_key="nb_x", base_url=url, trust_env=False).with_options(max_retries=1).generations
-    assert door.get(1).id == 1
+def _use_a_resource_of_a_copy(url: str) -> None:
+    generations = NeuralBox(api_key="nb_x", base_url=url, trust_env=False).with_options(max_retries=1).generations
+    assert generations.get(1).id == 1
 
 
 def test_a_copy_that_is_dropped_closes_nothing(nb: NeuralBox) -> None:

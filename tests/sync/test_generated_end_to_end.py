@@ -1,4 +1,4 @@
-"""Every door of the blocking client against the sandbox on a real socket: one call each, results as users get them."""
+"""Every resource of the blocking client against the sandbox on a real socket: one call each, results as users get them."""
 
 from __future__ import annotations
 
@@ -169,6 +169,21 @@ def test_raw_responses_carry_the_reply_and_the_blocking_value(nb: NeuralBox) -> 
     assert nb.with_raw_response.history.list(page_size=5).value.total == 1
     assert nb.with_raw_response.account.balance().headers["X-RateLimit-Limit-Hour"]
     assert nb.request("GET", "/user/history", params={"limit": 1}).json()["total"] == 1
+
+
+def test_a_raw_stream_is_left_as_one_that_was_entered_by_itself(nb: NeuralBox) -> None:
+    with nb.with_raw_response.text.stream(model="gpt-5", prompt="Hello") as raw:
+        assert (raw.status_code, raw.content, raw.attempts) == (200, b"", 1)
+        assert type(raw.value) is TextStream
+        text = "".join(raw.value)
+    assert raw.value.result.text == text
+    with nb.with_raw_response.text.stream(model="gpt-5", prompt="Hello") as raw:
+        assert next(iter(raw.value))  # and left half read
+    stream = nb.with_raw_response.text.stream(model="gpt-5", prompt="Hello")
+    with pytest.raises(ZeroDivisionError), stream as raw:
+        1 // 0  # noqa: B018
+    with pytest.raises(errors.NotFoundError), nb.with_raw_response.text.stream(model="no-such-model", prompt="x"):
+        pass
 
 
 def test_errors_are_those_of_the_async_client(nb: NeuralBox) -> None:

@@ -105,7 +105,7 @@ def test_a_pump_that_finds_the_reader_caught_up_does_not_park() -> None:
         await pump._park()
 
     call(park)
-    assert not pump.parked
+    assert not pump.paused
 
 
 # Early ends.

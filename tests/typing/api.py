@@ -17,9 +17,11 @@ from neuralbox import (
     Job,
     JobRef,
     NeuralBoxError,
+    Page,
     Polling,
     RateLimitError,
     Session,
+    TextStream,
     Timeout,
 )
 
@@ -84,6 +86,10 @@ async def the_rest(nb: AsyncNeuralBox, generation: Generation) -> None:
     assert_type((await nb.models.price("dall-e-3", size="1792x1024")).token_cost, int | None)
     copy = nb.with_options(timeout=Timeout(read=5.0), polling=Polling(timeout=None), max_retries=0)
     assert_type(copy, AsyncNeuralBox)
+    async with nb.with_raw_response.text.stream(model="gpt-5", prompt="") as raw:
+        assert_type(raw.value, TextStream)
+    assert_type((await nb.with_raw_response.generations.wait([1])).value, Sequence[Generation])
+    assert_type((await nb.with_raw_response.history.list()).value, Page[Generation])
     reply = await nb.request("GET", "/user/history", params={"limit": 1})
     assert_type(reply.status_code, int)
     AsyncNeuralBox(session=Session(), base_url="http://127.0.0.1:8765", timeout=None)

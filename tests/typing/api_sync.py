@@ -57,16 +57,16 @@ def waiting(nb: NeuralBox, error: GenerationTimeoutError) -> None:
     assert_type(job, Job)
     assert_type(job.ref, JobRef)
 
-    def look(seen: Generation) -> None:
+    def tell(seen: Generation) -> None:
         assert_type(seen, Generation)
 
-    assert_type(job.wait(timeout=None, on_progress=look), Generation)
+    assert_type(job.wait(timeout=None, on_progress=tell), Generation)
     assert_type(job.refresh(), Generation)
     assert_type(job.watch(), Items[Generation])
     with job.watch(timeout=5.0) as states:
         for seen in states:
             assert_type(seen, Generation)
-    assert_type(nb.generations.wait([18500, "gen_01", job, job.ref], on_progress=look), Sequence[Generation])
+    assert_type(nb.generations.wait([18500, "gen_01", job, job.ref], on_progress=tell), Sequence[Generation])
     if error.job is not None:
         nb.job(error.job)
 
@@ -91,5 +91,8 @@ def the_rest(nb: NeuralBox, ours: Ours, generation: Generation) -> None:
     assert_type(nb.request("GET", "/user/history", params={"limit": 1}), RawResponse[bytes])
     assert_type(nb.with_raw_response.videos.submit(model="kling-v2.1", prompt="").value, Job)
     assert_type(nb.with_raw_response.history.list().value, Page[Generation])
+    assert_type(nb.with_raw_response.files.download(generation, "out/").value, Path)
+    with nb.with_raw_response.text.stream(model="gpt-5", prompt="") as raw:
+        assert_type(raw.value, TextStream)
     with SameNeuralBox(session=Session(), base_url="http://127.0.0.1:8765", timeout=None) as same:
         assert_type(same, NeuralBox)
