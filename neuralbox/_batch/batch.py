@@ -1,13 +1,12 @@
 """`Batch`: one run of many requests, from the entry of its block to its exit.
 
 The block opens the journal and begins to read and send; the loop over it takes outcomes as they come; leaving it, for
-whatever reason, ends every task of the run and closes the journal. Each stage has a module of its own: `intake` reads,
-`sending` sends, `ending` waits, books and downloads; `work` is what they share.
+whatever reason, ends every task of the run and closes the journal. Each stage has a module of its own, and passes
+requests to the next: `reader`, `submitter`, `collector`; `state` is what they share.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sized
 from dataclasses import replace
@@ -21,7 +20,7 @@ from anyio.lowlevel import checkpoint
 from .._budget import Budget
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
-from .._journal import Journal, Sync, open_journal
+from .._journal import Journal, Sync, open_account_journal
 from .._types import JobRef
 from .collector import Collector
 from .outcome import BatchOutcome
@@ -30,21 +29,19 @@ from .reader import RequestReader, Source
 from .state import BatchOptions, BatchState
 from .submitter import Submitter
 
-logger = logging.getLogger("neuralbox")
-
 GOODBYE = 5.0
 """Seconds for which a block that is left early waits for the ids of requests that are on their way."""
 _BETWEEN = 0.2  # seconds between two reports of progress
 
 
 class Batch:
-    """Many requests on their way; `client.batch(...)` makes it.
+    """Run many requests; `client.batch(...)` makes it.
 
         async with nb.batch(requests, journal="run.sqlite") as run:
             async for outcome in run:
                 print(outcome.key, outcome.generation or outcome.error)
 
-    The loop hands out one `BatchOutcome` for each request, in the order in which they end. Requests that fail are outcomes
+    The loop delivers one `BatchOutcome` for each request, in the order in which they end. Requests that fail are outcomes
     too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call continues.
 
     Raises:
@@ -64,7 +61,7 @@ class Batch:
         self,
         core: Core,
         source: Source | None,
-        wishes: BatchOptions,
+        options: BatchOptions,
         *,
         journal: str | os.PathLike[str] | None,
         journal_sync: Sync,
@@ -72,53 +69,53 @@ class Batch:
     ) -> None:
         self._core = core
         self._source = source
-        self._wishes = wishes
+        self._options = options
         self._journal_at = journal
         self._journal_sync: Sync = journal_sync
         self._budget = budget
+        self._entered = False
         self._journal: Journal | None = None
         self._group: TaskGroup | None = None
-        self._work: BatchState | None = None
-        self._intake: RequestReader | None = None
-        self._ending: Collector | None = None
+        self._state: BatchState | None = None
+        self._reader: RequestReader | None = None
+        self._collector: Collector | None = None
         self._over = anyio.Event()
         self._reported: anyio.Event | None = None
-        self._entered = False
 
     def __repr__(self) -> str:
-        work = self._work
-        if work is None:
+        if self._state is None:
             return "<Batch: not begun>"
-        return f"<Batch: {work.tally.read} read, {work.tally.completed + work.tally.failed} handed out>"
+        progress = self._state.progress
+        return f"<Batch: {progress.read} read, {progress.done} delivered>"
 
     def _repr_html_(self) -> str:
         """Show it in a notebook, as it is now."""
         from .notebook import batch_html  # only notebooks need it
 
-        return batch_html(None if self._work is None else self._work.progress)
+        return batch_html(None if self._state is None else self._state.progress)
 
     def _ipython_display_(self) -> None:
         """Show it in a notebook, and keep that up to date: `display(run)` in the block."""
         from .notebook import show_live
 
-        show_live(self._work, self._group, self._over)
+        show_live(self._state, self._group, self._over)
 
     @property
     def progress(self) -> BatchProgress:
-        """How it is getting on, now."""
+        """Say how it is getting on, now."""
         return self._begun().progress
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:
-        """Paid jobs whose outcomes were not handed out: `client.job(ref)` attaches to each again."""
-        return () if self._work is None else self._work.unfinished
+        """Return the paid jobs whose outcomes were not delivered: `client.job(ref)` attaches to each again."""
+        return () if self._state is None else self._state.unfinished
 
     def _begun(self) -> BatchState:
-        if self._work is None:
+        if self._state is None:
             raise ConfigurationError(
                 "A batch runs inside its block: `async with client.batch(...) as run:`, and in it `async for outcome in run:`."
             )
-        return self._work
+        return self._state
 
     # The block.
 
@@ -127,15 +124,7 @@ class Batch:
             raise ConfigurationError("A batch runs once; call `client.batch(...)` again for another run.")
         self._entered = True
         if self._journal_at is not None:
-            self._journal = await open_journal(
-                self._journal_at,
-                account=_account(self._core),
-                service=self._core.options.base_url,
-                sync=self._journal_sync,
-                now=self._core.now,
-                clock=self._core.clock,
-                sleep=self._core.sleep,
-            )
+            self._journal = await open_account_journal(self._core, self._journal_at, sync=self._journal_sync)
         try:
             await self._begin()
         except BaseException:
@@ -144,29 +133,21 @@ class Batch:
         return self
 
     async def _begin(self) -> None:
-        wishes = replace(self._wishes, budget=await self._counted())
+        options = replace(self._options, budget=await self._counted())
         self._group = group = anyio.create_task_group()
         await group.__aenter__()
         total = len(self._source) if isinstance(self._source, Sized) else None
-        self._work = work = BatchState(self._core, wishes, self._journal, group, total)
-        self._ending = ending = Collector(work)
-        sending = Submitter(work, attend=ending.attend, close=ending.close)
-        self._intake = intake = RequestReader(
-            work,
-            self._source,
-            send=sending.add,
-            account_for=sending.account_for,
-            attend=ending.attend,
-            save=ending.save,
-        )
-        group.start_soon(work.guarded, ending.run)
-        group.start_soon(work.guarded, intake.run)
-        if wishes.on_progress is not None:
+        self._state = state = BatchState(self._core, options, self._journal, group, total)
+        self._collector = collector = Collector(state)
+        self._reader = reader = RequestReader(state, self._source, Submitter(state, collector), collector)
+        group.start_soon(state.guarded, collector.run)
+        group.start_soon(state.guarded, reader.run)
+        if options.on_progress is not None:
             self._reported = anyio.Event()
-            group.start_soon(self._report, work, wishes.on_progress, self._reported)
+            group.start_soon(self._report, state, options.on_progress, self._reported)
 
     async def _counted(self) -> Budget | None:
-        """The budget, with what the journal's earlier runs spent of it."""
+        """Return the budget, with what the journal's earlier runs spent of it."""
         budget = self._budget
         if budget is None or isinstance(budget, Budget):
             return budget
@@ -176,30 +157,29 @@ class Batch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        work, group = self._begun(), self._group
+        state, group = self._begun(), self._group
         assert group is not None
-        work.reading, work.stopped = False, True
-        work.wake()
+        state.stop()
         try:
             try:
                 if error is None or isinstance(error, Exception):
-                    await self._say_goodbye(work)
+                    await self._wait_for_ids(state)
             finally:
                 group.cancel_scope.cancel()
                 # Of a cancellation the group has to know whose it is; any other error it would wrap.
                 own = isinstance(error, anyio.get_cancelled_exc_class())
                 swallowed = await group.__aexit__(*((kind, error, trace) if own else (None, None, None)))
         finally:
-            assert self._ending is not None
-            self._ending.leave()
+            assert self._collector is not None
+            self._collector.leave()
             await self._close_journal(error)
         return swallowed and own
 
-    async def _say_goodbye(self, work: BatchState) -> None:
+    async def _wait_for_ids(self, state: BatchState) -> None:
         """Wait a little for the ids of what is on its way."""
         until = self._core.clock() + GOODBYE
-        while any(item.has_left for item in work.live.values()) and self._core.clock() < until:
-            await self._core.wait_until(work.changed.next, until - self._core.clock())
+        while any(item.may_have_left for item in state.live.values()) and self._core.clock() < until:
+            await self._core.wait_until(state.changed.next, until - self._core.clock())
 
     async def _close_journal(self, error: BaseException | None = None) -> None:
         if self._journal is None:
@@ -218,45 +198,37 @@ class Batch:
         return self
 
     async def __anext__(self) -> BatchOutcome:
-        work = self._begun()
-        if work.done:
+        state = self._begun()
+        if state.done:
             await checkpoint()  # the consumer of a long row of outcomes must not stop the event loop
-        while not work.done:
-            if work.is_over:
-                await self._end(work)
-            await work.news.wait()
-        assert self._intake is not None
-        item = work.take()
-        self._intake.handed_out(item)
+        while not state.done:
+            if state.is_over:
+                await self._end(state)
+            await state.news.wait()
+        assert self._reader is not None
+        item = state.deliver()
+        self._reader.delivered(item)
         outcome = item.outcome
-        work.tally.delivered(outcome)
+        state.counter.delivered(outcome)
         return outcome
 
-    async def _end(self, work: BatchState) -> NoReturn:
+    async def _end(self, state: BatchState) -> NoReturn:
         """End the iteration, the first time with what the run ends with."""
         self._over.set()
-        work.changed.ring()  # the report of progress may be waiting for a change that never comes
+        state.changed.ring()  # the report of progress may be waiting for a change that never comes
         if self._reported is not None:
             await self._reported.wait()
-        failure, work.failure = work.failure, None
+        failure, state.failure = state.failure, None
         if failure is not None:
             raise failure
         raise StopAsyncIteration
 
-    async def _report(self, work: BatchState, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
+    async def _report(self, state: BatchState, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
         """Report what changes, not too often, and at the end."""
-        steps, over = -1, False
-        while not over:
-            while steps == work.steps and not self._over.is_set():
-                await work.changed.wait()
-            steps, over = work.steps, self._over.is_set()
-            if not await work.call(on_progress, work.progress):
+        while True:
+            change, over = state.changed.next, self._over.is_set()
+            if not await state.call(on_progress, state.progress) or over:
                 break
             await self._core.wait_until(self._over, _BETWEEN)
+            await change.wait()
         reported.set()
-
-
-def _account(core: Core) -> str:
-    """What tells accounts apart in a journal; nothing is known of whose a session is."""
-    identity = core.credential.identity
-    return identity if isinstance(identity, str) else "session"

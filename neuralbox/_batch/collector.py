@@ -20,38 +20,46 @@ from .._files.download import save
 from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
 from .._requests.requests import BatchRequest
-from .item import BatchItem
+from .item import BatchItem, ItemStage
 from .journal_records import outcome_record
-from .progress import ItemStage
 from .state import BatchState
 
 
 class Collector:
-    """Sees the jobs of one run to their end.
+    """See the jobs of one run to their ends.
 
     Args:
-        work: The run.
+        state: The run.
     """
 
-    def __init__(self, work: BatchState) -> None:
-        self._work = work
-        self._crowd: GrowingJobWaiter[BatchItem] = GrowingJobWaiter(
-            work.core, work.wishes.wait_timeout, work.group, self._heard
+    def __init__(self, state: BatchState) -> None:
+        self._state = state
+        self._waiter: GrowingJobWaiter[BatchItem] = GrowingJobWaiter(
+            state.core, state.options.wait_timeout, state.group, self._heard
         )
         self._ended: deque[BatchItem] = deque()
-        self._closing = False
+        self._is_recording = False
         self._unsaved: deque[BatchItem] = deque()
         self._savers = 0
 
     async def run(self) -> None:
         """Wait for what is attended to."""
-        await self._crowd.run()
+        await self._waiter.run()
 
     def leave(self) -> None:
         """Wait for nothing any more."""
-        self._crowd.leave()
+        self._waiter.leave()
 
-    def attend(self, item: BatchItem, generation: Generation | None, age: float | None) -> None:
+    # Waited for...
+
+    def accept(self, item: BatchItem, generation: Generation) -> None:
+        """See one to its end that the service has just accepted; some are final at once."""
+        if generation.is_final:
+            self._end(item, generation)
+        else:
+            self.attend(item, generation, age=0.0)
+
+    def attend(self, item: BatchItem, generation: Generation | None = None, *, age: float | None) -> None:
         """Wait for one more.
 
         Args:
@@ -60,82 +68,85 @@ class Collector:
             age: Seconds since its submission; None where nobody knows.
         """
         if item.job is None:
-            self._work.give_up(item, ProtocolError("The service accepted the request without an id to ask by."))
+            self._state.give_up(item, ProtocolError("The service accepted the request without an id to ask by."))
             return
-        self._work.move(item, ItemStage.WAITING)
-        self._crowd.add(item.job, item, generation=generation, age=age)
+        self._state.move(item, ItemStage.WAITING)
+        self._waiter.add(item.job, item, generation=generation, age=age)
 
     def _heard(self, item: BatchItem, ended: Ended) -> None:
         if isinstance(ended, Generation):
-            self.close(item, ended)
+            self._end(item, ended)
         else:
-            self._work.give_up(item, ended)
+            self._state.give_up(item, ended)
 
-    def close(self, item: BatchItem, generation: Generation) -> None:
-        """Take the final state of one, book it, and let it be written down."""
-        item.ended(self._work.core, generation)
+    # ... booked...
+
+    def _end(self, item: BatchItem, generation: Generation) -> None:
+        """Take the final state of one, book it, and let it be finished."""
+        state = self._state
+        item.ended(state.core, generation)
         self._book(item, generation)
-        self._work.tally.ended(generation.tokens)
-        if self._work.journal is None:
+        state.counter.ended(generation.tokens)
+        if state.journal is None:
             item.is_open = False
-            self.save(item, None)
+            self.finish(item)
             return
         self._ended.append(item)
-        if not self._closing:
-            self._closing = True
-            self._work.group.start_soon(self._work.guarded, self._write_down)
+        if not self._is_recording:
+            self._is_recording = True
+            state.group.start_soon(state.guarded, self._record_all)
 
     def _book(self, item: BatchItem, generation: Generation) -> None:
-        budget, request = self._work.wishes.budget, item.request
+        budget, request = self._state.options.budget, item.request
         if budget is None:
             return
-        tokens = generation.tokens
-        if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
-            tokens = tokens or 0
-        elif tokens is not None and isinstance(request, BatchRequest):
-            question = price_query_of(request.build(self._work.core.options.dialect), model=request.model)
-            charges_of(self._work.core).prices.charged(question, tokens)
         if item.reservation is None:
             try:
                 item.reservation = budget.reserve(0)
             except BudgetExceededError:  # exceeded as it is: nothing more is sent either way
                 return
-        item.reservation.settle(tokens)
+        query = None
+        if isinstance(request, BatchRequest):
+            query = price_query_of(request.build(self._state.core.options.dialect), model=request.model)
+        charges_of(self._state.core).book(generation, item.reservation, query)
 
-    async def _write_down(self) -> None:
-        work = self._work
+    # ... written down...
+
+    async def _record_all(self) -> None:
         try:
             while self._ended:
-                item = self._ended.popleft()
-                assert work.journal is not None
-                assert item.generation is not None
-                await work.written(work.journal.final(item.key, outcome_record(item.generation)))
-                item.is_open = False
-                self.save(item, None)
+                await self._record(self._ended.popleft())
         finally:
-            self._closing = False
+            self._is_recording = False
 
-    # Files.
+    async def _record(self, item: BatchItem) -> None:
+        generation = item.generation
+        assert generation is not None
+        await self._state.write(lambda journal: journal.final(item.key, outcome_record(generation)))
+        item.is_open = False
+        self.finish(item)
 
-    def save(self, item: BatchItem, path: str | None) -> None:
-        """Fetch the file of one that has ended, where it has one and that is wanted.
+    # ... its file fetched, and handed over.
+
+    def finish(self, item: BatchItem, path: str | None = None) -> None:
+        """Hand the outcome of one over that has ended, after fetching its file where it has one and that is wanted.
 
         Args:
             item: It.
-            path: Where an earlier run has put it.
+            path: Where an earlier run has put its file.
         """
-        work = self._work
+        state = self._state
         if path is not None:
             item.path = Path(path)
-        wanted = work.wishes.download_to is not None and item.error is None
-        if not wanted or item.generation is None or item.generation.url is None:
-            work.finish(item)
+        is_wanted = state.options.download_to is not None and item.error is None
+        if not is_wanted or item.generation is None or item.generation.url is None:
+            state.finish(item)
             return
-        work.move(item, ItemStage.SAVING)
+        state.move(item, ItemStage.SAVING)
         self._unsaved.append(item)
-        if self._savers < work.wishes.max_downloads:
+        if self._savers < state.options.max_downloads:
             self._savers += 1
-            work.group.start_soon(work.guarded, self._save_all)
+            state.group.start_soon(state.guarded, self._save_all)
 
     async def _save_all(self) -> None:
         try:
@@ -146,22 +157,21 @@ class Collector:
                         await self._save(item)
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is, and no item may be lost
                     item.error = error
-                    self._work.fail(error)
-                self._work.finish(item)
+                    self._state.fail(error)
+                self._state.finish(item)
         finally:
             self._savers -= 1
 
     async def _save(self, item: BatchItem) -> None:
-        work, directory = self._work, self._work.wishes.download_to
+        directory = self._state.options.download_to
         assert directory is not None
         assert item.generation is not None
         item.path = None
         try:
             # What stands there is somebody else's, or what a run saved that was killed before it could write that down.
-            saved = await save(work.core, item.generation, directory, overwrite="rename", same_stays=True)
+            saved = await save(self._state.core, item.generation, directory, overwrite="rename", same_stays=True)
         except NeuralBoxError as error:
             item.error = error
             return
         item.path = saved.path
-        if work.journal is not None:
-            await work.written(work.journal.saved(item.key, str(saved.path), saved.bytes))
+        await self._state.write(lambda journal: journal.saved(item.key, str(saved.path), saved.bytes))

@@ -1,8 +1,28 @@
-"""One request of a batch on its way from the list to its outcome. There are as many as may be in flight: they are small."""
+"""One request of a batch on its way from the list to its outcome. There are as many as may be in flight: they are small.
+
+    stage      event                                                   next
+    -          it is read                                              queued
+    queued     its turn comes                                          sending
+    queued     an earlier run was given its id                         waiting
+    queued     it completed in an earlier run, its file is wanted      saving
+    queued     it ended in an earlier run, or cannot be sent           ready
+    queued     the run stops                                           -
+    sending    the service accepts it                                  waiting
+    sending    it is completed at once, its file is wanted             saving
+    sending    it ends at once, or is refused                          ready
+    sending    the run stops before it leaves                          -
+    waiting    it is completed, its file is wanted                     saving
+    waiting    it ends, or its wait does                               ready
+    saving     its file is saved, or cannot be                         ready
+    ready      its outcome is delivered                                -
+
+`-` is outside: not read yet, or delivered, or dropped without an outcome.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +34,25 @@ from .._polling.job import Job
 from .._requests.requests import BatchRequest
 from .._types import JobRef
 from .outcome import BatchOutcome
-from .progress import ItemStage
+
+
+class ItemStage(Enum):
+    """Where a request is, between being read and being delivered."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    WAITING = "waiting"
+    SAVING = "saving"
+    READY = "ready"
 
 
 class BatchItem:
-    """One request.
+    """Hold what is known of one request.
 
     Attributes:
         key: Its key.
         request: What is to be sent; as it was given where it is no request, None where only the journal knew of it.
-        stage: Where it is; None when it is handed out.
+        stage: Where it is; None outside.
         job: The paid generation, as soon as its id is known.
         generation: Its final state.
         error: Why there is no result, or no file.
@@ -69,18 +98,18 @@ class BatchItem:
         self.is_open = False
 
     def __repr__(self) -> str:
-        return f"<Item {self.key!r}: {self.stage.value if self.stage is not None else 'handed out'}>"
+        return f"<BatchItem {self.key!r}: {self.stage.value if self.stage is not None else 'outside'}>"
 
     @property
-    def has_left(self) -> bool:
+    def may_have_left(self) -> bool:
         """Whether it is on its way to the service in this run, and its answer awaited."""
         return self.stage is ItemStage.SENDING and self.is_open and self.job is None and self.claim is None
 
     def accepted(self, generation: Generation) -> None:
         """Take the id the service gave."""
-        asked: Any = self.request
+        request: Any = self.request
         if generation.id != "":
-            kind, model = getattr(asked, "kind", None), getattr(asked, "model", None)
+            kind, model = getattr(request, "kind", None), getattr(request, "model", None)
             self.job = JobRef(generation.id, generation.kind or kind, generation.model or model)
 
     def ended(self, core: Core, generation: Generation) -> None:
@@ -101,7 +130,7 @@ class BatchItem:
 
     @property
     def outcome(self) -> BatchOutcome:
-        """What the caller gets."""
+        """Return what the caller gets."""
         return BatchOutcome(
             key=self.key,
             request=self.request,

@@ -34,7 +34,7 @@ def batch_html(progress: BatchProgress | None) -> str:
     """Show how a batch is getting on; None where it has not begun."""
     if progress is None:
         return progress_html(title="Batch, not begun", done=0, total=None, facts=())
-    parked = progress.throttled_until
+    throttled = progress.throttled_until
     eta = progress.eta_seconds
     return progress_html(
         title="Batch",
@@ -53,7 +53,7 @@ def batch_html(progress: BatchProgress | None) -> str:
             ("since the start", _minutes(progress.elapsed_seconds)),
             (
                 "limits let nothing leave until",
-                None if parked is None else time.strftime("%H:%M:%S", time.localtime(parked)),
+                None if throttled is None else time.strftime("%H:%M:%S", time.localtime(throttled)),
             ),
         ),
     )
@@ -65,27 +65,27 @@ def _minutes(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def show_live(work: BatchState | None, group: TaskGroup | None, over: anyio.Event) -> None:
+def show_live(state: BatchState | None, group: TaskGroup | None, over: anyio.Event) -> None:
     """Display a batch in the notebook's present cell, and keep that up to date while the batch runs.
 
     Args:
-        work: The run.
+        state: The run.
         group: Its tasks.
-        over: Set when its last outcome is handed out.
+        over: Set when its last outcome is delivered.
 
     Raises:
         NotImplementedError: It does not run, or there is no notebook: IPython takes `_repr_html_` or `repr` instead.
     """
-    if work is None or group is None or group.cancel_scope.cancel_called:
+    if state is None or group is None or group.cancel_scope.cancel_called:
         raise NotImplementedError
-    handle = _display(_bundle(work))
+    handle = _display(_bundle(state))
     if handle is None:
         raise NotImplementedError
-    group.start_soon(work.guarded, partial(_follow, handle, work, over))
+    group.start_soon(state.guarded, partial(_follow, handle, state, over))
 
 
-def _bundle(work: BatchState) -> dict[str, str]:
-    progress = work.progress
+def _bundle(state: BatchState) -> dict[str, str]:
+    progress = state.progress
     return {"text/html": batch_html(progress), "text/plain": f"Batch: {progress.done} done"}
 
 
@@ -101,13 +101,13 @@ def _display(bundle: dict[str, str]) -> NotebookDisplay | None:
     return handle
 
 
-async def _follow(handle: NotebookDisplay, work: BatchState, over: anyio.Event) -> None:
+async def _follow(handle: NotebookDisplay, state: BatchState, over: anyio.Event) -> None:
     """Keep a display up to date until the batch is over, or is left; either way it shows the last state."""
     try:
         while not over.is_set():
-            news = work.changed.next
-            handle.update(_bundle(work), raw=True)
-            await work.core.wait_until(over, _SOONEST)
-            await work.core.wait_until(news, _LATEST)
+            change = state.changed.next
+            handle.update(_bundle(state), raw=True)
+            await state.core.wait_until(over, _SOONEST)
+            await state.core.wait_until(change, _LATEST)
     finally:
-        handle.update(_bundle(work), raw=True)
+        handle.update(_bundle(state), raw=True)

@@ -1,4 +1,4 @@
-"""What became of one request of a batch, as a value: handed out once, written as a JSON line."""
+"""What became of one request of a batch, as a value: delivered once, written as a JSON line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._types import JobRef
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """What became of one request of a batch.
+    """Say what became of one request of a batch.
 
     Attributes:
         key: The request's key.
@@ -53,7 +53,7 @@ class BatchOutcome:
         return 0 if self.job is None else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome as plain values, without the request: what is not known is null."""
+        """Return the outcome as plain values, without the request: what is not known is null."""
         generation, error = self.generation, self.error
         message = error.message if isinstance(error, NeuralBoxError) else str(error)
         return {
@@ -96,7 +96,7 @@ def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[BatchOutcome
 
 @dataclass(frozen=True, slots=True)
 class BatchEstimate:
-    """What a batch would cost, by the service's own prices.
+    """Say what a batch would cost, by the service's own prices.
 
     Attributes:
         tokens: Of all requests whose price is known.

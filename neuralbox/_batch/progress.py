@@ -1,31 +1,21 @@
-"""How a batch is getting on: counts by state, tokens, pace, as one frozen value at a time."""
+"""How a batch is getting on: counts by stage, tokens, rate, as one frozen value at a time."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
+from .item import ItemStage
 from .outcome import BatchOutcome
 
 _WINDOW = 60.0
 """Seconds over which the rate is taken."""
 
 
-class ItemStage(Enum):
-    """Where a request is, between being read and being handed out."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    WAITING = "waiting"
-    SAVING = "saving"
-    READY = "ready"
-
-
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """How a batch is getting on.
+    """Say how a batch is getting on.
 
     Attributes:
         total: Requests there will be, where that is known: the length of what was given.
@@ -35,8 +25,8 @@ class BatchProgress:
         waiting: Accepted, and waited for.
         saving: Finished; the file is being downloaded.
         ready: Finished, and not taken by the loop over the outcomes yet.
-        completed: Handed out with a result.
-        failed: Handed out with an error.
+        completed: Delivered with a result.
+        failed: Delivered with an error.
         resumed: Of both: final before this run.
         tokens_spent: Tokens charged in this run, for what has ended.
         tokens_reserved: Tokens set aside for what is on its way, where there is a budget.
@@ -67,16 +57,20 @@ class BatchProgress:
 
     @property
     def done(self) -> int:
-        """Requests handed out."""
+        """Requests delivered."""
         return self.completed + self.failed
 
 
 class ProgressCounter:
-    """Counts for `BatchProgress`; memory does not grow with the requests.
+    """Count for `BatchProgress`; memory does not grow with the requests.
 
     Args:
         clock: Monotonic seconds.
         total: Requests there will be, or None.
+
+    Attributes:
+        in_flight: Requests that were read and not delivered.
+        read: Requests read; `completed`, `failed`, `resumed`, `tokens` as in `BatchProgress`.
     """
 
     def __init__(self, clock: Callable[[], float], total: int | None) -> None:
@@ -86,13 +80,18 @@ class ProgressCounter:
         self._stages: Counter[ItemStage] = Counter()
         self._ends: deque[tuple[int, int]] = deque()  # how many ended in which second of the run
         self._ended = 0
+        self.in_flight = 0
         self.read = self.completed = self.failed = self.resumed = self.tokens = 0
 
     def move(self, before: ItemStage | None, after: ItemStage | None) -> None:
         """Move one request from a stage to another; None is outside."""
-        if before is not None:
+        if before is None:
+            self.in_flight += 1
+        else:
             self._stages[before] -= 1
-        if after is not None:
+        if after is None:
+            self.in_flight -= 1
+        else:
             self._stages[after] += 1
 
     def ended(self, tokens: int | None) -> None:
@@ -107,7 +106,7 @@ class ProgressCounter:
         self._drop_old(second)
 
     def delivered(self, outcome: BatchOutcome) -> None:
-        """Count one that was handed out."""
+        """Count one that was delivered."""
         if outcome.ok:
             self.completed += 1
         else:
@@ -125,7 +124,7 @@ class ProgressCounter:
         return sum(count for _, count in self._ends) * 60.0 / min(elapsed, _WINDOW)
 
     def progress(self, *, reserved: int, over: int, throttled_until: float | None) -> BatchProgress:
-        """What it comes to now."""
+        """Return what it comes to now."""
         elapsed = self._clock() - self._began
         rate = self._rate(elapsed)
         stages, ready = self._stages, self._stages[ItemStage.READY]

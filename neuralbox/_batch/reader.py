@@ -1,7 +1,7 @@
 """Reading a batch's requests: checked, written down, and passed on to where each one stands.
 
 One task reads, as far as there are places. With a journal a second one plans what was read meanwhile, many at once; it
-tells what is known of each: new ones are sent, paid ones waited for, ended ones handed out again. After the list the
+tells what is known of each: new ones are sent, paid ones waited for, ended ones delivered again. After the list the
 journal's own paid ones that the list did not name follow; with no list at all, everything the journal has not ended.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
@@ -28,14 +27,16 @@ from anyio.lowlevel import checkpoint
 from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
-from .._models.generation import Generation
 from .._requests.json_lines import as_request, check, request_from_dict
 from .._requests.requests import BatchRequest
-from .item import BatchItem
-from .journal_ids import register_journal_ids
+from .._submissions.claim import claim_of
+from .._submissions.journal_ids import register_journal_ids
+from .._submissions.registry import registry_of
+from .collector import Collector
+from .item import BatchItem, ItemStage
 from .journal_records import generation_of
-from .progress import ItemStage
 from .state import BatchState
+from .submitter import Submitter
 
 Given: TypeAlias = BatchRequest | Mapping[str, Any]
 Source: TypeAlias = Iterable[Given] | AsyncIterable[Given]
@@ -49,65 +50,56 @@ _GOODBYE = 5.0
 
 
 class RequestReader:
-    """Reads the requests of one run.
+    """Read the requests of one run.
 
     Args:
-        work: The run.
+        state: The run.
         source: The requests; None for those of the journal.
-        send: Called with each that is to be sent.
-        account_for: Called with each that is paid for, before `attend`.
-        attend: Called with each that is paid for and runs, and its age in seconds.
-        save: Called with each that ended in an earlier run, and where its file is, if it has been saved.
+        submitter: Takes those that are to be sent.
+        collector: Takes those that were accepted, or have ended, in an earlier run.
     """
 
-    def __init__(
-        self,
-        work: BatchState,
-        source: Source | None,
-        *,
-        send: Callable[[BatchItem], None],
-        account_for: Callable[[BatchItem], Awaitable[None]],
-        attend: Callable[[BatchItem, Generation | None, float | None], None],
-        save: Callable[[BatchItem, str | None], None],
-    ) -> None:
-        self._work = work
+    def __init__(self, state: BatchState, source: Source | None, submitter: Submitter, collector: Collector) -> None:
+        self._state = state
         self._source = source
-        self._send = send
-        self._account_for = account_for
-        self._attend = attend
-        self._save = save
+        self._submitter = submitter
+        self._collector = collector
         self._position = 0
         self._keys: set[int] = set()
         self._oldest: deque[int] = deque()
         self._unplanned: deque[tuple[BatchItem, PlannedRequest]] = deque()
-        self._planning = False
-        self.open: set[str] = set()
-        """Keys of this run that were handed out and are still open in the journal; filled by `handed_out`."""
+        self._is_planning = False
+        self._left_open: set[str] = set()  # keys of this run that were delivered and are still open in the journal
 
-    def handed_out(self, item: BatchItem) -> None:
+    def delivered(self, item: BatchItem) -> None:
         """Take note of an outcome after which a later run has something to do."""
-        if item.is_open and self._work.journal is not None:
-            self.open.add(item.key)
-
-    @property
-    def _journal(self) -> Journal:
-        assert self._work.journal is not None
-        return self._work.journal
+        if item.is_open and self._state.journal is not None:
+            self._left_open.add(item.key)
 
     async def run(self) -> None:
         """Read everything; what the list raises is raised after what came before it."""
-        work = self._work
+        state = self._state
+        journal = state.journal
         try:
-            if work.journal is not None:
-                await register_journal_ids(work.core, work.journal)
+            if journal is not None:
+                await register_journal_ids(registry_of(state.core), journal, self._prompt_of)
             if self._source is not None:
                 await self._read(self._source)
-            if work.journal is not None and work.reading:
-                await self._read_journal()
+            if journal is not None and state.reading:
+                await self._read_journal(journal)
         finally:
-            work.reading = False
-            work.news.ring()
-            work.step()
+            state.reading = False
+            state.news.ring()
+            state.changed.ring()
+
+    def _prompt_of(self, record: JournalRecord) -> str | None:
+        """Return the prompt that the history would show of a record."""
+        try:
+            request = request_from_dict(record.request)
+            wire = request.build(self._state.core.options.dialect)
+        except ConfigurationError:  # of a version that knew more, or spoke another dialect
+            return None
+        return claim_of(wire, request.extra_body, key="", kind=request.kind, model=request.model).prompt
 
     # The caller's list...
 
@@ -118,17 +110,17 @@ class RequestReader:
             await self._read_plain(source)
 
     async def _read_async(self, given: AsyncIterator[Given]) -> None:
-        work = self._work
+        state = self._state
         try:
             while await self._has_room():
                 try:
-                    one = await anext(given)
+                    request = await anext(given)
                 except StopAsyncIteration:
                     break
                 except Exception as error:  # noqa: BLE001 - the caller's own, raised to the caller
-                    work.fail(error, reading_only=True)
+                    state.fail(error, reading_only=True)
                     break
-                self._take(one)
+                self._take(request)
         finally:
             aclose = getattr(given, "aclose", None)
             if aclose is not None:
@@ -136,7 +128,7 @@ class RequestReader:
                     await aclose()
 
     async def _read_plain(self, source: Iterable[Given]) -> None:
-        work, turn = self._work, 0
+        state, turn = self._state, 0
         given: Iterator[Given] | None = None
         try:
             while await self._has_room():
@@ -145,13 +137,13 @@ class RequestReader:
                     await checkpoint()
                 try:
                     given = iter(source) if given is None else given
-                    one = next(given)
+                    request = next(given)
                 except StopIteration:
                     break
                 except Exception as error:  # noqa: BLE001 - the caller's own, raised to the caller
-                    work.fail(error, reading_only=True)
+                    state.fail(error, reading_only=True)
                     break
-                self._take(one)
+                self._take(request)
         finally:
             close = getattr(given, "close", None)
             if close is not None:
@@ -159,39 +151,38 @@ class RequestReader:
                     close()
 
     async def _has_room(self) -> bool:
-        work = self._work
-        while work.is_full and work.reading:
-            await work.room.wait()
-        return work.reading
+        state = self._state
+        while state.is_full and state.reading:
+            await state.room.wait()
+        return state.reading
 
-    def _take(self, one: Given) -> None:
-        work = self._work
+    def _take(self, given: Given) -> None:
+        state = self._state
         self._position += 1
-        work.tally.read += 1
-        item = BatchItem(f"{self._position:06d}", one)
+        item = BatchItem(f"{self._position:06d}", given)
         try:
-            request = item.request = as_request(one)
+            request = item.request = as_request(given)
             if request.key is not None:
                 item.key = request.key
-            check(request, work.core.options.dialect)
-            entry = None if work.journal is None else _entry(item)
+            check(request, state.core.options.dialect)
+            planned = None if state.journal is None else _planned(item)
         except ConfigurationError as error:
-            work.enter(item)
-            work.give_up(item, error)
+            state.enter(item)
+            state.give_up(item, error)
             return
-        if not work.enter(item) or self._was_given(request.key):
-            work.give_up(item, _given_twice(item.key))
-        elif entry is None:
-            self._send(item)
+        if not state.enter(item) or self._was_given(request.key):
+            state.give_up(item, _given_twice(item.key))
+        elif planned is None:
+            self._submitter.add(item)
         else:
-            self._unplanned.append((item, entry))
-            if not self._planning:
-                self._planning = True
-                work.group.start_soon(work.guarded, self._plan)
+            self._unplanned.append((item, planned))
+            if not self._is_planning:
+                self._is_planning = True
+                state.group.start_soon(state.guarded, self._plan_all)
 
     def _was_given(self, key: str | None) -> bool:
         """Whether the caller gave this key before, as far as that is remembered; with a journal it knows better."""
-        if key is None or self._work.journal is not None:
+        if key is None or self._state.journal is not None:
             return False
         name = hash(key)
         if name in self._keys:
@@ -204,43 +195,44 @@ class RequestReader:
 
     # ... what the journal knows of it...
 
-    async def _plan(self) -> None:
-        work = self._work
+    async def _plan_all(self) -> None:
+        state = self._state
         try:
             while self._unplanned:
                 page = [self._unplanned.popleft() for _ in range(min(PAGE, len(self._unplanned)))]
                 try:
-                    records = await self._planned(page)
+                    records = await self._plan_page(page)
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is, after what was paid for
-                    work.fail(error)
+                    state.fail(error)
                     for item, _ in [*page, *self._unplanned]:
                         if item.stage is ItemStage.QUEUED:  # else its key was given twice
-                            work.drop(item)
+                            state.drop(item)
                     self._unplanned.clear()
                     return
-                known = [(item, one) for (item, _), one in zip(page, records, strict=True) if one is not None]
+                known = [(item, record) for (item, _), record in zip(page, records, strict=True) if record is not None]
                 # What is known to be ours comes before what is unknown: the history is believed for showing it.
                 for item, record in sorted(known, key=lambda pair: pair[1].id is None):
                     await self._pass_on(item, record)
         finally:
-            self._planning = False
+            self._is_planning = False
 
-    async def _planned(self, page: Sequence[tuple[BatchItem, PlannedRequest]]) -> Sequence[JournalRecord | None]:
+    async def _plan_page(self, page: Sequence[tuple[BatchItem, PlannedRequest]]) -> Sequence[JournalRecord | None]:
         """Write a page down, and return what was known of each; None for one whose key was given twice."""
-        journal = self._journal
+        journal = self._state.journal
+        assert journal is not None
         try:
-            return await journal.plan([entry for _, entry in page])
+            return await journal.plan([planned for _, planned in page])
         except JournalError as error:
             if error.reason != "duplicate":
                 raise
         records: list[JournalRecord | None] = []
-        for item, entry in page:
+        for item, planned in page:
             try:
-                records += await journal.plan([entry])
+                records += await journal.plan([planned])
             except JournalError as error:
                 if error.reason != "duplicate":
                     raise
-                self._work.give_up(item, error)
+                self._state.give_up(item, error)
                 records.append(None)
         return records
 
@@ -249,38 +241,38 @@ class RequestReader:
         try:
             await self._route(item, record)
         except Exception as error:  # noqa: BLE001 - raised to the caller as it is, after what was paid for
-            self._work.fail(error)
-            self._work.give_up(item, error)
+            self._state.fail(error)
+            self._state.give_up(item, error)
 
     async def _route(self, item: BatchItem, record: JournalRecord) -> None:
-        work = self._work
+        state = self._state
         item.job = None if record.id == "" else record.job
         if record.is_finished:
-            item.ended(work.core, generation_of(record))
+            item.ended(state.core, generation_of(record))
             item.resumed = True
-            if item.error is not None and work.wishes.retry_failed:
+            if item.error is not None and state.options.retry_failed:
                 item.start_again()
-                self._send(item)
+                self._submitter.add(item)
             else:
-                self._save(item, record.path)
+                self._collector.finish(item, record.path)
         elif record.state == ACCEPTED:
             at = record.accepted_at
             item.is_open = True
-            await self._account_for(item)
-            self._attend(item, None, None if at is None else max(0.0, work.core.now() - at))
+            await self._submitter.account_for(item)
+            self._collector.attend(item, age=None if at is None else max(0.0, state.core.now() - at))
         else:
             item.is_open = record.state == SENDING
             item.claim = record.claim if record.state == SENDING else None
-            self._send(item)
+            self._submitter.add(item)
 
     # ... and what the list did not name.
 
-    async def _read_journal(self) -> None:
-        work, journal = self._work, self._journal
+    async def _read_journal(self, journal: Journal) -> None:
+        state = self._state
         if self._source is None:
             await self._read_records(journal.finished(), self._is_wanted_again)
-        # What is here now may end before its page is looked at; afterwards nothing of the list is added any more.
-        before = {*work.live, *self.open}
+        # What is here now may end before its page is read; afterwards nothing of the list is added any more.
+        before = {*state.live, *self._left_open}
         await self._read_records(
             journal.unfinished(),
             lambda record: record.key not in before and (record.state != PLANNED or self._source is None),
@@ -288,12 +280,12 @@ class RequestReader:
 
     def _is_wanted_again(self, record: JournalRecord) -> bool:
         """Whether one that has ended is still without its file, or is to be tried again."""
-        wishes = self._work.wishes
+        options = self._state.options
         if record.state != FINAL:
             return False
         if record.status != COMPLETED:
-            return wishes.retry_failed
-        return wishes.download_to is not None and generation_of(record).url is not None
+            return options.retry_failed
+        return options.download_to is not None and generation_of(record).url is not None
 
     async def _read_records(
         self, records: AsyncIterator[JournalRecord], wanted: Callable[[JournalRecord], bool]
@@ -304,32 +296,31 @@ class RequestReader:
                     return
 
     async def _read_record(self, record: JournalRecord) -> bool:
-        work = self._work
+        state = self._state
         if not await self._has_room():
             return False
-        work.tally.read += 1
         item = BatchItem(record.key, record.request)
-        work.enter(item)
+        state.enter(item)
         try:
             item.request = request_from_dict(record.request)
         except ConfigurationError as error:
             # Of a version that knew more; what is paid for can be waited for all the same.
             if record.job is None:
-                work.give_up(item, error)
+                state.give_up(item, error)
                 return True
         await self._pass_on(item, record)
         return True
 
 
-def _entry(item: BatchItem) -> PlannedRequest:
-    """What the journal is told of a request; its key has a place of its own."""
+def _planned(item: BatchItem) -> PlannedRequest:
+    """Return what the journal is told of a request; its key has a place of its own."""
     assert isinstance(item.request, BatchRequest)
     require_key(item.key)
     record = item.request.to_dict()
     record.pop("key", None)
-    entry = PlannedRequest(item.key, record)
-    entry.text  # noqa: B018 - what cannot be written down is refused now
-    return entry
+    planned = PlannedRequest(item.key, record)
+    planned.text  # noqa: B018 - what cannot be written down is refused now
+    return planned
 
 
 def _given_twice(key: str) -> ConfigurationError:

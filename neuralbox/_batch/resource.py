@@ -117,7 +117,7 @@ class Batches:
         require_seconds("max_throttle_wait", max_throttle_wait)
         if journal_sync not in ("normal", "full"):
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
-        wishes = BatchOptions(
+        options = BatchOptions(
             download_to=None if download_to is None else os.fspath(download_to) + os.sep,
             max_in_flight=max_in_flight,
             max_sending=max_sending,
@@ -130,7 +130,7 @@ class Batches:
         )
         if budget is not None and not isinstance(budget, Budget):
             Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
-        return Batch(self._core, requests, wishes, journal=journal, journal_sync=journal_sync, budget=budget)
+        return Batch(self._core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget)
 
     async def estimate(
         self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]

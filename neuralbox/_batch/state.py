@@ -1,12 +1,14 @@
 """What the stages of one run share: who is where, what is wanted of the run, and how it ends.
 
-A request takes a place when it is read and gives it back when its outcome is handed out, so no more than
-`max_in_flight` exist at once, however slow the service or the consumer is. Stages hand items on by plain calls with no
-await in between; workers are tasks that live as long as there is something for them to do. The rules of the end:
+A request takes a place when it is read and gives it back when its outcome is delivered, so no more than
+`max_in_flight` exist at once, however slow the service or the consumer is. The stages follow one another: the reader
+passes requests to the submitter, and both pass what was accepted to the collector, by plain calls with no await in
+between. Workers are tasks that live as long as there is something for them to do. The stages of one request are the table
+of `item`; the rules of the end:
 
-- `halt` (402, 401, parked too long): nothing more is sent; what was not sent has the error for an outcome.
+- `halt` (402, 401, throttled too long): nothing more is sent; what was not sent has the error for an outcome.
 - `fail` (the caller's list or callback raised, the journal cannot be written): nothing more is read or sent, what was
-  accepted is finished and handed out, then the error is raised. What was not sent has no outcome; a list that raised
+  accepted is finished and delivered, then the error is raised. What was not sent has no outcome; a list that raised
   lets those before it be sent.
 """
 
@@ -30,20 +32,20 @@ from .._errors import NeuralBoxError
 from .._journal.protocol import Journal
 from .._rate_limit.limiter import limiter_of
 from .._types import JobRef
-from .item import BatchItem
-from .progress import BatchProgress, ItemStage, ProgressCounter
+from .item import BatchItem, ItemStage
+from .progress import BatchProgress, ProgressCounter
 
 logger = logging.getLogger("neuralbox")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """What the caller wants of a run; checked by `Batches`.
+    """Hold what the caller wants of a run; checked by `Batches`.
 
     Attributes:
         download_to: A directory for the files, or None.
         budget: What may be spent, or None.
-        max_in_flight: Requests read and not handed out, at most.
+        max_in_flight: Requests read and not delivered, at most.
         max_sending: Submissions at once.
         max_downloads: Downloads at once.
         wait_timeout: Seconds each job may take from when it was accepted; None for no limit.
@@ -65,82 +67,75 @@ class BatchOptions:
     on_progress: Callable[..., Any] | None = None
 
 
+class StoppedError(Exception):
+    """Nothing more is sent, and what was not sent has no outcome."""
+
+
 class BatchState:
-    """One run.
+    """Hold one run.
 
     Attributes:
         core: The client it runs by.
-        wishes: What the caller wants.
+        options: What the caller wants.
         journal: Where it is written down, or None.
         group: Where its workers run.
-        live: Items read and not handed out, by key; in the order in which they were read.
-        done: Items whose outcome is to be handed out.
-        tally: Counts.
+        live: Items read and not delivered, by key; in the order in which they were read.
+        done: Items whose outcome is to be delivered.
+        counter: Counts.
         reading: Whether more may be read.
-        stopped: Whether anything more is sent.
-        halted: Why nothing more is sent although all is read.
+        refusal: Why nothing more is sent, if nothing is: what each gets that was to be sent.
         failure: What is raised after the last outcome.
         room: Rung when a place is given back.
         news: Rung when there is an outcome, or nothing more to come.
-        steps: How many changes there were.
-        changed: Rung with each, for those who watch.
-        sleepers: Set when nothing more is sent: of requests that wait for their turn.
-        parked: Until when some wait for the account's limits, Unix seconds.
+        changed: Rung with each change, for those who watch.
+        sleepers: Set when nothing more is sent: of requests that wait for their turn, with the Unix time until which
+            the account's limits hold them up, if that is it.
     """
 
     def __init__(
-        self, core: Core, wishes: BatchOptions, journal: Journal | None, group: TaskGroup, total: int | None
+        self, core: Core, options: BatchOptions, journal: Journal | None, group: TaskGroup, total: int | None
     ) -> None:
         self.core = core
-        self.wishes = wishes
+        self.options = options
         self.journal = journal
         self.group = group
         self.live: dict[str, BatchItem] = {}
         self.done: deque[BatchItem] = deque()
-        self.tally = ProgressCounter(core.clock, total)
+        self.counter = ProgressCounter(core.clock, total)
         self.reading = True
-        self.stopped = False
-        self.halted: Exception | None = None
+        self.refusal: Exception | None = None
         self.failure: Exception | None = None
         self.room = Broadcast()
         self.news = Broadcast()
         self.changed = Broadcast()
-        self.sleepers: set[anyio.Event] = set()
-        self.parked: dict[BatchItem, float] = {}
-        self.steps = 0
-        self._taken = 0
-
-    def step(self) -> None:
-        """Note that something changed."""
-        self.steps += 1
-        self.changed.ring()
+        self.sleepers: dict[anyio.Event, float | None] = {}
 
     # Where each is.
 
     @property
     def is_full(self) -> bool:
         """Whether no place is free."""
-        return self._taken >= self.wishes.max_in_flight
+        return self.counter.in_flight >= self.options.max_in_flight
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come."""
-        return not self.reading and not self._taken
+        return not self.reading and not self.counter.in_flight
 
     def enter(self, item: BatchItem) -> bool:
         """Take in an item that was read; False where its key is that of another that is still here."""
-        self._taken += 1
+        self.counter.read += 1
         self.move(item, ItemStage.QUEUED)
         return self.live.setdefault(item.key, item) is item
 
     def move(self, item: BatchItem, stage: ItemStage) -> None:
         """Note that an item is in another stage now."""
-        self.tally.move(item.stage, stage)
+        self.counter.move(item.stage, stage)
         item.stage = stage
-        self.step()
+        self.changed.ring()
 
     def finish(self, item: BatchItem) -> None:
-        """Let the outcome of an item be handed out."""
+        """Let the outcome of an item be delivered."""
         self.move(item, ItemStage.READY)
         self.done.append(item)
         self.news.ring()
@@ -157,30 +152,27 @@ class BatchState:
         self._leave(item)
         self.news.ring()
 
-    def take(self) -> BatchItem:
-        """Take out the next item whose outcome is to be handed out."""
+    def deliver(self) -> BatchItem:
+        """Take out the next item whose outcome is to be delivered."""
         item = self.done.popleft()
         self._leave(item)
         return item
 
     def _leave(self, item: BatchItem) -> None:
-        self.tally.move(item.stage, None)
+        self.counter.move(item.stage, None)
         item.stage = None
-        self._taken -= 1
         if self.live.get(item.key) is item:
             del self.live[item.key]
         self.room.ring()
-        self.step()
+        self.changed.ring()
 
     # How it ends.
 
     def halt(self, error: Exception) -> None:
         """Send nothing more; what is still to be sent gets this error."""
-        if self.halted is None:
+        if self.refusal is None:
             logger.warning("The batch sends nothing more: %s", type(error).__name__)
-            self.halted = error
-            self.wake()
-            self.step()
+            self._refuse(error)
 
     def fail(self, error: Exception, *, reading_only: bool = False) -> None:
         """Read and send nothing more, finish what was accepted, and raise this at the end."""
@@ -188,16 +180,28 @@ class BatchState:
             self.failure = error
         self.reading = False
         if not reading_only:
-            self.stopped = True
-            self.wake()
+            self._refuse(StoppedError())
         self.room.ring()
         self.news.ring()
-        self.step()
+        self.changed.ring()
 
-    def wake(self) -> None:
-        """Wake the requests that wait for their turn: there will be none."""
+    def stop(self) -> None:
+        """Read and send nothing more: the block is being left."""
+        self.reading = False
+        self._refuse(StoppedError())
+
+    def require_going(self) -> None:
+        """Raise why nothing more is sent, where nothing is."""
+        if self.refusal is not None:
+            raise self.refusal
+
+    def _refuse(self, error: Exception) -> None:
+        self.refusal = error
         for event in self.sleepers:
             event.set()
+        self.changed.ring()
+
+    # Running what may fail.
 
     async def guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run one worker; what it raises ends the run as `fail` does."""
@@ -217,10 +221,12 @@ class BatchState:
             return False
         return True
 
-    async def written(self, mark: Awaitable[None]) -> None:
-        """Make a mark in the journal; one that cannot be made ends the run, and loses nothing that was paid for."""
+    async def write(self, change: Callable[[Journal], Awaitable[None]]) -> None:
+        """Write a change down, where there is a journal; one that cannot be ends the run, and loses nothing paid for."""
+        if self.journal is None:
+            return
         try:
-            await mark
+            await change(self.journal)
         except NeuralBoxError as error:
             self.fail(error)
 
@@ -228,16 +234,16 @@ class BatchState:
 
     @property
     def progress(self) -> BatchProgress:
-        """How it is getting on."""
-        budget = self.wishes.budget
-        parked = [*self.parked.values(), limiter_of(self.core).throttled_until(self.core)]
-        return self.tally.progress(
+        """Return how it is getting on."""
+        budget = self.options.budget
+        throttled = [*self.sleepers.values(), limiter_of(self.core).throttled_until(self.core)]
+        return self.counter.progress(
             reserved=0 if budget is None else budget.reserved,
             over=0 if budget is None else budget.overrun,
-            throttled_until=min((at for at in parked if at is not None), default=None),
+            throttled_until=min((at for at in throttled if at is not None), default=None),
         )
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:
-        """Paid jobs whose outcomes were not handed out."""
+        """Return the paid jobs whose outcomes were not delivered."""
         return tuple(item.job for item in self.live.values() if item.job is not None)

@@ -13,9 +13,12 @@ neither, such requests pass one at a time (`_budget`). Kept per account, since p
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
+
+import anyio
 
 from .._api.request import Request
 from .._budget import Budget, Reservation
@@ -105,7 +108,14 @@ def _keep(kept: dict[str, T], key: str, value: T, most: int) -> None:
 # Reserving...
 
 
-async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = False) -> Reservation:
+async def reserve_tokens(
+    budget: Budget,
+    price: int | None,
+    *,
+    patient: bool = False,
+    price_again: Callable[[], Awaitable[int | None]] | None = None,
+    wait: Callable[[anyio.Event], Awaitable[None]] | None = None,
+) -> Reservation:
     """Set tokens aside, waiting where calls that still run will show whether they fit.
 
     Args:
@@ -113,21 +123,25 @@ async def reserve_tokens(budget: Budget, price: int | None, *, patient: bool = F
         price: What it will cost; None where nobody knows: then it waits for the one before it whose price nobody knew.
         patient: Wait also where a known price would fit if calls that still run gave tokens back; otherwise it is
             refused at once.
+        price_again: Asks for the price once more after each wait, since others may have learnt it.
+        wait: Waits for the next change of the budget in a way of its own; may raise to give up.
 
     Raises:
         BudgetExceededError: The budget does not cover it.
     """
-    bell: ThreadsafeEvent | None = None
+    change: ThreadsafeEvent | None = None
     while True:
         try:
             return budget.reserve(price)
         except BudgetExceededError:
             if not (price is None or patient) or not budget.may_wait_for(price):
                 raise
-        if bell is not None:
-            await bell.event.wait()
-        bell = ThreadsafeEvent()
-        budget.on_change(bell.ring)  # and then tried once more, so that no change in between is missed
+        if change is not None:
+            await (change.event.wait() if wait is None else wait(change.event))
+            if price_again is not None:
+                price = await price_again()
+        change = ThreadsafeEvent()
+        budget.on_change(change.ring)  # and then tried once more, so that no change in between is missed
 
 
 # ... and settling.
@@ -174,7 +188,7 @@ class Charges:
     def accepted(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
         """Book a request that was accepted: at once where it is final, else when its end is seen."""
         if generation.is_final:
-            self._book(generation, reservation, question)
+            self.book(generation, reservation, question)
         else:
             self.bills.add(generation.id, reservation, question)
             reservation.leave()
@@ -183,13 +197,14 @@ class Charges:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
         bill = self.bills.take(id)
         if bill is not None:
-            self._book(generation, bill.reservation, bill.question)
+            self.book(generation, bill.reservation, bill.question)
 
-    def _book(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
+    def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:
+        """Book the end of a request; without a question, what it was charged tells nobody a price."""
         if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
             reservation.settle(generation.tokens or 0)
             return
-        if generation.tokens is not None:
+        if generation.tokens is not None and question is not None:
             self.prices.charged(question, generation.tokens)
         reservation.settle(generation.tokens)
 

@@ -1769,13 +1769,13 @@ class Auth(bridge.Facade[AsyncAuth]):
 
 
 class Batch(bridge.Streaming[AsyncBatch, BatchOutcome]):
-    """Many requests on their way; `client.batch(...)` makes it.
+    """Run many requests; `client.batch(...)` makes it.
 
         with nb.batch(requests, journal="run.sqlite") as run:
             for outcome in run:
                 print(outcome.key, outcome.generation or outcome.error)
 
-    The loop hands out one `BatchOutcome` for each request, in the order in which they end. Requests that fail are
+    The loop delivers one `BatchOutcome` for each request, in the order in which they end. Requests that fail are
     outcomes too. It may be left early: what was sent by then is in `unfinished`, and with a journal the same call
     continues.
 
@@ -1796,12 +1796,12 @@ class Batch(bridge.Streaming[AsyncBatch, BatchOutcome]):
 
     @property
     def progress(self) -> BatchProgress:
-        """How it is getting on, now."""
+        """Say how it is getting on, now."""
         return self._async.progress
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:
-        """Paid jobs whose outcomes were not handed out: `client.job(ref)` attaches to each again."""
+        """Return the paid jobs whose outcomes were not delivered: `client.job(ref)` attaches to each again."""
         return self._async.unfinished
 
 

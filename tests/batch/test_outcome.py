@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from neuralbox._batch.item import BatchItem
+from neuralbox._batch.item import BatchItem, ItemStage
 from neuralbox._batch.journal_records import generation_of, outcome_record
 from neuralbox._batch.outcome import BatchOutcome, write_outcomes
-from neuralbox._batch.progress import ItemStage, ProgressCounter
+from neuralbox._batch.progress import ProgressCounter
 from neuralbox._errors import GenerationFailedError
 from neuralbox._journal.protocol import JournalRecord
 from neuralbox._models.generation import Generation
@@ -58,9 +58,9 @@ def test_outcomes_are_appended_as_json_lines(tmp_path: Path) -> None:
 
 def test_an_item_shows_where_it_is_and_no_prompt() -> None:
     item = BatchItem("a", {"prompt": "secret"})
-    assert repr(item) == "<Item 'a': handed out>"
+    assert repr(item) == "<BatchItem 'a': outside>"
     item.stage = ItemStage.SENDING
-    assert repr(item) == "<Item 'a': sending>"
+    assert repr(item) == "<BatchItem 'a': sending>"
 
 
 def test_a_result_without_an_id_is_a_result_without_a_job() -> None:
@@ -107,27 +107,27 @@ class Clock:
 
 def test_rate_and_time_left_come_from_the_last_minute() -> None:
     clock = Clock()
-    tally = ProgressCounter(clock, total=100)
-    start = tally.progress(reserved=0, over=0, throttled_until=None)
+    counter = ProgressCounter(clock, total=100)
+    start = counter.progress(reserved=0, over=0, throttled_until=None)
     assert (start.rate_per_minute, start.eta_seconds, start.done) == (None, None, 0)
     for second in range(120):
         clock.now = 100.0 + second
         if second < 30 or second >= 90:
-            tally.ended(2)
-            tally.delivered(BatchOutcome("a", generation=DONE))
-    now = tally.progress(reserved=3, over=1, throttled_until=5.0)
+            counter.ended(2)
+            counter.delivered(BatchOutcome("a", generation=DONE))
+    now = counter.progress(reserved=3, over=1, throttled_until=5.0)
     assert now.tokens_spent == 120
     assert now.rate_per_minute == pytest.approx(30, abs=1)
     assert now.rate_per_minute is not None
     assert now.eta_seconds == pytest.approx(40 / now.rate_per_minute * 60)
     assert (now.tokens_reserved, now.tokens_over, now.throttled_until, now.elapsed_seconds) == (3, 1, 5.0, 119.0)
     clock.now += 120
-    assert tally.progress(reserved=0, over=0, throttled_until=None).rate_per_minute == 0
-    assert tally.progress(reserved=0, over=0, throttled_until=None).eta_seconds is None
+    assert counter.progress(reserved=0, over=0, throttled_until=None).rate_per_minute == 0
+    assert counter.progress(reserved=0, over=0, throttled_until=None).eta_seconds is None
 
 
 def test_many_ends_in_one_second_take_no_memory() -> None:
-    tally = ProgressCounter(Clock(), total=None)
+    counter = ProgressCounter(Clock(), total=None)
     for _ in range(1_000):
-        tally.ended(None)
-    assert len(tally._ends) == 1
+        counter.ended(None)
+    assert len(counter._ends) == 1

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.batch import _account
 from neuralbox._batch.journal_records import outcome_record
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
@@ -26,7 +25,7 @@ from neuralbox._errors import (
     ProtocolError,
     SubmissionUnknownError,
 )
-from neuralbox._journal import Journal, PlannedRequest, open_journal, read_summary
+from neuralbox._journal import Journal, PlannedRequest, open_account_journal, read_summary
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
@@ -48,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def journal_of(core: Core, path: Path) -> AsyncIterator[Journal]:
     """A journal in the hands of the test."""
-    journal = await open_journal(path, account=_account(core), service=core.options.base_url, now=core.now)
+    journal = await open_account_journal(core, path)
     try:
         yield journal
     finally:

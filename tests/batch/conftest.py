@@ -1,0 +1,35 @@
+"""Every batch of these tests moves its requests as the table of `neuralbox._batch.item` says, and no other way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from neuralbox._batch import item
+from neuralbox._batch.item import ItemStage
+from neuralbox._batch.progress import ProgressCounter
+
+
+def documented() -> set[tuple[str, str]]:
+    """Read the table of the module's docstring: from which stage a request goes to which."""
+    assert item.__doc__ is not None
+    rows = re.findall(r"^    (\S+) {2,}\S.*? {2,}(\S+)$", item.__doc__, re.MULTILINE)
+    assert rows[0] == ("stage", "next")
+    return set(rows[1:])
+
+
+@pytest.fixture(autouse=True)
+def moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+    """The moves of a test; each has to be in the table."""
+    seen: set[tuple[str, str]] = set()
+    move = ProgressCounter.move
+
+    def watched(self: ProgressCounter, before: ItemStage | None, after: ItemStage | None) -> None:
+        seen.add(("-" if before is None else before.value, "-" if after is None else after.value))
+        move(self, before, after)
+
+    monkeypatch.setattr(ProgressCounter, "move", watched)
+    yield seen
+    assert seen <= documented()
