@@ -3,8 +3,8 @@
 Incremental and pure: `feed` takes pieces cut anywhere - inside a line end, a character, the byte-order mark - and
 returns the events that are complete. What is kept between two calls is one unfinished line and the unfinished event,
 and neither may grow past `max_bytes`. The usual event is one line `data: ...`, so blocks of that form are split off
-whole; everything else goes line by line through the rules of its field. What an event becomes is up to the caller: the
-decoder is given a maker, `ServerSentEvent` or one that reads the data at once (`_api.stream_events.read_event`).
+whole; everything else goes line by line through the rules of its field. What an event becomes is up to the caller, who
+gives the decoder a maker (`_api.stream_events.read_piece` reads the data at once).
 
 Line ends and field names are ASCII, so cutting comes first and decoding last, event by event: the result is that of
 decoding the whole stream, and a JSON reader gets its bytes without a detour through text.
@@ -13,7 +13,7 @@ decoding the whole stream, and a JSON reader gets its bytes without a detour thr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from .._errors import ProtocolError
 
@@ -28,41 +28,23 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MOST_DIGITS: Final = 18
 
 
-class ServerSentEvent(NamedTuple):
-    """One dispatched event. A named tuple, since making a frozen dataclass of four fields costs twice as much.
-
-    Attributes:
-        payload: The data as bytes, its lines joined by LF.
-        event: The event's type; `message` where the stream gave none.
-        id: The last event id seen so far; "" for none.
-        retry_ms: The reconnection time asked for so far, in milliseconds, or None.
-    """
-
-    payload: bytes
-    event: str = "message"
-    id: str = ""
-    retry_ms: int | None = None
-
-    @property
-    def data(self) -> str:
-        """The data as text; what is not UTF-8 becomes U+FFFD."""
-        return self.payload.decode("utf-8", "replace")
-
-
 class SSEDecoder(Generic[E]):
-    """Turns the bytes of one stream into events.
+    """Turn the bytes of one stream into events.
 
     Args:
-        make: Called as `make(payload, event, id, retry_ms)`, the fields of `ServerSentEvent`, for each event; may raise
-            `ProtocolError`, which ends the stream.
+        make: Called as `make(payload, event, id, retry_ms)` for each event: the data as bytes, its lines joined by LF; the
+            event's type, `message` where the stream gave none; the last event id so far, or ""; the reconnection time
+            asked for so far, in milliseconds, or None. May raise `ProtocolError`, which ends the stream.
         max_bytes: A longer line, or longer data of one event, is a `ProtocolError`.
+
+    Attributes:
+        error: What the next call will raise, or None; set while the events before it are returned.
     """
 
     __slots__ = (
         "_after_cr",
         "_data",
         "_data_bytes",
-        "_error",
         "_event",
         "_id",
         "_idle",
@@ -72,6 +54,7 @@ class SSEDecoder(Generic[E]):
         "_pending",
         "_retry_ms",
         "_started",
+        "error",
     )
 
     def __init__(self, make: Callable[[bytes, str, str, int | None], E], *, max_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -87,17 +70,7 @@ class SSEDecoder(Generic[E]):
         self._event = ""
         self._id = ""
         self._retry_ms: int | None = None
-        self._error: ProtocolError | None = None
-
-    @property
-    def error(self) -> ProtocolError | None:
-        """What the next call will raise, or None; set while the events before it are handed out."""
-        return self._error
-
-    @property
-    def held_bytes(self) -> int:
-        """How much is kept for the unfinished event."""
-        return len(self._pending) + self._data_bytes
+        self.error: ProtocolError | None = None
 
     def feed(self, chunk: bytes) -> list[E]:
         """Take the next piece and return the events it completes.
@@ -106,11 +79,11 @@ class SSEDecoder(Generic[E]):
             ProtocolError: A line or an event is longer than `max_bytes`, or the maker's error. The events before it
                 are returned first, however the stream was cut; from then on every call raises.
         """
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         events: list[E] = []
         size = len(chunk)
-        # One whole event in a piece of its own, as a server writes them: the rest of the machinery has no say.
+        # One whole event in a piece of its own, as a server writes them: nothing else needs to be asked.
         alone = (
             self._idle
             and chunk[:6] == b"data: "
@@ -126,7 +99,7 @@ class SSEDecoder(Generic[E]):
                 self._take(chunk, events)
                 self._idle = self._started and not (self._inside or self._pending or self._after_cr)
         except ProtocolError as error:
-            self._error = error
+            self.error = error
             if not events:
                 raise
         return events
@@ -138,8 +111,8 @@ class SSEDecoder(Generic[E]):
             keep_unfinished: Return an event that lacks its final empty line. The rules drop it, since it may be cut;
                 a caller who can tell by the data itself whether it is whole may want it.
         """
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         events: list[E] = []
         if keep_unfinished:
             self._take(b"\n\n", events)

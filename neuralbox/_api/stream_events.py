@@ -100,16 +100,6 @@ StreamEvent: TypeAlias = GenerationStart | ContentDelta | GenerationEnd | Stream
 """All that a stream can say. More kinds may come; treat what you do not know as `UnknownEvent`."""
 
 
-def read_event(payload: bytes) -> StreamEvent:
-    """Read the data of one event.
-
-    Raises:
-        ProtocolError: It is neither JSON nor `[DONE]`.
-    """
-    piece = read_piece(payload)
-    return ContentDelta(piece) if isinstance(piece, str) else piece
-
-
 def read_piece(
     payload: bytes, _event: str = "", _id: str = "", _retry_ms: int | None = None
 ) -> str | GenerationStart | GenerationEnd | StreamFailure | StreamDone | UnknownEvent:

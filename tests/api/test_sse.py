@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._api.sse import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
+from neuralbox._api.sse import MAX_EVENT_BYTES, SSEDecoder
 from neuralbox._errors import ProtocolError
+
+
+class ServerSentEvent(NamedTuple):
+    """What the decoder tells of one event."""
+
+    payload: bytes
+    event: str
+    id: str
+    retry_ms: int | None
+
+    @property
+    def data(self) -> str:
+        return self.payload.decode("utf-8", "replace")
+
+
+def held_bytes(decoder: SSEDecoder[ServerSentEvent]) -> int:
+    """How much is kept for the unfinished event."""
+    return len(decoder._pending) + decoder._data_bytes
 
 
 def decode(*chunks: bytes, max_bytes: int = MAX_EVENT_BYTES) -> list[ServerSentEvent]:
@@ -128,7 +147,7 @@ def test_an_unfinished_last_event_is_kept_for_whoever_asks() -> None:
         decoder = SSEDecoder(ServerSentEvent)
         assert decoder.feed(stream) == [event("a")]
         assert decoder.end(keep_unfinished=True) == [event("b")]
-        assert decoder.held_bytes == 0
+        assert held_bytes(decoder) == 0
 
 
 # Memory.
@@ -143,11 +162,11 @@ def test_a_line_without_an_end_is_refused_and_not_collected(around: bytes, step:
     def feed_on() -> None:
         for _ in range(10_000 // step):
             decoder.feed(b"x" * step)
-            assert decoder.held_bytes <= 1_003 + step
+            assert held_bytes(decoder) <= 1_003 + step
 
     with pytest.raises(ProtocolError, match="one line of more than 1000 bytes"):
         feed_on()
-    assert decoder.held_bytes == 0
+    assert held_bytes(decoder) == 0
     assert isinstance(decoder.error, ProtocolError)
     with pytest.raises(ProtocolError):
         decoder.feed(b"data: a\n\n")
@@ -164,6 +183,16 @@ def test_a_whole_line_or_event_that_is_too_long_is_refused_after_the_events_befo
             decoder.feed(b"")
 
 
+def test_a_line_that_is_too_long_is_refused_before_its_end() -> None:
+    for before in (b"data: a\n\n", b"data: a\n"):
+        decoder = SSEDecoder(ServerSentEvent, max_bytes=99)
+        events = decoder.feed(b"data: b\n\n" + before)
+        with pytest.raises(ProtocolError, match="one line of more than 99 bytes"):
+            decoder.feed(b"id: 1\ndata: " + b"x" * 100)
+        assert events[0] == event("b")
+        assert held_bytes(decoder) == 0
+
+
 def test_data_as_long_as_the_limit_is_taken() -> None:
     assert decode(b"data:" + b"x" * 95 + b"\n\n", max_bytes=100) == [event("x" * 95)]
     assert decode(b"data: " + b"x" * 94 + b"\n\n", max_bytes=100) == [event("x" * 94)]
@@ -175,7 +204,7 @@ def test_endless_comments_keep_nothing() -> None:
     decoder = SSEDecoder(ServerSentEvent, max_bytes=100)
     for _ in range(1_000):
         assert decoder.feed(b": still here\n") == []
-        assert decoder.held_bytes == 0
+        assert held_bytes(decoder) == 0
 
 
 def test_a_long_stream_needs_no_more_memory_than_a_short_one() -> None:
@@ -226,10 +255,10 @@ def test_any_bytes_give_events_or_one_clear_error_and_bounded_memory(chunks: lis
         for chunk in chunks:
             for one in decoder.feed(chunk):
                 assert isinstance(one.data, str)
-            assert decoder.held_bytes <= 2 * max_bytes + 4
+            assert held_bytes(decoder) <= 2 * max_bytes + 4
         decoder.end()
     except ProtocolError:
-        assert decoder.held_bytes == 0
+        assert held_bytes(decoder) == 0
 
 
 # Other makers.
