@@ -49,10 +49,7 @@ RULES: tuple[tuple[str, str], ...] = (
     # Downloads.
     (r"when the call is cancelled or fails", "when the call is interrupted or fails"),
     # Streams.
-    (
-        r"The text (?:handed out|returned|delivered) so far\.",
-        "The text read so far; it may be ahead of what was returned.",
-    ),
+    (r"The text delivered so far\.", "The text read so far; it may be ahead of what was delivered."),
     (
         r"both read the same stream, so a loop may be left and another go on where it stopped\. One task reads at a time\.",
         (

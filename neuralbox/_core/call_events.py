@@ -1,18 +1,19 @@
 """Telling a client's hooks what its calls do.
 
-One `CallObserver` goes with a call from its beginning to its end: the send loop tells it of attempts, `_submissions.submission` of
-what became of the money. It turns what it is told into events of plain values. Where a client has no hooks there is no
-`CallObserver`, and nothing is done. What a hook raises is logged here: a call that was paid for goes on.
+The send loop tells the listeners of a call what its attempts come to; the hooks are one of them. One `CallObserver` goes
+with a call from its beginning to its end: the send loop tells it of attempts, `_submissions.submission` of what became of
+the money. It turns what it is told into events of plain values. Where a client has no hooks there is no `CallObserver`,
+and nothing is done. What a hook raises is logged here: a call that was paid for goes on.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from .._api import gemini_vocabulary, vocabulary
@@ -40,8 +41,8 @@ _number = itertools.count(1)
 _SETTINGS: Final = ("temperature", "max_tokens", "seed", "duration")
 
 
-class _Answer(Protocol):
-    """What whole and streamed replies share."""
+class Answer(Protocol):
+    """Stand for a reply, whole or streamed."""
 
     @property
     def status_code(self) -> int: ...
@@ -50,10 +51,28 @@ class _Answer(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-A = TypeVar("A", bound=_Answer)
+class AttemptListener:
+    """Hears of the attempts of one call; each method does nothing unless a subclass says otherwise."""
+
+    __slots__ = ()
+
+    def sending(self) -> None:
+        """Hear that an attempt begins."""
+
+    def answered(self, reply: Answer) -> None:
+        """Hear that an answer has come, of whatever status; of a streamed one its headers."""
+
+    def failed(self, error: BaseException) -> None:
+        """Hear that an attempt ended without an answer."""
+
+    def refused(self, error: NeuralBoxError, reply: Answer) -> None:
+        """Hear that the answer was an error, or could not be read."""
+
+    def repeating(self, reason: str, error: NeuralBoxError, pause: float) -> None:
+        """Hear that another attempt follows after so many seconds."""
 
 
-def observe_call(
+def observer_of(
     options: ClientOptions,
     clock: Callable[[], float],
     request: Request,
@@ -61,15 +80,28 @@ def observe_call(
     *,
     kind: str | None = None,
     model: str | None = None,
+) -> CallObserver:
+    """Return the observer of a call, for a client that has hooks."""
+    return CallObserver(options.hooks, clock, describe_call(options, request, operation, kind=kind, model=model))
+
+
+def observe_call(
+    options: ClientOptions,
+    clock: Callable[[], float],
+    request: Request,
+    operation: str,
+    *,
+    kind: str | None,
+    model: str | None,
 ) -> AbstractContextManager[CallObserver | None]:
     """Observe the call that is made inside the block; None where the client has no hooks."""
     if not options.hooks:
         return nullcontext()
-    return CallObserver(options.hooks, clock, describe_call(options, request, operation, kind=kind, model=model))
+    return observer_of(options, clock, request, operation, kind=kind, model=model)
 
 
-class CallObserver:
-    """One call, as its hooks are told of it; a context manager around the call, or ended by hand.
+class CallObserver(AttemptListener):
+    """Tells hooks of one call; a context manager around the call, or ended by hand.
 
     Attributes:
         call: What it is.
@@ -77,6 +109,7 @@ class CallObserver:
     """
 
     __slots__ = (
+        "_began",
         "_clock",
         "_hooks",
         "_job",
@@ -95,7 +128,7 @@ class CallObserver:
         self.is_over: bool = False
         self._hooks = hooks
         self._clock = clock
-        self._started = clock()
+        self._started = self._began = clock()
         self._status_code: int | None = None
         self._job: JobRef | None = None
         self._outcome = ""
@@ -112,34 +145,36 @@ class CallObserver:
 
     # Attempts.
 
-    async def attempt(self, answer: Awaitable[A]) -> A:
-        """Await the answer to one attempt, telling of its beginning and its end."""
+    def sending(self) -> None:
+        """Tell that an attempt begins."""
         self.attempts += 1
-        number, began = self.attempts, self._clock()
+        self._began = self._clock()
         self._status_code = None
-        self._tell("on_request", RequestEvent(self.call, number))
-        try:
-            reply = await answer
-        except BaseException as error:
-            self._status_code = status_of(error)
-            self._tell("on_failure", FailureEvent(self.call, number, name_of(error), self._clock() - began))
-            raise
+        self._tell("on_request", RequestEvent(self.call, self.attempts))
+
+    def answered(self, reply: Answer) -> None:
+        """Tell of an answer."""
         self._status_code = reply.status_code
         content: bytes | None = getattr(reply, "content", None)
         size = None if content is None else len(content)
         request_id = without_secrets(reply.headers.get("x-request-id", "")) or None
-        seconds = self._clock() - began
-        self._tell("on_response", ResponseEvent(self.call, number, reply.status_code, seconds, size, request_id))
-        return reply
+        seconds = self._clock() - self._began
+        self._tell("on_response", ResponseEvent(self.call, self.attempts, reply.status_code, seconds, size, request_id))
 
-    def record_retry(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
+    def failed(self, error: BaseException) -> None:
+        """Tell of what came in an answer's place."""
+        self._status_code = status_of(error)
+        seconds = self._clock() - self._began
+        self._tell("on_failure", FailureEvent(self.call, self.attempts, name_of(error), seconds))
+
+    def repeating(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
         """Tell that another attempt follows."""
         event = RetryEvent(self.call, self.attempts + 1, reason, name_of(error), status_of(error), pause)
         self._tell("on_retry", event)
 
     # What became of it.
 
-    def settled(self, outcome: str, job: JobRef | None = None) -> None:
+    def record_submission(self, outcome: str, job: JobRef | None = None) -> None:
         """Tell what is known of a paid call now."""
         self._job = job or self._job
         if (self._outcome, outcome) == ("adopted", "accepted"):
@@ -224,13 +259,13 @@ def _settings_of(request: Request) -> Mapping[str, float]:
 
 
 def name_of(error: BaseException) -> str:
-    """The class of an error; both event loops' cancellations have one name."""
+    """Return the class of an error; both event loops' cancellations have one name."""
     name = type(error).__name__
     return "Cancelled" if name == "CancelledError" else name
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status an error is about, if there is one."""
+    """Return the HTTP status an error is about, if there is one."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
 
@@ -245,7 +280,7 @@ _PATTERNS: Final = tuple(tuple(path.split("/")) for path in sorted(_PATHS) if "{
 
 
 def template_of(path: str) -> str | None:
-    """The documented path that a filled one belongs to.
+    """Return the documented path that a filled one belongs to.
 
     >>> template_of("/user/history/18500/rate")
     '/user/history/{id}/rate'

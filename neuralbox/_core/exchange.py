@@ -1,8 +1,11 @@
-"""The send loop: a request goes to the transport, its ending is classified, and a pause or an error follows.
+"""The send loop: a request goes to the transport, its outcome is classified, and a pause or an error follows.
 
 The only place that pauses between attempts. Whether another attempt follows is decided by `_core.retry`; how bytes
-move is the transport's business. The clock, the pause and the dice are injected, so that tests run in virtual time.
+move is the transport's business. The clock, the pause and chance are injected, so that tests run in virtual time.
 A paid request whose outcome is unknown ends here as `SubmissionUnknownError` and is never sent again.
+
+One `Attempt` goes through a call; what happens to it is told to its listeners (`AttemptListener`): the client's hooks,
+and the rate limits of a paid request.
 """
 
 from __future__ import annotations
@@ -27,13 +30,14 @@ from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
 from .._version import __version__
 from .account import SharedAccountState, account_of
-from .call_events import CallObserver, describe_download, observe_call
+from .call_events import Answer, AttemptListener, CallObserver, describe_download, observer_of
 from .credentials import Credential, Session
 from .reply_capture import capture
 from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide
 from .session_refresh import SessionRefresher, log_in, refresh
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
 
 logger = logging.getLogger("neuralbox")
 USER_AGENT = f"neuralbox/{__version__} python/{sys.version_info.major}.{sys.version_info.minor}"
@@ -48,7 +52,7 @@ async def _wait_until(event: anyio.Event, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """Everything that depends on time or chance.
+    """Hold everything that depends on time or chance.
 
     Attributes:
         clock: Monotonic seconds.
@@ -65,59 +69,51 @@ class TimeSource:
     wait_until: Callable[[anyio.Event, float], Awaitable[None]] = _wait_until
 
 
-class AttemptState:
-    """What a paid call's present attempt has come to, kept up to date by the core for whoever made it.
+class Attempt:
+    """The attempts of one call, kept up to date by the core; a paid call that is sent again keeps its own.
 
     Attributes:
-        sent: Whether its first byte has left (or was about to).
+        started: When the call began, by the monotonic clock: the deadline counts from there, over all sendings.
+        listeners: Are told what happens, in this order.
+        number: 1 for the first attempt of the present sending.
+        sent: Whether the first byte of the present attempt has left (or was about to).
         sent_at: When that was, Unix seconds.
         sent_clock: The same by the monotonic clock.
-        fate: What it came to; None while it goes on, and after a 2xx.
-        started: When the first attempt began, by the monotonic clock: the deadline counts from there, over all calls
-            that are given the same `AttemptState`.
-        heard: Called with the headers of each refusal, and its error.
-        seen: Tells the client's hooks of the attempts.
+        outcome: What the present attempt came to; None while it goes on, and after a 2xx.
+        authorization: What the present attempt identifies itself with.
+        has_renewed: The session was renewed already, since its token was refused.
+        may_have_worked: An earlier attempt may have been carried out.
     """
 
-    __slots__ = ("fate", "heard", "seen", "sent", "sent_at", "sent_clock", "started")
-
-    def __init__(self, started: float) -> None:
-        self.started: float = started
-        self.sent: bool = False
-        self.sent_at: float | None = None
-        self.sent_clock: float | None = None
-        self.fate: AttemptOutcome | None = None
-        self.heard: Callable[[Mapping[str, str], errors.NeuralBoxError], None] | None = None
-        self.seen: CallObserver | None = None
-
-
-class _Exchange:
-    """One call on its way: which attempt, since when, and whether the present one has left."""
-
     __slots__ = (
-        "attempt",
         "authorization",
-        "call",
-        "ending",
-        "renewed",
-        "request",
+        "has_renewed",
+        "listeners",
+        "may_have_worked",
+        "number",
+        "outcome",
         "sent",
         "sent_at",
+        "sent_clock",
         "started",
-        "unsure",
     )
 
-    def __init__(self, request: Request, call: CallOptions, started: float, ending: AttemptState | None = None) -> None:
-        self.request = request
-        self.call = call
-        self.started = started if ending is None else ending.started
-        self.ending = ending
-        self.authorization: str | None = None  # what the present attempt identifies itself with
-        self.attempt = 0
-        self.sent = False
+    def __init__(self, started: float, listeners: tuple[AttemptListener, ...] = ()) -> None:
+        self.started = started
+        self.listeners = listeners
         self.sent_at: float | None = None
-        self.renewed = False
-        self.unsure = False  # an earlier attempt may have been carried out
+        self.sent_clock: float | None = None
+        self.number = 0
+        self.sent = False
+        self.outcome: AttemptOutcome | None = None
+        self.authorization: str | None = None
+        self.has_renewed = False
+        self.may_have_worked = False
+
+    def restart(self) -> None:
+        """Begin another sending, with as many attempts as the first."""
+        self.number, self.sent, self.outcome = 0, False, None
+        self.has_renewed = self.may_have_worked = False
 
 
 class Core:
@@ -173,7 +169,7 @@ class Core:
         request: Request,
         read: Callable[[Reply], T],
         call: CallOptions = NO_CALL_OPTIONS,
-        ending: AttemptState | None = None,
+        attempt: Attempt | None = None,
     ) -> T:
         """Send a request, repeat it where that is safe, and read the answer.
 
@@ -181,75 +177,71 @@ class Core:
             request: What to ask.
             read: Turns a 2xx reply into the result; may raise `ProtocolError`.
             call: What this one call changes.
-            ending: Is told what the attempts of a paid request come to.
+            attempt: Of a paid request, whose sender learns from it what its attempts come to.
 
         Raises:
             NeuralBoxError: Any branch of it, as `_errors` draws the tree.
         """
-        seen = None if ending is None else ending.seen
-        if self._hooks and seen is None:
-            return await self._send_observed(request, read, call, ending)
-        exchange = _Exchange(request, call, self.clock(), ending)
-        prepared = await self._prepare(exchange)
-        while True:
-            reply = None
-            try:
-                answer = self._attempt(exchange, prepared)
-                reply = await (answer if seen is None else seen.attempt(answer))
-                if 200 <= reply.status_code < 300:
-                    value = read(reply)
-                    self._note(exchange, reply)
-                    return value
-                if reply.status_code == 404 and request.method == "DELETE" and exchange.unsure:
-                    self._note(exchange, reply)
-                    return read(Reply(204, reply.headers, b""))  # the attempt that was lost had deleted it
-                error: errors.NeuralBoxError = self._refusal(reply)
-            except (errors.APIConnectionError, errors.ProtocolError) as caught:
-                error = caught
-            prepared = await self._after(exchange, prepared, error, reply)
-
-    async def _send_observed(
-        self, request: Request, read: Callable[[Reply], T], call: CallOptions, ending: AttemptState | None
-    ) -> T:
-        with observe_call(self.options, self.clock, request) as seen:
-            ending = ending or AttemptState(self.clock())
-            ending.seen = seen
-            return await self.send(request, read, call, ending)
+        observer = None
+        if attempt is None:
+            attempt = Attempt(self.clock())
+            if self._hooks:
+                observer = observer_of(self.options, self.clock, request)
+                attempt.listeners = (observer,)
+        try:
+            prepared = await self._prepare(request, call, attempt)
+            while True:
+                reply = None
+                try:
+                    reply = await self._exchange(request, attempt, prepared)
+                    # A DELETE that is sent again finds nothing where the attempt that was lost had deleted it.
+                    is_deleted = reply.status_code == 404 and request.method == "DELETE" and attempt.may_have_worked
+                    if is_deleted or 200 <= reply.status_code < 300:
+                        value = read(Reply(204, reply.headers, b"") if is_deleted else reply)
+                        self._note(request, attempt, reply)
+                        if observer is not None:
+                            observer.end()
+                        return value
+                    error: errors.NeuralBoxError = self._refusal(reply)
+                except (errors.APIConnectionError, errors.ProtocolError) as caught:
+                    error = caught
+                if await self._after(request, call, attempt, error, reply):
+                    prepared = await self._prepare(request, call, attempt)
+        except BaseException as error:
+            if observer is not None:
+                observer.end(error)
+            raise
 
     # A reply that is read as it comes.
 
     def open(
-        self, request: Request, call: CallOptions = NO_CALL_OPTIONS, ending: AttemptState | None = None
+        self, request: Request, call: CallOptions = NO_CALL_OPTIONS, attempt: Attempt | None = None
     ) -> AbstractAsyncContextManager[StreamedReply]:
-        """Send a request and hand out its 2xx reply unread; repeated like `send` until the headers have come."""
-        return self._open(request, call, ending)
+        """Send a request and return its 2xx reply unread; repeated like `send` until the headers have come."""
+        return self._open(request, call, Attempt(self.clock()) if attempt is None else attempt)
 
     @asynccontextmanager
-    async def _open(
-        self, request: Request, call: CallOptions, ending: AttemptState | None
-    ) -> AsyncIterator[StreamedReply]:
-        seen = None if ending is None else ending.seen
-        exchange = _Exchange(request, call, self.clock(), ending)
-        prepared = await self._prepare(exchange)
+    async def _open(self, request: Request, call: CallOptions, attempt: Attempt) -> AsyncIterator[StreamedReply]:
+        prepared = await self._prepare(request, call, attempt)
         while True:
-            handed_out, reply = False, None
+            is_delivered, reply = False, None
             try:
                 async with AsyncExitStack() as stack:
-                    entering = self._enter(exchange, prepared, stack)
-                    streamed = await (entering if seen is None else seen.attempt(entering))
+                    streamed = await self._enter(request, attempt, prepared, stack)
                     if 200 <= streamed.status_code < 300:
-                        self._note(exchange, Reply(streamed.status_code, streamed.headers, b""))
-                        handed_out = True
+                        self._note(request, attempt, Reply(streamed.status_code, streamed.headers, b""))
+                        is_delivered = True
                         yield streamed
                         return
                     content = await streamed.read(max_bytes=_ERROR_BYTES)
                     reply = Reply(streamed.status_code, streamed.headers, content)
                 error: errors.NeuralBoxError = self._refusal(reply)
             except (errors.APIConnectionError, errors.ProtocolError) as caught:
-                if handed_out:  # an error of reading or of the caller's block: no second attempt from here
+                if is_delivered:  # an error of reading or of the caller's block: no second attempt from here
                     raise
                 error = caught
-            prepared = await self._after(exchange, prepared, error, reply)
+            if await self._after(request, call, attempt, error, reply):
+                prepared = await self._prepare(request, call, attempt)
 
     def fetch(
         self,
@@ -258,7 +250,7 @@ class Core:
         headers: Mapping[str, str] | None = None,
         timeout: float | Timeout | None = None,
     ) -> AbstractAsyncContextManager[StreamedReply]:
-        """GET a foreign address: no credential, none of the client's headers, one attempt, any status handed out.
+        """GET a foreign address: no credential, none of the client's headers, one attempt, any status returned.
 
         Raises:
             ConfigurationError: The address is not http or https.
@@ -275,9 +267,11 @@ class Core:
     async def _fetch_observed(
         self, url: str, download: AbstractAsyncContextManager[StreamedReply]
     ) -> AsyncIterator[StreamedReply]:
-        with CallObserver(self._hooks, self.clock, describe_download(self.options, url)) as seen:
+        with CallObserver(self._hooks, self.clock, describe_download(self.options, url)) as observer:
             async with AsyncExitStack() as stack:
-                yield await seen.attempt(stack.enter_async_context(download))
+                attempt = Attempt(self.clock(), (observer,))
+                observer.sending()
+                yield await _heard_by(attempt, stack.enter_async_context(download))
 
     @staticmethod
     def as_json(reply: Reply) -> Any:
@@ -291,122 +285,113 @@ class Core:
 
     # One attempt...
 
-    def _begin(self, exchange: _Exchange) -> Callable[[], None] | None:
-        exchange.attempt += 1
+    def _begin(self, request: Request, attempt: Attempt) -> Callable[[], None] | None:
+        attempt.number += 1
+        for listener in attempt.listeners:
+            listener.sending()
         # Reading again is always safe, so nobody asks whether a GET had left; that keeps the hot path bare.
-        exchange.sent = exchange.request.safety is RetrySafety.REPEATABLE
-        exchange.sent_at = None
-        if exchange.sent:
+        if request.safety is RetrySafety.REPEATABLE:
+            attempt.sent = True
             return None
-
-        ending = exchange.ending
-        if ending is not None:
-            ending.sent, ending.fate = False, None
+        attempt.sent, attempt.outcome = False, None
 
         def on_sent() -> None:
-            exchange.sent, exchange.sent_at = True, self.now()
-            if ending is not None:
-                ending.sent, ending.sent_at, ending.sent_clock = True, exchange.sent_at, self.clock()
+            attempt.sent, attempt.sent_at, attempt.sent_clock = True, self.now(), self.clock()
 
         return on_sent
 
-    async def _attempt(self, exchange: _Exchange, prepared: Prepared) -> Reply:
-        on_sent = self._begin(exchange)
-        most = self.options.max_reply_bytes
-        if self.options.deadline is None:
-            return await self.transport.send(prepared, max_bytes=most, on_sent=on_sent)
-        with anyio.move_on_after(self._left(exchange)):
-            return await self.transport.send(prepared, max_bytes=most, on_sent=on_sent)
-        raise self._too_late()
+    async def _exchange(self, request: Request, attempt: Attempt, prepared: Prepared) -> Reply:
+        on_sent = self._begin(request, attempt)
+        answer = self.transport.send(prepared, max_bytes=self.options.max_reply_bytes, on_sent=on_sent)
+        if self.options.deadline is not None:
+            answer = self._in_time(attempt, answer)
+        return await (_heard_by(attempt, answer) if attempt.listeners else answer)
 
-    async def _enter(self, exchange: _Exchange, prepared: Prepared, stack: AsyncExitStack) -> StreamedReply:
+    async def _enter(
+        self, request: Request, attempt: Attempt, prepared: Prepared, stack: AsyncExitStack
+    ) -> StreamedReply:
         """Begin a streamed attempt; the deadline counts until its headers are there."""
-        reply = self.transport.stream(prepared, on_sent=self._begin(exchange))
-        with anyio.move_on_after(self._left(exchange)):
-            return await stack.enter_async_context(reply)
-        raise self._too_late()
+        reply = self.transport.stream(prepared, on_sent=self._begin(request, attempt))
+        return await _heard_by(attempt, self._in_time(attempt, stack.enter_async_context(reply)))
 
-    def _left(self, exchange: _Exchange) -> float | None:
-        deadline = self.options.deadline
-        return None if deadline is None else deadline - (self.clock() - exchange.started)
-
-    def _too_late(self) -> errors.APITimeoutError:
-        return errors.APITimeoutError(
+    async def _in_time(self, attempt: Attempt, answer: Awaitable[A]) -> A:
+        with anyio.move_on_after(self._left(attempt)):
+            return await answer
+        raise errors.APITimeoutError(
             f"The deadline of {self.options.deadline:g} s over all attempts passed.", phase="deadline"
         )
+
+    def _left(self, attempt: Attempt) -> float | None:
+        deadline = self.options.deadline
+        return None if deadline is None else deadline - (self.clock() - attempt.started)
 
     def _refusal(self, reply: Reply) -> errors.APIStatusError:
         content = reply.content[:_ERROR_BYTES]
         return self.options.service.status_error(reply.status_code, reply.headers, content, now=self.now())
 
-    def _note(self, exchange: _Exchange, reply: Reply) -> None:
-        logger.debug(
-            "%s %s: %d, attempt %d", exchange.request.method, exchange.request.path, reply.status_code, exchange.attempt
-        )
-        capture(reply, exchange.attempt)
+    def _note(self, request: Request, attempt: Attempt, reply: Reply) -> None:
+        logger.debug("%s %s: %d, attempt %d", request.method, request.path, reply.status_code, attempt.number)
+        capture(reply, attempt.number)
 
     # ... and what follows it.
 
     async def _after(
-        self,
-        exchange: _Exchange,
-        prepared: Prepared,
-        error: errors.NeuralBoxError,
-        reply: Reply | None,
-    ) -> Prepared:
-        """Pause before another attempt and return what it sends, or raise what the call ends with."""
-        if not (exchange.renewed or exchange.request.anonymous) and isinstance(error, errors.AuthenticationError):
-            exchange.renewed = await self._renewal.follow(self, self.credential, stale=exchange.authorization)
-            if exchange.renewed:
-                if exchange.ending is not None and exchange.ending.seen is not None:
-                    exchange.ending.seen.record_retry("session expired", error)
-                return await self._prepare(exchange)
+        self, request: Request, call: CallOptions, attempt: Attempt, error: errors.NeuralBoxError, reply: Reply | None
+    ) -> bool:
+        """Pause before another attempt, or raise what the call ends with.
+
+        Returns:
+            Whether the other attempt has another credential.
+        """
+        if not (attempt.has_renewed or request.anonymous) and isinstance(error, errors.AuthenticationError):
+            attempt.has_renewed = await self._renewal.follow(self, self.credential, stale=attempt.authorization)
+            if attempt.has_renewed:
+                for listener in attempt.listeners:
+                    listener.repeating("session expired", error, 0.0)
+                return True
         ours = reply is not None and self.options.service.is_ours(reply.content)
-        fate = classify_attempt(error, sent=exchange.sent, ours=ours)
-        ending = exchange.ending
-        if ending is not None:
-            ending.fate = fate
-            if ending.heard is not None and reply is not None:
-                ending.heard(reply.headers, error)
+        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent, ours=ours)
+        if reply is not None:
+            for listener in attempt.listeners:
+                listener.refused(error, reply)
         step = decide(
             self.policy,
-            safety=exchange.request.safety,
-            fate=fate,
+            safety=request.safety,
+            outcome=outcome,
             error=error,
-            attempt=exchange.attempt,
-            elapsed=self.clock() - exchange.started,
+            attempt=attempt.number,
+            elapsed=self.clock() - attempt.started,
             jitter=self.random(),
         )
         if isinstance(step, StopReason):
-            self._raise(exchange, fate, error, step)
+            self._raise(request, call, attempt, error, step)
         logger.info(
             "%s %s: %s (%s); attempt %d in %.2f s",
-            exchange.request.method,
-            exchange.request.path,
+            request.method,
+            request.path,
             type(error).__name__,
-            fate.value,
-            exchange.attempt + 1,
+            outcome.value,
+            attempt.number + 1,
             step,
         )
-        if ending is not None and ending.seen is not None:
-            ending.seen.record_retry(fate.value, error, step)
-        exchange.unsure = exchange.unsure or fate is AttemptOutcome.UNKNOWN
+        for listener in attempt.listeners:
+            listener.repeating(outcome.value, error, step)
+        attempt.may_have_worked = attempt.may_have_worked or outcome is AttemptOutcome.UNKNOWN
         await self.sleep(step)
-        return prepared
+        return False
 
     def _raise(
-        self, exchange: _Exchange, fate: AttemptOutcome, error: errors.NeuralBoxError, stop: StopReason
+        self, request: Request, call: CallOptions, attempt: Attempt, error: errors.NeuralBoxError, stop: StopReason
     ) -> NoReturn:
-        request = exchange.request
-        if fate is AttemptOutcome.UNKNOWN and request.safety is RetrySafety.PAID:
-            raise self.unknown(request, sent_at=exchange.sent_at, cause=error, call=exchange.call) from error
+        if attempt.outcome is AttemptOutcome.UNKNOWN and request.safety is RetrySafety.PAID:
+            raise self.unknown(request, sent_at=attempt.sent_at, cause=error, call=call) from error
         why = stop.value.format(
-            attempts=exchange.attempt,
+            attempts=attempt.number,
             delay=getattr(error, "retry_after", None) or 0.0,
             max_wait=self.policy.max_wait,
             deadline=self.policy.deadline or 0.0,
         )
-        if why and exchange.attempt + (stop is not StopReason.EXHAUSTED) > 1:
+        if why and attempt.number + (stop is not StopReason.EXHAUSTED) > 1:
             error.args = (f"{error.message} {why}",)
         raise error
 
@@ -430,11 +415,11 @@ class Core:
 
     # From a request to what the transport sends.
 
-    async def _prepare(self, exchange: _Exchange) -> Prepared:
-        options, request, call = self.options, exchange.request, exchange.call
+    async def _prepare(self, request: Request, call: CallOptions, attempt: Attempt) -> Prepared:
+        options = self.options
         headers = {"accept": request.accept, "user-agent": USER_AGENT}
         if not request.anonymous:
-            headers[self.credential.header_name] = exchange.authorization = await self._renewal.header(
+            headers[self.credential.header_name] = attempt.authorization = await self._renewal.header(
                 self, self.credential
             )
         for extra in (options.default_headers, call.extra_headers):
@@ -474,6 +459,19 @@ class Core:
     ) -> Mapping[str, Any]:
         """Send a login or refresh and let the session take over what it answers; see `_core.session_refresh`."""
         return await log_in(self, session, request, call)
+
+
+async def _heard_by(attempt: Attempt, answer: Awaitable[A]) -> A:
+    """Await an answer and tell the listeners of it, or of what came in its place."""
+    try:
+        reply = await answer
+    except BaseException as error:
+        for listener in attempt.listeners:
+            listener.failed(error)
+        raise
+    for listener in attempt.listeners:
+        listener.answered(reply)
+    return reply
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """How one attempt ended, what that means for the money, and whether another follows.
 
-Two tables decide everything: `classify_attempt` says what an ending means (at-most-one-charge.md),
-`_FOLLOWED_BY_ANOTHER` which endings a second attempt may follow without a look, by what a repetition would mean. What
+Two tables decide everything: `classify_attempt` says what an end means (at-most-one-charge.md),
+`_FOLLOWED_BY_ANOTHER` which outcomes another attempt may follow at once, by what a repetition would mean. What
 follows `AttemptOutcome.UNKNOWN` and `AttemptOutcome.FREE_FAILURE` of a paid request ends the send loop:
 `_submissions.submission` looks into the history first.
 """
@@ -18,7 +18,7 @@ from .._api.request import RetrySafety
 
 
 class AttemptOutcome(Enum):
-    """What one attempt came to, seen from the service's books."""
+    """Say what one attempt came to, as the service sees it."""
 
     NOT_SENT = "not sent"
     """No byte of the request left: nothing can have happened."""
@@ -75,7 +75,7 @@ _FOLLOWED_BY_ANOTHER: Mapping[RetrySafety, frozenset[AttemptOutcome]] = {
 
 
 class StopReason(Enum):
-    """Why no further attempt follows; the value completes the error's message."""
+    """Say why no further attempt follows; the value completes the error's message."""
 
     FINAL = ""
     EXHAUSTED = "Given up after {attempts} attempts."
@@ -85,7 +85,7 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The numbers of retrying.
+    """Hold the numbers of retrying.
 
     Attributes:
         max_retries: Attempts after the first.
@@ -106,7 +106,7 @@ def decide(
     policy: RetryPolicy,
     *,
     safety: RetrySafety,
-    fate: AttemptOutcome,
+    outcome: AttemptOutcome,
     error: errors.NeuralBoxError,
     attempt: int,
     elapsed: float,
@@ -117,7 +117,7 @@ def decide(
     Args:
         policy: The numbers.
         safety: What a repetition would mean.
-        fate: What the attempt came to.
+        outcome: What the attempt came to.
         error: Its error; a `retry_after` in it counts where it is longer than the back-off.
         attempt: 1 for the first.
         elapsed: Seconds since the call began.
@@ -126,7 +126,7 @@ def decide(
     Returns:
         Seconds to pause before the next attempt, or why there is none.
     """
-    if fate not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
+    if outcome not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
         return StopReason.FINAL
     if isinstance(error, errors.APITimeoutError) and error.phase == "deadline":
         return StopReason.FINAL  # it says itself why nothing follows
@@ -148,6 +148,6 @@ def decide(
 
 
 def retry_after_of(error: errors.NeuralBoxError) -> float | None:
-    """Seconds the service asks to wait, or None."""
+    """Return the seconds the service asks to wait, or None."""
     wait = getattr(error, "retry_after", None)
     return wait if isinstance(wait, int | float) else None

@@ -1,15 +1,15 @@
 """`Admission`: what a paid request needs before it may leave, and what its end means for those who come after it.
 
-Two things: tokens of the client's budget, where it has one (`spending`), and a place in the plan's windows (`pace`).
-The tokens come first, since a request that is too dear need not wait for an hour. Whoever sends a paid request asks for
-an admission, tells it what it was answered, and leaves it on every path:
+Two things: tokens of the client's budget, where it has one (`_budget`), and a place in the plan's windows
+(`_rate_limit`). The tokens come first, since a request that is too dear need not wait for an hour. Whoever sends a paid
+request asks for an admission, lets it listen to the attempts, and leaves it on every path:
 
     admission = await admit(core, request, call, kind=kind, model=model)
     try:
-        generation = ...                # send; `heard` with the headers of each answer; `depart` before a repetition
+        generation = ...                # send; `heard` with the headers of the answer; `depart` before a repetition
         admission.accepted(generation)
     except NeuralBoxError:
-        admission.refused()             # only where it is certain that nothing was charged
+        admission.release()             # only where it is certain that nothing was charged
         raise
     finally:
         admission.leave()
@@ -26,36 +26,40 @@ from functools import partial
 from .._api.request import Request
 from .._budget import Budget, Reservation
 from .._config import CallOptions
+from .._core.call_events import Answer, AttemptListener
 from .._core.exchange import Core
 from .._costs.charges import Charges, charges_of, reserve_tokens
 from .._costs.prices import PriceQuery, price_query_of
+from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._rate_limit.limiter import Permit, limiter_of
 
 
-class Admission:
+class Admission(AttemptListener):
     """One paid request that may leave.
 
     Args:
         core: The client it leaves by.
-        take_place: Waits for a place in the plan's windows; None where the client does not heed them.
+        take_permit: Waits for a place in the plan's windows; None where the client does not heed them.
     """
 
-    __slots__ = ("_core", "_money", "_place", "_question", "_reservation", "_take_place")
+    __slots__ = ("_charges", "_core", "_permit", "_query", "_reservation", "_take_permit")
 
-    def __init__(self, core: Core, take_place: Callable[[], Awaitable[Permit]] | None) -> None:
+    def __init__(self, core: Core, take_permit: Callable[[], Awaitable[Permit]] | None) -> None:
         self._core = core
-        self._take_place = take_place
-        self._place: Permit | None = None
-        self._money: Charges | None = None
+        self._take_permit = take_permit
+        self._permit: Permit | None = None
+        self._charges: Charges | None = None
         self._reservation: Reservation | None = None
-        self._question: PriceQuery | None = None
+        self._query: PriceQuery | None = None
 
-    async def reserve(self, budget: Budget, question: PriceQuery, *, patient: bool) -> None:
+    async def reserve(self, budget: Budget, price_query: PriceQuery, *, patient: bool) -> None:
         """Set its tokens aside."""
-        money = self._money = charges_of(self._core)
-        self._question = question
-        self._reservation = await reserve_tokens(budget, await money.prices.of(self._core, question), patient=patient)
+        charges = self._charges = charges_of(self._core)
+        self._query = price_query
+        self._reservation = await reserve_tokens(
+            budget, await charges.prices.of(self._core, price_query), patient=patient
+        )
 
     async def depart(self) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
@@ -63,39 +67,43 @@ class Admission:
         Raises:
             RateLimitError: A window is used up for too long; nothing was sent, and its tokens are given back.
         """
-        if self._take_place is None:
+        if self._take_permit is None:
             return
-        if self._place is not None:
-            self._place.leave()
+        if self._permit is not None:
+            self._permit.leave()
         try:
-            self._place = await self._take_place()
+            self._permit = await self._take_permit()
         except BaseException:
-            self.refused()
+            self.release()
             raise
 
-    def heard(self, headers: Mapping[str, str], error: Exception | None = None) -> None:
-        """Take note of an answer's headers, and of the refusal it was, if it was one."""
-        if self._place is not None:
-            self._place.heard(self._core, headers, accepted=error is None)
-            if error is not None:
-                self._place.refused(self._core, error)
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Take note of the headers of an answer that accepted it."""
+        if self._permit is not None:
+            self._permit.heard(self._core, headers)
+
+    def refused(self, error: NeuralBoxError, reply: Answer) -> None:
+        """Take note of an attempt that was refused; another may follow."""
+        if self._permit is not None:
+            self._permit.heard(self._core, reply.headers, accepted=False)
+            self._permit.refused(self._core, error)
 
     def accepted(self, generation: Generation) -> None:
         """Book what it costs: now where it is final, else when its end is seen."""
-        if self._money is not None and self._reservation is not None and self._question is not None:
-            self._money.accepted(generation, self._reservation, self._question)
+        if self._charges is not None and self._reservation is not None and self._query is not None:
+            self._charges.accepted(generation, self._reservation, self._query)
 
-    def refused(self) -> None:
+    def release(self) -> None:
         """Give its tokens back: nothing was charged for certain."""
-        if self._place is not None:
-            self._place.refused(self._core)
+        if self._permit is not None:
+            self._permit.refused(self._core)
         if self._reservation is not None:
             self._reservation.release()
 
     def leave(self) -> None:
         """Give its place back; tokens that were neither booked nor given back stay set aside."""
-        if self._place is not None:
-            self._place.leave()
+        if self._permit is not None:
+            self._permit.leave()
         if self._reservation is not None:
             self._reservation.leave()
 
@@ -123,14 +131,14 @@ async def admit(
     """
     options = core.options
     spread = options.pace == "spread"
-    take_place = None
+    take_permit = None
     if options.pace != "off":
-        take_place = partial(
+        take_permit = partial(
             limiter_of(core).acquire, core, kind=kind, spread=spread, max_throttle_wait=options.max_retry_wait
         )
-    admission = Admission(core, take_place)
+    admission = Admission(core, take_permit)
     if options.budget is not None:
-        question = price_query_of(request, model=model, extra=call.extra_body)
-        await admission.reserve(options.budget, question, patient=spread)
+        price_query = price_query_of(request, model=model, extra=call.extra_body)
+        await admission.reserve(options.budget, price_query, patient=spread)
     await admission.depart()
     return admission

@@ -401,7 +401,7 @@ async def reconcile(core: Core) -> Reconciliation:
         elif isinstance(outcome, Absent):
             registry.remove(entry)
             if entry.admission is not None:
-                entry.admission.refused()
+                entry.admission.release()
             absent.append(as_unresolved(entry))
         else:
             registry.leave_open(entry, outcome.why, outcome.candidates)

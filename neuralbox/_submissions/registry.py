@@ -25,7 +25,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from .._api.request import Request
-from .._core.exchange import AttemptState, Core
+from .._core.exchange import Attempt, Core
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef
 from . import matching as rules
@@ -104,9 +104,7 @@ class PendingSubmission:
         "why",
     )
 
-    def __init__(
-        self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: AttemptState
-    ) -> None:
+    def __init__(self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: Attempt) -> None:
         self.claim = claim
         self.ending = ending
         self.admission: Admission | None = None

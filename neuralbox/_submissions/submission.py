@@ -1,30 +1,36 @@
-"""A paid request on its way, and whatever became of it settled first (docs/design/at-most-one-charge.md).
+"""A paid request on its way, from before its first byte until it is settled (docs/design/at-most-one-charge.md).
 
-    in flight -> accepted                     its id is written down by the witness, then told to `on_accepted`
-              -> refused, or never sent       the error; nothing was charged
-              -> unknown -> found             adopted: no second POST
-                         -> absent            never accepted: sent again
-                         -> neither           `SubmissionUnknownError`; it stays in `unresolved`
+    | state    | event                                          | next     |
+    | -------- | ---------------------------------------------- | -------- |
+    | new      | it may leave                                   | sent     |
+    | new      | an earlier run sent it and lost its answer     | unknown  |
+    | new      | an earlier run sent it, and its job is known   | adopted  |
+    | new      | a part of its text had arrived                 | unknown  |
+    | sent     | answered                                       | accepted |
+    | sent     | refused, or it never left                      | refused  |
+    | sent     | it could not be written down, and has not left | new      |
+    | sent     | its answer is lost, or nobody waits for it     | unknown  |
+    | unknown  | found in the history                           | adopted  |
+    | unknown  | never accepted, or `submission="resend"`       | new      |
+    | unknown  | never accepted, and sent often enough          | refused  |
+    | adopted  | taken over like an answer                      | accepted |
 
-The rules:
+What stays unknown is left open in the registry (`unresolved`). The rules:
 
 - A request is sent again only where it is certain that it was not accepted: the core repeats what was never sent or
-  refused for now; what was lost is sent again when the history proves it absent, `_REPEATS` times as often as
-  `max_retries` says. `submission="resend"` gives that certainty up.
-- 500 `provider_error` is documented as free: one look into the history, then it is repeated. Once a generation was
-  found after such an answer, they count as unknown for this account.
+  refused for now, `lost_answer` decides about the rest. `submission="resend"` gives that certainty up.
 - Whatever ends the call - an error, a cancellation, a bug - a request that may have been accepted stays registered.
-- What `on_accepted` raises is logged and goes no further: the job was paid for, and its caller still gets it.
+- An id is written down by the recorder first, then told to `on_accepted`. What that raises is logged and goes no
+  further: the job was paid for, and its caller still gets it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from inspect import isawaitable
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
@@ -32,11 +38,11 @@ from uuid import uuid4
 import anyio
 
 from .._api import vocabulary as words
-from .._api.request import Request, RetrySafety
+from .._api.request import Request
 from .._config import CallOptions
-from .._core.call_events import CallObserver, describe_call, observe_call
-from .._core.exchange import AttemptState, Core
-from .._core.retry import AttemptOutcome, StopReason, decide
+from .._core.call_events import CallObserver, observe_call
+from .._core.exchange import Attempt, Core
+from .._core.retry import AttemptOutcome
 from .._errors import NeuralBoxError, ProtocolError, SubmissionUnknownError
 from .._models.generation import Generation
 from .._polling.job import Job, require_limit
@@ -44,8 +50,7 @@ from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
 from .admission import Admission, admit
 from .claim import Claim, claim_of
-from .matching import Absent
-from .reconcile import Resolved, Unsure, resolve
+from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
 from .registry import WITHIN, PendingSubmission, registry_of
 
 logger = logging.getLogger("neuralbox")
@@ -53,12 +58,11 @@ logger = logging.getLogger("neuralbox")
 OnAccepted: TypeAlias = Callable[[JobRef], Any] | Callable[[JobRef], Awaitable[Any]]
 """Called with a paid job as soon as its id is known; may be a plain or an async function."""
 
-_REPEATS = 3
 _LEFT = "its caller left before the answer came"
 
 
 class SubmissionRecorder(Protocol):
-    """Writes down what happens to one paid request, before anything else is done with it."""
+    """Write down what happens to one paid request, before anything else is done with it."""
 
     async def sending(self, claim: Claim) -> None:
         """Take note that it may leave; awaited before the first byte can, and again before each repetition."""
@@ -107,8 +111,10 @@ async def create(
 ) -> Generation:
     """Send a paid request and return the finished generation, waiting where the service answers `pending`."""
     require_limit(wait_timeout, core)  # before anything is paid for
-    with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as seen:
-        generation = await _send(core, request, call, kind=kind, model=model, on_accepted=on_accepted, seen=seen)
+    with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as observer:
+        generation = await _send(
+            core, request, call, kind=kind, model=model, on_accepted=on_accepted, observer=observer
+        )
         if generation.is_completed:
             return generation
         job = Job(core, generation=generation, call=call)
@@ -119,8 +125,8 @@ async def create(
             # A cancellation cannot carry the job to whoever cancelled, so at least the log has what was paid for.
             logger.warning("A wait was cancelled; the %s goes on and is charged when it completes.", job.ref)
             raise
-        if seen is not None:
-            seen.record_result(generation)
+        if observer is not None:
+            observer.record_result(generation)
         return generation
 
 
@@ -141,7 +147,7 @@ async def send(
         core: The client.
         request: What to ask.
         call: What this one call changes.
-        kind: What the door knows it to be.
+        kind: What the resource knows it to be.
         model: The slug asked for.
         witness: Writes down what happens, before anything else is done with it. What it raises ends the call.
         claim: An unknown one that a journal kept of an earlier run, for this same request: it is looked for first, and
@@ -152,7 +158,7 @@ async def send(
         SubmissionUnknownError: It was sent and what became of it is unknown.
         NeuralBoxError: It was refused, or never sent.
     """
-    with observe_call(core.options, core.clock, request, "submit", kind=kind, model=model) as seen:
+    with observe_call(core.options, core.clock, request, "submit", kind=kind, model=model) as observer:
         return await _send(
             core,
             request,
@@ -162,7 +168,7 @@ async def send(
             witness=witness,
             claim=claim,
             on_accepted=on_accepted,
-            seen=seen,
+            observer=observer,
         )
 
 
@@ -176,32 +182,50 @@ async def _send(
     witness: SubmissionRecorder | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
-    seen: CallObserver | None,
+    observer: CallObserver | None,
 ) -> Generation:
-    one = Submission(core, request, call, kind=kind, model=model, witness=witness, on_accepted=on_accepted, seen=seen)
+    submission = Submission(
+        core, request, call, kind=kind, model=model, witness=witness, on_accepted=on_accepted, observer=observer
+    )
     try:
-        generation = None if claim is None else await one.resume(claim)
+        generation = None if claim is None else await submission.resume(claim)
         while generation is None:
-            await one.begin()
+            await submission.begin()
             try:
-                generation = await core.send(request, one.read, call, one.ending)
+                generation = await core.send(request, submission.read, call, submission.attempt)
             except NeuralBoxError as error:
-                generation = await one.after(error)
-            except BaseException:
-                await one.abandon()
-                raise
-        await one.accept(generation)
+                generation = await submission.after(error)
+        await submission.accept(generation)
         return generation
     finally:
-        one.part()
+        await submission.close()
+
+
+class SubmissionState(Enum):
+    """Say how far a paid request has come; the table of the module has the transitions."""
+
+    NEW = "new"
+    """Not sent, or certainly in vain: it may be sent."""
+    SENT = "sent"
+    """It may have left."""
+    ACCEPTED = "accepted"
+    """Its generation is known and its caller told."""
+    REFUSED = "refused"
+    """Nothing was charged, for certain."""
+    UNKNOWN = "unknown"
+    """It may have been accepted."""
+    ADOPTED = "adopted"
+    """Its generation was found."""
 
 
 class Submission:
     """One paid request, from before its first byte until it is settled; `send` and the streams drive it.
 
+    Whoever drives it calls `close` at the end, on every path.
+
     Attributes:
-        ending: What the core says of its attempt.
-        is_settled: Its id is known, or it is certain that there is none.
+        attempt: What the core says of its attempts.
+        state: How far it has come.
     """
 
     def __init__(
@@ -214,65 +238,63 @@ class Submission:
         model: str | None,
         witness: SubmissionRecorder | None = None,
         on_accepted: OnAccepted | None = None,
-        seen: CallObserver | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
-        self.ending = AttemptState(core.clock())
-        self.ending.seen = seen
-        self.is_settled = False
-        self._own: CallObserver | None = None  # of a stream: who drives anything else observes it
+        self.attempt = Attempt(core.clock(), () if observer is None else (observer,))
+        self.state = SubmissionState.NEW
         self._core = core
         self._request = request
         self._call = call
         self._kind = kind
         self._model = model
-        self._witness = witness
+        self._recorder = witness
         self._on_accepted = on_accepted
+        self._observer = observer
         self._registry = registry_of(core)
-        self._repeats = self._failures = 0
-        self._is_resumed = False
         claim = claim_of(request, call.extra_body, key=uuid4().hex, kind=kind, model=model)
-        self._entry = PendingSubmission(claim, request, call.extra_body, self.ending)
+        self._entry = PendingSubmission(claim, request, call.extra_body, self.attempt)
         self._admission: Admission | None = None
+        self._lost_answer: LostAnswer | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its id is known, or it is certain that there is none."""
+        return self.state is SubmissionState.ACCEPTED or self.state is SubmissionState.REFUSED
 
     # Its way.
 
     async def begin(self) -> None:
         """Register it, and have it written down; after this it may leave."""
-        if self._core.options.hooks and self.ending.seen is None:
-            what = describe_call(self._core.options, self._request, "stream", kind=self._kind, model=self._model)
-            self.ending.seen = self._own = CallObserver(self._core.options.hooks, self._core.clock, what)
-        with self._telling_hooks():
-            await self._begin()
-
-    async def _begin(self) -> None:
         entry, registry = self._entry, self._registry
         await self._be_admitted()
-        if not self._repeats and not self._failures and self._witness is None and self._core.options.warn_duplicates:
+        if self._lost_answer is None and self._recorder is None and self._core.options.warn_duplicates:
             self._warn(entry.claim)
         entry.claim = replace(
             entry.claim, sent_at=self._core.now(), lost_at=None, server_offset=registry.server_offset()
         )
         entry.lost = None
-        self.ending.sent, self.ending.fate = False, None  # what the attempt before came to is over
+        self.attempt.restart()
         registry.begin(entry)
-        if self._witness is not None:
+        self.state = SubmissionState.SENT
+        if self._recorder is not None:
             try:
-                await self._witness.sending(entry.claim)
+                await self._recorder.sending(entry.claim)
             except anyio.get_cancelled_exc_class():
                 await self._refuse()  # it may be written down already
                 raise
             except BaseException:
                 registry.remove(entry)
+                self.state = SubmissionState.NEW
                 raise
 
     async def _be_admitted(self) -> None:
-        """Wait for its tokens and its place in the plan's windows; a repetition needs another place only."""
+        """Wait for its tokens and a free place in the plan's windows; a repetition needs another place only."""
         if self._admission is not None:
             await self._admission.depart()
             return
-        one = await admit(self._core, self._request, self._call, kind=self._kind, model=self._model)
-        self._admission = self._entry.admission = one
-        self.ending.heard = one.heard
+        admission = await admit(self._core, self._request, self._call, kind=self._kind, model=self._model)
+        self._admission = self._entry.admission = admission
+        self.attempt.listeners += (admission,)
 
     def read(self, reply: Reply) -> Generation:
         """Read the answer."""
@@ -293,39 +315,46 @@ class Submission:
         self._admission.heard(headers)
 
     async def accept(self, generation: Generation) -> None:
-        """Take note of the answer: the registry, the witness and the caller's callback, in this order."""
-        self._registry.accept(self._entry, generation.ref)
-        self.is_settled = True
-        self._tell_hooks("accepted", generation.ref)
-        if self.ending.seen is not None:
-            self.ending.seen.record_result(generation)
-        if self._admission is not None:
-            self._admission.accepted(generation)
-            self._admission.leave()
+        """Take note of the answer: the registry, the recorder and the caller's callback, in this order."""
+        ref = generation.ref
+        self._note_accepted(ref)
+        self.finish(generation)
         try:
-            if self._witness is not None:
+            if self._recorder is not None:
                 with anyio.CancelScope(shield=True):
-                    await self._witness.accepted(generation)
+                    await self._recorder.accepted(generation)
         except NeuralBoxError as error:  # a full disk must not hide what was bought
-            raise error.with_job(generation.ref) from error
+            raise error.with_job(ref) from error
         finally:
-            await self._tell(generation.ref)
+            if self._on_accepted is not None:
+                await self._call_back(self._on_accepted, ref)
 
     async def accept_ref(self, ref: JobRef | None) -> None:
         """Take note of the id alone, or that it is over without one: a stream is not finished when it begins."""
-        self.is_settled = True
-        self._registry.accept(self._entry, ref if ref is not None else JobRef(""))
-        self._tell_hooks("accepted", ref)
-        if ref is not None:
-            await self._tell(ref)
+        self._note_accepted(ref)
+        if ref is not None and self._on_accepted is not None:
+            await self._call_back(self._on_accepted, ref)
 
-    async def _tell(self, ref: JobRef) -> None:
-        if self._on_accepted is None or ref.id == "":
+    def finish(self, generation: Generation) -> None:
+        """Book what it costs; for a stream, whose id was all that `accept_ref` knew, at its end."""
+        if self._observer is not None:
+            self._observer.record_result(generation)
+        if self._admission is not None:
+            self._admission.accepted(generation)
+            self._admission.leave()
+
+    def _note_accepted(self, ref: JobRef | None) -> None:
+        self._registry.accept(self._entry, ref if ref is not None else JobRef(""))
+        self.state = SubmissionState.ACCEPTED
+        self._tell_hooks("accepted", ref)
+
+    async def _call_back(self, on_accepted: OnAccepted, ref: JobRef) -> None:
+        if ref.id == "":
             return
         try:
             # Half of whatever it does with the id is worth nothing, so a cancellation waits for it.
             with anyio.CancelScope(shield=True):
-                result = self._on_accepted(ref)
+                result = on_accepted(ref)
                 if isawaitable(result):
                     await result
         except Exception:  # the user's own, whatever it is; the job was paid for and goes on
@@ -340,32 +369,21 @@ class Submission:
             SubmissionUnknownError: What became of it is unknown.
             NeuralBoxError: It was refused, or never sent, or is proven not to have been accepted.
         """
-        with self._telling_hooks():
-            return await self._after(error)
-
-    async def _after(self, error: NeuralBoxError) -> Generation | None:
-        fate, policy = self.ending.fate, self._core.options.submission
-        if fate is AttemptOutcome.FREE_FAILURE and policy != "raise":
-            if policy == "reconcile" and self._registry.distrusts_free_failures:
-                return await self.lose(self._as_unknown(error))
-            return await self._after_free_failure(error, look=policy == "reconcile")
-        if fate is AttemptOutcome.UNKNOWN:
+        outcome = self.attempt.outcome
+        if outcome is AttemptOutcome.FREE_FAILURE and self._core.options.submission != "raise":
+            return await self._carry_out(self._mark_unknown().settle_free_failure(error))
+        if outcome is AttemptOutcome.UNKNOWN:
             return await self.lose(error)
         await self._refuse()
         raise error
 
     async def lose(self, error: NeuralBoxError) -> Generation | None:
         """Settle an unknown outcome: the generation it made, None to send again, or an error."""
-        with self._telling_hooks():
-            return await self._lose(error)
-
-    async def _lose(self, error: NeuralBoxError) -> Generation | None:
-        self._registry.mark_unknown(self._entry)
+        lost_answer = self._mark_unknown()
         self._tell_hooks("lost")
-        if self._core.options.submission != "reconcile":
-            await self._without_looking(error)
-            return None
-        return await self._reconcile(error)
+        if not isinstance(error, SubmissionUnknownError):
+            error = lost_answer.as_unknown(error)
+        return await self._carry_out(lost_answer.settle(error))
 
     async def resume(self, claim: Claim) -> Generation | None:
         """Settle a claim of an earlier run: the generation it made, or None to send.
@@ -375,6 +393,7 @@ class Submission:
         """
         known = self._registry.job_of(claim)
         if known is not None:
+            self.state = SubmissionState.ADOPTED
             return Generation.read({"id": known.id, "status": words.PENDING, "model": known.model}, kind=known.kind)
         entry = self._entry
         entry.claim = replace(
@@ -386,176 +405,88 @@ class Submission:
         )
         self._registry.begin(entry)
         self._registry.resume(entry)
-        self._is_resumed = True
-        error = self._as_unknown(NeuralBoxError("The program that sent it ended before the answer came."))
-        if self._core.options.submission != "reconcile":
-            await self._without_looking(error)
-            return None
-        generation = await self._reconcile(error)
-        self._is_resumed = False
-        return generation
+        self.state = SubmissionState.UNKNOWN
+        lost_answer = self._lost()
+        error = lost_answer.as_unknown(NeuralBoxError("The program that sent it ended before the answer came."))
+        return await self._carry_out(lost_answer.settle(error, is_resumed=True))
 
-    async def _without_looking(self, error: NeuralBoxError) -> None:
-        """Do as `submission` says where nobody is to look: raise, or allow another sending that may be a second charge."""
-        step = (
-            self._next(_cause(error), AttemptOutcome.UNKNOWN)
-            if self._core.options.submission == "resend"
-            else StopReason.FINAL
-        )
-        if isinstance(step, StopReason):
-            self._registry.leave_open(self._entry, "nobody looked for it, as `submission=` says")
-            self._tell_hooks("unknown")
-            raise error
-        self._registry.remove(self._entry)
-        self._tell_again(AttemptOutcome.UNKNOWN.value, error, step)
-        await self._core.sleep(step)
+    def _lost(self) -> LostAnswer:
+        if self._lost_answer is None:
+            started = self.attempt.started
+            self._lost_answer = LostAnswer(self._core, self._request, self._call, self._entry, started)
+        return self._lost_answer
 
-    def _next(self, error: NeuralBoxError, fate: AttemptOutcome) -> float | StopReason:
-        """Seconds to pause before another sending, by the same rules as those of what may be repeated freely."""
-        self._failures += 1
-        core = self._core
-        return decide(
-            core.policy,
-            safety=RetrySafety.REPEATABLE,
-            fate=fate,
-            error=error,
-            attempt=self._failures,
-            elapsed=core.clock() - self.ending.started,
-            jitter=core.random(),
-        )
+    def _mark_unknown(self) -> LostAnswer:
+        self._registry.mark_unknown(self._entry)
+        self.state = SubmissionState.UNKNOWN
+        return self._lost()
 
-    def _as_unknown(self, error: NeuralBoxError) -> SubmissionUnknownError:
-        unknown = self._core.unknown(self._request, sent_at=self._entry.claim.sent_at, cause=error, call=self._call)
-        unknown.__cause__ = error
-        return unknown
-
-    async def _after_free_failure(self, error: NeuralBoxError, *, look: bool) -> Generation | None:
-        """Look once, after the pause, then repeat; no more is known of what was lost than that it should be free."""
-        step = self._next(error, AttemptOutcome.FREE_FAILURE)
-        registry, entry = self._registry, self._entry
-        registry.mark_unknown(entry)
+    async def _carry_out(self, deciding: Awaitable[Decision]) -> Generation | None:
+        """Do what is decided about an unknown outcome."""
         try:
-            if not isinstance(step, StopReason):
-                await self._core.sleep(step)
-            settled = await resolve(self._core, entry, once=True) if look else None
+            decision = await deciding
         except BaseException:
-            registry.leave_open(entry, _LEFT)
+            self._registry.leave_open(self._entry, _LEFT)
             raise
-        if isinstance(settled, Resolved):
-            registry.distrusts_free_failures = True
-            self._tell_hooks("adopted", settled.generation.ref)
-            return settled.generation
-        if isinstance(settled, Unsure) and settled.candidates:
-            return await self._reconcile(self._as_unknown(error))
-        if isinstance(step, StopReason) or (isinstance(settled, Unsure) and not settled.was_read):
-            await self._refuse()
-            raise error
-        registry.remove(entry)
-        self._tell_again(AttemptOutcome.FREE_FAILURE.value, error, step)
-        return None
-
-    async def _reconcile(self, error: NeuralBoxError) -> Generation | None:
-        registry, entry, deadline = self._registry, self._entry, self._core.options.deadline
-        until = None if deadline is None else self.ending.started + deadline
-        try:
-            settled = await resolve(self._core, entry, until=until)
-        except BaseException:
-            registry.leave_open(entry, _LEFT)
-            raise
-        if isinstance(settled, Resolved):
-            logger.info("A lost answer was found in the history: the %s.", settled.generation.ref)
-            self._tell_hooks("adopted", settled.generation.ref)
-            return settled.generation
-        if isinstance(settled, Absent):
-            await self._repeat(error)
+        if isinstance(decision, SendAgain):
+            await self._prepare_another(decision)
             return None
-        registry.leave_open(entry, settled.why, settled.candidates)
-        self._tell_hooks("unknown")
-        raise _unknown(error, entry, settled) from error.__cause__
-
-    async def _repeat(self, error: NeuralBoxError) -> None:
-        """Allow another sending of what was never accepted, unless there were enough."""
-        self._repeats += 1
-        self._tell_hooks("absent")
-        deadline = self._core.options.deadline
-        is_late = deadline is not None and self._core.clock() - self.ending.started >= deadline
-        if is_late or (not self._is_resumed and self._repeats > _REPEATS * self._core.options.max_retries):
+        if isinstance(decision, StillUnknown):
+            self.leave_open(decision.why, decision.candidates)
+            raise decision.error
+        if isinstance(decision, NotAccepted):
+            if decision.is_proven:
+                self._tell_hooks(ABSENT)
             await self._refuse()
-            cause = _cause(error)
-            cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
-            raise cause
+            raise decision.error
+        self.state = SubmissionState.ADOPTED
+        self._tell_hooks("adopted", decision.ref)
+        return decision
+
+    async def _prepare_another(self, decision: SendAgain) -> None:
+        if decision.reason == ABSENT:
+            self._tell_hooks(ABSENT)
         self._registry.remove(self._entry)
-        self._tell_again("absent", error)
-        logger.info("A lost request was never accepted, as the history shows; it is sent again.")
+        self.state = SubmissionState.NEW
+        if self._observer is not None:
+            self._observer.repeating(decision.reason, cause_of(decision.error), decision.pause)
+        if not decision.is_waited:
+            await self._core.sleep(decision.pause)
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)
-        self.is_settled = True
+        self.state = SubmissionState.REFUSED
         self._tell_hooks("refused")
         if self._admission is not None:
-            self._admission.refused()
+            self._admission.release()
             self._admission.leave()
-        if self._witness is not None:
+        if self._recorder is not None:
             with anyio.CancelScope(shield=True):
-                await self._witness.refused()
+                await self._recorder.refused()
 
-    async def abandon(self) -> None:
-        """Take note that whoever waited has left, by a cancellation or a bug, and the answer will not be read."""
-        error = sys.exception()
+    def leave_open(self, why: str, candidates: Sequence[Generation] = ()) -> None:
+        """Keep it as unresolved."""
+        self._registry.leave_open(self._entry, why, candidates)
+        self.state = SubmissionState.UNKNOWN
+        self._tell_hooks("unknown")
+
+    async def close(self) -> None:
+        """Say that nothing more is sent, and keep as unresolved what may have been accepted and nobody waits for."""
+        attempt = self.attempt
         try:
-            if self.ending.sent and self.ending.fate in (None, AttemptOutcome.UNKNOWN):
-                self.leave(error)
-            else:
-                await self._refuse()
+            if self.state is SubmissionState.SENT:
+                # Its caller left, by a cancellation or a bug, and the answer will not be read.
+                if attempt.sent and attempt.outcome in (None, AttemptOutcome.UNKNOWN):
+                    self.leave_open(_LEFT)
+                else:
+                    await self._refuse()
         finally:
-            self._end_own(error)
-
-    def leave(self, error: BaseException | None = None) -> None:
-        """Keep it as unresolved, unless it is settled or kept already; a place in the plan's windows is given back.
-
-        Args:
-            error: What its stream's block ended with.
-        """
-        self.part()
-        if not (self.is_settled or self._entry.is_open):
-            self._registry.leave_open(self._entry, _LEFT)
-            self._tell_hooks("unknown")
-        self._end_own(error)
-
-    def part(self) -> None:
-        """Say that nothing more is sent: what it costs is known, or will be when its fate is."""
-        if self._admission is not None:
-            self._admission.leave()
-
-    def finish(self, generation: Generation) -> None:
-        """Book the end of a stream, whose id was all that `accept_ref` knew."""
-        assert self._admission is not None  # it has begun
-        self._admission.accepted(generation)
-        if self.ending.seen is not None:
-            self.ending.seen.record_result(generation)
-
-    # What the client's hooks are told.
+            if self._admission is not None:
+                self._admission.leave()
 
     def _tell_hooks(self, outcome: str, ref: JobRef | None = None) -> None:
-        if self.ending.seen is not None:
-            self.ending.seen.settled(outcome, ref)
-
-    def _tell_again(self, reason: str, error: NeuralBoxError, pause: float = 0.0) -> None:
-        if self.ending.seen is not None:
-            self.ending.seen.record_retry(reason, _cause(error), pause)
-
-    @contextmanager
-    def _telling_hooks(self) -> Iterator[None]:
-        """Tell of a stream's end where an error ends it."""
-        try:
-            yield
-        except BaseException as error:
-            self._end_own(error)
-            raise
-
-    def _end_own(self, error: BaseException | None) -> None:
-        if self._own is not None:
-            self._own.end(error)
+        if self._observer is not None:
+            self._observer.record_submission(outcome, ref)
 
     def _warn(self, claim: Claim) -> None:
         """Log when the same was asked for a moment ago: two charges for what is often one mistake."""
@@ -569,23 +500,3 @@ class Submission:
                 claim.model or "",
                 WITHIN,
             )
-
-
-def _cause(error: NeuralBoxError) -> NeuralBoxError:
-    """What stood behind an unknown outcome."""
-    return error.__cause__ if isinstance(error.__cause__, NeuralBoxError) else error
-
-
-def _unknown(error: NeuralBoxError, entry: PendingSubmission, unsure: Unsure) -> SubmissionUnknownError:
-    claim = entry.claim
-    why = _cause(error)
-    return SubmissionUnknownError(
-        f"A paid request was sent and its outcome is unknown ({type(why).__name__}: {why.message.rstrip('.')}). It was "
-        f"not sent again, since it may be accepted and charged: {unsure.why}. It stays in `client.unresolved`, and "
-        "`await client.reconcile()` looks for it again.",
-        request=entry.body,
-        sent_at=claim.sent_at,
-        lost_at=claim.lost_at,
-        candidates=unsure.candidates,
-        window=unsure.window,
-    )

@@ -1,31 +1,50 @@
 """`TextStream`: a text while it is written, and what follows when the connection breaks before its end.
 
-One paid request, sent once. The answer is read as Server-Sent Events, or as one JSON object where the service ignores
-the switch; the first sign of the body tells which, since the documents are silent about its content type. The end is
-`generation_end` or `[DONE]`. Cut before that, the generation is asked for by the id of `generation_start`, and what
-is missing is delivered as one more piece; without an id it is looked for in the history, as any lost submission, and
-where it is proven never to have been accepted, the stream is begun again. The rules:
+One paid request, sent once. The end is `generation_end` or `[DONE]`. Cut before that, the generation is asked for by the
+id of `generation_start`, and what is missing is delivered as one more piece; without an id it is looked for in the
+history, as any lost submission, and where it is proven never to have been accepted, the stream is begun again.
 
-- A piece of the body is decoded whole, then handed out without waiting: no task and no cancel scope per delta.
+    | state      | event                                           | next       |
+    | ---------- | ----------------------------------------------- | ---------- |
+    | new        | its block is entered                            | opening    |
+    | opening    | the headers of the answer have come             | open       |
+    | opening    | the answer is lost, and found in the history    | broken     |
+    | opening    | refused, or cancelled                           | left       |
+    | open       | a task reads a piece of the body                | reading    |
+    | open       | the end was read                                | ended      |
+    | open       | a failure was read                              | failed     |
+    | reading    | a piece has come                                | open       |
+    | reading    | a whole answer has come instead                 | complete   |
+    | reading    | the body is cut or garbled, or reading cancelled | broken    |
+    | reading    | a whole answer tells of a failure               | failed     |
+    | broken     | the events before the break tell the end        | ended      |
+    | broken     | the events before the break tell a failure      | failed     |
+    | broken     | a task asks for the rest                        | recovering |
+    | recovering | the rest has come                               | complete   |
+    | recovering | never accepted: sent again                      | open       |
+    | recovering | sent again, lost again, and found               | broken     |
+    | recovering | cancelled                                       | broken     |
+    | recovering | the rest cannot be had                          | failed     |
+    | complete   | its end was read                                | ended      |
+    | any        | its block is left                               | left       |
+
+The rules:
+
+- A piece of the body is decoded whole, then delivered without waiting: no task and no cancel scope per delta.
 - The connection is freed when the end was read, before anything is recovered, and when the block is left.
-- What arrived before a break is handed out before the break counts.
+- What arrived before a break is delivered before the break counts.
 
-Bytes become events in `_api.sse`, events become values in `_api.stream_events`; asking again is a `Job`'s business.
+`reader` turns the body into events, `recovery` gets what is missing, `record` makes the result.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import NoReturn, Self
 
-import anyio
-
-from .._api import vocabulary as words
 from .._api.request import Request
-from .._api.sse import SSEDecoder
 from .._api.stream_events import (
     ContentDelta,
     GenerationEnd,
@@ -33,31 +52,25 @@ from .._api.stream_events import (
     StreamDone,
     StreamEvent,
     StreamFailure,
-    read_piece,
 )
 from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core.call_events import CallObserver, observer_of
 from .._core.exchange import Core
 from .._errors import (
     APIConnectionError,
     ConfigurationError,
     ConnectionLostError,
-    GenerationFailedError,
     NeuralBoxError,
     ProtocolError,
-    StreamInterruptedError,
-    SubmissionUnknownError,
 )
 from .._models.generation import Generation
 from .._polling.job import Job
 from .._submissions.submission import OnAccepted, Submission
-from .._transport import Reply, StreamedReply
 from .._types import JobRef
-
-# What may stand before the first sign of a body: blanks, line ends, a byte-order mark.
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-# Seconds the rest after the last event ([DONE], the end of the body) may take: read to its end, the connection serves
-# the next request; a service that holds it open is hung up on.
-_GOODBYE: Final = 0.25
+from .reader import BodyReader, Piece
+from .record import StreamRecord
+from .recovery import ask_for_rest, find_generation
+from .state import BROKEN, COMPLETE, ENDED, FAILED, LEFT, NEW, OPEN, OPENING, READING, RECOVERING, StreamState
 
 
 class TextStream:
@@ -69,7 +82,7 @@ class TextStream:
         stream.result
 
     Entering the block sends the request and raises what refuses it; leaving the block, early or not, frees the
-    connection. Iterating hands out the pieces of the text, `events()` the typed events; both read the same stream, so
+    connection. Iterating delivers the pieces of the text, `events()` the typed events; both read the same stream, so
     a loop may be left and another go on where it stopped. One task reads at a time.
 
     Raises:
@@ -97,42 +110,35 @@ class TextStream:
         self._core = core
         self._request = request
         self._call = call
-        model = (request.body or {}).get("model")
-        self._model: str | None = model if isinstance(model, str) else None
-        self._block: AbstractAsyncContextManager[StreamedReply] | None = None
-        self._reply: StreamedReply  # this and the next from the moment the block is entered
-        self._chunks: AsyncIterator[bytes]
-        self._entered = self._inside = self._known_form = False
-        self._readable = False  # inside, the body is not at its end, and nobody is reading
-        self._recovering = False
         self._on_accepted = on_accepted
-        self._submission: Submission  # from the moment the block is entered
-        self._received, self._most_bytes = 0, core.options.max_reply_bytes
-        self._decoder = SSEDecoder(read_piece)
-        self._queue: deque[str | StreamEvent] = deque()
-        self._parts: list[str] = []
-        self._head: Mapping[str, Any] = {}
-        self._job: JobRef | None = None
+        model = (request.body or {}).get("model")
+        self._record = StreamRecord(model if isinstance(model, str) else None)
+        self._parts = self._record.parts
+        self._state: StreamState = NEW
+        self._submission: Submission  # this and the observer from the moment the block is entered
+        self._observer: CallObserver | None
+        self._reader: BodyReader | None = None
+        self._queue: deque[Piece] = deque()
         self._cut: NeuralBoxError | None = None  # why nothing more comes from the connection
-        self._failure: NeuralBoxError | None = None
-        self._final: Generation | None = None  # the record, where it did not come as a stream
-        self._result: Generation | None = None
+        self._result: Generation | NeuralBoxError | None = None  # how it ended
 
     def __repr__(self) -> str:
-        state = "ended" if self._result else "failed" if self._failure else "open" if self._inside else "closed"
-        return f"<TextStream {self._model or ''} {state}>".replace("  ", " ")
+        ended = {True: "ended", False: "failed"}.get(isinstance(self._result, Generation))
+        is_inside = self._state not in (NEW, OPENING, LEFT)
+        state = ended if self._result is not None else "open" if is_inside else "closed"
+        return f"<TextStream {self._record.model or ''} {state}>".replace("  ", " ")
 
     # What is known.
 
     @property
     def text(self) -> str:
-        """The text handed out so far."""
-        return "".join(self._parts)  # changes nothing: the blocking client asks from other threads
+        """The text delivered so far."""
+        return self._record.text
 
     @property
     def job(self) -> JobRef | None:
         """The generation, once its id has arrived; `client.job(stream.job)` attaches to it."""
-        return self._job
+        return self._record.job
 
     @property
     def result(self) -> Generation:
@@ -142,10 +148,10 @@ class TextStream:
             ConfigurationError: The end has not been reached.
             NeuralBoxError: The stream ended with this error.
         """
-        if self._result is not None:
+        if isinstance(self._result, Generation):
             return self._result
-        if self._failure is not None:
-            raise self._failure
+        if self._result is not None:
+            raise self._result
         raise ConfigurationError(
             "The stream has not reached its end, so there is no result yet: iterate over it to the end, or use "
             "`await stream.collect()` inside its block."
@@ -154,75 +160,78 @@ class TextStream:
     # The block.
 
     async def __aenter__(self) -> Self:
-        if self._entered:
+        if self._state is not NEW:
             raise ConfigurationError(
                 "A stream is entered once; `text.stream(...)` makes another, which is another paid request."
             )
-        self._entered = True
-        self._submission = Submission(
-            self._core, self._request, self._call, kind="text", model=self._model, on_accepted=self._on_accepted
+        self._state = OPENING
+        core, model = self._core, self._record.model
+        self._observer = observer = (
+            observer_of(core.options, core.clock, self._request, "stream", kind="text", model=model)
+            if core.options.hooks
+            else None
         )
-        await self._begin()
-        self._inside = True
+        self._submission = Submission(
+            core,
+            self._request,
+            self._call,
+            kind="text",
+            model=model,
+            on_accepted=self._on_accepted,
+            observer=observer,
+        )
+        try:
+            await self._begin()
+        except BaseException as error:
+            self._state = LEFT
+            await self._submission.close()
+            if observer is not None:
+                observer.end(error)
+            raise
         return self
 
     async def _begin(self) -> None:
         """Send the request, again if need be, until there is a reply to read or a generation to ask for."""
-        one, found = self._submission, None
+        submission, found = self._submission, None
         while found is None:
-            await one.begin()
-            block = self._core.open(self._request, self._call, one.ending)
+            await submission.begin()
+            block = self._core.open(self._request, self._call, submission.attempt)
             try:
                 reply = await block.__aenter__()
             except NeuralBoxError as error:
-                found = await one.after(error)
-                continue
-            except BaseException:
-                await one.abandon()
-                raise
-            one.heard(reply.headers)
-            self._block, self._reply, self._chunks = block, reply, reply.chunks()
-            self._readable = True
-            return
+                found = await submission.after(error)
+            else:
+                submission.heard(reply.headers)
+                self._reader = BodyReader(block, reply, max_bytes=self._core.options.max_reply_bytes)
+                self._go_on(OPEN)
+                return
+        self._cut = ConnectionLostError("The answer was lost; the history shows that it was accepted.")
+        self._go_on(BROKEN)
         await self._adopt(found)
 
     async def _adopt(self, found: Generation) -> None:
         """Go on with a generation from the history: its text is asked for as after a break."""
-        self._job = found.ref
-        self._cut = ConnectionLostError("The answer was lost; the history shows that it was accepted.")
-        await self._submission.accept_ref(self._job)
+        self._record.job = found.ref
+        await self._submission.accept_ref(found.ref)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._inside = self._readable = False
-        ended = self._result or getattr(self._failure, "generation", None)
+        self._state = LEFT
+        self._queue.clear()
+        result = self._result
+        failure = None if isinstance(result, Generation) else result
+        ended = getattr(failure, "generation", None) if failure is not None else result
         if isinstance(ended, Generation):
             self._submission.finish(ended)
-        self._submission.leave()
-        await self._close(drain=kind is None and self._result is not None)
+        await self._submission.close()
+        if self._observer is not None:
+            self._observer.end(failure)
+        await self._close(drain=kind is None and isinstance(result, Generation))
 
     async def _close(self, *, drain: bool = False) -> None:
-        block, self._block = self._block, None
-        if block is None:
-            return
-        try:
-            if drain:
-                with anyio.move_on_after(_GOODBYE):
-                    await self._drain()
-        finally:
-            try:
-                aclose = getattr(self._chunks, "aclose", None)
-                # Another task may still be reading; its read ends when the reply is closed.
-                if aclose is not None and not getattr(self._chunks, "ag_running", False):
-                    await aclose()
-            finally:
-                await block.__aexit__(None, None, None)
-
-    async def _drain(self) -> None:
-        with suppress(APIConnectionError, ProtocolError):  # everything that was waited for had come
-            async for _ in self._chunks:
-                pass
+        if self._reader is not None:
+            await self._reader.close(drain=drain)
 
     # Iterating.
 
@@ -232,7 +241,7 @@ class TextStream:
     async def __anext__(self) -> str:
         queue = self._queue
         while True:
-            if not (queue and self._inside):
+            if not queue:
                 if not await self._more():
                     raise StopAsyncIteration
                 continue
@@ -264,7 +273,7 @@ class TextStream:
 
     async def _next(self) -> StreamEvent | None:
         """Return the next event, or None after the end."""
-        while not (self._queue and self._inside):
+        while not self._queue:
             if not await self._more():
                 return None
         piece = self._queue.popleft()
@@ -279,208 +288,122 @@ class TextStream:
         try:
             self._note(event)
         finally:
-            is_known = self._job is not None or self._result is not None or self._failure is not None
-            if is_known and not self._submission.is_settled:
-                await self._submission.accept_ref(self._job)
-
-    async def _more(self) -> bool:
-        """Take the next piece of the body into the queue, or find out why there is none; False after the end."""
-        if not self._readable:
-            return await self._more_otherwise()
-        self._readable = False  # by another task, or after an error
-        try:
-            chunk = await anext(self._chunks)
-            self._received += len(chunk)
-            if self._received > self._most_bytes:
-                self._refuse_more()
-            if not self._known_form and self._is_whole(chunk):
-                await self._take_whole(chunk)
-            else:
-                self._queue.extend(self._decoder.feed(chunk))
-                self._cut = self._decoder.error
-                self._readable = self._inside
-        except StopAsyncIteration:
-            self._cut = ConnectionLostError("The connection was closed before the end of the stream.")
-            self._take_unfinished()
-        except (APIConnectionError, ProtocolError) as error:
-            self._cut = error
-        except BaseException as error:
-            if isinstance(error, NeuralBoxError):
-                self._failure = error
-            # Cancelled in the middle: the connection is not usable any more, but the generation may be.
-            self._cut = ConnectionLostError("Reading the stream was cancelled.")
-            raise
-        return True
-
-    async def _more_otherwise(self) -> bool:
-        """Say what a stream that cannot be read has come to."""
-        if not self._inside:
-            self._refuse_outside()
-        if self._failure is not None:
-            raise self._failure
-        if self._result is not None:
-            await self._close(drain=True)
-            return False
-        if self._cut is None or self._recovering:
-            raise ConfigurationError("Another task is reading this stream; one task reads at a time.")
-        self._recovering = True
-        try:
-            await self._recover(self._cut)
-        except NeuralBoxError as error:
-            self._failure = error
-            raise
-        finally:
-            self._recovering = False
-        return True
-
-    def _refuse_outside(self) -> NoReturn:
-        raise ConfigurationError(
-            "The stream's block was left, and its connection with it; read inside `async with`."
-            if self._entered
-            else "A stream is read inside its block: `async with nb.text.stream(...) as stream:`."
-        )
-
-    # What an event changes...
+            job = self._record.job
+            if (job is not None or self._result is not None) and not self._submission.is_settled:
+                await self._submission.accept_ref(job)
 
     def _note(self, event: StreamEvent) -> None:
         if isinstance(event, GenerationStart):
-            self._head = event.raw
-            if event.id is not None:
-                self._job = JobRef(event.id, "text", event.model or self._model)
+            self._record.started(event)
         elif isinstance(event, GenerationEnd | StreamDone):
-            self._end(event.raw if isinstance(event, GenerationEnd) else {})
+            self._queue.clear()  # nothing counts after the end, [DONE] least of all
+            self._state = ENDED
+            self._result = self._record.ended(event.raw if isinstance(event, GenerationEnd) else {})
         elif isinstance(event, StreamFailure):
-            self._fail(event)
+            self._queue.clear()
+            self._state = FAILED
+            self._result = self._record.failed(event)
+            raise self._result
 
-    def _end(self, tail: Mapping[str, Any]) -> None:
-        self._queue.clear()  # nothing counts after the end, [DONE] least of all
-        self._readable = False
-        generation = self._final or self._record(tail)
-        self._result = generation.model_copy(update={"text": self.text, "status": words.COMPLETED})
-        if self._job is None and generation.id != "":
-            self._job = generation.ref
+    # Reading.
 
-    def _fail(self, event: StreamFailure) -> NoReturn:
-        self._queue.clear()
-        self._readable = False
-        why = event.message.rstrip(".") or "the service gave no reason"
-        generation = self._record(event.raw).model_copy(
-            update={"text": self.text, "status": words.FAILED, "error": event.message}
-        )
-        self._failure = GenerationFailedError(
-            f"The {self._job or 'generation'} failed while its text was streamed: {why}. "
-            "What had arrived is in `.generation.text`.",
-            job=self._job,
-            generation=generation,
-        )
-        raise self._failure
+    async def _more(self) -> bool:
+        """Take the next piece of the body into the queue, or find out why there is none; False after the end."""
+        if self._state is not OPEN:
+            return await self._more_otherwise()
+        reader = self._reader
+        assert reader is not None  # it is open
+        self._state = READING
+        try:
+            chunk = await anext(reader.chunks)
+            pieces = reader.take(chunk)
+            if pieces is None:
+                await self._take_whole(reader, chunk)
+            elif self._state is READING:  # else another task has left the block
+                self._queue.extend(pieces)
+                self._cut = reader.decoder.error
+                self._state = OPEN if self._cut is None else BROKEN
+        except StopAsyncIteration:
+            self._cut = ConnectionLostError("The connection was closed before the end of the stream.")
+            self._go_on(BROKEN, reader.take_unfinished())
+        except (APIConnectionError, ProtocolError) as error:
+            self._cut = error
+            self._go_on(BROKEN)
+        except NeuralBoxError as error:
+            self._result = error
+            self._go_on(FAILED)
+            raise
+        except BaseException:
+            # Cancelled in the middle: the connection is not usable any more, but the generation may be.
+            self._cut = ConnectionLostError("Reading the stream was cancelled.")
+            self._go_on(BROKEN)
+            raise
+        return True
 
-    def _record(self, tail: Mapping[str, Any]) -> Generation:
-        """Read the first and the last event as one record."""
-        record = {**self._head, **tail}
-        record.pop("type", None)  # an event's type, which would be read as the generation's kind
-        job = self._job
-        generation = Generation.read(record, kind="text", asked_id=job.id if job is not None else None)
-        return self._with_model(generation)
-
-    def _with_model(self, generation: Generation) -> Generation:
-        return generation if generation.model is not None else generation.model_copy(update={"model": self._model})
-
-    # ... and what the body is.
-
-    def _is_whole(self, chunk: bytes) -> bool:
-        """Tell by the first sign of the body whether it is one JSON object: no line of an event stream begins like it."""
-        start = chunk.lstrip(_BLANK)
-        self._known_form = bool(start)
-        return start[:1] == b"{"
-
-    def _take_unfinished(self) -> None:
-        """Take the last event, which may lack its empty line; it counts if it is whole, and JSON shows that."""
-        with suppress(ProtocolError):
-            self._queue.extend(self._decoder.end(keep_unfinished=True))
-
-    def _refuse_more(self) -> NoReturn:
-        raise ProtocolError(f"The stream is longer than `max_reply_bytes`={self._most_bytes}.")
-
-    # A whole answer in place of a stream...
-
-    async def _take_whole(self, chunk: bytes) -> None:
-        pieces = [chunk]
-        async for piece in self._chunks:
-            self._received += len(piece)
-            if self._received > self._most_bytes:
-                self._refuse_more()
-            pieces.append(piece)
-        reply = Reply(self._reply.status_code, self._reply.headers, b"".join(pieces).lstrip(_BLANK))
-        generation = self._with_model(Generation.read(self._core.as_object(reply), kind="text"))
+    async def _take_whole(self, reader: BodyReader, chunk: bytes) -> None:
+        """Read an answer that came whole, in place of a stream."""
+        reply = await reader.read_whole(chunk)
+        generation = self._record.with_model(Generation.read(self._core.as_object(reply), kind="text"))
         if generation.id == "" and not generation.is_final:
             raise ProtocolError("The service answered with neither an id nor a result.", status_code=reply.status_code)
-        await self._close()
+        await reader.close()
         job = Job(self._core, generation=generation, call=self._call)
         if generation.id != "":
-            self._job = generation.ref
+            self._record.job = generation.ref
         await self._submission.accept(generation)
-        self._deliver(await job.wait())
+        self._go_on(COMPLETE, self._record.rest_of(await job.wait()))
 
-    # ... and a stream that broke.
+    async def _more_otherwise(self) -> bool:
+        """Say what a stream that cannot be read has come to."""
+        state = self._state
+        if state in (NEW, OPENING, LEFT):
+            self._refuse_outside()
+        if isinstance(self._result, NeuralBoxError):
+            raise self._result
+        if state is ENDED:
+            await self._close(drain=True)
+            return False
+        if state is not BROKEN:
+            raise ConfigurationError("Another task is reading this stream; one task reads at a time.")
+        assert self._cut is not None  # it is broken
+        self._state = RECOVERING
+        try:
+            await self._recover(self._cut)
+        except NeuralBoxError as error:
+            self._result = error
+            self._go_on(FAILED)
+            raise
+        except BaseException:
+            self._go_on(BROKEN)
+            raise
+        return True
 
     async def _recover(self, cut: NeuralBoxError) -> None:
         """Ask for the generation and queue what is missing; without its id it is looked for first."""
         await self._close()
-        text = self.text
-        why = f"The stream broke before its end ({cut.message.rstrip('.')})"
-        if self._job is None and await self._find(cut, text, why) is None:
-            return
-        assert self._job is not None
-        try:
-            final = await Job(self._core, self._job, call=self._call).wait()
-        except GenerationFailedError:
-            raise
-        except NeuralBoxError as error:
-            raise StreamInterruptedError(
-                f"{why}, and asking for the rest failed ({error.message.rstrip('.')}). "
-                "`client.job(error.job)` asks again.",
-                text=text,
-                job=self._job,
-            ) from error
-        if final.text is None or not final.text.startswith(text):
-            raise StreamInterruptedError(
-                f"{why}, and the text of the {self._job} does not continue what had arrived.", text=text, job=self._job
-            ) from cut
-        self._deliver(final)
-
-    async def _find(self, cut: NeuralBoxError, text: str, why: str) -> Generation | None:
-        """Look for the generation of a stream that broke before its id had arrived; None when it was begun again."""
-        one = self._submission
-        unknown = self._core.unknown(self._request, sent_at=one.ending.sent_at, cause=cut, call=self._call)
-        unknown.__cause__ = cut
-        nobody = f"{why}, and no id had arrived to ask for the rest by."
-        try:
-            found = await one.lose(unknown)
-        except SubmissionUnknownError as error:
-            if not text:
-                raise
-            raise StreamInterruptedError(f"{nobody} {error.message}", text=text) from cut
-        if found is not None:
+        record = self._record
+        if record.job is None:
+            found = await find_generation(self._submission, cut, text=record.text)
+            if found is None:
+                await self._begin()
+                return
             await self._adopt(found)
-            return found
-        if text:  # something did make it, whatever the history shows
-            one.leave()
-            raise StreamInterruptedError(nobody, text=text) from cut
-        self._queue.clear()
-        self._decoder, self._received, self._known_form, self._cut = SSEDecoder(read_piece), 0, False, None
-        await self._begin()
-        return None
+        assert record.job is not None
+        final = await ask_for_rest(self._core, record.job, self._call, cut, text=record.text)
+        self._go_on(COMPLETE, record.rest_of(final))
 
-    def _deliver(self, final: Generation) -> None:
-        """Queue what is missing of a finished generation."""
-        if not self._head:
-            self._queue.append(GenerationStart(final.id if final.id != "" else None, final.model, final.raw))
-        rest = (final.text or "")[len(self.text) :]
-        if rest:
-            self._queue.append(rest)
-        self._queue.append(GenerationEnd(final.id if final.id != "" else None, final.tokens, final.balance, final.raw))
-        self._final = self._with_model(final)
+    def _refuse_outside(self) -> NoReturn:
+        raise ConfigurationError(
+            "The stream's block was left, and its connection with it; read inside `async with`."
+            if self._state is LEFT
+            else "A stream is read inside its block: `async with nb.text.stream(...) as stream:`."
+        )
+
+    def _go_on(self, state: StreamState, pieces: Iterable[Piece] = ()) -> None:
+        """Enter a state with more to deliver, unless another task has left the block meanwhile."""
+        if self._state is not LEFT:
+            self._state = state
+            self._queue.extend(pieces)
 
 
 class _Events:

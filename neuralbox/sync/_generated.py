@@ -284,7 +284,7 @@ class TextStream(bridge.Streaming[AsyncTextStream, str]):
         stream.result
 
     Entering the block sends the request and raises what refuses it; leaving the block, early or not, frees the
-    connection. Iterating hands out the pieces of the text, `events()` the typed events; both read the same stream, so
+    connection. Iterating delivers the pieces of the text, `events()` the typed events; both read the same stream, so
     use one of them. A loop over the pieces may be left and another go on where it stopped. One thread reads at a time.
 
     Raises:
@@ -302,7 +302,7 @@ class TextStream(bridge.Streaming[AsyncTextStream, str]):
 
     @property
     def text(self) -> str:
-        """The text read so far; it may be ahead of what was returned."""
+        """The text read so far; it may be ahead of what was delivered."""
         return self._async.text
 
     @property

@@ -277,11 +277,11 @@ async def test_copies_keep_the_hooks_of_a_client_unless_they_are_given_others() 
 def test_the_blocking_client_calls_them_in_its_own_thread_and_in_the_callers_context() -> None:
     called: list[tuple[str, bool]] = []
 
-    def look(event: EndEvent) -> None:
+    def ask(event: EndEvent) -> None:
         called.append((_of_the_caller.get(), threading.current_thread() is threading.main_thread()))
 
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"token_balance": 1}))
-    with NeuralBox(api_key=KEY, base_url="http://box.test", transport=transport, hooks=Hooks(on_end=look)) as nb:
+    with NeuralBox(api_key=KEY, base_url="http://box.test", transport=transport, hooks=Hooks(on_end=ask)) as nb:
         token = _of_the_caller.set("mine")
         nb.account.balance()
         _of_the_caller.reset(token)
@@ -351,8 +351,8 @@ async def test_waiting_belongs_to_a_call_that_creates() -> None:
     call, end = seen[0], seen[-1]
     assert end.call is call
     assert (end.status, end.tokens, end.attempts) == ("completed", 26, 1)
-    looks = [each for each in only(seen, CallInfo) if each is not call]
-    assert {each.operation for each in looks} == {"request"}  # each look is a call of its own, inside
+    polls = [other for other in only(seen, CallInfo) if other is not call]
+    assert {poll.operation for poll in polls} == {"request"}  # each poll is a call of its own, inside
 
 
 async def test_a_generation_that_fails_is_told_with_its_state() -> None:
@@ -377,7 +377,7 @@ def history(*items: dict[str, Any]) -> Any:
 
 
 def of_the_purchase(seen: list[Any]) -> list[str]:
-    """Without the looks into the history, which are calls of their own."""
+    """Without the requests for the history, which are calls of their own."""
     first = seen[0]
     return told([event for event in seen if event is first or getattr(event, "call", None) is first])
 
@@ -575,6 +575,8 @@ async def test_a_stream_that_is_left_early_is_over_without_a_result() -> None:
         async for _ in stream:
             break
     assert (seen[-1].status, seen[-1].job) == (None, JobRef(9, "text", "gpt-5"))
+    await stream.__aexit__(None, None, None)  # a blocking client may be closed by its user and by its collection
+    assert told(seen).count("end: None") == 1
 
 
 # Downloads.

@@ -59,7 +59,7 @@ ROWS: list[tuple[str, Step, tuple[int, int, int], tuple[type[errors.NeuralBoxErr
     ("413 of a proxy", reply(413, b"<html>too large</html>"), (1, 1, 1), (errors.APIStatusError,) * 3),
     ("301", reply(301, b"", location="https://elsewhere.test/"), (1, 1, 1), (errors.APIStatusError,) * 3),
     ("308", reply(308, b"", location="https://elsewhere.test/"), (1, 1, 1), (errors.APIStatusError,) * 3),
-    # Documented as free; the look into the history that may allow another attempt comes with reconciling.
+    # Documented as free; asking the history, which may allow another attempt, comes with reconciling.
     (
         "500 of ours",
         refusal(500, "provider_error"),

@@ -22,7 +22,7 @@ def documented(code: str) -> bytes:
 
 
 def refused(status: int, content: bytes = b"", *, sent: bool = True) -> AttemptOutcome:
-    """The fate of an attempt that was answered with a status."""
+    """The outcome of an attempt that was answered with a status."""
     error = status_error(status, {}, content, now=0)
     return classify_attempt(error, sent=sent, ours=ErrorBody(content).ours)
 
@@ -61,11 +61,13 @@ ANSWERED: list[tuple[str, int, bytes, AttemptOutcome]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "content", "fate"), [row[1:] for row in ANSWERED], ids=[row[0] for row in ANSWERED])
-def test_what_a_status_means(status: int, content: bytes, fate: AttemptOutcome) -> None:
-    assert refused(status, content) is fate
+@pytest.mark.parametrize(
+    ("status", "content", "outcome"), [row[1:] for row in ANSWERED], ids=[row[0] for row in ANSWERED]
+)
+def test_what_a_status_means(status: int, content: bytes, outcome: AttemptOutcome) -> None:
+    assert refused(status, content) is outcome
     # An answer proves that the request had left, even to an engine that did not notice.
-    assert refused(status, content, sent=False) is fate
+    assert refused(status, content, sent=False) is outcome
 
 
 LOST: list[tuple[str, errors.NeuralBoxError, bool, AttemptOutcome]] = [
@@ -95,13 +97,13 @@ LOST: list[tuple[str, errors.NeuralBoxError, bool, AttemptOutcome]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "sent", "fate"), [row[1:] for row in LOST], ids=[row[0] for row in LOST])
+@pytest.mark.parametrize(("error", "sent", "outcome"), [row[1:] for row in LOST], ids=[row[0] for row in LOST])
 @pytest.mark.parametrize("ours", [False, True])
-def test_what_no_reply_means(error: errors.NeuralBoxError, sent: bool, fate: AttemptOutcome, ours: bool) -> None:
-    assert classify_attempt(error, sent=sent, ours=ours) is fate
+def test_what_no_reply_means(error: errors.NeuralBoxError, sent: bool, outcome: AttemptOutcome, ours: bool) -> None:
+    assert classify_attempt(error, sent=sent, ours=ours) is outcome
 
 
-# What follows: safety x fate.
+# What follows: safety x outcome.
 
 FOLLOWED = {
     RetrySafety.REPEATABLE: {
@@ -121,20 +123,20 @@ def follow(
     policy: RetryPolicy = PLAIN,
     *,
     safety: RetrySafety = RetrySafety.REPEATABLE,
-    fate: AttemptOutcome = AttemptOutcome.UNKNOWN,
+    outcome: AttemptOutcome = AttemptOutcome.UNKNOWN,
     error: errors.NeuralBoxError = LOST_ERROR,
     attempt: int = 1,
     elapsed: float = 0.0,
     jitter: float = 0.5,
 ) -> float | StopReason:
-    return decide(policy, safety=safety, fate=fate, error=error, attempt=attempt, elapsed=elapsed, jitter=jitter)
+    return decide(policy, safety=safety, outcome=outcome, error=error, attempt=attempt, elapsed=elapsed, jitter=jitter)
 
 
 @pytest.mark.parametrize("safety", RetrySafety)
-@pytest.mark.parametrize("fate", AttemptOutcome)
-def test_what_may_be_repeated(safety: RetrySafety, fate: AttemptOutcome) -> None:
-    step = follow(safety=safety, fate=fate)
-    if fate in FOLLOWED[safety]:
+@pytest.mark.parametrize("outcome", AttemptOutcome)
+def test_what_may_be_repeated(safety: RetrySafety, outcome: AttemptOutcome) -> None:
+    step = follow(safety=safety, outcome=outcome)
+    if outcome in FOLLOWED[safety]:
         assert step == 0.25
     else:
         assert step is StopReason.FINAL
@@ -143,15 +145,15 @@ def test_what_may_be_repeated(safety: RetrySafety, fate: AttemptOutcome) -> None
 @pytest.mark.parametrize("content", [HTML, b"", documented("provider_error"), documented("overloaded")])
 def test_nothing_paid_is_sent_again_that_may_have_been_accepted(content: bytes) -> None:
     for status in range(300, 600):
-        fate = refused(status, content)
-        step = follow(safety=RetrySafety.PAID, fate=fate, error=status_error(status, {}, content, now=0))
+        outcome = refused(status, content)
+        step = follow(safety=RetrySafety.PAID, outcome=outcome, error=status_error(status, {}, content, now=0))
         assert step is StopReason.FINAL or (status == 429 and content.startswith(b"{")), status
 
 
 @pytest.mark.parametrize("safety", RetrySafety)
 def test_a_call_that_cannot_be_right_is_not_repeated(safety: RetrySafety) -> None:
     error = errors.ConfigurationError("log in")
-    assert follow(safety=safety, fate=AttemptOutcome.NOT_SENT, error=error) is StopReason.FINAL
+    assert follow(safety=safety, outcome=AttemptOutcome.NOT_SENT, error=error) is StopReason.FINAL
 
 
 @pytest.mark.parametrize(("status", "final"), [(200, True), (204, True), (None, False), (502, False)])
@@ -187,7 +189,7 @@ def test_the_numbers_of_the_back_off_are_the_policys() -> None:
 
 
 def limited(wait: float | None) -> dict[str, Any]:
-    return {"fate": AttemptOutcome.BUSY, "error": errors.RateLimitError("limit", status_code=429, retry_after=wait)}
+    return {"outcome": AttemptOutcome.BUSY, "error": errors.RateLimitError("limit", status_code=429, retry_after=wait)}
 
 
 @pytest.mark.parametrize("safety", RetrySafety)
@@ -242,12 +244,12 @@ def test_each_reason_to_stop_can_be_told() -> None:
     st.none() | st.floats(0, 1e308),
 )
 def test_whatever_follows_is_a_bounded_pause_or_a_reason(
-    safety: RetrySafety, fate: AttemptOutcome, attempt: int, elapsed: float, jitter: float, wait: float | None
+    safety: RetrySafety, outcome: AttemptOutcome, attempt: int, elapsed: float, jitter: float, wait: float | None
 ) -> None:
     policy = RetryPolicy(max_retries=1_500, deadline=5e5)
     error = errors.RateLimitError("limit", status_code=429, retry_after=wait)
-    step = follow(policy, safety=safety, fate=fate, error=error, attempt=attempt, elapsed=elapsed, jitter=jitter)
+    step = follow(policy, safety=safety, outcome=outcome, error=error, attempt=attempt, elapsed=elapsed, jitter=jitter)
     if not isinstance(step, StopReason):
-        assert fate in FOLLOWED[safety]
+        assert outcome in FOLLOWED[safety]
         assert 0 <= step <= policy.max_wait
         assert elapsed + step < 5e5

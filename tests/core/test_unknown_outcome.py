@@ -88,13 +88,13 @@ async def test_it_survives_pickling_and_copying_with_all_it_knows() -> None:
     bench = make_core([LOST])
     with pytest.raises(errors.SubmissionUnknownError) as caught:
         await bench.core.send(PAID, bench.core.as_json)
-    for twin in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value)):
-        assert (twin.request, twin.sent_at, twin.lost_at) == (
+    for copied in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value)):
+        assert (copied.request, copied.sent_at, copied.lost_at) == (
             caught.value.request,
             caught.value.sent_at,
             caught.value.lost_at,
         )
-        assert str(twin) == str(caught.value)
+        assert str(copied) == str(caught.value)
 
 
 async def test_a_reply_whose_reading_finds_no_result_counts_as_unknown() -> None:

@@ -271,8 +271,8 @@ async def test_a_client_that_does_not_heed_the_windows_sends_and_sees() -> None:
 async def test_a_refusal_that_is_repeated_in_time_is_noted_for_everybody() -> None:
     bench = make_core([refusal(429, "rate_limit_exceeded", retry_after="30", **limits(55)), reply(200, DONE)])
     await send(bench.core)
-    pace = limiter_of(bench.core)
-    assert pace.windows.hour == Window(100, 54, 1_000.0 + 1_800, 1_772_971_200 + 1_800)
+    limiter = limiter_of(bench.core)
+    assert limiter.windows.hour == Window(100, 54, 1_000.0 + 1_800, 1_772_971_200 + 1_800)
     assert bench.times == [0.0, 30.0]
 
 
@@ -302,7 +302,7 @@ def with_changes(nb: AsyncNeuralBox, **changes: Any) -> AsyncNeuralBox:
 
 
 async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() -> None:
-    """Three hours of a VIP plan, in the sandbox's books and over its socket, by a clock that jumps."""
+    """Three hours of a VIP plan, in the sandbox's ledger and over its socket, by a clock that jumps."""
     time, budget = VirtualTime(), Budget(10_000)
 
     class Client(AsyncNeuralBox):

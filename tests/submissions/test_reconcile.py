@@ -12,7 +12,7 @@ import pytest
 from neuralbox._api.builders import build_media
 from neuralbox._api.request import Request
 from neuralbox._config import NO_CALL_OPTIONS
-from neuralbox._core.exchange import AttemptState, Core
+from neuralbox._core.exchange import Attempt, Core
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import (
     ConnectionLostError,
@@ -756,7 +756,7 @@ async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
         registry = registry_of(core)
         entries = []
         for key, sent in (("early", 1_000.0), ("late", 1_004.0)):
-            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
+            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, Attempt(0.0))
             entry.ending.sent_clock = sent
             registry.begin(entry)
             registry.mark_unknown(entry)
@@ -771,7 +771,7 @@ async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
 async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() -> None:
     async with a_shop() as shop:
         registry = registry_of(shop.core())
-        entry = PendingSubmission(Claim("one", "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
+        entry = PendingSubmission(Claim("one", "image", "dall-e-3", "A fox"), image(), None, Attempt(0.0))
         entry.ending.sent_clock = registry.clock()
         registry.begin(entry)
         registry.mark_unknown(entry)
@@ -1362,7 +1362,7 @@ async def test_two_submissions_never_adopt_the_same() -> None:
         registry = registry_of(core)
         entries = []
         for key in "ab":
-            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, AttemptState(0.0))
+            entry = PendingSubmission(Claim(key, "image", "dall-e-3", "A fox"), image(), None, Attempt(0.0))
             registry.begin(entry)
             registry.mark_unknown(entry)
             entries.append(entry)

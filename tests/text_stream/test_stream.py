@@ -178,7 +178,7 @@ async def test_a_stream_without_any_id_has_a_result_all_the_same() -> None:
     assert (done.job, done.result.id, done.result.text) == (None, "", "Good")
 
 
-async def test_typed_events_are_handed_out_with_the_unknown_ones() -> None:
+async def test_typed_events_are_delivered_with_the_unknown_ones() -> None:
     core = bench(stream(START, delta("Good"), line({"type": "news"}), delta(""), END, DONE))
     events: list[StreamEvent] = []
     async with text_stream(core) as open_stream:
@@ -254,11 +254,11 @@ async def test_a_whole_answer_without_an_id_is_a_result_too() -> None:
 
 
 async def test_a_whole_answer_that_is_pending_is_waited_for_without_its_connection() -> None:
-    def look(sent: Any) -> Play:
+    def poll(sent: Any) -> Play:
         assert core.transport.open_streams == 0
         return reply(200, COMPLETED)
 
-    core = bench(reply(200, {"id": ID, "status": "pending"}), look)
+    core = bench(reply(200, {"id": ID, "status": "pending"}), poll)
     pieces, done = await read_all(core)
     assert pieces == ["Good morning!"]
     assert done.result.tokens == 2
@@ -329,11 +329,11 @@ async def test_an_unfinished_event_that_is_whole_counts_as_delivered() -> None:
 
 
 async def test_the_connection_is_freed_before_the_rest_is_asked_for() -> None:
-    def look(sent: Any) -> Play:
+    def poll(sent: Any) -> Play:
         assert core.transport.open_streams == 0
         return reply(200, COMPLETED)
 
-    core = bench(stream(START, delta("Good"), LOST), look)
+    core = bench(stream(START, delta("Good"), LOST), poll)
     pieces, _ = await read_all(core)
     assert pieces == ["Good", " morning!"]
 
@@ -511,7 +511,7 @@ async def test_a_read_after_a_cancelled_one_asks_for_the_rest() -> None:
     core = bench(stream(START, delta("Good"), STALL), STALL, reply(200, COMPLETED))
     async with text_stream(core) as open_stream:
         assert await anext(open_stream) == "Good"
-        for sent in (1, 2):  # first the read is cancelled, then the look
+        for sent in (1, 2):  # first the read is cancelled, then the poll
             async with cancelled_at_a_stall():
                 await anext(open_stream)
             assert len(core.sent) == sent

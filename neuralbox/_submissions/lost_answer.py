@@ -1,0 +1,205 @@
+"""What the lost answers of one paid request come to: found in the history, to be sent again, free, or still unknown.
+
+This module looks and decides; `submission` carries the decision out. The rules:
+
+- With `submission="reconcile"` the history decides. What it proves absent is sent again, `_REPEATS` times as often as
+  `max_retries` says, and within the deadline.
+- 500 `provider_error` is documented as free: one look into the history, then it is repeated. Once a generation was
+  found after such an answer, they count as unknown for this account.
+- `submission="resend"` sends again without looking, as often as `max_retries` says; `"raise"` never does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .._api.request import Request, RetrySafety
+from .._config import CallOptions
+from .._core.exchange import Core
+from .._core.retry import AttemptOutcome, StopReason, decide
+from .._errors import NeuralBoxError, SubmissionUnknownError
+from .._models.generation import Generation
+from .claim import body_of
+from .matching import Absent
+from .reconcile import Resolved, Unsure, resolve
+from .registry import PendingSubmission, registry_of
+
+logger = logging.getLogger("neuralbox")
+
+ABSENT = "absent"
+"""The reason for another sending where the history proved that the one before was not accepted."""
+_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """Decide that it is sent again.
+
+    Attributes:
+        reason: Why it may be.
+        error: What the sending before ended with.
+        pause: Seconds between the two.
+        is_waited: The pause is over already.
+    """
+
+    reason: str
+    error: NeuralBoxError
+    pause: float = 0.0
+    is_waited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotAccepted:
+    """Decide that nothing was charged, and that it is not sent again.
+
+    Attributes:
+        error: What the call ends with.
+        is_proven: The history showed it.
+    """
+
+    error: NeuralBoxError
+    is_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StillUnknown:
+    """Decide that nobody knows.
+
+    Attributes:
+        error: What the call ends with.
+        why: What is missing, a sentence's end.
+        candidates: What may be its generation.
+    """
+
+    error: NeuralBoxError
+    why: str
+    candidates: Sequence[Generation] = ()
+
+
+Decision: TypeAlias = Generation | SendAgain | NotAccepted | StillUnknown
+
+
+class LostAnswer:
+    """Decides what follows the lost answers of one paid request.
+
+    Args:
+        core: The client to ask with.
+        request: What was sent.
+        call: What this one call changes.
+        submission: Its entry in the registry.
+        started: When the call began, by the monotonic clock.
+    """
+
+    __slots__ = ("_call", "_core", "_failures", "_repeats", "_request", "_started", "_submission")
+
+    def __init__(
+        self, core: Core, request: Request, call: CallOptions, submission: PendingSubmission, started: float
+    ) -> None:
+        self._core = core
+        self._request = request
+        self._call = call
+        self._submission = submission
+        self._started = started
+        self._repeats = self._failures = 0
+
+    def as_unknown(self, cause: NeuralBoxError) -> SubmissionUnknownError:
+        """Build the error of an outcome that nobody knows."""
+        sent_at = self._submission.claim.sent_at
+        unknown = self._core.unknown(self._request, sent_at=sent_at, cause=cause, call=self._call)
+        unknown.__cause__ = cause
+        return unknown
+
+    async def settle(self, error: NeuralBoxError, *, is_resumed: bool = False) -> Decision:
+        """Settle an unknown outcome as `submission=` says.
+
+        Args:
+            error: The error that says so.
+            is_resumed: An earlier run sent it, so that another sending is the first of this one.
+        """
+        policy = self._core.options.submission
+        if policy == "reconcile":
+            return await self._reconcile(error, is_resumed=is_resumed)
+        if policy == "resend":
+            step = self._next(cause_of(error), AttemptOutcome.UNKNOWN)
+            if not isinstance(step, StopReason):
+                return SendAgain(AttemptOutcome.UNKNOWN.value, error, step)
+        return StillUnknown(error, "nobody looked for it, as `submission=` says")
+
+    async def settle_free_failure(self, error: NeuralBoxError) -> Decision:
+        """Look once, after the pause, then repeat; no more is known of what was lost than that it should be free."""
+        is_looking = self._core.options.submission == "reconcile"
+        if is_looking and registry_of(self._core).distrusts_free_failures:
+            return await self._reconcile(self.as_unknown(error))
+        step = self._next(error, AttemptOutcome.FREE_FAILURE)
+        if not isinstance(step, StopReason):
+            await self._core.sleep(step)
+        settled = await resolve(self._core, self._submission, once=True) if is_looking else None
+        if isinstance(settled, Resolved):
+            registry_of(self._core).distrusts_free_failures = True
+            return settled.generation
+        if isinstance(settled, Unsure) and settled.candidates:
+            return await self._reconcile(self.as_unknown(error))
+        if isinstance(step, StopReason) or (isinstance(settled, Unsure) and not settled.was_read):
+            return NotAccepted(error)
+        return SendAgain(AttemptOutcome.FREE_FAILURE.value, error, step, is_waited=True)
+
+    async def _reconcile(self, error: NeuralBoxError, *, is_resumed: bool = False) -> Decision:
+        deadline = self._core.options.deadline
+        until = None if deadline is None else self._started + deadline
+        settled = await resolve(self._core, self._submission, until=until)
+        if isinstance(settled, Resolved):
+            logger.info("A lost answer was found in the history: the %s.", settled.generation.ref)
+            return settled.generation
+        if isinstance(settled, Unsure):
+            return StillUnknown(self._explained(error, settled), settled.why, settled.candidates)
+        assert isinstance(settled, Absent)
+        return self._after_absence(error, is_resumed=is_resumed)
+
+    def _after_absence(self, error: NeuralBoxError, *, is_resumed: bool) -> Decision:
+        """Allow another sending of what was never accepted, unless there were enough."""
+        self._repeats += 1
+        options = self._core.options
+        is_late = options.deadline is not None and self._core.clock() - self._started >= options.deadline
+        if is_late or (not is_resumed and self._repeats > _REPEATS * options.max_retries):
+            cause = cause_of(error)
+            cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
+            return NotAccepted(cause, is_proven=True)
+        logger.info("A lost request was never accepted, as the history shows; it is sent again.")
+        return SendAgain(ABSENT, error)
+
+    def _next(self, error: NeuralBoxError, outcome: AttemptOutcome) -> float | StopReason:
+        """Return the pause before another sending, by the same rules as those of what may be repeated freely."""
+        self._failures += 1
+        core = self._core
+        return decide(
+            core.policy,
+            safety=RetrySafety.REPEATABLE,
+            outcome=outcome,
+            error=error,
+            attempt=self._failures,
+            elapsed=core.clock() - self._started,
+            jitter=core.random(),
+        )
+
+    def _explained(self, error: NeuralBoxError, unsure: Unsure) -> SubmissionUnknownError:
+        claim, why = self._submission.claim, cause_of(error)
+        unknown = SubmissionUnknownError(
+            f"A paid request was sent and its outcome is unknown ({type(why).__name__}: {why.message.rstrip('.')}). It "
+            f"was not sent again, since it may be accepted and charged: {unsure.why}. It stays in `client.unresolved`, "
+            "and `await client.reconcile()` looks for it again.",
+            request=body_of(self._request, self._call.extra_body),
+            sent_at=claim.sent_at,
+            lost_at=claim.lost_at,
+            candidates=unsure.candidates,
+            window=unsure.window,
+        )
+        unknown.__cause__ = error.__cause__
+        return unknown
+
+
+def cause_of(error: NeuralBoxError) -> NeuralBoxError:
+    """Return what stood behind an unknown outcome."""
+    return error.__cause__ if isinstance(error.__cause__, NeuralBoxError) else error
