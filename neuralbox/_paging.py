@@ -1,8 +1,10 @@
 """Walking a listing page by page: a `Pager` is awaited for one page or iterated for all items.
 
-Pages shift while one walks (new items push old ones on), so items are told apart by id. Nothing runs between two
-items: an iteration that is left half-way leaves nothing behind. That holds for pages fetched ahead too: when none is
-left, one step fetches the next one together with those after it, and ends when all of them are there.
+Pages shift while one walks: new items push old ones on, deleted ones pull those behind them forward. Items are told
+apart by id, and where the total has fallen the walk goes back (`_api.pages.PageWalk`): what is in the listing throughout
+is returned, and returned once. Nothing runs between two items: an iteration that is left half-way leaves nothing behind.
+That holds for pages fetched ahead too: when none is left, one step fetches the next one together with those after it,
+and ends when all of them are there.
 
 Pages asked for at once may be answered in any order, and a page that was answered before the one in front of it may
 lack what was pushed over the boundary meanwhile. The total tells: it must not fall from page to page, or the walk goes
@@ -11,21 +13,24 @@ on from there anew. Where the service does not say how many there are, nothing i
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import anyio
 
-from ._api.pages import Envelope, read_envelope, walk_goes_on
+from ._api.pages import Envelope, PageWalk, read_envelope
 from ._core.exchange import Core
 from ._errors import ConfigurationError, ProtocolError
 from ._models.page import Page
 from ._transport import Reply
 
 T = TypeVar("T")
+logger = logging.getLogger("neuralbox")
 Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]
 
+_PAGE_NUMBERS = ("page", "current_page")  # as NeuralBox and GeminiGen name the number of a page
 MAX_PREFETCH = 16
 """Most pages that are fetched ahead: each is held whole, and asks for a connection of its own."""
 
@@ -44,7 +49,7 @@ class Pager(Generic[T]):
         identity: The id of an item.
         first: The page to begin with.
         max_items: Most items of an iteration over items.
-        prefetch: Most pages that are fetched together with the one that is wanted.
+        prefetch: Most pages that are fetched together with the one that is needed.
         fetch_ahead: Fetches a page that nobody waits for yet, and gives up sooner; `fetch` where it is left out.
     """
 
@@ -67,7 +72,7 @@ class Pager(Generic[T]):
 
     @property
     def max_items(self) -> int | None:
-        """Most items that an iteration over items hands out, or None for all."""
+        """Most items that an iteration over items returns, or None for all."""
         return self._max_items
 
     async def first_page(self) -> Page[T]:
@@ -82,44 +87,48 @@ class Pager(Generic[T]):
 
     def pages(self) -> PageIterator[T]:
         """Iterate over the pages, each without the items an earlier page had; `max_items` does not count here."""
-        ahead = _Ahead(self._fetch, self._fetch_ahead, self._prefetch)
-        return PageIterator(ahead, self._identity, self._first, self._max_items)
+        prefetcher = _Prefetcher(self._fetch, self._fetch_ahead, self._prefetch)
+        return PageIterator(prefetcher, self._identity, self._first, self._max_items)
 
     def __repr__(self) -> str:
         return f"<Pager from page {self._first}>"
 
 
-class _Ahead(Generic[T]):
-    """Fetches pages, some of them before they are wanted; what it has is in order and without a gap."""
+class _Prefetcher(Generic[T]):
+    """Fetch pages, some of them before they are needed; what it has is in order and without a gap."""
 
     def __init__(self, fetch: Fetch[T], fetch_ahead: Fetch[T], most: int) -> None:
         self._fetch = fetch
         self._fetch_ahead = fetch_ahead
         self._most = most
         self._there: deque[Page[T]] = deque()
+        self._first = 0  # the number of the first page that is there
 
-    async def take(self, number: int, last: int | None, wanted: int | None) -> Page[T]:
-        """Return a page, which is the one after that of the call before, or the same where that call failed.
+    async def take(self, number: int, last: int | None, useful: int | None) -> Page[T]:
+        """Return a page; those fetched ahead are of use only to the next one in order.
 
         Args:
             number: Which page.
             last: The last page there is, None where that is not known.
-            wanted: Pages beginning with this one that are of use, None for all.
+            useful: Pages beginning with this one that are of use, None for all.
         """
+        if number != self._first:  # the walk went back
+            self._there.clear()
         if not self._there:
             left = 1 if last is None else last - number + 1
-            count = min(1 + self._most, left if wanted is None else min(left, wanted))
+            count = min(1 + self._most, left if useful is None else min(left, useful))
             if count <= 1:
                 return await self._fetch(number)
             self._there.extend(await self._together(number, count))
+        self._first = number + 1
         return self._there.popleft()
 
     async def _together(self, number: int, count: int) -> list[Page[T]]:
-        """Fetch pages at once, and return those that follow one another, the wanted one at least."""
+        """Fetch pages at once, and return those that follow one another, the first at least."""
         came: list[Page[T] | None] = [None] * count
         failure: Exception | None = None
 
-        async def want() -> None:
+        async def fetch_first() -> None:
             nonlocal failure
             try:
                 came[0] = await self._fetch(number)
@@ -127,27 +136,27 @@ class _Ahead(Generic[T]):
                 failure = error
                 group.cancel_scope.cancel()
 
-        async def look_ahead(place: int) -> None:
+        async def fetch_one_ahead(place: int) -> None:
             try:
                 came[place] = await self._fetch_ahead(number + place)
-            except Exception:  # noqa: BLE001 - it is asked for again when it is wanted, and then what happens is raised
+            except Exception:  # noqa: BLE001 - it is asked for again when it is needed, and then what happens is raised
                 return
 
         async with anyio.create_task_group() as group:
-            group.start_soon(want)
+            group.start_soon(fetch_first)
             for place in range(1, count):
-                group.start_soon(look_ahead, place)
+                group.start_soon(fetch_one_ahead, place)
         if failure is not None:
             raise failure
         return _in_order(came)
 
 
 def _in_order(came: list[Page[T] | None]) -> list[Page[T]]:
-    """Return the pages from the first on up to a gap: a missing one, an empty one, or one older than that before it."""
+    """Return the pages from the first on up to a gap: a missing one, or one older than that before it."""
     kept: list[Page[T]] = []
     most = 0
     for page in came:
-        if page is None or (kept and (not page.items or page.total is None or page.total < most)):
+        if page is None or (kept and (page.total is None or page.total < most)):
             break
         kept.append(page)
         most = page.total or 0
@@ -194,10 +203,12 @@ def require_prefetch(prefetch: int) -> None:
 class PageIterator(AsyncIterator[Page[T]]):
     """The pages of one walk; see `Pager.pages`."""
 
-    def __init__(self, ahead: _Ahead[T], identity: Callable[[T], object], first: int, max_items: int | None) -> None:
-        self._ahead = ahead
+    def __init__(
+        self, prefetcher: _Prefetcher[T], identity: Callable[[T], object], first: int, max_items: int | None
+    ) -> None:
+        self._prefetcher = prefetcher
         self._identity = identity
-        self._next: int | None = first
+        self._walk = PageWalk(first)
         self._last: int | None = None
         self._size = 0
         self._left = max_items
@@ -207,16 +218,24 @@ class PageIterator(AsyncIterator[Page[T]]):
         return self
 
     async def __anext__(self) -> Page[T]:
-        if self._next is None:
+        asked = self._walk.next
+        if asked is None:
             raise StopAsyncIteration
-        asked = self._next
         # Beyond `max_items` whoever still goes on is served page by page.
-        wanted = None if self._left is None or self._size <= 0 else -(-self._left // self._size)
-        page = await self._ahead.take(asked, self._last, wanted)
+        useful = None if self._left is None or self._size <= 0 else -(-self._left // self._size)
+        page = await self._prefetcher.take(asked, self._last, useful)
         # Only now: a page whose fetch failed or was cancelled is asked for again by the next step.
         fresh = [item for item in page.items if self._is_new(item)]
-        goes_on = walk_goes_on(asked=asked, count=len(page.items), fresh=len(fresh), pages=page.pages, said=page.page)
-        self._next = asked + 1 if goes_on else None
+        self._walk.read(
+            count=len(page.items),
+            fresh=len(fresh),
+            total=page.total,
+            pages=page.pages,
+            said=page.page,
+            is_numbered=any(page.raw.get(name) is not None for name in _PAGE_NUMBERS),
+        )
+        if self._walk.is_cut:
+            logger.warning("A listing that promises %s pages had nothing new for many; the walk ends", page.pages)
         # Without a total it could not be seen whether pages fetched at once follow one another.
         self._last, self._size = None if page.total is None else page.pages, page.page_size
         if self._left is not None:

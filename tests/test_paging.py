@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
+from random import Random
 
 import anyio
 import pytest
@@ -232,6 +234,90 @@ async def test_an_iteration_left_half_way_leaves_nothing_behind() -> None:
     async for _ in listing.pager().pages():
         break
     assert listing.asked == [1, 1]
+
+
+# Items that are deleted meanwhile.
+
+
+class Shrinking(Listing):
+    """A listing whose items may be deleted and added while somebody walks it, newest first."""
+
+    def delete(self, *ids: object) -> None:
+        self.ids = [identity for identity in self.ids if identity not in ids]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4])
+@pytest.mark.parametrize("count", [50, 1_000])
+async def test_deleting_each_failed_item_while_iterating_skips_none(prefetch: int, count: int) -> None:
+    listing = Shrinking(range(count), size=20)
+    seen: list[int] = []
+    async for item in Pager(listing.fetch, lambda item: item["id"], prefetch=prefetch):
+        number = item["id"]
+        assert isinstance(number, int)
+        seen.append(number)
+        if number % 5 in {0, 3}:
+            listing.delete(number)
+    assert sorted(seen) == list(range(count))
+    assert listing.ids == [number for number in range(count) if number % 5 not in {0, 3}]
+    assert len(listing.asked) <= 8 * max(1, count // 20)
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+@pytest.mark.parametrize("first", [1, 3])
+@pytest.mark.parametrize("seed", range(15))
+async def test_what_is_there_throughout_is_returned_once_whatever_comes_and_goes(
+    seed: int, first: int, prefetch: int
+) -> None:
+    rng = Random(seed)
+    listing = Shrinking([f"old{number}" for number in range(200)], size=rng.choice([5, 10, 50]))
+    size, start = listing.size, set(listing.ids[(first - 1) * listing.size :])
+    pager = Pager(listing.fetch, lambda item: item["id"], first=first, prefetch=prefetch)
+    seen: list[object] = []
+    gone = came = 0
+    async for page in pager.pages():
+        seen += [item["id"] for item in page]
+        for _ in range(rng.choice([0, 0, 1, 4, 12])):  # of others, and of those just shown
+            if gone < size * 3 and listing.ids:
+                gone += 1
+                listing.delete(rng.choice(seen) if rng.random() < 0.5 and seen else rng.choice(listing.ids))
+        if rng.random() < 0.3 and first == 1:
+            came += 1
+            listing.ids.insert(0, f"new{came}")
+    assert len(seen) == len(set(seen))
+    assert start & set(listing.ids) <= set(seen)
+    assert len(listing.asked) < 400
+
+
+async def test_all_of_a_page_may_be_deleted_before_the_next() -> None:
+    listing = Shrinking(range(60), size=20)
+    seen: list[object] = []
+    async for page in listing.pager().pages():
+        seen += [item["id"] for item in page]
+        listing.delete(*[item["id"] for item in page])
+    assert sorted(map(int, map(str, seen))) == list(range(60))
+    assert listing.ids == []
+
+
+async def test_many_deletions_behind_the_walk_cost_pages_but_end_it_nowhere() -> None:
+    listing = Shrinking(range(2_000), size=10)
+    pages = listing.pager().pages()
+    seen: list[object] = [item["id"] for _ in range(100) for item in await anext(pages)]
+    listing.delete(*range(1_500, 2_000))  # 50 pages that the walk has not come to
+    seen += [item["id"] async for page in pages for item in page]
+    assert seen == list(range(1_500))
+    assert len(listing.asked) == 100 + 1 + 51 + 49
+
+
+async def test_a_total_that_falls_with_every_answer_does_not_hold_a_walk_up() -> None:
+    listing = Listing(range(40), size=4)
+    answers = count(1)
+
+    async def fetch(number: int) -> Page[Item]:
+        page = await listing.fetch(number)
+        return Page(page.items, page.page, page.page_size, 10**400 - 100 * next(answers), 10, page.raw)
+
+    assert await ids_of(Pager(fetch, lambda item: item["id"])) == list(range(40))
+    assert len(listing.asked) < 200
 
 
 # Pages fetched ahead.

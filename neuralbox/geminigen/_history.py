@@ -311,7 +311,10 @@ def page_reader(items_per_page: int) -> Callable[[Any, int], Page[HistoryItem] |
             size = told_size
         elif total is not None and 0 < count < size and (number - 1) * size + count < total:
             size = count
-        pages = last_page if total is None or last_page is not None else max(1, -(-total // size))
+        pages = last_page
+        if last_page is None and total is not None:
+            # Worked out by us; an empty page knows better.
+            pages = max(1, -(-total // size)) if count else number
         raw = envelope or {"result": reply}
         return Page([HistoryItem.read(record) for record in records], told_page or number, size, total, pages, raw)
 

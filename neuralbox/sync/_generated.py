@@ -168,7 +168,7 @@ class Pager(bridge.Facade[AsyncPager[T]], Generic[T]):
 
     @property
     def max_items(self) -> int | None:
-        """Most items that an iteration over items hands out, or None for all."""
+        """Most items that an iteration over items returns, or None for all."""
         return self._async.max_items
 
     def first_page(self) -> Page[T]:

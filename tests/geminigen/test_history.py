@@ -153,6 +153,26 @@ async def test_a_service_that_ignores_the_page_is_not_walked_for_ever() -> None:
     assert asked(made) == ["1", "2"]
 
 
+@pytest.mark.parametrize("prefetch", [0, 4])
+async def test_the_example_of_the_seed_answered_to_every_page_is_walked_no_further_than_needed(prefetch: int) -> None:
+    made = bench(lambda _: reply(200, {"success": True, "total": 25, "result": [{"uuid": "a"}]}))
+    assert [item.uuid async for item in GeminiHistory(made.core).list(prefetch=prefetch)] == ["a"]
+    assert len(made.sent) == 2 + prefetch
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+@pytest.mark.parametrize("cap", [1, 7, 50])
+async def test_a_service_that_caps_the_page_size_is_asked_for_all_its_pages(cap: int, prefetch: int) -> None:
+    def answer(sent: Sent) -> Play:
+        start = (int(sent.query["page"]) - 1) * cap
+        return reply(200, {"total": 120, "result": [{"uuid": f"u{n}"} for n in range(start, min(start + cap, 120))]})
+
+    made = bench(answer)
+    uuids = [item.uuid async for item in GeminiHistory(made.core).list(items_per_page=100, prefetch=prefetch)]
+    assert uuids == [f"u{number}" for number in range(120)]
+    assert len(made.sent) == -(-120 // cap)
+
+
 async def test_items_that_move_to_a_later_page_are_handed_out_once() -> None:
     pages = [["n3", "n2", "n1"], ["n2", "n1", "n0"], ["n0"]]
     made = bench([reply(200, {"total": 7, "result": [{"uuid": one} for one in page]}) for page in pages])

@@ -95,16 +95,41 @@ async def test_ids_count_as_equal_whether_number_or_text() -> None:
     assert ids == [1, "gen_2", "", ""]  # what has no id cannot be told apart, so it is kept
 
 
-async def test_a_short_page_does_not_end_the_walk_and_an_empty_one_does() -> None:
+async def test_neither_a_short_page_nor_an_empty_one_ends_the_walk_where_more_pages_are_promised() -> None:
     bench = make_core(
         [
-            reply(200, {"items": [{"id": 1}], "total": 142, "page": 1, "limit": 10, "pages": 15}),
-            reply(200, {"items": [{"id": 2}], "total": 142, "page": 2, "limit": 10, "pages": 15}),
-            reply(200, {"items": [], "total": 142, "page": 3, "limit": 10, "pages": 15}),
+            reply(200, {"items": [{"id": 1}], "total": 142, "page": 1, "limit": 10, "pages": 4}),
+            reply(200, {"items": [], "total": 142, "page": 2, "limit": 10, "pages": 4}),
+            reply(200, {"items": [{"id": 2}], "total": 142, "page": 3, "limit": 10, "pages": 4}),
+            reply(200, {"items": [], "total": 142, "page": 4, "limit": 10, "pages": 4}),
         ]
     )
     assert [item.id async for item in History(bench.core).list(page_size=10)] == [1, 2]
     assert bench.transport.left == 0
+
+
+async def test_an_empty_page_ends_the_walk_where_nothing_says_that_there_are_more() -> None:
+    bench = make_core([reply(200, {"items": [{"id": 1}]}), reply(200, {"items": []})])
+    assert [item.id async for item in History(bench.core).list()] == [1]
+    assert bench.transport.left == 0
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("items", [[], [{"id": 1}]])
+async def test_a_listing_that_has_nothing_new_is_given_up_and_said_so(
+    items: list[Any], numbered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It promises 5,000 pages, and shows the same on each."""
+
+    def answer(sent: Sent) -> Play:
+        more = {"page": int(sent.query["page"])} if numbered else {}
+        return reply(200, {"items": items, "total": 100_000, "limit": 20, "pages": 5_000, **more})
+
+    bench = make_core(answer)
+    assert [item.id async for item in History(bench.core).list(prefetch=4)] == [item["id"] for item in items]
+    same_page = bool(items) and not numbered
+    assert len(bench.sent) <= (6 if same_page else 20 if items else 110)
+    assert ("nothing new for many" in caplog.text) is not same_page
 
 
 async def test_a_service_that_ignores_the_page_number_is_not_walked_for_ever() -> None:
