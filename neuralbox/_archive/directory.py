@@ -23,7 +23,8 @@ from typing import Generic, TypeVar
 
 from .._errors import ConfigurationError
 from .._files.names import clean_name, ending_for, ending_of
-from .._files.target import sha256_of
+from .._files.own_file import write_own
+from .._files.target import require_regular, sha256_of
 from .._models.generation import Generation, Model
 from .index import ArchiveIndex
 from .manifest import NAME, append, read_manifest
@@ -36,7 +37,7 @@ _STAGING = ".neuralbox"
 _LOCK = "archive.lock"
 # What a run makes in the staging folder beside its lock, the runs before this one included: a fetched file or a text
 # under its digest (`_staged`), and what `_files.partial_file` writes on the way there.
-_MADE_HERE = re.compile(r"[0-9a-f]{40}|\.neuralbox-[0-9a-f]{16}\.(?:part|json)")
+_MADE_HERE = re.compile(r"[0-9a-f]{40}|\.neuralbox-[0-9a-f]{16}(?:\.[2-4])?\.(?:part|json)")
 _MOST_NAMES = 100
 _LONGEST_STEM = 200
 
@@ -343,6 +344,7 @@ def _digest(key: str, part: str) -> str:
 
 def _rename_into_place(staged: Path, path: Path) -> None:
     """Give a file its name. What may stand there is the same, or was ours and is damaged."""
+    require_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     staged.replace(path)
 
@@ -352,5 +354,5 @@ def _write_text(pending: PendingFile[T]) -> FetchedFile[T]:
     assert pending.part is not None
     assert pending.part.text is not None
     content = pending.part.text.encode("utf-8", "backslashreplace")  # half a character has no bytes
-    pending.staged.write_bytes(content)
+    write_own(pending.staged, content)
     return FetchedFile(pending, pending.part, len(content), hashlib.sha256(content).hexdigest())

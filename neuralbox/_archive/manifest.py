@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import ConfigurationError
+from .._files.own_file import create_own, is_own, open_own
 from .manifest_entry import ManifestEntry, is_ours, read_line
 
 NAME: Final = "manifest.jsonl"
@@ -30,10 +31,15 @@ def read_manifest(path: Path) -> Iterator[ManifestEntry]:
     """
     if not os.path.lexists(path):
         return
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise ConfigurationError(f"`{path}` is not a file, so it cannot be an archive's manifest.")
     damaged: set[int] = set()
-    with path.open("rb") as file:
+    state = path.stat()
+    if state.st_nlink > 1 and is_own(
+        state
+    ):  # a copy made of links, as some backups are: what is written here is not for that
+        _rewrite(path, damaged)
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         for number, line in enumerate(file):
             entry = read_line(line)
             if entry is not None:
@@ -43,14 +49,14 @@ def read_manifest(path: Path) -> Iterator[ManifestEntry]:
             else:
                 damaged.add(number)
     if damaged:
-        _drop(path, damaged)
+        _rewrite(path, damaged)
 
 
-def _drop(path: Path, damaged: set[int]) -> None:
+def _rewrite(path: Path, damaged: set[int]) -> None:
     """Write the file anew without some of its lines, in one step."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with path.open("rb") as file, part.open("wb") as whole:
+        with path.open("rb") as file, os.fdopen(create_own(part), "wb") as whole:
             whole.writelines(line for number, line in enumerate(file) if number not in damaged)
             whole.flush()
             os.fsync(whole.fileno())
@@ -67,7 +73,7 @@ def append(path: Path, lines: list[bytes]) -> None:
     Raises:
         OSError: They could not be written whole; what was written of them is dropped by the next reading.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     before = os.fstat(descriptor).st_size
     try:
         rest = memoryview(b"".join(lines))

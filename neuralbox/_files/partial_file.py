@@ -7,7 +7,8 @@ A part is named after what it is of (`key`), so that what a killed process left 
 on from it or clears it away. Beside it lies a record of the version its bytes are of. The rules that keep a part from
 being believed wrongly: it is emptied before the record changes, and the record is written before bytes are; it is
 locked while somebody writes, so that of two downloads of one file at the same time, in one process or two, the second
-makes a part of its own that nobody goes on from; what was not flushed counts only until the machine starts again.
+makes a part of its own that nobody goes on from; what was not flushed counts only until the machine starts again. Who
+finishes clears away the parts of those that were killed meanwhile.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from .names import MAX_NAME_BYTES
+from .own_file import FLAGS, is_own, read_own, write_own
 from .ranges import FileVersion, recorded_version
-from .target import Overwrite, sha256_of, taken
+from .target import Overwrite, require_regular, sha256_of, taken
 
 # A part that is no longer than this goes to the disk in one step, so there is nothing to record.
 _WORTH_A_RECORD: Final = 2 * 1024 * 1024
 # Bytes given to the system at a time. From 64 KB on Linux looks for larger pieces of memory to keep them in, which took up
 # to nine times the system's CPU where its memory was in small pieces (measured: ext4, 2 MB at a time against 32 KB).
 _STEP: Final = 32 * 1024
+# Names of parts of downloads of one file at the same time: the first is gone on from, the others are only cleared away.
+_SLOTS: Final = ("", ".2", ".3", ".4")
 _ON_WINDOWS: Final = os.name == "nt"
 
 
@@ -66,7 +69,8 @@ class PartFile:
 
     def __init__(self, directory: Path, key: str, *, digest: bool = False) -> None:
         self._directory = directory
-        self._part = directory / f".neuralbox-{key}.part"
+        self._slots = tuple(directory / f".neuralbox-{key}{slot}.part" for slot in _SLOTS)
+        self._part = self._slots[0]
         self._record = directory / f".neuralbox-{key}.json"
         self._descriptor = -1
         self._is_own = False  # a part under a name that nobody else knows
@@ -147,6 +151,7 @@ class PartFile:
                 return None
             self._close_descriptor()
             self._forget_record()
+            self._clear_slots()
             if durable:
                 _flush_directory(self._directory)
             return path
@@ -176,11 +181,28 @@ class PartFile:
 
     def _open(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._descriptor = _open_part(self._part, create=True)
-        if self._descriptor < 0:  # another download of the same file is under way, or this disk has no locks
-            self._is_own = True
-            self._part = self._directory / f".neuralbox-{secrets.token_hex(8)}.part"
-            self._descriptor = os.open(self._part, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+        for slot in self._slots:
+            self._part, self._descriptor = slot, _open_part(slot, create=True)
+            if self._descriptor >= 0:
+                return
+            self._is_own = True  # another download of the same file is under way
+        # Too many of them, or this disk has no locks.
+        self._part = self._directory / f".neuralbox-{secrets.token_hex(8)}.part"
+        self._descriptor = os.open(self._part, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def _clear_slots(self) -> None:
+        """Remove what other downloads of the same file left that were killed; those under way hold their locks."""
+        for path in self._slots:
+            if path == self._part or not os.path.lexists(path):
+                continue
+            descriptor = _open_part(path, create=False)
+            if descriptor < 0:
+                continue
+            with suppress(OSError):
+                path.unlink()
+                if path == self._slots[0]:
+                    self._record.unlink(missing_ok=True)
+            os.close(descriptor)
 
     def _is_in_place(self) -> bool:
         try:
@@ -215,6 +237,7 @@ class PartFile:
 
     def _rename(self, target: Path, overwrite: Overwrite, *, same_stays: bool) -> Path | None:
         if overwrite == "replace":
+            require_regular(target)
             self._part.replace(target)
             return target
         for path in _candidates(target) if overwrite == "rename" else (target,):
@@ -248,7 +271,7 @@ class PartFile:
         """Read what the part is, as far as it can be believed."""
         length = os.fstat(self._descriptor).st_size
         try:
-            said = json.loads(self._record.read_bytes())
+            said = json.loads(read_own(self._record))
         except (OSError, ValueError, RecursionError):
             return None
         version = recorded_version(said) if isinstance(said, dict) else None
@@ -267,11 +290,21 @@ class PartFile:
             return
         assert version is not None
         record = {**asdict(version), "flushed": flushed, "boot": _boot()}
-        self._record.write_bytes(json.dumps(record).encode())
+        try:
+            write_own(self._record, json.dumps(record).encode())
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            self._is_recorded = False  # a name that somebody else holds: then nobody goes on from this part
 
     def _forget_record(self) -> None:
-        if not self._is_own:
+        if self._is_own:
+            return
+        try:
             self._record.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
 
 
 def _candidates(target: Path) -> Iterator[Path]:
@@ -307,19 +340,21 @@ def _is_same(part: Path, path: Path) -> bool:
         return False
 
 
-# Opening a part so that it is this process's alone. No link is followed and no file of another user is taken: in a
-# directory that others can write to, what lies under the expected name may be a trap.
+# Opening a part so that it is this process's alone, with the care of `own_file`.
 
-_FLAGS: Final = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# What the system says where a name is a link, a directory, a socket, a device or somebody else's.
+_NOT_OURS: Final = frozenset(
+    {errno.ELOOP, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EEXIST}
+)
 
 
 def _open_part(path: Path, *, create: bool) -> int:
     """Open and lock; -1 where it is not to be had."""
     while True:
         try:
-            descriptor = os.open(path, _FLAGS | (os.O_CREAT if create else 0), 0o666)
+            descriptor = os.open(path, FLAGS | os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
         except OSError as error:
-            if create and error.errno not in {errno.ELOOP, errno.EACCES, errno.EPERM, errno.EISDIR}:
+            if create and error.errno not in _NOT_OURS:
                 raise
             return -1
         try:
@@ -333,19 +368,14 @@ def _open_part(path: Path, *, create: bool) -> int:
         except OSError:
             os.close(descriptor)
             return -1
-        if os.path.samestat(found, state) and _is_ours(state):
+        if os.path.samestat(found, state) and is_own(state):
             if state.st_nlink == 1:
                 return descriptor
             # Killed between the two steps of `_rename_to_free`: under its other name it is a finished file.
             path.unlink(missing_ok=True)
         os.close(descriptor)
-        if not _is_ours(state):
+        if not is_own(state):
             return -1
-
-
-def _is_ours(state: os.stat_result) -> bool:
-    owner: Callable[[], int] | None = getattr(os, "geteuid", None)
-    return stat.S_ISREG(state.st_mode) and (owner is None or state.st_uid == owner())
 
 
 if _ON_WINDOWS:  # pragma: no cover - Windows

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -96,13 +97,28 @@ def require_free(path: Path, overwrite: Overwrite) -> bool:
     Raises:
         ConfigurationError: What stands there may not be replaced, or cannot be.
     """
-    if path.is_dir() and overwrite != "rename":
-        raise ConfigurationError(f"`{path}` is a directory, so no file can take its place.")
+    if overwrite != "rename":
+        require_regular(path)
     if overwrite == "skip":
         return not path.is_file()
     if overwrite == "error" and os.path.lexists(path):
         raise taken(path)
     return True
+
+
+def require_regular(path: Path) -> None:
+    """Refuse a path at which something stands that is no file, or that leads to such a thing: nothing replaces it.
+
+    Raises:
+        ConfigurationError: A directory, a pipe, a socket or a device stands there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # nothing stands there, or a link that leads nowhere
+        return
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise ConfigurationError(f"`{path}` is {what}, so no file can take its place.")
 
 
 def taken(path: Path) -> ConfigurationError:

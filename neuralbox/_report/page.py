@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
-from .._files.target import locate_target
+from .._files.target import locate_target, require_free
 from .._version import __version__
 from . import charts
 from .card import Card
@@ -66,8 +66,7 @@ def find_target(target: str | os.PathLike[str], name: str) -> Path:
     path = place.directory / name if place.path is None else place.path
     if path.suffix.lower() not in _ENDINGS:
         raise ConfigurationError(f"A report is a web page: its name must end in .html; it is {os.fspath(target)!r}.")
-    if path.is_dir():
-        raise ConfigurationError(f"`{path}` is a directory, so no file can take its place.")
+    require_free(path, "replace")
     return path
 
 

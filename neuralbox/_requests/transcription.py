@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final, TypeAlias
@@ -88,7 +90,7 @@ def load_audio(audio: AudioSource, file_name: str | None) -> tuple[bytes, str]:
     if isinstance(audio, str | os.PathLike):
         path = Path(audio)
         try:
-            with path.open("rb") as file:
+            with _open_file(path) as file:
                 return file.read(most), file_name or path.name
         except (OSError, ValueError) as error:  # ValueError: a path no system has, with a zero byte in it
             raise ConfigurationError(f"The audio file {str(path)!r} cannot be read: {_why(error)}.") from error
@@ -105,6 +107,13 @@ def load_audio(audio: AudioSource, file_name: str | None) -> tuple[bytes, str]:
         raise
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise ConfigurationError(f"The audio file {name!r} cannot be read: {_why(error)}.") from error
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """Open a file; what is none may never answer."""
+    if stat.S_IFMT(path.stat().st_mode) not in {stat.S_IFREG, stat.S_IFDIR}:
+        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket")
+    return path.open("rb")
 
 
 def _read(file: BinaryIO, most: int) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from neuralbox._archive.index import ArchiveIndex
 
@@ -14,3 +17,17 @@ def test_index_closed_over_a_half_read_plan_leave_no_lock(tmp_path: Path) -> Non
     assert index.take(1) == [{"id": 0}]
     index.close()
     ArchiveIndex(tmp_path / "archive.lock").close()
+
+
+def test_a_lock_that_cannot_be_opened_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(OSError, match=r"archive\.lock` cannot be opened \(unable"):
+        ArchiveIndex(tmp_path / "archive.lock")
+
+
+def test_the_lock_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    ArchiveIndex(tmp_path / "archive.lock").close()
+    assert (tmp_path / "archive.lock").stat().st_mode & 0o777 == 0o600

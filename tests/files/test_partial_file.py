@@ -62,7 +62,7 @@ def test_a_thread_that_comes_late_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "unlink"), (Path, "write_bytes")])
+@pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "unlink"), (partial_file, "write_own")])
 def test_a_disk_that_fails_while_clearing_up_does_not_hide_the_first_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: tuple[Any, str]
 ) -> None:
@@ -241,13 +241,13 @@ def test_the_record_of_another_version_never_stands_beside_new_bytes(
     path = killed(tmp_path)
     record = tmp_path / f".neuralbox-{KEY}.json"
     lengths: list[int] = []
-    write = Path.write_bytes
+    write = partial_file.write_own
 
-    def watch(self: Path, data: bytes) -> int:
+    def watch(record: Path, data: bytes) -> None:
         lengths.append(path.stat().st_size)
-        return write(self, data)
+        write(record, data)
 
-    monkeypatch.setattr(Path, "write_bytes", watch)
+    monkeypatch.setattr(partial_file, "write_own", watch)
     part = PartFile(tmp_path, KEY)
     part.open_kept()
     part.begin(0, FileVersion('"v2"', None, 5_000_000))
@@ -271,6 +271,70 @@ def test_a_part_that_somebody_writes_is_left_to_them(tmp_path: Path) -> None:
     third.close(keep=True)  # nobody would find it again
     assert first.publish(tmp_path / "a", "error") == tmp_path / "a"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"first", "b": b"second"}
+
+
+def abandon(part: PartFile) -> None:
+    """End as a killed process ends: its locks go, its files stay."""
+    part._close_descriptor()
+
+
+@pytest.mark.parametrize("killed_first", [True, False])
+def test_of_two_downloads_of_one_file_the_one_that_is_finished_clears_up_after_the_one_that_was_killed(
+    tmp_path: Path, killed_first: bool
+) -> None:
+    parts = [PartFile(tmp_path, KEY) for _ in range(2)]
+    for part in parts:
+        part.begin(0, LONG)
+        part.write(b"half")
+    gone, other = parts if killed_first else reversed(parts)
+    abandon(gone)
+    assert len(names(tmp_path)) == 3  # two parts, and the record of the first
+    other.publish(tmp_path / "a", "error")
+    assert names(tmp_path) == ["a"]
+
+
+def test_downloads_that_are_under_way_are_left_alone_by_one_that_is_finished(tmp_path: Path) -> None:
+    parts = [PartFile(tmp_path, KEY) for _ in range(6)]
+    for number, part in enumerate(parts):
+        part.begin(0, LONG)
+        part.write(str(number).encode())
+    for number in (3, 0, 5, 1, 4, 2):
+        parts[number].publish(tmp_path / str(number), "error")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {str(n): str(n) for n in range(6)}
+
+
+def test_a_name_that_cannot_be_cleared_is_no_error_of_the_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = PartFile(tmp_path, KEY), PartFile(tmp_path, KEY)
+    for part in (first, second):
+        part.begin(0, LONG)
+    abandon(second)
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if ".2." in path.name:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    first.write(b"x")
+    assert first.publish(tmp_path / "a", "error") == tmp_path / "a"
+
+
+@pytest.mark.parametrize("failing", ["write_own", "unlink"])
+def test_a_disk_that_fails_under_the_record_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    part = PartFile(tmp_path, KEY)
+    monkeypatch.setattr(*((partial_file, failing) if failing == "write_own" else (Path, failing)), refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        part.begin(0, LONG if failing == "write_own" else None)
+    monkeypatch.undo()
+    part.close(keep=False)
 
 
 def test_a_part_that_is_finished_while_it_is_opened_is_not_taken(

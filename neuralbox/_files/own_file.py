@@ -1,0 +1,71 @@
+"""Files that the library keeps for itself: records, locks, manifests, unfinished files.
+
+In a directory that others can write to, what lies under the expected name may be a trap: a link to a file that must not
+change, a pipe that never answers, a device. So no link is followed, nothing is waited for, and only a regular file of
+this user with no second name is opened; a new one never takes an old one's content.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+FLAGS: Final = (
+    getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe is opened without waiting for its other end, and then refused
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def is_own(state: os.stat_result) -> bool:
+    """Whether it is a regular file of this user."""
+    owner: Callable[[], int] | None = getattr(os, "geteuid", None)
+    return stat.S_ISREG(state.st_mode) and (owner is None or state.st_uid == owner())
+
+
+def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Open a file of ours; return its descriptor.
+
+    Raises:
+        OSError: It cannot be opened, or is a link, no regular file, somebody else's, or known under a second name.
+    """
+    with suppress(FileNotFoundError):
+        _require_own(os.lstat(path), path)  # some devices do something by being opened
+    descriptor = os.open(path, FLAGS | flags, mode)
+    try:
+        _require_own(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def create_own(path: Path, mode: int = 0o666) -> int:
+    """Make a new file in place of whatever has this name; return its descriptor."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return os.open(path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+
+
+def write_own(path: Path, content: bytes) -> None:
+    """Write a new file in place of whatever has this name."""
+    with os.fdopen(create_own(path), "wb") as file:
+        file.write(content)
+
+
+def read_own(path: Path) -> bytes:
+    """Read a file of ours."""
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def _require_own(state: os.stat_result, path: Path) -> None:
+    if not is_own(state) or state.st_nlink > 1:
+        raise OSError(errno.EPERM, f"`{path}` is a link, no regular file, or somebody else's")
