@@ -10,6 +10,8 @@ What is added, and why (aiohttp 3.14):
 - **Nothing is repeated.** aiohttp sends GET, PUT and DELETE a second time when a connection breaks; whether to repeat
   is decided above, where it is counted and logged.
 - **Names are looked up by the system.** Where aiodns happens to be installed, aiohttp asks it instead, past /etc/hosts.
+- **A connection with unread bytes is not used again.** aiohttp reads idle connections, and takes a second reply, or half
+  of one, for the answer to the next request.
 - **A connection the server has closed is not used again.** aiohttp knows of it one turn of the loop later; a request
   written meanwhile would be one whose outcome is unknown, where in truth it never left.
 - **TCP keep-alive** with our intervals on every connection, proxied ones included (aiohttp leaves the system's two hours).
@@ -32,6 +34,7 @@ from weakref import WeakSet
 import aiohttp
 import anyio
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from ..httpcore2.network import _KEEPALIVE
@@ -156,10 +159,22 @@ class AiohttpConnection(ResponseHandler):
 
     def is_connected(self) -> bool:
         """Tell whether the connection can be used again; the connector asks for idle ones only."""
-        return super().is_connected() and not self._is_readable()
+        return super().is_connected() and not self._is_readable() and not self._holds_unread()
+
+    def _holds_unread(self) -> bool:
+        """Tell whether something came that answers no request: whole replies are queued, the parser has half of one."""
+        if self.should_close:
+            return True
+        parser: Any = self._parser
+        if parser is None or self._waiter is not None:  # somebody reads, so it is not idle
+            return False
+        try:
+            return parser.feed_eof() is not None
+        except HttpProcessingError:  # half a reply that would be none if it were whole
+            return True
 
     def _is_readable(self) -> bool:
-        # What an idle connection has to read can only be its end.
+        # What an idle connection has to read is its end, or answers no request of ours.
         if not hasattr(select, "poll"):  # pragma: no cover - Windows
             return bool(select.select([self.descriptor], [], [], 0)[0])
         if self._poll is None:

@@ -11,6 +11,8 @@ What is added, and why:
   stopped reading; HTTP's framing already tells where a reply ends.
 - **TCP keep-alive** on every connection, proxied ones included (httpcore2 drops `socket_options` there): a paid
   generation keeps a connection silent for minutes, and a router that forgets it would leave us waiting for nothing.
+- **A connection with unread bytes is not used again.** httpcore2 asks the socket only; what h11, TLS or asyncio have
+  taken off it would be read as the answer to the next request.
 - **One poll object per connection.** httpcore2 asks every idle connection on every request whether the server hung
   up; through anyio's typed attributes that costs several microseconds each, kept ready it costs one.
 """
@@ -21,7 +23,7 @@ import asyncio
 import select
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
@@ -103,6 +105,7 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
 
     Attributes:
         tcp: The connection at the bottom; without TLS the one that reads and writes.
+        has_leftover: More came than the answer to a request; what it is nobody knows, so no other request may follow.
     """
 
     def __init__(
@@ -111,8 +114,10 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
         self._top = top
         self.tcp = tcp
         self._network = network
+        self.has_leftover = False
         self._socket: Any = tcp.get_extra_info("socket")
         self._poll: Any = None
+        self._received, self._tls = _buffers_of(top)
 
     # `read` and `write` return the coroutine of the layer below: an `async def` here would add its own frame to
     # every step of every read.
@@ -138,13 +143,19 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
             raise
         return CoreConnection(secure, self.tcp, self._network)
 
+    def holds_unread(self) -> bool:
+        """Tell whether bytes were taken off the socket that nobody has read: those it does not show as readable."""
+        return bool(self._received) or (
+            bool(self._tls) and any(incoming.pending or tls.pending() for incoming, tls in self._tls)
+        )
+
     def get_extra_info(self, info: str) -> Any:
         return self._is_readable() if info == "is_readable" else self._top.get_extra_info(info)
 
     def _is_readable(self) -> bool:
-        """Tell whether an idle connection has something to read, which can only be its end."""
+        """Tell whether an idle connection has something to read: its end, or what answers no request of ours."""
         descriptor = self._socket.fileno()
-        if descriptor < 0:  # closed underneath us; its number may already be somebody else's
+        if descriptor < 0 or self.has_leftover:  # closed underneath us; its number may already be somebody else's
             return True
         if self._poll is None:
             if not hasattr(select, "poll"):  # pragma: no cover - Windows
@@ -152,6 +163,24 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
             self._poll = select.poll()
             self._poll.register(descriptor, select.POLLIN)
         return bool(self._poll.poll(0))
+
+
+def _buffers_of(stream: Any) -> tuple[Sequence[bytes], Sequence[tuple[Any, Any]]]:
+    """Find where the layers of a connection keep what they have taken off the socket.
+
+    anyio's asyncio streams keep what was more than asked for (asyncio receives up to 256 KB), TLS whole and half records;
+    trio's plain streams keep nothing. Private attributes, guarded by the tests of leftover bytes.
+    """
+    received: Sequence[bytes] = ()
+    tls: list[tuple[Any, Any]] = []
+    layer = getattr(stream, "_stream", None)
+    while layer is not None:
+        incoming = getattr(layer, "_read_bio", None) or getattr(layer, "_incoming", None)  # anyio's, trio's
+        if incoming is not None:
+            tls.append((incoming, layer._ssl_object))
+        received = getattr(getattr(layer, "_protocol", None), "read_queue", ())
+        layer = getattr(layer, "transport_stream", None)
+    return received, tls
 
 
 def _engine() -> tuple[httpcore2.AsyncNetworkBackend, type[Exception]]:

@@ -138,6 +138,13 @@ class PooledBody(httpx.AsyncByteStream):
             if self._pieces is not None:
                 await self._pieces.aclose()
         finally:
+            # What came after the end (a 204 with a body, a body longer than announced, a second reply) must never be
+            # read as the answer to the next request, which may be a paid one. Private names, guarded by the tests of
+            # leftover bytes.
+            connection = self._stream._stream._connection
+            network = connection._network_stream
+            if connection._h11_state.trailing_data[0] or network.holds_unread():
+                network.has_leftover = True
             await self._stream.aclose()
 
 
