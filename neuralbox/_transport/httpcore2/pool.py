@@ -19,6 +19,7 @@ import httpcore2
 import httpx
 
 from ..fast_httpx import FastHeaders, FastResponse
+from .logs import keep_secrets_out_of_logs
 from .network import CoreConnection, CoreNetwork, opened_here
 
 TABLE: Final = MappingProxyType[type[Exception], type[httpx.TransportError]](
@@ -60,6 +61,7 @@ def open_pool(
     proxy: httpx.Proxy | None,
 ) -> httpcore2.AsyncConnectionPool:
     """Make a pool for one scheme. It never repeats anything by itself: that is decided above, by what is safe."""
+    keep_secrets_out_of_logs()
     return httpcore2.AsyncConnectionPool(
         ssl_context=tls,
         proxy=None if proxy is None else _proxy(proxy),
