@@ -327,9 +327,15 @@ def log_from_environment() -> None:
         return
     if all(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         handler = logging.StreamHandler()
+        handler.addFilter(_is_written_nowhere_else)
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
     logger.setLevel(level)
+
+
+def _is_written_nowhere_else(record: logging.LogRecord) -> bool:
+    # The program may have given the root logger a handler since, which gets the record as well.
+    return not any(record.levelno >= handler.level for handler in logging.getLogger().handlers)
 
 
 # What cannot be right.

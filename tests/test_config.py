@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import logging
 import math
 from collections.abc import Iterator
@@ -277,12 +278,29 @@ def test_the_log_is_silent_unless_asked_for(monkeypatch: pytest.MonkeyPatch, lev
 def test_the_log_goes_to_standard_error_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, level: int
 ) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setenv("NEURALBOX_LOG", word)
     log_from_environment()
     log_from_environment()
     assert logger.level == level
     logger.info("a line")
     assert capsys.readouterr().err.count("neuralbox INFO a line") == 1
+
+
+@pytest.mark.usefixtures("quiet_logger")
+@pytest.mark.parametrize(("level", "lines"), [(logging.NOTSET, 0), (logging.WARNING, 1)])
+def test_what_the_root_logger_writes_is_not_written_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: int, lines: int
+) -> None:
+    monkeypatch.setenv("NEURALBOX_LOG", "info")
+    log_from_environment()
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setLevel(level)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    logger.info("a line")
+    assert capsys.readouterr().err.count("a line") == lines
+    assert written.getvalue().count("a line") == 1 - lines
 
 
 @pytest.mark.usefixtures("quiet_logger")

@@ -237,9 +237,7 @@ class HttpxTransport:
             try:
                 self._tls_context = httpx.create_ssl_context(trust_env=self._trust_env)
             except OSError as exc:
-                raise ConfigurationError(
-                    "The certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read."
-                ) from exc
+                raise _no_tls(exc) from exc
         return self._tls_context
 
 
@@ -311,9 +309,18 @@ def build_transport(
 def _aiohttp() -> EngineMaker:
     if find_spec("aiohttp") is None or find_spec("httpx_aiohttp") is None:
         raise ConfigurationError("`transport=\"aiohttp\"` needs two more packages: `pip install 'neuralbox[speed]'`.")
-    from .aiohttp.adapter import AiohttpTransport
-
+    try:  # aiohttp makes TLS contexts when it is imported
+        from .aiohttp.adapter import AiohttpTransport
+    except OSError as exc:
+        raise _no_tls(exc) from exc
     return AiohttpTransport
+
+
+def _no_tls(exc: OSError) -> ConfigurationError:
+    # Only the file for the session keys is named by its error; certificates are loaded by OpenSSL, which names none.
+    if exc.filename is not None:
+        return ConfigurationError("The file that SSLKEYLOGFILE names cannot be written.")
+    return ConfigurationError("The certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read.")
 
 
 def _slots(width: int) -> anyio.Semaphore:

@@ -158,6 +158,7 @@ def test_the_log_is_silent_unless_the_environment_asks_for_it(
 
     asyncio.run(main())
     assert capsys.readouterr().err == ""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's would do as a program's own
     monkeypatch.setenv("NEURALBOX_LOG", "debug")
     for _ in range(2):  # a second client does not write every line twice
         asyncio.run(main())

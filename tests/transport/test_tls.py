@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._transport import Timeouts
+from neuralbox._transport import Limits, Timeouts, build_transport
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, silent
 from .support import all_free, every_engine, open_sockets, prepare, transport_for
@@ -101,6 +102,24 @@ async def test_certificates_that_cannot_be_read_are_named_before_anything_is_sen
         with pytest.raises(errors.ConfigurationError, match="SSL_CERT_FILE"):
             await transport.send(prepare(transport, "https://127.0.0.1:9/"), max_bytes=100)
         assert all_free(transport)
+
+
+async def test_a_file_for_session_keys_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", "/proc/none/keys.log")
+    async with transport_for() as transport:
+        with pytest.raises(errors.ConfigurationError, match="SSLKEYLOGFILE"):
+            await transport.send(prepare(transport, "https://127.0.0.1:9/"), max_bytes=100)
+        assert all_free(transport)
+
+
+def test_the_aiohttp_engine_needs_that_file_already_when_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unimportable:
+        def __getattr__(self, name: str) -> object:
+            raise FileNotFoundError(2, "No such file or directory", "/proc/none/keys.log")
+
+    monkeypatch.setitem(sys.modules, "neuralbox._transport.aiohttp.adapter", Unimportable())  # type: ignore[arg-type]
+    with pytest.raises(errors.ConfigurationError, match="SSLKEYLOGFILE"):
+        build_transport(limits=Limits(), transport="aiohttp")
 
 
 async def test_plain_http_does_not_load_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
