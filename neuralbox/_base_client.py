@@ -24,7 +24,7 @@ from ._errors import ConfigurationError
 from ._hooks import Hooks, hooks_of
 from ._models.raw import RawResponse
 from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
-from ._types import Omit
+from ._types import BoundToProcess, Omit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 _GOODBYE = 5.0
 
 
-class BaseClient:
+class BaseClient(BoundToProcess):
     """Base of the clients: their core, their copies and their end.
 
     Attributes:

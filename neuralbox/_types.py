@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NoReturn, SupportsIndex, TypeAlias
 
 GenerationId: TypeAlias = int | str
 """An id as the service gave it: an integer (vocabulary A) or text such as `gen_…` (vocabulary B)."""
@@ -24,6 +24,19 @@ class Omit(Enum):
 
 OMIT: Final[Literal[Omit.OMIT]] = Omit.OMIT
 """Leaves an option out of the request. `None` is different: it is sent as `null`."""
+
+
+class BoundToProcess:
+    """Base of what holds connections, locks and waiting tasks: copying or pickling it is one clear error."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "A client and what belongs to it (a job, a batch, a resource) cannot be copied or pickled: it holds connections. "
+            "Make a client where it is needed (`client.with_options()` makes a copy that shares connections), and pass on "
+            "`job.ref` or an id: `client.job(ref)` finds the job again."
+        )
 
 
 @dataclass(frozen=True, slots=True)

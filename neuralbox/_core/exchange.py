@@ -28,6 +28,7 @@ from .._api.reply import read_json, read_object
 from .._api.request import Form, Request, RetrySafety, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
+from .._types import BoundToProcess
 from .._version import __version__
 from .account import SharedAccountState, account_of
 from .call_events import Answer, AttemptListener, CallObserver, describe_download, observer_of
@@ -116,7 +117,7 @@ class Attempt:
         self.has_renewed = self.may_have_worked = False
 
 
-class Core:
+class Core(BoundToProcess):
     """Sends requests of one client: one account, one base URL, one set of options.
 
     Args:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 from .._errors import ConfigurationError
 from .._models.raw import RawResponse
 from .._paging import Pager
+from .._types import BoundToProcess
 from ._call import BlockingCall, call, callback, feed
 from ._iteration import Items, PagedItems, iterate
 from ._loop import thread
@@ -41,7 +42,7 @@ V = TypeVar("V")
 S = TypeVar("S", bound="Streaming[Any, Any]")
 
 
-class Facade(Generic[A]):
+class Facade(BoundToProcess, Generic[A]):
     """A blocking view of one async object; it owns nothing."""
 
     _async: A

@@ -1,0 +1,59 @@
+"""What holds connections is neither copied nor pickled, and the error says what to pass on instead."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from neuralbox import AsyncNeuralBox, ImageRequest, JobRef, NeuralBox
+from neuralbox.geminigen import AsyncGeminiGen
+from neuralbox.sync import GeminiGen
+
+MOCK = httpx.MockTransport(lambda request: httpx.Response(200, json={"id": 7, "status": "pending"}))
+
+THINGS: dict[str, Callable[[], Any]] = {
+    "client": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK),
+    "copy": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).with_options(max_retries=1),
+    "resource": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).videos,
+    "job": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).job(7),
+    "batch": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).batch([ImageRequest(model="x", prompt="y")]),
+    "stream": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).text.stream(model="x", prompt="y"),
+    "settings": lambda: {"client": AsyncNeuralBox(api_key="nb_test", transport=MOCK)},
+    "other service": lambda: AsyncGeminiGen(api_key="gg_test", transport=MOCK),
+}
+
+
+def refused(thing: Any) -> None:
+    for way in (copy.copy, copy.deepcopy, pickle.dumps):
+        if way is copy.copy and isinstance(thing, dict):
+            continue
+        with pytest.raises(TypeError, match=r"cannot be copied or pickled.*`client\.job\(ref\)`"):
+            way(thing)
+
+
+@pytest.mark.parametrize("name", [name for name in THINGS if name not in ("resource", "job", "batch", "stream")])
+def test_a_client_is_refused_in_a_sentence(name: str) -> None:
+    refused(THINGS[name]())
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("name", ["resource", "job", "batch", "stream"])
+def test_what_belongs_to_a_client_is_refused_with_it(name: str, way: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled.*`job\.ref`"):
+        way(THINGS[name]())
+
+
+def test_the_blocking_clients_are_refused_as_well() -> None:
+    with NeuralBox(api_key="nb_test", transport=MOCK) as nb, GeminiGen(api_key="gg_test", transport=MOCK) as gg:
+        for thing in (nb, gg, nb.job(7), nb.images):
+            refused(thing)
+
+
+def test_a_reference_goes_anywhere() -> None:
+    ref = THINGS["job"]().ref
+    assert pickle.loads(pickle.dumps(ref)) == copy.deepcopy(ref) == JobRef(7)
