@@ -50,7 +50,9 @@ def read_envelope(value: object, *, page: int = 1, page_size: int = 0) -> Envelo
     raw: Mapping[str, Any] = {"items": value} if isinstance(value, list) else value if isinstance(value, dict) else {}
     records = next((raw[name] for name in _LISTS if isinstance(raw.get(name), list)), None)
     if records is None:
-        return None
+        if not _says_nothing(raw):
+            return None
+        records = []
     size = as_int(raw.get("limit")) or page_size or len(records)
     total, pages = as_int(raw.get("total")), as_int(raw.get("pages"))
     if pages is None and total is not None and size > 0:
@@ -63,6 +65,13 @@ def read_envelope(value: object, *, page: int = 1, page_size: int = 0) -> Envelo
         pages=pages,
         raw=raw,
     )
+
+
+def _says_nothing(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a listing is empty in another way than by an empty list: null in its place, or a total of 0."""
+    if "error" in raw:
+        return False
+    return any(raw.get(name, ...) is None for name in _LISTS) or as_int(raw.get("total")) == 0
 
 
 def walk_goes_on(*, asked: int, count: int, fresh: int, pages: int | None, said: int | None = None) -> bool:

@@ -42,7 +42,29 @@ def test_a_null_list_is_passed_over_for_a_real_one_and_what_is_no_object_is_drop
     assert envelope.records == [{"id": 1}]
 
 
-@pytest.mark.parametrize("value", [None, 5, "items", {}, {"items": {}}, {"error": "not_found"}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"items": None, "total": 0, "page": 1, "pages": 0},
+        {"items": None},
+        {"data": None, "total": 5},
+        {"total": 0, "page": 1, "pages": 0},
+        {"total": "0"},
+    ],
+)
+def test_null_in_the_place_of_a_list_or_a_total_of_none_is_an_empty_page(value: dict[str, Any]) -> None:
+    envelope = read_envelope(value, page=1, page_size=20)
+    assert envelope is not None
+    assert (envelope.records, envelope.page, envelope.page_size, envelope.raw) == ([], 1, 20, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 5, "items", {}, {"items": {}}, {"error": "not_found"}),
+        *({"message": "hello"}, {"error": "busy", "data": None}, {"error": "busy", "total": 0}, {"total": 3}),
+    ],
+)
 def test_what_holds_no_list_is_no_envelope(value: object) -> None:
     assert read_envelope(value) is None
 
