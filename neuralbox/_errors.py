@@ -7,10 +7,10 @@
         ConnectionLostError                  effect unknown: repeat only what is safe by its meaning
         APITimeoutError (TimeoutError)       `.phase` says which wait
       ProtocolError                          a reply outside our vocabulary; `.body` is an excerpt
-      APIStatusError                         `.status_code .code .message .details .request_id`
+      APIStatusError                         `.status_code .code .message .details .request_id .body .headers .raw`
         BadRequestError 400   AuthenticationError 401   InsufficientTokensError 402
         PermissionDeniedError 403   NotFoundError 404   UnprocessableEntityError 422 (`.fields`)
-        RateLimitError 429 (`.retry_after .plan`)
+        RateLimitError 429 (`.retry_after .plan .limit_hour .limit_day`)
         InternalServerError 5xx: ProviderError 500, ModelUnavailableError 503
       GenerationError                        `.job`: a JobRef; `.generation`: the last that was seen
         GenerationFailedError  GenerationTimeoutError (TimeoutError)  SubmissionUnknownError
@@ -147,12 +147,18 @@ class APIStatusError(NeuralBoxError):
         code: The service's machine code (`insufficient_tokens`, ...), or None where the body had none.
         details: The body's `details`, empty where it had none.
         request_id: The request id, where a proxy or the service sends one (undocumented).
+        body: The first characters of the answer, without what looks like a credential.
+        headers: Those of its headers that tell nothing secret (dates, limits, ids), names in lower case.
+        raw: The fields of its JSON object, those we do not know included, without what looks like a credential.
     """
 
     status_code: int
     code: str | None
     details: Mapping[str, Any]
     request_id: str | None
+    body: str
+    headers: Mapping[str, str]
+    raw: Mapping[str, Any]
 
     def __init__(
         self,
@@ -162,6 +168,9 @@ class APIStatusError(NeuralBoxError):
         code: str | None = None,
         details: Mapping[str, Any] | None = None,
         request_id: str | None = None,
+        body: str = "",
+        headers: Mapping[str, str] | None = None,
+        raw: Mapping[str, Any] | None = None,
         job: JobRef | None = None,
     ) -> None:
         super().__init__(message, job=job)
@@ -169,6 +178,9 @@ class APIStatusError(NeuralBoxError):
         self.code = code
         self.details = dict(details or {})
         self.request_id = request_id
+        self.body = body
+        self.headers = dict(headers or {})
+        self.raw = dict(raw or {})
 
 
 class BadRequestError(APIStatusError):
@@ -211,15 +223,30 @@ class RateLimitError(APIStatusError):
     Attributes:
         retry_after: Seconds until another try makes sense, or None where the service did not say.
         plan: The plan whose limit it is, or None.
+        limit_hour: Requests an hour that the plan allows, or None where the service did not say.
+        limit_day: Requests a day that the plan allows, or None where the service did not say.
     """
 
     retry_after: float | None
     plan: str | None
+    limit_hour: int | None
+    limit_day: int | None
 
-    def __init__(self, message: str, *, retry_after: float | None = None, plan: str | None = None, **rest: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        plan: str | None = None,
+        limit_hour: int | None = None,
+        limit_day: int | None = None,
+        **rest: Any,
+    ) -> None:
         super().__init__(message, **rest)
         self.retry_after = retry_after
         self.plan = plan
+        self.limit_hour = limit_hour
+        self.limit_day = limit_day
 
 
 class InternalServerError(APIStatusError):

@@ -1,6 +1,6 @@
 """Small values every layer may hold: ids, references and the mark for "not given".
 
-Leaves of the import tree: nothing here knows another module of the package.
+Near the leaves of the import tree: of the package, only `_plain_text` is known here.
 """
 
 from __future__ import annotations
@@ -8,6 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, NoReturn, SupportsIndex, TypeAlias
+
+from ._plain_text import clipped, plain
+
+# Characters of an id or a slug that a message shows.
+_WORD: Final = 100
 
 GenerationId: TypeAlias = int | str
 """An id as the service gave it: an integer (vocabulary A) or text such as `gen_…` (vocabulary B)."""
@@ -54,6 +59,11 @@ class JobRef:
     model: str | None = None
 
     def __str__(self) -> str:
-        what = " ".join(part for part in (self.kind, self.model) if part)
-        name = "job" if self.id == "" else f"job {self.id}"
+        # The service's words, which go into messages and logs.
+        what = " ".join(_shown(part) for part in (self.kind, self.model) if part)
+        name = "job" if self.id == "" else f"job {_shown(self.id)}"
         return f"{name} ({what})" if what else name
+
+
+def _shown(word: GenerationId) -> str:
+    return clipped(plain(str(word)[: 4 * _WORD]), _WORD)

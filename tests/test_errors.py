@@ -41,6 +41,10 @@ ARGUMENTS: dict[str, Any] = {
     "code": "rate_limit_exceeded",
     "details": {"limit": [1, 2]},
     "request_id": "req-1",
+    "headers": {"retry-after": "12"},
+    "raw": {"error": "rate_limit_exceeded", "hint": "later"},
+    "limit_hour": 200,
+    "limit_day": 2000,
     "fields": {"size": "bad"},
     "retry_after": 12.5,
     "plan": "vip",
@@ -239,6 +243,8 @@ def test_the_drawing_names_the_builtins_that_catch_an_error() -> None:
 
 def test_a_job_reference_is_written_with_what_is_known() -> None:
     assert str(JobRef("gen_1")) == "job gen_1"
+    assert str(JobRef("7\n\x1b[31mERROR", "text\r\n", "g\u202ept")) == "job 7 [31mERROR (text gpt)"
+    assert len(str(JobRef("x" * 1_000_000, "y" * 1_000, "z" * 1_000))) < 320
     assert str(JobRef(5, model="gpt-5")) == "job 5 (gpt-5)"
     assert str(JobRef(5, "text", "gpt-5")) == "job 5 (text gpt-5)"
     assert pickle.loads(pickle.dumps(JOB)) == JOB

@@ -18,6 +18,8 @@ from pydantic_core import from_json
 
 # Unix times beyond this are milliseconds: in seconds it is the year 5138.
 _MILLISECONDS_FROM = 1e11
+# Bits of an id; Python refuses to write out much longer integers.
+_LONGEST_ID = 256
 # Up to here a float names one integer and no other.
 _EXACT_BELOW = 2**53
 # An escape of JSON; its group has a value where it is half of a character without the other half.
@@ -77,7 +79,7 @@ def as_id(value: object) -> int | str | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value
+        return value if value.bit_length() <= _LONGEST_ID else None
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < _EXACT_BELOW else None
     return value if isinstance(value, str) and value.strip(" .") else None

@@ -12,11 +12,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _errors as errors
+from .._plain_text import clipped, plain
 from . import vocabulary as words
-from .fields import as_http_date, as_number, as_object, as_text, parse_json, sent_at
+from .fields import as_http_date, as_int, as_number, as_object, as_text, parse_json, sent_at
 
+# Characters: of a body that is no answer, of a refusal's body, of a sentence, of a header, of a word.
 _EXCERPT = 300
+_BODY = 2_000
 _MESSAGE = 500
+_HEADER = 200
+_WORD = 100
+# Complaints about one field.
+_PARTS = 20
+# What an error keeps of a refusal's headers: nothing that identifies or logs in.
+_SAFE_HEADERS = frozenset(
+    {
+        *(
+            "age",
+            "allow",
+            "cf-cache-status",
+            "cf-ray",
+            "content-length",
+            "content-type",
+            "date",
+            "retry-after",
+            "server",
+        ),
+        *("via", "x-cache", "x-correlation-id", "x-request-id"),
+    }
+)
+_SAFE_PREFIXES = ("ratelimit", "x-ratelimit-")
 # Fields whose value is a credential whatever it looks like (a service may echo the login it refuses).
 _SECRET_NAMES = frozenset(
     {"access_token", "refresh_token", "api_key", "authorization", "cookie", "password", "x-api-key", "file_password"}
@@ -59,9 +84,20 @@ def read_object(status_code: int, content: bytes) -> Mapping[str, Any]:
     return value
 
 
-def excerpt(content: bytes) -> str:
-    """Return the first characters of a body without what looks like a credential."""
-    return without_secrets(content[: 4 * _EXCERPT].decode("utf-8", "replace"))[:_EXCERPT]
+def excerpt(content: bytes, most: int = _EXCERPT) -> str:
+    """Return the first characters of a body without what looks like a credential, or acts on a terminal."""
+    return without_secrets(plain(content[: 4 * most].decode("utf-8", "replace"), keep_lines=True))[:most]
+
+
+def safe_words(text: object, most: int = _MESSAGE) -> str:
+    """Return words of the service as a message, a log or a terminal may show them.
+
+    On one line, without control characters and invisible marks, without keys, tokens and the query of addresses, and of
+    `most` characters at most, however long the service was. None is "".
+    """
+    if text is None:
+        return ""
+    return clipped(without_secrets(plain(str(text)[: 4 * most])), most)
 
 
 def without_secrets(text: str) -> str:
@@ -74,11 +110,11 @@ def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return without_secrets(value)
     if isinstance(value, list):
-        return [_clean(one) for one in value]
+        return [_clean(item) for item in value]
     if isinstance(value, dict):
         return {
-            without_secrets(name): "[hidden]" if name.lower() in _SECRET_NAMES else _clean(one)
-            for name, one in value.items()
+            without_secrets(name): "[hidden]" if name.lower() in _SECRET_NAMES else _clean(item)
+            for name, item in value.items()
         }
     return value
 
@@ -122,9 +158,9 @@ class ErrorBody:
         label = as_text(inner.get("code")) if inner else as_text(self.record.get("error"))
         said = (as_text(inner.get("message")), as_text(self.record.get("message")), as_text(self.record.get("detail")))
         message = next((text for text in said if text), "")
-        self.code = label if label and _CODE.match(label) else None
+        self.code = label if label and len(label) <= _WORD and _CODE.match(label) else None
         # C26: `error` may hold the sentence itself.
-        self.message = (message or (label if label and self.code is None else "") or "")[:_MESSAGE]
+        self.message = safe_words(message or (label if label and self.code is None else ""))
         self.details: Mapping[str, Any] = as_object(self.record.get("details")) or {}
         self.ours = label is not None or as_text(self.record.get("detail")) is not None
 
@@ -172,16 +208,39 @@ def status_error(status_code: int, headers: Mapping[str, str], content: bytes, *
         "status_code": status_code,
         "code": body.code,
         "details": body.details,
-        "request_id": without_secrets(headers.get("x-request-id", "")) or None,
+        **quoted(headers, content, body.record),
     }
     cls = _CLASSES.get(status_code) or (errors.InternalServerError if status_code >= 500 else errors.APIStatusError)
     if cls is errors.RateLimitError:
-        common["plan"] = as_text(body.record.get("plan"))
+        common["plan"] = safe_words(as_text(body.record.get("plan")), _WORD) or None
+        common["limit_hour"] = as_int(body.record.get("limit_hour"))
+        common["limit_day"] = as_int(body.record.get("limit_day"))
     if cls is errors.RateLimitError or cls is errors.ModelUnavailableError:
         common["retry_after"] = read_retry_after(headers, body.record, now=now, limits=status_code == 429)
     if cls is errors.UnprocessableEntityError:
         common["fields"] = read_fields(body.record)
     return cls(f"{label}: {said.rstrip('.')}. {hint}".strip(), **common)
+
+
+def quoted(headers: Mapping[str, str], content: bytes, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an error keeps of a refusal as it came: its beginning, the headers that tell nothing secret, its fields.
+
+    Args:
+        headers: Names are looked up in lower case.
+        content: The body, or its beginning.
+        record: The body's JSON object, cleaned as `ErrorBody` does it.
+    """
+    kept = {
+        name.lower(): safe_words(value, _HEADER)
+        for name, value in headers.items()
+        if name.lower() in _SAFE_HEADERS or name.lower().startswith(_SAFE_PREFIXES)
+    }
+    return {
+        "body": excerpt(content, _BODY),
+        "headers": kept,
+        "raw": record,
+        "request_id": safe_words(headers.get("x-request-id"), _HEADER) or None,
+    }
 
 
 def _say(body: ErrorBody, content: bytes) -> str:
@@ -233,7 +292,7 @@ def _fields_in(source: object) -> dict[str, str]:
         for name in ("fields", "errors"):
             if isinstance(source.get(name), list | dict):
                 return _fields_in(source[name])
-        return {str(name): _complaint(value) for name, value in source.items()}
+        return {safe_words(name, _WORD): _complaint(value) for name, value in source.items()}
     if not isinstance(source, list):
         return {}
     found = {}
@@ -242,11 +301,11 @@ def _fields_in(source: object) -> dict[str, str]:
             place = entry.get("loc", entry.get("field", entry.get("name", "")))
             # FastAPI's `loc` starts with where the value stood.
             parts = [str(part) for part in place if part != "body"] if isinstance(place, list) else [str(place)]
-            found[".".join(parts)] = _complaint(entry.get("msg", entry.get("message", entry)))
+            found[safe_words(".".join(parts), _WORD)] = _complaint(entry.get("msg", entry.get("message", entry)))
     return found
 
 
 def _complaint(value: object) -> str:
     if isinstance(value, list):
-        return "; ".join(_complaint(one) for one in value)
-    return without_secrets(str(value))[:_MESSAGE]
+        return clipped("; ".join(_complaint(part) for part in value[:_PARTS]), _MESSAGE)
+    return safe_words(value)

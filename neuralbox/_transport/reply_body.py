@@ -13,13 +13,12 @@ from typing import Any, Final
 
 import httpx
 
+from .._api.reply import excerpt
 from .._errors import ProtocolError
 from .errors import TRANSLATED, cause_of, translate
 
 # Decompressed bytes yielded at a time.
 _PIECE: Final = 256 * 1024
-# Characters of a reply that an error shows.
-_EXCERPT: Final = 200
 
 
 class ReplyReader:
@@ -119,7 +118,7 @@ class ReplyReader:
         return ProtocolError(
             f"The reply of {self._host} is longer than {max_bytes} bytes; the rest was not read.",
             status_code=self.status_code,
-            body=start[:_EXCERPT].decode("utf-8", "replace"),
+            body=excerpt(start),
         )
 
 

@@ -15,9 +15,8 @@ from typing import Any
 from .. import _errors as errors
 from .._api import gemini_vocabulary as gemini
 from .._api.fields import as_text
-from .._api.reply import ErrorBody, read_fields, read_retry_after, without_secrets
+from .._api.reply import ErrorBody, quoted, read_fields, read_retry_after, safe_words
 
-_MESSAGE = 500
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,99}\Z")
 
 _BY_CODE: Mapping[str, type[errors.APIStatusError]] = {
@@ -72,7 +71,7 @@ def status_error(status_code: int, headers: Mapping[str, str], content: bytes, *
     rest: dict[str, Any] = {
         "status_code": status_code,
         "code": code,
-        "request_id": without_secrets(headers.get("x-request-id", "")) or None,
+        **quoted(headers, content, body),
     }
     if cls is errors.RateLimitError or cls is errors.ModelUnavailableError:
         rest["retry_after"] = read_retry_after(headers, body, now=now, limits=False)
@@ -107,7 +106,7 @@ def _said(body: Mapping[str, Any]) -> str:
     """The sentence, in the order of docs/service/geminigen.md 4; a validation's complaints; "" where there is none."""
     sentences = (as_text(body.get(name)) for name in ("error_message", "message", "detail", "error"))
     fields = "; ".join(f"{name}: {why}" for name, why in read_fields(body).items())
-    return (next((text for text in sentences if text), "") or fields)[:_MESSAGE]
+    return safe_words(next((text for text in sentences if text), "") or fields)
 
 
 def _phrase(status_code: int) -> str:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry import context, trace
 
+from .._api.reply import safe_words
 from .._hooks import CallInfo, EndEvent, FailureEvent, Hooks, RequestEvent, ResponseEvent, RetryEvent, SubmissionEvent
 from .._version import __version__
 
@@ -28,6 +29,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "max_tokens": "gen_ai.request.max_tokens",
     "seed": "gen_ai.request.seed",
 }
+_LONGEST_WORD: Final = 200
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 Value = str | bool | int | float
@@ -89,7 +91,7 @@ class _Spans:
             "neuralbox.attempt": event.attempt,
             "http.response.status_code": event.status_code,
             "http.response.body.size": event.size_bytes,
-            "neuralbox.request_id": event.request_id,
+            "neuralbox.request_id": _word(event.request_id),
         }
         self._add(event.call, "response", said)
 
@@ -107,7 +109,7 @@ class _Spans:
         self._add(event.call, "retry", said)
 
     def submission(self, event: SubmissionEvent) -> None:
-        job = None if event.job is None else str(event.job.id)
+        job = None if event.job is None else _word(event.job.id)
         self._add(event.call, "submission", {"neuralbox.submission": event.outcome, "gen_ai.response.id": job})
         self._open[event.call].span.set_attribute("neuralbox.submission", event.outcome)
 
@@ -116,11 +118,11 @@ class _Spans:
         said: dict[str, Value | None] = {
             "http.response.status_code": event.status_code,
             "http.request.resend_count": event.attempts - 1 if event.attempts > 1 else None,
-            "gen_ai.response.id": None if event.job is None or event.job.id == "" else str(event.job.id),
-            "gen_ai.response.model": None if event.job is None else event.job.model,
+            "gen_ai.response.id": None if event.job is None else _word(event.job.id),
+            "gen_ai.response.model": None if event.job is None else _word(event.job.model),
             "gen_ai.usage.input_tokens": event.input_tokens,
             "gen_ai.usage.output_tokens": event.output_tokens,
-            "neuralbox.status": event.status,
+            "neuralbox.status": _word(event.status),
             "neuralbox.tokens": event.tokens,
             "error.type": event.error,
         }
@@ -134,6 +136,11 @@ class _Spans:
 
     def _add(self, call: CallInfo, name: str, said: Mapping[str, Value | None]) -> None:
         self._open[call].span.add_event(f"neuralbox.{name}", _known(said))
+
+
+def _word(said: object) -> str | None:
+    """Return a word of the service as a span may show it; None where there is none."""
+    return safe_words(said, _LONGEST_WORD) or None
 
 
 def _known(said: Mapping[str, Value | None]) -> dict[str, Value]:

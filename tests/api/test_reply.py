@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from neuralbox._api.reply import (
     read_json,
     read_object,
     read_retry_after,
+    safe_words,
     status_error,
     without_secrets,
 )
@@ -288,9 +290,92 @@ def test_details_are_handed_on() -> None:
     assert error.details == {"field": "size", "allowed": [1, None, 2.5]}
 
 
-def test_a_long_sentence_is_cut() -> None:
-    error = status_error(400, {}, json.dumps({"error": "x " * 5_000}).encode(), now=NOW)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "x " * 100_000},
+        {"error": "x" * 100_000},
+        {"error": "bad_request", "message": "x" * 100_000},
+        {"detail": [{"loc": ["body", "f" * 10_000], "msg": "m" * 100_000}] * 50},
+        {"details": {"size": ["m" * 1_000] * 1_000}},
+    ],
+    ids=["words", "a code", "a message", "complaints", "complaints about one field"],
+)
+@pytest.mark.parametrize("status", [400, 422, 429, 500])
+def test_a_long_sentence_is_cut(status: int, body: object) -> None:
+    error = status_error(status, {}, json.dumps(body).encode(), now=NOW)
     assert len(error.message) < 700
+    assert len(error.body) <= 2_000
+    assert all(len(name) <= 100 and len(why) <= 500 for name, why in getattr(error, "fields", {}).items())
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (None, ""),
+        (5, "5"),
+        ("  two\r\nlines\tand \x00 more\u2028", "two lines and more"),
+        ("\x1b[2J\x1b]0;title\x07red", "[2J ]0;title red"),
+        ("user\u202egnp.exe", "usergnp.exe"),
+        ("k\u200bey nb_se\u200bcret_key", "key [hidden]"),
+        ("half \ud83d", "half \ufffd"),
+        ("see https://files.test/1.png?X-Amz-Signature=abc", "see https://files.test/1.png[hidden]"),
+        ("👩\u200d🚀 и привет", "👩\u200d🚀 и привет"),
+        ("x" * 10_000_000, "x" * 497 + "..."),
+    ],
+)
+def test_words_of_the_service_are_shown_on_one_short_line_without_secrets(said: object, shown: str) -> None:
+    assert safe_words(said) == shown
+
+
+def test_words_are_cut_where_the_caller_says() -> None:
+    assert safe_words("one two three", 9) == "one tw..."
+
+
+def test_an_excerpt_keeps_its_lines_and_nothing_that_acts() -> None:
+    assert excerpt(b"<p>\n\x1b[31m\tred\r\n</p>") == "<p>\n [31m\tred \n</p>"
+
+
+def test_a_refusal_keeps_what_was_said_with_it() -> None:
+    headers = {
+        "Retry-After": "7",
+        "X-RateLimit-Limit-Hour": "100",
+        "Date": "Sun, 08 Mar 2026 12:00:00 GMT",
+        "X-Request-Id": "req-1\x1b[0m",
+        "Set-Cookie": "refresh=secret",
+        "Location": "https://files.test/?sig=secret",
+        "X-Own": "secret",
+    }
+    body = {
+        "error": "rate_limit_exceeded",
+        "message": "Too many.",
+        "plan": "pro",
+        "limit_hour": 100,
+        "limit_day": "1000",
+        "upgrade": {"url": "https://neuralbox.top/plans?token=secret", "api_key": "secret"},
+    }
+    error = status_error(429, httpx.Headers(headers), json.dumps(body).encode(), now=NOW)
+    assert isinstance(error, errors.RateLimitError)
+    assert (error.limit_hour, error.limit_day, error.plan) == (100, 1000, "pro")
+    assert error.headers == {
+        "retry-after": "7",
+        "x-ratelimit-limit-hour": "100",
+        "date": "Sun, 08 Mar 2026 12:00:00 GMT",
+        "x-request-id": "req-1 [0m",
+    }
+    assert error.request_id == "req-1 [0m"
+    assert error.raw == {
+        **body,
+        "upgrade": {"url": "https://neuralbox.top/plans[hidden]", "api_key": "[hidden]"},
+    }
+    assert error.body.startswith('{"error": "rate_limit_exceeded", "message": "Too many."')
+    assert "secret" not in everything(error)
+
+
+def test_a_refusal_without_words_keeps_what_there_is() -> None:
+    error = status_error(502, {}, HTML, now=NOW)
+    assert error.body == HTML.decode()[:2_000]
+    assert (error.headers, error.raw, error.request_id) == ({}, {}, None)
 
 
 def test_a_limit_says_how_long_and_whose() -> None:

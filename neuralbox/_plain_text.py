@@ -1,0 +1,32 @@
+"""Words of others as a message, a log or a terminal may show them: on one line, without what acts instead of being read.
+
+A leaf of the import tree. `_api.reply.safe_words` also takes out what looks like a credential.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Escape sequences start with a control character, lines end with one (C0, C1, the two Unicode separators).
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
+# Marks that turn the direction of text or show nothing, so that a word reads as another one; the two joiners are part of
+# words and emoji, and stay.
+_INVISIBLE: Final = re.compile(
+    "[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
+)
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
+
+def plain(text: str, *, keep_lines: bool = False) -> str:
+    """Return text without control characters, invisible marks and halves of characters; one line unless `keep_lines`."""
+    text = _HALF.sub("\ufffd", _INVISIBLE.sub("", text))
+    if keep_lines:
+        return _CONTROL_BUT_LINES.sub(" ", text)
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def clipped(text: str, most: int) -> str:
+    """Return text of at most so many characters; three dots end what was cut."""
+    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
