@@ -1,4 +1,4 @@
-"""What is known of a paid request whose answer was lost, and how an item of the history is compared with it. Pure.
+"""Compare an item of the history with what is known of a paid request whose answer was lost. Pure.
 
 A `Claim` holds what was asked for and when; `HistoryEntry` is an item of the listing, `Facts` what its own `GET` adds. An
 item is a claim's by its prompt (`compare_prompts`) and by what of the options a result shows (`fit`). The service may name
@@ -114,7 +114,7 @@ def claim_of(
         request: The request, in either form (C8).
         extra_body: What the call adds to its body.
         key: Names the submission.
-        kind: What the door knows; the catalogue is asked where it does not.
+        kind: What the resource knows; the catalogue is asked where it does not.
         model: The slug asked for.
     """
     options = _options_of(request, extra_body)
@@ -293,15 +293,15 @@ def fit(claim: Claim, model: str | None, facts: Facts, *, spelled: str | None = 
         facts: What the item's own answer says.
         spelled: How this service is known to spell the model asked for.
     """
-    verdicts = [
+    agreements = [
         _agrees(claim.options.get("seed"), facts.seed, 0),
         _agrees(claim.options.get("duration"), facts.duration, _SECONDS_OFF),
         _agrees_on_shape(claim.options, facts),
     ]
-    if False in verdicts:
+    if False in agreements:
         return None
     same_model = model is not None and model in (claim.model, spelled)
-    return verdicts.count(True) + same_model
+    return agreements.count(True) + same_model
 
 
 def is_told_by_facts(claim: Claim) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from .claim import Claim
-from .registry import MOST_OWNED, Registry
+from .owned import MOST_OWNED
+from .registry import Registry
 
 if TYPE_CHECKING:
     from .._journal.protocol import Journal, JournalRecord

@@ -1,4 +1,4 @@
-"""One durable job: `submit(..., journal="jobs.sqlite", key="intro")` buys a thing once, however often the program runs.
+"""Buy a thing once, however often the program runs: `submit(..., journal="jobs.sqlite", key="intro")`.
 
 The journal holds one record for each key, as that of a batch does, and each submission goes through the same stations:
 planned, sending, accepted. So the same key finds the same job again, whatever happened in between; one that was being
@@ -28,8 +28,9 @@ from .._polling.job import Job
 from .._types import JobRef
 from . import submission
 from .claim import Claim, claim_of
+from .journal_ids import register_journal_ids
 from .reconcile import learn_clock
-from .registry import Registry, registry_of
+from .registry import registry_of
 from .submission import OnAccepted
 
 if TYPE_CHECKING:  # SQLite is loaded by the first durable job
@@ -39,10 +40,6 @@ if TYPE_CHECKING:  # SQLite is loaded by the first durable job
 LOCK_WAIT: Final = 30.0
 """Seconds a call waits for another program that has the journal."""
 KEPT: Final = 10_000
-_EARLIER: Final = 60.0
-"""Seconds before a lost submission was sent from which on the journal's ids are named; all, where that is not sure."""
-_AROUND: Final = 500
-"""Records before it whose prompts are compared with the history's."""
 
 
 async def submit(
@@ -62,14 +59,14 @@ async def submit(
         core: The client.
         request: What to ask.
         call: What this one call changes.
-        kind: What the door knows it to be.
+        kind: What the resource knows it to be.
         model: The slug asked for.
         on_accepted: Called as soon as the id is known; not for a job that the journal knew.
         journal: The journal's file; made if it is not there.
         key: What names the job in it.
 
     Returns:
-        The job. One that the journal knew may have ended long ago; `wait` tells, with one look.
+        The job. One that the journal knew may have ended long ago; `wait` tells, with one status request.
 
     Raises:
         ConfigurationError: Only one of `journal` and `key` was given, or the key cannot be one.
@@ -87,11 +84,11 @@ async def submit(
         raise ConfigurationError("`journal` and `key` go together: a file, and what names the job in it.")
     job: Job | None = None
     try:
-        async with _desk(core, journal) as desk, desk.turn(key):
-            errand = await desk.look_up(key, request, call)
-            job = errand.known(core, call, kind=kind, model=model)
+        async with _opened(core, journal) as opened, opened.turn(key):
+            keyed = await opened.plan(key, request, call)
+            job = keyed.known(core, call, kind=kind, model=model)
             if job is None:
-                claim = await errand.unknown(core)
+                claim = await keyed.unknown(core)
                 if claim is None:
                     await learn_clock(core)
                 generation = await submission.send(
@@ -100,7 +97,7 @@ async def submit(
                     call,
                     kind=kind,
                     model=model,
-                    witness=errand,
+                    witness=keyed,
                     claim=claim,
                     on_accepted=on_accepted,
                 )
@@ -114,7 +111,7 @@ async def submit(
 
 
 class KeyedSubmission:
-    """One key of an open journal; the witness of its submission.
+    """Record in an open journal what happens to the submission of one key.
 
     Attributes:
         planned: The request under this key.
@@ -125,7 +122,6 @@ class KeyedSubmission:
 
     def __init__(self, journal: GroupedJournal, planned: PlannedRequest, record: JournalRecord) -> None:
         self._journal = journal
-        self._position = record.position
         self.planned = planned
         self.job = record.job
         self.claim = record.claim
@@ -140,21 +136,14 @@ class KeyedSubmission:
         return Job(core, ref=JobRef(self.job.id, self.job.kind or kind, self.job.model or model), call=call)
 
     async def unknown(self, core: Core) -> Claim | None:
-        """Return the claim of a submission whose fate is unknown, and tell whose the journal's other jobs are."""
+        """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
         if self.claim is None:
             return None
-        claim, journal, registry = Claim.from_dict(self.claim), self._journal, registry_of(core)
-        # Their prompts in the history are what makes it believed when it does not show this one.
-        async for record in journal.unfinished():
-            _own(registry, record)
-        async for record in journal.finished(after=max(0, self._position - _AROUND)):
-            _own(registry, record)
-        since = 0.0 if claim.server_offset is None else max(0.0, (claim.sent_at or 0.0) - _EARLIER)
-        for generation_id in await journal.ids(since=since):
-            registry.own(generation_id)
-        return claim
+        # The prompts of the others in the history are what makes it believed when it does not show this one.
+        await register_journal_ids(registry_of(core), self._journal, _prompt_of)
+        return Claim.from_dict(self.claim)
 
-    # The witness.
+    # What it is told.
 
     async def sending(self, claim: Claim) -> None:
         """Write down that it may leave."""
@@ -181,13 +170,13 @@ class KeyedSubmission:
 
 
 class OpenJournal:
-    """A journal that is open in one event loop, for as long as anybody uses it."""
+    """Share a journal that is open in one event loop, for as long as anybody uses it."""
 
     def __init__(self) -> None:
         self.users = 0
         self.lock = anyio.Lock()
         self.journal: GroupedJournal | None = None
-        self._errands: dict[str, KeyedSubmission] = {}
+        self._keyed: dict[str, KeyedSubmission] = {}
         self._busy: dict[str, anyio.Event] = {}
 
     @asynccontextmanager
@@ -202,7 +191,7 @@ class OpenJournal:
             del self._busy[key]
             over.set()
 
-    async def look_up(self, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
+    async def plan(self, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
         """Plan a request under a key, or find what the key stands for.
 
         Raises:
@@ -214,20 +203,20 @@ class OpenJournal:
 
         assert self.journal is not None
         planned = PlannedRequest(key, _described(request, call))
-        errand = self._errands.get(key)
-        if errand is not None:  # a journal plans each key once while it is open
-            if errand.planned.digest != planned.digest:
-                raise changed(key, errand.planned.request, planned.request, path=self.journal.path)
-            return errand
+        keyed = self._keyed.get(key)
+        if keyed is not None:  # a journal plans each key once while it is open
+            if keyed.planned.digest != planned.digest:
+                raise changed(key, keyed.planned.request, planned.request, path=self.journal.path)
+            return keyed
         (record,) = await self.journal.plan([planned])
-        errand = KeyedSubmission(self.journal, planned, record)
+        keyed = KeyedSubmission(self.journal, planned, record)
         if record.state == FINAL and record.id is None:  # a batch gave it up before it was sent
             await self.journal.planned_again(key)
-        self._errands[key] = errand
-        if len(self._errands) > KEPT:
-            for old in [name for name in list(self._errands)[: KEPT // 8] if name not in self._busy]:
-                del self._errands[old]
-        return errand
+        self._keyed[key] = keyed
+        if len(self._keyed) > KEPT:
+            for old in [name for name in list(self._keyed)[: KEPT // 8] if name not in self._busy]:
+                del self._keyed[old]
+        return keyed
 
     async def open(self, core: Core, path: str) -> None:
         """Open the journal, unless it is open."""
@@ -251,56 +240,53 @@ class OpenJournal:
                 journal = self.journal
                 if journal is not None and not self.users:
                     self.journal = None
-                    self._errands.clear()
+                    self._keyed.clear()
                     await journal.aclose()
 
 
-_desks: PerLoop[dict[tuple[str, str, str], OpenJournal]] = PerLoop()
+_open_journals: PerLoop[dict[tuple[str, str, str], OpenJournal]] = PerLoop()
 
 
 @asynccontextmanager
-async def _desk(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[OpenJournal]:
-    desks, name = _desks.get(dict), _name(core, journal)
-    desk = desks.get(name)
-    if desk is None:
-        desk = desks[name] = OpenJournal()
-    desk.users += 1
+async def _opened(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[OpenJournal]:
+    shared, name = _open_journals.get(dict), _name(core, journal)
+    opened = shared.get(name)
+    if opened is None:
+        opened = shared[name] = OpenJournal()
+    opened.users += 1
     try:
-        await desk.open(core, name[0])
-        yield desk
+        await opened.open(core, name[0])
+        yield opened
     finally:
-        desk.users -= 1
-        if not desk.users:
-            await desk.close()
-            if not desk.users and desks.get(name) is desk:
-                del desks[name]
+        opened.users -= 1
+        if not opened.users:
+            await opened.close()
+            if not opened.users and shared.get(name) is opened:
+                del shared[name]
 
 
 def _name(core: Core, journal: str | os.PathLike[str]) -> tuple[str, str, str]:
-    """What a desk is found by; two names of one file are one journal."""
+    """Name an open journal by file, service and account; two names of one file are one journal."""
     return os.path.realpath(journal), core.options.base_url, _account(core)
 
 
 def _account(core: Core) -> str:
-    """What tells accounts apart in a journal; nothing is known of whose a session is."""
+    """Return what tells accounts apart in a journal; nothing is known of whose a session is."""
     identity = core.credential.identity
     return identity if isinstance(identity, str) else "session"
 
 
 def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
-    """What must be equal for a request to be the same."""
+    """Describe what must be equal for a request to be the same."""
     described: dict[str, Any] = {"path": request.path, "body": {**(request.body or {}), **(call.extra_body or {})}}
     if call.extra_query:
         described["query"] = dict(call.extra_query)
     return described
 
 
-def _own(registry: Registry, record: JournalRecord) -> None:
-    if record.id is None:
-        return
+def _prompt_of(record: JournalRecord) -> str | None:
     path, body = record.request.get("path"), record.request.get("body")
-    prompt = None
-    if isinstance(path, str) and isinstance(body, Mapping):  # else it is a batch's, which says less here
-        request = Request("POST", path, RetrySafety.PAID, body=body)
-        prompt = claim_of(request, None, key="", kind=record.kind, model=record.model).prompt
-    registry.own(record.id, kind=record.kind, model=record.model, prompt=prompt)
+    if not isinstance(path, str) or not isinstance(body, Mapping):
+        return None  # it is a batch's, which says less here
+    request = Request("POST", path, RetrySafety.PAID, body=body)
+    return claim_of(request, None, key="", kind=record.kind, model=record.model).prompt

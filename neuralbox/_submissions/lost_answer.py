@@ -23,8 +23,7 @@ from .._core.retry import AttemptOutcome, StopReason, decide
 from .._errors import NeuralBoxError, SubmissionUnknownError
 from .._models.generation import Generation
 from .claim import body_of
-from .matching import Absent
-from .reconcile import Resolved, Unsure, resolve
+from .reconcile import Absent, Resolved, Unsure, resolve
 from .registry import PendingSubmission, registry_of
 
 logger = logging.getLogger("neuralbox")

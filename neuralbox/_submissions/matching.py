@@ -1,11 +1,12 @@
-"""What a walk through the history says about a claim: found, absent, or neither (at-most-one-charge.md). Pure.
+"""Decide what a walk through the history says about a claim: found, absent, or neither (at-most-one-charge.md). Pure.
 
-`Walk` keeps what the pages showed and whether they are proof enough; `match` draws the conclusion. The rules:
+`Walk` keeps what the pages showed and whether they are proof enough; a `MatchContext` is one claim, one walk and all that
+is known beside them; `match` draws a `Conclusion`. The rules:
 
 - Found is adopted only when its prompt is equal and it can be nobody else's: of equal claims any may have it, of
   differing ones the facts of the generation must tell, and a request still in flight may yet turn out to own it.
 - A prompt that is only nearly equal may be another: such an item is a candidate that is told, never adopted.
-- Absent needs everything at once: time to settle, no candidate, no twin in flight, the whole window read in an order
+- Absent needs everything at once: time to settle, no candidate, no equal request in flight, the whole window read in an order
   that was verified, and a generation of ours shown with its whole prompt.
 - Anything less is undecided, with the reason in words.
 
@@ -19,7 +20,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final
 
 from .._api.pages import Envelope, walk_goes_on
 from .claim import NO_FACTS, Claim, Facts, HistoryEntry, PromptMatch, compare_prompts, fit, is_told_by_facts, kinds_fit
@@ -117,7 +118,7 @@ class Walk:
         return not self.is_shaken and (self.is_whole or self.is_past(moment))
 
 
-# A case, and what it comes to.
+# What is known of a claim, and what it comes to.
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class MatchContext:
         settle: Seconds after `lost` when whatever was accepted is listed.
         walk: What the history showed.
         owned: Ids, as text, that belong to other submissions.
-        rivals: Unknown ones, and those in flight.
+        competitors: Submissions of ours that are unknown or in flight and may own the same item.
         facts: What asking for an item brought, by id as text; None where it brought nothing.
         has_control: The walk shows a generation of ours of this kind with its whole prompt.
         hides: The walk does not show a generation of ours of this kind that it should.
@@ -162,7 +163,7 @@ class MatchContext:
     settle: float
     walk: Walk = field(default_factory=Walk)
     owned: Container[str] = frozenset()
-    rivals: Sequence[CompetingRequest] = ()
+    competitors: Sequence[CompetingRequest] = ()
     facts: Mapping[str, Facts | None] = field(default_factory=dict)
     has_control: bool = False
     hides: bool = False
@@ -175,16 +176,15 @@ class MatchContext:
         return window_opens(self.sent)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """This item is the claim's."""
+class Conclusion(Enum):
+    """What a walk says about a claim."""
 
-    item: HistoryEntry
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
+    FOUND = "found"
+    """One item is the claim's."""
+    ABSENT = "absent"
     """It was never accepted."""
+    UNDECIDED = "undecided"
+    """Neither is certain."""
 
 
 class OpenReason(Enum):
@@ -194,7 +194,7 @@ class OpenReason(Enum):
     ASK = "what the history shows must be looked at more closely"
     PERHAPS = "the history shows generations that may be this one"
     NOT_UNIQUE = "the history shows more than one generation that this may be, or one that may be another request's"
-    TWIN = "an equal request is still in flight"
+    EQUAL_IN_FLIGHT = "an equal request is still in flight"
     COVERAGE = "the history could not be read back to the time of sending"
     CONTROL = "the history shows no generation known to be ours, so that one is missing from it proves nothing"
     HIDES = "the history does not show another generation known to be ours"
@@ -204,57 +204,66 @@ class OpenReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Undecided:
-    """Neither is certain.
+class Match:
+    """A conclusion, and what it rests on.
 
     Attributes:
-        why: The reason.
-        candidates: Items that may be it.
-        ask: Ids, as text, of items whose details are needed.
+        conclusion: Which of the three.
+        item: Of `FOUND`: the claim's generation.
+        why: Of `UNDECIDED`: the reason.
+        candidates: Of `UNDECIDED`: items that may be it.
+        ask: Of `UNDECIDED`: ids, as text, of items whose details are needed first.
     """
 
-    why: OpenReason
+    conclusion: Conclusion
+    item: HistoryEntry | None = None
+    why: OpenReason | None = None
     candidates: tuple[HistoryEntry, ...] = ()
     ask: tuple[str, ...] = ()
 
 
-Verdict: TypeAlias = Found | Absent | Undecided
+_ABSENT: Final = Match(Conclusion.ABSENT)
 
 
-def match(case: MatchContext) -> Verdict:
+def undecided(why: OpenReason, candidates: Sequence[HistoryEntry] = (), ask: Sequence[str] = ()) -> Match:
+    """Return the conclusion that neither is certain."""
+    return Match(Conclusion.UNDECIDED, why=why, candidates=tuple(candidates), ask=tuple(ask))
+
+
+def match(context: MatchContext) -> Match:
     """Decide what a walk says about a claim."""
-    same, perhaps = _sort(case)
+    same, perhaps = _sort(context)
     if same:
         # All that may be it, before any is compared: whoever is asked alone would seem to be the only one.
-        told_apart = is_told_by_facts(case.claim) or any(
-            not case.claim.is_same_request(each.claim) for each in case.rivals
+        told_apart = is_told_by_facts(context.claim) or any(
+            not context.claim.is_same_request(other.claim) for other in context.competitors
         )
         wanted = [*(same if told_apart else same[:1]), *perhaps]
         if len(wanted) > _MOST_ASKED:
-            return Undecided(OpenReason.NOT_UNIQUE, tuple(wanted))
+            return undecided(OpenReason.NOT_UNIQUE, wanted)
     else:
         wanted = perhaps[:_ASKED]  # none of the others can make one of these less uncertain
-    ask = [key for item in wanted if (key := str(item.id)) not in case.facts]
+    ask = [key for item in wanted if (key := str(item.id)) not in context.facts]
     if ask:
-        return Undecided(OpenReason.ASK, (*same, *perhaps), tuple(ask[:_ASKED]))
-    verdict = _adoption(case, same) or _absence(case, perhaps)
-    if case.guessed is None or (isinstance(verdict, Found) and _is_proof(case, verdict.item, case.guessed)):
-        return verdict
-    return Undecided(OpenReason.CLOCK, (*same, *perhaps))
+        return undecided(OpenReason.ASK, (*same, *perhaps), ask[:_ASKED])
+    result = _adoption(context, same) or _absence(context, perhaps)
+    if context.guessed is None or (result.item is not None and _is_proof(context, result.item, context.guessed)):
+        return result
+    return undecided(OpenReason.CLOCK, (*same, *perhaps))
 
 
-def _sort(case: MatchContext) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
+def _sort(context: MatchContext) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
     """Pick the items whose prompt is the claim's, best and oldest first, and those of which it cannot be told."""
     same: list[tuple[bool, int, float, HistoryEntry]] = []
     perhaps: list[HistoryEntry] = []
-    until = None if case.guessed is not None else max(case.lost, case.left_until) + case.settle
-    for key, item in case.walk.items.items():
-        if key in case.owned or not _fits(case.claim, item, case.sent, until):
+    until = None if context.guessed is not None else max(context.lost, context.left_until) + context.settle
+    for key, item in context.walk.items.items():
+        if key in context.owned or not _fits(context.claim, item, context.sent, until):
             continue
-        like = _likeness(case, case.claim, item)
-        confirmed = _fit(case, case.claim, item)
+        like = _likeness(context, context.claim, item)
+        confirmed = _fit(context, context.claim, item)
         if like is PromptMatch.SAME and confirmed is not None and item.created is not None:
-            same.append((not _is_named(case, item), -confirmed, item.created, item))
+            same.append((not _is_named(context, item), -confirmed, item.created, item))
         elif like is not PromptMatch.OTHER:
             perhaps.append(item)
     same.sort(key=lambda each: each[:3])
@@ -270,33 +279,42 @@ def _fits(claim: Claim, item: HistoryEntry, sent: float, until: float | None) ->
     return window_opens(sent) <= item.created and (until is None or item.created <= until + LATE)
 
 
-def _likeness(case: MatchContext, claim: Claim, item: HistoryEntry) -> PromptMatch:
-    like = compare_prompts(claim, item.prompt, prediction_holds=case.has_control)
-    whole = _facts(case, item).prompt  # undocumented, but it settles what a listing cuts
+def _likeness(context: MatchContext, claim: Claim, item: HistoryEntry) -> PromptMatch:
+    like = compare_prompts(claim, item.prompt, prediction_holds=context.has_control)
+    whole = _facts(context, item).prompt  # undocumented, but it settles what a listing cuts
     if not whole or like is PromptMatch.SAME:
         return like
-    closer = compare_prompts(claim, whole, prediction_holds=case.has_control)
+    closer = compare_prompts(claim, whole, prediction_holds=context.has_control)
     return closer if like is PromptMatch.PERHAPS else max(like, closer)
 
 
-def _fit(case: MatchContext, claim: Claim, item: HistoryEntry) -> int | None:
-    spelled = case.spelled if claim.model == case.claim.model else None
-    return fit(claim, item.model, _facts(case, item), spelled=spelled)
+def _fit(context: MatchContext, claim: Claim, item: HistoryEntry) -> int | None:
+    spelled = context.spelled if claim.model == context.claim.model else None
+    return fit(claim, item.model, _facts(context, item), spelled=spelled)
 
 
-def _is_named(case: MatchContext, item: HistoryEntry) -> bool:
+def _is_named(context: MatchContext, item: HistoryEntry) -> bool:
     """Whether an item names the model that was asked for."""
-    return item.model is not None and item.model in (case.claim.model, case.spelled)
+    return item.model is not None and item.model in (context.claim.model, context.spelled)
 
 
-def _facts(case: MatchContext, item: HistoryEntry) -> Facts:
-    return case.facts.get(str(item.id)) or NO_FACTS
+def _facts(context: MatchContext, item: HistoryEntry) -> Facts:
+    return context.facts.get(str(item.id)) or NO_FACTS
 
 
 # Whose it is...
 
 
-def _adoption(case: MatchContext, same: Sequence[HistoryEntry]) -> Found | Undecided | None:
+class _Owner(Enum):
+    """Who of our own submissions an item may belong to."""
+
+    OURS = "the claim"
+    THEIRS = "a competitor"
+    IN_FLIGHT = "perhaps a competitor in flight"
+    UNCLEAR = "one of several"
+
+
+def _adoption(context: MatchContext, same: Sequence[HistoryEntry]) -> Match | None:
     """Find the item that can be nobody else's; None when none of them is the claim's.
 
     Facts exclude an item that contradicts them. What they confirm gives it no rank above another that does not tell:
@@ -304,77 +322,79 @@ def _adoption(case: MatchContext, same: Sequence[HistoryEntry]) -> Found | Undec
     """
     ours: list[HistoryEntry] = []
     for item in same:
-        if ours and _is_named(case, item) != _is_named(case, ours[0]):
+        if ours and _is_named(context, item) != _is_named(context, ours[0]):
             break  # the rest is of other models
-        owner = _owner(case, item, _fit(case, case.claim, item) or 0)
-        if owner is OpenReason.TWIN or owner is OpenReason.NOT_UNIQUE:
-            return Undecided(owner, tuple(same))
-        if owner is None:
+        owner = _owner(context, item, _fit(context, context.claim, item) or 0)
+        if owner is _Owner.IN_FLIGHT:
+            return undecided(OpenReason.EQUAL_IN_FLIGHT, same)
+        if owner is _Owner.UNCLEAR:
+            return undecided(OpenReason.NOT_UNIQUE, same)
+        if owner is _Owner.OURS:
             ours.append(item)
     if not ours:
         return None
-    twins = sum(
-        not rival.in_flight
-        and rival.sent > -inf  # what was sent nobody knows when explains nothing
-        and case.claim.is_same_request(rival.claim)
-        and _fits(rival.claim, ours[0], rival.sent, None)
-        for rival in case.rivals
+    equals = sum(
+        not other.in_flight
+        and other.sent > -inf  # what was sent nobody knows when explains nothing
+        and context.claim.is_same_request(other.claim)
+        and _fits(other.claim, ours[0], other.sent, None)
+        for other in context.competitors
     )
-    if len(ours) > 1 + twins:
-        return Undecided(OpenReason.NOT_UNIQUE, tuple(ours))
-    if _is_weak(case, ours[0]) and case.looked < case.lost + min(SETTLE, case.settle):
-        return Undecided(OpenReason.EARLY, tuple(ours))  # a better one may still appear
-    return Found(ours[0])
+    if len(ours) > 1 + equals:
+        return undecided(OpenReason.NOT_UNIQUE, ours)
+    if _is_weak(context, ours[0]) and context.looked < context.lost + min(SETTLE, context.settle):
+        return undecided(OpenReason.EARLY, ours)  # a better one may still appear
+    return Match(Conclusion.FOUND, ours[0])
 
 
-def _owner(case: MatchContext, item: HistoryEntry, confirmed: int) -> OpenReason | Claim | None:
-    """None when an item is the claim's, the rival whose it is, or why that cannot be told."""
-    owner: OpenReason | Claim | None = None
-    for rival in case.rivals:
-        if not _fits(rival.claim, item, rival.sent, None):
+def _owner(context: MatchContext, item: HistoryEntry, confirmed: int) -> _Owner:
+    """Tell whose an item may be, by what confirms it for this claim and for each competitor."""
+    owner = _Owner.OURS
+    for other in context.competitors:
+        if not _fits(other.claim, item, other.sent, None):
             continue
-        theirs = _fit(case, rival.claim, item)
-        if theirs is None or theirs < confirmed or _likeness(case, rival.claim, item) < PromptMatch.ALIKE:
+        theirs = _fit(context, other.claim, item)
+        if theirs is None or theirs < confirmed or _likeness(context, other.claim, item) < PromptMatch.ALIKE:
             continue
-        if rival.in_flight:
-            return OpenReason.TWIN
+        if other.in_flight:
+            return _Owner.IN_FLIGHT
         if theirs > confirmed:
-            owner = rival.claim
-        elif not case.claim.is_same_request(rival.claim) and owner is None:
-            owner = OpenReason.NOT_UNIQUE
+            owner = _Owner.THEIRS
+        elif not context.claim.is_same_request(other.claim) and owner is _Owner.OURS:
+            owner = _Owner.UNCLEAR
     return owner
 
 
-def _is_weak(case: MatchContext, item: HistoryEntry) -> bool:
+def _is_weak(context: MatchContext, item: HistoryEntry) -> bool:
     """Whether a foreign generation could look the same: another model, or a prompt that says little."""
-    claim = case.claim
-    other_model = claim.model is not None and item.model not in (None, claim.model, case.spelled)
+    claim = context.claim
+    other_model = claim.model is not None and item.model not in (None, claim.model, context.spelled)
     return claim.predicted or other_model
 
 
-def _is_proof(case: MatchContext, item: HistoryEntry, guessed: float) -> bool:
+def _is_proof(context: MatchContext, item: HistoryEntry, guessed: float) -> bool:
     """Whether an item is the claim's although nobody knows when that was sent: the only one there is, and not older.
 
     The guess only ever speaks against an item here. It proves nothing absent: the clock may have been set since.
     """
     is_older = item.created is None or item.created < window_opens(guessed)
-    return not is_older and not case.rivals and case.walk.covers(-inf)
+    return not is_older and not context.competitors and context.walk.covers(-inf)
 
 
 # ... or that there is none.
 
 
-def _absence(case: MatchContext, perhaps: Sequence[HistoryEntry]) -> Absent | Undecided:
-    if case.looked < case.lost + case.settle - _ROUNDING:
-        return Undecided(OpenReason.EARLY, tuple(perhaps))
+def _absence(context: MatchContext, perhaps: Sequence[HistoryEntry]) -> Match:
+    if context.looked < context.lost + context.settle - _ROUNDING:
+        return undecided(OpenReason.EARLY, perhaps)
     if perhaps:
-        return Undecided(OpenReason.PERHAPS, tuple(perhaps))
-    if any(rival.in_flight and rival.sent <= case.lost for rival in case.rivals):
-        return Undecided(OpenReason.TWIN)
-    if not case.walk.covers(case.opens):
-        return Undecided(OpenReason.COVERAGE)
-    if case.hides:
-        return Undecided(OpenReason.HIDES)
-    if not case.has_control:
-        return Undecided(OpenReason.CONTROL)
-    return Absent()
+        return undecided(OpenReason.PERHAPS, perhaps)
+    if any(other.in_flight and other.sent <= context.lost for other in context.competitors):
+        return undecided(OpenReason.EQUAL_IN_FLIGHT)
+    if not context.walk.covers(context.opens):
+        return undecided(OpenReason.COVERAGE)
+    if context.hides:
+        return undecided(OpenReason.HIDES)
+    if not context.has_control:
+        return undecided(OpenReason.CONTROL)
+    return _ABSENT

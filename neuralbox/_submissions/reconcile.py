@@ -1,4 +1,4 @@
-"""Looking into the history for what lost submissions may have made, and waiting until that is certain.
+"""Read the history for what lost submissions may have made, until that is certain.
 
 A claim is looked for at once and then at growing pauses until it is found, proven absent, or has had its time to
 settle. The rules:
@@ -35,18 +35,19 @@ from .._polling.status import poll
 from .._transport import Reply
 from .._types import JobRef
 from .claim import Facts, HistoryEntry
-from .matching import Absent, Found, OpenReason, Undecided, Walk, match, window_opens
-from .registry import HIDDEN_FOR, PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
+from .matching import Conclusion, Match, OpenReason, Walk, match, undecided, window_opens
+from .owned import HIDDEN_FOR
+from .registry import PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
 
 MOST_PAGES = 200
 """A walk gives up after so many pages."""
 # (from this age on, the pauses end on multiples of so many seconds)
 _GRID = ((10.0, 10.0), (3.0, 2.5), (1.0, 1.0), (0.0, 0.5))
 _PATIENCE = 5.0  # seconds that asking for the clock may hold up what is to be sent
-_SHARED = 0.25  # seconds: the looks at the end of settling are put off to the next multiple, to be shared
+_SHARED = 0.25  # seconds: the walks at the end of settling are put off to the next multiple, to be shared
 # Seconds since its loss that a claim waits at least for what may pass: an equal request in flight (as long as an answer
 # may take), a listing that hides what is ours, a history that cannot be read.
-_WAITS = {OpenReason.TWIN: 300.0, OpenReason.HIDES: HIDDEN_FOR, OpenReason.HISTORY: 30.0}
+_WAITS = {OpenReason.EQUAL_IN_FLIGHT: 300.0, OpenReason.HIDES: HIDDEN_FOR, OpenReason.HISTORY: 30.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """A claim that was never accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsure:
     """A claim that could not be settled.
 
@@ -92,7 +98,7 @@ class Unsure:
         candidates: What may be it.
         reason: The kind of reason.
         window: When it may have been created, Unix seconds of the server's clock; None while that is unknown.
-        is_final: Another look would tell no more.
+        is_final: Another walk would tell no more.
     """
 
     why: str
@@ -119,7 +125,7 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
     Args:
         core: The client to ask with.
         entry: The submission; `registry.lose` has noted when it was lost.
-        until: When the caller's patience ends, by the core's clock. A claim that cannot settle by then gets one look.
+        until: When the caller's patience ends, by the core's clock. A claim that cannot settle by then is looked for once.
         once: Look once, whatever it shows.
 
     Returns:
@@ -135,8 +141,8 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
     while True:
         began = registry.clock()
         with anyio.move_on_after(None if until is None else max(0.0, until - began)) as scope:
-            one = await walker.look(core, entry)
-            began, settled = one.began, await _conclude(core, registry, entry, one)
+            read = await walker.read(core, entry)
+            began, settled = read.began, await _conclude(core, registry, entry, read)
         if once or scope.cancelled_caught or not isinstance(settled, Unsure):
             return settled
         pause = _pause(registry, entry, settled, began=began, until=until)
@@ -148,7 +154,7 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
 def _pause(
     registry: Registry, entry: PendingSubmission, unsure: Unsure, *, began: float, until: float | None
 ) -> float | None:
-    """Seconds until the next look at a claim, or None when another could tell no more."""
+    """Seconds until the next walk for a claim, or None when another could tell no more."""
     assert entry.lost is not None
     if unsure.is_final:
         return None
@@ -163,50 +169,51 @@ def _pause(
     return due - now
 
 
-async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, one: _HistoryRead) -> Settled:
-    """Draw a conclusion from a look, asking for details as it needs them; adopts what it finds."""
+async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, read: _HistoryRead) -> Settled:
+    """Draw a conclusion from a walk, asking for details as it needs them; adopts what it finds."""
     while True:
-        facts = {key: _facts_of(generation) for key, generation in one.details.items()}
-        case = registry.case(entry, one.walk, one.began, facts)
-        verdict = Undecided(OpenReason.CLOCK) if case is None else match(case)
-        if isinstance(verdict, Absent):
-            return verdict
-        if isinstance(verdict, Found):
-            key = str(verdict.item.id)
-            if registry.adopt(entry, verdict.item):
+        facts = {key: _facts_of(generation) for key, generation in read.details.items()}
+        context = registry.context_of(entry, read.walk, read.began, facts)
+        result = undecided(OpenReason.CLOCK) if context is None else match(context)
+        if result.conclusion is Conclusion.ABSENT:
+            return Absent()
+        if result.item is not None:
+            key = str(result.item.id)
+            if registry.adopt(entry, result.item):
                 # Nothing is awaited from here on: it is nobody else's any more.
-                one.show(key)
-                return Resolved(_delivered(entry, verdict.item, one.details.get(key)))
+                read.show(key)
+                return Resolved(_delivered(entry, result.item, read.details.get(key)))
             continue  # another loop's thread was faster
-        if not verdict.ask:
-            is_dated = case is not None and case.guessed is None
-            return _unsure(entry, verdict, one, (case.opens, case.lost + case.settle) if case and is_dated else None)
-        for key in verdict.ask:
-            await _ask(core, registry, entry, one, key)
+        if not result.ask:
+            is_dated = context is not None and context.guessed is None
+            window = (context.opens, context.lost + context.settle) if context and is_dated else None
+            return _unsure(entry, result, read, window)
+        for key in result.ask:
+            await _ask(core, registry, entry, read, key)
 
 
-async def _ask(core: Core, registry: Registry, entry: PendingSubmission, one: _HistoryRead, key: str) -> None:
-    """Ask for an item's details, once for all who share the look."""
-    item = one.walk.items[key]
-    while key not in one.details:
-        asking = one.asking.get(key)
+async def _ask(core: Core, registry: Registry, entry: PendingSubmission, read: _HistoryRead, key: str) -> None:
+    """Ask for an item's details, once for all who share the walk."""
+    item = read.walk.items[key]
+    while key not in read.details:
+        asking = read.asking.get(key)
         if asking is not None:
             await asking.wait()
             continue
         known = registry.details.get(key)
         if known is not None:
-            one.details[key] = known
+            read.details[key] = known
             return
-        asking = one.asking[key] = anyio.Event()
+        asking = read.asking[key] = anyio.Event()
         try:
             with without_capture():
                 ref = JobRef(item.id, item.kind or entry.claim.kind, item.model)
-                generation = one.details[key] = await poll(core, ref)
+                generation = read.details[key] = await poll(core, ref)
             registry.keep_details(key, generation)
         except NeuralBoxError:
-            one.details[key] = None  # then the listing is all there is
+            read.details[key] = None  # then the listing is all there is
         finally:
-            del one.asking[key]
+            del read.asking[key]
             asking.set()
 
 
@@ -225,14 +232,13 @@ def _delivered(entry: PendingSubmission, item: HistoryEntry, detail: Generation 
     return generation.model_copy(update=update)
 
 
-def _unsure(
-    entry: PendingSubmission, verdict: Undecided, one: _HistoryRead, window: tuple[float, float] | None
-) -> Unsure:
-    candidates = tuple(Generation.read(item.record, kind=entry.claim.kind) for item in verdict.candidates)
-    if one.error is None:
-        return Unsure(verdict.why.value, candidates, verdict.why, window)
-    said = f"{OpenReason.HISTORY.value} ({type(one.error).__name__}: {one.error.message.rstrip('.')})"
-    return Unsure(said, candidates, OpenReason.HISTORY, window, is_final=not _may_pass(one.error))
+def _unsure(entry: PendingSubmission, result: Match, read: _HistoryRead, window: tuple[float, float] | None) -> Unsure:
+    candidates = tuple(Generation.read(item.record, kind=entry.claim.kind) for item in result.candidates)
+    if read.error is None:
+        assert result.why is not None
+        return Unsure(result.why.value, candidates, result.why, window)
+    said = f"{OpenReason.HISTORY.value} ({type(read.error).__name__}: {read.error.message.rstrip('.')})"
+    return Unsure(said, candidates, OpenReason.HISTORY, window, is_final=not _may_pass(read.error))
 
 
 def _may_pass(error: NeuralBoxError) -> bool:
@@ -244,7 +250,7 @@ def _may_pass(error: NeuralBoxError) -> bool:
 
 @dataclass(slots=True)
 class _HistoryRead:
-    """One walk, and what followed it.
+    """Hold one walk, and what followed it.
 
     Attributes:
         number: Counts the walks of a loop, from 1.
@@ -264,7 +270,7 @@ class _HistoryRead:
     replies: list[tuple[Reply, set[str]]] = field(default_factory=list)
 
     def show(self, key: str) -> None:
-        """Hand the page that showed an item to whoever wants the reply of the call: there is no other."""
+        """Give the page that showed an item to whoever wants the reply of the call: there is no other."""
         for reply, shown in self.replies:
             if key in shown:
                 capture_instead(reply)
@@ -281,8 +287,8 @@ class _HistoryWalker:
         self._count = 0
         self._has_learnt = False
 
-    async def look(self, core: Core, entry: PendingSubmission) -> _HistoryRead:
-        """Return a look whose walk began after this call and goes back far enough for this claim."""
+    async def read(self, core: Core, entry: PendingSubmission) -> _HistoryRead:
+        """Return what a walk showed that began after this call and goes back far enough for this claim."""
         begun = self._count  # a walk that is under way may be past the place already
         self._waiting.add(entry)
         try:
@@ -305,22 +311,22 @@ class _HistoryWalker:
 
     async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1
-        registry, one = self._registry, _HistoryRead(self._count, self._registry.clock())
+        registry, read = self._registry, _HistoryRead(self._count, self._registry.clock())
         with without_capture():
             for number in range(1, MOST_PAGES + 1):
                 try:
                     page, reply = await self._page(core, number)
                 except NeuralBoxError as error:
-                    one.error = error
+                    read.error = error
                     break
-                before = set(one.walk.items)
-                goes_on = one.walk.add(page)
-                one.replies.append((reply, one.walk.items.keys() - before))
+                before = set(read.walk.items)
+                goes_on = read.walk.add(page)
+                read.replies.append((reply, read.walk.items.keys() - before))
                 opens = self._opens()
-                if not goes_on or opens is None or one.walk.is_past(opens):
+                if not goes_on or opens is None or read.walk.is_past(opens):
                     break
-        registry.note_walk(one.walk, one.began)
-        return one
+        registry.note_walk(read.walk, read.began)
+        return read
 
     def _opens(self) -> float | None:
         """How far back those who wait need it, by the service's clock; None while that is unknown."""
@@ -332,7 +338,7 @@ class _HistoryWalker:
     async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
         asked = self._registry.clock()
 
-        def read(reply: Reply) -> tuple[Envelope, Reply]:
+        def read_page(reply: Reply) -> tuple[Envelope, Reply]:
             self._registry.note_clock(reply.headers.get("date"), asked=asked)
             page = read_envelope(core.as_json(reply), page=number, page_size=words.MAX_PAGE_SIZE)
             if page is None:
@@ -342,7 +348,9 @@ class _HistoryWalker:
             return page, reply
 
         # Page and limit are called the same in both dialects (C14).
-        return await core.send(Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read)
+        return await core.send(
+            Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read_page
+        )
 
 
 class _Walkers(PerLoop[_HistoryWalker]):

@@ -1,24 +1,22 @@
-"""Who owns which generation: the paid submissions of an account that are under way, unknown, or settled.
+"""Hold the paid submissions of an account that are under way, unknown, or settled.
 
-One registry for each account, shared by all copies of a client and by every loop it runs in, so that no two
-submissions adopt the same generation. It holds three things:
+One registry for each account, shared by all clients of a process and by every loop they run in, so that no two
+submissions adopt the same generation. It brings together:
 
 - Submissions in flight or unknown, as long as they are; those whose callers were told or have left are *open*, and
   listed as `unresolved` until `reconcile` settles them. `MOST_OPEN` of them are kept; one more drops the oldest, and
   the log says so.
-- Ids that belong to submissions, with a digest of the prompt: they are nobody else's candidates, and the history
-  showing one of them with its whole prompt is what makes it believed. The oldest of more than `MOST_OWNED` are
-  forgotten, but none that is younger than the oldest submission that is not settled.
-- What was learnt of the service: its clock, how far its listing lags, how long its answers take, how it spells models.
+- What is ours (`owned.OwnedGenerations`), and how late the history lists it (`owned.ListingLag`).
+- The service's clock (`service_clock.ServiceClock`) and what else its answers told (`owned.ObservedService`).
 
-Nothing here waits. Looking is `reconcile`'s business, drawing conclusions that of `_submissions.matching`.
+Nothing here waits. Reading the history is `reconcile`'s business, drawing conclusions that of `_submissions.matching`.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -30,15 +28,14 @@ from .._models.generation import Generation
 from .._types import GenerationId, JobRef
 from . import matching as rules
 from .admission import Admission
-from .claim import Claim, Facts, HistoryEntry, body_of, kinds_fit, mark_of, plain, server_time
+from .claim import Claim, Facts, HistoryEntry, body_of, kinds_fit, mark_of, plain
 from .matching import CompetingRequest, MatchContext, Walk, window_opens
+from .owned import HIDDEN_FOR, ListingLag, ObservedService, OwnedGeneration, OwnedGenerations
+from .service_clock import ServiceClock
 
 logger = logging.getLogger("neuralbox")
 
 MOST_OPEN = 10_000
-MOST_OWNED = 10_000
-HIDDEN_FOR = 120.0
-"""The listing is not taken to lag by more seconds: what it does not show by then, it hides (or it was deleted)."""
 _AHEAD = 10.0
 """What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
@@ -47,7 +44,6 @@ WITHIN = 10.0
 """Two equal paid requests within so many seconds are worth a warning."""
 _ASKED_KEPT = 256
 _DETAILS_KEPT = 256
-_SPELLINGS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class PendingSubmission:
         admission: Its tokens in the client's budget, which are booked when it is settled.
         lost: When its outcome was given up, by the monotonic clock; None while it is in flight.
         left_until: Until when it may have left, by the monotonic clock, where an earlier run sent it.
-        early: Seconds by which its window opens earlier, since a twin that was sent earlier may have got what was its.
+        early: Seconds by which its window opens earlier, since an equal one that was sent earlier may have got what was its.
         is_open: Nobody waits for it any more.
         why: Why it is open.
         candidates: What may be it.
@@ -131,22 +127,10 @@ class PendingSubmission:
 
     @property
     def plain_prompt(self) -> str | None:
-        """The prompt as twins are told by."""
+        """The prompt as equal requests are told by."""
         if self._plain is None and self.claim.prompt is not None:
             self._plain = plain(self.claim.prompt)
         return self._plain
-
-
-class OwnedGeneration(NamedTuple):
-    """An id that belongs to a submission; `at` is when we learnt of it, by the monotonic clock, `claim` its claim's key."""
-
-    kind: str | None
-    model: str | None
-    mark: bytes | None
-    predicted: bool
-    at: float
-    claim: str = ""
-    id: GenerationId = ""
 
 
 class SettlePolicy(NamedTuple):
@@ -161,6 +145,24 @@ class SettlePolicy(NamedTuple):
     longest: float | None = None
 
 
+class RecentRequests:
+    """The marks of what was asked for in the last seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._asked: dict[bytes, tuple[float, bool]] = {}
+
+    def is_repeated(self, mark: bytes) -> bool:
+        """Note a request; returns whether it repeats another that nobody has been warned of yet."""
+        now = self._clock()
+        last, told_before = self._asked.pop(mark, (-math.inf, False))
+        again = now - last < WITHIN
+        self._asked[mark] = (now, again)
+        if len(self._asked) > _ASKED_KEPT:
+            del self._asked[next(iter(self._asked))]
+        return again and not told_before
+
+
 class Registry:
     """The submissions of one account; see the module."""
 
@@ -169,30 +171,23 @@ class Registry:
         self.now = core.now
         self.settling = SettlePolicy()
         self.details: dict[str, Generation] = {}
-        self._asked: dict[bytes, tuple[float, bool]] = {}
-        self.distrusts_free_failures = False
-        """A generation was found after an answer that is documented as free."""
-        self._entries: dict[str, PendingSubmission] = {}
-        self._owned: dict[str, OwnedGeneration] = {}
-        self._unseen: dict[str, float] = {}
-        self._missed: set[str] = set()
-        self._spelled: dict[str, str] = {}
-        self._longest: dict[str | None, float] = {}
-        self._lag = 0.0
-        self._date: tuple[str, float] | None = None
-        self._skew: float | None = None
-        self._late = 0.0
+        self.owned = OwnedGenerations()
+        self.listing = ListingLag()
+        self.service_clock = ServiceClock()
+        self.observed = ObservedService()
+        self._submissions: dict[str, PendingSubmission] = {}
+        self._asked_before = RecentRequests(core.clock)
         self._lock = Lock()  # submissions of several loops, each in its thread
 
     # A submission's way.
 
     def begin(self, entry: PendingSubmission) -> None:
         """Note a submission before it can leave."""
-        self._entries[entry.claim.key] = entry
+        self._submissions[entry.claim.key] = entry
 
     def mark_unknown(self, entry: PendingSubmission) -> None:
         """Note that its outcome is unknown, as from now."""
-        self._entries[entry.claim.key], entry.is_open, entry.early = entry, False, 0.0
+        self._submissions[entry.claim.key], entry.is_open, entry.early = entry, False, 0.0
         entry.lost, ending = self.clock(), entry.ending
         sent_at = ending.sent_at if ending.sent_at is not None else entry.claim.sent_at
         entry.claim = replace(entry.claim, sent_at=sent_at, lost_at=self.now(), server_offset=self.server_offset())
@@ -213,15 +208,15 @@ class Registry:
 
     def remove(self, entry: PendingSubmission) -> None:
         """Forget a submission: it is answered, refused, adopted or proven absent."""
-        self._entries.pop(entry.claim.key, None)
+        self._submissions.pop(entry.claim.key, None)
 
     def leave_open(self, entry: PendingSubmission, why: str, candidates: Sequence[Generation] = ()) -> None:
         """Keep an unknown submission that nobody waits for any more."""
         if entry.lost is None:
             self.mark_unknown(entry)
-        self._entries[entry.claim.key] = entry
+        self._submissions[entry.claim.key] = entry
         entry.leave(why, candidates)
-        opened = [each for each in self._entries.values() if each.is_open]
+        opened = [each for each in self._submissions.values() if each.is_open]
         for surplus in opened[:-MOST_OPEN] if len(opened) > MOST_OPEN else ():
             self.remove(surplus)
             logger.warning(
@@ -236,23 +231,17 @@ class Registry:
         self.remove(entry)
         claim, now = entry.claim, self.clock()
         if entry.lost is None and entry.ending.sent_clock is not None:
-            took = now - entry.ending.sent_clock
-            self._longest[claim.kind] = max(self._longest.get(claim.kind, 0.0), took)
-            if ref.model and claim.model and ref.model != claim.model and len(self._spelled) < _SPELLINGS_KEPT:
-                self._spelled[claim.model] = ref.model
+            self.observed.note_answer(claim, ref, now - entry.ending.sent_clock)
         if ref.id != "":
             mark = mark_of(claim.prompt)
             self._own(
                 str(ref.id), OwnedGeneration(claim.kind, claim.model, mark, claim.predicted, now, claim.key, ref.id)
             )
-            self._unseen[str(ref.id)] = now
+            self.listing.expect(str(ref.id), now)
 
     def job_of(self, claim: Claim) -> JobRef | None:
         """The job that this process knows to be a claim's, which its journal may not have learnt (a full disk)."""
-        for owned in reversed(self._owned.values()):
-            if owned.claim == claim.key != "":
-                return JobRef(owned.id, owned.kind, owned.model)
-        return None
+        return self.owned.job_of(claim.key)
 
     def own(
         self,
@@ -263,7 +252,7 @@ class Registry:
         prompt: str | None = None,
     ) -> None:
         """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness."""
-        if str(generation_id) not in self._owned:
+        if str(generation_id) not in self.owned:
             self._own(
                 str(generation_id), OwnedGeneration(kind, model, mark_of(prompt), predicted=False, at=self.clock())
             )
@@ -271,7 +260,7 @@ class Registry:
     def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
         """Give an item to a submission; False when another was faster."""
         with self._lock:
-            if str(item.id) in self._owned or entry.claim.key not in self._entries:
+            if str(item.id) in self.owned or entry.claim.key not in self._submissions:
                 return False
             self._inherit(entry)
             self.accept(entry, JobRef(item.id, entry.claim.kind or item.kind, item.model))
@@ -280,14 +269,14 @@ class Registry:
     def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""
         with self._lock:
-            self._owned.pop(str(generation_id), None)
-            self._forget(str(generation_id))
-            self._entries[entry.claim.key], entry.is_open = entry, True
+            self.owned.discard(str(generation_id))
+            self.listing.forget(str(generation_id))
+            self._submissions[entry.claim.key], entry.is_open = entry, True
 
     def _inherit(self, entry: PendingSubmission) -> None:
-        """Let unknown twins take over the window of one that adopts: what it took may be theirs, and its own is left."""
+        """Let unknown equal requests take over the window of one that adopts: what it took may be theirs, and its own is left."""
         sent = self.sent(entry)
-        for other in [*self._entries.values()]:
+        for other in [*self._submissions.values()]:
             if other is entry or other.lost is None or not other.claim.is_same_request(entry.claim):
                 continue
             theirs = self.sent(other)
@@ -296,25 +285,23 @@ class Registry:
             other.lost = max(other.lost, entry.lost or other.lost)
 
     def _own(self, key: str, owned: OwnedGeneration) -> None:
-        self._owned[key] = owned
-        if len(self._owned) > MOST_OWNED:
-            oldest = next(iter(self._owned))
-            at = self._owned[oldest].at
-            since = min((each.lost for each in self._entries.values() if each.lost is not None), default=None)
-            if since is None or at < since - HIDDEN_FOR or len(self._owned) > 10 * MOST_OWNED:
-                del self._owned[oldest]
-                self._unseen.pop(oldest, None)
-                self._missed.discard(oldest)
+        open_since = min((each.lost for each in self._submissions.values() if each.lost is not None), default=None)
+        forgotten = self.owned.add(key, owned, open_since=open_since)
+        if forgotten is not None:
+            self.listing.forget(forgotten)
 
     def is_repeated(self, mark: bytes) -> bool:
-        """Whether the same was asked for a moment ago, and nobody has been told so yet."""
-        now = self.clock()
-        last, told_before = self._asked.pop(mark, (-math.inf, False))
-        again = now - last < WITHIN
-        self._asked[mark] = (now, again)
-        if len(self._asked) > _ASKED_KEPT:
-            del self._asked[next(iter(self._asked))]
-        return again and not told_before
+        """Return whether the same was asked for a moment ago, and nobody has been told so yet."""
+        return self._asked_before.is_repeated(mark)
+
+    @property
+    def distrusts_free_failures(self) -> bool:
+        """Whether a generation was found after an answer that is documented as free."""
+        return self.observed.distrusts_free_failures
+
+    @distrusts_free_failures.setter
+    def distrusts_free_failures(self, value: bool) -> None:
+        self.observed.distrusts_free_failures = value
 
     # What is open.
 
@@ -325,7 +312,7 @@ class Registry:
 
     @property
     def opened(self) -> list[PendingSubmission]:
-        return [entry for entry in [*self._entries.values()] if entry.is_open]
+        return [entry for entry in [*self._submissions.values()] if entry.is_open]
 
     @contextmanager
     def attended(self, entry: PendingSubmission) -> Iterator[None]:
@@ -334,31 +321,22 @@ class Registry:
         try:
             yield
         finally:
-            entry.is_open = entry.claim.key in self._entries
+            entry.is_open = entry.claim.key in self._submissions
 
     # Time.
 
     def note_date(self, headers: Mapping[str, str]) -> None:
         """Keep what a paid answer says of the service's clock; it is read when it is needed."""
-        date = headers.get("date")
-        if date is not None:
-            self._date = (date, self.clock())
+        self.service_clock.note_headers(headers, self.clock)
 
     def note_clock(self, date: str | None, *, asked: float) -> None:
         """Read a `Date` header that has just come, of what was asked then by the monotonic clock."""
-        moment, now = server_time(date), self.clock()
-        if moment is not None:
-            self._skew, self._date = moment - now, None
-            self._late = now - asked  # written at any time between, so the service's clock may be so far ahead of it
+        self.service_clock.note_date(date, asked=asked, now=self.clock())
 
     @property
     def skew(self) -> float | None:
         """What added to the monotonic clock gives the service's Unix time: never late, and early by LATE at most."""
-        if self._skew is None and self._date is not None:
-            moment = server_time(self._date[0])
-            self._skew = None if moment is None else moment - self._date[1]
-            self._date = None
-        return self._skew
+        return self.service_clock.skew
 
     def server_offset(self) -> float | None:
         """Seconds the service's clock is ahead of this machine's."""
@@ -383,7 +361,9 @@ class Registry:
         """When whatever was accepted of it is listed, by the monotonic clock."""
         assert entry.lost is not None
         lost, sent, skew = entry.lost, self.sent(entry), self.skew
-        if sent is not None and skew is not None:  # as `case` has it: of an earlier run the offset is another estimate
+        if (
+            sent is not None and skew is not None
+        ):  # as `context_of` has it: of an earlier run the offset is another estimate
             lost = max(lost, sent - skew)
         return lost + self.settle_seconds(entry.claim.kind)
 
@@ -392,32 +372,18 @@ class Registry:
         fixed = self.settling.longest
         longest = rules.longest_of(kind)
         if longest:  # twice what was seen, since the slowest answer is still to come
-            longest = max(longest if fixed is None else fixed, 2 * self._longest.get(kind, 0.0))
-        return max(self.settling.base, longest, self._lag)
+            longest = max(longest if fixed is None else fixed, 2 * self.observed.longest.get(kind, 0.0))
+        return max(self.settling.base, longest, self.listing.longest)
 
-    # From a walk to a case.
+    # From a walk to what a claim is judged by.
 
     def note_walk(self, walk: Walk, began: float) -> None:
         """Learn from a walk how far the listing lags: by those of ours that it shows, and those it should."""
-        skew = self.skew
-        lost = [self.sent(each) for each in [*self._entries.values()] if each.lost is not None]
+        lost = [self.sent(each) for each in [*self._submissions.values()] if each.lost is not None]
         oldest = min((each for each in lost if each is not None), default=-math.inf) - HIDDEN_FOR
-        for key, at in [*self._unseen.items()]:
-            if skew is not None and at + skew < oldest:
-                self._forget(key)  # it tells nothing of any window that is looked into
-            elif key in walk.items:
-                if key in self._missed:
-                    self._lag = max(self._lag, began - at)
-                self._forget(key)
-            elif at < began and skew is not None and walk.covers(at + skew):
-                self._missed.add(key)
-                self._lag = max(self._lag, min(began - at, HIDDEN_FOR))
+        self.listing.note_walk(walk, began, skew=self.skew, oldest=oldest)
 
-    def _forget(self, key: str) -> None:
-        self._unseen.pop(key, None)
-        self._missed.discard(key)
-
-    def case(
+    def context_of(
         self, entry: PendingSubmission, walk: Walk, began: float, facts: Mapping[str, Facts | None]
     ) -> MatchContext | None:
         """Put together what a submission is judged by; None while the service's clock is unknown."""
@@ -432,21 +398,21 @@ class Registry:
             claim=claim,
             sent=sent,
             lost=max(sent, entry.lost + skew),
-            left_until=max(entry.left_until, entry.lost) + skew + self._late,
+            left_until=max(entry.left_until, entry.lost) + skew + self.service_clock.late,
             looked=began + skew,
             settle=self.settle_seconds(claim.kind),
             walk=walk,
-            owned=self._owned,
-            rivals=tuple(self._rivals(entry)),
+            owned=self.owned,
+            competitors=tuple(self._competitors(entry)),
             facts=facts,
-            has_control=any(self._is_control(claim, item) for item in walk.items.values()),
-            hides=self._hides(claim, walk, began, window_opens(sent) - skew),
-            spelled=self._spelled.get(claim.model or ""),
+            has_control=any(self.owned.is_control(claim, item) for item in walk.items.values()),
+            hides=self.listing.hides(self.owned, claim, walk, since=window_opens(sent) - skew, began=began),
+            spelled=self.observed.spelled.get(claim.model or ""),
             guessed=guessed,
         )
 
-    def _rivals(self, entry: PendingSubmission) -> Iterator[CompetingRequest]:
-        for other in [*self._entries.values()]:
+    def _competitors(self, entry: PendingSubmission) -> Iterator[CompetingRequest]:
+        for other in [*self._submissions.values()]:
             if other is entry or not (other.in_flight or other.lost is not None):
                 continue
             if not kinds_fit(other.claim.kind, entry.claim.kind):
@@ -454,25 +420,6 @@ class Registry:
             if other.claim.prompt == entry.claim.prompt or other.plain_prompt == entry.plain_prompt:
                 sent = self.sent(other)
                 yield CompetingRequest(other.claim, -math.inf if sent is None else sent, other.in_flight)
-
-    def _is_control(self, claim: Claim, item: HistoryEntry) -> bool:
-        """Whether an item is a generation of ours that the history shows as it would show the claim's."""
-        owned = self._owned.get(str(item.id))
-        if owned is None or (claim.predicted and not owned.predicted):
-            return False
-        if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
-            return False
-        if claim.prompt is None:
-            return owned.mark is None and not item.prompt
-        return owned.mark is not None and owned.mark == mark_of(item.prompt)
-
-    def _hides(self, claim: Claim, walk: Walk, began: float, since: float) -> bool:
-        """Whether a generation of ours that was accepted in the window is not shown."""
-        return any(
-            since <= at < began and key not in walk.items and kinds_fit(owned.kind, claim.kind)
-            for key, at in [*self._unseen.items()]
-            if (owned := self._owned.get(key)) is not None
-        )
 
     def keep_details(self, key: str, generation: Generation) -> None:
         """Remember a generation that was asked for, if it is finished."""

@@ -70,7 +70,7 @@ async def test_a_job_that_is_waited_for_costs_at_most_2_kb_with_its_request() ->
 
 async def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "neuralbox._submissions.registry.MOST_OWNED", 200
+        "neuralbox._submissions.owned.MOST_OWNED", 200
     )  # its own bound, and full before the first count
     world = Forgetful()
     peaks: dict[int, int] = {}

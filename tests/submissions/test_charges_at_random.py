@@ -1,4 +1,4 @@
-"""Random losses, lags, twins, clocks and cancellations: nothing is charged twice, and nothing that was charged is lost."""
+"""Random losses, lags, equal requests, clocks and cancellations: nothing is charged twice, and nothing that was charged is lost."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_both_forms_make_the_same_claim_and_what_the_call_adds_belongs_to_it() -
     assert claims[0] == claims[1] == Claim("k", "image", "dall-e-3", "A fox", options={"size": "1:1", "seed": 7})
 
 
-def test_the_kind_is_the_doors_or_else_the_catalogues() -> None:
+def test_the_kind_is_the_resources_or_else_the_catalogues() -> None:
     request = build_media(model="kling-v2.1", prompt="x", options={}, nested=True)
     assert claim_of(request, key="k", kind=None, model="kling-v2.1").kind == "video"
     assert claim_of(request, key="k", kind="image", model="kling-v2.1").kind == "image"
@@ -106,7 +106,7 @@ def test_recordings_of_one_name_are_told_apart_by_their_content() -> None:
     )  # not read, so not known to be equal
 
 
-def test_twins_ask_for_the_same_whatever_they_are_called() -> None:
+def test_equal_requests_ask_for_the_same_whatever_they_are_called() -> None:
     claim = Claim("a", "image", "m", "p", options={"seed": 1})
     assert claim.is_same_request(Claim("b", None, "m", "p", sent_at=5.0, options={"seed": 1}))
     assert not claim.is_same_request(Claim("b", "image", "other", "p", options={"seed": 1}))

@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 async def buy(
     core: Core, journal: Path | None, key: str | None = "intro", *, prompt: str = "A boat", **options: Any
 ) -> Job:
-    """Submit a video, as a door does."""
+    """Submit a video, as a resource does."""
     call = CallOptions(**{name: options.pop(name) for name in ("extra_body", "extra_query") if name in options})
     callback = options.pop("on_accepted", None)
     request = build_media(model="kling-v2.1", prompt=prompt, options=options, nested=False)
@@ -202,7 +202,7 @@ async def test_in_the_same_program_an_unknown_key_is_looked_for_too(journal: Pat
     async with a_shop() as shop:
         core = shop.core(submission="raise")
         shop.end_with("dropped after")
-        async with keyed._desk(core, journal):  # somebody keeps the journal open
+        async with keyed._opened(core, journal):  # somebody keeps the journal open
             with pytest.raises(SubmissionUnknownError):
                 await buy(core, journal)
             job = await buy(core.with_options(core.options.with_changes(submission="reconcile")), journal)
@@ -253,7 +253,7 @@ async def test_a_result_without_an_id_is_kept_itself(journal: Path) -> None:
     bench = make_core(
         [history, reply(200, {"status": "completed", "result_url": "http://box.test/f", "tokens_spent": 3})]
     )
-    async with keyed._desk(bench.core, journal):
+    async with keyed._opened(bench.core, journal):
         for _ in range(2):
             assert (await (await buy(bench.core, journal)).wait()).url == "http://box.test/f"
     assert (await (await buy(bench.core, journal)).wait()).tokens == 3
@@ -263,11 +263,11 @@ async def test_a_result_without_an_id_is_kept_itself(journal: Path) -> None:
 async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) -> None:
     async with a_shop() as shop:
         core = shop.core()
-        async with keyed._desk(core, journal) as desk:
-            assert desk.journal is not None
+        async with keyed._opened(core, journal) as opened:
+            assert opened.journal is not None
             body = {"model": "kling-v2.1", "prompt": "A boat"}
-            await desk.journal.plan([PlannedRequest("intro", {"path": "/generate", "body": body})])
-            await desk.journal.final("intro", {"status": "failed", "error": "Given up."})
+            await opened.journal.plan([PlannedRequest("intro", {"path": "/generate", "body": body})])
+            await opened.journal.final("intro", {"status": "failed", "error": "Given up."})
         assert (await buy(core, journal)).id == 18_000
 
 
@@ -339,7 +339,7 @@ async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
         await one("a")
     assert {job.id for job in jobs} == {"closing", 18_000, 18_001}
     assert states(journal) == {"a": "accepted", "b": "accepted"}
-    assert not keyed._desks.get(dict)
+    assert not keyed._open_journals.get(dict)
 
 
 async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
@@ -348,10 +348,10 @@ async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
     monkeypatch.setattr(keyed, "KEPT", 8)
     async with a_shop() as shop:
         core = shop.core()
-        async with keyed._desk(core, journal) as desk:
+        async with keyed._opened(core, journal) as opened:
             for number in range(12):
                 await buy(core, journal, f"key {number}")
-                assert len(desk._errands) <= 8
+                assert len(opened._keyed) <= 8
         assert (await buy(core, journal, "key 0")).id == 18_000
 
 

@@ -1,4 +1,4 @@
-"""What a walk through the history says about a claim, as tables: window, order, twins, control, and what is missing."""
+"""What a walk through the history says about a claim, as tables: window, order, equal requests, control, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from neuralbox._submissions.claim import Claim, Facts, HistoryEntry
 from neuralbox._submissions.matching import (
     LONGEST,
     SETTLE,
-    Absent,
     CompetingRequest,
-    Found,
+    Conclusion,
+    Match,
     MatchContext,
     OpenReason,
-    Undecided,
     Walk,
     longest_of,
     match,
@@ -67,16 +66,16 @@ def case(*items: dict[str, Any], **changes: Any) -> MatchContext:
     return replace(made, facts={**dict.fromkeys(made.walk.items), **made.facts})
 
 
-def rival(sent: float = SENT, *, in_flight: bool = False, **changes: Any) -> CompetingRequest:
+def competitor(sent: float = SENT, *, in_flight: bool = False, **changes: Any) -> CompetingRequest:
     return CompetingRequest(replace(CLAIM, key="theirs", **changes), sent, in_flight)
 
 
-def found(verdict: object) -> int | str | None:
-    return verdict.item.id if isinstance(verdict, Found) else None
+def found(result: Match) -> int | str | None:
+    return None if result.item is None else result.item.id
 
 
-def why(verdict: object) -> OpenReason | None:
-    return verdict.why if isinstance(verdict, Undecided) else None
+def why(result: Match) -> OpenReason | None:
+    return result.why
 
 
 # The window.
@@ -93,16 +92,15 @@ def why(verdict: object) -> OpenReason | None:
     ],
 )
 def test_a_candidate_was_created_inside_the_window(created: float, inside: bool) -> None:
-    verdict = match(case(item(5, created)))
-    assert (found(verdict) == 5) is inside
-    assert isinstance(verdict, Absent) is not inside
+    result = match(case(item(5, created)))
+    assert (found(result) == 5) is inside
+    assert (result.conclusion is Conclusion.ABSENT) is not inside
 
 
 def test_what_does_not_say_when_it_was_created_is_neither_adopted_nor_forgotten() -> None:
-    verdict = match(case(item(5, None)))
-    assert why(verdict) is OpenReason.PERHAPS
-    assert isinstance(verdict, Undecided)
-    assert [each.id for each in verdict.candidates] == [5]
+    result = match(case(item(5, None)))
+    assert why(result) is OpenReason.PERHAPS
+    assert [each.id for each in result.candidates] == [5]
 
 
 def test_kinds_that_answer_at_once_take_their_longest_time_to_settle() -> None:
@@ -116,28 +114,28 @@ def test_kinds_that_answer_at_once_take_their_longest_time_to_settle() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, Found),
-        ({"type": None}, Found),
-        ({"type": "picture"}, Found),
-        ({"model": "dall-e"}, Found),
-        ({"model": None}, Found),
-        ({"prompt": " A fox\n"}, Found),
+        ({}, Conclusion.FOUND),
+        ({"type": None}, Conclusion.FOUND),
+        ({"type": "picture"}, Conclusion.FOUND),
+        ({"model": "dall-e"}, Conclusion.FOUND),
+        ({"model": None}, Conclusion.FOUND),
+        ({"prompt": " A fox\n"}, Conclusion.FOUND),
         ({"prompt": "A  fox"}, OpenReason.PERHAPS),
         ({"prompt": "A «fox»"}, OpenReason.PERHAPS),
         ({"prompt": "a fox"}, OpenReason.PERHAPS),
-        ({"type": "video"}, Absent),
-        ({"prompt": "A hen"}, Absent),
+        ({"type": "video"}, Conclusion.ABSENT),
+        ({"prompt": "A hen"}, Conclusion.ABSENT),
         ({"prompt": None}, OpenReason.PERHAPS),
         ({"prompt": "A…"}, OpenReason.PERHAPS),
     ],
 )
 def test_a_candidate_has_the_kind_and_the_prompt(fields: dict[str, Any], expected: object) -> None:
-    verdict = match(case(item(5, **fields)))
-    assert (why(verdict) or type(verdict)) is expected
+    result = match(case(item(5, **fields)))
+    assert (result.why or result.conclusion) is expected
 
 
 def test_what_belongs_to_another_submission_is_no_candidate() -> None:
-    assert isinstance(match(case(item(5), owned={"5", "2"})), Absent)
+    assert match(case(item(5), owned={"5", "2"})).conclusion is Conclusion.ABSENT
 
 
 def test_the_model_asked_for_goes_before_another() -> None:
@@ -169,16 +167,18 @@ def test_a_prompt_the_listing_lacks_is_read_from_the_details(prompt: str | None)
     shown = item(5, prompt=prompt or "A fox and a hen…")
     facts = {"5": Facts(prompt="A fox and a hen and a cock")}
     assert found(match(case(shown, claim=claim, facts=facts))) == 5
-    assert isinstance(match(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})), Absent)
+    assert (
+        match(case(shown, claim=claim, facts={"5": Facts(prompt="A fox and a hen and a dog")})).conclusion
+        is Conclusion.ABSENT
+    )
 
 
 @pytest.mark.parametrize(("ours", "another"), [("therapist", "the rapist"), ("2-2=?", "2+2=?"), ("A fox", "A fox?")])
 def test_a_prompt_that_is_nearly_equal_is_told_and_never_adopted(ours: str, another: str) -> None:
     claim = replace(CLAIM, prompt=ours)
-    verdict = match(case(item(5, prompt=another), claim=claim))
-    assert isinstance(verdict, Undecided)
-    assert verdict.why is OpenReason.PERHAPS
-    assert [each.id for each in verdict.candidates] == [5]
+    result = match(case(item(5, prompt=another), claim=claim))
+    assert result.why is OpenReason.PERHAPS
+    assert [each.id for each in result.candidates] == [5]
     # Ours beside it is ours.
     assert found(match(case(item(5, prompt=another), item(6, prompt=ours), claim=claim))) == 6
     # The details tell what the listing only cleaned.
@@ -190,19 +190,17 @@ def test_a_prompt_that_is_nearly_equal_is_told_and_never_adopted(ours: str, anot
 
 def test_details_are_asked_for_before_anything_is_concluded() -> None:
     made = replace(case(item(5), item(6, prompt=None)), facts={})
-    verdict = match(made)
-    assert isinstance(verdict, Undecided)
-    assert (verdict.why, verdict.ask) == (OpenReason.ASK, ("5", "6"))
+    result = match(made)
+    assert (result.why, result.ask) == (OpenReason.ASK, ("5", "6"))
 
 
 @pytest.mark.parametrize("number", [11, 40])
 def test_details_are_asked_for_ten_at_a_time_at_most(number: int) -> None:
     made = case(*[item(10 + each, prompt=None) for each in range(number)])
-    verdict = match(replace(made, facts={}))
-    assert isinstance(verdict, Undecided)
-    assert len(verdict.ask) == 10
+    result = match(replace(made, facts={}))
+    assert len(result.ask) == 10
     # The rest is not asked for at all: what ten did not tell is not certain.
-    assert why(match(replace(made, facts=dict.fromkeys(verdict.ask)))) is OpenReason.PERHAPS
+    assert why(match(replace(made, facts=dict.fromkeys(result.ask)))) is OpenReason.PERHAPS
 
 
 def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> None:
@@ -214,16 +212,16 @@ def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> No
 # How much was asked of them.
 
 
-def driven(made: MatchContext, answers: dict[str, Facts | None]) -> tuple[object, int]:
-    """Ask for what is wanted until there is a verdict, and return it with the number of details that took."""
+def driven(made: MatchContext, answers: dict[str, Facts | None]) -> tuple[Match, int]:
+    """Ask for what is wanted until there is a result, and return it with the number of details that took."""
     facts: dict[str, Facts | None] = {}
-    verdict = match(replace(made, facts=facts))
-    while isinstance(verdict, Undecided) and verdict.ask:
-        assert len(verdict.ask) <= 10
-        assert facts.keys().isdisjoint(verdict.ask)
-        facts |= {key: answers[key] for key in verdict.ask}
-        verdict = match(replace(made, facts=facts))
-    return verdict, len(facts)
+    result = match(replace(made, facts=facts))
+    while result.ask:
+        assert len(result.ask) <= 10
+        assert facts.keys().isdisjoint(result.ask)
+        facts |= {key: answers[key] for key in result.ask}
+        result = match(replace(made, facts=facts))
+    return result, len(facts)
 
 
 TOLD = st.one_of(
@@ -246,18 +244,18 @@ def test_neither_the_order_nor_the_number_of_facts_asked_for_makes_an_item_uniqu
     claim = replace(CLAIM, options={"duration": 5})
     answers = {str(100 + at): facts for at, (_, facts) in enumerate(candidates)}
     items = [item(100 + at, prompt=prompt) for at, (prompt, _) in enumerate(candidates)]
-    verdict, asked = driven(case(*items, claim=claim), answers)
+    result, asked = driven(case(*items, claim=claim), answers)
     assert asked <= len(items)
     may_be_ours = {
         100 + at
         for at, (prompt, facts) in enumerate(candidates)
         if "A fox" in (prompt, facts and facts.prompt) and (facts is None or facts.duration != 10)
     }
-    assert found(verdict) == (min(may_be_ours) if len(may_be_ours) == 1 else None)
-    assert not isinstance(verdict, Absent) or not may_be_ours
+    assert found(result) == (min(may_be_ours) if len(may_be_ours) == 1 else None)
+    assert result.conclusion is not Conclusion.ABSENT or not may_be_ours
     random.Random(order).shuffle(items)
     again, _ = driven(case(*items, claim=claim), answers)
-    assert (type(again), found(again), why(again)) == (type(verdict), found(verdict), why(verdict))
+    assert (again.conclusion, found(again), why(again)) == (result.conclusion, found(result), why(result))
 
 
 @pytest.mark.parametrize("number", [40, 200])
@@ -265,8 +263,8 @@ def test_the_one_that_nothing_contradicts_is_found_among_many_equals(number: int
     claim = replace(CLAIM, options={"seed": 7})
     items = [item(100 + at, SENT + at / 100) for at in range(number)]
     answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(number)}
-    verdict, asked = driven(case(*items, claim=claim), answers)
-    assert (found(verdict), asked) == (107, number)
+    result, asked = driven(case(*items, claim=claim), answers)
+    assert (found(result), asked) == (107, number)
 
 
 @pytest.mark.parametrize("prompt", ["A fox", None])
@@ -274,75 +272,73 @@ def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None
     claim = replace(CLAIM, options={"seed": 7})
     items = [item(100 + at, prompt="A fox" if at == 0 else prompt) for at in range(201)]
     answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(201)}
-    verdict, asked = driven(case(*items, claim=claim), answers)
-    assert (why(verdict), asked) == (OpenReason.NOT_UNIQUE, 0)
+    result, asked = driven(case(*items, claim=claim), answers)
+    assert (why(result), asked) == (OpenReason.NOT_UNIQUE, 0)
 
 
-# Twins.
+# Equal requests.
 
 
-def test_equal_twins_are_matched_as_a_multiset() -> None:
+def test_equal_requests_are_matched_as_a_multiset() -> None:
     two = (item(5), item(6, SENT + 1))
-    assert found(match(case(*two, rivals=[rival()]))) == 5
-    assert found(match(case(*two, rivals=[rival()], owned={"2", "5"}))) == 6
-    assert isinstance(match(case(*two, rivals=[rival()], owned={"2", "5", "6"})), Absent)
+    assert found(match(case(*two, competitors=[competitor()]))) == 5
+    assert found(match(case(*two, competitors=[competitor()], owned={"2", "5"}))) == 6
+    assert match(case(*two, competitors=[competitor()], owned={"2", "5", "6"})).conclusion is Conclusion.ABSENT
 
 
-def test_more_candidates_than_there_are_twins_of_ours_are_somebody_elses_and_nobody_knows_which() -> None:
-    verdict = match(case(item(5), item(6)))
-    assert isinstance(verdict, Undecided)
-    assert verdict.why is OpenReason.NOT_UNIQUE
-    assert {each.id for each in verdict.candidates} == {5, 6}
-    # A twin whose window the candidates are not in explains none of them.
-    assert why(match(case(item(5), item(6), rivals=[rival(SENT + 60)]))) is OpenReason.NOT_UNIQUE
+def test_more_candidates_than_there_are_equal_requests_of_ours_are_somebody_elses_and_nobody_knows_which() -> None:
+    result = match(case(item(5), item(6)))
+    assert result.why is OpenReason.NOT_UNIQUE
+    assert {each.id for each in result.candidates} == {5, 6}
+    # An equal request whose window the candidates are not in explains none of them.
+    assert why(match(case(item(5), item(6), competitors=[competitor(SENT + 60)]))) is OpenReason.NOT_UNIQUE
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "facts", "expected"),
     [
-        ({"seed": 1}, {"seed": 2}, Facts(seed=1), Found),
+        ({"seed": 1}, {"seed": 2}, Facts(seed=1), Conclusion.FOUND),
         ({"seed": 1}, {"seed": 2}, Facts(seed=2), OpenReason.PERHAPS),  # until the other has adopted it
         ({"seed": 1}, {"seed": 2}, Facts(), OpenReason.NOT_UNIQUE),
-        ({}, {"seed": 2}, Facts(seed=2), Absent),
-        ({}, {"seed": 2}, Facts(seed=9), Found),
+        ({}, {"seed": 2}, Facts(seed=2), Conclusion.ABSENT),
+        ({}, {"seed": 2}, Facts(seed=9), Conclusion.FOUND),
         ({"temperature": 0.1}, {"temperature": 0.9}, Facts(), OpenReason.NOT_UNIQUE),
     ],
 )
-def test_differing_twins_are_told_apart_by_the_facts(
+def test_differing_requests_of_one_prompt_are_told_apart_by_the_facts(
     ours: dict[str, Any], theirs: dict[str, Any], facts: Facts, expected: object
 ) -> None:
     claim = replace(CLAIM, options=ours)
-    verdict = match(case(item(5), claim=claim, rivals=[rival(options=theirs)], facts={"5": facts}))
-    assert (why(verdict) or type(verdict)) is expected
+    result = match(case(item(5), claim=claim, competitors=[competitor(options=theirs)], facts={"5": facts}))
+    assert (result.why or result.conclusion) is expected
 
 
-def test_twins_of_several_models_are_told_apart_by_the_listing() -> None:
-    other = rival(model="flux-1.1-pro")
-    assert found(match(case(item(5), rivals=[other]))) == 5
-    assert isinstance(match(case(item(5, model="flux-1.1-pro"), rivals=[other])), Absent)
-    assert found(match(case(item(6, model="flux-1.1-pro"), item(5), rivals=[other]))) == 5
+def test_equal_prompts_of_several_models_are_told_apart_by_the_listing() -> None:
+    other = competitor(model="flux-1.1-pro")
+    assert found(match(case(item(5), competitors=[other]))) == 5
+    assert match(case(item(5, model="flux-1.1-pro"), competitors=[other])).conclusion is Conclusion.ABSENT
+    assert found(match(case(item(6, model="flux-1.1-pro"), item(5), competitors=[other]))) == 5
 
 
-def test_the_details_of_all_candidates_are_asked_for_where_twins_differ() -> None:
-    made = replace(case(item(5), item(6), rivals=[rival(options={"seed": 2})]), facts={})
-    verdict = match(made)
-    assert isinstance(verdict, Undecided)
-    assert set(verdict.ask) == {"5", "6"}
+def test_the_details_of_all_candidates_are_asked_for_where_equal_prompts_differ() -> None:
+    made = replace(case(item(5), item(6), competitors=[competitor(options={"seed": 2})]), facts={})
+    result = match(made)
+    assert set(result.ask) == {"5", "6"}
 
 
-def test_what_a_twin_in_flight_may_own_is_left_to_it() -> None:
-    twin = rival(in_flight=True)
-    assert why(match(case(item(5), rivals=[twin]))) is OpenReason.TWIN
+def test_what_an_equal_request_in_flight_may_own_is_left_to_it() -> None:
+    equal = competitor(in_flight=True)
+    assert why(match(case(item(5), competitors=[equal]))) is OpenReason.EQUAL_IN_FLIGHT
     # One that was sent long after it was created cannot own it.
-    assert found(match(case(item(5), rivals=[rival(SENT + 60, in_flight=True)]))) == 5
+    assert found(match(case(item(5), competitors=[competitor(SENT + 60, in_flight=True)]))) == 5
     # Nor can one that asks for something the facts contradict.
-    differing = rival(in_flight=True, options={"seed": 2})
-    assert found(match(case(item(5), rivals=[differing], facts={"5": Facts(seed=9)}))) == 5
+    differing = competitor(in_flight=True, options={"seed": 2})
+    assert found(match(case(item(5), competitors=[differing], facts={"5": Facts(seed=9)}))) == 5
 
 
-def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
-    assert why(match(case(rivals=[rival(in_flight=True)]))) is OpenReason.TWIN
-    assert isinstance(match(case(rivals=[rival(LOST + 1, in_flight=True)])), Absent)
+def test_nothing_is_absent_while_an_equal_request_is_in_flight() -> None:
+    assert why(match(case(competitors=[competitor(in_flight=True)]))) is OpenReason.EQUAL_IN_FLIGHT
+    assert match(case(competitors=[competitor(LOST + 1, in_flight=True)])).conclusion is Conclusion.ABSENT
 
 
 # Absence.
@@ -351,21 +347,21 @@ def test_nothing_is_absent_while_a_twin_is_in_flight() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, Absent),
-        ({"looked": LOST + SETTLE}, Absent),
+        ({}, Conclusion.ABSENT),
+        ({"looked": LOST + SETTLE}, Conclusion.ABSENT),
         ({"looked": LOST + SETTLE - 0.1}, OpenReason.EARLY),
         ({"looked": LOST + 20, "settle": 30.0}, OpenReason.EARLY),
         ({"has_control": False}, OpenReason.CONTROL),
         ({"hides": True}, OpenReason.HIDES),
-        ({"walk": walk([OURS], whole=False)}, Absent),  # it read past the start in order
+        ({"walk": walk([OURS], whole=False)}, Conclusion.ABSENT),  # it read past the start in order
         ({"walk": walk([item(9, SENT + 1, prompt="A hen")], whole=False)}, OpenReason.COVERAGE),
-        ({"walk": walk([])}, Absent),  # nothing at all, to the end
+        ({"walk": walk([])}, Conclusion.ABSENT),  # nothing at all, to the end
         ({"walk": Walk()}, OpenReason.COVERAGE),
     ],
 )
 def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: object) -> None:
-    verdict = match(case(**changes))
-    assert (why(verdict) or type(verdict)) is expected
+    result = match(case(**changes))
+    assert (result.why or result.conclusion) is expected
 
 
 # Sent nobody knows when.
@@ -374,15 +370,15 @@ def test_absent_takes_everything_at_once(changes: dict[str, Any], expected: obje
 @pytest.mark.parametrize(
     ("changes", "items", "expected"),
     [
-        ({}, [item(5)], Found),
-        ({}, [item(5, SENT + 86_400)], Found),
+        ({}, [item(5)], Conclusion.FOUND),
+        ({}, [item(5, SENT + 86_400)], Conclusion.FOUND),
         ({}, [], OpenReason.CLOCK),  # never absent
         ({}, [item(5, SENT - 7)], OpenReason.CLOCK),  # older, unless the clock was set since
         ({"guessed": float("inf")}, [item(5)], OpenReason.CLOCK),
         ({}, [item(5), item(6, SENT - 86_400)], OpenReason.CLOCK),
         ({}, [item(5), item(6, SENT + 86_400)], OpenReason.CLOCK),
         ({}, [item(5, None)], OpenReason.CLOCK),
-        ({"rivals": [rival(SENT)]}, [item(5)], OpenReason.CLOCK),
+        ({"competitors": [competitor(SENT)]}, [item(5)], OpenReason.CLOCK),
         ({"walk": walk([item(5), OLD], whole=False)}, [], OpenReason.CLOCK),
     ],
 )
@@ -390,15 +386,15 @@ def test_what_was_sent_nobody_knows_when_is_never_absent_and_found_only_where_th
     changes: dict[str, Any], items: list[dict[str, Any]], expected: object
 ) -> None:
     made = {"sent": float("-inf"), "guessed": SENT, **changes}
-    verdict = match(case(*items, **made))
-    assert (why(verdict) or type(verdict)) is expected
-    if isinstance(verdict, Undecided) and items:
-        assert {each.id for each in verdict.candidates} == {each["id"] for each in items}
+    result = match(case(*items, **made))
+    assert (result.why or result.conclusion) is expected
+    if result.conclusion is Conclusion.UNDECIDED and items:
+        assert {each.id for each in result.candidates} == {each["id"] for each in items}
 
 
-def test_a_twin_that_was_sent_nobody_knows_when_explains_no_second_candidate() -> None:
+def test_an_equal_request_that_was_sent_nobody_knows_when_explains_no_second_candidate() -> None:
     two = (item(5), item(6, SENT + 1))
-    assert why(match(case(*two, rivals=[rival(float("-inf"))]))) is OpenReason.NOT_UNIQUE
+    assert why(match(case(*two, competitors=[competitor(float("-inf"))]))) is OpenReason.NOT_UNIQUE
 
 
 # Walks.

@@ -31,6 +31,7 @@ from neuralbox._resources.text import Text
 from neuralbox._resources.tools import Tools
 from neuralbox._resources.transcriptions import Transcriptions
 from neuralbox._resources.videos import Videos
+from neuralbox._submissions import owned as owned_module
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions import submission
 from neuralbox._submissions.claim import Claim, HistoryEntry
@@ -684,7 +685,7 @@ async def test_equal_requests_that_are_lost_together_get_one_generation_each() -
         assert len(shop.posts) == 6
 
 
-async def test_one_prompt_for_two_kinds_makes_no_twins() -> None:
+async def test_one_prompt_for_two_kinds_makes_no_equal_requests() -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after", "dropped after")
         core = shop.core()
@@ -729,7 +730,7 @@ async def test_what_cannot_be_told_apart_is_told_to_both_callers() -> None:
         assert len(registry_of(core).unresolved) == 2
 
 
-async def test_a_twin_that_got_what_was_anothers_leaves_it_its_own_window() -> None:
+async def test_an_equal_request_that_got_what_was_anothers_leaves_it_its_own_window() -> None:
     """One that was sent 5 s later takes the first's generation; the first must then look for the other's, and as long."""
     async with a_shop() as shop:
         shop.end_with("answered", "dropped after", "dropped after")
@@ -750,7 +751,7 @@ async def test_a_twin_that_got_what_was_anothers_leaves_it_its_own_window() -> N
         assert len(shop.posts) == 3
 
 
-async def test_an_earlier_twin_hands_its_window_on_as_well() -> None:
+async def test_an_earlier_equal_request_hands_its_window_on_as_well() -> None:
     async with a_shop() as shop:
         core = shop.core()
         registry = registry_of(core)
@@ -778,13 +779,13 @@ async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() ->
         closes = []
         for late in (0.0, 8.0):  # how long the answer took that brought the date
             registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock() - late)
-            case = registry.case(entry, Walk(), registry.clock(), {})
-            assert case is not None
-            closes.append(max(case.lost, case.left_until))
+            context = registry.context_of(entry, Walk(), registry.clock(), {})
+            assert context is not None
+            closes.append(max(context.lost, context.left_until))
         assert closes[1] - closes[0] == pytest.approx(8.0)
 
 
-async def test_a_twin_in_flight_is_waited_for_and_keeps_what_is_its() -> None:
+async def test_an_equal_request_in_flight_is_waited_for_and_keeps_what_is_its() -> None:
     async with a_shop() as shop:
         core = shop.core()
         shop.ends = lambda number, body: ("answered", "dropped before")[number] if number < 2 else "answered"
@@ -802,7 +803,7 @@ async def test_a_twin_in_flight_is_waited_for_and_keeps_what_is_its() -> None:
         assert len(shop.charged) == 2
 
 
-async def test_a_twin_that_never_answers_is_not_waited_for_for_ever() -> None:
+async def test_an_equal_request_that_never_answers_is_not_waited_for_for_ever() -> None:
     async with a_shop() as shop:
         core = shop.core()
         shop.end_with("answered", "dropped before")
@@ -1334,18 +1335,18 @@ async def test_more_unresolved_ones_than_can_be_kept_push_out_the_oldest_and_say
 async def test_the_ids_of_long_ago_are_forgotten_but_not_those_an_open_claim_may_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry_module, "MOST_OWNED", 3)
+    monkeypatch.setattr(owned_module, "MOST_OWNED", 3)
     async with a_shop() as shop:
         core = shop.core()
         registry = registry_of(core)
         for number in range(5):
             registry.own(number)
-        assert [*registry._owned] == ["2", "3", "4"]
+        assert [*registry.owned] == ["2", "3", "4"]
         shop.end_with("dropped before")
         await unknown(core)
         for number in range(5, 40):
             registry.own(number)
-        assert len(registry._owned) == 30  # whatever happens, not more than ten times as many
+        assert len(registry.owned) == 30  # whatever happens, not more than ten times as many
 
 
 async def test_a_registry_belongs_to_an_account_and_goes_with_its_connections() -> None:
