@@ -7,6 +7,7 @@ delivers it without buying it again.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,15 @@ def a_world() -> World:
     return World(seconds=5.0, latency=0.5, does=lambda number: FATES.get(number, ""))
 
 
-async def cancelled_after(checkpoints: int, batch: Batch, found: list[BatchOutcome], *, leave: bool) -> bool:
-    """Run a batch and cancel it, or leave its block, after so many checkpoints; False when it ended before."""
+# When it is cancelled: at a moment of virtual time, and so many checkpoints into what happens there.
+MOMENTS = [*(half / 2 for half in range(26)), 17.0, 45.5, 61.5, 1_000.0]
+CHECKPOINTS = [0, 1, 2, 3, 5, 8, 13, 21]
+
+
+async def cancelled_at(
+    moment: float, checkpoints: int, world: World, batch: Batch, found: list[BatchOutcome], *, leave: bool
+) -> bool:
+    """Run a batch and cancel it, or leave its block, at a moment; False when it ended before."""
     ended = False
 
     async def read() -> bool:
@@ -54,6 +62,7 @@ async def cancelled_after(checkpoints: int, batch: Batch, found: list[BatchOutco
         group.cancel_scope.cancel()
 
     async def count(scope: anyio.CancelScope) -> None:
+        await world.time.sleep(moment)
         for _ in range(checkpoints):
             await anyio.lowlevel.checkpoint()
         scope.cancel()
@@ -84,30 +93,27 @@ def accounted_for(world: World, home: Batches, batch: Batch, found: list[BatchOu
 
 @pytest.mark.parametrize("leave", [False, True])
 async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> None:
-    after, step = 0, 2
-    while True:
+    ended = 0
+    for moment, checkpoints in product(MOMENTS, CHECKPOINTS):
         world, found = a_world(), list[BatchOutcome]()
         home = batches(world)
         batch = home(REQUESTS, max_sending=2, max_in_flight=5)
-        was_cancelled = await cancelled_after(after, batch, found, leave=leave)
+        was_cancelled = await cancelled_at(moment, checkpoints, world, batch, found, leave=leave)
         accounted_for(world, home, batch, found)
-        if not was_cancelled:
-            break
-        after += step
-        step = 2 if after < 60 else 11
-    assert len(found) == len(REQUESTS)
-    assert after > 100
+        assert was_cancelled or len(found) == len(REQUESTS)
+        ended += not was_cancelled
+    assert len(CHECKPOINTS) <= ended < len(MOMENTS) * len(CHECKPOINTS) / 4
 
 
 async def test_the_next_run_of_the_journal_delivers_everything_once(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    for after in [*range(0, 60, 6), *range(60, 400, 50)]:
-        path = tmp_path / f"{after}.sqlite"
+    for moment, checkpoints in product([0.0, 0.5, 1.0, 5.5, 6.0, 11.5], [0, 2, 7]):
+        path = tmp_path / f"{moment}-{checkpoints}.sqlite"
         world, found = a_world(), list[BatchOutcome]()
         home = batches(world)
         options: dict[str, Any] = {"journal": path, "wait_timeout": None, "download_to": out}
         batch = home(REQUESTS, max_sending=2, max_in_flight=5, **options)
-        await cancelled_after(after, batch, found, leave=False)
+        await cancelled_at(moment, checkpoints, world, batch, found, leave=False)
         accounted_for(world, home, batch, found)
         second = await outcomes_of(home(REQUESTS, **options))
         assert len(second) == len(REQUESTS)
