@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -16,7 +17,7 @@ from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
-from .thumbnails import ThumbnailImage, are_possible, still_of, thumbnail_of
+from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
 from .totals import Totals
 
 _THREADS: Final = 4
@@ -72,15 +73,15 @@ def write_batch_report(
         cards=cards,
         notes=_notes(totals, cards, summary, possible=possible),
     )
-    with ThreadPoolExecutor(_THREADS) as pool:
-        thumbnails = pool.map(_thumbnail, cards) if possible else iter([None] * len(cards))
+    with ThreadPoolExecutor(_THREADS) as pool, DecodeBudget() as budget:
+        thumbnails = pool.map(partial(_thumbnail, budget), cards) if possible else iter([None] * len(cards))
         return write_page(report, thumbnails, path)
 
 
-def _thumbnail(card: Card) -> ThumbnailImage | None:
+def _thumbnail(budget: DecodeBudget, card: Card) -> ThumbnailImage | None:
     if not isinstance(card.source, Path):
         return None
-    return still_of(card.source) if card.look == "film" else thumbnail_of(card.source)
+    return still_of(card.source, budget) if card.look == "film" else thumbnail_of(card.source, budget)
 
 
 def _about(summary: JournalSummary) -> str:

@@ -21,13 +21,14 @@ from .._html import web_address
 from .._models.generation import Generation
 from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
-from .thumbnails import ThumbnailImage, are_possible, thumbnail_of
+from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, thumbnail_of
 from .totals import Totals
 
 logger = logging.getLogger("neuralbox")
 
-_AT_ONCE: Final = 8
-_MOST_BYTES: Final = 24 * 1024**2  # of a picture; its thumbnail is not worth more
+# Together they keep a report of any pictures below 400 MB: each is held twice for a moment.
+_AT_ONCE: Final = 4
+_MOST_BYTES: Final = 12 * 1024**2  # of a picture; its thumbnail is not worth more
 
 
 async def write_history_report(
@@ -113,7 +114,7 @@ def _notes(cards: Sequence[Card], small: Sequence[ThumbnailImage | None], limit:
     elif missing and not are_possible():
         notes.append("There are no thumbnails because pillow is not installed: pip install 'neuralbox[report]'")
     elif missing:
-        notes.append(f"{missing:,} pictures could not be fetched; their files may have expired.")
+        notes.append(f"{missing:,} pictures could not be fetched; their files may have expired, or be too large.")
     return notes
 
 
@@ -153,7 +154,7 @@ def _seconds(item: Generation, at: float | None, ended: float | None) -> float |
 
 
 class _ThumbnailFetcher:
-    """Fetches pictures and shrinks them, `_AT_ONCE` at a time."""
+    """Fetch pictures and shrink them, `_AT_ONCE` at a time."""
 
     def __init__(self, nb: AsyncNeuralBox, cards: Sequence[Card]) -> None:
         self._nb = nb
@@ -163,12 +164,13 @@ class _ThumbnailFetcher:
     async def run(self) -> Sequence[ThumbnailImage | None]:
         """Return one for each card, None where there is none."""
         self._left.reverse()
-        async with anyio.create_task_group() as group:
-            for _ in range(min(_AT_ONCE, len(self._left))):
-                group.start_soon(self._work)
+        with DecodeBudget() as budget:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(_AT_ONCE, len(self._left))):
+                    group.start_soon(self._work, budget)
         return self._found
 
-    async def _work(self) -> None:
+    async def _work(self, budget: DecodeBudget) -> None:
         while self._left:
             number, source = self._left.pop()
             try:
@@ -176,4 +178,4 @@ class _ThumbnailFetcher:
             except NeuralBoxError as error:
                 logger.debug("A thumbnail is left out: %s", type(error).__name__)
                 continue
-            self._found[number] = await to_thread.run_sync(thumbnail_of, content)
+            self._found[number] = await to_thread.run_sync(thumbnail_of, content, budget)

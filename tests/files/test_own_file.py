@@ -12,7 +12,6 @@ import anyio
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._files import own_file
 from neuralbox._files.own_file import create_own, open_own, read_own, write_own
 from neuralbox._files.partial_file import PartFile
 from neuralbox._files.ranges import FileVersion
@@ -109,7 +108,7 @@ def test_a_file_of_somebody_else_is_none_of_ours(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     with pytest.raises(OSError, match="somebody else's"):
         read_own(path)
-    monkeypatch.delattr(own_file.os, "geteuid")  # a system without users
+    monkeypatch.delattr(os, "geteuid")  # a system without users
     assert read_own(path) == b"theirs"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from neuralbox import ConfigurationError
-from neuralbox._files import partial_file
+from neuralbox._files import own_file, partial_file
 from neuralbox._files.names import MAX_NAME_BYTES
 from neuralbox._files.partial_file import KeptPart, PartFile
 from neuralbox._files.ranges import FileVersion
@@ -241,7 +241,7 @@ def test_the_record_of_another_version_never_stands_beside_new_bytes(
     path = killed(tmp_path)
     record = tmp_path / f".neuralbox-{KEY}.json"
     lengths: list[int] = []
-    write = partial_file.write_own
+    write = own_file.write_own
 
     def watch(record: Path, data: bytes) -> None:
         lengths.append(path.stat().st_size)
@@ -330,7 +330,8 @@ def test_a_disk_that_fails_under_the_record_is_told(
         raise OSError(errno.EIO, "Input/output error")
 
     part = PartFile(tmp_path, KEY)
-    monkeypatch.setattr(*((partial_file, failing) if failing == "write_own" else (Path, failing)), refuse)
+    owner: Any = partial_file if failing == "write_own" else Path
+    monkeypatch.setattr(owner, failing, refuse)
     with pytest.raises(OSError, match="Input/output"):
         part.begin(0, LONG if failing == "write_own" else None)
     monkeypatch.undo()

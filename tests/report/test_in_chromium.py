@@ -23,7 +23,7 @@ from neuralbox._batch.resource import Batches
 from neuralbox._report import write_batch_report, write_history_report
 from neuralbox._report.card import PROMPT_CHARACTERS, Card, Clipped
 from neuralbox._report.page import ReportPage, write_page
-from neuralbox._report.thumbnails import thumbnail_of
+from neuralbox._report.thumbnails import DecodeBudget, thumbnail_of
 from neuralbox._report.totals import Totals
 from neuralbox.sandbox import Faults, Sandbox, serve
 
@@ -228,7 +228,8 @@ def test_a_thousand_results_weigh_and_take_little(chromium: Browser, tmp_path: P
     """Below 15 MB and 2 s, with the heaviest pictures and long prompts; the time is that of Chromium's own thread."""
     noise = BytesIO()
     Image.merge("RGB", [Image.effect_noise((640, 640), 100) for _ in "rgb"]).save(noise, "png")
-    heavy = thumbnail_of(noise.getvalue())
+    with DecodeBudget() as budget:
+        heavy = thumbnail_of(noise.getvalue(), budget)
     assert heavy is not None
     totals, cards = Totals(), []
     for number in range(1_000):
