@@ -29,9 +29,13 @@ R = TypeVar("R")
 T = TypeVar("T", bound=Model)
 
 FORMATS: Final = (".jsonl", ".csv")
+# Beginnings by which a spreadsheet takes a text for a formula, some of them in East Asian widths, and runs it.
+_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - they are meant
 
 
-async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: bool) -> ExportResult:
+async def export(
+    pager: Pager[T], model: type[T], target: str, *, overwrite: bool, escape_formulas: bool
+) -> ExportResult:
     """Write every item of a listing into a file.
 
     Raises:
@@ -47,7 +51,7 @@ async def export(pager: Pager[T], model: type[T], target: str, *, overwrite: boo
     start = b""
     if path.suffix.lower() == ".csv":
         columns = [name for name in model.model_fields if name != "raw"]
-        write, start = partial(_rows, columns), _table([columns], start="\ufeff")
+        write, start = partial(_rows, columns, escape_formulas=escape_formulas), _table([columns], start="\ufeff")
     part = PartFile(path.parent, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])
     items = size = 0
     try:
@@ -74,9 +78,9 @@ def _lines(items: Sequence[Model]) -> bytes:
     return b"".join(as_json(fields_of(item)) + b"\n" for item in items)
 
 
-def _rows(columns: Sequence[str], items: Sequence[Model]) -> bytes:
-    fields = (fields_of(item) for item in items)
-    return _table([[_cell(one[name]) for name in columns] for one in fields])
+def _rows(columns: Sequence[str], items: Sequence[Model], *, escape_formulas: bool) -> bytes:
+    rows = (fields_of(item) for item in items)
+    return _table([[_cell(row[name], escape_formulas=escape_formulas) for name in columns] for row in rows])
 
 
 def _table(rows: Sequence[Sequence[str]], *, start: str = "") -> bytes:
@@ -87,11 +91,11 @@ def _table(rows: Sequence[Sequence[str]], *, start: str = "") -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, *, escape_formulas: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return f"'{value}" if escape_formulas and value.startswith(_FORMULA) else value
     return as_json(value).decode()
 
 

@@ -203,6 +203,7 @@ class History:
         favorites_only: bool | None = None,
         max_items: int | None = None,
         overwrite: bool = False,
+        escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
@@ -218,6 +219,8 @@ class History:
             favorites_only: Only favourites (documented for the page dialect only).
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
+                it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
@@ -240,7 +243,7 @@ class History:
             prefetch=_ARCHIVE_PREFETCH,
             **call,
         )
-        return await export(pager, Generation, os.fspath(target), overwrite=overwrite)
+        return await export(pager, Generation, os.fspath(target), overwrite=overwrite, escape_formulas=escape_formulas)
 
     async def _user(self, options: CallOptions) -> User | None:
         """Ask whose history it is; None where the service does not tell."""

@@ -180,6 +180,7 @@ class GeminiHistory:
         filter_by: Filter | str = gemini.ALL,
         max_items: int | None = None,
         overwrite: bool = False,
+        escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
@@ -192,6 +193,8 @@ class GeminiHistory:
             filter_by: As in `list`.
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
+                it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
@@ -211,7 +214,7 @@ class GeminiHistory:
             prefetch=_ARCHIVE_PREFETCH,
             **call,
         )
-        return await export(pager, HistoryItem, os.fspath(target), overwrite=overwrite)
+        return await export(pager, HistoryItem, os.fspath(target), overwrite=overwrite, escape_formulas=escape_formulas)
 
     async def wait(
         self,

@@ -1236,6 +1236,7 @@ class History(bridge.Facade[AsyncHistory]):
         favorites_only: bool | None = None,
         max_items: int | None = None,
         overwrite: bool = False,
+        escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
@@ -1251,6 +1252,8 @@ class History(bridge.Facade[AsyncHistory]):
             favorites_only: Only favourites (documented for the page dialect only).
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
+                it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
@@ -1270,6 +1273,7 @@ class History(bridge.Facade[AsyncHistory]):
             favorites_only=favorites_only,
             max_items=max_items,
             overwrite=overwrite,
+            escape_formulas=escape_formulas,
             **call,
         )
 
@@ -3765,6 +3769,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         filter_by: Filter | str = gemini.ALL,
         max_items: int | None = None,
         overwrite: bool = False,
+        escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
         """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
@@ -3777,6 +3782,8 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
             filter_by: As in `list`.
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
+                it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
@@ -3788,7 +3795,13 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
             As `list` (SEED 004).
         """
         return bridge.call(
-            self._async.export, target, filter_by=filter_by, max_items=max_items, overwrite=overwrite, **call
+            self._async.export,
+            target,
+            filter_by=filter_by,
+            max_items=max_items,
+            overwrite=overwrite,
+            escape_formulas=escape_formulas,
+            **call,
         )
 
     def wait(

@@ -61,7 +61,7 @@ async def test_a_table_has_a_column_for_each_field_but_the_record(service: Servi
     rows = table(done.path)
     assert (done.items, done.bytes, len(rows)) == (251, done.path.stat().st_size, 251)
     assert set(rows[0]) == set(Generation.model_fields) - {"raw"}
-    assert (rows[0]["id"], rows[0]["text"], rows[0]["prompt"]) == ("1000", "=1+1", "Say")
+    assert (rows[0]["id"], rows[0]["text"], rows[0]["prompt"]) == ("1000", "'=1+1", "Say")
     assert rows[1]["prompt"] == 'Город "249",\nline'
     assert (json.loads(rows[1]["metadata"]), rows[1]["is_favorited"]) == ({"width": 249}, "")
 
@@ -75,9 +75,30 @@ async def test_no_more_than_asked_for_is_fetched_or_written(
     assert (done.items, len(table(done.path)), service.asked["/user/history"]) == (most, most, pages)
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])  # noqa: RUF001 - they are meant
+async def test_what_a_spreadsheet_would_run_is_a_text_in_a_table_unless_asked_for(tmp_path: Path, start: str) -> None:
+    text = f'{start}HYPERLINK("http://127.0.0.1/?x="&A1)'
+    service = Service()
+    service.text(1, text)
+    service.items[0] |= {"progress": -5, "model_slug": f"{start}1", "prompt": f"a {text}"}
+    async with make_client(service) as nb:
+        await nb.history.export(tmp_path / "safe.csv")
+        await nb.history.export(tmp_path / "as-it-came.csv", escape_formulas=False)
+        await nb.history.export(tmp_path / "lines.jsonl")
+    [safe], [raw] = table(tmp_path / "safe.csv"), table(tmp_path / "as-it-came.csv")
+    assert (safe["text"], safe["model"], safe["prompt"], safe["progress"]) == (
+        f"'{text}",
+        f"'{start}1",
+        f"a {text}",
+        "-5.0",
+    )
+    assert (raw["text"], raw["model"]) == (text, f"{start}1")
+    assert json.loads((tmp_path / "lines.jsonl").read_bytes())["text"] == text
+
+
 async def test_a_half_character_is_written_so_that_it_can_be_read(service: Service, tmp_path: Path) -> None:
     items = [Generation.read({"id": 1, "result_text": "cut \ud83d"})]
-    assert b"cut \\ud83d" in export._rows(["text"], items)
+    assert b"cut \\ud83d" in export._rows(["text"], items, escape_formulas=True)
 
 
 @pytest.mark.parametrize("name", ["history", "history.txt", "history.xlsx", "", "directory/"])
