@@ -20,6 +20,8 @@ from .._models.generation import Model
 
 SAVED: Final = "saved"
 EXPIRED: Final = "expired"
+_NEVER_WRITTEN: Final = frozenset({"file_password"})
+"""Fields of records that open something, and belong into no file."""
 _START: Final = b'{"archive":1,'
 """How each line begins, the version of its layout included."""
 
@@ -108,8 +110,14 @@ def _is_inside(path: str) -> bool:
 
 
 def fields_of(item: Model) -> dict[str, Any]:
-    """Return every field as values of JSON, the record as it came last; records nested in it are not repeated."""
-    return {**_nested(item), "raw": item.raw}
+    """Return every field as values of JSON, the record last, as it came but for passwords; nested ones are not repeated."""
+    return {**_nested(item), "raw": _without_passwords(item.raw)}
+
+
+def _without_passwords(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_passwords(inner) for name, inner in value.items() if name not in _NEVER_WRITTEN}
+    return [_without_passwords(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _nested(item: Model) -> dict[str, Any]:

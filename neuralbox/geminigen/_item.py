@@ -259,11 +259,12 @@ class HistoryItem(Model):
         `id` is the uuid, `status` the `state`, `raw` the record. `tokens` stays None, since credits are no tokens, and
         so does `completed_at`, which the service does not tell.
         """
-        seconds = (asset.duration for asset in self.assets if asset.duration is not None)
+        kind = self.kind  # a picture may come with a film, whose length is not the picture's
+        seconds = (asset.duration for asset in self.assets if asset.duration is not None and asset.kind == kind)
         return Generation.model_construct(
             id=self.uuid,
             status=self.state,
-            kind=self.kind,
+            kind=kind,
             model=self.model_name,
             prompt=self.input_text,
             url=self.url,

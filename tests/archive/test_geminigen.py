@@ -95,3 +95,26 @@ async def test_accounts_and_services_are_not_mixed(tmp_path: Path) -> None:
         with pytest.raises(errors.ConfigurationError, match="concurrency"):
             await gg.history.archive(tmp_path, concurrency=0)
         del nb
+
+
+async def test_a_password_of_a_file_is_written_nowhere(tmp_path: Path) -> None:
+    secret = "correct horse"
+    nested = {"file_password": secret, "voices": [{"file_password": secret, "name": "Ash"}]}
+    service = Service(
+        item("listed", f"{CDN}/a.webp", file_password=secret, more=nested), item("asked", media_files=None)
+    )
+    service.details["asked"] = {**item("asked", f"{CDN}/b.webp"), "file_password": secret}
+    async with client(service) as gg:
+        await gg.history.archive(tmp_path / "mirror")
+        for name in ("history.jsonl", "history.csv"):
+            await gg.history.export(tmp_path / name)
+    lines = {line["key"]: line["raw"] for line in lines_of(tmp_path / "mirror")}
+    assert set(lines) == {"listed", "asked"}
+    assert lines["listed"]["more"] == {"voices": [{"name": "Ash"}]}
+    written = contents(tmp_path)
+    assert len(written) == 6  # two files, the manifest, the lock and two exports
+    assert not [content for content in written if secret.encode() in content or b"file_password" in content]
+
+
+def contents(directory: Path) -> list[bytes]:
+    return [path.read_bytes() for path in directory.rglob("*") if path.is_file()]

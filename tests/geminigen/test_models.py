@@ -316,6 +316,12 @@ def test_the_duration_is_the_records_else_the_first_files() -> None:
     assert read().to_generation().duration is None
 
 
+def test_a_picture_has_no_duration_of_a_film_that_comes_with_it() -> None:
+    image = read(type="image_generation", generated_image=[{"image_url": "i"}], generated_video=[{"duration": 8}])
+    assert (image.kind, image.to_generation().duration) == ("image", None)
+    assert [asset.duration for asset in image.assets] == [None, 8]
+
+
 def test_a_voice_is_a_name_or_a_speaker_with_a_voice() -> None:
     ada, ben, plain, nobody = (
         Voice.read(value)
