@@ -15,7 +15,7 @@ from .._api.checks import require_whole
 from .._batch.journal_records import generation_of
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
-from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
+from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
 from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
 from .totals import Totals
@@ -144,15 +144,15 @@ class Finder:
 def card_of(record: JournalRecord, find: Finder) -> Card:
     """Show one record of a journal."""
     request = record.request
-    kind = record.kind or _text(request, "kind")
+    kind = label(record.kind or _text(request, "kind"))
     prompt = prompt_of(request)
     began = (
         record.sent_at if record.accepted_at is None else min(record.accepted_at, record.sent_at or record.accepted_at)
     )
     asked: dict[str, Any] = {
-        "name": clip(record.key, NAME_CHARACTERS).text,
+        "name": label(record.key) or "",
         "kind": kind,
-        "model": record.model or _text(request, "model") or _text(_inner(request), "model"),
+        "model": label(record.model or _text(request, "model") or _text(_inner(request), "model")),
         "prompt": None if prompt is None else clip(prompt, PROMPT_CHARACTERS),
         "at": began,
     }
@@ -166,7 +166,7 @@ def card_of(record: JournalRecord, find: Finder) -> Card:
     look = shown_as(kind, name)
     return Card(
         state=state,
-        word=record.status or state,
+        word=label(record.status) or state,
         text=clip(generation.text, TEXT_CHARACTERS) if generation.text else None,
         reason=reason_of(generation) if state == "failed" else None,
         tokens=(record.tokens or 0) if state == "failed" else record.tokens,

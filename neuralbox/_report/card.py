@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from .._api.reply import without_secrets
 from .._html import Look, look_of
 from .._models.generation import Generation
+from .._plain_text import clipped, plain
 
 State: TypeAlias = Literal["completed", "failed", "open"]
 """Ended with a result, ended without one, or not ended."""
@@ -40,6 +41,11 @@ class Clipped(NamedTuple):
 
     text: str
     left: int
+
+
+def label(text: object) -> str | None:
+    """Return a word of the service as the page shows it: short, on one line; None for none."""
+    return clipped(plain(str(text)[: 4 * NAME_CHARACTERS]), NAME_CHARACTERS) or None if text is not None else None
 
 
 def clip(text: str, characters: int) -> Clipped:
@@ -93,8 +99,8 @@ class Card:
 
 def reason_of(generation: Generation) -> str:
     """Say why a generation failed, in the service's words, less what looks like a credential."""
-    said = without_secrets(" ".join((generation.error or "").split()))
-    return clip(said, REASON_CHARACTERS).text or "The service did not say why."
+    said = without_secrets(plain((generation.error or "")[: 4 * REASON_CHARACTERS]))
+    return clipped(said, REASON_CHARACTERS) or "The service did not say why."
 
 
 def shown_as(kind: str | None, name: str | None) -> Look | None:

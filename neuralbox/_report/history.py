@@ -19,7 +19,7 @@ from .._config import require_whole
 from .._errors import NeuralBoxError
 from .._html import web_address
 from .._models.generation import Generation
-from .card import NAME_CHARACTERS, PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, reason_of, shown_as
+from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
 from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, thumbnail_of
 from .totals import Totals
@@ -126,11 +126,11 @@ def card_of(item: Generation) -> Card:
     at = None if item.created_at is None else item.created_at.timestamp()
     ended = _ended_at(item)
     return Card(
-        name=clip(str(item.id), NAME_CHARACTERS).text,
+        name=label(item.id) or "",
         state=state,
-        word=item.status or "state unknown",
-        kind=item.kind,
-        model=item.model,
+        word=label(item.status) or "state unknown",
+        kind=label(item.kind),
+        model=label(item.model),
         prompt=clip(item.prompt, PROMPT_CHARACTERS) if item.prompt else None,
         text=clip(item.text, TEXT_CHARACTERS) if item.text else None,
         reason=reason_of(item) if state == "failed" else None,

@@ -208,3 +208,17 @@ async def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(DownloadError, match="No space left"):
             await write_history_report(nb, tmp_path / "h.html")
     assert files_in(tmp_path) == []
+
+
+def test_words_of_the_service_are_short_and_on_one_line() -> None:
+    hostile = "\x1b[31mred\r\nforged\u202egnirts\ud800" + "x" * 10_000_000
+    card = card_of(Generation.read(item(1, id=hostile, type=hostile, status=hostile, model_slug=hostile)))
+    for shown in (card.name, card.kind, card.word, card.model):
+        assert shown is not None
+        assert shown.startswith("[31mred forgedgnirts\ufffdx")
+        assert len(shown) == 120
+    failed = card_of(Generation.read(item(2, status="failed", error=hostile + "nb_abc")))
+    assert failed.reason is not None
+    assert failed.reason.startswith("[31mred forged")
+    assert len(failed.reason) == 500
+    assert card_of(Generation.read({"status": "failed"})).reason == "The service did not say why."
