@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 from .._errors import ConfigurationError
 from .._files.names import clean_name, ending_for, ending_of
-from .._files.own_file import write_own
+from .._files.own_file import is_own_directory, write_own
 from .._files.target import require_regular, sha256_of
 from .._models.generation import Generation, Model
 from .index import ArchiveIndex
@@ -141,10 +141,10 @@ class ArchiveDirectory(Generic[T]):
         if os.path.lexists(nearest) and not nearest.is_dir():
             raise ConfigurationError(f"`{nearest}` is not a directory, so no archive can be kept in it.")
         self._staging = directory / _STAGING
-        if self._staging.is_symlink() or (os.path.lexists(self._staging) and not self._staging.is_dir()):
+        if os.path.lexists(self._staging) and not is_own_directory(self._staging):
             raise ConfigurationError(
-                f"`{self._staging}` is a link or a file; the archive keeps what is unfinished there and needs a "
-                "directory of its own. Remove it, or choose another directory."
+                f"`{self._staging}` is a link or a file, or somebody else's; the archive keeps what is unfinished there "
+                "and needs a directory of its own. Remove it, or choose another directory."
             )
         self._staging.mkdir(parents=True, exist_ok=True)
         self._index = ArchiveIndex(self._staging / _LOCK)

@@ -26,8 +26,18 @@ FLAGS: Final = (
 
 def is_own(state: os.stat_result) -> bool:
     """Whether it is a regular file of this user."""
+    return stat.S_ISREG(state.st_mode) and _is_of_user(state)
+
+
+def is_own_directory(path: Path) -> bool:
+    """Whether a directory of this user is there, and no link to one."""
+    state = os.lstat(path)
+    return stat.S_ISDIR(state.st_mode) and _is_of_user(state)
+
+
+def _is_of_user(state: os.stat_result) -> bool:
     owner: Callable[[], int] | None = getattr(os, "geteuid", None)
-    return stat.S_ISREG(state.st_mode) and (owner is None or state.st_uid == owner())
+    return owner is None or state.st_uid == owner()
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:

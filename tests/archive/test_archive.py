@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -554,6 +555,17 @@ async def test_a_staging_that_is_no_directory_of_the_archives_own_is_refused(
         assert [path.name for path in elsewhere.iterdir()] == ["0f" * 20]
     else:
         assert not elsewhere.exists()
+
+
+async def test_a_staging_folder_of_somebody_else_is_refused(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".neuralbox").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    async with client(service) as nb:
+        with pytest.raises(errors.ConfigurationError, match="or somebody else's"):
+            await nb.history.archive(tmp_path)
+    assert [path.name async for path in anyio.Path(tmp_path).rglob("*")] == [".neuralbox"]
 
 
 async def test_the_mirror_of_another_account_or_service_is_refused(service: Service, tmp_path: Path) -> None:
