@@ -8,6 +8,7 @@ that is no manifest is refused and left alone. All of it runs in worker threads.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,8 +56,9 @@ def read_manifest(path: Path) -> Iterator[ManifestEntry]:
 def _rewrite(path: Path, damaged: set[int]) -> None:
     """Write the file anew without some of its lines, in one step."""
     part = path.with_name(f".{path.name}.part")
+    mode = stat.S_IMODE(path.stat().st_mode)  # who may read it stays as it was
     try:
-        with path.open("rb") as file, os.fdopen(create_own(part), "wb") as whole:
+        with path.open("rb") as file, os.fdopen(create_own(part, mode), "wb") as whole:
             whole.writelines(line for number, line in enumerate(file) if number not in damaged)
             whole.flush()
             os.fsync(whole.fileno())

@@ -191,11 +191,13 @@ async def test_a_copy_of_a_mirror_made_of_links_keeps_its_manifest(tmp_path: Pat
     service.image(1)
     async with make_client(service, max_retries=0) as nb:
         await nb.history.archive(mirror)
+        (mirror / "manifest.jsonl").chmod(0o600)
         os.link(mirror / "manifest.jsonl", copy)
         before = copy.read_bytes()
         service.image(2)
         await nb.history.archive(mirror)
     assert copy.read_bytes() == before
+    assert (mirror / "manifest.jsonl").stat().st_mode & 0o777 == 0o600
     assert set(mirror_of(mirror)) == {"1/file", "2/file"}
 
 
