@@ -21,7 +21,7 @@ import httpx
 
 from .._api.request import Form
 from .._concurrency.per_loop import PerLoop
-from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError
+from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError, ProtocolError
 from .base import Reply, Timeouts
 from .client import FastClient
 from .errors import TRANSLATED, cause_of, translate
@@ -164,6 +164,11 @@ class HttpxTransport:
             raise error from cause_of(exc)
         if trace is not None:
             trace.note()  # a mock that answers in the client's place does not trace
+        if response.status_code < 200:
+            # 101: nobody asked for another protocol, and whether the request was carried out it does not say. The default
+            # engine calls it no HTTP by itself.
+            await response.aclose()
+            raise ProtocolError(f"What {prepared.host} answered is not HTTP.")
         return ReplyReader(response, prepared.host)
 
     def _request(self, resources: LoopResources, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:

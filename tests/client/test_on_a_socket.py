@@ -204,6 +204,18 @@ async def test_a_read_that_times_out_says_which_wait_it_was() -> None:
     assert caught.value.phase == "read"
 
 
+@pytest.mark.parametrize("transport", [None, "aiohttp"])
+async def test_a_paid_request_answered_101_may_have_been_carried_out(transport: str | None, anyio_backend: str) -> None:
+    """No refusal: nobody asked for another protocol, and what the service did is unknown."""
+    if transport == "aiohttp" and anyio_backend == "trio":
+        pytest.skip("aiohttp runs on asyncio only")
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+    async with peer(switch) as made, client(made, transport=transport, submission="raise") as nb:
+        with pytest.raises(errors.SubmissionUnknownError, match="is not HTTP"):
+            await nb.text.create(model="gpt-5", prompt="Hi")
+    assert [head.split(" ")[0] for head in made.heads] == ["POST"]
+
+
 async def test_no_logger_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     answer = http(
