@@ -119,7 +119,8 @@ class BaseClient(BoundToProcess):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.options.base_url}>"
+        core = getattr(self, "_core", None)  # none in what an error reporter shows of one that could not be made
+        return f"<{type(self).__name__} {'unfinished' if core is None else core.options.base_url}>"
 
 
 class TransportPool:

@@ -18,6 +18,15 @@ _EARLY = 30.0
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # a token of RFC 9110
 
 
+class SecretText(str):
+    """Text that is not shown where somebody prints variables: error reporters write down those of every frame."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
+
+
 class ApiKey:
     """A key of the dashboard (`nb_…`), sent as `Authorization: Bearer` unless its service wants it elsewhere.
 
@@ -30,7 +39,7 @@ class ApiKey:
     __slots__ = ("_header", "header_name", "identity")
 
     def __init__(self, key: str, *, header_name: str = "authorization", scheme: str = "Bearer ") -> None:
-        self._header = f"{scheme}{key}"
+        self._header = SecretText(f"{scheme}{key}")
         self.header_name: str = header_name
         """Which header carries it, in lower case."""
         self.identity: str = hashlib.sha256(key.encode()).hexdigest()
@@ -80,12 +89,12 @@ class Session:
     @property
     def header(self) -> str | None:
         """Return what is sent as `Authorization`, or None before the login. Keep it secret."""
-        return None if self.access_token is None else f"Bearer {self.access_token}"
+        return None if self.access_token is None else SecretText(f"Bearer {self.access_token}")
 
     @property
     def cookie_header(self) -> str | None:
         """Return what the auth endpoints get as `Cookie`, and nobody else."""
-        return "; ".join(f"{name}={value}" for name, value in self.cookies.items()) or None
+        return SecretText("; ".join(f"{name}={value}" for name, value in self.cookies.items())) or None
 
     def runs_out(self, now: float) -> bool:
         """Tell whether the token should be renewed before it is used again."""

@@ -10,6 +10,7 @@ as given.
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from .._concurrency.per_loop import PerLoop
 from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError, ProtocolError
 from .base import Reply, Timeouts
 from .client import FastClient
-from .errors import TRANSLATED, cause_of, translate
+from .errors import TRANSLATED, cause_of, drop_frames, translate
 from .fast_httpx import BytesRequest
 from .httpcore2.adapter import CoreTransport
 from .limits import Limits
@@ -151,6 +152,7 @@ class HttpxTransport:
         # headers, cookies and parameters it would build the request with, the credential it would send it with.
         request = prepared.request if download else self._request(resources, prepared, trace)
         options: dict[str, Any] = {"auth": None} if download else {}
+        handled = sys.exception()
         try:
             response = await resources.client.send(request, stream=True, follow_redirects=False, **options)
         except httpx.HTTPStatusError as exc:
@@ -161,6 +163,7 @@ class HttpxTransport:
             error = translate(exc, prepared.host, unsent=trace is not None and trace.unsent)
             if trace is not None and not trace.seen and not nothing_left(error):
                 trace.note()
+            drop_frames(exc, handled)
             raise error from cause_of(exc)
         if trace is not None:
             trace.note()  # a mock that answers in the client's place does not trace

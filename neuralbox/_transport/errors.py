@@ -45,6 +45,28 @@ def cause_of(exc: BaseException) -> BaseException | None:
     return None if isinstance(exc, _QUOTES_THE_REQUEST) else exc
 
 
+def drop_frames(exc: BaseException | None, until: BaseException | None) -> None:
+    """Forget through which frames a foreign exception, and what led to it, came.
+
+    They hold the request in their variables, key included, and error reporters collect the variables of every frame.
+
+    Args:
+        exc: The exception; its causes and contexts follow.
+        until: What was being handled when the request began, which is not ours.
+    """
+    waiting: list[BaseException | None] = [exc]
+    seen: set[int] = {id(until), id(None)}
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        found.__traceback__ = None
+        waiting += [found.__cause__, found.__context__]
+        if isinstance(found, BaseExceptionGroup):
+            waiting += found.exceptions
+
+
 # What each exception means...
 
 

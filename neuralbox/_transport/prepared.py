@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -62,8 +62,8 @@ class CachedHeaders:
         has_end: Whether the caller says how the end of the body is found.
     """
 
-    sent: Mapping[str, str]
-    fields: Sequence[tuple[bytes, bytes, bytes]]
+    sent: Mapping[str, str] = field(repr=False)
+    fields: Sequence[tuple[bytes, bytes, bytes]] = field(repr=False)
     has_host: bool
     has_length: bool
     has_end: bool

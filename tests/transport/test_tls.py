@@ -117,7 +117,7 @@ def test_the_aiohttp_engine_needs_that_file_already_when_it_is_chosen(monkeypatc
         def __getattr__(self, name: str) -> object:
             raise FileNotFoundError(2, "No such file or directory", "/proc/none/keys.log")
 
-    monkeypatch.setitem(sys.modules, "neuralbox._transport.aiohttp.adapter", Unimportable())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "neuralbox._transport.aiohttp.adapter", Unimportable())
     with pytest.raises(errors.ConfigurationError, match="SSLKEYLOGFILE"):
         build_transport(limits=Limits(), transport="aiohttp")
 
