@@ -12,10 +12,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
 from weakref import ReferenceType, ref
 
 import anyio
 
+from ._api.addresses import is_private_host
 from ._config import ClientOptions, Polling, Service, Timeout, base_url_from_environment, log_from_environment
 from ._core.credentials import Credential
 from ._core.exchange import Core, TimeSource
@@ -58,11 +60,12 @@ class BaseClient(BoundToProcess):
         http_client: HttpClient | None,
         transport: HttpTransport | str | None,
         trust_env: bool,
+        private_files: bool,
         **options: Any,
     ) -> None:
         """Make the core of a new client; `options` are those that need no reading."""
         log_from_environment()
-        self._connections = TransportPool(limits or Limits(), http_client, transport, trust_env)
+        self._connections = TransportPool(limits or Limits(), http_client, transport, trust_env, private_files)
         made = ClientOptions(
             base_url=base_url_from_environment(base_url, service),
             timeout=Timeout() if isinstance(timeout, Omit) else Timeout.of(timeout),
@@ -131,9 +134,14 @@ class TransportPool:
     """
 
     def __init__(
-        self, limits: Limits, http_client: HttpClient | None, transport: HttpTransport | str | None, trust_env: bool
+        self,
+        limits: Limits,
+        http_client: HttpClient | None,
+        transport: HttpTransport | str | None,
+        trust_env: bool,
+        private_files: bool = False,
     ) -> None:
-        self._arguments = (limits, http_client, transport, trust_env)
+        self._arguments = (limits, http_client, transport, trust_env, private_files)
         self._transports: dict[tuple[object, str], Transport] = {}
         self._closed = False
         self._owner: ReferenceType[object] | None = None
@@ -144,8 +152,14 @@ class TransportPool:
         if made is None:
             if self._closed:  # nobody would close it any more
                 raise ConfigurationError("The client is closed; enter `async with` again before copying it.")
-            limits, http_client, transport, trust_env = self._arguments
-            made = build_transport(limits=limits, http_client=http_client, transport=transport, trust_env=trust_env)
+            limits, http_client, transport, trust_env, private_files = self._arguments
+            made = build_transport(
+                limits=limits,
+                http_client=http_client,
+                transport=transport,
+                trust_env=trust_env,
+                only_public_files=not private_files and not is_private_host(urlsplit(base_url).hostname or ""),
+            )
             self._transports[credential.identity, base_url] = made
         return made
 

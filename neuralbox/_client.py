@@ -86,6 +86,8 @@ class AsyncNeuralBox(BaseClient):
         transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client, or `"aiohttp"`
             for the faster engine of `neuralbox[speed]` (asyncio only).
         trust_env: Whether proxies and certificates are read from the environment, as httpx does.
+        private_files: Whether files may be fetched from private networks (this machine, `10.0.0.0/8`, a cloud's metadata)
+            although the service is public; their addresses and redirects come from others. Copies keep it.
 
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
@@ -114,6 +116,7 @@ class AsyncNeuralBox(BaseClient):
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
+        private_files: bool = False,
     ) -> None:
         if session is not None and api_key is not None:
             raise ConfigurationError("Pass `api_key` or `session`, not both.")
@@ -142,6 +145,7 @@ class AsyncNeuralBox(BaseClient):
             http_client=http_client,
             transport=transport,
             trust_env=trust_env,
+            private_files=private_files,
         )
 
     # Copies.

@@ -25,7 +25,6 @@ from ._core.exchange import Core
 from ._errors import ConfigurationError, ProtocolError
 from ._models.page import Page
 from ._transport import Reply
-from ._transport import Reply
 
 T = TypeVar("T")
 logger = logging.getLogger("neuralbox")

@@ -12,7 +12,6 @@ from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.catalogue import Assistant
 from .._paging import read_listing
-from .._paging import read_listing
 from .._transport import Reply
 from .._types import OMIT, Omit
 

@@ -12,7 +12,6 @@ from .._config import CallArgs, CallOptions, Timeout
 from .._core.exchange import Core
 from .._models.catalogue import ModelInfo, Price
 from .._paging import read_listing
-from .._paging import read_listing
 from .._transport import Reply
 
 

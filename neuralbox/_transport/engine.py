@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import httpx
 
+from .._api.addresses import is_private_host
 from .._api.request import Form
 from .._concurrency.per_loop import PerLoop
 from .._errors import APITimeoutError, ConfigurationError, ConnectError, NeuralBoxError, ProtocolError
@@ -30,6 +31,7 @@ from .fast_httpx import BytesRequest
 from .httpcore2.adapter import CoreTransport
 from .limits import Limits
 from .prepared import HeaderCache, PreparedRequest, prepare_request
+from .private_hosts import only_public, private_host_error, was_private
 from .reply_body import ReplyReader
 from .sent_trace import SentTrace
 
@@ -52,6 +54,7 @@ class HttpxTransport:
         trust_env: Read proxies and the certificates' place from the environment, by httpx's rules. With `http_client`
             or `transport` these have their own opinion.
         engine: Makes what moves the bytes under our client.
+        only_public_files: Refuse downloads from private networks.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class HttpxTransport:
         transport: httpx.AsyncBaseTransport | None = None,
         trust_env: bool = True,
         engine: EngineMaker = CoreTransport,
+        only_public_files: bool = False,
     ) -> None:
         self._limits = limits
         self._make_engine = engine
         self._own_client = http_client
         self._own_transport = transport
         self._trust_env = trust_env
+        self._only_public_files = only_public_files
         self._tls_context: ssl.SSLContext | None = None
         self._per_loop: PerLoop[LoopResources] = PerLoop(lambda resources: resources.abandon())
         self._headers = HeaderCache()
@@ -152,6 +157,11 @@ class HttpxTransport:
         # headers, cookies and parameters it would build the request with, the credential it would send it with.
         request = prepared.request if download else self._request(resources, prepared, trace)
         options: dict[str, Any] = {"auth": None} if download else {}
+        is_bound = download and self._only_public_files
+        if is_bound:
+            if is_private_host(request.url.host):
+                raise private_host_error(prepared.host)
+            only_public.set(True)
         handled = sys.exception()
         try:
             response = await resources.client.send(request, stream=True, follow_redirects=False, **options)
@@ -160,11 +170,17 @@ class HttpxTransport:
             # as what it says: a refusal, not a lost connection.
             response = exc.response
         except TRANSLATED as exc:
+            if is_bound and was_private(exc, handled):
+                drop_frames(exc, handled)
+                raise private_host_error(prepared.host) from None
             error = translate(exc, prepared.host, unsent=trace is not None and trace.unsent)
             if trace is not None and not trace.seen and not nothing_left(error):
                 trace.note()
             drop_frames(exc, handled)
             raise error from cause_of(exc)
+        finally:
+            if is_bound:
+                only_public.set(False)
         if trace is not None:
             trace.note()  # a mock that answers in the client's place does not trace
         if response.status_code < 200:
@@ -279,6 +295,7 @@ def build_transport(
     http_client: httpx.AsyncClient | None = None,
     transport: httpx.AsyncBaseTransport | str | None = None,
     trust_env: bool = True,
+    only_public_files: bool = False,
 ) -> HttpxTransport:
     """Choose the engine for what a client was made with.
 
@@ -287,6 +304,7 @@ def build_transport(
         http_client: An `httpx.AsyncClient` of the user's own.
         transport: An `httpx.AsyncBaseTransport` of the user's own, or the name of an engine.
         trust_env: Read proxies and the certificates' place from the environment.
+        only_public_files: Refuse downloads from private networks.
 
     Raises:
         ConfigurationError: An argument of another type, both arguments at once, an unknown name, or an engine whose
@@ -304,14 +322,17 @@ def build_transport(
             raise ConfigurationError(
                 f'There is no transport {under!r}; leave `transport` out for the default one, or pass "aiohttp".'
             )
-        return HttpxTransport(limits=limits, trust_env=trust_env, engine=_aiohttp())
+        engine = _aiohttp()
+        return HttpxTransport(limits=limits, trust_env=trust_env, engine=engine, only_public_files=only_public_files)
     if given is not None and not isinstance(given, httpx.AsyncClient):
         hint = " The synchronous one cannot be awaited." if isinstance(given, httpx.Client) else ""
         raise ConfigurationError(f"`http_client` must be an httpx.AsyncClient, not {_name(given)}.{hint}")
     if under is not None and not isinstance(under, httpx.AsyncBaseTransport):
         hint = " The synchronous one cannot be awaited." if isinstance(under, httpx.BaseTransport) else ""
         raise ConfigurationError(f"`transport` must be an httpx.AsyncBaseTransport, not {_name(under)}.{hint}")
-    return HttpxTransport(limits=limits, http_client=given, transport=under, trust_env=trust_env)
+    return HttpxTransport(
+        limits=limits, http_client=given, transport=under, trust_env=trust_env, only_public_files=only_public_files
+    )
 
 
 def _aiohttp() -> EngineMaker:

@@ -48,6 +48,8 @@ class AsyncGeminiGen(BaseClient):
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
         transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client.
         trust_env: Whether proxies and certificates are read from the environment, as httpx does.
+        private_files: Whether files may be fetched from private networks (this machine, `10.0.0.0/8`, a cloud's metadata)
+            although the service is public; their addresses and redirects come from others. Copies keep it.
 
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
@@ -70,6 +72,7 @@ class AsyncGeminiGen(BaseClient):
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
+        private_files: bool = False,
     ) -> None:
         self._connect(
             make_credential(api_key_from_environment(api_key, GEMINIGEN)),
@@ -87,6 +90,7 @@ class AsyncGeminiGen(BaseClient):
             http_client=http_client,
             transport=transport,
             trust_env=trust_env,
+            private_files=private_files,
         )
 
     # Copies.

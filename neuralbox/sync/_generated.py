@@ -3368,6 +3368,8 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client, or `"aiohttp"`
             for the faster engine of `neuralbox[speed]`.
         trust_env: Whether proxies and certificates are read from the environment, as httpx does.
+        private_files: Whether files may be fetched from private networks (this machine, `10.0.0.0/8`, a cloud's
+            metadata) although the service is public; their addresses and redirects come from others. Copies keep it.
 
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
@@ -3396,6 +3398,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
+        private_files: bool = False,
     ) -> None:
         super().__init__(
             AsyncNeuralBox(
@@ -3419,6 +3422,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 http_client=http_client,
                 transport=transport,
                 trust_env=trust_env,
+                private_files=private_files,
             )
         )
 
@@ -4093,6 +4097,8 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         http_client: An `httpx.AsyncClient` of yours, used as given and never closed here.
         transport: An `httpx.AsyncBaseTransport` of yours (a mock, a proxy of your own) under our client.
         trust_env: Whether proxies and certificates are read from the environment, as httpx does.
+        private_files: Whether files may be fetched from private networks (this machine, `10.0.0.0/8`, a cloud's
+            metadata) although the service is public; their addresses and redirects come from others. Copies keep it.
 
     Raises:
         ConfigurationError: There is no key, or an option cannot be right.
@@ -4115,6 +4121,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         http_client: HttpClient | None = None,
         transport: HttpTransport | str | None = None,
         trust_env: bool = True,
+        private_files: bool = False,
     ) -> None:
         super().__init__(
             AsyncGeminiGen(
@@ -4132,6 +4139,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 http_client=http_client,
                 transport=transport,
                 trust_env=trust_env,
+                private_files=private_files,
             )
         )
 

@@ -85,7 +85,7 @@ async def test_a_proxy_never_sees_the_key_of_a_download(tmp_path: Path, monkeypa
     with Server(serving(cuts=[MIB]), tls=True) as storage, Server(relay) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
         headers = {"x-mine": "private", "cookie": "session=1"}
-        async with Box(api_key=KEY, base_url="https://box.invalid", default_headers=headers) as nb:
+        async with Box(api_key=KEY, base_url="https://box.invalid", default_headers=headers, private_files=True) as nb:
             await nb.files.download(f"{storage.url}/a.bin", tmp_path)  # by CONNECT
             await nb.files.download("http://storage.invalid/b.bin", tmp_path)  # by the proxy itself
     assert [seen.method for seen in proxy.requests] == ["CONNECT", "CONNECT", "GET"]
@@ -119,7 +119,7 @@ async def test_what_a_users_own_client_adds_for_the_service_never_reaches_the_st
             auth=("user", "secret"),
             trust_env=False,
         )
-        async with own, Box(api_key=KEY, base_url="http://box.invalid", http_client=own) as nb:
+        async with own, Box(api_key=KEY, base_url="http://box.invalid", http_client=own, private_files=True) as nb:
             await nb.files.download(f"{storage.url}/a.bin?signature=x", tmp_path)
     assert [seen.target for seen in storage.requests] == ["/a.bin?signature=x"] * 2
     for seen in storage.requests:

@@ -8,13 +8,14 @@ import pytest
 
 from neuralbox._transport.httpcore2 import network as module
 from neuralbox._transport.httpcore2.network import CoreNetwork
+from neuralbox._transport.private_hosts import PeerGuard
 
 from .servers import Server, answering, eventually
 
 
 @pytest.mark.anyio
 async def test_a_port_that_is_none_is_a_failed_connection() -> None:
-    network = CoreNetwork()
+    network = CoreNetwork(PeerGuard(sees_peers=True))
     with pytest.raises(httpcore2.ConnectError, match="port"):
         await network.connect_tcp("127.0.0.1", 70_000)
     await network.sleep(0)
@@ -23,7 +24,7 @@ async def test_a_port_that_is_none_is_a_failed_connection() -> None:
 @pytest.mark.anyio
 async def test_a_socket_closed_underneath_counts_as_readable() -> None:
     with Server(answering()) as server:
-        network = CoreNetwork()
+        network = CoreNetwork(PeerGuard(sees_peers=True))
         wire = await network.connect_tcp("127.0.0.1", server.port)
         assert wire.get_extra_info("is_readable") is False
         assert wire.get_extra_info("is_readable") is False
@@ -37,7 +38,7 @@ async def test_a_socket_closed_underneath_counts_as_readable() -> None:
 async def test_a_system_that_refuses_keep_alive_still_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEEPALIVE", [(99, 99, 1)])
     with Server(answering()) as server:
-        network = CoreNetwork()
+        network = CoreNetwork(PeerGuard(sees_peers=True))
         await network.connect_tcp("127.0.0.1", server.port)
         assert network.open_sockets == 1
         await network.aclose()

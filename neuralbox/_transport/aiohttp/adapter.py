@@ -34,6 +34,7 @@ from ..._concurrency.per_loop import running_loop
 from ..._errors import ConfigurationError
 from ..fast_httpx import FastHeaders, FastResponse
 from ..mock_detection import are_originals
+from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
 from .bodies import ReplyBody, RequestBody
 from .errors import FAILURES, cause_of, to_httpx
@@ -123,7 +124,8 @@ class AiohttpTransport(BaseTransport):
 
     def _open(self) -> AiohttpNetwork:
         # Not with the transport: a session that nobody used would still ask to be closed.
-        network = self.network = AiohttpNetwork(keepalive_expiry=self._keepalive_expiry)
+        guard = PeerGuard(sees_peers=self._over is None)
+        network = self.network = AiohttpNetwork(keepalive_expiry=self._keepalive_expiry, guard=guard)
         self.client = network.session
         return network
 

@@ -38,6 +38,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from ..httpcore2.network import _KEEPALIVE
+from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
 
 # Bytes of one line of a reply's head: what h11 allows for the whole of it, and more than the 8 KB of aiohttp, since
@@ -55,9 +56,11 @@ class AiohttpNetwork:
 
     Args:
         keepalive_expiry: Seconds an idle connection is kept.
+        guard: Judges the addresses that connections lead to.
     """
 
-    def __init__(self, *, keepalive_expiry: float) -> None:
+    def __init__(self, *, keepalive_expiry: float, guard: PeerGuard) -> None:
+        self._guard = guard
         self.closed = False
         self.connections: WeakSet[AiohttpConnection] = WeakSet()
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -130,7 +133,8 @@ class AiohttpNetwork:
         self.connector._close()
 
     def _socket(self, address: Any) -> socket.socket:
-        family, kind, protocol, *_ = address
+        family, kind, protocol, _, (host, *_) = address
+        self._guard.check(host)
         sock = socket.socket(family, kind, protocol)
         self._sockets.add(sock)
         for option in _KEEPALIVE:

@@ -16,6 +16,7 @@ import httpx
 
 from ..._errors import ConfigurationError
 from ..mock_detection import are_originals
+from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
             from .pool import open_pool
 
             if self.network is None:
-                self.network = CoreNetwork()
+                self.network = CoreNetwork(PeerGuard(sees_peers=self._proxy is None))
             pool = self.pools[scheme] = open_pool(
                 self.network,
                 size=self._size,

@@ -32,15 +32,21 @@ import anyio
 import httpcore2
 
 from ..._concurrency.per_loop import running_loop
+from ..private_hosts import PeerGuard, PrivateAddressError
 
 opened_here: Final[ContextVar[list[CoreConnection] | None]] = ContextVar("opened_here", default=None)
 """Collects the connections that the running request opens."""
 
 
 class CoreNetwork(httpcore2.AsyncNetworkBackend):
-    """Opens the connections of one event loop and knows them all."""
+    """Opens the connections of one event loop and knows them all.
 
-    def __init__(self) -> None:
+    Args:
+        guard: Judges the addresses they lead to.
+    """
+
+    def __init__(self, guard: PeerGuard) -> None:
+        self._guard = guard
         self._engine: httpcore2.AsyncNetworkBackend | None = None
         self.cut: type[Exception] = anyio.ClosedResourceError
         self._open: set[httpcore2.AsyncNetworkStream] = set()
@@ -68,6 +74,10 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
             opened.append(connection)
         if self._closed:  # the client was closed while we connected; the adapter closes what was opened
             raise httpcore2.ConnectError("The client is closed.")
+        try:
+            self._guard.check(tcp.get_extra_info("server_addr")[0])
+        except PrivateAddressError as exc:
+            raise httpcore2.ConnectError("Private address") from exc
         for option in _KEEPALIVE:
             with suppress(OSError):  # not a TCP socket, or a system that refuses: works without
                 tcp.get_extra_info("socket").setsockopt(*option)
