@@ -106,15 +106,17 @@ class Timeout:
         read: Each wait for the next bytes of an ordinary answer.
         write: Each wait for room to send.
         generation: Each wait for the next bytes of an answer that takes as long as a generation.
+        total: One whole answer, however slowly it trickles in; of a stream or a file, until its headers are there.
     """
 
     connect: float | None = 10.0
     read: float | None = 30.0
     write: float | None = 30.0
     generation: float | None = 300.0
+    total: float | None = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("connect", "read", "write", "generation"):
+        for name in ("connect", "read", "write", "generation", "total"):
             require_seconds(f"timeout.{name}", getattr(self, name))
 
     @classmethod
@@ -124,8 +126,8 @@ class Timeout:
             return value
         require_seconds("timeout", value)
         if value is None:
-            return cls(read=None, write=None, generation=None)
-        return cls(connect=min(10.0, value), read=value, write=value, generation=value)
+            return cls(read=None, write=None, generation=None, total=None)
+        return cls(connect=min(10.0, value), read=value, write=value, generation=value, total=max(3600.0, value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from neuralbox._errors import ConfigurationError
 def test_one_number_stands_for_reading_and_connecting_stays_short() -> None:
     assert Timeout.of(90) == Timeout(connect=10.0, read=90, write=90, generation=90)
     assert Timeout.of(2.5) == Timeout(connect=2.5, read=2.5, write=2.5, generation=2.5)
-    assert Timeout.of(None) == Timeout(connect=10.0, read=None, write=None, generation=None)
+    assert Timeout.of(None) == Timeout(connect=10.0, read=None, write=None, generation=None, total=None)
+    assert Timeout.of(7200).total == 7200
     own = Timeout(read=1)
     assert Timeout.of(own) is own
 

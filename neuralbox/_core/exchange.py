@@ -491,4 +491,4 @@ def _quote(pairs: list[tuple[str, str]]) -> str:
 
 
 def _timeouts(limits: Timeout, *, slow: bool) -> Timeouts:
-    return Timeouts(limits.connect, limits.generation if slow else limits.read, limits.write)
+    return Timeouts(limits.connect, limits.generation if slow else limits.read, limits.write, limits.total)

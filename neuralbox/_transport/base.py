@@ -32,11 +32,13 @@ class Timeouts:
         connect: Opening the connection, TLS included.
         read: Each wait for the next bytes of the reply.
         write: Each wait for room to send.
+        total: The whole reply of `send`, from the moment it leaves; of `stream`, until its headers are there.
     """
 
     connect: float | None
     read: float | None
     write: float | None
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Transport(Protocol):
         Raises:
             ConnectError: Nothing was sent.
             ConnectionLostError: The connection broke after the first byte.
-            APITimeoutError: `.phase` is `connect`, `pool`, `write` or `read`.
+            APITimeoutError: `.phase` is `connect`, `pool`, `write` or `read`; `deadline` where `total` passed.
             ProtocolError: The reply is not HTTP, cannot be decompressed, or is longer than `max_bytes`.
 
         Cancellation:

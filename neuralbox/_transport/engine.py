@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
@@ -99,9 +100,11 @@ class HttpxTransport:
         resources = self._resources()
         await resources.requests.acquire()
         try:
+            began = monotonic()
             reply = await self._exchange(resources, prepared, on_sent)
             try:
-                content = await reply.read(max_bytes=max_bytes)
+                total = prepared.request.extensions["timeout"]["total"]
+                content = await reply.read(max_bytes=max_bytes, until=None if total is None else began + total)
             finally:
                 await reply.aclose()
         finally:
@@ -169,6 +172,8 @@ class HttpxTransport:
             # A hook of the user's own client called `raise_for_status`. It is a reply all the same, and must be read
             # as what it says: a refusal, not a lost connection.
             response = exc.response
+        except APITimeoutError:  # of our own, which is an OSError as well
+            raise
         except TRANSLATED as exc:
             if is_bound and was_private(exc, handled):
                 drop_frames(exc, handled)

@@ -45,6 +45,15 @@ def cause_of(exc: BaseException) -> BaseException | None:
     return None if isinstance(exc, _QUOTES_THE_REQUEST) else exc
 
 
+def too_slow(host: str) -> APITimeoutError:
+    """Build the error of a reply that trickles in, each piece in time, and does not end within `total`.
+
+    Interim replies (103) and single bytes would otherwise go on for ever. The engines check it where something arrives, so
+    that no request needs a timer for it.
+    """
+    return APITimeoutError(f"The reply of {host} was not complete within the total limit.", phase="deadline")
+
+
 def drop_frames(exc: BaseException | None, until: BaseException | None) -> None:
     """Forget through which frames a foreign exception, and what led to it, came.
 

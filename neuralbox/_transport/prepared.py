@@ -109,7 +109,13 @@ def prepare_request(
     address, host = _read_url(url)
     cached = (header_cache or HeaderCache()).of(headers)
     extensions = {
-        "timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": None}
+        "timeout": {
+            "connect": timeouts.connect,
+            "read": timeouts.read,
+            "write": timeouts.write,
+            "pool": None,
+            "total": timeouts.total,  # ours: see `errors.too_slow`
+        }
     }
     body: dict[str, Any] = {"content": content} if form is None else _form(form)
     if form is None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from time import monotonic
 from typing import Any, Final
 
 import httpx
 
 from .._api.reply import excerpt
 from .._errors import ProtocolError
-from .errors import TRANSLATED, cause_of, translate
+from .errors import TRANSLATED, cause_of, too_slow, translate
 
 # Decompressed bytes yielded at a time.
 _PIECE: Final = 256 * 1024
@@ -43,8 +44,17 @@ class ReplyReader:
         """Yield the body as it arrives; see `StreamedReply.chunks`."""
         return _Chunks(self, raw=raw)
 
-    async def read(self, *, max_bytes: int) -> bytes:
-        """Read the whole body; `ProtocolError` when it is longer than `max_bytes`."""
+    async def read(self, *, max_bytes: int, until: float | None = None) -> bytes:
+        """Read the whole body.
+
+        Args:
+            max_bytes: The most it may have.
+            until: When it has to be whole, in seconds of the monotonic clock; None for no limit.
+
+        Raises:
+            ProtocolError: It is longer.
+            APITimeoutError: It trickles in beyond that time.
+        """
         announced = self.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > max_bytes and self._response.request.method != "HEAD":
             raise self._too_long(max_bytes, b"")
@@ -60,6 +70,8 @@ class ReplyReader:
             room -= len(piece)
             if room < 0:
                 raise self._too_long(max_bytes, pieces[0])
+            if until is not None and monotonic() > until:
+                raise too_slow(self._host)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def aclose(self) -> None:

@@ -17,7 +17,13 @@ from .support import KEY, PATIENT
 def test_a_prepared_request_shows_its_host_only() -> None:
     prepared = prepare_request("GET", "https://neuralbox.top/x?key=1", headers={"authorization": KEY}, timeouts=PATIENT)
     assert repr(prepared) == "<PreparedRequest GET neuralbox.top>"
-    assert prepared.request.extensions["timeout"] == {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": None}
+    assert prepared.request.extensions["timeout"] == {
+        "connect": 5.0,
+        "read": 5.0,
+        "write": 5.0,
+        "pool": None,
+        "total": None,
+    }
 
 
 def test_the_callers_headers_are_copied_and_may_replace_ours() -> None:

@@ -31,7 +31,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..._concurrency.per_loop import running_loop
-from ..._errors import ConfigurationError
+from ..._errors import APITimeoutError, ConfigurationError
 from ..fast_httpx import FastHeaders, FastResponse
 from ..mock_detection import are_originals
 from ..private_hosts import PeerGuard
@@ -99,7 +99,7 @@ class AiohttpTransport(BaseTransport):
             body = RequestBody(cast("Any", request.stream), extensions["timeout"]["write"])
         if trace is not None:
             trace.seen = True
-        outgoing.set((headers, trace))
+        outgoing.set((headers, trace, extensions["timeout"]["total"]))
         try:
             reply = await network.session.request(
                 request.method,
@@ -112,7 +112,7 @@ class AiohttpTransport(BaseTransport):
             )
         except (Exception, asyncio.CancelledError) as exc:  # not GeneratorExit, which may not await
             await network.settle()
-            if isinstance(exc, FAILURES):
+            if isinstance(exc, FAILURES) and not isinstance(exc, APITimeoutError):
                 raise to_httpx(exc) from cause_of(exc)
             if isinstance(exc, asyncio.CancelledError) and network.closed and not _is_cancelled():
                 # aiohttp cancels name resolution when it is closed, and with them, by mistake, those who wait for one.
@@ -120,6 +120,8 @@ class AiohttpTransport(BaseTransport):
             raise
         finally:
             outgoing.set(None)
+        connection: Any = reply._protocol
+        connection.head_until = None  # what follows has other limits
         return FastResponse(reply.status, FastHeaders.of(reply.raw_headers), ReplyBody(reply, network), _EXTENSIONS)
 
     def _open(self) -> AiohttpNetwork:

@@ -37,6 +37,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
+from ..errors import too_slow
 from ..httpcore2.network import _KEEPALIVE
 from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
@@ -47,8 +48,10 @@ _LONGEST_LINE: Final = 65536
 # Turns of the loop after which a connection that was cut has given its socket back: one for plain TCP, two for TLS.
 _TURNS: Final = 4
 
-outgoing: Final[ContextVar[tuple[CIMultiDict[str], SentTrace | None] | None]] = ContextVar("outgoing", default=None)
-"""The headers and the trace of the request that the running task sends."""
+outgoing: Final[ContextVar[tuple[CIMultiDict[str], SentTrace | None, float | None] | None]] = ContextVar(
+    "outgoing", default=None
+)
+"""The headers, the trace and the total limit of the request that the running task sends."""
 
 
 class AiohttpNetwork:
@@ -144,18 +147,31 @@ class AiohttpNetwork:
 
 
 class AiohttpConnection(ResponseHandler):
-    """aiohttp's protocol of one connection, which is cut rather than closed."""
+    """aiohttp's protocol of one connection, which is cut rather than closed.
+
+    Attributes:
+        head_until: When the headers of the reply have to be there, by the loop's clock; None for no limit.
+        host: Of the request that is under way.
+    """
 
     def __init__(self, network: AiohttpNetwork, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._network = network
         self.descriptor = -1
+        self.head_until: float | None = None
+        self.host = ""
         self._poll: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.descriptor = transport.get_extra_info("socket").fileno()
         self._network.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.head_until is not None and self._loop.time() > self.head_until:
+            self.set_exception(too_slow(self.host))
+            return
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._network.connections.discard(self)
@@ -209,12 +225,13 @@ class FastRequest(aiohttp.ClientRequest):
 
     _skip_auto_headers = CIMultiDict({"Content-Type": None})
     _trace: SentTrace | None
+    _total: float | None
 
     def update_headers(self, headers: Any) -> None:  # noqa: ARG002 - the session's own, of which there are none
         given = outgoing.get()
         assert given is not None
         self.headers = given[0].copy()  # aiohttp may add to them, and the same request is sent again
-        self._trace = given[1]
+        self._trace, self._total = given[1:]
 
     def update_auto_headers(self, skip_auto_headers: Any) -> None:
         """Add none."""
@@ -224,4 +241,6 @@ class FastRequest(aiohttp.ClientRequest):
         # name says that the headers "are sent".
         if self._trace is not None:
             self._trace.note()
+        if self._total is not None:
+            conn.protocol.head_until, conn.protocol.host = self.loop.time() + self._total, self.host
         return await super().send(conn)

@@ -5,7 +5,7 @@ What is added, and why:
 - **Every socket is on a list**, so that closing the client closes those too that were still connecting, and so that
   the sockets of a loop that has ended can be closed without it.
 - **A handshake that is cancelled closes its socket.** httpcore2 does so for errors only (its `except Exception` lets
-  cancellation pass), and its SOCKS and tunnel connections not even then: `opened_here` lets the adapter close what a
+  cancellation pass), and its SOCKS and tunnel connections not even then: `running` lets the adapter close what a
   failed request had opened.
 - **Closing skips TLS's good-bye.** trio's would wait, shielded, for room in the send buffer of a server that has
   stopped reading; HTTP's framing already tells where a reply ends.
@@ -26,16 +26,36 @@ import ssl
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any, Final
 
 import anyio
 import httpcore2
 
 from ..._concurrency.per_loop import running_loop
+from ..errors import too_slow
 from ..private_hosts import PeerGuard, PrivateAddressError
 
-opened_here: Final[ContextVar[list[CoreConnection] | None]] = ContextVar("opened_here", default=None)
-"""Collects the connections that the running request opens."""
+
+class RequestState:
+    """What is known of the running request until the headers of its reply are there.
+
+    Attributes:
+        opened: The connections it opened.
+        until: When the headers have to be there, by the monotonic clock; None for no limit.
+        host: For messages.
+    """
+
+    __slots__ = ("host", "opened", "until")
+
+    def __init__(self, until: float | None, host: str) -> None:
+        self.opened: list[CoreConnection] = []
+        self.until = until
+        self.host = host
+
+
+running: Final[ContextVar[RequestState | None]] = ContextVar("running", default=None)
+"""The request that the running task waits for; None once its reply has begun."""
 
 
 class CoreNetwork(httpcore2.AsyncNetworkBackend):
@@ -70,8 +90,8 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError("Not a host name.") from exc
         self._open.add(tcp)  # no await between the connection and the list
         connection = CoreConnection(tcp, tcp, self)
-        if (opened := opened_here.get()) is not None:
-            opened.append(connection)
+        if (state := running.get()) is not None:
+            state.opened.append(connection)
         if self._closed:  # the client was closed while we connected; the adapter closes what was opened
             raise httpcore2.ConnectError("The client is closed.")
         try:
@@ -133,6 +153,9 @@ class CoreConnection(httpcore2.AsyncNetworkStream):
     # every step of every read.
 
     def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        state = running.get()
+        if state is not None and state.until is not None and monotonic() > state.until:
+            raise too_slow(state.host)
         return self._top.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ import httpx
 
 from ..fast_httpx import FastHeaders, FastResponse
 from .logs import keep_secrets_out_of_logs
-from .network import CoreConnection, CoreNetwork, opened_here
+from .network import CoreConnection, CoreNetwork, RequestState, running
 
 TABLE: Final = MappingProxyType[type[Exception], type[httpx.TransportError]](
     {
@@ -75,18 +76,19 @@ def open_pool(
 
 async def exchange(pool: httpcore2.AsyncConnectionPool, request: httpx.Request) -> httpx.Response:
     """Send a request and return its reply with the body unread."""
-    opened: list[CoreConnection] = []
-    opened_here.set(opened)
+    total = request.extensions["timeout"].get("total")
+    state = RequestState(None if total is None else monotonic() + total, request.url.host)
+    running.set(state)
     try:
         reply = await pool.handle_async_request(_to_core(request))
     except BaseException as exc:
-        if opened:
-            await _discard(pool, opened)
+        if state.opened:
+            await _discard(pool, state.opened)
         if isinstance(exc, _FAILURES):
             raise _to_httpx(exc) from exc
         raise
     finally:
-        opened_here.set(None)  # a token could not be reset where a task that was never finished is collected
+        running.set(None)  # a token could not be reset where a task that was never finished is collected
     return FastResponse(
         reply.status,
         FastHeaders.of(reply.headers),
