@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import anyio
 from anyio import to_thread
 
+from .._concurrency.callbacks import call_either
 from .._config import Timeout
 from .._core.exchange import Core
 from .._errors import (
@@ -273,9 +273,7 @@ class _ArchiveRun(Generic[T]):
         self.progress = progress  # with no await since it was read
         if self._on_progress is not None:
             async with self._progress_lock:  # one call at a time
-                answer = self._on_progress(self.progress)
-                if isawaitable(answer):
-                    await answer
+                await call_either(self._on_progress, self.progress)
 
     async def on_disk(self, act: Callable[[], R], what: str = "The archive cannot be written") -> R:
         """Do something in a worker thread; `DownloadError` where the disk does not let it."""
