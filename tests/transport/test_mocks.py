@@ -161,9 +161,20 @@ async def test_an_error_tracker_in_the_place_of_send_sees_our_calls(monkeypatch:
     assert all("cookie" not in seen.headers for seen in server.requests)
 
 
-async def test_no_log_of_httpx_shows_where_we_go(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    with Server(answering()) as server:
+@pytest.mark.parametrize("is_tracked", [False, True])
+async def test_no_log_of_httpx_shows_where_we_go(
+    is_tracked: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = httpx.AsyncClient.send
+
+    async def tracked(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        return await original(self, request, **options)
+
+    if is_tracked:
+        monkeypatch.setattr(httpx.AsyncClient, "send", tracked)
+    caplog.set_level("DEBUG")
+    with Server(answering(Set_Cookie="session=secret")) as server:
         async with transport_for() as transport:
             await transport.send(prepare(transport, f"{server.url}/file?signature=secret"), max_bytes=100)
+            assert not resources_of(transport).client.cookies
     assert "secret" not in caplog.text
