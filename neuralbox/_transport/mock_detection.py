@@ -1,4 +1,5 @@
-"""Has somebody replaced a method of the HTTP libraries? Tests (respx, pytest-httpx) and tracing tools do that.
+"""Has somebody replaced a method of the HTTP libraries? Tests (respx, pytest-httpx) and tracing tools do that. Then requests
+go to `StockTransport`, where the replacement is.
 
 Our engine goes past those methods, so it has to check; otherwise a mocked call would slip past its mock and reach the
 network. The check compares nothing with what stood there at import, which may have been a replacement already: a
@@ -7,10 +8,46 @@ method that belongs to its library says so.
 
 from __future__ import annotations
 
+import ssl
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+
+from .sent_trace import SentTrace
+
+
+class StockTransport:
+    """httpx's own transport, where replacements sit; made when the first request goes there.
+
+    Args:
+        size: Connections at most.
+        keepalive_expiry: Seconds an idle connection is kept.
+        tls: Makes the TLS context.
+        proxy: Everything goes through it.
+    """
+
+    def __init__(
+        self, *, size: int, keepalive_expiry: float, tls: Callable[[], ssl.SSLContext], proxy: httpx.Proxy | None
+    ) -> None:
+        self._limits = httpx.Limits(max_connections=size, keepalive_expiry=keepalive_expiry)
+        self._tls = tls
+        self._proxy = proxy
+        self._made: httpx.AsyncHTTPTransport | None = None
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, noting in its trace that it leaves: a mock does not trace."""
+        trace = request.extensions.get("trace")
+        if isinstance(trace, SentTrace):
+            trace.note()
+        if self._made is None:
+            self._made = httpx.AsyncHTTPTransport(verify=self._tls(), limits=self._limits, proxy=self._proxy)
+        return await self._made.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        if self._made is not None:
+            await self._made.aclose()
 
 
 def is_original(owner: type[Any], name: str) -> bool:

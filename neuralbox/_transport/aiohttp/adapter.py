@@ -33,7 +33,7 @@ from yarl import URL
 from ..._concurrency.per_loop import running_loop
 from ..._errors import APITimeoutError, ConfigurationError
 from ..fast_httpx import FastHeaders, FastResponse
-from ..mock_detection import are_originals
+from ..mock_detection import StockTransport, are_originals
 from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
 from .bodies import ReplyBody, RequestBody
@@ -78,18 +78,17 @@ class AiohttpTransport(BaseTransport):
         super().__init__(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), proxy=proxy)
         self.network: AiohttpNetwork | None = None
         self._keepalive_expiry = keepalive_expiry
-        self._limits = httpx.Limits(max_connections=size, keepalive_expiry=keepalive_expiry)
         self._tls = tls
         self._over = None if proxy is None else proxy.url.scheme
         self._through = {} if proxy is None else _through(proxy)
-        self._stock: httpx.AsyncHTTPTransport | None = None
+        self._stock = StockTransport(size=size, keepalive_expiry=keepalive_expiry, tls=tls, proxy=proxy)
         self._converted: dict[tuple[tuple[bytes, bytes], ...], CIMultiDict[str]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         extensions = request.extensions
         trace: SentTrace | None = extensions.get("trace")
         if not are_originals():
-            return await self._hand_over(request, trace)
+            return await self._stock.send(request)
         network = self.network or self._open()
         if network.session.closed:
             raise httpx.ConnectError("The client is closed.")
@@ -157,18 +156,10 @@ class AiohttpTransport(BaseTransport):
             self._converted[raw] = known
         return known
 
-    async def _hand_over(self, request: httpx.Request, trace: SentTrace | None) -> httpx.Response:
-        if trace is not None:  # a mock does not trace
-            trace.note()
-        if self._stock is None:
-            self._stock = httpx.AsyncHTTPTransport(verify=self._tls(), limits=self._limits, proxy=self.proxy)
-        return await self._stock.handle_async_request(request)
-
     async def aclose(self) -> None:
         if self.network is not None:
             await self.network.aclose()
-        if self._stock is not None:
-            await self._stock.aclose()
+        await self._stock.aclose()
 
     def abandon(self) -> None:
         """Close the sockets without the loop they belong to, which has ended."""

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from ..._errors import ConfigurationError
-from ..mock_detection import are_originals
+from ..mock_detection import StockTransport, are_originals
 from ..private_hosts import PeerGuard
-from ..sent_trace import SentTrace
 
 if TYPE_CHECKING:
     import ssl
@@ -50,13 +49,13 @@ class CoreTransport(httpx.AsyncBaseTransport):
         self._keepalive_expiry = keepalive_expiry
         self._tls = tls
         self._proxy = proxy
-        self._stock: httpx.AsyncHTTPTransport | None = None
+        self._stock = StockTransport(size=size, keepalive_expiry=keepalive_expiry, tls=tls, proxy=proxy)
         self.network: CoreNetwork | None = None
         self.pools: dict[str, Any] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not are_originals():
-            return await self._hand_over(request)
+            return await self._stock.send(request)
         from .pool import exchange
 
         return await exchange(self._pool(request.url.scheme), request)
@@ -79,25 +78,12 @@ class CoreTransport(httpx.AsyncBaseTransport):
             )
             return pool
 
-    async def _hand_over(self, request: httpx.Request) -> httpx.Response:
-        trace = request.extensions.get("trace")
-        if isinstance(trace, SentTrace):  # a mock does not trace
-            trace.note()
-        if self._stock is None:
-            self._stock = httpx.AsyncHTTPTransport(
-                verify=self._tls(),
-                limits=httpx.Limits(max_connections=self._size, keepalive_expiry=self._keepalive_expiry),
-                proxy=self._proxy,
-            )
-        return await self._stock.handle_async_request(request)
-
     async def aclose(self) -> None:
         for pool in self.pools.values():
             await pool.aclose()
         if self.network is not None:
             await self.network.aclose()
-        if self._stock is not None:
-            await self._stock.aclose()
+        await self._stock.aclose()
 
     def abandon(self) -> None:
         """Close the sockets without the loop they belong to, which has ended."""
