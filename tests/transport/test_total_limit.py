@@ -57,6 +57,15 @@ async def test_a_reply_that_never_ends_is_given_up(name: str) -> None:
             assert all_free(transport)
 
 
+async def test_an_interim_reply_and_then_silence_is_a_read_time_out() -> None:
+    with Server(trickling(INTERIM, [])) as server:
+        async with transport_for() as transport:
+            prepared = prepare(transport, server.url, "POST", timeouts=Timeouts(5.0, 0.05, 5.0, None))
+            with anyio.fail_after(5), pytest.raises(errors.APITimeoutError) as caught:
+                await transport.send(prepared, max_bytes=100)
+            assert caught.value.phase == "read"
+
+
 async def test_a_stream_has_to_begin_in_time_but_not_to_end() -> None:
     pieces = [b"x"] * 30
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"

@@ -7,6 +7,8 @@ What is added, and why (aiohttp 3.14):
   the server pleases; with TLS the good-bye waits for its answer too. HTTP's framing already tells where a reply ends.
 - **Closing the session ends those who wait.** aiohttp forgets a reply that is being read before it closes the
   connection under it, and its reader waits for ever; connections that are being made go on.
+- **An interim reply does not end the limit for reading.** aiohttp drops it with every reply that has no body, and would wait
+  for ever for the one that a 103 announces.
 - **Nothing is repeated.** aiohttp sends GET, PUT and DELETE a second time when a connection breaks; whether to repeat
   is decided above, where it is counted and logged.
 - **Names are looked up by the system.** Where aiodns happens to be installed, aiohttp asks it instead, past /etc/hosts.
@@ -172,6 +174,9 @@ class AiohttpConnection(ResponseHandler):
             self.set_exception(too_slow(self.host))
             return
         super().data_received(data)
+        queued: Any = self._buffer
+        if queued and self._read_timeout_handle is None and queued[-1][0][0].code < 200:
+            self._reschedule_timeout()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._network.connections.discard(self)
