@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .._errors import ConfigurationError
+from . import output
 from .arguments import AsJson, BaseUrl, To, limit_of
 from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures, sentence_of
@@ -214,7 +215,8 @@ def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSes
         generation = outcome.generation
         assert generation is not None  # there is one where there is no error
         result = str(outcome.path or generation.url or " ".join((generation.text or "").split()) or generation.id)
-    session.print_text(f"{outcome.key}\t{'ok' if outcome.ok else 'failed'}\t{result}")
+    state = "ok" if outcome.ok else "failed"
+    session.print_text("\t".join(map(output.joined, (outcome.key, state, result))))
 
 
 @contextmanager
@@ -259,7 +261,7 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     left = "" if balance is None else f"; {balance} are left"
     session.print_text(f"{found.requests} requests, {found.tokens} tokens{left}")
     for model, tokens in found.by_model.items():
-        session.print_text(f"{model}: {tokens} tokens")
+        session.print_text(output.joined(f"{model}: {tokens} tokens"))
     if found.unknown:
         session.print_text(f"{found.unknown} requests have no known price.")
 

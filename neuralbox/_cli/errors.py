@@ -7,7 +7,6 @@ errors speak to programmers (`client.job(...)`); here such advice is replaced by
 from __future__ import annotations
 
 import errno
-import json
 import re
 import sys
 from collections import Counter
@@ -181,7 +180,7 @@ def sentence_of(error: Exception) -> str:
     kept = [_for_users(sentence) for sentence in _SENTENCES.split(text)]
     if isinstance(error, errors.NotFoundError) and error.job is not None:
         kept.insert(0, f"The service does not know the {error.job}.")
-    return " ".join(part for part in (*kept, _advice(error)) if part)
+    return " ".join(part for part in (*kept, _advice(error)) if part) or text or type(error).__name__
 
 
 def _for_users(sentence: str) -> str:
@@ -210,7 +209,7 @@ def _leave(sentence: str, code: int, error: BaseException, *, as_json: bool) -> 
     elif as_json:
         job = getattr(error, "job", None)
         record = {"error": type(error).__name__, "message": sentence, "exit_code": code}
-        output.write_status(json.dumps(record | ({} if job is None else {"job": job.id}), ensure_ascii=False))
+        output.write_status(output.as_json(record | ({} if job is None else {"job": job.id}), sys.stderr))
     else:
         output.write_status(sentence)
     raise typer.Exit(code) from None

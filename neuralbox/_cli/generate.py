@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._errors import NeuralBoxError
-from .._types import OMIT, JobRef
+from .._errors import ConfigurationError, NeuralBoxError
+from .._types import OMIT, GenerationId, JobRef
+from . import output
 from .arguments import AsJson, BaseUrl, Model, Params, Prompt, Timeout, To, limit_of, read_id, read_params, read_text
 from .errors import Failures
 from .exit_codes import FAILED_GENERATION
@@ -173,7 +174,7 @@ def download(
         failures = Failures()
         for one in what:
             try:
-                source = one if "://" in one else await nb.generations.get(read_id(one))
+                source = one if "://" in one else await _finished(nb, read_id(one))
                 path = await _fetch(nb, session, source, to, "replace" if overwrite else "error")
             except NeuralBoxError as error:
                 said = failures.add(error)
@@ -185,6 +186,19 @@ def download(
         return failures.code
 
     session.run(work)
+
+
+async def _finished(nb: AsyncNeuralBox, id: GenerationId) -> Generation:
+    """Find a generation that may have a file.
+
+    Raises:
+        ConfigurationError: It is not finished.
+    """
+    found = await nb.generations.get(id)
+    if not found.is_final:
+        state = found.status or "not finished"
+        raise ConfigurationError(f"The {found.ref} is {state}, so it has no file yet: run `neuralbox wait {id}` first.")
+    return found
 
 
 async def _fetch(
@@ -209,7 +223,7 @@ def make_directory(to: Path | None) -> None:
 
 
 def _print_job(job: Job, session: CommandSession) -> None:
-    session.print_text(str(job.id))
+    session.print_text(output.joined(str(job.id)))
     session.write_record({"id": job.id, "status": job.generation.status if job.generation is not None else None})
     session.print_status(f"{_named(job)} accepted; for its result:  neuralbox wait {job.id}")
 
@@ -225,7 +239,8 @@ async def _show(
     if generation.is_failed:
         session.print_status(f"{generation.id} failed: {generation.error or 'the service gave no reason'}")
         return
-    session.print_text(generation.text if generation.text is not None else str(path or generation.url or generation.id))
+    address = output.joined(str(path or generation.url or generation.id))
+    session.print_text(address if generation.text is None else generation.text)
     session.print_status(_cost(generation))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -67,7 +67,7 @@ def sandbox(
 
     def announce(line: str) -> None:
         url = next((word for word in line.split() if "://" in word), None)
-        output.write_result(jsonlib.dumps({"url": url}) if json else line)
+        output.write_result(output.as_json({"url": url}, sys.stdout) if json else line)
 
     with plain_words("sandbox", as_json=json):
         from ..sandbox import Faults, Sandbox, run

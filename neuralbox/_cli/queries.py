@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import output
 from .arguments import AsJson, BaseUrl, Model, Params, _known_models, read_params
 from .session import CommandSession
 
@@ -30,7 +31,7 @@ def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
             }
         )
         for kind, share in found.breakdown.items():
-            session.print_text(f"{kind}: {share.count} generations, {share.tokens} tokens")
+            session.print_text(output.joined(f"{kind}: {share.count} generations, {share.tokens} tokens"))
 
     CommandSession(json, base_url).run(work)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -69,7 +68,7 @@ class CommandSession:
     def write_record(self, values: Mapping[str, Any]) -> None:
         """Print a result as JSON; nothing where it is for people."""
         if self.as_json:
-            self._print(json.dumps(values, ensure_ascii=False, default=str))
+            self._print(output.as_json(values, sys.stdout))
 
     def _print(self, line: str, end: str = "\n") -> None:
         if self.meter is None or not self.meter.prints(line):
@@ -86,7 +85,7 @@ class CommandSession:
         self.write_record(known)
         width = max(map(len, known), default=0)
         for name, value in known.items():
-            self.print_text(f"{name.replace('_', ' '):<{width}}  {value}")
+            self.print_text(output.joined(f"{name.replace('_', ' '):<{width}}  {value}"))
 
     @contextmanager
     def measured(self, label: str) -> Iterator[Meter]:

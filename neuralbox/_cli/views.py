@@ -59,10 +59,10 @@ class Meter:
 class _Bar(Meter):
     def __init__(self, label: str, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task(label, total=None, words="")
+        self._task = progress.add_task(output.drawn(label), total=None, words="")
 
     def show(self, done: float, total: float | None, words: str = "") -> None:
-        self._progress.update(self._task, completed=done, total=total, words=words)
+        self._progress.update(self._task, completed=done, total=total, words=output.drawn(words))
 
     def prints(self, line: str, *, beside: bool = False) -> bool:
         if not (beside or output.is_terminal(sys.stdout)):
@@ -211,9 +211,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, dispens
     """
     if not output.is_terminal(sys.stdout):
         for row in rows:
-            output.write_result("\t".join(row))
+            output.write_result("\t".join(map(output.joined, row)))
         return
-    cells = [[output.visible(cell) for cell in row] for row in (columns, *rows)]
+    cells = [[output.drawn(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     console = Console(highlight=False)
     shown = _fitting(columns, widths, console.width, dispensable)

@@ -207,3 +207,8 @@ def test_a_bug_and_whatever_debugging_meets_keep_their_traceback(monkeypatch: py
     monkeypatch.setattr(debugging, "is_on", True)
     with pytest.raises(ConfigurationError), plain_words():
         raise ConfigurationError("Not so.")
+
+
+def test_an_error_whose_advice_is_for_programs_only_is_still_a_sentence() -> None:
+    assert sentence_of(ConfigurationError("Call `client.job(7)`.")) == "Call `client.job(7)`."
+    assert sentence_of(ConfigurationError("")) == "ConfigurationError"

@@ -210,6 +210,15 @@ def test_a_download_that_fails_does_not_keep_the_others(box: Box) -> None:
     assert [one["error"] for one in left.records] == ["NotFoundError", "ConfigurationError"]
 
 
+def test_a_download_of_what_is_not_finished_says_what_to_do(slow_box: Box) -> None:
+    [number] = slow_box("generate", "kling-v2.1", "A paper boat", "--no-wait").lines
+    said = f"The job {number} (kling-v2.1) is pending, so it has no file yet: run `neuralbox wait {number}` first."
+    left = slow_box("download", number)
+    assert (left.code, left.sentence) == (2, f"{number}: {said}")
+    [record] = slow_box("download", number, "--json").records
+    assert record == {"source": number, "error": "ConfigurationError", "message": said}
+
+
 def test_a_full_disk_is_said_and_nothing_paid_is_lost(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
 
@@ -110,3 +111,32 @@ def test_only_the_stream_itself_makes_a_terminal(monkeypatch: pytest.MonkeyPatch
     assert output.is_terminal(Screen())
     monkeypatch.setenv("TERM", "dumb")
     assert not output.is_terminal(Screen())
+
+
+# Words of others.
+
+STEERING = "run\x1b]0;title\x07\x1b[2J\x9b31m\u202edrawkcab\u2066\u2028next"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "cp1252", "ascii", "utf-16", "shift_jis", None])
+def test_json_is_json_whatever_the_encoding_of_the_stream(encoding: str | None) -> None:
+    values = {"prompt": "café \U0001f600 — привет", "path": "half \udce9", "status": STEERING}
+    stream = io.StringIO() if encoding is None else io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    line = output.as_json(values, stream)
+    written = line.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+    assert json.loads(written) == values
+    assert output.visible(line) == line, "nothing is left that a terminal would obey"
+    assert ("привет" in line) == (encoding in {None, "utf-8", "UTF8"})
+
+
+def test_json_for_a_stream_that_was_closed_is_json() -> None:
+    assert json.loads(output.as_json({"a": "é"}, None)) == {"a": "é"}
+
+
+def test_words_of_others_are_drawn_on_their_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert output.drawn("a\r\nb\tc") == "a b c"
+    assert output.drawn(STEERING) == (r"run\x1b]0;title\x07\x1b[2J\x9b31m\u202edrawkcab\u2066\u2028next")
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    output.write_status("7 failed: no\nJob 8 accepted\x1b[2J")
+    assert log.getvalue() == "7 failed: no Job 8 accepted\\x1b[2J\n"

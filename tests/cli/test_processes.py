@@ -42,6 +42,16 @@ def test_an_output_on_a_full_disk_is_said_in_one_line(box: Box) -> None:
     assert (left.code, left.sentence) == (11, "The output cannot be written: No space left on device.")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_json_on_a_pipe_that_is_not_utf_8_is_json(encoding: str, box: Box) -> None:
+    prompt = "café \U0001f600 — привет"
+    given = {**box.environment, "PYTHONIOENCODING": encoding}
+    left = finish(start("generate", "gpt-5", prompt, "--json", given=given))
+    assert left.code == 0
+    [record] = finish(start("history", "--json", given=given)).records
+    assert record["prompt"] == prompt
+
+
 # Ctrl-C.
 
 

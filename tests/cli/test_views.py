@@ -61,6 +61,15 @@ def test_results_go_above_the_bar_where_both_are_on_the_screen(monkeypatch: pyte
     assert "000001  ok\\x07" in plain(screen).replace("\t", "  ").replace("   ", "  ")
 
 
+def test_nothing_the_service_says_steers_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = a_screen(monkeypatch)
+    steering = "x\x1b]0;title\x07\x9b31m\n\u202ey"
+    with open_meter(steering) as meter:
+        meter.show(40.0, 100.0, f"{steering}, 40 %")
+    for raw in ("\x1b]0;title", "\x9b31m", "\u202e", "\x07"):
+        assert raw not in screen.getvalue()
+
+
 def test_results_in_a_file_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     a_screen(monkeypatch)
     monkeypatch.setattr(sys, "stdout", sys.__stdout__)
@@ -131,6 +140,8 @@ def test_a_demo_elsewhere_tells_of_each_tenth_once(capsys: pytest.CaptureFixture
 def test_a_table_off_a_terminal_is_one_line_with_tabs_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(COLUMNS, ROWS)
     assert capsys.readouterr().out.splitlines() == ["\t".join(row) for row in ROWS]
+    show_table(COLUMNS, [("1", "completed\n2\tfailed", "a prompt")])
+    assert capsys.readouterr().out == "1\tcompleted 2 failed\ta prompt\n"
 
 
 @pytest.mark.parametrize(
