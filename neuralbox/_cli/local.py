@@ -61,6 +61,10 @@ def sandbox(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen on an address that is not loopback.")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also answer requests to this host; else this machine only. Repeatable."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Serve a local sandbox of the whole API until Ctrl-C."""
@@ -75,7 +79,14 @@ def sandbox(
         try:
             faults = Faults.parse(*(fault or []))
             served = Sandbox(database=database, speed=speed, plan=plan, balance=balance, dialect=dialect, faults=faults)
-            run(served, host=host, port=port, allow_remote=allow_remote, announce=announce)
+            run(
+                served,
+                host=host,
+                port=port,
+                allow_remote=allow_remote,
+                allowed_hosts=allow_host or (),
+                announce=announce,
+            )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
 

@@ -22,6 +22,8 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     "The refresh token is a cookie named `refresh_token` for the path `/api/v2/auth`; it works once, for 30 days.",
     # Answers in general
     "A missing parameter or a body that is not a JSON object is 400; a wrong type or a value out of range is 422.",
+    "A body that holds half a character (a lone surrogate), or is nested too deeply to be read, is 400.",
+    "A request whose `Host` is no name of this machine is 400, unless that name was allowed.",
     'The details of a 422 are `{"fields": {"<name>": "<complaint>"}}`.',
     "Unknown request fields, and options that belong to other models, are ignored; a wrong value of a known one is not.",
     "An option that stands both at the top level and in `params` counts at the top level.",

@@ -146,7 +146,14 @@ def test_sandbox_hands_its_arguments_on(tmp_path: Path, monkeypatch: pytest.Monk
     left = run(
         *("sandbox", "--port", "0", "--host", "127.0.0.2", "--speed", "20", "--plan", "vip", "--balance", "7"),
         *("--dialect", "B", "--fault", "html-502@GET /balance=1", "--fault", "latency=0.5"),
-        *("--database", str(tmp_path / "box.sqlite"), "--allow-remote", *(["--json"] if as_json else [])),
+        *(
+            "--database",
+            str(tmp_path / "box.sqlite"),
+            "--allow-remote",
+            "--allow-host",
+            "box.test",
+            *(["--json"] if as_json else []),
+        ),
     )
     assert left.code == 0
     if as_json:
@@ -163,10 +170,11 @@ def test_sandbox_hands_its_arguments_on(tmp_path: Path, monkeypatch: pytest.Monk
     }
     assert faults.seconds("latency", "GET /balance") == 0.5
     assert faults.strikes("html-502", "GET /balance")
-    assert {name: served[name] for name in ("host", "port", "allow_remote")} == {
+    assert {name: served[name] for name in ("host", "port", "allow_remote", "allowed_hosts")} == {
         "host": "127.0.0.2",
         "port": 0,
         "allow_remote": True,
+        "allowed_hosts": ["box.test"],
     }
 
 

@@ -116,7 +116,7 @@ def test_a_large_answer_under_way_is_sent_to_its_end_when_the_server_stops() -> 
                 size = int(client.head(path).headers["content-length"])
             assert size > 10_000_000
             line.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
-            line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             start = line.recv(1024)
             reader = threading.Thread(target=lambda: rest.append(_read_all(line)))
             reader.start()

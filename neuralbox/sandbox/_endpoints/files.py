@@ -19,6 +19,7 @@ from .._server.replies import Refusal, not_found
 
 _DAY: Final = 86_400
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_MOST_DIGITS: Final = 18
 MEDIA_TYPES: Final = {
     "webp": "image/webp",
     "png": "image/png",
@@ -77,5 +78,12 @@ def _serve(call: IncomingCall, file: bytes, ending: str) -> Response:
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     """Return the first and last byte that a range means; the first is past the last where it cannot be satisfied."""
     if not first:
-        return (max(0, size - int(last)), size - 1) if int(last) else (size, size - 1)
-    return int(first), min(int(last), size - 1) if last else size - 1
+        suffix = _position(last, size)
+        return (size - suffix, size - 1) if suffix else (size, size - 1)
+    return _position(first, size), min(_position(last, size), size - 1) if last else size - 1
+
+
+def _position(digits: str, size: int) -> int:
+    """Read a number of any length; what is past the end of the file is its size."""
+    significant = digits.lstrip("0") or "0"
+    return size if len(significant) > _MOST_DIGITS else min(int(significant), size)

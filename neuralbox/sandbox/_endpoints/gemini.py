@@ -26,6 +26,7 @@ KEY_HEADER: Final = "x-api-key"
 _KEY_PREFIXES: Final = (words.KEY_PREFIX, "geminiai-")
 _DEFAULT_ITEMS: Final = 10
 _MOST_ITEMS: Final = 100
+_MOST_DIGITS: Final = 18
 _DAY: Final = 86_400
 _KEPT_DAYS: Final = 30  # from creation to expiry in the seed's example
 
@@ -91,7 +92,7 @@ def _is_wanted(record: StoredGeneration, wanted: str) -> bool:
 
 def _whole(call: IncomingCall, name: str, default: int) -> int:
     value = call.request.query_params.get(name, str(default))
-    if not value.isdecimal() or int(value) < 1:
+    if not value.isdecimal() or len(value) > _MOST_DIGITS or int(value) < 1:
         raise GeminiRefusal("", f"Invalid input field: ('query', '{name}'), must be an integer from 1", status=422)
     return int(value)
 

@@ -206,7 +206,7 @@ def _messages(model: CatalogueModel, messages: Any, options: Options) -> list[tu
             options.complain(place, "must be an object")
             continue
         role = message.get("role")
-        if role not in words.ROLES:
+        if not isinstance(role, str) or role not in words.ROLES:
             options.complain(f"{place}.role", f"must be one of {', '.join(sorted(words.ROLES))}")
         said.append((str(role), _content(model, message.get("content"), f"{place}.content", options)))
     return said

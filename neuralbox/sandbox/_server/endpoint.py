@@ -71,8 +71,13 @@ class IncomingCall:
             return {}
         try:
             value = json.loads(self.body)
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise bad_request("The body holds half a character (a surrogate without its other half).") from error
         except ValueError as error:
             raise bad_request("The body is not valid JSON.") from error
+        except RecursionError as error:
+            raise bad_request("The body is nested too deeply.") from error
         if not isinstance(value, dict):
             raise bad_request("The body must be a JSON object.")
         return value

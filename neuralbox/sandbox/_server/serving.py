@@ -3,6 +3,9 @@
 uvicorn does the HTTP. Three things are ours: the protocol hands the transport to the application, so that faults can
 close or reset a connection; stopping is an event instead of a check ten times a second; and a stop is bounded: idle
 connections close at once, answers under way get a moment, then they are cut. uvicorn's loggers are left as they are.
+
+A request whose `Host` is not this machine is refused: a page in a browser can let its own name resolve to 127.0.0.1 and
+would reach the sandbox as its own origin (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -15,16 +18,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .._sandbox import Sandbox
 from .connection import TRANSPORT
+from .replies import bad_request
 
 GRACE_SECONDS: Final = 0.5
 """How long answers under way may take when the server stops."""
@@ -51,13 +56,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+def serve(
+    sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Collection[str] = ()
+) -> Iterator[Server]:
     """Serve a sandbox from a thread of its own while the block runs.
 
     Args:
         sandbox: What to serve; it stays usable afterwards, and can be served again.
         host: A loopback address.
         port: 0 takes a free one.
+        allowed_hosts: Names that a request's `Host` may have beside loopback ones, without a port.
 
     Raises:
         ValueError: The address is not a loopback address.
@@ -66,7 +74,7 @@ def serve(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Iterat
     """
     _need_extra()
     listener = _listen(host, port, allow_remote=False)
-    server = _Uvicorn(sandbox)
+    server = _Uvicorn(_HostCheck(sandbox.app, allowed_hosts))
     thread = threading.Thread(target=server.run_apart, args=(listener,), name="neuralbox-sandbox", daemon=True)
     thread.start()
     try:
@@ -84,6 +92,7 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8765,
     allow_remote: bool = False,
+    allowed_hosts: Collection[str] = (),
     announce: Callable[[str], object] | None = None,
 ) -> None:
     """Serve a sandbox until Ctrl-C or SIGTERM, then return.
@@ -92,7 +101,9 @@ def run(
         sandbox: What to serve.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
-        allow_remote: Listen on an address that is not loopback; anybody who reaches it can use the sandbox.
+        allow_remote: Listen on an address that is not loopback; anybody who reaches it can use the sandbox, by any
+            IP address.
+        allowed_hosts: Names that a request's `Host` may have beside loopback ones, without a port.
         announce: Called with one line when it listens; None prints it.
 
     Raises:
@@ -103,7 +114,8 @@ def run(
     _need_extra()
     listener = _listen(host, port, allow_remote=allow_remote)
     tell = announce or _print_at_once
-    server = _Uvicorn(sandbox, on_up=lambda: tell(f"NeuralBox sandbox on {_url(host, server.port)} (Ctrl-C stops)"))
+    app = _HostCheck(sandbox.app, allowed_hosts, any_address=allow_remote)
+    server = _Uvicorn(app, on_up=lambda: tell(f"NeuralBox sandbox on {_url(host, server.port)} (Ctrl-C stops)"))
     try:
         server.run_here(listener)
     finally:
@@ -142,12 +154,50 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761: resolves to loopback addresses only
         return True
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
+
+
+class _HostCheck:
+    """The application for requests to this machine, and a refusal for those to any other name.
+
+    Args:
+        app: The application.
+        names: Names that are good beside loopback ones.
+        any_address: Whether IP addresses are good: a page cannot let an address resolve to another.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str], *, any_address: bool = False) -> None:
+        self._app, self._any_address = app, any_address
+        self._names = frozenset(name.lower().rstrip(".") for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = _host_in(scope["headers"])
+        if not (host in self._names or _is_loopback(host) or (self._any_address and _is_address(host))):
+            message = (
+                f"The host {host[:100]!r} is not this machine. Name it with `allowed_hosts=`, or `--allow-host` on the "
+                "command line, if the sandbox is to answer for it."
+            )
+            await bad_request(message).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _host_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the name or address that a request was sent to, without its port; a loopback one where it has none."""
+    host = next((value for name, value in headers if name == b"host"), b"localhost").decode("latin-1").lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".")
 
 
 class _Protocol(H11Protocol):
@@ -165,10 +215,10 @@ class _Protocol(H11Protocol):
 class _Uvicorn(uvicorn.Server):
     """A uvicorn that starts on a given socket and stops at once when told to."""
 
-    def __init__(self, sandbox: Sandbox, *, on_up: Callable[[], object] | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, on_up: Callable[[], object] | None = None) -> None:
         super().__init__(
             uvicorn.Config(
-                sandbox.app,
+                app,
                 http=_Protocol,
                 ws="none",
                 loop="asyncio",
