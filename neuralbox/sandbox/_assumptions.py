@@ -48,6 +48,7 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     "A failed generation answers 200 with `status` `failed`.",
     "Videos and Midjourney pictures take a random time inside the documented one, divided by `speed`.",
     "The whole answer to a text is made up; `max_tokens` bounds its words, and `usage` counts four characters a token.",
+    "Where `speed` is not 1, every pending answer has `eta_seconds`: a client cannot know how fast time goes here.",
     "The seed of a picture that names none is a random one below 2^31.",
     "`image_url` and its like must be http or https addresses and are not fetched; image parts need a vision model.",
     (
@@ -58,7 +59,7 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
         "Midjourney ratios are 1024x1024, 896x1344, 1344x896, 816x1456 and 1456x816 pixels; videos are 1080 pixels on "
         "their shorter side, or what the model's name says."
     ),
-    "Image models whose sizes are not documented take all documented pixel sizes; `gpt-image-1.5` takes three.",
+    "Image models whose sizes are not documented take all documented pixel sizes; `gpt-image-1.5` takes five.",
     "Speech lasts 14 characters a second, divided by its `speed`, rounded to whole seconds.",
     "A transcription's `prompt` in the history is the name of the uploaded file.",
     # Streams
@@ -99,7 +100,10 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
         "`filter_by` takes `all`, `image`, `video`, `audio`, `pending`, `completed` and `failed`, and finds nothing by any "
         "other; a page has at most 100 items whatever was asked for, and nothing past the last one."
     ),
-    "A record of GeminiGen has files of its own kind only, no reference, and 0 for the size of files not made yet.",
+    (
+        "A record of GeminiGen has files of its own kind only, and its `image_url` as the reference; a file's size is told "
+        "once it was made, by its download or by the detail, and is 0 before."
+    ),
     "A failed one has the code `SYSTEM_ERROR`; `used_credit` counts the sandbox's tokens; `expired_at` is 30 days later.",
     'An unknown uuid is 404 `{"detail": "Not Found"}`; faults answer as they do elsewhere.',
 )

@@ -17,7 +17,8 @@ from .._api import vocabulary as words
 Pricing = Literal["fixed", "matrix", "per_second", "per_point"]
 
 SQUARE: Final = "1024x1024"
-_PORTRAITS: Final = ("1024x1024", "1024x1536", "1536x1024")
+# Three of the model's maker, and those of the seed's note on prices [SEED 002].
+_GPT_IMAGE: Final = ("1024x1024", "1024x1536", "1536x1024", "1024x1792", "1792x1024")
 _ANY_SIZE: Final = ("1024x1024", "768x1344", "1344x768", "1024x1536", "1536x1024", "1024x1792", "1792x1024")
 
 # What a ratio means in pixels: for Midjourney pictures (undocumented, near a megapixel) and for videos.
@@ -63,7 +64,7 @@ class CatalogueModel:
     def sizes(self) -> tuple[str, ...]:
         if self.is_midjourney:
             return tuple(words.IMAGE_SIZES["midjourney-v6"])
-        return tuple(words.IMAGE_SIZES.get(self.slug, _PORTRAITS if self.slug == "gpt-image-1.5" else _ANY_SIZE))
+        return tuple(words.IMAGE_SIZES.get(self.slug, _GPT_IMAGE if self.slug == "gpt-image-1.5" else _ANY_SIZE))
 
     @property
     def usual_seconds(self) -> tuple[float, float]:

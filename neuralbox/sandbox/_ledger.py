@@ -229,6 +229,7 @@ class Ledger:
                 width=request.width,
                 height=request.height,
                 duration=request.duration,
+                reference=request.reference,
                 seed=request.seed if request.seed is not None else self.rng(f"seed/{number}").randrange(2**31),
             )
             self._insert(record)

@@ -56,6 +56,8 @@ class StoredGeneration:
         failure: The sentence it ends with as failed, or None.
         balance_after: The account's balance right after it was charged.
         format: Ending of the result file; None where there is no file.
+        reference: Address of the image that was given along.
+        size_bytes: Of the result file; None until it is made.
     """
 
     number: int
@@ -79,6 +81,8 @@ class StoredGeneration:
     height: int | None = None
     duration: int | None = None
     seed: int | None = None
+    reference: str | None = None
+    size_bytes: int | None = None
     is_favorited: bool = False
     rating: int | None = None
     is_deleted: bool = False

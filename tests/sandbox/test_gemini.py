@@ -214,3 +214,24 @@ def test_text_ids_are_behind_uuids_too(start: Start) -> None:
     (item,) = listed(api)["result"]
     assert detail(api, item["uuid"])["id"] == item["id"]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", item["uuid"])
+
+
+def test_sizes_are_told_once_a_file_is_made(api: Api) -> None:
+    made = api.make("dall-e-3", "A city")
+    (item,) = listed(api)["result"]
+    assert (item["file_size"], item["media_files"][0]["size"]) == (0, 0)
+    size = len(api.http.get(made["result_url"]).content)
+    (item,) = listed(api)["result"]
+    assert (item["file_size"], item["media_files"][0]["size"]) == (size, size)
+    api.make("dall-e-3", "Another city")
+    newest = listed(api)["result"][0]
+    size = detail(api, newest["uuid"])["file_size"]
+    assert size == listed(api)["result"][0]["file_size"] == len(api.http.get(newest["generate_result"]).content)
+
+
+@pytest.mark.parametrize("model", ["dall-e-3", "kling-v2.1"])
+def test_an_image_that_was_given_along_is_the_reference(api: Api, model: str) -> None:
+    api.make(model, "A city", image_url="https://images.example/a.jpg")
+    (reference,) = detail(api, listed(api)["result"][0]["uuid"])["reference_item"]
+    assert shape(reference) == shape(DETAIL["reference_item"][0])
+    assert reference["thumbnail_url"] == "https://images.example/a.jpg"

@@ -164,6 +164,8 @@ def test_a_tool_answers_what_its_kind_makes(api: Api, model: str, field: str, en
         ("dall-e-3", {"size": "1024x1792"}, 9),
         ("dall-e-3", {"size": "1024x1792", "quality": "hd"}, 13),
         ("gpt-image-1.5", {"quality": "hd"}, 14),
+        ("gpt-image-1.5", {"size": "1024x1792"}, 2),
+        ("gpt-image-1.5", {"size": "1792x1024", "quality": "hd"}, 21),
         ("nano-banana-pro", {"quality": "hd"}, 16),
         ("kling-v2.1", {"duration": 5}, 26),
         ("kling-v2.1", {"duration": 10}, 52),

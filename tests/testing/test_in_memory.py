@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as real_time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -191,3 +191,12 @@ async def test_what_does_not_exist_is_not_found(neuralbox_in_memory: RunningSand
     async with neuralbox_in_memory.client() as nb:
         with pytest.raises(NotFoundError):
             await nb.generations.get(1)
+
+
+@pytest.mark.parametrize("dialect", ["A", "B"])
+@pytest.mark.parametrize("model", ["kling-v2.1", "midjourney-v6"])
+async def test_a_faster_sandbox_ends_waits_sooner(dialect: Literal["A", "B"], model: str) -> None:
+    with in_memory(speed=20, dialect=dialect) as running:
+        async with running.client() as nb:
+            await nb.generate.create(model=model, prompt="A paper boat")
+        assert running.time.elapsed < 10

@@ -38,23 +38,30 @@ def progress(record: StoredGeneration, now: float) -> int:
 # Vocabulary A.
 
 
-def accepted_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
-    """Return the answer of `POST /generate` [SEED 001, 002; nb:…/generations/video]."""
+def accepted_in_a(record: StoredGeneration, now: float, base: str, *, tells_eta: bool = False) -> Payload:
+    """Return the answer of `POST /generate` [SEED 001, 002; nb:…/generations/video].
+
+    Args:
+        record: What was accepted.
+        now: Unix seconds.
+        base: Where files are.
+        tells_eta: Whether a pending one has `eta_seconds` also where the documents show none.
+    """
     if record.status == words.PENDING:
         head = {"id": record.id, "status": record.status, "model_slug": record.answer_slug}
-        if record.kind == "image":
-            return {**head, "eta_seconds": eta_seconds(record, now)}
-        return {**head, "processing_ms": None, "created_at": iso(record.created_at)}
+        hint = {"eta_seconds": eta_seconds(record, now)} if record.kind == "image" or tells_eta else {}
+        made = {} if record.kind == "image" else {"processing_ms": None, "created_at": iso(record.created_at)}
+        return {**head, **made, **hint}
     return polled_in_a(record, now, base)
 
 
-def polled_in_a(record: StoredGeneration, now: float, base: str) -> Payload:
-    """Return the answer of `GET /generate/{id}` [nb:…/generate/status]."""
+def polled_in_a(record: StoredGeneration, now: float, base: str, *, tells_eta: bool = False) -> Payload:
+    """Return the answer of `GET /generate/{id}` [nb:…/generate/status]; the arguments are those of `accepted_in_a`."""
     if record.status == words.FAILED:
         return {"id": record.id, "status": record.status, "error": record.failure, "tokens_spent": 0}
     head: Payload = {"id": record.id, "status": record.status, "model_slug": record.answer_slug}
     if record.status == words.PENDING:
-        hint = {"eta_seconds": eta_seconds(record, now)} if record.kind == "image" else {}
+        hint = {"eta_seconds": eta_seconds(record, now)} if record.kind == "image" or tells_eta else {}
         return {**head, "result_url": None, "tokens_spent": 0, **hint}
     spent = {"tokens_spent": record.tokens}
     if record.kind == "stt":

@@ -38,7 +38,15 @@ async def result(call: IncomingCall) -> Response:
     record = _available(call, key)
     if record.format != ending:
         raise not_found(call.request.url.path)
-    return _serve(call, await call.sandbox.media.result(record), ending)
+    return _serve(call, await made(call, record), ending)
+
+
+async def made(call: IncomingCall, record: StoredGeneration) -> bytes:
+    """Return the result file of a completed generation, and keep its size."""
+    file = await call.sandbox.media.result(record)
+    if record.size_bytes is None:
+        call.sandbox.ledger.change(record, size_bytes=len(file))
+    return file
 
 
 async def thumbnail(call: IncomingCall) -> Response:

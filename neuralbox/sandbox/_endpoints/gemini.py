@@ -18,6 +18,7 @@ from .._records import SandboxAccount, StoredGeneration
 from .._server.endpoint import IncomingCall
 from .._server.replies import Refusal
 from .answers import file_url, progress
+from .files import made
 
 PREFIX: Final = "/uapi/v1"
 HISTORIES: Final = "/histories"
@@ -68,6 +69,8 @@ async def history(call: IncomingCall) -> Response:
     number = asked.rpartition("-")[2]
     for record in call.sandbox.ledger.of_account(account):
         if f"{record.number:012x}" == number and record.kind in _TYPES and uuid_of(record) == asked:
+            if record.status == words.COMPLETED:
+                await made(call, record)
             return JSONResponse(detailed(record, account, call.now, call.base))
     raise GeminiRefusal("", "Not Found", status=404)
 
@@ -110,7 +113,7 @@ def listed(record: StoredGeneration, account: SandboxAccount, now: float, base: 
     url = file_url(record, base)
     moments = {"created_at": _moment(record.created_at), "updated_at": _moment(_changed_at(record))}
     kind = "audio" if record.kind == "tts" else record.kind
-    files = [{"type": kind, "url": url, "size": 0, **moments}] if url else []
+    files = [{"type": kind, "url": url, "size": record.size_bytes or 0, **moments}] if url else []
     return {**_scalars(record, account, now, base), "media_files": files, **_tail(record, account, base)}
 
 
@@ -120,7 +123,7 @@ def detailed(record: StoredGeneration, account: SandboxAccount, now: float, base
         "generated_video": [_video(record, base)] if record.kind == "video" else [],
         "generated_image": [_image(record, base)] if record.kind == "image" else [],
         "generated_audio": [_audio(record, base)] if record.kind == "tts" else [],
-        "reference_item": [],
+        "reference_item": [_reference(record)] if record.reference else [],
     }
     return {**_scalars(record, account, now, base), **_tail(record, account, base), **nested}
 
@@ -149,7 +152,7 @@ def _scalars(record: StoredGeneration, account: SandboxAccount, now: float, base
         "custom_prompt": "",
         "created_at": _moment(record.created_at),
         "updated_at": _moment(_changed_at(record)),
-        "file_size": 0,
+        "file_size": record.size_bytes or 0,
         "expired_at": _moment(record.created_at + _KEPT_DAYS * _DAY),
         "inference_type": inference,
         "name": (record.prompt or "")[:50],
@@ -223,6 +226,21 @@ def _audio(record: StoredGeneration, base: str) -> dict[str, Any]:
         "output_channel": "mono",
         "audio_url": url,
         "file_download_url": url,
+    }
+
+
+def _reference(record: StoredGeneration) -> dict[str, Any]:
+    uuid = _derived(record, "reference")
+    return {
+        "id": record.number,
+        "history_id": record.number,
+        "uuid": uuid,
+        "media_type": "image",
+        "uri": f"references/{uuid}.jpg",
+        "thumbnail_uri": f"thumbnails/{uuid}.jpg",
+        "thumbnail_url": record.reference,
+        "mask_uri": "",
+        "mask_url": "",
     }
 
 

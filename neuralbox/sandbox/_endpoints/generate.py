@@ -30,8 +30,7 @@ async def generate(call: IncomingCall) -> Response:
     if request.streams:
         return _events(call, request, price_field="tokens_used")
     record = await _make(call, request)
-    answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
-    return JSONResponse(answer(record, call.sandbox.clock(), call.base))
+    return JSONResponse(_accepted(call, record))
 
 
 async def generate_stream(call: IncomingCall) -> Response:
@@ -44,7 +43,8 @@ async def generate_stream(call: IncomingCall) -> Response:
 
 async def by_number(call: IncomingCall) -> Response:
     """Answer 2.3: how a generation is, in vocabulary A."""
-    return JSONResponse(polled_in_a(_found(call, text_ids=False), call.sandbox.clock(), call.base))
+    record, now = _found(call, text_ids=False), call.sandbox.clock()
+    return JSONResponse(polled_in_a(record, now, call.base, tells_eta=_tells_eta(call)))
 
 
 async def by_text(call: IncomingCall) -> Response:
@@ -64,8 +64,19 @@ async def transcribe(call: IncomingCall) -> Response:
     _check_plan(call.account, model)
     text = transcript_of(upload.audio, diarize=upload.diarize and model.slug == "elevenlabs-scribe")
     record = await _make(call, GenerationRequest(model=model, prompt=upload.filename, price=model.low, text=text))
-    answer = accepted_in_a if call.sandbox.settings.dialect == "A" else accepted_in_b
-    return JSONResponse(answer(record, call.sandbox.clock(), call.base))
+    return JSONResponse(_accepted(call, record))
+
+
+def _accepted(call: IncomingCall, record: StoredGeneration) -> dict[str, Any]:
+    now = call.sandbox.clock()
+    if call.sandbox.settings.dialect == "B":
+        return accepted_in_b(record, now, call.base)
+    return accepted_in_a(record, now, call.base, tells_eta=_tells_eta(call))
+
+
+def _tells_eta(call: IncomingCall) -> bool:
+    """Return whether clients are told how long: those that know the real service would wait far too long here."""
+    return call.sandbox.settings.speed != 1
 
 
 # Before it is accepted.

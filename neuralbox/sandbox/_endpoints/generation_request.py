@@ -27,6 +27,7 @@ class GenerationRequest:
     Attributes:
         text: The text result, for kinds that have one.
         format: Ending of the result file, for kinds that have one.
+        reference: Address of the image that was given along.
         streams: Whether the client asked for server-sent events.
     """
 
@@ -40,6 +41,7 @@ class GenerationRequest:
     height: int | None = None
     duration: int | None = None
     seed: int | None = None
+    reference: str | None = None
     streams: bool = False
 
 
@@ -166,10 +168,11 @@ class Options:
             return allowed[0]
         return value
 
-    def address(self, name: str) -> None:
+    def address(self, name: str) -> str | None:
         value = self.words_of(name)
         if value is not None and not value.startswith(("http://", "https://")):
             self.complain(name, "must be an http or https address")
+        return value
 
 
 # Text.
@@ -258,7 +261,7 @@ def _image(model: CatalogueModel, options: Options) -> GenerationRequest:
         options.one_of("style", ("vivid", "natural"))
     options.words_of("style")
     options.words_of("negative_prompt")
-    options.address("image_url")
+    reference = options.address("image_url")
     width, height = RATIO_PIXELS[size] if size in RATIO_PIXELS else map(int, size.split("x"))
     return GenerationRequest(
         model=model,
@@ -268,6 +271,7 @@ def _image(model: CatalogueModel, options: Options) -> GenerationRequest:
         width=width,
         height=height,
         seed=options.whole("seed"),
+        reference=reference,
     )
 
 
@@ -276,7 +280,7 @@ def _video(model: CatalogueModel, options: Options) -> GenerationRequest:
     duration = options.one_of("duration", words.VIDEO_DURATIONS)
     width, height = video_pixels(model.slug, options.one_of("aspect_ratio", words.VIDEO_RATIOS))
     options.words_of("negative_prompt")
-    options.address("image_url")
+    reference = options.address("image_url")
     return GenerationRequest(
         model=model,
         prompt=prompt,
@@ -286,6 +290,7 @@ def _video(model: CatalogueModel, options: Options) -> GenerationRequest:
         height=height,
         duration=duration,
         seed=options.whole("seed"),
+        reference=reference,
     )
 
 
