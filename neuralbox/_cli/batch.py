@@ -24,7 +24,7 @@ from . import output
 from .arguments import AsJson, BaseUrl, To, limit_of
 from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures, sentence_of
-from .exit_codes import INTERRUPTED
+from .exit_codes import INTERRUPTED, USAGE
 from .request_file import RequestFile, open_requests
 from .session import CommandSession
 
@@ -89,7 +89,8 @@ def run(
         requests = open_requests(file)
         if journal is None and requests.count is None:
             raise ConfigurationError(f"{file} is no regular file: name the journal with --journal.")
-    place = journal or file.with_suffix(".sqlite")
+        place = journal or file.with_suffix(".sqlite")
+        _report_problems(requests, session, is_fatal=not estimate, is_resumed=place.exists())
     settings = recall(place).changed(to, budget)
     arguments = _RunArguments(requests, place, settings, timeout, retry_failed, requests.count)
     session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, arguments=arguments))
@@ -155,6 +156,30 @@ def report(
         path = write_batch_report(journal, target or journal.with_suffix(".html"))
         session.print_text(str(path))
         session.write_record({"path": str(path), "bytes": path.stat().st_size})
+
+
+def _report_problems(requests: RequestFile, session: CommandSession, *, is_fatal: bool, is_resumed: bool) -> None:
+    """Print every request that cannot be sent.
+
+    Args:
+        requests: The file.
+        session: Prints them.
+        is_fatal: Whether nothing is done where there is one.
+        is_resumed: Whether there is a journal: what is done needs its recording no more.
+
+    Raises:
+        ConfigurationError: There is one, and that is fatal.
+    """
+    problems = [problem for problem in requests.problems if not (problem.is_missing_file and is_resumed)]
+    if len(problems) == 1 and is_fatal and not session.as_json:
+        raise ConfigurationError(f"{requests.path}, line {problems[0].line}: {problems[0].message} Nothing was sent.")
+    for problem in problems:
+        session.print_status(f"{requests.path}, line {problem.line}: {problem.message}")
+        session.write_record({"line": problem.line, "message": problem.message})
+    if problems and is_fatal:
+        raise ConfigurationError(
+            f"{len(problems)} of {requests.count} requests in {requests.path} cannot be sent. Nothing was sent."
+        )
 
 
 # One run.
@@ -253,9 +278,9 @@ def _describe(seen: BatchProgress) -> str:
     return ", ".join(parts)
 
 
-async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile) -> None:
+async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile) -> int:
     balance = (await nb.account.balance()).token_balance
-    found: BatchEstimate = await nb.batch.estimate(requests)
+    found: BatchEstimate = await nb.batch.estimate(requests if requests.count is None else requests.without_problems())
     counts = {"requests": found.requests, "tokens": found.tokens, "unknown": found.unknown, "balance": balance}
     session.write_record(counts | {"by_model": dict(found.by_model)})
     left = "" if balance is None else f"; {balance} are left"
@@ -264,6 +289,7 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
         session.print_text(output.joined(f"{model}: {tokens} tokens"))
     if found.unknown:
         session.print_text(f"{found.unknown} requests have no known price.")
+    return USAGE if requests.problems else 0
 
 
 def _resume(journal: Path) -> str:

@@ -1,11 +1,12 @@
 """The requests of `batch run`: a file of JSON lines, checked to its end before anything of it is sent.
 
-A file is read twice, so that a slip in its last line costs nothing and the number of requests is known. What can be read
-only once (a pipe) is taken as it comes.
+A file is read twice, so that a slip in its last line costs nothing, every slip is reported at once, and the number of
+requests is known. What can be read only once (a pipe) is taken as it comes.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,44 +19,98 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class LineProblem:
+    """Why a line's request cannot be sent.
+
+    Attributes:
+        line: Its number, from 1.
+        message: What is wrong with it.
+        is_missing_file: Whether it is only that a file of this machine is not there.
+    """
+
+    line: int
+    message: str
+    is_missing_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFile:
     """A file of requests that has been checked.
 
     Attributes:
         path: The file.
         count: How many there are, or None where that is not known.
+        problems: What keeps some of them from being sent, in the order of the lines.
     """
 
     path: Path
     count: int | None
+    problems: tuple[LineProblem, ...] = ()
 
     def __iter__(self) -> Iterator[BatchRequest]:
         from .._requests.json_lines import read_requests
 
         return read_requests(self.path)
 
+    def without_problems(self) -> Iterator[BatchRequest]:
+        """Read the requests that can be sent."""
+        from .._requests.json_lines import read_lines
+
+        refused = {problem.line for problem in self.problems}
+        for line, found in read_lines(self.path):
+            if line not in refused and not isinstance(found, ConfigurationError):
+                yield found
+
 
 def open_requests(path: Path) -> RequestFile:
-    """Check a file of requests.
+    """Check a file of requests: their fields, their keys, and the files of this machine that they name.
 
     Raises:
-        ConfigurationError: A line holds no request that could be sent; the message names line and field. Or the file
-            is empty.
+        ConfigurationError: There is no request in it.
         OSError: It cannot be read.
     """
     if not path.is_file() and path.exists() and not path.is_dir():
         return RequestFile(path, None)
-    from .._config import Dialect
-    from .._requests.json_lines import check, read_requests
+    from .._requests.json_lines import read_lines
 
-    count = 0
-    for request in read_requests(path):
+    count, problems, keys = 0, [], dict[str, int]()
+    for line, found in read_lines(path):
         count += 1
-        try:
-            check(request, Dialect())
-        except ConfigurationError as error:
-            name = f"{count}" if request.key is None else repr(request.key)
-            raise ConfigurationError(f"{path}, request {name}: {error.message} Nothing was sent.") from error
+        problem = _problem_of(line, found) or _repeated_key(line, count, found, keys)
+        if problem is not None:
+            problems.append(problem)
     if not count:
         raise ConfigurationError(f"There is no request in {path}.")
-    return RequestFile(path, count)
+    return RequestFile(path, count, tuple(problems))
+
+
+def _problem_of(line: int, found: BatchRequest | ConfigurationError) -> LineProblem | None:
+    from .._config import Dialect
+    from .._requests.json_lines import check
+    from .._requests.requests import TranscriptionRequest
+
+    if isinstance(found, ConfigurationError):
+        return LineProblem(line, found.message)
+    try:
+        check(found, Dialect())
+    except ConfigurationError as error:
+        return LineProblem(line, error.message)
+    if isinstance(found, TranscriptionRequest) and isinstance(found.audio, str | os.PathLike):
+        audio = Path(found.audio)
+        if not audio.exists():
+            return LineProblem(line, f"`audio`: there is no file {audio}.", is_missing_file=True)
+        if not audio.is_file():
+            return LineProblem(line, f"`audio`: {audio} is no regular file.")
+    return None
+
+
+def _repeated_key(
+    line: int, position: int, found: BatchRequest | ConfigurationError, keys: dict[str, int]
+) -> LineProblem | None:
+    """Return what is wrong with a key that an earlier request has; a request without one is named by its position."""
+    given = None if isinstance(found, ConfigurationError) else found.key
+    key = f"{position:06d}" if given is None else given
+    earlier = keys.setdefault(key, line)
+    if earlier == line:
+        return None
+    return LineProblem(line, f"The key {key!r} is that of line {earlier}. Give each request its own key.")

@@ -62,7 +62,8 @@ def _unknown(name: object, made: type[BatchRequest], *, has_kind: bool) -> str:
     unknown = f"`{name}` is not a field of {_article(made.name)} request"
     if not has_kind:
         return f"{unknown}; say `kind` (image, text, ...), or put options into `params`."
-    return f"{unknown}; an option this version does not know goes through `extra_body`."
+    fields_of = ", ".join(_FIELDS[made])
+    return f"{unknown}; an option this version does not know goes through `extra_body`. Its fields: {fields_of}."
 
 
 def check(request: BatchRequest, dialect: Dialect) -> None:
@@ -102,15 +103,28 @@ def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
             finishes what came before it, and then raises this.
         OSError: The file cannot be read.
     """
+    for number, found in read_lines(path):
+        if isinstance(found, ConfigurationError):
+            raise ConfigurationError(f"{os.fspath(path)}, line {number}: {found.message}") from None
+        yield found
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
+    """Read the lines of such a file that are not empty: the number of each, and its request or what is wrong with it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # a byte-order mark of Windows
             if text.strip():
+                found: BatchRequest | ConfigurationError
                 try:
-                    request = _read_line(text)
+                    found = _read_line(text)
                 except ConfigurationError as error:
-                    raise ConfigurationError(f"{os.fspath(path)}, line {number}: {error.message}") from None
-                yield request
+                    found = error
+                yield number, found
 
 
 def _read_line(line: bytes) -> BatchRequest:

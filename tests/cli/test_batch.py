@@ -111,10 +111,10 @@ def test_an_estimate_sends_nothing(box: Box) -> None:
     [
         ("{", "run.jsonl, line 3: this is no JSON object"),
         ('{"kind": "image", "model": "flux-1.1-pro"}', "run.jsonl, line 3: `prompt` is missing"),
-        ('{"kind": "image", "model": "flux-1.1-pro", "prompt": " "}', "run.jsonl, request 3: "),
+        ('{"kind": "image", "model": "flux-1.1-pro", "prompt": " "}', "run.jsonl, line 3: "),
         (
             '{"kind": "music", "model": "musicgen", "prompt": "A waltz", "duration": 5, "key": "waltz"}',
-            "request 'waltz': ",
+            "run.jsonl, line 3: ",
         ),
     ],
 )
@@ -126,6 +126,69 @@ def test_a_slip_in_the_last_line_costs_nothing(last: str, said: str, box: Box) -
     assert said in left.sentence
     assert box.spent == 0
     assert not Path("run.sqlite").exists()
+
+
+SLIPS = [
+    {**IMAGE, "prompt": "A lighthouse", "key": "000002"},
+    {**IMAGE, "prompt": "its key is the other's"},
+    {**IMAGE, "prompt": "A boat", "sise": "1:1"},
+    {"kind": "transcription", "audio": "nowhere.mp3"},
+    {"kind": "transcription", "audio": "."},
+    {**IMAGE, "prompt": "A boat", "key": "boat"},
+    {**IMAGE, "prompt": "Another boat", "key": "boat"},
+]
+FOUND = {
+    2: "The key '000002' is that of line 1. Give each request its own key.",
+    3: "`sise` is not a field of an image request; an option this version does not know goes through `extra_body`. "
+    "Its fields: key, model, prompt, ",
+    4: "`audio`: there is no file nowhere.mp3.",
+    5: "`audio`: . is no regular file.",
+    7: "The key 'boat' is that of line 6. Give each request its own key.",
+    8: "this is no JSON object at character 1.",
+}
+
+
+def write_slips() -> None:
+    Path("run.jsonl").write_text("\n".join([*map(json.dumps, SLIPS), "x"]))
+
+
+def test_every_slip_is_reported_with_its_line_before_anything_is_bought(box: Box) -> None:
+    write_slips()
+    left = box("batch", "run", "run.jsonl")
+    assert (left.code, left.lines, box.spent) == (2, [], 0)
+    *lines, summary = left.err.splitlines()
+    assert len(lines) == len(FOUND)
+    for line, (number, said) in zip(lines, FOUND.items(), strict=True):
+        assert line.startswith(f"run.jsonl, line {number}: {said}")
+    assert summary == "6 of 8 requests in run.jsonl cannot be sent. Nothing was sent."
+    assert not Path("run.sqlite").exists()
+    left = box("batch", "run", "run.jsonl", "--json")
+    assert [(record["line"], record["message"].startswith(FOUND[record["line"]])) for record in left.records] == [
+        (number, True) for number in FOUND
+    ]
+    assert json.loads(left.sentence)["exit_code"] == 2
+
+
+def test_an_estimate_warns_of_what_could_not_be_sent(box: Box) -> None:
+    write_slips()
+    left = box("batch", "run", "run.jsonl", "--estimate")
+    assert left.code == 2
+    assert len(left.err.splitlines()) == len(FOUND)
+    assert left.lines[0] == f"2 requests, {2 * PRICE} tokens; 100000 are left"
+    assert box.spent == 0
+
+
+def test_a_batch_is_continued_where_a_recording_is_gone_since(box: Box) -> None:
+    lines = [{"kind": "transcription", "audio": "talk.mp3"}, {**IMAGE, "prompt": "A lighthouse"}]
+    Path("run.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    Path("talk.mp3").write_bytes(b"sound")
+    assert box("batch", "run", "run.jsonl").code == 0
+    Path("talk.mp3").unlink()
+    again = box("batch", "run", "run.jsonl", "--json")
+    assert (again.code, [record["resumed"] for record in again.records]) == (0, [True, True])
+    assert box("batch", "run", "run.jsonl", "--journal", "new.sqlite").sentence == (
+        "run.jsonl, line 1: `audio`: there is no file talk.mp3. Nothing was sent."
+    )
 
 
 def test_a_file_without_requests_or_none_at_all_is_refused(box: Box) -> None:

@@ -199,4 +199,5 @@ async def test_a_faster_sandbox_ends_waits_sooner(dialect: Literal["A", "B"], mo
     with in_memory(speed=20, dialect=dialect) as running:
         async with running.client() as nb:
             await nb.generate.create(model=model, prompt="A paper boat")
+        assert isinstance(running.time, VirtualTime)
         assert running.time.elapsed < 10
