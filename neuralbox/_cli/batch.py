@@ -289,7 +289,9 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
         session.print_text(output.joined(f"{model}: {tokens} tokens"))
     if found.unknown:
         session.print_text(f"{found.unknown} requests have no known price.")
-    return USAGE if requests.problems else 0
+    for key, problem in found.problems.items():  # of a pipe, which was not checked before
+        session.print_status(f"{key}: {problem}")
+    return USAGE if requests.problems or found.invalid else 0
 
 
 def _resume(journal: Path) -> str:

@@ -172,17 +172,17 @@ def download(
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         failures = Failures()
-        for one in what:
+        for named in what:
             try:
-                source = one if "://" in one else await _finished(nb, read_id(one))
+                source = named if "://" in named else await _finished(nb, read_id(named))
                 path = await _fetch(nb, session, source, to, "replace" if overwrite else "error")
             except NeuralBoxError as error:
                 said = failures.add(error)
-                session.write_record({"source": one, "error": type(error).__name__, "message": said})
-                session.print_status(f"{one}: {said}")
+                session.write_record({"source": named, "error": type(error).__name__, "message": said})
+                session.print_status(f"{named}: {said}")
                 continue
             session.print_text(str(path))
-            session.write_record({"source": one, "path": str(path), "bytes": path.stat().st_size})
+            session.write_record({"source": named, "path": str(path), "bytes": path.stat().st_size})
         return failures.code
 
     session.run(work)

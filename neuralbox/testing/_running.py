@@ -106,9 +106,9 @@ class RunningSandbox:
     def generations(self, *, prompt: str | None = None, model: str | None = None) -> list[StoredGeneration]:
         """Return what was accepted, oldest first: all, or those with this prompt and this model."""
         return [
-            one
-            for one in self.ledger.generations.values()
-            if prompt in (None, one.prompt) and model in (None, one.model)
+            record
+            for record in self.ledger.generations.values()
+            if prompt in (None, record.prompt) and model in (None, record.model)
         ]
 
     def charged_once(self, *, prompt: str | None = None, model: str | None = None) -> Charge:
@@ -121,7 +121,7 @@ class RunningSandbox:
             AssertionError: It was never accepted, accepted more than once, is not charged (yet), or charged twice.
         """
         found = self.generations(prompt=prompt, model=model)
-        charges = [charge for charge in self.ledger.charges if charge.generation in {one.id for one in found}]
+        charges = [charge for charge in self.ledger.charges if charge.generation in {record.id for record in found}]
         if len(found) != 1 or len(charges) != 1:
             wanted = ", ".join(f"{name}={value!r}" for name, value in (("prompt", prompt), ("model", model)) if value)
             raise AssertionError(
@@ -150,7 +150,7 @@ class RunningSandbox:
         Raises:
             AssertionError: Something is open.
         """
-        pending = [one.id for one in self.ledger.generations.values() if one.status == words.PENDING]
+        pending = [record.id for record in self.ledger.generations.values() if record.status == words.PENDING]
         if pending:
             raise AssertionError(f"{len(pending)} generations are pending: {pending}. {self._describe_ledger()}")
         end = real_time.monotonic() + _MOMENT
@@ -169,8 +169,8 @@ class RunningSandbox:
         for charge in self.ledger.charges:
             charged[charge.generation] += charge.tokens
         lines = [
-            f"  {one.id} {one.model} {one.prompt!r}: {one.status}, {charged.get(one.id, 0)} tokens"
-            for one in self.generations()
+            f"  {record.id} {record.model} {record.prompt!r}: {record.status}, {charged.get(record.id, 0)} tokens"
+            for record in self.generations()
         ]
         return "\n".join(["The ledger:", *(lines or ["  nothing was accepted"])])
 

@@ -210,6 +210,18 @@ def test_a_pipe_is_read_as_it_comes_and_needs_the_name_of_a_journal(box: Box) ->
     assert (left.code, len(left.lines)) == (0, 1)
 
 
+def test_an_estimate_of_a_pipe_warns_too(box: Box) -> None:
+    os.mkfifo("pipe")
+    lines = [{**IMAGE, "prompt": "A lighthouse"}, {**IMAGE, "prompt": " ", "key": "blank"}]
+    writing = threading.Thread(target=Path("pipe").write_text, args=("\n".join(map(json.dumps, lines)),), daemon=True)
+    writing.start()
+    left = box("batch", "run", "pipe", "--journal", "new.sqlite", "--estimate")
+    writing.join()
+    assert left.code == 2
+    assert left.sentence.startswith("blank: ")
+    assert left.lines[0].startswith("1 requests, ")
+
+
 def test_other_requests_in_the_same_journal_are_wrong_usage(box: Box) -> None:
     write(2)
     box("batch", "run", "run.jsonl")

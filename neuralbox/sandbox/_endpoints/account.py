@@ -136,7 +136,7 @@ async def stats(call: IncomingCall) -> Response:
 async def models(call: IncomingCall) -> Response:
     """Answer 2.16: the catalogue; `category` filters it."""
     kind = call.request.query_params.get("category")
-    return JSONResponse({"items": [one.describe() for one in MODELS.values() if kind in {None, one.kind}]})
+    return JSONResponse({"items": [model.describe() for model in MODELS.values() if kind in {None, model.kind}]})
 
 
 async def model(call: IncomingCall) -> Response:
