@@ -3,8 +3,8 @@
 Unit: bytes per `job.wait()`, each in a task of its own, on one client. Baseline: the same process with the client open and a
 few waits behind it, so the figure holds everything a wait adds: the `Job`, the task and its frames, the entry in the poller
 and the last answer. Taken twice, each in a fresh process: what Python allocated (tracemalloc), and what the process
-occupies (resident set). An in-memory transport answers `pending` to every look; the figure is taken when every job was
-looked at twice, since what an answer leaves behind is part of the price (median of five moments of one interval). Then the transport answers `completed`, all
+occupies (resident set). An in-memory transport answers `pending` to every poll; the figure is taken when every job was
+polled twice, since what an answer leaves behind is part of the price (median of five moments of one interval). Then the transport answers `completed`, all
 waits must return a completed generation, and what is still allocated when the results are dropped is shown as well.
 
     python -m benchmarks.bench_memory [--full]
@@ -40,40 +40,40 @@ class Held:
 
     Attributes:
         count: How many waited at once.
-        waiting: After all have begun and none was looked at.
-        looked_at: After each was looked at twice.
+        waiting: After all have begun and none was polled.
+        polled: After each was polled twice.
         left: After all have ended and their results were dropped.
         completed: How many returned a completed generation.
-        looks: Requests in all.
+        polls: Requests in all.
         tasks_left: Tasks that still run after the end, the measuring one not counted.
     """
 
     count: int
     waiting: float
-    looked_at: float
+    polled: float
     left: float
     completed: int
-    looks: int
+    polls: int
     tasks_left: int
 
 
 class Answers(httpx.AsyncBaseTransport):
-    """Answers every look from memory, and tells when so many jobs were looked at twice."""
+    """Answers every poll from memory, and tells when so many jobs were polled twice."""
 
     def __init__(self, count: int) -> None:
         self.status = "completed"
-        self.looks = [0] * (FIRST_ID + count)  # made beforehand, so that counting costs the waits nothing
+        self.polls = [0] * (FIRST_ID + count)  # made beforehand, so that counting costs the waits nothing
         self.seen_twice = asyncio.Event()
         self._missing = count
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0)  # a real one lets the loop turn
         name = request.url.path.rpartition("/")[2]
-        if not name.isdecimal():  # the history: what looks at each job cost is the question here
+        if not name.isdecimal():  # the history: what polling each job costs is the question here
             return httpx.Response(404, json={"error": "not_found", "message": "No history here"})
         number = int(name)
-        self.looks[number] += 1
-        if self.status == "pending" and self.looks[number] == 2:
+        self.polls[number] += 1
+        if self.status == "pending" and self.polls[number] == 2:
             self._missing -= 1
             if not self._missing:
                 self.seen_twice.set()
@@ -89,7 +89,7 @@ def resident() -> int:
 async def hold(count: int, *, traced: bool) -> Held:
     """Let so many jobs be waited for at once, and then end."""
     answers = Answers(count)
-    # Real time, with pauses that keep looking a small part of it: a look under way is not what a wait costs.
+    # Real time, with pauses that keep polling a small part of it: a poll under way is not what a wait costs.
     shortest = max(0.2, count / 500)
     polling = Polling(timeout=None, min_interval=shortest, max_interval=2 * shortest)
 
@@ -110,21 +110,21 @@ async def hold(count: int, *, traced: bool) -> Held:
         for _ in range(5):
             samples.append(bytes_now())
             await asyncio.sleep(shortest / 5)
-        looked_at = statistics.median(samples)
+        polled = statistics.median(samples)
         answers.status = "completed"
         results = await asyncio.gather(*tasks)
         completed = sum(result.is_completed for result in results)
-        looks = sum(answers.looks[FIRST_ID:])
+        polls = sum(answers.polls[FIRST_ID:])
         del tasks, results
         await asyncio.sleep(0)
         left = bytes_now()
         return Held(
             count=count,
             waiting=(waiting - before) / count,
-            looked_at=(looked_at - before) / count,
+            polled=(polled - before) / count,
             left=(left - before) / count,
             completed=completed,
-            looks=looks,
+            polls=polls,
             tasks_left=len(asyncio.all_tasks()) - 1,
         )
 
@@ -153,10 +153,10 @@ def rows_of(held: Held, *, how: str, bound: float | None) -> list[Row]:
         raise AssertionError(f"Not every wait came to its end: {held}.")
     what = f"{held.count:,} waits, {how}"
     kept = "" if how == "allocated" else "free again, kept by the allocator"
-    note = f"all completed, {held.looks:,} looks"
+    note = f"all completed, {held.polls:,} polls"
     return [
-        Row(f"{what}: before the first look", held.waiting, "B/wait"),
-        Row(f"{what}: after two looks each", held.looked_at, "B/wait", bound=bound, note=note),
+        Row(f"{what}: before the first poll", held.waiting, "B/wait"),
+        Row(f"{what}: after two polls each", held.polled, "B/wait", bound=bound, note=note),
         Row(f"{what}: left when all have ended", held.left, "B/wait", note=kept),
     ]
 

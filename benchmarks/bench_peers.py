@@ -3,7 +3,7 @@
 Workload: so many videos submitted together, taking 20 to 180 s (uniform, the same for all; no hints from the service),
 waited for by each client as its README shows (`waiters`), over the lean server on loopback. Nothing is scaled: the
 intervals are each client's own, and the time in which nobody does anything is cut out (`lapse`). Baseline: aiohttp
-and a loop, one look at each job every 5 s, in the same run; the clients take turns, each in a process of its own.
+and a loop, one poll of each job every 5 s, in the same run; the clients take turns, each in a process of its own.
 
 Units: requests per job as the server counts them, the submission included; seconds from the end of a job at the server
 to its result in the caller's hand (median and 95th percentile over the jobs); client CPU per job in milliseconds

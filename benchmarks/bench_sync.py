@@ -234,7 +234,7 @@ def tasks_left() -> int:
 def slots_lost(nb: NeuralBox) -> int:
     """Count the slots of both kinds that are taken, and connections of the pool in no usable state."""
 
-    async def look() -> int:
+    async def count() -> int:
         transport: Any = nb._async._core.transport
         resources = transport._per_loop.get(transport._open_resources)
         limits = transport._limits
@@ -243,7 +243,7 @@ def slots_lost(nb: NeuralBox) -> int:
         stuck = sum(not one.is_idle() and not one.is_closed() for pool in pools for one in pool.connections)
         return int(taken) + stuck
 
-    return call(look)
+    return call(count)
 
 
 # What many threads leave behind.
@@ -271,7 +271,7 @@ class Crowd:
 
 
 def crowd(server: Running, *, threads: int, calls: int, streams: int) -> Crowd:
-    """Make calls from many threads, read streams half, and look what is left."""
+    """Make calls from many threads, read streams half, and count what is left."""
     thread.shutdown()
     before, started = threading.active_count(), time.monotonic()
     nb = client(server.url)
@@ -285,10 +285,10 @@ def crowd(server: Running, *, threads: int, calls: int, streams: int) -> Crowd:
         found += pool.map(half_read, range(streams))
         made = threading.active_count() - before - len(pool._threads)
 
-    async def look() -> int:
+    async def count() -> int:
         return len(nb._async._core.transport._per_loop._values)  # type: ignore[attr-defined]
 
-    pools, left = call(look), tasks_left()
+    pools, left = call(count), tasks_left()
     nb.close()
     end = time.monotonic() + 2
     while (open_left := server.counts()["open_now"] - 1) and time.monotonic() < end:

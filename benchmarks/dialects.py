@@ -1,6 +1,6 @@
 """The words of the peers' services, as far as their clients read them: what the lean server answers to each.
 
-It owns the answers to a submission and to a look, and nothing else. Each has the fields its client insists on and about
+It owns the answers to a submission and to a poll, and nothing else. Each has the fields its client insists on and about
 the length of the real thing; none comes from a live service. Which request gets which is `server.Site`'s business.
 """
 
@@ -121,4 +121,4 @@ SUBMISSIONS: Final = MappingProxyType[str, Dialect](
 LOOKS: Final = MappingProxyType[str, Dialect](
     {"/v1/predictions/": replicate, "/v1/tasks/": runway, "/fal/requests/": fal_result}
 )
-"""Where they look, by the beginning of the path; what follows is the job's number."""
+"""Where they poll, by the beginning of the path; what follows is the job's number."""

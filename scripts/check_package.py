@@ -1,4 +1,4 @@
-"""Build what would be published, look into it, and install it where nothing else is.
+"""Build what would be published, inspect it, and install it where nothing else is.
 
     python scripts/check_package.py            everything
     python scripts/check_package.py --offline  without the environments, which need a package index
@@ -99,7 +99,7 @@ def built(into: Path) -> tuple[Path, Path]:
 
 
 def sources() -> set[str]:
-    """The files of the package as they stand in the checkout."""
+    """Return the files of the package as they stand in the checkout."""
     return {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "neuralbox").rglob("*")
@@ -107,7 +107,7 @@ def sources() -> set[str]:
     }
 
 
-def look_into_wheel(wheel: Path) -> Message:
+def inspect_wheel(wheel: Path) -> Message:
     """Check the wheel's files and size, and return its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         members = {one.filename: one for one in archive.infolist()}
@@ -126,7 +126,7 @@ def look_into_wheel(wheel: Path) -> Message:
     return read
 
 
-def look_into_sdist(sdist: Path) -> None:
+def inspect_sdist(sdist: Path) -> None:
     """Check that the sdist holds what one needs to build and to test."""
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
@@ -136,7 +136,7 @@ def look_into_sdist(sdist: Path) -> None:
     need(not built_files, f"not sources: {built_files}")
 
 
-def look_at_metadata(metadata: Message) -> None:
+def inspect_metadata(metadata: Message) -> None:
     """Check that nothing a package index shows is missing, and that every extra is known here."""
     missing = [name for name in METADATA if not metadata[name] or metadata[name] == "UNKNOWN"]
     need(not missing, f"missing: {missing}")
@@ -158,7 +158,7 @@ def environment(at: Path, *, beside: Path | None = None) -> Path:
 
 
 def packages_of(at: Path) -> Path:
-    """Where an environment keeps its packages."""
+    """Return where an environment keeps its packages."""
     [found] = [at / "Lib" / "site-packages"] if os.name == "nt" else at.glob("lib/python*/site-packages")
     return found
 
@@ -170,7 +170,7 @@ def install(python: Path, *what: str | Path) -> None:
     run(*pip, "check")
 
 
-def look_at_bare_install(python: Path, wheel: Path) -> None:
+def inspect_bare_install(python: Path, wheel: Path) -> None:
     """Install the wheel alone: it imports, and what needs an extra says which."""
     install(python, wheel)
     run(python, "-W", "error", "-c", "from neuralbox import *; from neuralbox.sync import NeuralBox")
@@ -179,7 +179,7 @@ def look_at_bare_install(python: Path, wheel: Path) -> None:
         need(f"pip install 'neuralbox[{extra}]'" in said and said.count("\n") == 1, f"neuralbox.{extra} said: {said}")
 
 
-def look_at_types(python: Path) -> None:
+def inspect_types(python: Path) -> None:
     """Check that all public types are known to those who use the package."""
     # It takes the first interpreter on PATH for the user's; `--pythonpath` does not count here.
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -187,7 +187,7 @@ def look_at_types(python: Path) -> None:
     need("Type completeness score: 100%" in said, said)
 
 
-def look_at_extra(extra: str, folder: Path, beside: Path, wheel: Path) -> None:
+def inspect_extra(extra: str, folder: Path, beside: Path, wheel: Path) -> None:
     """Install one extra beside the bare package, without the other extras, and import what it is for."""
     python = environment(folder / extra, beside=beside)
     install(python, f"neuralbox[{extra}] @ {wheel.as_uri()}")
@@ -208,10 +208,10 @@ def folder() -> Iterator[Path]:
 
 def passed(check: Check) -> bool:
     """Carry out a check and print how it ended."""
-    name, look = check
+    name, carry_out = check
     start, said = time.perf_counter(), ""
     try:
-        look()
+        carry_out()
     except BrokenError as broken:
         said = f"{broken}\n"
     print(f"{'FAILED' if said else 'passed'}  {time.perf_counter() - start:6.1f} s  {name}\n{said}", end="", flush=True)
@@ -226,19 +226,19 @@ def main() -> int:
     with folder() as here:
         try:
             sdist, wheel = built(here / "dist")
-            metadata = look_into_wheel(wheel)
+            metadata = inspect_wheel(wheel)
         except BrokenError as broken:
             print(f"FAILED  {broken}")
             return 1
-        good = passed(("sdist", lambda: look_into_sdist(sdist)))
-        good &= passed(("metadata", lambda: look_at_metadata(metadata)))
+        good = passed(("sdist", lambda: inspect_sdist(sdist)))
+        good &= passed(("metadata", lambda: inspect_metadata(metadata)))
         if offline:
             return not good
         bare = environment(here / "bare")
-        if not passed(("bare install", lambda: look_at_bare_install(bare, wheel))):
+        if not passed(("bare install", lambda: inspect_bare_install(bare, wheel))):
             return 1
-        checks: list[Check] = [("types", lambda: look_at_types(bare))]
-        checks += [(f"extra {one}", partial(look_at_extra, one, here, here / "bare", wheel)) for one in IMPORTS]
+        checks: list[Check] = [("types", lambda: inspect_types(bare))]
+        checks += [(f"extra {one}", partial(inspect_extra, one, here, here / "bare", wheel)) for one in IMPORTS]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             good &= all([*pool.map(passed, checks)])
     return not good

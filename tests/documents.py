@@ -51,5 +51,5 @@ def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> 
     monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_reader")  # the sandbox shows one account's generations to both
     monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
     monkeypatch.chdir(directory)
-    # Looks are paced for the real service, minutes long; the sandbox is faster by its `speed`, so the looks are too.
+    # Polls are minutes apart for the real service; the sandbox is faster by its `speed`, so the polls are too.
     monkeypatch.setattr("neuralbox._client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))

@@ -151,7 +151,7 @@ class _Timer:
     is_over: bool = False
 
     def wake(self) -> None:
-        """Let its task look at the clock again; one that does not wait does so by itself."""
+        """Let its task read the clock again; one that does not wait does so by itself."""
         if self.scope is not None:
             self.scope.cancel()
 

@@ -30,12 +30,12 @@ def durations(count: int) -> list[float]:
 
 def test_a_loop_by_hand_sends_and_waits_what_arithmetic_says() -> None:
     taken = bench_peers.measured(PEERS[BASELINE], JOBS, SEED)
-    looks = [ceil(seconds / 5) for seconds in durations(JOBS)]
-    assert round(taken.requests * JOBS) == sum(looks) + JOBS
-    late = sorted(5 * number - seconds for number, seconds in zip(looks, durations(JOBS), strict=True))
+    polls = [ceil(seconds / 5) for seconds in durations(JOBS)]
+    assert round(taken.requests * JOBS) == sum(polls) + JOBS
+    late = sorted(5 * number - seconds for number, seconds in zip(polls, durations(JOBS), strict=True))
     assert taken.median == pytest.approx(late[1], abs=0.5)
     assert (taken.lost, taken.duplicate) == (0, 0)
-    assert taken.seconds == pytest.approx(5 * max(looks), abs=2)
+    assert taken.seconds == pytest.approx(5 * max(polls), abs=2)
 
 
 def test_ours_loses_nothing_over_either_engine_and_the_rows_compare_it() -> None:

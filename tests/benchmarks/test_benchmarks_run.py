@@ -38,9 +38,9 @@ def test_a_benchmark_on_a_socket_compares_with_its_baseline(benchmark_module: ob
 def test_many_waits_all_end_and_leave_no_task() -> None:
     held = bench_memory.measured(50, traced=True)
     assert (held.count, held.completed, held.tasks_left) == (50, 50, 0)
-    assert held.looks >= 3 * 50, "each was looked at twice, and once more to learn that it is done"
+    assert held.polls >= 3 * 50, "each was polled twice, and once more to learn that it is done"
     assert held.waiting > 0
-    assert held.left < held.looked_at
+    assert held.left < held.polled
 
 
 def test_the_import_benchmark_finds_no_package_of_an_extra() -> None:

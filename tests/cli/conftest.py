@@ -102,7 +102,7 @@ def slowly_served() -> Iterator[Server]:
 
 @pytest.fixture
 def box(served: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
-    """A new account, and a client that looks as fast as the sandbox works."""
+    """A new account, and a client that polls as fast as the sandbox works."""
     served.sandbox.faults.clear()
     quick = functools.partial(AsyncNeuralBox, polling=FAST)
     monkeypatch.setattr(neuralbox._client, "AsyncNeuralBox", quick)

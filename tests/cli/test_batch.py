@@ -1,4 +1,4 @@
-"""Batches from a file: run, stopped, resumed, looked at."""
+"""Batches from a file: run, stopped, resumed, inspected."""
 
 from __future__ import annotations
 
@@ -390,7 +390,7 @@ def test_status_of_a_running_batch_names_its_process_and_a_second_run_is_kept_ou
     write(1)
     box("batch", "run", "run.jsonl")
 
-    async def look() -> None:
+    async def read_status() -> None:
         nb = AsyncNeuralBox(api_key=box.key, base_url=box.server.url)
         async with nb, nb.batch(None, journal="run.sqlite"):
             found = await anyio.to_thread.run_sync(run, "batch", "status", "run.sqlite")
@@ -401,7 +401,7 @@ def test_status_of_a_running_batch_names_its_process_and_a_second_run_is_kept_ou
             assert found.code == 12
             assert "continue" not in found.sentence
 
-    anyio.run(look)
+    anyio.run(read_status)
 
 
 def test_a_report_is_one_page(box: Box) -> None:

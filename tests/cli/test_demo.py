@@ -21,7 +21,7 @@ def test_every_video_becomes_a_file_and_is_paid_once(tmp_path: Path) -> None:
     files = list(plan.directory.iterdir())
     assert len(files) == plan.videos
     assert sum(file.stat().st_size for file in files) == report.tally.size_bytes > 0
-    assert report.requests >= 3 * plan.videos + 3  # submit, look, fetch; the balance twice, the history
+    assert report.requests >= 3 * plan.videos + 3  # submit, poll, fetch; the balance twice, the history
     assert seen[-1] == (plan.videos, plan.videos, plan.videos)
 
 

@@ -77,7 +77,7 @@ def test_every_command_says_that_the_server_is_down(
     limit = ("--timeout", "0") if command[0] == "wait" else ()
     left = box(*command, *limit, NEURALBOX_BASE_URL="http://127.0.0.1:1")
     said = (left.out + left.err).splitlines()
-    if command[0] == "wait":  # which goes on looking as long as it may
+    if command[0] == "wait":  # which goes on polling as long as it may
         assert left.code == 8
     elif command[-1] == "report":
         assert left.code in {1, 10}

@@ -104,10 +104,10 @@ async def test_a_stream_left_early_is_closed_and_what_is_open_is_told(neuralbox_
 async def test_what_closes_a_moment_later_gets_that_moment(
     neuralbox_in_memory: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter(["1 connections", "1 connections", ""])
-    monkeypatch.setattr(neuralbox_in_memory, "_left_open", lambda: next(looks))
+    answers = iter(["1 connections", "1 connections", ""])
+    monkeypatch.setattr(neuralbox_in_memory, "_left_open", lambda: next(answers))
     neuralbox_in_memory.assert_nothing_left_open()
-    assert [*looks] == []
+    assert [*answers] == []
 
 
 async def test_an_upload_arrives(neuralbox_in_memory: RunningSandbox) -> None:
