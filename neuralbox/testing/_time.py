@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -184,8 +184,8 @@ class _Timers:
 
 _FEW_TURNS: Final = 12
 """Turns after which a loop that does not show what is ready, such as uvloop's, counts as idle."""
-_MOST_TURNS: Final = 1_000
-"""Turns of an asyncio loop after which it counts as idle although something is always ready, such as a spinning task."""
+_MOST_TURNS: Final = 100
+"""Turns after which a loop counts as idle although something is always ready, such as a test that spins until it sees."""
 
 
 async def _all_others_wait() -> None:
@@ -193,9 +193,7 @@ async def _all_others_wait() -> None:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        from trio.testing import wait_all_tasks_blocked
-
-        await wait_all_tasks_blocked()
+        await _all_others_wait_on_trio()
         return
     ready = getattr(loop, "_ready", None)
     if ready is None:
@@ -207,6 +205,30 @@ async def _all_others_wait() -> None:
         if not ready:
             return
         await asyncio.sleep(0)
+
+
+async def _all_others_wait_on_trio() -> None:
+    import trio.testing
+
+    with trio.CancelScope() as scope:
+        turns = _TurnLimit(scope.cancel)
+        trio.lowlevel.add_instrument(turns)  # type: ignore[arg-type]  # trio asks for its methods by name
+        try:
+            await trio.testing.wait_all_tasks_blocked()
+        finally:
+            trio.lowlevel.remove_instrument(turns)  # type: ignore[arg-type]
+
+
+class _TurnLimit:
+    """Counts the turns of a trio loop and calls back after the most there may be."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._left, self._call = _MOST_TURNS, call
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's own signature
+        self._left -= 1
+        if self._left == 0:
+            self._call()
 
 
 class FastTime:
