@@ -116,9 +116,7 @@ def _module(client: RawClient, resources: Mapping[str, Sequence[tuple[str, str]]
 
 
 def _find(module: Module, name: str, read: Callable[[str], str]) -> tuple[Module, ast.ClassDef]:
-    """Find a class by the import that brings it into a file; the file itself may hold it."""
-    if name in module.classes:
-        return module, module.classes[name]
+    """Find a class by the import that brings it into a file."""
     path = module.names[name].split()[1].removeprefix("..").replace(".", "/") + ".py"
     home = read_module(path, read(path))
     return home, home.classes[name]
