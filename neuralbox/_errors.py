@@ -26,14 +26,23 @@ cycles, survive pickling and copying, and hold no credential. Any error of a wai
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from ._types import JobRef
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from typing import Self
+    import datetime as dt
+else:
+
+    class _LateDatetime:
+        """The module `datetime`, imported by whoever resolves type hints: `import neuralbox` stays light."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(importlib.import_module("datetime"), name)
+
+    dt = _LateDatetime()
 
 Phase: TypeAlias = Literal["connect", "write", "read", "pool", "deadline"]
 """Which wait ran out: opening the connection, sending, reading, waiting for a slot, or the whole call."""
@@ -431,7 +440,7 @@ class ExpiredFileError(DownloadError):
     """
 
     plan: str | None
-    expired_at: datetime | None
+    expired_at: dt.datetime | None
 
     def __init__(
         self,
@@ -439,7 +448,7 @@ class ExpiredFileError(DownloadError):
         *,
         status_code: int | None = None,
         plan: str | None = None,
-        expired_at: datetime | None = None,
+        expired_at: dt.datetime | None = None,
         job: JobRef | None = None,
     ) -> None:
         super().__init__(message, status_code=status_code, job=job)

@@ -235,10 +235,6 @@ def _module(
     yield from sorted({module.names[name] for name in {*used, node.name}})
     yield from _IMPORTS
     yield ""
-    if resource.is_streamed:
-        yield "if TYPE_CHECKING:  # imported by the first stream instead: `import neuralbox` stays light"
-        yield "    from .._text_stream.stream import TextStream"
-    yield ""
     yield f"class {resource.module.title()}:"
     yield f'    """{resource.doc}"""'
     yield ""
@@ -254,13 +250,14 @@ def _module(
 
 _IMPORTS = (
     "import os",
-    "from typing import TYPE_CHECKING, Unpack",
+    "from typing import Unpack",
     "from .._config import CallArgs, CallOptions",
     "from .._core.exchange import Core",
     "from .._models.generation import Generation",
     "from .._polling.job import Job",
     "from .._submissions import keyed, submission",
     "from .._submissions.submission import OnAccepted",
+    "from .._text_stream.stream import TextStream",
     "from .._types import OMIT, Omit",
 )
 _ACCEPTED = "on_accepted: OnAccepted | None = None"
@@ -322,8 +319,6 @@ def _stream(node: ast.ClassDef, options: Sequence[Option]) -> Iterator[str]:
     yield _STREAM.rstrip()
     yield from _request(node, options)
     yield "        wire = request.build_stream(self._core.options.dialect)"
-    yield "        from .._text_stream.stream import TextStream"
-    yield ""
     yield "        return TextStream(self._core, wire, CallOptions.of(call), on_accepted=on_accepted)"
     yield ""
 

@@ -4,8 +4,6 @@ The values are plain: making one checks nothing. `build` puts it through the bui
 be right. Prompts and addresses stay out of `repr`. The way from plain values is `json_lines`' business.
 """
 
-from __future__ import annotations
-
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

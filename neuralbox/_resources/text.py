@@ -6,7 +6,7 @@ Written by `python -m neuralbox._codegen` from the request class; do not edit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from .._api.builders import Message
 from .._api.vocabulary import TextModel
@@ -16,10 +16,8 @@ from .._models.generation import Generation
 from .._requests.text import TextRequest
 from .._submissions import submission
 from .._submissions.submission import OnAccepted
+from .._text_stream.stream import TextStream
 from .._types import OMIT, Omit
-
-if TYPE_CHECKING:  # imported by the first stream instead: `import neuralbox` stays light
-    from .._text_stream.stream import TextStream
 
 
 class Text:
@@ -135,6 +133,4 @@ class Text:
             assistant_id=assistant_id,
         )
         wire = request.build_stream(self._core.options.dialect)
-        from .._text_stream.stream import TextStream
-
         return TextStream(self._core, wire, CallOptions.of(call), on_accepted=on_accepted)

@@ -10,9 +10,11 @@ import sys
 import time as real_time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httpx
+
+import neuralbox
 
 from .._api import vocabulary as words
 from .._client import AsyncNeuralBox
@@ -22,9 +24,6 @@ from ..sandbox._records import Charge, StoredGeneration
 from ..sandbox._server.faults import NAMES, SECONDS
 from ._memory import MemoryTransport
 from ._time import FastTime, VirtualTime, using
-
-if TYPE_CHECKING:
-    from ..sync import NeuralBox
 
 FAULTS: Final[Mapping[str, str]] = {name: does for name, (_, does) in NAMES.items()}
 """The faults by name, and what each does."""
@@ -70,11 +69,9 @@ class RunningSandbox:
         """Make a client of this sandbox; `options` are those of `AsyncNeuralBox`."""
         return AsyncNeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
 
-    def sync_client(self, **options: Any) -> NeuralBox:
+    def sync_client(self, **options: Any) -> neuralbox.NeuralBox:
         """Make a blocking client of this sandbox, closed with it; `options` are those of `NeuralBox`."""
-        from ..sync import NeuralBox
-
-        made = NeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
+        made = neuralbox.NeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
         self._stack.callback(made.close)
         return made
 
