@@ -80,9 +80,10 @@ class Lease:
         thread.open.add(self.connections)
         self.is_held = True
 
-    def __del__(self) -> None:
-        # May run in any thread, the loop's own included, so it never waits.
-        if self.is_held and thread.loop is not None and not sys.is_finalizing():
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # May run in any thread, the loop's own included, so it never waits. At exit it may run after everything else
+        # in this module is gone, so what tells that is bound here.
+        if self.is_held and not is_finalizing() and thread.loop is not None:
             # Posted first: where warnings are errors, the next line ends here.
             thread.post(BlockingCall(self.connections.aclose).start)
             warnings.warn(f"A {self.name} was not closed; use `with`.", ResourceWarning, source=self, stacklevel=2)
@@ -174,9 +175,9 @@ class Streaming(Facade[A], Generic[A, T]):
             raise ConfigurationError("The stream is half read; go on iterating, or leave its block.")
         return self._async
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Dropped inside its block: the task that holds it open is told to leave, without waiting for it.
-        if self._entered is not None and not sys.is_finalizing():
+        if self._entered is not None and not is_finalizing():
             self._entered.abandon(self._items.reader if self._items is not None and self._items.is_open else None)
 
 

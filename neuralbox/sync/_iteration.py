@@ -12,9 +12,10 @@ announcement back first. The slow path holds a lock, so that two threads cannot 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -197,9 +198,9 @@ class Items(Generic[T]):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # May run in any thread, the loop's own included, so it never waits.
-        if self._state == "open":
+        if self._state == "open" and not is_finalizing():
             self._pump.call.post(self._pump.call.cancel)
 
 

@@ -331,6 +331,26 @@ def test_a_client_collected_at_exit_is_quiet(run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize("home", ["re", "string", "neuralbox", "neuralbox.sync._loop", "__main__"])
+def test_what_lives_in_another_modules_globals_is_quiet_at_exit_whatever_the_order(run: Run, home: str) -> None:
+    # Modules are taken down one by one: ours may be empty before theirs is.
+    run(
+        f"""
+        import importlib, re, string
+        home = importlib.import_module({home!r})
+        home.client, home.unused = made(SERVER), made(SERVER)
+        home.client.generations.get(1)
+        home.copy = home.client.with_options(max_retries=0)
+        home.resource, home.job = home.client.images, home.client.job(5)
+        home.raw = home.client.with_raw_response.images
+        home.listing = iter(home.client.history.list())
+        next(home.listing, None)
+        home.stream = made(DRIPPING).text.stream(model="gpt-5", prompt="x").__enter__()
+        next(home.stream)
+        """
+    )
+
+
 # Signals.
 
 
