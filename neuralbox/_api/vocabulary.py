@@ -9,7 +9,7 @@ All sets are open: a word the service adds tomorrow is data for the client, not 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 BASE_URL: Final = "https://neuralbox.top"
 """Scheme and host [SEED 000-003]; `https://elumenta.ru` is the renamed host with the same prefix [elu:en/quickstart]."""
@@ -219,6 +219,21 @@ ToolModel: TypeAlias = Literal[
     "el-dubbing",
     "el-dialogue",
 ]
+KIND_OF_MODEL: Final = MappingProxyType(
+    {
+        str(slug): kind
+        for kind, slugs in (
+            ("text", TextModel),
+            ("image", ImageModel),
+            ("video", VideoModel),
+            ("tts", SpeechModel),
+            ("stt", TranscriptionModel),
+            ("audio", MusicModel),
+            ("tool", ToolModel),
+        )
+        for slug in get_args(slugs)
+    }
+)
 DEFAULT_TRANSCRIPTION_MODEL: Final[TranscriptionModel] = "whisper"
 VISION_MODELS: Final = ("gpt-5", "claude-sonnet-4.5", "gemini-3-pro")  # [SEED 003]
 

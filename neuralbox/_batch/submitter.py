@@ -151,7 +151,7 @@ class Submitter:
                     self._core,
                     wire,
                     request.options(),
-                    kind=request.kind,
+                    kind=request.result_kind,
                     model=request.model,
                     witness=recorder,
                     claim=claim,

@@ -285,7 +285,7 @@ def _create(
     yield '        """'
     yield from _built(node, options)
     yield "        return await submission.create("
-    yield "            self._core, wire, CallOptions.of(call), kind=request.kind, model=model,"
+    yield "            self._core, wire, CallOptions.of(call), kind=request.result_kind, model=model,"
     yield "            wait_timeout=wait_timeout, on_accepted=on_accepted,"
     yield "        )"
     yield ""
@@ -308,7 +308,7 @@ def _submit(
     yield '        """'
     yield from _built(node, options)
     yield "        return await keyed.submit("
-    yield "            self._core, wire, CallOptions.of(call), kind=request.kind, model=model,"
+    yield "            self._core, wire, CallOptions.of(call), kind=request.result_kind, model=model,"
     yield "            on_accepted=on_accepted, journal=journal, key=key,"
     yield "        )"
     yield ""

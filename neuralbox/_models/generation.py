@@ -67,6 +67,7 @@ class Generation(Model):
         status: `completed`, `pending`, `failed`, or a word we do not know (then it is not final).
         kind: `text`, `image`, `video`, `tts`, `stt`, `audio`, `tool`, where the service says it or the resource knows it.
         model: Slug as answered; it may differ from the slug asked for (`midjourney-v6` comes back as `midjourney`).
+        model_name: The model's name for people, in history items of the page dialect.
         prompt: The prompt, in history items.
         text: The text of a text generation, transcription or text-giving tool.
         url: The file of an image, video or sound.
@@ -94,6 +95,7 @@ class Generation(Model):
     status: str
     kind: str | None = None
     model: str | None = None
+    model_name: str | None = None
     # Out of `repr`, and so of logs: prompts, and addresses that may be signed.
     prompt: str | None = Field(default=None, repr=False)
     text: str | None = None
@@ -207,6 +209,7 @@ _READERS = {
     "status": as_text,
     "kind": as_text,
     "model": as_text,
+    "model_name": as_text,
     "prompt": as_text,
     "text": as_text,
     "url": as_text,

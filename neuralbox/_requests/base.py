@@ -57,6 +57,11 @@ class BatchRequest(ABC):
         """Build what is sent; the files it names are read now."""
         return self.build(dialect)
 
+    @property
+    def result_kind(self) -> str | None:
+        """Return the service's word for the kind of what it makes, where that is known."""
+        return self.kind
+
     def options(self) -> CallOptions:
         """Return what the call changes.
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from .._api.builders import build_media, require_mapping
 from .._api.request import Request
+from .._api.vocabulary import KIND_OF_MODEL
 from .._config import Dialect
 from .base import BatchRequest
 
@@ -31,6 +32,11 @@ class GenerateRequest(BatchRequest):
     model: str
     prompt: str = field(repr=False)
     params: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def result_kind(self) -> str | None:
+        """Return the kind of a model of the catalogue; None of any other."""
+        return KIND_OF_MODEL.get(self.model)
 
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""

@@ -8,10 +8,16 @@ from .._api import vocabulary as words
 from .._api.request import Request, given
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
-from .._errors import NotFoundError
+from .._errors import APIStatusError
 from .._models.account import Balance, Stats, User
 from .._transport import Reply
 from .._types import OMIT, Omit
+
+
+class _BalancePath:
+    """The path at which an account's balance was last found."""
+
+    path = words.BALANCE
 
 
 class Account:
@@ -38,10 +44,17 @@ class Account:
         def read(reply: Reply) -> Balance:
             return Balance.read(self._core.as_object(reply))
 
+        worked = self._core.account.state(_BalancePath, _BalancePath)
+        first = worked.path
         try:
-            return await self._core.send(Request("GET", words.BALANCE), read, options)
-        except NotFoundError:
-            return await self._core.send(Request("GET", words.USER_BALANCE), read, options)
+            return await self._core.send(Request("GET", first), read, options)
+        except APIStatusError as error:
+            if error.status_code not in (404, 405):
+                raise
+        other = words.USER_BALANCE if first == words.BALANCE else words.BALANCE
+        balance = await self._core.send(Request("GET", other), read, options)
+        worked.path = other
+        return balance
 
     async def me(self, **call: Unpack[CallArgs]) -> User:
         """Return the user, plan limits included.

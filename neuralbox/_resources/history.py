@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
+from .._api.fields import as_flag, pick
+from .._api.reply import read_object
 from .._api.request import Request, RetrySafety, fill, query
 from .._api.vocabulary import Kind
 from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
@@ -29,6 +31,8 @@ _ARCHIVE_PREFETCH = 4
 
 OnArchive: TypeAlias = Callable[[ArchiveProgress], Any] | Callable[[ArchiveProgress], Awaitable[Any]]
 """Called with how far an archive has come, one call at a time; plain or async."""
+
+_IS_FAVORITE: Final = ("is_favorited", "is_favorite", "favorited", "favorite")  # the first is what items have
 
 
 class History:
@@ -256,12 +260,15 @@ class History:
         except (NotFoundError, PermissionDeniedError, ProtocolError):
             return None
 
-    async def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> None:
+    async def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> bool | None:
         """Toggle the favourite mark; calling twice undoes it, so it is never repeated on an unknown outcome.
 
         Args:
             generation_id: The id, of either kind.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            Whether it is a favourite now; None where the answer does not say (its form is not documented).
 
         Raises:
             NotFoundError: The service does not know the id.
@@ -271,7 +278,7 @@ class History:
             `POST /api/v2/user/history/{generation_id}/favorite` [nb:en/api-reference/user/history].
         """
         request = Request("POST", fill(words.HISTORY_FAVORITE, id=as_ref(generation_id).id), RetrySafety.ONCE)
-        await self._core.send(request, _ignore, CallOptions.of(call))
+        return await self._core.send(request, _read_favorite, CallOptions.of(call))
 
     async def rate(self, generation_id: GenerationId, rating: int, **call: Unpack[CallArgs]) -> None:
         """Rate a generation.
@@ -312,6 +319,13 @@ def _read_page(core: Core, reply: Reply, number: int, page_size: int) -> Page[Ge
     envelope = read_listing(core, reply, page=number, page_size=page_size)
     items = [Generation.read(record) for record in envelope.records]
     return Page(items, envelope.page, envelope.page_size, envelope.total, envelope.pages, envelope.raw)
+
+
+def _read_favorite(reply: Reply) -> bool | None:
+    try:
+        return as_flag(pick(read_object(reply.status_code, reply.content), _IS_FAVORITE))
+    except ProtocolError:  # its form is not documented, and the mark is set whatever it is
+        return None
 
 
 def _ignore(reply: Reply) -> None:

@@ -68,7 +68,7 @@ class Speech:
             self._core,
             wire,
             CallOptions.of(call),
-            kind=request.kind,
+            kind=request.result_kind,
             model=model,
             wait_timeout=wait_timeout,
             on_accepted=on_accepted,

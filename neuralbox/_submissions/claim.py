@@ -17,8 +17,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, Self
 
 from .._api import vocabulary as words
 from .._api.fields import as_id, as_number, as_object, as_text, as_time, pick
@@ -30,21 +29,6 @@ _CUT_FROM: Final = 16
 _SECONDS_OFF: Final = 1.0  # a clip of 5 s may have 5.04
 _RATIO_OFF: Final = 0.05
 _IN_FACTS: Final = frozenset({"seed", "duration", "size", "aspect_ratio"})  # options that `fit` reads
-_KIND_OF: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        slug: kind
-        for kind, slugs in (
-            ("text", words.TextModel),
-            ("image", words.ImageModel),
-            ("video", words.VideoModel),
-            ("tts", words.SpeechModel),
-            ("stt", words.TranscriptionModel),
-            ("audio", words.MusicModel),
-            ("tool", words.ToolModel),
-        )
-        for slug in get_args(slugs)
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +106,7 @@ def claim_of(
     model = model if model is not None else as_text(slug)
     options.pop("stream", None)  # how the answer comes, not what is made
     prompt, predicted = _prompt_of(request.form, options)
-    return Claim(key, kind or _KIND_OF.get(model or ""), model, prompt, predicted, options)
+    return Claim(key, kind or words.KIND_OF_MODEL.get(model or ""), model, prompt, predicted, options)
 
 
 def body_of(request: Request, extra_body: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1277,12 +1277,15 @@ class History(bridge.Facade[AsyncHistory]):
             **call,
         )
 
-    def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> None:
+    def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> bool | None:
         """Toggle the favourite mark; calling twice undoes it, so it is never repeated on an unknown outcome.
 
         Args:
             generation_id: The id, of either kind.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            Whether it is a favourite now; None where the answer does not say (its form is not documented).
 
         Raises:
             NotFoundError: The service does not know the id.
@@ -1291,7 +1294,7 @@ class History(bridge.Facade[AsyncHistory]):
         Source:
             `POST /api/v2/user/history/{generation_id}/favorite` [nb:en/api-reference/user/history].
         """
-        bridge.call(self._async.favorite, generation_id, **call)
+        return bridge.call(self._async.favorite, generation_id, **call)
 
     def rate(self, generation_id: GenerationId, rating: int, **call: Unpack[CallArgs]) -> None:
         """Rate a generation.
@@ -2827,12 +2830,15 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
             **call,
         )
 
-    def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> RawResponse[None]:
+    def favorite(self, generation_id: GenerationId, **call: Unpack[CallArgs]) -> RawResponse[bool | None]:
         """Toggle the favourite mark; calling twice undoes it, so it is never repeated on an unknown outcome.
 
         Args:
             generation_id: The id, of either kind.
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            Whether it is a favourite now; None where the answer does not say (its form is not documented).
 
         Raises:
             NotFoundError: The service does not know the id.

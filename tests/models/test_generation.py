@@ -251,6 +251,7 @@ def test_a_history_of_the_page_reads_as_generations() -> None:
         "text": "Crumb, Rye, Dawn",
         "tokens": 2,
         "is_favorited": True,
+        "model_name": "GPT-5",
         "rating": 4,
         "created_at": moment(11, 0, 0, month=4, day=2),
     }

@@ -50,6 +50,17 @@ async def test_a_balance_at_neither_path_is_not_found() -> None:
         await Account(bench.core).balance()
 
 
+@pytest.mark.parametrize("unknown", [404, 405])
+async def test_the_path_at_which_the_balance_was_found_is_asked_first_from_then_on(unknown: int) -> None:
+    found = reply(200, {"token_balance": 900})
+    bench = make_core([reply(unknown, {"error": "not_found"}), found, found, UNKNOWN, found, found])
+    for _ in range(2):
+        assert (await Account(bench.core).balance()).token_balance == 900
+    assert (await Account(bench.core.with_options(bench.core.options)).balance()).token_balance == 900  # it has moved
+    await Account(bench.core).balance()
+    assert paths(bench) == ["/balance", *["/user/balance"] * 3, "/balance", "/balance"]
+
+
 async def test_another_refusal_of_the_balance_stands() -> None:
     bench = make_core([refusal(403, "insufficient_plan")])
     with pytest.raises(errors.PermissionDeniedError):
@@ -212,6 +223,21 @@ async def test_an_assistant_and_a_key_are_read_and_the_key_is_not_shown() -> Non
     assert (await Keys(bench.core).rename(41, name="new")).name == "new"
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({"id": 7, "is_favorited": True}, True),
+        ({"is_favorited": False}, False),
+        ({"favorite": 1}, True),
+        ({"ok": True}, None),
+        ({"is_favorited": "perhaps"}, None),
+        ([7], None),
+    ],
+)
+async def test_a_favourite_answers_its_new_state_where_the_service_says_it(answer: Any, state: bool | None) -> None:
+    assert await History(make_core([reply(200, answer)]).core).favorite(7) is state
+
+
 @pytest.mark.parametrize("status", [200, 204])
 async def test_undocumented_answers_may_be_empty(status: int) -> None:
     bench = make_core(lambda sent: reply(status))
@@ -223,7 +249,7 @@ async def test_undocumented_answers_may_be_empty(status: int) -> None:
         History(bench.core).rate(7, 5),
         History(bench.core).delete(7),
     ):
-        assert await call is None  # type: ignore[func-returns-value]
+        assert await call is None
 
 
 async def test_the_user_in_either_shape() -> None:

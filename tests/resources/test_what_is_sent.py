@@ -479,6 +479,13 @@ async def test_a_resource_knows_the_kind_and_model_that_an_answer_leaves_out(kin
     assert (generation.id, generation.kind, generation.model) == (18473, kind, "some-model")
 
 
+@pytest.mark.parametrize(("kind", "model"), [("image", "dall-e-3"), ("video", "sora-2"), ("tool", "text-ocr")])
+async def test_the_quickstarts_shape_knows_the_kind_of_a_model_of_the_catalogue(kind: str, model: str) -> None:
+    bench = make_core([reply(200, DONE), reply(200, DONE)])
+    assert (await Generate(bench.core).create(model=model, prompt="x")).kind == kind
+    assert (await Generate(bench.core).submit(model=model, prompt="x")).ref.kind == kind
+
+
 @pytest.mark.parametrize(("kind", "create"), KINDS)
 async def test_what_an_answer_says_stands(kind: str | None, create: Any) -> None:
     bench = make_core([reply(200, {**DONE, "type": "other", "model_slug": "midjourney"})])

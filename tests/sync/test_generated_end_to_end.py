@@ -105,7 +105,8 @@ def test_the_history_is_listed_marked_rated_and_deleted(nb: NeuralBox) -> None:
     assert [len(one.items) for one in pager.pages()] == [2, 1]
     assert [item.prompt for item in nb.history.list(max_items=1)] == ["Cat 2"]
     first = page.items[0].id
-    nb.history.favorite(first)
+    assert nb.history.favorite(first) is True
+    assert nb.history.favorite(first) is False
     nb.history.rate(first, 4)
     nb.history.delete(first)
     assert [item.prompt for item in pager] == ["Cat 1", "Cat 0"]
