@@ -13,6 +13,7 @@ from typing import Any
 from .._errors import ConfigurationError
 from .._types import OMIT, Omit
 from . import vocabulary as words
+from .checks import require_address
 from .request import Form, Request, RetrySafety, given
 
 Message = Mapping[str, Any]
@@ -207,4 +208,10 @@ def _require_message(place: str, message: object) -> Message:
         raise ConfigurationError(f"`{place}.content` must be text or a list of parts.")
     elif not all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in content):
         raise ConfigurationError(f"Every part of `{place}.content` must be a mapping with a `type`.")
+    else:
+        for number, part in enumerate(content):
+            image = part.get("image_url")
+            require_address(
+                f"{place}.content[{number}].image_url", image.get("url") if isinstance(image, Mapping) else image
+            )
     return dict(message)

@@ -6,9 +6,11 @@ it can be no secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .._errors import ConfigurationError
+from .._types import Omit
 
 
 def require_whole(name: str, value: object, *, lowest: int, of: str = "") -> None:
@@ -44,3 +46,46 @@ def require_instance(name: str, value: object, kind: type[Any]) -> None:
     """Refuse what is of another type; the value itself is not repeated."""
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
+
+
+def require_address(name: str, value: object) -> None:
+    """Refuse what is no text where the service takes an address; what is left out, or None, passes.
+
+    Which addresses it can reach, and whether it takes `data:`, only the service knows: no document says it, so any text
+    is sent as it is, whatever the kind of the request.
+    """
+    if value is None or isinstance(value, Omit):
+        return
+    if not isinstance(value, str):
+        raise ConfigurationError(f"`{name}` {_is_file(value) or f'must be an address, not {type(value).__name__}.'}")
+    if not value.strip():
+        raise ConfigurationError(f"`{name}` is empty.")
+
+
+def what_json_cannot_hold(body: Mapping[str, Any]) -> str | None:
+    """Name the first value of a body that JSON has no form for; None where there is none."""
+    left: list[tuple[str, object]] = [("", body)]
+    seen = set[int]()
+    while left:
+        place, value = left.pop()
+        if value is None or isinstance(value, str | int | float):
+            continue
+        if not isinstance(value, dict | list | tuple):
+            return (
+                f"`{place}` {_is_file(value) or f'is of the type {type(value).__name__}, which JSON has no form for.'}"
+            )
+        if id(value) not in seen:
+            seen.add(id(value))
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            left += reversed([(f"{place}.{key}" if place else str(key), item) for key, item in inside])
+    return None
+
+
+def _is_file(value: object) -> str:
+    """Say what to do with a file where an address belongs; empty for anything else."""
+    if isinstance(value, bytes | bytearray) or hasattr(value, "__fspath__") or hasattr(value, "read"):
+        return (
+            f"is a file ({type(value).__name__}), and the service takes no uploads here: pass an address, such as "
+            "'https://...', at which it can fetch the file."
+        )
+    return ""

@@ -154,6 +154,11 @@ IMAGE_SIZES: Final = MappingProxyType(
     }
 )
 
+# What changes an image besides its size, by model [SEED 002]. Of the models left out no document says.
+
+IMAGE_QUALITIES: Final = MappingProxyType({"dall-e-3": QUALITIES, "gpt-image-1.5": QUALITIES})
+IMAGE_STYLES: Final = MappingProxyType({"dall-e-3": ("vivid", "natural")})
+
 # The catalogue, for editors to offer; any other slug is sent as it is (C19, C20).
 
 TextModel: TypeAlias = Literal[

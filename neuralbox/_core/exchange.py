@@ -24,6 +24,7 @@ from urllib.parse import urlencode
 import anyio
 
 from .. import _errors as errors
+from .._api.checks import what_json_cannot_hold
 from .._api.reply import read_json, read_object
 from .._api.request import Form, Request, RetrySafety, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
@@ -480,7 +481,8 @@ def _encode(body: Mapping[str, Any]) -> bytes:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise errors.ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
+        named = what_json_cannot_hold(body) if isinstance(error, TypeError) else None
+        raise errors.ConfigurationError(f"The request cannot be written as JSON: {named or f'{error}.'}") from None
 
 
 def _quote(pairs: list[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from .._api.builders import build_media
+from .._api.checks import require_address
 from .._api.request import Request
 from .._api.vocabulary import ImageModel
 from .._config import Dialect
@@ -49,6 +50,7 @@ class ImageRequest(BatchRequest):
 
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""
+        require_address("image_url", self.image_url)
         options = self.given(
             "negative_prompt", "size", "format", "quality", "style", "seed", "image_url", "aspect_ratio"
         )

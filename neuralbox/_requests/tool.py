@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .._api.builders import build_tool, require_mapping
+from .._api.checks import require_address
 from .._api.request import Request
 from .._api.vocabulary import ToolModel
 from .._config import Dialect
@@ -38,5 +39,6 @@ class ToolRequest(BatchRequest):
 
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""
+        require_address("image_url", self.image_url)
         options = {**self.given("image_url"), **require_mapping("params", self.params)}
         return build_tool(model=self.model, prompt=self.prompt, options=options, nested=dialect.options == "nested")

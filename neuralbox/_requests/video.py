@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from .._api.builders import build_media
+from .._api.checks import require_address
 from .._api.request import Request
 from .._api.vocabulary import VideoModel
 from .._config import Dialect
@@ -41,5 +42,6 @@ class VideoRequest(BatchRequest):
 
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""
+        require_address("image_url", self.image_url)
         options = self.given("image_url", "duration", "aspect_ratio", "negative_prompt")
         return build_media(model=self.model, prompt=self.prompt, options=options, nested=dialect.options == "nested")

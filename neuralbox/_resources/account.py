@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from .._api import vocabulary as words
+from .._api.checks import require_address
 from .._api.request import Request, given
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
@@ -103,6 +104,7 @@ class Account:
         def read(reply: Reply) -> User:
             return User.read(self._core.as_object(reply) if reply.content.strip() else {})
 
+        require_address("avatar_url", avatar_url)
         body = given(name=name, avatar_url=avatar_url, username=username)
         return await self._core.send(Request("PATCH", words.ME, body=body), read, CallOptions.of(call))
 

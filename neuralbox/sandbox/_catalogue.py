@@ -101,7 +101,8 @@ class CatalogueModel:
 
     def _config(self) -> dict[str, Any]:
         if self.kind == "image":
-            quality = {"quality_options": list(words.QUALITIES)} if self.slug in _MATRIX else {}
+            qualities = words.IMAGE_QUALITIES.get(self.slug)
+            quality = {"quality_options": list(qualities)} if qualities else {}
             return {"sizes": list(self.sizes), "formats": list(words.IMAGE_FORMATS), **quality}
         if self.kind == "video":
             return {"durations": list(words.VIDEO_DURATIONS), "aspect_ratios": list(words.VIDEO_RATIOS)}

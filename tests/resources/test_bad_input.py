@@ -95,6 +95,7 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: Generations(core).get(None), "A generation's id is"),  # type: ignore[arg-type]
     (lambda core: History(core).delete(""), "A generation's id is"),
     (lambda core: History(core).delete(".."), "A generation's id is"),  # `DELETE /user/history/..` would be `/user`
+    (lambda core: Account(core).update(avatar_url=Path("me.png")), "`avatar_url` is a file"),  # type: ignore[arg-type]
     (lambda core: History(core).favorite(" "), "A generation's id is"),
     (lambda core: History(core).rate(generation_id=True, rating=5), "A generation's id is"),
     (lambda core: Models(core).get(" "), "`slug` is empty"),

@@ -257,8 +257,8 @@ def _image(model: CatalogueModel, options: Options) -> GenerationRequest:
     prompt = _prompt(options, "prompt")
     size = _size(model, options)
     picked = {"size": size, "quality": options.one_of("quality", words.QUALITIES)}
-    if model.slug == "dall-e-3":
-        options.one_of("style", ("vivid", "natural"))
+    if model.slug in words.IMAGE_STYLES:
+        options.one_of("style", words.IMAGE_STYLES[model.slug])
     options.words_of("style")
     options.words_of("negative_prompt")
     reference = options.address("image_url")
