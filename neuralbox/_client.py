@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
+from ._api.elsewhere import Guided
 from ._api.request import Request, RetrySafety, query
 from ._base_client import BaseClient
 from ._budget import Budget
@@ -47,7 +48,7 @@ def _budget(given: int | Budget | None) -> Budget | None:
     return given if given is None or isinstance(given, Budget) else Budget(given)
 
 
-class AsyncNeuralBox(BaseClient):
+class AsyncNeuralBox(BaseClient, Guided):
     """The NeuralBox API, asynchronously, on asyncio and trio.
 
         async with AsyncNeuralBox() as nb:

@@ -312,6 +312,10 @@ def api_key_from_environment(given: str | None, service: Service = NEURALBOX) ->
     key = key.strip()
     if not key:
         raise ConfigurationError(f"No API key: pass `api_key=` or set {service.key_variable}. {service.key_help}")
+    if key.startswith("sk-"):
+        raise ConfigurationError(
+            f"The API key begins with `sk-`, as those of other services do; it was not sent. {service.key_help}"
+        )
     if not key.isascii() or not key.isprintable() or any(character in key for character in " '\""):
         del key, given  # error reporters write down the variables of this frame
         raise ConfigurationError("The API key holds characters that no key has (a blank, a line end, a quote?).")

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from neuralbox._config import (
+    NEURALBOX,
     NO_CALL_OPTIONS,
     CallOptions,
     ClientOptions,
     Dialect,
     Polling,
+    Service,
     Timeout,
     api_key_from_environment,
     base_url_from_environment,
@@ -24,6 +26,7 @@ from neuralbox._config import (
     logger,
 )
 from neuralbox._errors import ConfigurationError
+from neuralbox.geminigen._service import GEMINIGEN
 
 # Limits.
 
@@ -311,3 +314,10 @@ def test_a_handler_of_the_users_own_is_enough(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NEURALBOX_LOG", "info")
     log_from_environment()
     assert [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)] == [own]
+
+
+@pytest.mark.parametrize("service", [NEURALBOX, GEMINIGEN])
+def test_the_key_of_another_service_is_refused_and_not_repeated(service: Service) -> None:
+    with pytest.raises(ConfigurationError, match=r"begins with `sk-`.*it was not sent") as caught:
+        api_key_from_environment(" sk-proj-secret", service)
+    assert "secret" not in str(caught.value)

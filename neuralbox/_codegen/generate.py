@@ -54,7 +54,7 @@ SYNC_RULES = Rules(
     roots=frozenset({"AsyncNeuralBox", "AsyncGeminiGen"}),
     iterators=frozenset({"PageIterator", "ItemIterator", "Watch"}),
     pagers={"Pager": "Page"},
-    provided=frozenset({"BaseClient"}),
+    provided=frozenset({"BaseClient", "Guided"}),
     unread=frozenset({"Batch"}),
     aliases=("_submissions/submission.py", "_files/fetch.py", "_requests/transcription.py"),
 )

@@ -235,7 +235,7 @@ def _module(
     yield from sorted({module.names[name] for name in {*used, node.name}})
     yield from _IMPORTS
     yield ""
-    yield f"class {resource.module.title()}:"
+    yield f"class {resource.module.title()}(Guided):"
     yield f'    """{resource.doc}"""'
     yield ""
     yield "    def __init__(self, core: Core) -> None:"
@@ -251,6 +251,7 @@ def _module(
 _IMPORTS = (
     "import os",
     "from typing import Unpack",
+    "from .._api.elsewhere import Guided",
     "from .._config import CallArgs, CallOptions",
     "from .._core.exchange import Core",
     "from .._models.generation import Generation",

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from .._api.elsewhere import Guided
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -19,7 +20,7 @@ from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
 
-class Generate:
+class Generate(Guided):
     """Any model by its slug; the typed resources know the options of their kind, this one takes what it is given."""
 
     def __init__(self, core: Core) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from .._api.builders import Message
+from .._api.elsewhere import Guided
 from .._api.vocabulary import TextModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
@@ -20,7 +21,7 @@ from .._text_stream.stream import TextStream
 from .._types import OMIT, Omit
 
 
-class Text:
+class Text(Guided):
     """Language models."""
 
     def __init__(self, core: Core) -> None:

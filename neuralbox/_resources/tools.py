@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from .._api.elsewhere import Guided
 from .._api.vocabulary import ToolModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
@@ -20,7 +21,7 @@ from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
 
-class Tools:
+class Tools(Guided):
     """Tools by slug. Their parameters are not documented, so they are passed on as they are given."""
 
     def __init__(self, core: Core) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from .._api.elsewhere import Guided
 from .._api.vocabulary import DEFAULT_TRANSCRIPTION_MODEL, TranscriptionModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
@@ -17,7 +18,7 @@ from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
 
-class Transcriptions:
+class Transcriptions(Guided):
     """Speech-to-text models."""
 
     def __init__(self, core: Core) -> None:

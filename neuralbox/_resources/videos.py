@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Unpack
 
+from .._api.elsewhere import Guided
 from .._api.vocabulary import VideoModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
@@ -19,7 +20,7 @@ from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
 
-class Videos:
+class Videos(Guided):
     """Video models; a video takes some 20 to 180 seconds."""
 
     def __init__(self, core: Core) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast
 
+from .._api.elsewhere import no_attribute
 from .._errors import ConfigurationError
 from .._models.raw import RawResponse
 from .._paging import Pager
@@ -55,7 +56,14 @@ class Facade(BoundToProcess, Generic[A]):
         return view
 
     def __repr__(self) -> str:
-        return f"<blocking {self._async!r}>"
+        name, shown = type(self._async).__name__, repr(self._async)
+        state = shown.removeprefix(f"<{name}")
+        return f"<{type(self).__name__}{'>' if state == shown else state}"
+
+    if not TYPE_CHECKING:  # to a type checker a name that is not there stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute(self, name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Facade) and self._async is other._async

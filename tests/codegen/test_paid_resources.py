@@ -49,7 +49,7 @@ def write(source: str, resource: PaidResource = RESOURCE) -> str:
 
 def test_a_method_has_the_fields_of_its_request_class_and_their_words() -> None:
     text = write(SOURCE)
-    assert "class Moods:\n" in text
+    assert "class Moods(Guided):\n" in text
     assert "        model: str,\n        depth: int | Omit = OMIT,\n        wait_timeout" in text
     assert "        Moods pass.\n\n        Args:\n            model: Slug of a model" in text
     assert "            depth: How deep: 0 to 9.\n            wait_timeout: " in text

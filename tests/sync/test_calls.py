@@ -546,8 +546,20 @@ def test_views_are_equal_when_they_show_the_same(nb: NeuralBox) -> None:
     assert nb.generations == type(nb.generations).of(nb._async.generations)
     assert nb.generations != nb.history
     assert hash(nb.generations) == hash(type(nb.generations).of(nb._async.generations))
-    assert repr(nb) == f"<blocking {nb._async!r}>"
     assert NeuralBox.of(nb._async) == nb
+
+
+def test_blocking_objects_are_shown_by_their_own_names(nb: NeuralBox) -> None:
+    class Ours(NeuralBox):
+        pass
+
+    assert repr(nb) == repr(nb._async).replace("Async", "")
+    assert repr(Ours.of(nb._async)).startswith("<Ours http://")
+    assert repr(nb.images) == "<Images>"
+    assert repr(nb.job(5)).startswith("<Job 5: ")
+    assert repr(nb.history.list()) == "<Pager from page 1>"
+    assert repr(nb.text.stream(model="gpt-5", prompt="x")) == "<TextStream gpt-5 closed>"
+    assert repr(nb.with_raw_response.images) == "<RawImages>"
 
 
 def test_the_view_of_a_client_made_elsewhere_warns_of_nothing(server: Running) -> None:

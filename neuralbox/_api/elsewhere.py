@@ -1,0 +1,55 @@
+"""Names that other SDKs have for what is here: whoever types one is told where it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NoReturn
+
+_TEXT: Final = "use `nb.text.create(model=..., messages=[...])`, or `nb.text.stream(...)`"
+_OF_A_CLIENT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "chat": _TEXT,
+        "completions": _TEXT,
+        "messages": _TEXT,
+        "responses": _TEXT,
+        "run": "use `nb.generate.create(model=..., prompt=...)`",
+        "image": "use `nb.images.create(...)`",
+        "video": "use `nb.videos.create(...)`",
+        "audio": "use `nb.speech`, `nb.transcriptions` or `nb.music`",
+        "tts": "use `nb.speech.create(...)`",
+        "stt": "use `nb.transcriptions.create(...)`",
+        "tool": "use `nb.tools.create(...)`",
+        "jobs": "use `nb.job(id)`, or `nb.generations` for many",
+        "batches": "use `nb.batch(requests)`",
+        "balance": "use `nb.account.balance()`",
+        "user": "use `nb.account.me()`",
+        "embeddings": "the service makes none",
+        "moderations": "the service makes none",
+        "fine_tuning": "the service has none",
+    }
+)
+_CLIENTS: Final = frozenset({"AsyncNeuralBox", "NeuralBox"})
+_PAID: Final = frozenset({"Generate", "Images", "Music", "Speech", "Text", "Tools", "Transcriptions", "Videos"})
+_MAKING: Final = frozenset({"generate", "generations", "complete", "completions", "edit", "run"})
+
+
+class Guided:
+    """Base of what is looked for under other names: an attribute that is not there says where the thing is."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # to a type checker a name that is not there stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute(self, name)
+
+
+def no_attribute(owner: object, name: str) -> AttributeError:
+    """Return the error of an attribute that is not there, with where it is found if that is known."""
+    kind, hint = type(owner).__name__, None
+    if not _CLIENTS.isdisjoint(base.__name__ for base in type(owner).__mro__):
+        hint = _OF_A_CLIENT.get(name)
+    elif kind in _PAID and name in _MAKING:
+        hint = f"use `nb.{kind.lower()}.create(...)`"
+    return AttributeError(f"{kind!r} has no {name!r}{f': {hint}' if hint else ''}.", name=name, obj=owner)
