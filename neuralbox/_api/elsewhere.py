@@ -39,7 +39,8 @@ class Guided:
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # to a type checker a name that is not there stays an error
+    # To a type checker a name that is not there stays an error.
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __getattr__(self, name: str) -> NoReturn:
             raise no_attribute(self, name)

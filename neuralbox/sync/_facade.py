@@ -60,7 +60,8 @@ class Facade(BoundToProcess, Generic[A]):
         state = shown.removeprefix(f"<{name}")
         return f"<{type(self).__name__}{'>' if state == shown else state}"
 
-    if not TYPE_CHECKING:  # to a type checker a name that is not there stays an error
+    # To a type checker a name that is not there stays an error.
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __getattr__(self, name: str) -> NoReturn:
             raise no_attribute(self, name)

@@ -37,6 +37,7 @@ MAKERS: dict[str, tuple[Callable[[Any], BatchRequest], str]] = {
     "tool": (lambda url: ToolRequest(model="m", image_url=url), "image_url"),
     "text": (seen, r"messages\[0\].content\[1\].image_url"),
 }
+SHARED = [1]
 FILES: dict[str, Any] = {"a path": Path("fox.png"), "bytes": b"\x89PNG", "an open file": io.BytesIO(b"\x89PNG")}
 
 
@@ -86,7 +87,7 @@ def test_a_part_in_another_shape_is_left_to_the_service(parts: Any) -> None:
         ),
         ({"images": ["https://a.test", b"\x89PNG"]}, r"`params\.images\.1` is a file \(bytes\)"),
         ({"mask": {"a": 1, "b": object()}}, r"`params\.mask\.b` is of the type object, which JSON has no form for"),
-        ({"a": [[1]], "b": {(1, 2): 3}}, "keys must be str"),
+        ({"a": [SHARED, SHARED], "b": {(1, 2): 3}}, "keys must be str"),
     ],
 )
 async def test_an_option_that_json_cannot_hold_is_named(params: Any, complaint: str) -> None:
