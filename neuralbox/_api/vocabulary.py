@@ -8,6 +8,7 @@ All sets are open: a word the service adds tomorrow is data for the client, not 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -126,11 +127,17 @@ ROLES: Final = frozenset({"system", "user", "assistant"})
 MIN_TEMPERATURE: Final = 0.0
 MAX_TEMPERATURE: Final = 2.0
 DEFAULT_TEMPERATURE: Final = 0.7
-IMAGE_FORMATS: Final = ("webp", "png", "jpeg")
-QUALITIES: Final = ("standard", "hd")
-VIDEO_DURATIONS: Final = (5, 10)
-VIDEO_RATIOS: Final = ("16:9", "9:16", "1:1")
-SPEECH_FORMATS: Final = ("mp3", "wav", "ogg")
+ImageFormat: TypeAlias = Literal["webp", "png", "jpeg"]
+ImageQuality: TypeAlias = Literal["standard", "hd"]
+ImageStyle: TypeAlias = Literal["vivid", "natural"]
+VideoSeconds: TypeAlias = Literal[5, 10]
+VideoRatio: TypeAlias = Literal["16:9", "9:16", "1:1"]
+SpeechFormat: TypeAlias = Literal["mp3", "wav", "ogg"]
+IMAGE_FORMATS: Final[tuple[str, ...]] = get_args(ImageFormat)
+QUALITIES: Final[tuple[str, ...]] = get_args(ImageQuality)
+VIDEO_DURATIONS: Final[tuple[int, ...]] = get_args(VideoSeconds)
+VIDEO_RATIOS: Final[tuple[str, ...]] = get_args(VideoRatio)
+SPEECH_FORMATS: Final[tuple[str, ...]] = get_args(SpeechFormat)
 MIN_SPEED: Final = 0.5
 MAX_SPEED: Final = 2.0
 MAX_SPEECH_CHARACTERS: Final = 5_000  # "usually", so only the service may refuse [elu:…/generations/tts]
@@ -157,7 +164,7 @@ IMAGE_SIZES: Final = MappingProxyType(
 # What changes an image besides its size, by model [SEED 002]. Of the models left out no document says.
 
 IMAGE_QUALITIES: Final = MappingProxyType({"dall-e-3": QUALITIES, "gpt-image-1.5": QUALITIES})
-IMAGE_STYLES: Final = MappingProxyType({"dall-e-3": ("vivid", "natural")})
+IMAGE_STYLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"dall-e-3": get_args(ImageStyle)})
 
 # The catalogue, for editors to offer; any other slug is sent as it is (C19, C20).
 

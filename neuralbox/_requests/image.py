@@ -8,7 +8,7 @@ from typing import ClassVar
 from .._api.builders import build_media
 from .._api.checks import require_address
 from .._api.request import Request
-from .._api.vocabulary import ImageModel
+from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageStyle
 from .._config import Dialect
 from .._types import OMIT, Omit
 from .base import BatchRequest
@@ -41,9 +41,9 @@ class ImageRequest(BatchRequest):
     prompt: str = field(repr=False)
     negative_prompt: str | Omit = field(default=OMIT, repr=False)
     size: str | Omit = OMIT
-    format: str | Omit = OMIT
-    quality: str | Omit = OMIT
-    style: str | Omit = OMIT
+    format: ImageFormat | str | Omit = OMIT
+    quality: ImageQuality | str | Omit = OMIT
+    style: ImageStyle | str | Omit = OMIT
     seed: int | Omit = OMIT
     image_url: str | Omit = field(default=OMIT, repr=False)
     aspect_ratio: str | Omit = OMIT

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from .._api.builders import build_speech, require_speed
 from .._api.request import Request
-from .._api.vocabulary import SpeechModel
+from .._api.vocabulary import SpeechFormat, SpeechModel
 from .._config import Dialect
 from .._types import OMIT, Omit
 from .base import BatchRequest
@@ -35,7 +35,7 @@ class SpeechRequest(BatchRequest):
     text: str = field(repr=False)
     voice_id: str | Omit = OMIT
     speed: float | Omit = OMIT
-    format: str | Omit = OMIT
+    format: SpeechFormat | str | Omit = OMIT
 
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""

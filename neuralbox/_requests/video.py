@@ -8,7 +8,7 @@ from typing import ClassVar
 from .._api.builders import build_media
 from .._api.checks import require_address
 from .._api.request import Request
-from .._api.vocabulary import VideoModel
+from .._api.vocabulary import VideoModel, VideoRatio, VideoSeconds
 from .._config import Dialect
 from .._types import OMIT, Omit
 from .base import BatchRequest
@@ -36,8 +36,8 @@ class VideoRequest(BatchRequest):
     model: VideoModel | str
     prompt: str = field(repr=False)
     image_url: str | Omit = field(default=OMIT, repr=False)
-    duration: int | Omit = OMIT
-    aspect_ratio: str | Omit = OMIT
+    duration: VideoSeconds | int | Omit = OMIT
+    aspect_ratio: VideoRatio | str | Omit = OMIT
     negative_prompt: str | Omit = field(default=OMIT, repr=False)
 
     def build(self, dialect: Dialect) -> Request:

@@ -9,7 +9,7 @@ import os
 from typing import Unpack
 
 from .._api.elsewhere import Guided
-from .._api.vocabulary import ImageModel
+from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageStyle
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -33,9 +33,9 @@ class Images(Guided):
         prompt: str,
         negative_prompt: str | Omit = OMIT,
         size: str | Omit = OMIT,
-        format: str | Omit = OMIT,
-        quality: str | Omit = OMIT,
-        style: str | Omit = OMIT,
+        format: ImageFormat | str | Omit = OMIT,
+        quality: ImageQuality | str | Omit = OMIT,
+        style: ImageStyle | str | Omit = OMIT,
         seed: int | Omit = OMIT,
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,
@@ -105,9 +105,9 @@ class Images(Guided):
         prompt: str,
         negative_prompt: str | Omit = OMIT,
         size: str | Omit = OMIT,
-        format: str | Omit = OMIT,
-        quality: str | Omit = OMIT,
-        style: str | Omit = OMIT,
+        format: ImageFormat | str | Omit = OMIT,
+        quality: ImageQuality | str | Omit = OMIT,
+        style: ImageStyle | str | Omit = OMIT,
         seed: int | Omit = OMIT,
         image_url: str | Omit = OMIT,
         aspect_ratio: str | Omit = OMIT,

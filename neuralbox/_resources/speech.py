@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from .._api.elsewhere import Guided
-from .._api.vocabulary import SpeechModel
+from .._api.vocabulary import SpeechFormat, SpeechModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -31,7 +31,7 @@ class Speech(Guided):
         text: str,
         voice_id: str | Omit = OMIT,
         speed: float | Omit = OMIT,
-        format: str | Omit = OMIT,
+        format: SpeechFormat | str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
         on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],

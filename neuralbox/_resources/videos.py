@@ -9,7 +9,7 @@ import os
 from typing import Unpack
 
 from .._api.elsewhere import Guided
-from .._api.vocabulary import VideoModel
+from .._api.vocabulary import VideoModel, VideoRatio, VideoSeconds
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -32,8 +32,8 @@ class Videos(Guided):
         model: VideoModel | str,
         prompt: str,
         image_url: str | Omit = OMIT,
-        duration: int | Omit = OMIT,
-        aspect_ratio: str | Omit = OMIT,
+        duration: VideoSeconds | int | Omit = OMIT,
+        aspect_ratio: VideoRatio | str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
         on_accepted: OnAccepted | None = None,
@@ -92,8 +92,8 @@ class Videos(Guided):
         model: VideoModel | str,
         prompt: str,
         image_url: str | Omit = OMIT,
-        duration: int | Omit = OMIT,
-        aspect_ratio: str | Omit = OMIT,
+        duration: VideoSeconds | int | Omit = OMIT,
+        aspect_ratio: VideoRatio | str | Omit = OMIT,
         negative_prompt: str | Omit = OMIT,
         on_accepted: OnAccepted | None = None,
         journal: str | os.PathLike[str] | None = None,
