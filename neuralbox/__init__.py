@@ -44,6 +44,7 @@ from ._types import OMIT, GenerationId, JobRef, Omit
 from ._version import __version__
 
 if typing.TYPE_CHECKING:
+    from ._api.builders import Message
     from ._archive.results import ArchiveFailure, ArchiveProgress, ArchiveResult, ExportResult
     from ._batch.batch import Batch
     from ._batch.outcome import BatchEstimate, BatchOutcome, write_outcomes
@@ -139,6 +140,7 @@ __all__ = [
     "KindStats",
     "Limits",
     "Login",
+    "Message",
     "ModelInfo",
     "ModelUnavailableError",
     "MusicRequest",
@@ -183,6 +185,7 @@ __all__ = [
 
 # Imported at their first use: what only catches an error, or prints a help text, loads neither httpx nor pydantic.
 _HOMES = {
+    "._api.builders": ("Message",),
     "._archive.results": ("ArchiveFailure", "ArchiveProgress", "ArchiveResult", "ExportResult"),
     "._batch.outcome": ("BatchEstimate", "BatchOutcome", "write_outcomes"),
     "._batch.progress": ("BatchProgress",),

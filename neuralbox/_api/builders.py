@@ -8,7 +8,7 @@ here, before any I/O; what only the service can know (sizes, voices, a model's a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from .._errors import ConfigurationError
 from .._types import OMIT, Omit
@@ -16,7 +16,39 @@ from . import vocabulary as words
 from .checks import require_address
 from .request import Form, Request, RetrySafety, given
 
-Message = Mapping[str, Any]
+
+class TextPart(TypedDict):
+    """A part of a message that is text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageAddress(TypedDict):
+    """Where the picture of a part is."""
+
+    url: str
+    detail: NotRequired[str]
+
+
+class ImagePart(TypedDict):
+    """A part of a message that is a picture, for models that see."""
+
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
+class Message(TypedDict):
+    """A turn of a conversation: `{"role": "user", "content": "Hello"}`.
+
+    Attributes:
+        role: Who speaks; `system`, `user` or `assistant`.
+        content: Text, or a list of parts: `{"type": "text", "text": ...}` and, for models that see,
+            `{"type": "image_url", "image_url": {"url": ...}}`.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: str | Sequence[TextPart | ImagePart]
 
 
 def build_text(
@@ -214,4 +246,4 @@ def _require_message(place: str, message: object) -> Message:
             require_address(
                 f"{place}.content[{number}].image_url", image.get("url") if isinstance(image, Mapping) else image
             )
-    return dict(message)
+    return cast("Message", dict(message))

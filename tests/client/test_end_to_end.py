@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox import Message
 from neuralbox import _errors as errors
 from neuralbox._api import vocabulary as words
 from neuralbox._client import AsyncNeuralBox
@@ -56,7 +57,7 @@ def is_text_id(server: Server) -> bool:
 async def test_every_way_to_generate_ends_with_a_result_that_is_charged_once(
     nb: AsyncNeuralBox, server: Server
 ) -> None:
-    turns = [
+    turns: list[Message] = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Yes?"},
         {"role": "user", "content": "Go"},

@@ -257,7 +257,8 @@ async def being_refused(nb: AsyncNeuralBox, service: Service, seen: Seen, direct
     bad: Any = {"prompt": {PROMPT}}
     await seen.error(nb.request("POST", "/new", body=bad, extra_headers={"X": HEADER}))
     await seen.error(nb.images.create(model="flux-1.1-pro", prompt=PROMPT, extra_headers={"X": f"{HEADER}\n"}))
-    await seen.error(nb.text.create(model="gpt-5", messages=[{"role": MESSAGE, "content": MESSAGE}]))
+    turns: Any = [{"role": MESSAGE, "content": MESSAGE}]
+    await seen.error(nb.text.create(model="gpt-5", messages=turns))
     return [KEY, PROMPT, HEADER, QUERY, FIELD]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from neuralbox._api.builders import ImagePart
 from neuralbox._config import Dialect
 from neuralbox._errors import ConfigurationError
 from neuralbox._requests.json_lines import check
@@ -27,7 +28,7 @@ from ..helpers import make_core, reply
 
 
 def seen(url: Any) -> TextRequest:
-    part = {"type": "image_url", "image_url": {"url": url}}
+    part: ImagePart = {"type": "image_url", "image_url": {"url": url}}
     return TextRequest(model="gpt-5", messages=[{"role": "user", "content": [{"type": "text", "text": "?"}, part]}])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from neuralbox import Message
 from neuralbox._api import vocabulary as words
 from neuralbox._config import Dialect
 from neuralbox._core.exchange import Core
@@ -41,8 +42,12 @@ DONE: dict[str, Any] = {
 }
 DOCUMENTED, FLAT, NESTED = Dialect(), Dialect(options="flat"), Dialect(options="nested")
 ANY = (DOCUMENTED, FLAT, NESTED)
-TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go"}]
-SEES = [
+TURNS: list[Message] = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Yes?"},
+    {"role": "user", "content": "Go"},
+]
+SEES: list[Message] = [
     {
         "role": "user",
         "content": [

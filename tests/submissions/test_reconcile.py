@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._api.builders import build_media
+from neuralbox._api.builders import Message, build_media
 from neuralbox._api.request import Request
 from neuralbox._config import NO_CALL_OPTIONS
 from neuralbox._core.exchange import Attempt, Core
@@ -381,7 +381,7 @@ async def test_turns_shown_in_another_way_are_not_taken_for_absent() -> None:
         shop.end_with("answered", "dropped after")
         shop.shown = lambda item: {**item, "prompt": "[conversation]"}
         core = shop.core()
-        turns = [{"role": "user", "content": "Greet me"}]
+        turns: list[Message] = [{"role": "user", "content": "Greet me"}]
         await Text(core).create(model="gpt-5", prompt="Hello")
         with pytest.raises(SubmissionUnknownError, match="may be this one"):
             await Text(core).create(model="gpt-5", messages=turns)

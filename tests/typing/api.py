@@ -16,6 +16,7 @@ from neuralbox import (
     GenerationTimeoutError,
     Job,
     JobRef,
+    Message,
     NeuralBoxError,
     Page,
     Polling,
@@ -30,6 +31,11 @@ async def generating(nb: AsyncNeuralBox) -> None:
     assert_type(await nb.generate.create(model="dall-e-3", prompt="", params={"size": "1024x1024"}), Generation)
     assert_type(await nb.text.create(model="a model of tomorrow", prompt=""), Generation)
     assert_type(await nb.text.create(messages=[{"role": "user", "content": ""}], max_tokens=None), Generation)
+    turns: list[Message] = [{"role": "user", "content": ""}]
+    seen: Message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.test"}}]}
+    assert_type(await nb.text.create(messages=[*turns, seen]), Generation)
+    await nb.text.create(messages=[{"role": "robot", "content": ""}])  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+    await nb.text.create(messages=[{"role": "user", "content": [{"type": "text"}]}])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     assert_type(await nb.images.create(model="flux-1.1-pro", prompt="", seed=7, wait_timeout=None), Generation)
     assert_type(await nb.images.submit(model="midjourney-v6", prompt="", size="16:9"), Job)
     assert_type(await nb.videos.submit(model="kling-v2.1", prompt="", duration=5), Job)
