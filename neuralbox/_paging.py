@@ -189,32 +189,6 @@ def no_list(reply: Reply, of: str) -> ProtocolError:
     )
 
 
-def read_listing(core: Core, reply: Reply, *, of: str = "items", page: int = 1, page_size: int = 0) -> Envelope:
-    """Read an answer that must hold a list.
-
-    Args:
-        core: What parses it.
-        reply: The answer.
-        of: What the list is of, for the error.
-        page: The page that was asked for, where the reply does not say.
-        page_size: The size that was asked for, where the reply does not say.
-
-    Raises:
-        ProtocolError: There is no list in it.
-    """
-    envelope = read_envelope(core.as_json(reply), page=page, page_size=page_size)
-    if envelope is None:
-        raise no_list(reply, of)
-    return envelope
-
-
-def no_list(reply: Reply, of: str) -> ProtocolError:
-    """Build the error of an answer that lacks the list it should hold."""
-    return ProtocolError(
-        f"The service answered {reply.status_code} without a list of {of}.", status_code=reply.status_code
-    )
-
-
 def without_retries(core: Core) -> Core:
     """Return a core for pages that nobody waits for yet: what fails is left to the attempt that counts."""
     return core.with_options(core.options.with_changes(max_retries=0))

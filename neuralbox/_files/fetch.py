@@ -22,7 +22,7 @@ import anyio
 from .._api.checks import require_whole
 from .._api.reply import status_error
 from .._api.request import RetrySafety
-from .._config import Timeout, require_whole
+from .._config import Timeout
 from .._core.exchange import Core
 from .._core.reply_capture import capture
 from .._core.retry import RetryPolicy, StopReason, classify_attempt, decide

@@ -15,7 +15,6 @@ from anyio import to_thread
 
 from .._api.checks import require_whole
 from .._client import AsyncNeuralBox
-from .._config import require_whole
 from .._errors import NeuralBoxError
 from .._html import web_address
 from .._models.generation import Generation

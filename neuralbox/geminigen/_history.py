@@ -13,7 +13,7 @@ from .._api.fields import as_object
 from .._api.gemini_vocabulary import Filter
 from .._api.request import Request, fill, query
 from .._archive.results import ArchiveResult, ExportResult
-from .._config import CallArgs, CallOptions, require_whole
+from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError
 from .._models.page import Page
