@@ -159,6 +159,8 @@ class APIStatusError(NeuralBoxError):
         body: The first characters of the answer, without what looks like a credential.
         headers: Those of its headers that tell nothing secret (dates, limits, ids), names in lower case.
         raw: The fields of its JSON object, those we do not know included, without what looks like a credential.
+        is_from_service: Whether the service itself refused. A page of a proxy or of a content network is not its word,
+            whatever the status.
     """
 
     status_code: int
@@ -168,6 +170,7 @@ class APIStatusError(NeuralBoxError):
     body: str
     headers: Mapping[str, str]
     raw: Mapping[str, Any]
+    is_from_service: bool = True
 
     def __init__(
         self,

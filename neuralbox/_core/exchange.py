@@ -35,7 +35,7 @@ from .account import SharedAccountState, account_of
 from .call_events import Answer, AttemptListener, CallObserver, describe_download, observer_of
 from .credentials import Credential, Session
 from .reply_capture import capture
-from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide
+from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide, is_from_service
 from .session_refresh import SessionRefresher, log_in, refresh
 
 T = TypeVar("T")
@@ -197,7 +197,7 @@ class Core(BoundToProcess):
                 try:
                     reply = await self._exchange(request, attempt, prepared)
                     # A DELETE that is sent again finds nothing where the attempt that was lost had deleted it.
-                    is_deleted = reply.status_code == 404 and request.method == "DELETE" and attempt.may_have_worked
+                    is_deleted = request.method == "DELETE" and attempt.may_have_worked and self._is_gone(reply)
                     if is_deleted or 200 <= reply.status_code < 300:
                         value = read(Reply(204, reply.headers, b"") if is_deleted else reply)
                         self._note(request, attempt, reply)
@@ -327,9 +327,14 @@ class Core(BoundToProcess):
         deadline = self.options.deadline
         return None if deadline is None else deadline - (self.clock() - attempt.started)
 
+    def _is_gone(self, reply: Reply) -> bool:
+        return reply.status_code == 404 and self.options.service.is_ours(reply.content)
+
     def _refusal(self, reply: Reply) -> errors.APIStatusError:
         content = reply.content[:_ERROR_BYTES]
-        return self.options.service.status_error(reply.status_code, reply.headers, content, now=self.now())
+        error = self.options.service.status_error(reply.status_code, reply.headers, content, now=self.now())
+        error.is_from_service = self.options.service.is_ours(content)
+        return error
 
     def _note(self, request: Request, attempt: Attempt, reply: Reply) -> None:
         logger.debug("%s %s: %d, attempt %d", request.method, request.path, reply.status_code, attempt.number)
@@ -345,14 +350,16 @@ class Core(BoundToProcess):
         Returns:
             Whether the other attempt has another credential.
         """
-        if not (attempt.has_renewed or request.anonymous) and isinstance(error, errors.AuthenticationError):
+        # Whoever said it: reading again is safe. What may have been accepted is sent again only on the service's word.
+        is_sure = request.safety is RetrySafety.REPEATABLE or is_from_service(error)
+        is_stale = isinstance(error, errors.AuthenticationError) and is_sure
+        if is_stale and not (attempt.has_renewed or request.anonymous):
             attempt.has_renewed = await self._renewal.follow(self, self.credential, stale=attempt.authorization)
             if attempt.has_renewed:
                 for listener in attempt.listeners:
                     listener.repeating("session expired", error, 0.0)
                 return True
-        ours = reply is not None and self.options.service.is_ours(reply.content)
-        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent, ours=ours)
+        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent)
         if reply is not None:
             for listener in attempt.listeners:
                 listener.refused(error, reply)

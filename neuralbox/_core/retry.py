@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from .. import _errors as errors
 from .._api import vocabulary as words
@@ -25,44 +26,61 @@ class AttemptOutcome(Enum):
     BUSY = "busy"
     """Refused for now, free of charge: 429, or 503 `model_unavailable`, as the service's own JSON."""
     REFUSED = "refused"
-    """Refused, free of charge; the same request would be refused again."""
+    """Refused by the service itself, free of charge; the same request would be refused again."""
     FREE_FAILURE = "free failure"
     """500 `provider_error` as the service's own JSON: documented as never charged."""
     UNKNOWN = "unknown"
     """It may have been accepted."""
 
 
-def classify_attempt(error: errors.NeuralBoxError, *, sent: bool, ours: bool) -> AttemptOutcome:
+def is_from_service(error: BaseException) -> bool:
+    """Tell whether an error is the service's own word: a refusal in its own JSON.
+
+    A proxy's or a content network's page says nothing of the account, the job or the request, whatever its status; the
+    same goes for an answer that cannot be read.
+    """
+    return isinstance(error, errors.APIStatusError) and error.is_from_service
+
+
+def classify_attempt(error: errors.NeuralBoxError, *, sent: bool) -> AttemptOutcome:
     """Classify how an attempt ended.
 
     Args:
         error: What the attempt raised, or the error of its status.
         sent: Whether the first byte of the request had left.
-        ours: Whether the body was the service's own JSON (a proxy's answer says nothing about the service).
     """
     if not isinstance(error, errors.APIStatusError):
         if not sent or isinstance(error, errors.ConnectError | errors.ConfigurationError):
             return AttemptOutcome.NOT_SENT
         if isinstance(error, errors.APITimeoutError) and error.phase in ("connect", "pool"):
             return AttemptOutcome.NOT_SENT
-        if isinstance(error, errors.ProtocolError) and _is_refusal(error.status_code):
+        if isinstance(error, errors.ProtocolError) and _is_refusal(error.status_code, ours=False):
             return AttemptOutcome.REFUSED  # what it said was unreadable or too long, that it refused was not
         return AttemptOutcome.UNKNOWN
     # A status is an answer, so the request had left whatever the engine noticed.
-    status, code = error.status_code, error.code
+    status, code, ours = error.status_code, error.code, is_from_service(error)
     if status == 429 and ours:
         return AttemptOutcome.BUSY
     if status == 503 and code == words.MODEL_UNAVAILABLE:
         return AttemptOutcome.BUSY
     if status == 500 and code == words.PROVIDER_ERROR:
         return AttemptOutcome.FREE_FAILURE
-    if status == 429 or status >= 500:
-        return AttemptOutcome.UNKNOWN
-    return AttemptOutcome.REFUSED
+    return AttemptOutcome.REFUSED if _is_refusal(status, ours=ours) else AttemptOutcome.UNKNOWN
 
 
-def _is_refusal(status_code: int | None) -> bool:
-    return status_code is not None and 300 <= status_code < 500 and status_code != 429
+# Whoever answers them did not let the request through: it redirects, or found it too large before it had read it.
+_NEVER_PASSED_ON: Final = frozenset({*range(300, 400), 413, 414, 431})
+
+
+def _is_refusal(status_code: int | None, *, ours: bool) -> bool:
+    """Tell whether a status says that nothing was done, by who says it.
+
+    408 says that the server did not wait for the request, 429 that it was too much for somebody; neither tells a proxy's
+    word from an accepted request.
+    """
+    if status_code is None or status_code in (408, 429):
+        return False
+    return status_code in _NEVER_PASSED_ON or (ours and status_code < 500)
 
 
 _FOLLOWED_BY_ANOTHER: Mapping[RetrySafety, frozenset[AttemptOutcome]] = {

@@ -155,7 +155,7 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
         step = decide(
             policy,
             safety=RetrySafety.REPEATABLE,
-            outcome=classify_attempt(error, sent=True, ours=False),
+            outcome=classify_attempt(error, sent=True),
             error=error,
             attempt=counted,
             elapsed=core.clock() - started,

@@ -52,13 +52,28 @@ ROWS: list[tuple[str, Step, tuple[int, int, int], tuple[type[errors.NeuralBoxErr
     ("401", refusal(401, "not_authenticated"), (1, 1, 1), (errors.AuthenticationError,) * 3),
     ("401 expired, with a key", refusal(401, "token_expired"), (1, 1, 1), (errors.AuthenticationError,) * 3),
     ("402", refusal(402, "insufficient_tokens"), (1, 1, 1), (errors.InsufficientTokensError,) * 3),
-    ("403", refusal(403, "insufficient_plan"), (1, 1, 1), (errors.PermissionDeniedError,) * 3),
+    ("403 of ours", refusal(403, "insufficient_plan"), (1, 1, 1), (errors.PermissionDeniedError,) * 3),
     ("404", refusal(404, "not_found"), (1, 1, 1), (errors.NotFoundError,) * 3),
     ("422", refusal(422, "validation_error"), (1, 1, 1), (errors.UnprocessableEntityError,) * 3),
     ("409", refusal(409, "conflict"), (1, 1, 1), (errors.APIStatusError,) * 3),
     ("413 of a proxy", reply(413, b"<html>too large</html>"), (1, 1, 1), (errors.APIStatusError,) * 3),
     ("301", reply(301, b"", location="https://elsewhere.test/"), (1, 1, 1), (errors.APIStatusError,) * 3),
     ("308", reply(308, b"", location="https://elsewhere.test/"), (1, 1, 1), (errors.APIStatusError,) * 3),
+    *(
+        (
+            f"{status} of a content network",
+            reply(status, b"<html>Access denied</html>"),
+            (1, 1, 3),
+            (errors.SubmissionUnknownError, kind, kind),
+        )
+        for status, kind in (
+            (401, errors.AuthenticationError),
+            (403, errors.PermissionDeniedError),
+            (404, errors.NotFoundError),
+            (410, errors.APIStatusError),
+        )
+    ),
+    ("408", reply(408, b""), (1, 1, 3), (errors.SubmissionUnknownError, errors.APIStatusError, errors.APIStatusError)),
     # Documented as free; asking the history, which may allow another attempt, comes with reconciling.
     (
         "500 of ours",
@@ -291,6 +306,13 @@ async def test_a_delete_that_was_lost_and_then_finds_nothing_has_done_its_work()
     bench = make_core([LOST, refusal(404, "not_found")])
     assert await bench.core.send(Request("DELETE", "/user/history/7"), lambda reply: reply.status_code) == 204
     assert len(bench.sent) == 2
+
+
+async def test_a_page_of_somebody_else_does_not_prove_that_a_lost_delete_has_done_its_work() -> None:
+    bench = make_core([LOST, *[reply(404, b"<html>not here</html>")] * 2])
+    with pytest.raises(errors.NotFoundError):
+        await bench.core.send(Request("DELETE", "/user/history/7"), lambda reply: reply.status_code)
+    assert len(bench.sent) == 3
 
 
 @pytest.mark.parametrize("first", [None, errors.ConnectError("refused"), refusal(429, "rate_limit_exceeded")])

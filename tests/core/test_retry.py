@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from neuralbox import _errors as errors
 from neuralbox._api.reply import ErrorBody, status_error
 from neuralbox._api.request import RetrySafety
-from neuralbox._core.retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide, retry_after_of
+from neuralbox._core.retry import (
+    AttemptOutcome,
+    RetryPolicy,
+    StopReason,
+    classify_attempt,
+    decide,
+    is_from_service,
+    retry_after_of,
+)
 
 HTML = b"<html>Bad Gateway</html>"
 
@@ -23,8 +31,13 @@ def documented(code: str) -> bytes:
 
 def refused(status: int, content: bytes = b"", *, sent: bool = True) -> AttemptOutcome:
     """The outcome of an attempt that was answered with a status."""
+    return classify_attempt(answered(status, content), sent=sent)
+
+
+def answered(status: int, content: bytes = b"") -> errors.APIStatusError:
     error = status_error(status, {}, content, now=0)
-    return classify_attempt(error, sent=sent, ours=ErrorBody(content).ours)
+    error.is_from_service = ErrorBody(content).ours
+    return error
 
 
 # The table of docs/design/at-most-one-charge.md: what happened -> class.
@@ -38,11 +51,17 @@ ANSWERED: list[tuple[str, int, bytes, AttemptOutcome]] = [
         (f"{status} of the service", status, documented("x"), AttemptOutcome.REFUSED)
         for status in (400, 401, 402, 403, 404, 422)
     ),
-    *((f"{status} of anybody", status, HTML, AttemptOutcome.REFUSED) for status in (400, 401, 402, 403, 404, 422)),
     *(
-        (f"any other 4xx: {status}", status, b"", AttemptOutcome.REFUSED)
-        for status in (405, 408, 409, 413, 418, 451, 499)
+        (f"{status} as FastAPI says it", status, b'{"detail": "No"}', AttemptOutcome.REFUSED)
+        for status in (400, 401, 403, 404, 405, 409, 410, 418, 451, 499)
     ),
+    *(
+        (f"{status} of anybody", status, content, AttemptOutcome.UNKNOWN)
+        for status in (400, 401, 402, 403, 404, 405, 408, 409, 410, 422, 451, 499)
+        for content in (HTML, b"", b'{"message": "Forbidden"}')
+    ),
+    ("408 of the service", 408, documented("request_timeout"), AttemptOutcome.UNKNOWN),
+    *((f"{status}: too large for anybody", status, HTML, AttemptOutcome.REFUSED) for status in (413, 414, 431)),
     *((f"3xx: {status}", status, b"", AttemptOutcome.REFUSED) for status in (301, 302, 303, 307, 308)),
     ("500 provider_error as documented JSON", 500, documented("provider_error"), AttemptOutcome.FREE_FAILURE),
     ("500 with another code", 500, documented("internal"), AttemptOutcome.UNKNOWN),
@@ -92,15 +111,24 @@ LOST: list[tuple[str, errors.NeuralBoxError, bool, AttemptOutcome]] = [
         AttemptOutcome.UNKNOWN,
     ),
     ("a 2xx that cannot be read", errors.ProtocolError("HTML", status_code=200), True, AttemptOutcome.UNKNOWN),
+    ("a 403 that cannot be read", errors.ProtocolError("long", status_code=403), True, AttemptOutcome.UNKNOWN),
+    ("a redirect that cannot be read", errors.ProtocolError("long", status_code=301), True, AttemptOutcome.REFUSED),
     ("not HTTP", errors.ProtocolError("garbage"), True, AttemptOutcome.UNKNOWN),
     ("nobody is logged in", errors.ConfigurationError("log in"), True, AttemptOutcome.NOT_SENT),
 ]
 
 
 @pytest.mark.parametrize(("error", "sent", "outcome"), [row[1:] for row in LOST], ids=[row[0] for row in LOST])
-@pytest.mark.parametrize("ours", [False, True])
-def test_what_no_reply_means(error: errors.NeuralBoxError, sent: bool, outcome: AttemptOutcome, ours: bool) -> None:
-    assert classify_attempt(error, sent=sent, ours=ours) is outcome
+def test_what_no_reply_means(error: errors.NeuralBoxError, sent: bool, outcome: AttemptOutcome) -> None:
+    assert classify_attempt(error, sent=sent) is outcome
+    assert not is_from_service(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 502, 503])
+def test_a_page_of_somebody_else_is_not_the_services_word(status: int) -> None:
+    assert is_from_service(answered(status, documented("x")))
+    for page in (HTML, b"", b'{"message": "Forbidden"}', documented("x")[:-4]):
+        assert not is_from_service(answered(status, page))
 
 
 # What follows: safety x outcome.
@@ -146,7 +174,7 @@ def test_what_may_be_repeated(safety: RetrySafety, outcome: AttemptOutcome) -> N
 def test_nothing_paid_is_sent_again_that_may_have_been_accepted(content: bytes) -> None:
     for status in range(300, 600):
         outcome = refused(status, content)
-        step = follow(safety=RetrySafety.PAID, outcome=outcome, error=status_error(status, {}, content, now=0))
+        step = follow(safety=RetrySafety.PAID, outcome=outcome, error=answered(status, content))
         assert step is StopReason.FINAL or (status == 429 and content.startswith(b"{")), status
 
 

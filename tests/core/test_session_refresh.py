@@ -258,13 +258,26 @@ async def test_without_a_cookie_the_token_is_used_to_its_end() -> None:
 # ... and after.
 
 
-@pytest.mark.parametrize("said", [EXPIRED, reply(401, {"detail": "Invalid or expired token"}), reply(401, b"")])
-@pytest.mark.parametrize("request_", [ASK, BUY])
+@pytest.mark.parametrize(
+    ("said", "request_"),
+    [
+        *((said, request) for said in (EXPIRED, reply(401, {"detail": "No"})) for request in (ASK, BUY)),
+        (reply(401, b""), ASK),
+    ],
+)
 async def test_a_token_that_ran_out_is_renewed_and_the_refused_call_sent_again(said: Reply, request_: Request) -> None:
     bench = make_core([said, token("new"), BALANCE], credential=logged_in(left=None), max_retries=0)
     await bench.core.send(request_, bench.core.as_json)
     assert paths(bench) == [request_.path, "/auth/refresh", request_.path]
     assert [one.headers.get("authorization") for one in bench.sent] == ["Bearer old", None, "Bearer new"]
+
+
+async def test_a_paid_request_is_not_sent_again_because_of_a_401_of_somebody_else() -> None:
+    bench = make_core([reply(401, b"<html>Sign in</html>")], credential=logged_in(left=None))
+    with pytest.raises(errors.SubmissionUnknownError) as caught:
+        await bench.core.send(BUY, bench.core.as_json)
+    assert isinstance(caught.value.__cause__, errors.AuthenticationError)
+    assert len(bench.sent) == 1
 
 
 async def test_a_stream_is_renewed_too() -> None:

@@ -60,7 +60,7 @@ async def test_a_path_that_does_not_know_the_id_makes_us_try_the_other_once_and_
 
 async def test_the_path_is_remembered_for_each_shape_of_id_on_its_own() -> None:
     async with a_service() as service:
-        paths = Paths(service, number=PENDING, text=(404, {}))
+        paths = Paths(service, number=PENDING, text=(404, {"detail": "Not Found"}))
         core = service.core()
         await poll(core, "gen_7")
         await poll(core, 7)
