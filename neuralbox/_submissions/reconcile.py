@@ -29,7 +29,15 @@ from .._api.request import Request, query
 from .._concurrency.per_loop import PerLoop
 from .._core.exchange import Core
 from .._core.reply_capture import capture_instead, without_capture
-from .._errors import APIConnectionError, InternalServerError, NeuralBoxError, ProtocolError, RateLimitError
+from .._core.retry import is_from_service
+from .._errors import (
+    APIConnectionError,
+    APIStatusError,
+    InternalServerError,
+    NeuralBoxError,
+    ProtocolError,
+    RateLimitError,
+)
 from .._models.generation import Generation
 from .._polling.status import poll
 from .._transport import Reply
@@ -242,6 +250,8 @@ def _unsure(entry: PendingSubmission, result: Match, read: _HistoryRead, window:
 
 
 def _may_pass(error: NeuralBoxError) -> bool:
+    if isinstance(error, APIStatusError) and not is_from_service(error):
+        return True  # the page of a proxy or a content network
     return isinstance(error, APIConnectionError | InternalServerError | ProtocolError | RateLimitError)
 
 

@@ -409,6 +409,7 @@ async def test_what_no_prompt_names_is_never_guessed(monkeypatch: pytest.MonkeyP
 BROKEN: dict[str, tuple[Reply | NeuralBoxError, float]] = {
     "no answer": (LOST, 60.0),
     "a proxy's page": (reply(502, b"<html>"), 60.0),
+    "a page of a content network": (reply(403, b"<html>"), 60.0),
     "garbled": (reply(200, b'{"items": ['), 60.0),
     "no list": (reply(200, {"ok": True}), 60.0),
     "forbidden": (refusal(403, "insufficient_plan"), 0.0),
