@@ -115,7 +115,7 @@ class RetryEvent:
     Attributes:
         call: The call.
         attempt: The one that follows.
-        reason: What the last one came to: `not sent`, `busy`, `free failure`, `unknown`; `absent` where the history
+        reason: What the last one came to: `not sent`, `busy`, `unknown`; `absent` where the history
             proved that the service never accepted it; `session expired` where the login was renewed.
         error: Name of the class of its error.
         status_code: Its HTTP status, or None where it had none.

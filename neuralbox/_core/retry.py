@@ -2,8 +2,8 @@
 
 Two tables decide everything: `classify_attempt` says what an end means (at-most-one-charge.md),
 `_FOLLOWED_BY_ANOTHER` which outcomes another attempt may follow at once, by what a repetition would mean. What
-follows `AttemptOutcome.UNKNOWN` and `AttemptOutcome.FREE_FAILURE` of a paid request ends the send loop:
-`_submissions.submission` looks into the history first.
+follows `AttemptOutcome.UNKNOWN` of a paid request ends the send loop: `_submissions.submission` asks the history first.
+500 `provider_error` is documented as never charged, and is unknown all the same.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class AttemptOutcome(Enum):
     """Refused for now, free of charge: 429, or 503 `model_unavailable`, as the service's own JSON."""
     REFUSED = "refused"
     """Refused by the service itself, free of charge; the same request would be refused again."""
-    FREE_FAILURE = "free failure"
-    """500 `provider_error` as the service's own JSON: documented as never charged."""
     UNKNOWN = "unknown"
     """It may have been accepted."""
 
@@ -58,13 +56,11 @@ def classify_attempt(error: errors.NeuralBoxError, *, sent: bool) -> AttemptOutc
             return AttemptOutcome.REFUSED  # what it said was unreadable or too long, that it refused was not
         return AttemptOutcome.UNKNOWN
     # A status is an answer, so the request had left whatever the engine noticed.
-    status, code, ours = error.status_code, error.code, is_from_service(error)
+    status, ours = error.status_code, is_from_service(error)
     if status == 429 and ours:
         return AttemptOutcome.BUSY
-    if status == 503 and code == words.MODEL_UNAVAILABLE:
+    if status == 503 and error.code == words.MODEL_UNAVAILABLE:
         return AttemptOutcome.BUSY
-    if status == 500 and code == words.PROVIDER_ERROR:
-        return AttemptOutcome.FREE_FAILURE
     return AttemptOutcome.REFUSED if _is_refusal(status, ours=ours) else AttemptOutcome.UNKNOWN
 
 
@@ -84,9 +80,7 @@ def _is_refusal(status_code: int | None, *, ours: bool) -> bool:
 
 
 _FOLLOWED_BY_ANOTHER: Mapping[RetrySafety, frozenset[AttemptOutcome]] = {
-    RetrySafety.REPEATABLE: frozenset(
-        {AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY, AttemptOutcome.FREE_FAILURE, AttemptOutcome.UNKNOWN}
-    ),
+    RetrySafety.REPEATABLE: frozenset({AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY, AttemptOutcome.UNKNOWN}),
     RetrySafety.ONCE: frozenset({AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY}),
     RetrySafety.PAID: frozenset({AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY}),
 }

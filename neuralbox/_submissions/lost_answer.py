@@ -4,8 +4,9 @@ This module looks and decides; `submission` carries the decision out. The rules:
 
 - With `submission="reconcile"` the history decides. What it proves absent is sent again, `_REPEATS` times as often as
   `max_retries` says, and within the deadline.
-- 500 `provider_error` is documented as free: one look into the history, then it is repeated. Once a generation was
-  found after such an answer, they count as unknown for this account.
+- 500 `provider_error` is documented as free and counts as unknown all the same, from the first one: a service that
+  charges for it has been seen. What is proven absent after one is sent again as often as `max_retries` says, since it
+  was an answer.
 - `submission="resend"` sends again without looking, as often as `max_retries` says; `"raise"` never does.
 """
 
@@ -20,11 +21,11 @@ from .._api.request import Request, RetrySafety
 from .._config import CallOptions
 from .._core.exchange import Core
 from .._core.retry import AttemptOutcome, StopReason, decide
-from .._errors import NeuralBoxError, SubmissionUnknownError
+from .._errors import NeuralBoxError, ProviderError, SubmissionUnknownError
 from .._models.generation import Generation
 from .claim import body_of
 from .reconcile import Absent, Resolved, Unsure, resolve
-from .registry import PendingSubmission, registry_of
+from .registry import PendingSubmission
 
 logger = logging.getLogger("neuralbox")
 
@@ -41,13 +42,11 @@ class SendAgain:
         reason: Why it may be.
         error: What the sending before ended with.
         pause: Seconds between the two.
-        is_waited: The pause is over already.
     """
 
     reason: str
     error: NeuralBoxError
     pause: float = 0.0
-    is_waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +121,10 @@ class LostAnswer:
         if policy == "reconcile":
             return await self._reconcile(error, is_resumed=is_resumed)
         if policy == "resend":
-            step = self._next(cause_of(error), AttemptOutcome.UNKNOWN)
+            step = self._next(cause_of(error))
             if not isinstance(step, StopReason):
                 return SendAgain(AttemptOutcome.UNKNOWN.value, error, step)
         return StillUnknown(error, "nobody looked for it, as `submission=` says")
-
-    async def settle_free_failure(self, error: NeuralBoxError) -> Decision:
-        """Look once, after the pause, then repeat; no more is known of what was lost than that it should be free."""
-        is_looking = self._core.options.submission == "reconcile"
-        if is_looking and registry_of(self._core).distrusts_free_failures:
-            return await self._reconcile(self.as_unknown(error))
-        step = self._next(error, AttemptOutcome.FREE_FAILURE)
-        if not isinstance(step, StopReason):
-            await self._core.sleep(step)
-        settled = await resolve(self._core, self._submission, once=True) if is_looking else None
-        if isinstance(settled, Resolved):
-            registry_of(self._core).distrusts_free_failures = True
-            return settled.generation
-        if isinstance(settled, Unsure) and settled.candidates:
-            return await self._reconcile(self.as_unknown(error))
-        if isinstance(step, StopReason) or (isinstance(settled, Unsure) and not settled.was_read):
-            return NotAccepted(error)
-        return SendAgain(AttemptOutcome.FREE_FAILURE.value, error, step, is_waited=True)
 
     async def _reconcile(self, error: NeuralBoxError, *, is_resumed: bool = False) -> Decision:
         deadline = self._core.options.deadline
@@ -160,23 +141,23 @@ class LostAnswer:
     def _after_absence(self, error: NeuralBoxError, *, is_resumed: bool) -> Decision:
         """Allow another sending of what was never accepted, unless there were enough."""
         self._repeats += 1
-        options = self._core.options
+        options, cause = self._core.options, cause_of(error)
+        most = options.max_retries * (1 if isinstance(cause, ProviderError) else _REPEATS)
         is_late = options.deadline is not None and self._core.clock() - self._started >= options.deadline
-        if is_late or (not is_resumed and self._repeats > _REPEATS * options.max_retries):
-            cause = cause_of(error)
+        if is_late or (not is_resumed and self._repeats > most):
             cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
             return NotAccepted(cause, is_proven=True)
         logger.info("A lost request was never accepted, as the history shows; it is sent again.")
         return SendAgain(ABSENT, error)
 
-    def _next(self, error: NeuralBoxError, outcome: AttemptOutcome) -> float | StopReason:
+    def _next(self, error: NeuralBoxError) -> float | StopReason:
         """Return the pause before another sending, by the same rules as those of what may be repeated freely."""
         self._failures += 1
         core = self._core
         return decide(
             core.policy,
             safety=RetrySafety.REPEATABLE,
-            outcome=outcome,
+            outcome=AttemptOutcome.UNKNOWN,
             error=error,
             attempt=self._failures,
             elapsed=core.clock() - self._started,

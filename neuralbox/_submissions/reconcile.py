@@ -115,11 +115,6 @@ class Unsure:
     window: tuple[float, float] | None = None
     is_final: bool = False
 
-    @property
-    def was_read(self) -> bool:
-        """Whether the history could be read, and its times understood."""
-        return self.reason not in (OpenReason.HISTORY, OpenReason.CLOCK, OpenReason.DEADLINE)
-
 
 Settled: TypeAlias = Resolved | Absent | Unsure
 
@@ -127,14 +122,13 @@ Settled: TypeAlias = Resolved | Absent | Unsure
 # One claim...
 
 
-async def resolve(core: Core, entry: PendingSubmission, *, until: float | None = None, once: bool = False) -> Settled:
+async def resolve(core: Core, entry: PendingSubmission, *, until: float | None = None) -> Settled:
     """Look for a lost submission until it is certain what became of it.
 
     Args:
         core: The client to ask with.
         entry: The submission; `registry.lose` has noted when it was lost.
         until: When the caller's patience ends, by the core's clock. A claim that cannot settle by then is looked for once.
-        once: Look once, whatever it shows.
 
     Returns:
         Its generation, which nobody else gets from now on; or that it was never accepted; or why neither is certain.
@@ -151,7 +145,7 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
         with anyio.move_on_after(None if until is None else max(0.0, until - began)) as scope:
             read = await walker.read(core, entry)
             began, settled = read.began, await _conclude(core, registry, entry, read)
-        if once or scope.cancelled_caught or not isinstance(settled, Unsure):
+        if scope.cancelled_caught or not isinstance(settled, Unsure):
             return settled
         pause = _pause(registry, entry, settled, began=began, until=until)
         if pause is None:

@@ -369,18 +369,17 @@ class Submission:
             SubmissionUnknownError: What became of it is unknown.
             NeuralBoxError: It was refused, or never sent, or is proven not to have been accepted.
         """
-        outcome = self.attempt.outcome
-        if outcome is AttemptOutcome.FREE_FAILURE and self._core.options.submission != "raise":
-            return await self._carry_out(self._mark_unknown().settle_free_failure(error))
-        if outcome is AttemptOutcome.UNKNOWN:
+        if self.attempt.outcome is AttemptOutcome.UNKNOWN:
             return await self.lose(error)
         await self._refuse()
         raise error
 
     async def lose(self, error: NeuralBoxError) -> Generation | None:
         """Settle an unknown outcome: the generation it made, None to send again, or an error."""
-        lost_answer = self._mark_unknown()
+        self._registry.mark_unknown(self._entry)
+        self.state = SubmissionState.UNKNOWN
         self._tell_hooks("lost")
+        lost_answer = self._lost()
         if not isinstance(error, SubmissionUnknownError):
             error = lost_answer.as_unknown(error)
         return await self._carry_out(lost_answer.settle(error))
@@ -416,11 +415,6 @@ class Submission:
             self._lost_answer = LostAnswer(self._core, self._request, self._call, self._entry, started)
         return self._lost_answer
 
-    def _mark_unknown(self) -> LostAnswer:
-        self._registry.mark_unknown(self._entry)
-        self.state = SubmissionState.UNKNOWN
-        return self._lost()
-
     async def _carry_out(self, deciding: Awaitable[Decision]) -> Generation | None:
         """Do what is decided about an unknown outcome."""
         try:
@@ -450,8 +444,7 @@ class Submission:
         self.state = SubmissionState.NEW
         if self._observer is not None:
             self._observer.repeating(decision.reason, cause_of(decision.error), decision.pause)
-        if not decision.is_waited:
-            await self._core.sleep(decision.pause)
+        await self._core.sleep(decision.pause)
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)

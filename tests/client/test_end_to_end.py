@@ -287,30 +287,29 @@ def flaky(server: Server) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"),
+    "fault",
     [
-        ("drop-after-accept", errors.SubmissionUnknownError),
-        ("reset-after-accept", errors.SubmissionUnknownError),
-        ("cut-answer", errors.SubmissionUnknownError),
-        ("garbled-json", errors.SubmissionUnknownError),
-        ("error-502-after-accept", errors.SubmissionUnknownError),
-        ("error-504-after-accept", errors.SubmissionUnknownError),
-        ("drop-before-accept", errors.SubmissionUnknownError),
-        ("html-502", errors.SubmissionUnknownError),
-        ("error-500", errors.ProviderError),
-        ("error-500-after-accept", errors.ProviderError),
+        "drop-after-accept",
+        "reset-after-accept",
+        "cut-answer",
+        "garbled-json",
+        "error-502-after-accept",
+        "error-504-after-accept",
+        "drop-before-accept",
+        "html-502",
+        "error-500",
+        "error-500-after-accept",
     ],
 )
 async def test_a_purchase_nobody_reconciles_is_posted_once_whatever_breaks(
-    nb: AsyncNeuralBox, flaky: Server, fault: str, kind: type
+    nb: AsyncNeuralBox, flaky: Server, fault: str
 ) -> None:
     flaky.sandbox.faults.set(f"{fault}@POST /generate", 1)
     posts = flaky.sandbox.ledger.requests_by_route.get("POST /generate", 0)
     async with nb:
         copy = nb.with_options(max_retries=5, submission="raise")
-        with pytest.raises(errors.NeuralBoxError) as caught:
+        with pytest.raises(errors.SubmissionUnknownError) as caught:
             await copy.text.create(model="gpt-5", prompt=f"the planted prompt {uuid.uuid4()}")
-        assert type(caught.value) is kind
         assert flaky.sandbox.ledger.requests_by_route["POST /generate"] == posts + 1
         assert "planted" not in f"{caught.value}{caught.value!r}"
         flaky.sandbox.faults.clear()

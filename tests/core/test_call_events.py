@@ -405,20 +405,6 @@ async def test_a_lost_request_that_may_be_sent_twice_is_told_as_a_repetition() -
     assert only(seen, RetryEvent)[0].error == "ConnectionLostError"
 
 
-async def test_a_failure_that_is_free_is_told_as_a_repetition() -> None:
-    hooks, seen = recorder()
-
-    def answer(sent: Sent) -> Any:
-        if sent.path == "/user/history":
-            return history()
-        return refusal(500, "provider_error") if not bench.sent[:-1] else reply(200, DONE)
-
-    bench = make_core(answer, hooks=hooks)
-    await buy(bench)
-    [again] = only(seen, RetryEvent)
-    assert (again.attempt, again.reason, again.status_code) == (2, "free failure", 500)
-
-
 async def test_a_cancelled_purchase_is_told_as_unknown() -> None:
     hooks, seen = recorder()
     bench = make_core([STALL], hooks=hooks)

@@ -74,14 +74,13 @@ ROWS: list[tuple[str, Step, tuple[int, int, int], tuple[type[errors.NeuralBoxErr
         )
     ),
     ("408", reply(408, b""), (1, 1, 3), (errors.SubmissionUnknownError, errors.APIStatusError, errors.APIStatusError)),
-    # Documented as free; asking the history, which may allow another attempt, comes with reconciling.
+    # Unknown: it may have been accepted. The first is documented as free.
     (
         "500 of ours",
         refusal(500, "provider_error"),
         (1, 1, 3),
-        (errors.ProviderError, errors.ProviderError, errors.ProviderError),
+        (errors.SubmissionUnknownError, errors.ProviderError, errors.ProviderError),
     ),
-    # Unknown: it may have been accepted.
     ("lost", LOST, (1, 1, 3), (errors.SubmissionUnknownError, errors.ConnectionLostError, errors.ConnectionLostError)),
     (
         "no answer",

@@ -63,7 +63,7 @@ ANSWERED: list[tuple[str, int, bytes, AttemptOutcome]] = [
     ("408 of the service", 408, documented("request_timeout"), AttemptOutcome.UNKNOWN),
     *((f"{status}: too large for anybody", status, HTML, AttemptOutcome.REFUSED) for status in (413, 414, 431)),
     *((f"3xx: {status}", status, b"", AttemptOutcome.REFUSED) for status in (301, 302, 303, 307, 308)),
-    ("500 provider_error as documented JSON", 500, documented("provider_error"), AttemptOutcome.FREE_FAILURE),
+    ("500 provider_error as documented JSON", 500, documented("provider_error"), AttemptOutcome.UNKNOWN),
     ("500 with another code", 500, documented("internal"), AttemptOutcome.UNKNOWN),
     ("500 without our JSON", 500, HTML, AttemptOutcome.UNKNOWN),
     ("500 cut in the middle", 500, documented("provider_error")[:-4], AttemptOutcome.UNKNOWN),
@@ -137,7 +137,6 @@ FOLLOWED = {
     RetrySafety.REPEATABLE: {
         AttemptOutcome.NOT_SENT,
         AttemptOutcome.BUSY,
-        AttemptOutcome.FREE_FAILURE,
         AttemptOutcome.UNKNOWN,
     },
     RetrySafety.ONCE: {AttemptOutcome.NOT_SENT, AttemptOutcome.BUSY},

@@ -138,12 +138,20 @@ async def test_a_stream_nobody_can_settle_is_told_and_stays_unresolved() -> None
         assert "no generation known to be ours" in left.why
 
 
-@pytest.mark.parametrize(("end", "kind"), [("402", InsufficientTokensError), ("500", ProviderError)])
-async def test_a_stream_that_is_refused_leaves_nothing(end: str, kind: type[NeuralBoxError]) -> None:
+async def test_a_stream_that_is_refused_leaves_nothing() -> None:
     async with a_shop() as shop:
-        shop.ends = lambda number, body: end
+        shop.ends = lambda number, body: "402"
         core = shop.core(max_retries=0)
-        assert type(await broken(core)) is kind
+        assert type(await broken(core)) is InsufficientTokensError
+        assert registry_of(core).unresolved == ()
+
+
+async def test_a_stream_that_the_provider_failed_leaves_nothing_once_that_is_proven() -> None:
+    async with a_shop() as shop:
+        core = shop.core(max_retries=0)
+        await Text(core).create(model="gpt-5", prompt="Another")
+        shop.ends = lambda number, body: "500"
+        assert type(await broken(core)) is ProviderError
         assert registry_of(core).unresolved == ()
 
 
