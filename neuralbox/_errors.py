@@ -132,10 +132,12 @@ class ProtocolError(NeuralBoxError):
     Attributes:
         status_code: HTTP status of the answer, or None where there was none.
         body: The first characters of the answer; never the whole.
+        is_garbled: Whether it was no JSON at all: broken on the way, perhaps, so that another attempt may bring it whole.
     """
 
     status_code: int | None
     body: str
+    is_garbled: bool = False
 
     def __init__(
         self, message: str, *, status_code: int | None = None, body: str = "", job: JobRef | None = None

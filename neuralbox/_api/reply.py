@@ -64,12 +64,14 @@ def read_json(status_code: int, content: bytes) -> Any:
     try:
         return parse_json(content)
     except ValueError as error:
-        raise errors.ProtocolError(
+        garbled = errors.ProtocolError(
             f"The service answered {status_code} with {_describe(content)} instead of JSON. "
             "If this keeps happening, check `base_url`.",
             status_code=status_code,
             body=excerpt(content),
-        ) from error
+        )
+        garbled.is_garbled = True
+        raise garbled from error
 
 
 def read_object(status_code: int, content: bytes) -> Mapping[str, Any]:

@@ -142,8 +142,8 @@ def decide(
         return StopReason.FINAL
     if isinstance(error, errors.APITimeoutError) and error.phase == "deadline":
         return StopReason.FINAL  # it says itself why nothing follows
-    if isinstance(error, errors.ProtocolError) and error.status_code is not None and error.status_code < 300:
-        return StopReason.FINAL  # it answered, and would answer the same again
+    if isinstance(error, errors.ProtocolError) and not error.is_garbled and (error.status_code or 500) < 300:
+        return StopReason.FINAL  # it answered in JSON, and would answer the same again
     if attempt > policy.max_retries:
         return StopReason.EXHAUSTED
     # Full jitter: anywhere between at once and the bound, so that a crowd does not come back together.

@@ -102,7 +102,6 @@ _UNKNOWN = Cell(0, 0, "SubmissionUnknownError")
 _PAYING = tuple(column for column in COLUMNS if column.pays)
 EXCEPTIONS: Final[Mapping[str, Mapping[Column, Cell]]] = {
     "fail-generation": dict.fromkeys(_PAYING, _FAILED),
-    "garbled-json": {SINGLE[9]: Cell(1, 0, "ProtocolError")},
     "stream-error": {SINGLE[1]: _FAILED},
     ALONE: dict.fromkeys(_PAYING, _UNKNOWN),
 }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralbox import _errors as errors
-from neuralbox._api.reply import ErrorBody, status_error
+from neuralbox._api.reply import ErrorBody, read_json, status_error
 from neuralbox._api.request import RetrySafety
 from neuralbox._core.retry import (
     AttemptOutcome,
@@ -187,6 +187,15 @@ def test_a_call_that_cannot_be_right_is_not_repeated(safety: RetrySafety) -> Non
 def test_an_answer_that_cannot_be_read_would_come_again(status: int | None, final: bool) -> None:
     step = follow(error=errors.ProtocolError("HTML", status_code=status))
     assert (step is StopReason.FINAL) is final
+
+
+@pytest.mark.parametrize("content", [b"", HTML, b'{"id": 7, "status": "comp', b'{"id": 7,, "status": "completed"}'])
+def test_an_answer_that_is_no_json_is_asked_for_again(content: bytes) -> None:
+    with pytest.raises(errors.ProtocolError) as caught:
+        read_json(200, content)
+    assert follow(error=caught.value) == 0.25
+    for safety in (RetrySafety.ONCE, RetrySafety.PAID):
+        assert follow(safety=safety, error=caught.value) is StopReason.FINAL
 
 
 @pytest.mark.parametrize(

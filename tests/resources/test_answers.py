@@ -295,7 +295,7 @@ QUESTIONS: dict[str, Callable[[Core], Any]] = {
 @pytest.mark.parametrize("content", [b"<html>x</html>", b'{"token_balance": 28', b'"text"', b"5", b"null", b"true"])
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_another_shape_is_a_protocol_error(question: str, content: bytes) -> None:
-    bench = make_core([reply(200, content)])
+    bench = make_core([reply(200, content)], max_retries=0)
     with pytest.raises(errors.ProtocolError) as caught:
         await QUESTIONS[question](bench.core)
     assert caught.value.status_code == 200
