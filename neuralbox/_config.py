@@ -186,7 +186,8 @@ class ClientOptions:
         timeout: Limits of one HTTP exchange.
         max_retries: How often a call is repeated after its first attempt, where repeating is safe.
         max_retry_wait: A pause between attempts longer than this many seconds raises instead.
-        deadline: Limit of a whole call over all attempts, in seconds; None for none.
+        deadline: Limit of one call, in seconds from its beginning to the last byte: attempts, pauses, and the body
+            of a stream or download. None for none; waiting for a job has a limit of its own.
         max_reply_bytes: A longer answer than this is refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits poll.

@@ -116,7 +116,7 @@ class APITimeoutError(APIConnectionError, TimeoutError):
     """A wait for the service ran out.
 
     Attributes:
-        phase: `connect` and `pool` mean that nothing was sent; `deadline` is the limit over all attempts.
+        phase: `connect` and `pool` mean that nothing was sent; `deadline` is the limit of the whole call.
     """
 
     phase: Phase

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
@@ -34,6 +35,7 @@ from .._version import __version__
 from .account import SharedAccountState, account_of
 from .call_events import Answer, AttemptListener, CallObserver, describe_download, observer_of
 from .credentials import Credential, Session
+from .deadline import TimedReply, in_time
 from .reply_capture import capture
 from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide, is_from_service
 from .session_refresh import SessionRefresher, log_in, refresh
@@ -251,29 +253,43 @@ class Core(BoundToProcess):
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float | Timeout | None = None,
+        started: float | None = None,
     ) -> AbstractAsyncContextManager[StreamedReply]:
         """GET a foreign address: no credential, none of the client's headers, one attempt, any status returned.
 
+        Args:
+            url: The address.
+            headers: More headers.
+            timeout: Limits of the exchange, in seconds; the client's where left out.
+            started: When the call began, by the monotonic clock: the deadline counts from there, else from now.
+
         Raises:
             ConfigurationError: The address is not http or https.
-            APIConnectionError: No reply, or it broke off.
+            APIConnectionError: No reply, or it broke off, or the deadline passed.
         """
         limits = self.options.timeout if timeout is None else Timeout.of(timeout)
         prepared = self.transport.prepare(
             "GET", url, headers={"user-agent": USER_AGENT, **(headers or {})}, timeouts=_timeouts(limits, slow=False)
         )
         download = self.transport.stream(prepared, download=True)
-        return download if not self._hooks else self._fetch_observed(url, download)
+        if self.options.deadline is None and not self._hooks:
+            return download
+        return self._fetch(url, download, Attempt(self.clock() if started is None else started))
 
     @asynccontextmanager
-    async def _fetch_observed(
-        self, url: str, download: AbstractAsyncContextManager[StreamedReply]
+    async def _fetch(
+        self, url: str, download: AbstractAsyncContextManager[StreamedReply], attempt: Attempt
     ) -> AsyncIterator[StreamedReply]:
+        if not self._hooks:
+            async with AsyncExitStack() as stack:
+                yield self._timed(attempt, await self._in_time(attempt, stack.enter_async_context(download)))
+            return
         with CallObserver(self._hooks, self.clock, describe_download(self.options, url)) as observer:
             async with AsyncExitStack() as stack:
-                attempt = Attempt(self.clock(), (observer,))
+                attempt.listeners = (observer,)
                 observer.sending()
-                yield await _heard_by(attempt, stack.enter_async_context(download))
+                entering = self._in_time(attempt, stack.enter_async_context(download))
+                yield self._timed(attempt, await _heard_by(attempt, entering))
 
     @staticmethod
     def as_json(reply: Reply) -> Any:
@@ -304,7 +320,9 @@ class Core(BoundToProcess):
 
     async def _exchange(self, request: Request, attempt: Attempt, prepared: Prepared) -> Reply:
         on_sent = self._begin(request, attempt)
-        answer = self.transport.send(prepared, max_bytes=self.options.max_reply_bytes, on_sent=on_sent)
+        answer: Awaitable[Reply] = self.transport.send(
+            prepared, max_bytes=self.options.max_reply_bytes, on_sent=on_sent
+        )
         if self.options.deadline is not None:
             answer = self._in_time(attempt, answer)
         return await (_heard_by(attempt, answer) if attempt.listeners else answer)
@@ -312,16 +330,16 @@ class Core(BoundToProcess):
     async def _enter(
         self, request: Request, attempt: Attempt, prepared: Prepared, stack: AsyncExitStack
     ) -> StreamedReply:
-        """Begin a streamed attempt; the deadline counts until its headers are there."""
+        """Begin a streamed attempt."""
         reply = self.transport.stream(prepared, on_sent=self._begin(request, attempt))
-        return await _heard_by(attempt, self._in_time(attempt, stack.enter_async_context(reply)))
+        return self._timed(attempt, await _heard_by(attempt, self._in_time(attempt, stack.enter_async_context(reply))))
 
-    async def _in_time(self, attempt: Attempt, answer: Awaitable[A]) -> A:
-        with anyio.move_on_after(self._left(attempt)):
-            return await answer
-        raise errors.APITimeoutError(
-            f"The deadline of {self.options.deadline:g} s over all attempts passed.", phase="deadline"
-        )
+    def _in_time(self, attempt: Attempt, answer: Awaitable[A]) -> Awaitable[A]:
+        return in_time(self._left(attempt), self.options.deadline, answer)
+
+    def _timed(self, attempt: Attempt, reply: StreamedReply) -> StreamedReply:
+        deadline = self.options.deadline
+        return reply if deadline is None else TimedReply(reply, partial(self._left, attempt), deadline)
 
     def _left(self, attempt: Attempt) -> float | None:
         deadline = self.options.deadline

@@ -139,7 +139,7 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
         tried += 1
         asked = ask_for_rest(sink.length, sink.version)
         try:
-            rest = await _attempt(core, source, sink, asked, options)
+            rest = await _attempt(core, source, sink, asked, options, started)
             if rest is None:
                 continue  # what is there cannot be gone on from; the next attempt, at once, asks for the whole file
         except (APIConnectionError, APIStatusError, ProtocolError) as caught:
@@ -172,11 +172,11 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
 
 
 async def _attempt(
-    core: Core, source: FileSource, sink: Sink, asked: RangeRequest | None, options: FetchOptions
+    core: Core, source: FileSource, sink: Sink, asked: RangeRequest | None, options: FetchOptions, started: float
 ) -> memoryview | None:
     """Ask once, and move all but the last bytes; None where the server's answer does not go with what is there."""
     headers = _HEADERS if asked is None else {**_HEADERS, **asked.headers}
-    async with _located(core, source, headers, options.timeout) as (url, reply):
+    async with _located(core, source, headers, options.timeout, started) as (url, reply):
         body = read_body(reply.status_code, reply.headers, asked)
         if body is None:
             if asked is not None and reply.status_code in {206, 416}:
@@ -192,12 +192,12 @@ async def _attempt(
 
 @asynccontextmanager
 async def _located(
-    core: Core, source: FileSource, headers: Mapping[str, str], timeout: float | Timeout | None
+    core: Core, source: FileSource, headers: Mapping[str, str], timeout: float | Timeout | None, started: float
 ) -> AsyncIterator[tuple[str, StreamedReply]]:
     """Follow redirects to the file and yield the address it is at with the open reply."""
     url = source.url
     for _ in range(1 + _MOST_REDIRECTS):
-        async with core.fetch(url, headers=headers, timeout=timeout) as reply:
+        async with core.fetch(url, headers=headers, timeout=timeout, started=started) as reply:
             location = reply.headers.get("location")
             if reply.status_code not in _REDIRECTS or not location:
                 if 200 <= reply.status_code < 300:

@@ -6,6 +6,7 @@ Asking again is a `Job`'s business, looking that of `Submission`; this module sa
 from __future__ import annotations
 
 from .._config import CallOptions
+from .._core.deadline import in_time
 from .._core.exchange import Core
 from .._errors import GenerationFailedError, NeuralBoxError, StreamInterruptedError, SubmissionUnknownError
 from .._models.generation import Generation
@@ -42,15 +43,25 @@ async def find_generation(submission: Submission, cut: NeuralBoxError, *, text: 
     return found
 
 
-async def ask_for_rest(core: Core, ref: JobRef, call: CallOptions, cut: NeuralBoxError, *, text: str) -> Generation:
+async def ask_for_rest(
+    core: Core, ref: JobRef, call: CallOptions, cut: NeuralBoxError, *, text: str, left: float | None
+) -> Generation:
     """Wait until the generation of a stream that broke is complete, and return it.
+
+    Args:
+        core: The client to ask with.
+        ref: The generation.
+        call: What this one call changes.
+        cut: Why nothing more comes from the connection.
+        text: What had arrived.
+        left: Seconds that may still pass; None for as long as a wait takes.
 
     Raises:
         GenerationFailedError: It failed.
         StreamInterruptedError: The rest could not be had, or does not continue what had arrived.
     """
     try:
-        final = await Job(core, ref, call=call).wait()
+        final = await in_time(left, core.options.deadline, Job(core, ref, call=call).wait())
     except GenerationFailedError:
         raise
     except NeuralBoxError as error:

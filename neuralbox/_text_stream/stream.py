@@ -33,6 +33,7 @@ The rules:
 - A piece of the body is decoded whole, then delivered without waiting: no task and no cancel scope per delta.
 - The connection is freed when the end was read, before anything is recovered, and when the block is left.
 - What arrived before a break is delivered before the break counts.
+- The client's `deadline` counts from the entering of the block to the last byte, recovering included.
 
 `reader` turns the body into events, `recovery` gets what is missing, `record` makes the result.
 """
@@ -55,6 +56,7 @@ from .._api.stream_events import (
 )
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.call_events import CallObserver, observer_of
+from .._core.deadline import in_time
 from .._core.exchange import Core
 from .._errors import (
     APIConnectionError,
@@ -351,7 +353,8 @@ class TextStream:
         if generation.id != "":
             self._record.job = generation.ref
         await self._submission.accept(generation)
-        self._go_on(COMPLETE, self._record.rest_of(await job.wait()))
+        final = await in_time(self._left(), self._core.options.deadline, job.wait())
+        self._go_on(COMPLETE, self._record.rest_of(final))
 
     async def _more_otherwise(self) -> bool:
         """Say what a stream that cannot be read has come to."""
@@ -389,8 +392,13 @@ class TextStream:
                 return
             await self._adopt(found)
         assert record.job is not None
-        final = await ask_for_rest(self._core, record.job, self._call, cut, text=record.text)
+        final = await ask_for_rest(self._core, record.job, self._call, cut, text=record.text, left=self._left())
         self._go_on(COMPLETE, record.rest_of(final))
+
+    def _left(self) -> float | None:
+        """Return what is left of the call's deadline, in seconds."""
+        deadline = self._core.options.deadline
+        return None if deadline is None else deadline - (self._core.clock() - self._submission.attempt.started)
 
     def _refuse_outside(self) -> NoReturn:
         raise ConfigurationError(

@@ -38,7 +38,8 @@ class AsyncGeminiGen(BaseClient):
         timeout: Limits of one HTTP exchange: seconds, or a `Timeout`. Waiting for jobs has limits of its own.
         max_retries: Attempts after the first.
         max_retry_wait: When the service asks to wait longer than this many seconds, its error is raised instead.
-        deadline: Limit of one call over all attempts, in seconds; None for none.
+        deadline: Limit of one call, in seconds from its beginning to the last byte: attempts, pauses, and the body
+            of a stream or download. None for none; waiting for a job has a limit of its own.
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits go; see `Polling`.
@@ -120,7 +121,8 @@ class AsyncGeminiGen(BaseClient):
             timeout: Limits of one HTTP exchange; None waits without limit.
             max_retries: Attempts after the first.
             max_retry_wait: Longest pause the service may ask for, in seconds.
-            deadline: Limit of one call over all attempts, in seconds; None for none.
+            deadline: Limit of one call, in seconds from its beginning to the last byte: attempts, pauses, and the body
+                of a stream or download. None for none; waiting for a job has a limit of its own.
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
             polling: How waits go.

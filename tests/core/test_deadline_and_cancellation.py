@@ -1,6 +1,10 @@
-"""The deadline over all attempts, and cancellation at each moment of a call: nothing is left open, nothing is sent again."""
+"""The deadline of a call, and cancellation at each moment of a call: nothing is left open, nothing is sent again."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Self
 
 import anyio
 import pytest
@@ -9,6 +13,9 @@ from anyio.lowlevel import checkpoint
 from neuralbox import _errors as errors
 from neuralbox._api.request import Request, RetrySafety
 from neuralbox._core.credentials import Session
+from neuralbox._core.deadline import TimedReply
+from neuralbox._hooks import Hooks
+from neuralbox._transport import StreamedReply
 from tests.helpers import (
     STALL,
     Bench,
@@ -57,21 +64,77 @@ async def test_a_paid_request_that_had_not_left_by_the_deadline_is_not_unknown()
     assert len(bench.sent) == 1
 
 
-@pytest.mark.parametrize("step", [STALL, Unsent(STALL)])
-async def test_the_deadline_counts_for_a_stream_until_its_headers(step: Step) -> None:
+async def read_to_the_end(opening: AbstractAsyncContextManager[StreamedReply]) -> None:
+    async with opening as streamed:
+        async for _ in streamed.chunks():
+            pass
+
+
+@pytest.mark.parametrize(
+    "step", [STALL, Unsent(STALL), Streamed([STALL]), Streamed([b"a", STALL]), Streamed([b"no", STALL], 403)]
+)
+async def test_the_deadline_counts_for_a_stream_until_its_last_byte(step: Step) -> None:
     bench = make_core([step], deadline=0.01)
-    with pytest.raises(errors.APITimeoutError):
-        async with bench.core.open(ASK):
-            raise AssertionError("There was nothing to hand out.")
+    with pytest.raises(errors.APITimeoutError, match="for the whole call") as caught:
+        await read_to_the_end(bench.core.open(ASK))
+    assert caught.value.phase == "deadline"
     assert bench.transport.open_streams == 0
 
 
-async def test_a_stream_whose_headers_came_in_time_may_be_read_past_the_deadline() -> None:
-    bench = make_core([Streamed([b"a", b"b"])], deadline=0.01)
+async def test_a_body_that_never_ends_is_cut_at_the_deadline() -> None:
+    bench = make_core([Streamed([b": still here\n"] * 1_000_000)], deadline=0.05)
+    with pytest.raises(errors.APITimeoutError), anyio.fail_after(5):
+        await read_to_the_end(bench.core.open(ASK))
+
+
+async def test_a_body_read_at_once_is_cut_at_the_deadline() -> None:
+    bench = make_core([Streamed([b"a", STALL]), Streamed([b"a", b"b"])], deadline=0.01)
+    with pytest.raises(errors.APITimeoutError):
+        async with bench.core.open(ASK) as streamed:
+            await streamed.read(max_bytes=10)
     async with bench.core.open(ASK) as streamed:
-        with anyio.fail_after(5):
-            await anyio.sleep(0.02)
         assert await streamed.read(max_bytes=10) == b"ab"
+        assert (streamed.status_code, streamed.headers["content-type"]) == (200, "text/event-stream")
+
+
+@pytest.mark.parametrize("hooks", [None, Hooks()])
+async def test_the_deadline_counts_for_a_download_over_all_its_exchanges(hooks: Hooks | None) -> None:
+    bench = make_core([Streamed([b"a", STALL]), STALL, Streamed([b"a", b"b"])], deadline=0.01, hooks=hooks)
+    for _ in range(2):
+        with pytest.raises(errors.APITimeoutError, match="for the whole call"):
+            await read_to_the_end(bench.core.fetch("http://store.test/a", started=bench.core.clock()))
+    assert bench.transport.open_streams == 0
+    async with bench.core.fetch("http://store.test/a") as streamed:
+        assert await streamed.read(max_bytes=10) == b"ab"
+
+
+class Bare:
+    """A reply whose body is an iterator that needs no closing."""
+
+    status_code = 200
+    headers: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self._left = [b"b", b"a"]
+
+    def chunks(self, *, raw: bool = False) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await checkpoint()
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+    async def read(self, *, max_bytes: int) -> bytes:
+        return b"".join([chunk async for chunk in self])
+
+
+async def test_a_timed_body_may_be_any_iterator() -> None:
+    assert [chunk async for chunk in TimedReply(Bare(), lambda: 5.0, 5.0).chunks()] == [b"a", b"b"]
 
 
 async def test_within_the_deadline_everything_goes_on() -> None:

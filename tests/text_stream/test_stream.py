@@ -611,3 +611,35 @@ async def test_repr_tells_the_state_and_no_prompt() -> None:
         async with failing:
             await failing.collect()
     assert repr(failing) == "<TextStream failed>"
+
+
+# The deadline, by the event loop's own clock: real and tiny.
+
+
+async def test_a_stream_that_only_says_that_it_is_alive_ends_at_the_deadline() -> None:
+    # The other end of the deadline: nothing is waited for after it. (The client's clock stands still here.)
+    core = bench(stream(START, delta("Good"), STALL), STALL, deadline=0.05)
+    pieces, error = await broken(core)
+    assert pieces == ["Good"]
+    assert isinstance(error, StreamInterruptedError)
+    assert (error.text, error.job) == ("Good", REF)
+    assert "deadline of 0.05 s for the whole call" in error.message
+
+
+async def test_a_stream_without_an_id_is_unknown_at_the_deadline() -> None:
+    _, error = await broken(bench(stream(b": hello\n\n", STALL), deadline=0.05))
+    assert isinstance(error, SubmissionUnknownError)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [stream(START, delta("Good"), LOST), STALL],
+        [reply(200, {"id": ID, "status": "pending"}), STALL, STALL],
+    ],
+)
+async def test_asking_for_the_rest_ends_at_the_deadline(script: list[Any]) -> None:
+    _, error = await broken(bench(*script, deadline=0.05))
+    assert isinstance(error, StreamInterruptedError)
+    assert error.job is not None
+    assert "deadline" in error.message
