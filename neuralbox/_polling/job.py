@@ -1,7 +1,7 @@
 """`Job`: the handle of one generation, and the two ways to wait for it: until its end, or change by change.
 
 A handle is a reference, what was last heard of it, and the client to ask with; it owns nothing, belongs to no event
-loop, and costs nothing to keep or to drop. Looking is the poller's business; what a wait hands out or raises is
+loop, and costs nothing to keep or to drop. Polling is the poller's business; what a wait returns or raises is
 decided here.
 """
 
@@ -17,9 +17,10 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import OMIT, GenerationId, JobRef, Omit
-from .polled_job import JobSnapshot, JobWaiter, PolledJob
+from .polled_job import JobSnapshot, PolledJob
 from .poller import Poller, poller_of
 from .status import Reference, as_ref, poll
+from .waiter import JobWaiter
 
 OnProgress: TypeAlias = Callable[[Generation], Any] | Callable[[Generation], Awaitable[Any]]
 """Called with each changed state, the final one included; may be a plain or an async function."""
@@ -32,7 +33,7 @@ class Job:
         core: The client to ask with.
         ref: What names the job; may be left out where `generation` is given.
         generation: What the service answered to its submission just now; the job's age counts from here.
-        call: Call options whose time-out and extra headers its looks use.
+        call: Call options whose time-out and extra headers its polls use.
     """
 
     __slots__ = ("_call", "_core", "_known", "_ref")
@@ -46,9 +47,9 @@ class Job:
         call: CallOptions = NO_CALL_OPTIONS,
     ) -> None:
         self._core = core
-        # What is sent along with a submission (body, query) is no business of the looks that follow.
+        # What is sent along with a submission (body, query) is no business of the polls that follow.
         self._call = CallOptions(call.timeout, call.extra_headers)
-        self._known: JobSnapshot | PolledJob | None = None  # an entry while a wait goes on
+        self._known: JobSnapshot | PolledJob | None = None  # a `PolledJob` while a wait goes on
         subject = generation if ref is None else ref
         if subject is None:
             raise ConfigurationError("A job needs an id.")
@@ -61,7 +62,7 @@ class Job:
 
     def __repr__(self) -> str:
         generation = self.generation
-        return f"<Job {self._ref.id!r}: {generation.status if generation is not None else 'not looked at yet'}>"
+        return f"<Job {self._ref.id!r}: {generation.status if generation is not None else 'not polled yet'}>"
 
     @property
     def id(self) -> GenerationId:
@@ -87,18 +88,23 @@ class Job:
 
     @property
     def generation(self) -> Generation | None:
-        """What was last heard of it, or None before the first look."""
+        """What was last heard of it, or None before the first poll."""
         return self._known.generation if self._known is not None else None
+
+    @property
+    def _snapshot(self) -> JobSnapshot | None:
+        known = self._known
+        return known.snapshot if isinstance(known, PolledJob) else known
 
     # Waiting for the end...
 
     async def wait(self, *, timeout: float | Omit | None = OMIT, on_progress: OnProgress | None = None) -> Generation:
         """Wait until the generation is final and return it.
 
-        However many wait for the same job, one looks and all share its answer.
+        However many wait for the same job, one polls and all share its answer.
 
         Args:
-            timeout: Limit for the whole wait, in seconds from the call; 0 or less is one look. None waits without
+            timeout: Limit for the whole wait, in seconds from the call; 0 or less is one poll. None waits without
                 limit; left out, the client's `polling.timeout` counts (600 s).
             on_progress: Called in this task with each changed state, the final one included. What it raises ends this
                 wait only; the job goes on.
@@ -108,13 +114,13 @@ class Job:
 
         Raises:
             GenerationFailedError: It ended without a result; no tokens were charged.
-            GenerationTimeoutError: The limit passed, and a last look at its end (up to 5 s more) did not find it
+            GenerationTimeoutError: The limit passed, and a last poll at its end (up to 5 s more) did not find it
                 final. The job still runs on the server; `.job` waits again.
             NotFoundError: The service still does not know the id 30 s after it was submitted or first asked for.
             AuthenticationError: The credential is refused; as with `PermissionDeniedError`, all waits end.
 
         Cancellation:
-            Stops looking; the job goes on and is charged when it completes.
+            Stops polling; the job goes on and is charged when it completes.
 
         Source:
             NeuralBox API, "Check generation status" (SEED 000), `GET /api/v2/generate/{id}` (SEED 001).
@@ -128,19 +134,26 @@ class Job:
 
     async def _wait(self, limit: float | None, on_progress: OnProgress | None) -> Generation:
         poller = poller_of(self._core)
-        waiter = JobWaiter(self._core, self._call, deadline_of(limit, self._core), curious=on_progress is not None)
-        entry = self._known = poller.join(waiter, self.ref, self._known)
+        wants_progress = on_progress is not None
+        waiter = JobWaiter(self._core, self._call, deadline_of(limit, self._core), wants_progress=wants_progress)
+        job = self._subscribe(poller, waiter)
         try:
             while True:
-                await wait_for_update(poller, waiter, entry)
+                await wait_for_update(poller, waiter, job)
                 # A limit that passed ends it, or a slow callback could find something new for ever.
-                if on_progress is None or waiter.heard == entry.version or waiter.is_late(entry, poller.now()):
-                    return outcome(entry, limit)
-                waiter.heard = entry.version
-                await report(on_progress, entry)
+                if on_progress is None or waiter.heard == job.version or waiter.is_late(job, poller.now()):
+                    return outcome(job, limit)
+                waiter.heard = job.version
+                await report(on_progress, job)
         finally:
-            self._known = entry.known
-            poller.leave(waiter, entry)
+            self._known = job.snapshot
+            poller.unsubscribe(waiter, job)
+
+    def _subscribe(self, poller: Poller, waiter: JobWaiter) -> PolledJob:
+        known = self._snapshot
+        job = self._known = poller.subscribe(waiter, self.ref, known)
+        waiter.watch(job, known.generation if known is not None else None)
+        return job
 
     # ... or change by change.
 
@@ -151,7 +164,7 @@ class Job:
                 print(generation.status, generation.progress)
 
         Between two steps nothing runs and nothing is held, so the loop may be left at any point. A failed generation
-        is handed out like a completed one, not raised: see `is_failed`, or call `raise_if_failed()` afterwards.
+        is delivered like a completed one, not raised: see `is_failed`, or call `raise_if_failed()` afterwards.
 
         Args:
             timeout: Limit for the whole iteration, in seconds from its first step; None for no limit, left out for
@@ -165,21 +178,21 @@ class Job:
 
     async def _changed(self, deadline: float | None, limit: float | None) -> Generation:
         poller = poller_of(self._core)
-        waiter = JobWaiter(self._core, self._call, deadline, curious=True)
-        entry = self._known = poller.join(waiter, self.ref, self._known)
+        waiter = JobWaiter(self._core, self._call, deadline, wants_progress=True)
+        job = self._subscribe(poller, waiter)
         try:
-            await wait_for_update(poller, waiter, entry)
-            if entry.error is None and entry.generation is not None and not waiter.is_late(entry, poller.now()):
-                return entry.generation
-            return outcome(entry, limit)
+            await wait_for_update(poller, waiter, job)
+            if job.error is None and job.generation is not None and not waiter.is_late(job, poller.now()):
+                return job.generation
+            return outcome(job, limit)
         finally:
-            self._known = entry.known
-            poller.leave(waiter, entry)
+            self._known = job.snapshot
+            poller.unsubscribe(waiter, job)
 
-    # One look.
+    # One poll.
 
     async def refresh(self) -> Generation:
-        """Look once, now, and return what the service says.
+        """Poll once, now, and return what the service says.
 
         A final state stands: a service that goes back from it is not believed.
 
@@ -192,10 +205,10 @@ class Job:
             generation = await poll(self._core, self.ref, self._call)
         except NeuralBoxError as error:
             raise error.with_job(self.ref) from error
-        known = self._known or JobSnapshot(began)
+        known = self._snapshot or JobSnapshot(began)
         if known.generation is None or not known.generation.is_final or generation.is_final:
-            self._known = known = JobSnapshot(known.since, known.dated, generation, known.polls + 1, began)
-        assert known.generation is not None
+            self._known = JobSnapshot(known.since, known.dated, generation, known.polls + 1, began)
+            return generation
         return known.generation
 
     def raise_if_failed(self) -> None:
@@ -265,48 +278,49 @@ def require_limit(timeout: float | Omit | None, core: Core) -> float | None:
 
 
 def deadline_of(limit: float | None, core: Core) -> float | None:
-    """When a wait that begins now ends, by the core's clock."""
+    """Return when a wait that begins now ends, by the core's clock."""
     return None if limit is None else core.clock() + max(0.0, limit)
 
 
-async def wait_for_update(poller: Poller, waiter: JobWaiter, entry: PolledJob) -> None:
-    """Wait for news; whatever ends the wait carries the job."""
+async def wait_for_update(poller: Poller, waiter: JobWaiter, job: PolledJob) -> None:
+    """Wait until there is something to tell; whatever ends the wait carries the job."""
     try:
         await poller.wait_for_update(waiter)
     except NeuralBoxError as error:
-        raise error.with_job(entry.ref) from error
+        raise error.with_job(job.ref) from error
 
 
-async def report(on_progress: OnProgress, entry: PolledJob) -> None:
-    """Call a progress callback of either colour with an entry's last answer."""
-    assert entry.generation is not None
-    result = on_progress(entry.generation)
+async def report(on_progress: OnProgress, job: PolledJob) -> None:
+    """Call a progress callback of either colour with a job's last answer."""
+    generation = job.generation
+    assert generation is not None
+    result = on_progress(generation)
     if isawaitable(result):
         await result
 
 
-def outcome(entry: PolledJob, limit: float | None) -> Generation:
-    """What a wait comes to when there is nothing more to report: the final state, or the error that ended it."""
-    if entry.error is not None:
-        raise entry.error.with_job(ref_of(entry)) from entry.error
-    if entry.generation is not None and entry.generation.is_final:
-        return entry.generation
-    raise timed_out(entry, limit) from entry.miss
+def outcome(job: PolledJob, limit: float | None) -> Generation:
+    """Return what a wait comes to when there is nothing more to report, or raise what ended it."""
+    if job.error is not None:
+        raise job.error.with_job(ref_of(job)) from job.error
+    if job.generation is not None and job.generation.is_final:
+        return job.generation
+    raise timed_out(job, limit) from job.failure
 
 
-def timed_out(entry: PolledJob, limit: float | None, *, of: int = 1) -> GenerationTimeoutError:
+def timed_out(job: PolledJob, limit: float | None, *, of: int = 1) -> GenerationTimeoutError:
     """Build the error of a wait whose limit passed, for the first job of so many that is not final."""
-    ref, last = ref_of(entry), entry.generation
+    ref, last = ref_of(job), job.generation
     if last is not None:
         state = f"it is still {last.status or 'without a state'}" + (
             f", {last.progress:g} % done" if last.progress is not None else ""
         )
         rest = "It goes on running on the server and is charged when it completes"
-    elif isinstance(entry.miss, NotFoundError):
+    elif isinstance(job.failure, NotFoundError):
         state, rest = "the service does not show it (yet)", "It may still run on the server"
     else:
-        state, rest = "no look at it brought an answer", "It may still run on the server"
-    why = f" The last look failed: {entry.miss.message.rstrip('.')}." if entry.miss is not None else ""
+        state, rest = "no poll of it brought an answer", "It may still run on the server"
+    why = f" The last poll failed: {job.failure.message.rstrip('.')}." if job.failure is not None else ""
     many = f"{of} jobs, among them the " if of > 1 else "the "
     return GenerationTimeoutError(
         f"Waited {max(0.0, limit or 0.0):g} s for {many}{ref}: {state}.{why} {rest}; "
@@ -316,9 +330,9 @@ def timed_out(entry: PolledJob, limit: float | None, *, of: int = 1) -> Generati
     )
 
 
-def ref_of(entry: PolledJob) -> JobRef:
-    """The job of an entry, with what its answers have told."""
-    ref, last = entry.ref, entry.generation
+def ref_of(job: PolledJob) -> JobRef:
+    """Return a job with what its answers have told."""
+    ref, last = job.ref, job.generation
     if last is None:
         return ref
     return JobRef(ref.id, ref.kind or last.kind, ref.model or last.model)

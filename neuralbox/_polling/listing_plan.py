@@ -1,17 +1,31 @@
-"""Sweeps: when one listing is cheaper than many looks, which pages are asked for, and what an item says. Pure.
+"""Sweeps: when one listing is cheaper than many polls, which pages are asked for, and what an item says. Pure.
 
 A sweep walks the pending pages of the history. What it lists still runs; what it does not list has ended, or is listed
-late, or nowhere: that costs one look to find out. So a sweep of `jobs` takes its pages and a look for each that is
-gone, where looks take one for each job, gone or not. How many pages there are is said by the first answer; before
+late, or nowhere: that costs one poll to find out. So a sweep of `jobs` takes its pages and a poll for each that is
+gone, where polls take one for each job, gone or not. How many pages there are is said by the first answer; before
 that it is expected from what the last walk found of others.
 
-The pause between two sweeps of many is a little shorter than that between two looks at one job, since it is no single
+The pause between two sweeps of many is a little shorter than that between two polls of one job, since it is no single
 job that is asked about. With a pause of P seconds full pages cost `1/P` requests per job of 20-180 s, two more are the
-submission and the last look; latency is P/2 in the middle, plus the answers. The objective is the fewest requests with
+submission and the last poll; latency is P/2 in the middle, plus the answers. The objective is the fewest requests with
 which half of the jobs are found within 2.5 s and 95 % within 5 s (an answer taking 0.1 s). In
 `python -m benchmarks.simulate_waiting --schedule` 4 s is the longest pause that does it (1,000 jobs: 2.3 requests, 2.4
 and 4.2 s); 3 s would buy 0.4 s for 0.1 requests a job. Few jobs share the price of a page, so that they are asked about
 less often, within 2.8 and 5.5 s.
+
+A walk is a value, `Walk`, that says which pages to ask for next; what their answers make of it is the next value:
+
+    step        what came                                           next
+    probe       there is no such page: page 1 instead               probe
+    probe       a page that says how many there are, few enough     backward
+    probe       a page that says how many there are, too many       too long
+    probe       page 1 of a list that does not say it: page 2 next  forward
+    probe       a later page of such a list: page 1 next            forward
+    probe       the only page there is                              complete
+    backward    all that were left                                  complete
+    forward     a page, and there may be more                       forward
+    forward     nothing new                                         complete
+    forward     more pages than there are jobs to ask about         too long
 
 Who walks, and what an answer is worth, is the business of `_polling.listing`.
 """
@@ -20,11 +34,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from .._api import vocabulary as words
 from .._api.fields import as_id, as_text, pick
+from .._api.pages import walk_goes_on
 
 WALKERS = 32
 """Pages of one walk under way at once, at most."""
@@ -33,9 +49,9 @@ LOST_AFTER = 2
 UNLISTED_AFTER = 3
 """None of our jobs was ever listed, and one was missing from so many walks: the history is another id space."""
 
-_PAUSE = 0.8  # in shortest pauses of looks
+_PAUSE = 0.8  # in shortest pauses of polls
 _MANY = 30
-_AGING = 25.0  # as the looks at an old job
+_AGING = 25.0  # as the polls of an old job
 _PAGES_A_WALKER = 4
 _ALONE = 60.0
 _HEAVIER = 0.75  # how much of what was measured before is kept
@@ -47,7 +63,7 @@ class ListingStats:
 
     Attributes:
         others: Items of others in it, at the last walk.
-        gone: Share of our jobs that had left it since the walk before.
+        finished_share: Share of our jobs that had left it since the walk before.
         hits: Whether any of our jobs was ever listed.
         counted: Whether it says how many pages it has.
     """
@@ -57,11 +73,11 @@ class ListingStats:
     hits: bool = False
     counted: bool = True
 
-    def after_walk(self, *, ours: int, others: int, gone: int) -> ListingStats:
+    def after_walk(self, *, ours: int, others: int, absent: int) -> ListingStats:
         """Take account of a whole walk: items of ours and of others, and how many of ours were not there."""
-        share = gone / max(1, ours + gone)
-        gone_share = _HEAVIER * self.finished_share + (1 - _HEAVIER) * share
-        return replace(self, others=others, finished_share=gone_share, hits=self.hits or ours > 0)
+        share = absent / max(1, ours + absent)
+        finished_share = _HEAVIER * self.finished_share + (1 - _HEAVIER) * share
+        return replace(self, others=others, finished_share=finished_share, hits=self.hits or ours > 0)
 
     def pages(self, jobs: int) -> int:
         """How many pages are expected with so many jobs of ours in the list."""
@@ -76,15 +92,15 @@ def pages_of(items: int) -> int:
     return max(1, -(-items // words.MAX_PAGE_SIZE))
 
 
-def is_worth_it(*, jobs: int, pages: int, gone: float) -> bool:
-    """Decide whether a sweep is expected to take fewer requests than a look at each job.
+def is_worth_it(*, jobs: int, pages: int, finished_share: float) -> bool:
+    """Decide whether a sweep is expected to take fewer requests than a poll of each job.
 
     Args:
         jobs: How many jobs are to be asked about now or before the next sweep could be.
         pages: How many pages have to be walked.
-        gone: Share of the jobs expected to be missing from them; each costs a look.
+        finished_share: Share of the jobs expected to be missing from them; each costs a poll.
     """
-    return pages + gone * jobs < jobs
+    return pages + finished_share * jobs < jobs
 
 
 def pages_left(asked: int, pages: int) -> Sequence[int]:
@@ -113,8 +129,157 @@ def next_turn(age: float, pause: float, max_interval: float) -> float:
 
 
 def alone_for(absent: int) -> float:
-    """Return the seconds for which a job that was missing from so many walks in a row is asked one by one."""
+    """Return the seconds for which a job that was missing from so many walks in a row is polled by itself."""
     return 0.0 if absent < LOST_AFTER else _ALONE * 2.0 ** min(absent - LOST_AFTER, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How a job was missing from listings.
+
+    Attributes:
+        walks: How many walks in a row did not show it.
+        confirm: Whether it is polled by itself once, to see whether it has ended.
+        alone_until: Until when it is polled by itself, by the clock, since it is missing though it runs; or None.
+    """
+
+    walks: int = 0
+    confirm: bool = False
+    alone_until: float | None = None
+
+    def is_alone(self, now: float) -> bool:
+        """Whether sweeps are not to ask about it."""
+        return self.confirm or (self.alone_until is not None and self.alone_until > now)
+
+    def once_more(self, now: float) -> Absence:
+        """Return what follows when one more walk did not show it."""
+        alone = alone_for(self.walks + 1)
+        return Absence(self.walks + 1, confirm=not alone, alone_until=now + alone if alone else None)
+
+    def confirmed(self) -> Absence:
+        """Return what follows when it was polled by itself."""
+        return replace(self, confirm=False)
+
+
+PRESENT = Absence()
+
+
+# A walk over the pending pages...
+
+
+class WalkStep(Enum):
+    """What a walk is about, as the table above tells."""
+
+    PROBE = "probe"
+    BACKWARD = "backward"
+    FORWARD = "forward"
+    COMPLETE = "complete"
+    TOO_LONG = "too long"
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How far a walk has come.
+
+    Attributes:
+        jobs: How many jobs are asked about.
+        finished_share: Share of them expected to be missing.
+        step: What it is about.
+        pages: The pages to ask for next, the first first; in any number at once where it goes backward.
+        seen: The ids it was shown, where it goes forward.
+    """
+
+    jobs: int
+    finished_share: float
+    step: WalkStep
+    pages: Sequence[int]
+    seen: frozenset[str] = frozenset()
+
+    def without_page(self) -> Walk | None:
+        """Return what follows when the service says that there is no page as the one probed; None where there is no way on."""
+        if self.step is WalkStep.PROBE and self.pages[0] > 1:
+            return replace(self, pages=(1,))
+        return None
+
+    def after_page(self, number: int, pages: int | None, count: int, ids: frozenset[str]) -> Walk:
+        """Return what follows a page that was probed, or asked for on the way forward.
+
+        Args:
+            number: The page's.
+            pages: How many there are, as it says, or None.
+            count: How many items it has.
+            ids: Their ids.
+        """
+        if pages is not None and self.step is WalkStep.PROBE:
+            if not is_worth_it(jobs=self.jobs, pages=pages, finished_share=self.finished_share):
+                return replace(self, step=WalkStep.TOO_LONG, pages=())
+            left = pages_left(number, pages)
+            return replace(self, step=WalkStep.BACKWARD if left else WalkStep.COMPLETE, pages=left)
+        if self.step is WalkStep.PROBE and number > 1:
+            return replace(self, step=WalkStep.FORWARD, pages=(1,))
+        if not walk_goes_on(asked=number, count=count, fresh=len(ids - self.seen), pages=None):
+            return replace(self, step=WalkStep.COMPLETE, pages=())
+        if number >= self.jobs:
+            return replace(self, step=WalkStep.TOO_LONG, pages=())
+        return replace(self, step=WalkStep.FORWARD, pages=(number + 1,), seen=self.seen | ids)
+
+    def after_all(self) -> Walk:
+        """Return what follows when all pages on the way backward were read."""
+        return replace(self, step=WalkStep.COMPLETE, pages=())
+
+
+def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> Walk:
+    """Return a walk that begins: with the page that should be the last, which also tells how many there are.
+
+    Args:
+        stats: What earlier walks have told.
+        total: How many jobs of ours are waited for.
+        jobs: How many of them are asked about.
+    """
+    first = stats.pages(total) if stats.counted else 1
+    return Walk(jobs, stats.finished_share, WalkStep.PROBE, (first,))
+
+
+# ... or a search among the completed ones, the newest first.
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How far a search has come: the first page by itself, then as many at once as were needed the last time, in two steps.
+
+    Attributes:
+        pages: The pages to ask for next, all at once; none where it is over.
+        at_once: How many are asked for at once after the first.
+        found_on: The last page that had something of ours, or None.
+    """
+
+    pages: range
+    at_once: int
+    found_on: int | None = None
+
+    def after(self, found_on: int | None, pages: int | None) -> Search:
+        """Return what follows the pages asked for.
+
+        Args:
+            found_on: The last of them that had something of ours; None where none had, which ends the search.
+            pages: How many there are, as they say, or None.
+        """
+        if found_on is None:
+            return replace(self, pages=range(0))
+        first, last = self.pages.stop, self.pages.stop + self.at_once - 1
+        if pages is not None:
+            last = min(last, pages)
+        return Search(range(first, last + 1), self.at_once, found_on)
+
+
+def begin_search(wanted: int, last_found_on: int) -> Search:
+    """Return a search for so many jobs, of which the last had to read so many pages."""
+    # What is wanted fills so many pages at least; a quarter of them at once is never too many.
+    at_once = max(last_found_on // 2, wanted // words.MAX_PAGE_SIZE // 4)
+    return Search(range(1, 2), min(WALKERS, max(1, at_once)))
+
+
+# What an item says.
 
 
 @dataclass(frozen=True, slots=True)

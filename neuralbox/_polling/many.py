@@ -1,8 +1,9 @@
-"""Waiting for many jobs at once: one entry in the poller each, and no task per job.
+"""Waiting for many jobs at once: one place in the poller each, and no task per job.
 
-The waiting task leads or sleeps like any other waiter; the looks run in at most `LOOKERS` tasks that live inside the
-wait. Failed generations are results here, since one of many must not hide the others. `wait_all` is one call for jobs
-that are all known when it begins; a batch adds its own to a `GrowingJobWaiter` as they are submitted.
+The waiting task leads or sleeps like any other waiter; the polls run in at most `MAX_POLLS` tasks that live inside the
+wait (`PollWorkers`). Failed generations are results here, since one of many must not hide the others. `wait_all` is one call
+for jobs that are all known when it begins (`MultiJobWaiter`); a batch adds its own to a `GrowingJobWaiter` as they are
+submitted.
 """
 
 from __future__ import annotations
@@ -20,279 +21,354 @@ from .._models.generation import Generation
 from .._types import OMIT, JobRef, Omit
 from .job import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
 from .listing_plan import ListedJob
-from .polled_job import GRACE, NEVER, JobSnapshot, JobWaiter, PolledJob, Task
+from .polled_job import JobSnapshot, PolledJob
 from .poller import Poller, poller_of
 from .status import Reference, as_ref
+from .waiter import GRACE, Task, Waiter
 
 T = TypeVar("T")
 Ended: TypeAlias = Generation | Exception
 """What the wait for a job comes to: its final state, or the error that ended the wait."""
 
-LOOKERS = 64
-"""Looks of one call under way at once; the transport's gate may let fewer pass."""
+MAX_POLLS = 64
+"""Polls of one call under way at once; the transport's connection limit may let fewer pass."""
 _SAID = 256
 
 
-class MultiJobWaiter(JobWaiter):
-    """One wait for many jobs.
+class PollWorkers:
+    """The tasks in which one wait for many does its polls.
+
+    Args:
+        waiter: The wait.
+        group: Where they run.
 
     Attributes:
-        group: Where its looks run.
-        entries: What is waited for.
-        left: How many of them are not settled.
-        fresh: Entries with something to report, in the order of their news.
-        bell: Set when there is something to report.
-        over: Whether nothing more will come: all are settled, or the limit passed, or a look crashed.
-        crash: What ended one of its looks and is no answer.
+        crash: What ended one of them, or the wait itself, and is no answer.
     """
 
-    __slots__ = ("bell", "crash", "entries", "fresh", "group", "left", "over")
+    __slots__ = ("_count", "_group", "_waiter", "crash")
 
-    def __init__(
-        self, core: Core, call: CallOptions, deadline: float | None, *, curious: bool, group: TaskGroup
-    ) -> None:
-        super().__init__(core, call, deadline, curious=curious)
-        self.group = group
-        self.entries: dict[str, PolledJob] = {}
-        self.left = 0
-        self.fresh: dict[PolledJob, None] = {}
-        self.bell = anyio.Event()
-        self.over = False
+    def __init__(self, waiter: Waiter, group: TaskGroup) -> None:
         self.crash: Exception | None = None
+        self._waiter = waiter
+        self._group = group
+        self._count = 0
 
-    def joined(self, entry: PolledJob, *, news: bool) -> None:
-        self.left += 1
-        if news and self.wants_progress:
-            self.fresh[entry] = None
+    def start(self, poller: Poller, polled: Callable[[Poller, PolledJob], None] | None = None) -> bool:
+        """Have done what the waiter was chosen for, as far as there is room; False where there is none.
 
-    def notify(self, entry: PolledJob) -> None:
-        if self.wants_progress:
-            self.fresh[entry] = None
-            self.bell.set()
-        if entry.settled:
-            self.left -= 1
+        Args:
+            poller: Whose work it is.
+            polled: Called after each poll of a job; its news came before.
+        """
+        todo, started = self._waiter.todo, False
+        while todo and self._count < MAX_POLLS:
+            self._count += 1
+            self._group.start_soon(self._run, poller, todo.pop(), polled)
+            started = True
+        return started
 
-    def has_update(self, now: float) -> bool:
-        if self.crash is not None or not self.left or self.deadline is None or now < self.deadline:
-            return self.crash is not None or not self.left
-        return all(entry.settled or self.is_over(entry, now) for entry in self.entries.values())
-
-    def can_work(self) -> bool:
-        return bool(self.todo) and self.workers < LOOKERS
-
-    async def work(self, poller: Poller) -> None:
-        while self.can_work():
-            self.workers += 1
-            self.group.start_soon(self._do, poller, self.todo.pop())
-
-    async def _do(self, poller: Poller, task: Task) -> None:
+    async def _run(self, poller: Poller, task: Task, polled: Callable[[Poller, PolledJob], None] | None) -> None:
+        waiter = self._waiter
         try:
-            await poller.do(self, task)
-            self.did(poller, task)
-            while self.todo:
-                task = self.todo.pop()
-                await poller.do(self, task)
-                self.did(poller, task)
-        except Exception as error:  # noqa: BLE001 - handed to the caller of the wait, where it is raised as it is
+            while True:
+                await poller.do(waiter, task)
+                if polled is not None and isinstance(task, PolledJob):
+                    polled(poller, task)
+                if not waiter.todo:
+                    break
+                task = waiter.todo.pop()
+        except Exception as error:  # noqa: BLE001 - given to the caller of the wait, where it is raised as it is
             if isinstance(error, NeuralBoxError) and isinstance(task, PolledJob):
                 error = error.with_job(ref_of(task))
             self.crash = error
         finally:
-            self.workers -= 1
-            poller.wake(self)
-
-    def did(self, poller: Poller, task: Task) -> None:
-        """Hear that one of its own looks or errands is over; its news came before."""
+            self._count -= 1
+            poller.leadership.wake(waiter)
 
     async def see_through(self, poller: Poller) -> None:
-        """Wait until nothing more will come."""
+        """Wait until nothing more will come; what ends that by an error is `crash`."""
         try:
-            await poller.wait_for_update(self)
-        except Exception as error:  # noqa: BLE001 - as in `_look`
+            await poller.wait_for_update(self._waiter)
+        except Exception as error:  # noqa: BLE001 - as in `_run`
             self.crash = error
-        self.over = True
-        self.bell.set()
+
+
+class MultiJobWaiter(Waiter):
+    """One wait for many jobs, all known when it begins.
+
+    Args:
+        core: The client to poll with.
+        call: Call options of its polls.
+        deadline: When it ends, by the core's clock; None for never.
+        wants_progress: Whether it wants to hear of each change, not only of the ends.
+        group: Where its polls run.
+
+    Attributes:
+        workers: Its polls.
+        jobs: What is waited for, by id.
+        left: How many of them have not ended.
+    """
+
+    __slots__ = ("_changed", "_fresh", "_over", "jobs", "left", "workers")
+
+    def __init__(
+        self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool, group: TaskGroup
+    ) -> None:
+        super().__init__(core, call, deadline, wants_progress=wants_progress)
+        self.workers = PollWorkers(self, group)
+        self.jobs: dict[str, PolledJob] = {}
+        self.left = 0
+        self._fresh: dict[PolledJob, None] = {}  # with something to report, in the order of their news
+        self._changed = anyio.Event()
+        self._over = False
+
+    def add(self, poller: Poller, ref: JobRef, job: Reference) -> PolledJob:
+        """Wait for one more, before the wait begins; a job that is known to have ended is no more than kept."""
+        known = job._snapshot if isinstance(job, Job) else None
+        if isinstance(job, Generation) and job.is_final:
+            known = JobSnapshot(poller.clock(), generation=job)
+        last = known.generation if known is not None else None
+        if known is not None and last is not None and last.is_final:
+            polled = PolledJob(ref, known)
+        else:
+            polled = poller.subscribe(self, ref, known)
+            self.left += 1
+            if self.wants_progress and polled.version_known_to(last) != polled.version:
+                self._fresh[polled] = None
+        self.jobs[str(ref.id)] = polled
+        return polled
+
+    def notify(self, job: PolledJob) -> None:
+        if self.wants_progress:
+            self._fresh[job] = None
+            self._changed.set()
+        if job.is_ended:
+            self.left -= 1
+
+    def has_update(self, now: float) -> bool:
+        if self.workers.crash is not None or not self.left:
+            return True
+        if self.deadline is None or now < self.deadline:
+            return False
+        return all(job.is_ended or self.is_over(job, now) for job in self.jobs.values())
+
+    async def work(self, poller: Poller) -> bool:
+        return self.workers.start(poller)
+
+    async def see_through(self, poller: Poller) -> None:
+        """Wait until nothing more will come: all have ended, or the limit passed, or a poll crashed."""
+        await self.workers.see_through(poller)
+        self._over = True
+        self._changed.set()
 
     async def report(self, on_progress: OnProgress) -> None:
         """Report what is new until nothing more will come; meanwhile another task sees the wait through."""
-        while self.fresh or not self.over:
-            if self.fresh:
-                entry = next(iter(self.fresh))
-                del self.fresh[entry]
+        while self._fresh or not self._over:
+            if self._fresh:
+                job = next(iter(self._fresh))
+                del self._fresh[job]
                 # Past the limit only ends are reported, or a slow callback could find something new for ever.
-                if entry.error is None and (entry.settled or not self.over):
-                    await report(on_progress, entry)
+                if job.error is None and (job.is_ended or not self._over):
+                    await report(on_progress, job)
             else:
-                self.bell = anyio.Event()
-                await self.bell.wait()
+                self._changed = anyio.Event()
+                await self._changed.wait()
 
 
-class GrowingJobWaiter(MultiJobWaiter, Generic[T]):
-    """One wait for many jobs that others join while it goes on; each is handed back as it ends.
+class _Attended(Generic[T]):
+    """One job of a `GrowingJobWaiter`.
 
-    It keeps no answers but the final ones, so a waiting job costs its entry and what it stands for. All have the same
-    limit, counted from when they join, so they reach it in the order in which they came.
+    Attributes:
+        item: What it was added for.
+        more: What it was added for again.
+        ends_at: When its limit passes, by the clock; None for never.
+        last_poll_until: Until when the last poll at its limit may take; None before that.
+    """
+
+    __slots__ = ("ends_at", "item", "last_poll_until", "more")
+
+    def __init__(self, item: T, ends_at: float | None) -> None:
+        self.item = item
+        self.more: tuple[T, ...] = ()
+        self.ends_at = ends_at
+        self.last_poll_until: float | None = None
+
+
+class GrowingJobWaiter(Waiter, Generic[T]):
+    """One wait for many jobs that others join while it goes on; each is returned as it ends.
+
+    It keeps no answers but the final ones, so a waiting job costs its place in the poller and what it was added for. All
+    have the same limit, counted from when they join, so they reach it in the order in which they came.
 
     Args:
-        core: The client to look with.
+        core: The client to poll with.
         limit: Seconds each may take from when it joins; None for no limit.
-        group: Where its looks run.
-        ended: Called with what a job stands for and what it came to: the final state, or the error that ended its
+        group: Where its polls run.
+        ended: Called with what a job was added for and what it came to: the final state, or the error that ended its
             wait. It may neither raise nor wait.
     """
 
-    __slots__ = ("_ended", "_ending", "_joined", "_limit", "_more", "_said", "_stands_for")
+    __slots__ = ("_attended", "_ended", "_joined", "_limit", "_over", "_said", "_workers")
 
     def __init__(self, core: Core, limit: float | None, group: TaskGroup, ended: Callable[[T, Ended], None]) -> None:
-        super().__init__(core, NO_CALL_OPTIONS, None, curious=False, group=group)
+        super().__init__(core, NO_CALL_OPTIONS, None, wants_progress=False)
+        self._workers = PollWorkers(self, group)
         self._limit = limit
         self._ended = ended
-        self._stands_for: dict[PolledJob, tuple[T, float]] = {}  # with the time of its limit; in the order of those
-        self._more: dict[PolledJob, list[T]] = {}
-        self._ending: dict[PolledJob, float] = {}  # past their limit, and until when they may have a last look
+        self._attended: dict[PolledJob, _Attended[T]] = {}  # in the order of their limits
         self._said: dict[ListedJob, ListedJob] = {}
         self._joined = anyio.Event()
+        self._over = False
 
     def __len__(self) -> int:
-        return len(self._stands_for)
+        return len(self._attended)
 
-    def add(
-        self, ref: JobRef, stands_for: T, *, generation: Generation | None = None, age: float | None = None
-    ) -> None:
+    def add(self, ref: JobRef, item: T, *, generation: Generation | None = None, age: float | None = None) -> None:
         """Wait for one more.
 
         Args:
             ref: The job; the same one twice shares its answer.
-            stands_for: What `ended` is called with.
+            item: What `ended` is called with.
             generation: What its submission answered, where that is known.
-            age: Seconds since its submission; None where nobody knows, so that the first look is at once.
+            age: Seconds since its submission; None where nobody knows, so that the first poll is at once.
 
-        After `run` has ended with an error, whatever is added is handed back with it; after `leave` nothing is waited for.
+        After `run` has ended with an error, whatever is added is returned with it; after `leave` nothing is waited for.
         """
-        if self.over:
-            if self.crash is not None:
-                self._ended(stands_for, self.crash)
+        if self._over:
+            if self._workers.crash is not None:
+                self._ended(item, self._workers.crash)
             return
         poller, now = poller_of(self.core), self.core.clock()
-        entry = poller.entry_of(str(ref.id))
-        if entry is not None and entry in self._stands_for:
-            self._more.setdefault(entry, []).append(stands_for)
+        job = poller.find(str(ref.id))
+        attended = None if job is None else self._attended.get(job)
+        if attended is not None:
+            attended.more += (item,)
             return
-        entry = poller.join(
+        job = poller.subscribe(
             self, ref, None if age is None else JobSnapshot(now - age, dated=True, generation=generation)
         )
-        self._stands_for[entry] = stands_for, NEVER if self._limit is None else now + self._limit
-        self._lighten(entry)
+        self._attended[job] = _Attended(item, None if self._limit is None else now + self._limit)
+        self._lighten(job)
         self._joined.set()
 
     async def run(self) -> None:
-        """Wait until cancelled, or until no more looks are possible: then the rest is handed back with the error."""
+        """Wait until cancelled, or until no more polls are possible: then the rest is returned with the error."""
         poller = poller_of(self.core)
         try:
             async with anyio.create_task_group() as limits:
                 limits.start_soon(self._keep_limits, poller)
-                await self.see_through(poller)
+                await self._workers.see_through(poller)
                 limits.cancel_scope.cancel()
         except BaseException:
             self.leave()
             raise
-        self.over = True
-        poller.leave(self, *self._stands_for)
-        assert self.crash is not None
-        for entry in [*self._stands_for]:
-            self._hand_back(entry, _about(entry, self.crash))
+        self._over = True
+        poller.unsubscribe(self, *self._attended)
+        crash = self._workers.crash
+        assert crash is not None
+        for job in [*self._attended]:
+            self._return(job, _about(job, crash))
 
     def leave(self) -> None:
         """Wait for nothing any more, and for nothing that may still be added; where `run` was never begun, too."""
-        self.over = True
-        poller_of(self.core).leave(self, *self._stands_for)
-        self._stands_for.clear()
-        self._more.clear()
-        self._ending.clear()
+        self._over = True
+        poller_of(self.core).unsubscribe(self, *self._attended)
+        self._attended.clear()
 
     # What the poller tells.
 
-    def joined(self, entry: PolledJob, *, news: bool) -> None:
-        """Nothing to note: `add` does it."""
-
-    def notify(self, entry: PolledJob) -> None:
-        self._hand_back(entry, entry.generation if entry.error is None else _about(entry, entry.error))
+    def notify(self, job: PolledJob) -> None:
+        self._return(job, job.generation if job.error is None else _about(job, job.error))
 
     def has_update(self, now: float) -> bool:  # noqa: ARG002 - limits have a clock of their own
-        return self.crash is not None
+        return self._workers.crash is not None
 
-    def did(self, poller: Poller, task: Task) -> None:
-        if isinstance(task, PolledJob):
-            if task in self._ending:
-                self._let_go(poller, task)
-            else:
-                self._lighten(task)
+    async def work(self, poller: Poller) -> bool:
+        return self._workers.start(poller, self._polled)
 
-    def _lighten(self, entry: PolledJob) -> None:
+    def _polled(self, poller: Poller, job: PolledJob) -> None:
+        attended = self._attended.get(job)
+        if attended is not None and attended.last_poll_until is not None:
+            self._let_go(poller, job)
+        else:
+            self._lighten(job)
+
+    def _lighten(self, job: PolledJob) -> None:
         """Keep of a pending answer what a listing would have said: the same for all, where nobody else waits for it."""
-        last = entry.answer
-        if last is None or last.is_final or entry.waiters != (self,):
+        last = job.answer
+        if last is None or last.is_final or job.waiters != (self,):
             return
         said = ListedJob(last.status, last.kind, last.model)
         if len(self._said) >= _SAID:
             self._said.clear()
-        entry.listed, entry.answer = self._said.setdefault(said, said), None
+        job.seen = self._said.setdefault(said, said)
 
-    def _hand_back(self, entry: PolledJob, ended: Ended | None) -> None:
+    def _return(self, job: PolledJob, ended: Ended | None) -> None:
         assert ended is not None
-        self._ending.pop(entry, None)
-        for stands_for in (self._stands_for.pop(entry)[0], *self._more.pop(entry, ())):
-            self._ended(stands_for, ended)
+        attended = self._attended.pop(job)
+        for item in (attended.item, *attended.more):
+            self._ended(item, ended)
 
     # Limits.
 
     async def _keep_limits(self, poller: Poller) -> None:
         while self._limit is not None:
-            now, following, over = poller.now(), NEVER, list[PolledJob]()
-            for entry, (_, end) in self._stands_for.items():
-                until = self._ending.get(entry, end)
-                if until <= now:
-                    over.append(entry)
-                    continue
-                following = min(following, until)
-                if entry not in self._ending:  # those after it came later
-                    break
-            for entry in over:
-                self._end(poller, entry)
-            if not over:
-                self._joined = anyio.Event()
-                if following == NEVER:
-                    await self._joined.wait()
-                else:
-                    # While one has its last look, whoever joins may reach the limit before that is given up.
-                    await self.core.wait_until(self._joined if self._ending else anyio.Event(), following - now)
+            over, next_at, is_ending = self._find_over(poller.now())
+            for job in over:
+                self._end(poller, job)
+            if over:
+                continue
+            self._joined = anyio.Event()
+            if next_at is None:
+                await self._joined.wait()
+            else:
+                # While one has its last poll, whoever joins may reach the limit before that is given up.
+                event = self._joined if is_ending else anyio.Event()
+                await self.core.wait_until(event, next_at - poller.now())
 
-    def _end(self, poller: Poller, entry: PolledJob) -> None:
-        """Give a job whose limit passed a last look, or let it go after that."""
-        end = self._stands_for[entry][1]
-        if entry in self._ending or entry.asked_at + entry.polling.min_interval > end:
-            self._let_go(poller, entry)
+    def _find_over(self, now: float) -> tuple[list[PolledJob], float | None, bool]:
+        """Return whose time is over, the next time at which one's is, and whether any has its last poll."""
+        over, times, is_ending = list[PolledJob](), list[float](), False
+        for job, attended in self._attended.items():
+            until = attended.ends_at if attended.last_poll_until is None else attended.last_poll_until
+            assert until is not None
+            if until <= now:
+                over.append(job)
+                continue
+            times.append(until)
+            if attended.last_poll_until is None:  # those after it came later
+                break
+            is_ending = True
+        return over, min(times, default=None), is_ending
+
+    def _end(self, poller: Poller, job: PolledJob) -> None:
+        """Give a job whose limit passed a last poll, or let it go after that."""
+        attended = self._attended[job]
+        assert attended.ends_at is not None
+        is_fresh = job.asked_at is not None and job.asked_at + job.polling.min_interval > attended.ends_at
+        if attended.last_poll_until is not None or is_fresh:
+            self._let_go(poller, job)
             return
-        self._ending[entry] = end + GRACE
-        if entry.polled_by is None:
-            entry.due = NEVER
-            poller.assign(entry)
+        attended.last_poll_until = attended.ends_at + GRACE
+        if job.polled_by is None:
+            poller.assign(job)
 
-    def _let_go(self, poller: Poller, entry: PolledJob) -> None:
-        if entry in self.todo:
-            self.todo.remove(entry)
-            entry.polled_by = None
-        poller.unsubscribe(self, entry)
-        if entry.waiters and entry.polled_by is None:
-            poller.requeue(entry)
-        error = timed_out(entry, self._limit)
-        error.__cause__ = entry.miss
-        self._hand_back(entry, error)
+    def _let_go(self, poller: Poller, job: PolledJob) -> None:
+        if job in self.todo:
+            self.todo.remove(job)
+            job.polled_by = None
+        poller.unsubscribe(self, job)
+        if job.waiters and job.polled_by is None:
+            poller.requeue(job)
+        error = timed_out(job, self._limit)
+        error.__cause__ = job.failure
+        self._return(job, error)
 
 
-def _about(entry: PolledJob, error: Exception) -> Exception:
+def _about(job: PolledJob, error: Exception) -> Exception:
     """The error as that of one job's wait."""
-    return error.with_job(ref_of(entry)) if isinstance(error, NeuralBoxError) else error
+    return error.with_job(ref_of(job)) if isinstance(error, NeuralBoxError) else error
 
 
 async def wait_all(
@@ -308,10 +384,10 @@ async def wait_all(
     Args:
         core: The client to ask with.
         jobs: Ids, `JobRef`s, `Job`s or `Generation`s; the same id may come several times.
-        timeout: Limit for the whole wait, in seconds from the call; 0 or less is one look at each. None waits
+        timeout: Limit for the whole wait, in seconds from the call; 0 or less is one poll of each. None waits
             without limit; left out, the client's `polling.timeout` counts.
         on_progress: Called in this task with each changed state of each job, the final one included, as they come.
-        call: Call options whose time-out and extra headers the looks use.
+        call: Call options whose time-out and extra headers the polls use.
 
     Returns:
         One generation per input, in input order; failed ones are among them (`is_failed`), not raised.
@@ -324,7 +400,7 @@ async def wait_all(
         Whichever it is, `.generations` has what was last seen of each, in input order; None where nothing was.
 
     Cancellation:
-        Stops looking; the jobs go on and are charged when they complete.
+        Stops polling; the jobs go on and are charged when they complete.
     """
     limit = require_limit(timeout, core)
     if isinstance(jobs, str):  # iterable, but its characters would be ids of other jobs
@@ -333,54 +409,42 @@ async def wait_all(
     poller = poller_of(core)
     failure: Exception | None = None
     group = anyio.create_task_group()
-    looking = CallOptions(call.timeout, call.extra_headers)
-    crowd = MultiJobWaiter(core, looking, deadline_of(limit, core), curious=on_progress is not None, group=group)
-    entries, ordered = crowd.entries, list[PolledJob]()
+    polling = CallOptions(call.timeout, call.extra_headers)
+    deadline, wants_progress = deadline_of(limit, core), on_progress is not None
+    waiter = MultiJobWaiter(core, polling, deadline, wants_progress=wants_progress, group=group)
+    ordered = list[PolledJob]()
     async with group:
         try:
             for ref, job in named:
-                key = str(ref.id)
-                entry = entries.get(key)
-                if entry is None:
-                    entry = entries[key] = _join(poller, crowd, ref, job)
-                ordered.append(entry)
+                ordered.append(waiter.jobs.get(str(ref.id)) or waiter.add(poller, ref, job))
             named.clear()  # a million of them are many bytes
             if on_progress is None:
-                await crowd.see_through(poller)
+                await waiter.see_through(poller)
             else:
-                group.start_soon(crowd.see_through, poller)
-                await crowd.report(on_progress)
+                group.start_soon(waiter.see_through, poller)
+                await waiter.report(on_progress)
         except Exception as error:  # noqa: BLE001 - raised below as it is; the group would wrap it
             failure = error
         finally:
-            poller.leave(crowd, *entries.values())
+            poller.unsubscribe(waiter, *waiter.jobs.values())
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure  # of the callback: the caller's own
-    return _results(ordered, crowd.crash, limit)
+    return _results(ordered, waiter.workers.crash, limit)
 
 
-def _join(poller: Poller, crowd: MultiJobWaiter, ref: JobRef, job: Reference) -> PolledJob:
-    known = job._known if isinstance(job, Job) else None
-    if isinstance(job, Generation) and job.is_final:
-        known = JobSnapshot(poller.clock(), generation=job)
-    if known is not None and known.generation is not None and known.generation.is_final:
-        return PolledJob(ref, known)
-    return poller.join(crowd, ref, known)
-
-
-def _results(entries: Sequence[PolledJob], failure: Exception | None, limit: float | None) -> list[Generation]:
-    """Hand out what a wait for many came to, or raise the first error with everything that was seen."""
-    seen = [entry.generation for entry in entries]
+def _results(jobs: Sequence[PolledJob], failure: Exception | None, limit: float | None) -> list[Generation]:
+    """Return what a wait for many came to, or raise the first error with everything that was seen."""
+    seen = [job.generation for job in jobs]
     if failure is None:
-        failed = next((entry for entry in entries if entry.error is not None), None)
-        late = next((entry for entry in entries if not entry.settled), None)
+        failed = next((job for job in jobs if job.error is not None), None)
+        late = next((job for job in jobs if not job.is_ended), None)
         if failed is not None and failed.error is not None:
             failure = failed.error.with_job(ref_of(failed))
             failure.__cause__ = failed.error
         elif late is not None:
-            failure = timed_out(late, limit, of=len(entries))
-            failure.__cause__ = late.miss
+            failure = timed_out(late, limit, of=len(jobs))
+            failure.__cause__ = late.failure
         else:
             return [generation for generation in seen if generation is not None]
     if isinstance(failure, NeuralBoxError):

@@ -60,7 +60,7 @@ NOTHING_SEEN = ModelTimes()
 def next_poll(
     *,
     age: float,
-    looks: int,
+    polls: int,
     jitter: float,
     model: str | None = None,
     kind: str | None = None,
@@ -76,7 +76,7 @@ def next_poll(
 
     Args:
         age: Seconds since the submission, or since the job was first seen.
-        looks: How many looks there have been.
+        polls: How many polls there have been.
         jitter: A number in [0, 1).
         model: The model's slug, or None.
         kind: The kind, or None.
@@ -94,15 +94,15 @@ def next_poll(
     """
     age = max(0.0, age)
     pause = _grown(age, min_interval) * (0.9 + 0.2 * jitter)
-    hint = _due_in(age, eta, progress) if looks < TRUSTED else None
+    hint = _due_in(age, eta, progress) if polls < TRUSTED else None
     usual = _shortest(model, kind, times)
     if hint is not None:
         pause = hint + _AFTER * min_interval
     elif usual is not None and age < usual:
         pause = (usual - age) * (0.95 + 0.1 * jitter) if not scarce else (usual - age) + 0.05 * usual * jitter + 0.5
-    elif looks == 0:
+    elif polls == 0:
         pause = (min(FIRST, min_interval) - age) * (0.9 + 0.2 * jitter)
-    pause = min(max(pause, min_interval if looks else 0.0), max_interval if not scarce else max(max_interval, LONGEST))
+    pause = min(max(pause, min_interval if polls else 0.0), max_interval if not scarce else max(max_interval, LONGEST))
     return pause if remaining is None else _within(pause, max(0.0, remaining), min_interval)
 
 

@@ -187,11 +187,11 @@ class RateLimiter:
             self.tell()
         return True
 
-    def looked(self, *, counted: bool, outstanding: int) -> None:
+    def polled(self, *, counted: bool, outstanding: int) -> None:
         """Take note of what the poller knows.
 
         Args:
-            counted: Whether looking was seen to use up the hourly window.
+            counted: Whether polls were seen to use up the hourly window.
             outstanding: Jobs that are waited for.
         """
         self.looks_count, self._outstanding = counted, outstanding

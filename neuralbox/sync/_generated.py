@@ -214,16 +214,16 @@ class Job(bridge.Facade[AsyncJob]):
 
     @property
     def generation(self) -> Generation | None:
-        """What was last heard of it, or None before the first look."""
+        """What was last heard of it, or None before the first poll."""
         return self._async.generation
 
     def wait(self, *, timeout: float | Omit | None = OMIT, on_progress: OnProgress | None = None) -> Generation:
         """Wait until the generation is final and return it.
 
-        However many wait for the same job, one looks and all share its answer.
+        However many wait for the same job, one polls and all share its answer.
 
         Args:
-            timeout: Limit for the whole wait, in seconds from the call; 0 or less is one look. None waits without
+            timeout: Limit for the whole wait, in seconds from the call; 0 or less is one poll. None waits without
                 limit; left out, the client's `polling.timeout` counts (600 s).
             on_progress: Called in the calling thread with each changed state, the final one included. What it raises
                 ends this wait only; the job goes on.
@@ -233,13 +233,13 @@ class Job(bridge.Facade[AsyncJob]):
 
         Raises:
             GenerationFailedError: It ended without a result; no tokens were charged.
-            GenerationTimeoutError: The limit passed, and a last look at its end (up to 5 s more) did not find it
+            GenerationTimeoutError: The limit passed, and a last poll at its end (up to 5 s more) did not find it
                 final. The job still runs on the server; `.job` waits again.
             NotFoundError: The service still does not know the id 30 s after it was submitted or first asked for.
             AuthenticationError: The credential is refused; as with `PermissionDeniedError`, all waits end.
 
         Ctrl-C:
-            Stops looking; the job goes on and is charged when it completes.
+            Stops polling; the job goes on and is charged when it completes.
 
         Source:
             NeuralBox API, "Check generation status" (SEED 000), `GET /api/v2/generate/{id}` (SEED 001).
@@ -253,7 +253,7 @@ class Job(bridge.Facade[AsyncJob]):
                 print(generation.status, generation.progress)
 
         Between two steps nothing runs and nothing is held, so the loop may be left at any point. A failed generation
-        is handed out like a completed one, not raised: see `is_failed`, or call `raise_if_failed()` afterwards.
+        is delivered like a completed one, not raised: see `is_failed`, or call `raise_if_failed()` afterwards.
 
         Args:
             timeout: Limit for the whole iteration, in seconds from its first step; None for no limit, left out for
@@ -266,7 +266,7 @@ class Job(bridge.Facade[AsyncJob]):
         return bridge.iterate(self._async.watch(timeout=timeout), ahead=1)
 
     def refresh(self) -> Generation:
-        """Look once, now, and return what the service says.
+        """Poll once, now, and return what the service says.
 
         A final state stands: a service that goes back from it is not believed.
 

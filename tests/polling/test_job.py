@@ -44,7 +44,7 @@ async def test_a_handle_is_a_reference_and_what_was_last_heard() -> None:
         service.job(1, 0, model="kling-v2.1")
         job = Job(core, JobRef(1, "video"))
         assert (job.id, job.kind, job.model, job.generation) == (1, "video", None, None)
-        assert repr(job) == "<Job 1: not looked at yet>"
+        assert repr(job) == "<Job 1: not polled yet>"
         service.answers["1"] = lambda _: {"id": 1, "status": "pending", "model": "kling-v2.1", "prompt": "a secret"}
         await job.refresh()
         assert repr(job) == "<Job 1: pending>"
@@ -265,7 +265,7 @@ async def test_only_so_many_models_are_remembered() -> None:
 def poller_times(core: Any) -> dict[str, Any]:
     from neuralbox._polling.poller import poller_of
 
-    return poller_of(core)._times
+    return poller_of(core)._durations
 
 
 async def test_a_handle_from_elsewhere_is_looked_at_at_once() -> None:
@@ -385,7 +385,7 @@ async def test_the_wait_a_429_asks_for_is_kept() -> None:
 async def test_the_limit_passes_while_no_look_succeeds() -> None:
     async with a_service() as service:
         service.answers["1"] = lambda _: (503, {"error": "model_unavailable", "message": "Down"})
-        with pytest.raises(GenerationTimeoutError, match=r"no look at it brought an answer.*Down") as caught:
+        with pytest.raises(GenerationTimeoutError, match=r"no poll of it brought an answer.*Down") as caught:
             await Job(service.core(), 1).wait(timeout=60)
         assert isinstance(caught.value.__cause__, InternalServerError)
         assert service.times()[-1] == pytest.approx(60, abs=5)
@@ -473,7 +473,7 @@ async def test_a_last_look_that_hangs_ends_with_the_wait(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "neuralbox._polling.poller.GRACE", 0.02
     )  # real seconds here: a cancelled look is no timer of ours
-    monkeypatch.setattr("neuralbox._polling.polled_job.GRACE", 0.02)
+    monkeypatch.setattr("neuralbox._polling.waiter.GRACE", 0.02)
     async with a_service() as service:
         core = service.core()
         service.stalled = anyio.Event()

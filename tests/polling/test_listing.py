@@ -462,7 +462,7 @@ async def test_what_comes_due_while_a_long_walk_goes_on_is_left_alone_until_it_i
             await wait_all(core, range(600), timeout=400)
         walks = sum(page.number == 1 for page in service.pages)
         assert walks >= 10
-        assert poller_of(core)._pushed / 600 <= 6 * walks
+        assert poller_of(core).queue.pushed / 600 <= 6 * walks
         longest = max(later.at - page.at for page, later in pairwise(service.pages))
         assert longest <= 8.5, "one walk follows the other"
 
@@ -567,9 +567,9 @@ async def test_who_is_sent_to_sweep_and_cancelled_before_it_begins_passes_it_on(
 
         async def sweep_and_cancel(poller: Any, due: Any) -> None:
             await sweeps(poller, due)
-            leader = poller._leader
+            leader = poller.leadership.leader
             if leader.todo and len(cancelled) < 3:
-                (name,) = [key for key, entry in poller._entries.items() if leader in entry.waiters]
+                (name,) = [str(job.ref.id) for job in poller.jobs if leader in job.waiters]
                 cancelled.append(name)
                 waits.scopes[name].cancel()
                 await anyio.lowlevel.checkpoint()

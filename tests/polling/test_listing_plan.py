@@ -6,12 +6,18 @@ from typing import Any
 
 import pytest
 
+from neuralbox._polling import listing_plan
 from neuralbox._polling.listing_plan import (
     NOTHING_MEASURED,
+    PRESENT,
     WALKERS,
     ListedJob,
     ListingStats,
+    Walk,
+    WalkStep,
     alone_for,
+    begin_search,
+    begin_walk,
     is_worth_it,
     next_turn,
     pages_left,
@@ -20,6 +26,8 @@ from neuralbox._polling.listing_plan import (
     read_item,
     walkers,
 )
+
+from .state_table import state_table
 
 
 @pytest.mark.parametrize(
@@ -37,7 +45,7 @@ from neuralbox._polling.listing_plan import (
 def test_a_sweep_pays_when_its_pages_and_the_looks_after_it_are_fewer_than_the_jobs(
     jobs: int, pages: int, gone: float, expected: bool
 ) -> None:
-    assert is_worth_it(jobs=jobs, pages=pages, gone=gone) is expected
+    assert is_worth_it(jobs=jobs, pages=pages, finished_share=gone) is expected
 
 
 @pytest.mark.parametrize(("items", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (100_000, 1_000)])
@@ -59,11 +67,11 @@ def test_few_pages_are_walked_one_by_one_and_many_not_without_bound() -> None:
 
 def test_what_is_expected_follows_the_last_walk() -> None:
     assert NOTHING_MEASURED.pages(1_000) == 10
-    after = NOTHING_MEASURED.after_walk(ours=90, others=250, gone=10)
+    after = NOTHING_MEASURED.after_walk(ours=90, others=250, absent=10)
     assert after == ListingStats(others=250, finished_share=0.0625, hits=True)
     assert after.pages(90) == 4
-    assert after.after_walk(ours=0, others=0, gone=0).hits
-    assert not NOTHING_MEASURED.after_walk(ours=0, others=7, gone=3).hits
+    assert after.after_walk(ours=0, others=0, absent=0).hits
+    assert not NOTHING_MEASURED.after_walk(ours=0, others=7, absent=3).hits
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 4.0), (100, 4.0), (150, 4.0), (200, 6.0), (500, 18.0), (1e9, 28.0)])
@@ -89,3 +97,62 @@ def test_a_job_that_is_not_listed_is_asked_alone_for_longer_and_longer() -> None
 )
 def test_an_item_is_read_in_either_vocabulary(record: dict[str, Any], key: str, said: ListedJob) -> None:
     assert read_item(record) == (key, said)
+
+
+# A walk follows its table.
+
+
+def page_of(walk: Walk, pages: int | None, *ids: str) -> Walk:
+    return walk.after_page(walk.pages[0], pages, len(ids), frozenset(ids))
+
+
+def test_a_walk_goes_as_its_table_says_and_each_line_happens() -> None:
+    counted, uncounted = (
+        begin_walk(ListingStats(others=300), total=50, jobs=50),
+        begin_walk(ListingStats(counted=False), total=50, jobs=2),
+    )
+    probed = counted.without_page()
+    assert probed is not None
+    backward, forward = page_of(counted, 4, "a"), page_of(uncounted, None, "a")
+    from_first = page_of(counted, None, "a")
+    walks = [
+        (counted, probed),
+        (counted, backward),
+        (counted, page_of(counted, 60, "a")),
+        (counted, from_first),
+        (probed, page_of(probed, 1, "a")),
+        (uncounted, forward),
+        (backward, backward.after_all()),
+        (from_first, page_of(from_first, None, "a")),
+        (forward, page_of(forward, None, "a")),
+        (forward, page_of(forward, None, "b")),
+    ]
+    assert {(walk.step, after.step) for walk, after in walks} == {
+        (WalkStep(before), WalkStep(after))
+        for before, _, after in state_table(listing_plan, {step.value for step in WalkStep})
+    }
+    assert [list(walk.pages) for walk in (counted, probed, backward, from_first, uncounted, forward)] == [
+        [4], [1], [3, 2, 1], [1], [1], [2]
+    ]  # fmt: skip
+    assert uncounted.without_page() is None
+    assert forward.without_page() is None
+
+
+def test_a_search_reads_the_first_page_alone_and_then_as_many_as_last_time_in_two_steps() -> None:
+    search = begin_search(50, 8)
+    assert search.pages == range(1, 2)
+    search = search.after(1, 20)
+    assert search.pages == range(2, 6)
+    assert search.after(5, 7).pages == range(6, 8)
+    assert not search.after(None, 20).pages
+    assert not search.after(5, 5).pages
+    assert search.after(3, None).pages == range(6, 10)
+    assert begin_search(10_000, 1).after(1, None).pages == range(2, 27)
+
+
+def test_absence_is_confirmed_once_and_then_kept_apart_for_a_time() -> None:
+    once = PRESENT.once_more(100.0)
+    assert once.is_alone(1e9)
+    assert not once.confirmed().is_alone(100.0)
+    twice = once.confirmed().once_more(200.0)
+    assert (twice.walks, twice.is_alone(259.0), twice.is_alone(261.0)) == (2, True, False)

@@ -19,7 +19,7 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._polling.many import LOOKERS, wait_all
+from neuralbox._polling.many import MAX_POLLS, wait_all
 from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller, poller_of
 from neuralbox._types import JobRef
@@ -145,7 +145,7 @@ async def test_a_refused_credential_stops_the_looks_that_have_not_begun() -> Non
             service.answers[str(number)] = lambda _: (401, {"error": "not_authenticated"})
         with pytest.raises(AuthenticationError):
             await wait_all(core, range(200), timeout=0)
-        assert len(service.asked) <= LOOKERS
+        assert len(service.asked) <= MAX_POLLS
         assert nothing_left(core)
 
 
@@ -262,7 +262,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
             async with anyio.create_task_group() as group:
                 group.start_soon(wait_all, core, range(300))
                 await service.time.sleep(5.5)  # a listing that is refused, then looks
-                assert service.under_way == LOOKERS
+                assert service.under_way == MAX_POLLS
                 scope.cancel()
         assert service.under_way == 0
         assert nothing_left(core)

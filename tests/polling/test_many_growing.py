@@ -22,10 +22,11 @@ from neuralbox._errors import (
     NotFoundError,
 )
 from neuralbox._models.generation import Generation
+from neuralbox._polling import many
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import Ended, GrowingJobWaiter
-from neuralbox._polling.polled_job import GRACE
 from neuralbox._polling.poller import poller_of
+from neuralbox._polling.waiter import GRACE
 from neuralbox._types import JobRef
 
 from .world import Listing, a_service, nothing_left
@@ -158,20 +159,20 @@ async def test_a_last_look_that_hangs_holds_up_nobody_elses_limit() -> None:
             assert set(ends.all) == {"first", "second"}
 
 
-async def test_a_last_look_that_nobody_had_time_for_is_given_up_too() -> None:
+async def test_a_last_poll_that_nobody_had_time_for_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_service() as service:
         core, ends = service.core(), Ends()
         async with a_crowd(core, ends, limit=30.0) as crowd:
             service.job(1, 1e9)
             crowd.add(JobRef(1), "late", age=0.0)
             await service.time.sleep(16)
-            entry = poller_of(core).entry_of("1")
+            entry = poller_of(core).find("1")
             assert entry is not None
             async with anyio.create_task_group() as group:
                 group.start_soon(Job(core, 1).wait)  # somebody else still waits for it
-                crowd.workers += 64  # none is free to look
+                monkeypatch.setattr(many, "MAX_POLLS", 0)  # no task is free to poll
                 await service.time.sleep(14 + GRACE + 1)
-                crowd.workers -= 64
+                monkeypatch.undo()
                 assert isinstance(ends.all["late"], GenerationTimeoutError)
                 assert entry.waiters
                 assert crowd not in entry.waiters
@@ -276,7 +277,7 @@ async def test_what_was_said_of_a_job_is_kept_once_for_all() -> None:
                 crowd.add(JobRef(number), str(number), generation=pending, age=0.0)
             await service.time.sleep(20)
             assert len(crowd._said) <= 256
-            assert all(entry.answer is None for entry in poller_of(core).entries)
+            assert all(job.answer is None for job in poller_of(core).jobs)
 
 
 class TestMemory:

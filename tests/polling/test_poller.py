@@ -17,8 +17,9 @@ from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._errors import AuthenticationError, ConnectError, GenerationTimeoutError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._polling.polled_job import JobWaiter, PolledJob
+from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller, individually, poller_of
+from neuralbox._polling.waiter import Waiter
 from neuralbox.testing import VirtualTime
 
 from .world import Answer, Service, a_service, nothing_left
@@ -50,7 +51,8 @@ class Waits:
     def leader(self) -> str:
         """The name of the wait that leads (those whose names are ids)."""
         poller = poller_of(self.core)
-        return next(key for key, entry in poller._entries.items() if poller._leader and poller._leader in entry.waiters)
+        leader = poller.leadership.leader
+        return next(str(job.ref.id) for job in poller.jobs if leader and leader in job.waiters)
 
 
 def longest_gap(service: Service, id: int | str) -> float:
@@ -136,7 +138,7 @@ async def test_a_successor_cancelled_before_it_runs_hands_on_again() -> None:
                 waits.scopes[name].cancel()
                 await anyio.lowlevel.checkpoint()
                 # The leader has handed on, or is about to; whoever it is now has had no chance to run.
-                assert poller._leader is not None
+                assert poller.leadership.leader is not None
         assert list(waits.ended.values()).count("completed") == 5 - list(waits.ended.values()).count("cancelled")
         assert nothing_left(waits.core)
         (survivor, *_) = [name for name, ended in waits.ended.items() if ended == "completed"]
@@ -156,10 +158,10 @@ async def test_leader_and_successor_are_cancelled_in_one_breath() -> None:
             poller = poller_of(waits.core)
             leader = waits.leader()
             successor = next(
-                key for key, entry in poller._entries.items() if next(reversed(poller._parked)) in entry.waiters
+                str(job.ref.id) for job in poller.jobs if next(reversed(poller.leadership.sleeping)) in job.waiters
             )
             if successor == leader:  # the leader itself parked last
-                successor = next(key for key in poller._entries if key != leader)
+                successor = next(str(job.ref.id) for job in poller.jobs if str(job.ref.id) != leader)
             waits.scopes[leader].cancel()
             waits.scopes[successor].cancel()
         assert sorted(waits.ended.values()) == ["cancelled", "cancelled", "completed"]
@@ -279,7 +281,7 @@ async def test_a_look_given_to_a_waiter_that_is_cancelled_before_it_begins_goes_
         async def assign_and_cancel(poller: Poller, due: Sequence[PolledJob]) -> None:
             poller.strategy = individually
             await individually(poller, due)
-            assert isinstance(due[0].polled_by, JobWaiter)
+            assert isinstance(due[0].polled_by, Waiter)
             waits.scopes[(due[0].polled_by.call.extra_headers or {})["x-of"]].cancel()
 
         poller_of(waits.core).strategy = assign_and_cancel

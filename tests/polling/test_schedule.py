@@ -29,34 +29,34 @@ SEEN = ModelTimes((40.0, 45.0, 60.0))
 
 def plain(**changes: Any) -> float:
     """The next look at an ordinary job with the dice in the middle."""
-    return next_poll(**{"age": 100.0, "looks": 5, "jitter": 0.5, **changes})
+    return next_poll(**{"age": 100.0, "polls": 5, "jitter": 0.5, **changes})
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         # The first look.
-        ({"age": 0.0, "looks": 0}, FIRST),
-        ({"age": 2.0, "looks": 0}, 1.0),
-        ({"age": 60.0, "looks": 0}, 0.0),
-        ({"age": 0.0, "looks": 0, "kind": "video"}, 18.0),
-        ({"age": 0.0, "looks": 0, "kind": "video", "model": "luma-ray2"}, 30.0),  # 54 s, but max_interval is 30
-        ({"age": 0.0, "looks": 0, "kind": "image", "model": "midjourney"}, FIRST),
-        ({"age": 0.0, "looks": 0, "kind": "video", "times": SEEN}, 30.0),
-        ({"age": 25.0, "looks": 1, "kind": "video", "times": SEEN}, 15.0),
-        ({"age": 0.0, "looks": 0, "eta": 12}, 12.5),
-        ({"age": 0.0, "looks": 0, "min_interval": 0.25, "max_interval": 1.5, "kind": "video"}, 1.5),
+        ({"age": 0.0, "polls": 0}, FIRST),
+        ({"age": 2.0, "polls": 0}, 1.0),
+        ({"age": 60.0, "polls": 0}, 0.0),
+        ({"age": 0.0, "polls": 0, "kind": "video"}, 18.0),
+        ({"age": 0.0, "polls": 0, "kind": "video", "model": "luma-ray2"}, 30.0),  # 54 s, but max_interval is 30
+        ({"age": 0.0, "polls": 0, "kind": "image", "model": "midjourney"}, FIRST),
+        ({"age": 0.0, "polls": 0, "kind": "video", "times": SEEN}, 30.0),
+        ({"age": 25.0, "polls": 1, "kind": "video", "times": SEEN}, 15.0),
+        ({"age": 0.0, "polls": 0, "eta": 12}, 12.5),
+        ({"age": 0.0, "polls": 0, "min_interval": 0.25, "max_interval": 1.5, "kind": "video"}, 1.5),
         # Pauses grow with the age.
-        ({"age": 0.0, "looks": 1}, 5.0),
+        ({"age": 0.0, "polls": 1}, 5.0),
         ({"age": 10.0}, 6.0),
         ({"age": 100.0}, 6.5),
         ({"age": 500.0}, 20.0),
         ({"age": 1e9}, 30.0),
         ({"jitter": 0.0}, 6.5 * 0.9),
-        # Where looks are scarce, none while the job is sure to run.
-        ({"age": 0.0, "looks": 0, "kind": "video", "times": SEEN, "scarce": True}, 41.5),
-        ({"age": 0.0, "looks": 0, "eta": 100, "scarce": True}, 100.5),
-        ({"age": 0.0, "looks": 0, "eta": 1e9, "scarce": True}, LONGEST),
+        # Where polls are scarce, none while the job is sure to run.
+        ({"age": 0.0, "polls": 0, "kind": "video", "times": SEEN, "scarce": True}, 41.5),
+        ({"age": 0.0, "polls": 0, "eta": 100, "scarce": True}, 100.5),
+        ({"age": 0.0, "polls": 0, "eta": 1e9, "scarce": True}, LONGEST),
         # The service's hints.
         ({"eta": 20}, 20.5),
         ({"eta": 0.2}, 5.0),
@@ -73,7 +73,7 @@ def plain(**changes: Any) -> float:
         ({"progress": 100}, 6.5),
         ({"progress": -50}, 6.5),
         ({"progress": 50, "age": 0.0}, 5.0),
-        ({"eta": 5, "looks": TRUSTED}, 6.5),
+        ({"eta": 5, "polls": TRUSTED}, 6.5),
         # The wait's end.
         ({"remaining": 100.0}, 6.5),
         ({"remaining": 11.0}, 6.0),
@@ -82,7 +82,7 @@ def plain(**changes: Any) -> float:
         ({"remaining": -1.0}, 0.0),
     ],
 )
-def test_the_next_look_follows_what_is_known(given: dict[str, Any], expected: float) -> None:
+def test_the_next_poll_follows_what_is_known(given: dict[str, Any], expected: float) -> None:
     assert plain(**given) == pytest.approx(expected)
 
 
@@ -91,7 +91,7 @@ any_number = st.none() | st.floats() | st.integers(-(10**30), 10**30)
 
 @given(
     age=st.floats(allow_nan=False),
-    looks=st.integers(0, 10_000),
+    polls=st.integers(0, 10_000),
     jitter=st.floats(0, 1, exclude_max=True),
     eta=any_number,
     progress=any_number,
@@ -101,7 +101,7 @@ any_number = st.none() | st.floats() | st.integers(-(10**30), 10**30)
 )
 def test_no_hint_makes_a_tight_loop_or_an_endless_pause(
     age: float,
-    looks: int,
+    polls: int,
     jitter: float,
     eta: float | None,
     progress: float | None,
@@ -110,10 +110,10 @@ def test_no_hint_makes_a_tight_loop_or_an_endless_pause(
     model: str | None,
 ) -> None:
     pause = next_poll(
-        age=age, looks=looks, jitter=jitter, eta=eta, progress=progress, remaining=remaining, kind=kind, model=model
+        age=age, polls=polls, jitter=jitter, eta=eta, progress=progress, remaining=remaining, kind=kind, model=model
     )
     assert 0 <= pause <= 30 + 5
-    assert looks == 0 or pause >= 5 or pause == remaining
+    assert polls == 0 or pause >= 5 or pause == remaining
     assert remaining is None or pause <= remaining
 
 
@@ -181,18 +181,18 @@ def simulate(eta_of: Callable[[Random, float], float | None], **known: Any) -> t
     dice = Random(20)
     requests, latencies = [], []
     for _ in range(4_000):
-        duration, at, looks = dice.uniform(20, 180), 0.0, 0
+        duration, at, polls = dice.uniform(20, 180), 0.0, 0
         while at < duration:
             at += next_poll(
                 age=at,
-                looks=looks,
+                polls=polls,
                 jitter=dice.random(),
                 eta=eta_of(dice, duration - at),
                 remaining=600 - at,
                 **known,
             )
-            looks += 1
-        requests.append(looks + 1)
+            polls += 1
+        requests.append(polls + 1)
         latencies.append(at - duration)
     return mean(requests), median(latencies), sorted(latencies)[int(len(latencies) * 0.95)]
 

@@ -191,4 +191,5 @@ async def a_service(latency: float = 0.05) -> AsyncIterator[Service]:
 def nothing_left(core: Core) -> bool:
     """Whether the poller of a client holds nothing and nobody; ask inside the loop."""
     poller: Poller = poller_of(core)
-    return not (poller._entries or poller._heap or poller._overdue or poller._parked or poller._leader)
+    leadership = poller.leadership
+    return not (poller.jobs or len(poller.queue) or poller._overdue or leadership.sleeping or leadership.leader)

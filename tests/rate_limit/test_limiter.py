@@ -372,7 +372,7 @@ async def test_a_parked_submission_leaves_when_a_look_shows_that_there_is_room()
 async def test_where_looks_count_fewer_submissions_leave_and_kinds_without_looks_are_not_concerned() -> None:
     async def test(world: World) -> None:
         await world.submit()
-        world.pace.looked(counted=True, outstanding=93)
+        world.pace.polled(counted=True, outstanding=93)
         for _ in range(2):
             await world.submit(kind="video", max_throttle_wait=60.0)
         with pytest.raises(RateLimitError):
