@@ -4,12 +4,24 @@ One for each account, shared by its clients' copies, batches and event loops. Ev
 noted; `_rate_limit.windows` decides by them when the next submission may leave, and here it waits, in its own task. Whoever
 waits is woken when an answer changes what is known. The rules:
 
-- A single call on a quiet account comes through without a pause, a request of ours, or a look at the clock's date.
-- When a batch's crowd leaves and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
+- A single call on a quiet account comes through without a pause or a request of ours.
+- When a batch sends many at once and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
   body, say what the limits are. What it fails to say holds nobody up. A plain call sends nothing of its own accord.
-- A batch spreads the last fifth of a window and waits for the next window (`max_throttle_wait`); a plain call takes what is left
-  and, when nothing is, raises `RateLimitError` with the time, without bothering the service. Every `ASK_AGAIN` seconds
-  one plain call goes to see all the same: the plan may have been changed, and a refusal is free.
+- A batch spreads the last fifth of a window and waits for the next window (`max_throttle_wait`); a plain call takes what
+  is left and, when nothing is, raises `RateLimitError` with the time, without bothering the service. Every
+  `TRY_AGAIN_AFTER` seconds one plain call goes to see all the same: the plan may have been changed, and a refusal is free.
+
+What is to be done about a submission is a `Decision` of `windows.next_send_time`; what `acquire` makes of it:
+
+    decision        and                                           then
+    send                                                          it leaves
+    ask             it is a batch's, and nobody asked lately      one asks `user/me` for all, and all decide again
+    ask             none is on its way                            it leaves, and its answer tells
+    ask             one is on its way                             as await answers
+    wait            a plain call, none went to see lately         it leaves, and its answer tells
+    wait            longer than `max_throttle_wait`               `RateLimitError`
+    wait            else                                          it sleeps until then, or until an answer says something new
+    await answers                                                 it sleeps until one of those on their way is answered
 """
 
 from __future__ import annotations
@@ -29,10 +41,13 @@ from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLim
 from .._models.account import User
 from .._transport import Reply
 from .windows import (
-    COST_WITH_LOOKS,
-    CROWD,
-    LOOK_AGAIN,
+    ASK_AGAIN_AFTER,
+    AWAIT_ANSWERS,
+    COST_WITH_POLLS,
+    MAX_UNANSWERED,
     NOTHING_KNOWN,
+    SEND_NOW,
+    Decision,
     SendTime,
     Windows,
     next_send_time,
@@ -46,76 +61,76 @@ from .windows import (
 
 logger = logging.getLogger("neuralbox")
 
-ASK_AGAIN = 300.0
+TRY_AGAIN_AFTER = 300.0
 """Seconds for which a plain call takes a used-up window for used up."""
 _NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
 # A timer may fire a hair early, and virtual clocks add up floats.
 _MOMENT = 1e-3
-_AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no look follows
+_AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no poll follows
 
 
 class Permit:
     """A paid request on its way, from the moment it may leave until what it was answered is noted."""
 
-    __slots__ = ("_began", "_counted", "_pace")
+    __slots__ = ("_began", "_counted", "_limiter")
 
-    def __init__(self, pace: RateLimiter, began: float) -> None:
-        self._pace = pace
+    def __init__(self, limiter: RateLimiter, began: float) -> None:
+        self._limiter = limiter
         self._began = began
         self._counted = False
 
     def heard(self, core: Core, headers: Mapping[str, str], *, accepted: bool = True) -> None:
         """Take note of an answer's headers, and whether it was accepted."""
-        pace = self._pace
-        heard = pace.heard(headers, began=self._began, clock=core.clock(), now=core.now())
+        limiter = self._limiter
+        heard = limiter.heard(headers, began=self._began, clock=core.clock(), now=core.now())
         if accepted:
-            pace.windows = note_accepted(pace.windows, began=self._began)
+            limiter.windows = note_accepted(limiter.windows, began=self._began)
             self._counted = heard
 
     def refused(self, core: Core, error: Exception | None = None) -> None:
         """Take note of a refusal, or that it never left: it used up nothing, and a 429 says when to come back."""
         self._counted = True
         if isinstance(error, RateLimitError):
-            pace = self._pace
-            pace.windows = note_refusal(pace.windows, error.retry_after, clock=core.clock())
+            limiter = self._limiter
+            limiter.windows = note_refusal(limiter.windows, error.retry_after, clock=core.clock())
 
     def leave(self) -> None:
-        """Give the place back; what was sent and not answered is counted as if it had been."""
-        pace = self._pace
-        if pace.under_way.pop(self, False):
+        """Give the permit back; what was sent and not answered is counted as if it had been."""
+        limiter = self._limiter
+        if limiter.under_way.pop(self, False):
             if not self._counted:
-                pace.windows = note_sent(pace.windows)
-            pace.tell()
+                limiter.windows = note_sent(limiter.windows)
+            limiter.wake_all()
 
 
 class RateLimiter:
-    """When the submissions of one account leave.
+    """Decides when the submissions of one account leave.
 
     Attributes:
         windows: What is known of the plan's windows.
         under_way: Submissions that have left and are not answered yet.
-        looks_count: Whether looking was seen to use up the windows too.
+        polls_count: Whether polls were seen to use up the windows too.
     """
 
     def __init__(self) -> None:
         self.windows: Windows = NOTHING_KNOWN
         self.under_way: dict[Permit, bool] = {}
-        self.looks_count = False
+        self.polls_count = False
         self._said: tuple[str | None, ...] = ()
         self._noted: Windows | None = None
         self._outstanding = 0
         self._last = -inf
         self._asked_at = -inf
         self._asking = SingleFlight()
-        self._parked: dict[ThreadsafeEvent, SendTime] = {}
+        self._throttled: dict[ThreadsafeEvent, float | None] = {}  # who waits, and until when if that is known
 
     def __repr__(self) -> str:
-        return f"<Pace: {len(self.under_way)} under way, {len(self._parked)} parked>"
+        return f"<RateLimiter: {len(self.under_way)} under way, {len(self._throttled)} throttled>"
 
     def throttled_until(self, core: Core) -> float | None:
-        """When the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
-        at = min((departure.at for departure in list(self._parked.values())), default=inf)
-        return None if at == inf else core.now() + max(0.0, at - core.clock())
+        """Return when the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
+        at = min((at for at in list(self._throttled.values()) if at is not None), default=None)
+        return None if at is None else core.now() + max(0.0, at - core.clock())
 
     async def acquire(
         self,
@@ -129,12 +144,12 @@ class RateLimiter:
 
         Args:
             core: The client it leaves by.
-            kind: What it makes: what is answered at once needs no looks.
+            kind: What it makes: what is answered at once needs no polls.
             spread: Whether it heeds its share of a scarce window (a batch), or takes what is left (a plain call).
             max_throttle_wait: Longest wait for a window, in seconds; None waits as long as it takes.
 
         Returns:
-            The request's place; `leave` must follow on every path.
+            The request's permit; `leave` must follow on every path.
 
         Raises:
             RateLimitError: A window is used up for longer than that; nothing was sent.
@@ -142,28 +157,20 @@ class RateLimiter:
         closed_since: float | None = None
         while True:
             clock = core.clock()
-            self.windows = turn(self.windows, clock=clock)
-            may_ask = spread and clock >= self._asked_at + LOOK_AGAIN
-            if may_ask and not self.windows.known and len(self.under_way) >= CROWD:
-                await self._ask_once(core)
-                continue
-            departure = self._next(clock, kind, spread=spread)
-            if departure.at <= clock and not departure.certain and may_ask:  # nobody knows whether the window has ended
-                await self._ask_once(core)
-                continue
-            if self._may_go(departure, clock, spread=spread):
+            send_time = self._decide(clock, kind, spread=spread)
+            if send_time.decision is Decision.SEND:
                 break
-            if departure.at <= clock:
-                departure = SendTime(inf, "crowd")  # one went to see
-            if departure.why not in ("spread", "crowd"):
+            if send_time.decision is Decision.ASK:
+                await self._ask_once(core)
+                continue
+            if send_time.decision is Decision.WAIT and send_time.why != "spread":
                 closed_since = clock if closed_since is None else closed_since
-                if max_throttle_wait is not None and departure.at - closed_since > max_throttle_wait:
-                    raise self._full(core, departure, max_throttle_wait)
-            await self._throttle(core, departure)
+                self._require_within(core, send_time, closed_since, max_throttle_wait)
+            await self._throttle(core, send_time)
         self._last = clock
-        made = Permit(self, clock)
-        self.under_way[made] = True
-        return made
+        permit = Permit(self, clock)
+        self.under_way[permit] = True
+        return permit
 
     def heard(self, headers: Mapping[str, str], *, began: float, clock: float, now: float) -> bool:
         """Take note of what an answer's headers say of the windows; False where they say nothing.
@@ -178,13 +185,13 @@ class RateLimiter:
         if said[0] is None and said[1] is None:
             return False
         before = self.windows
-        if said == self._said and before is self._noted:  # as most looks say, since they use up nothing
+        if said == self._said and before is self._noted:  # as most polls say, since they use up nothing
             self.windows = self._noted = replace(before, noted_at=max(before.noted_at, clock))
             return True
         self._said = said
         self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
-        if self._parked and (before.hour, before.day) != (self.windows.hour, self.windows.day):
-            self.tell()
+        if self._throttled and (before.hour, before.day) != (self.windows.hour, self.windows.day):
+            self.wake_all()
         return True
 
     def polled(self, *, counted: bool, outstanding: int) -> None:
@@ -194,66 +201,73 @@ class RateLimiter:
             counted: Whether polls were seen to use up the hourly window.
             outstanding: Jobs that are waited for.
         """
-        self.looks_count, self._outstanding = counted, outstanding
+        self.polls_count, self._outstanding = counted, outstanding
 
-    def tell(self) -> None:
-        """Make everybody who waits look again."""
-        for bell in list(self._parked):
-            bell.ring()
-
-    async def learn(self, core: Core) -> None:
-        """Ask what the limits are where nobody knows; for a batch, before its first submission."""
-        if not self.windows.known and core.clock() >= self._asked_at + LOOK_AGAIN:
-            await self._ask_once(core)
+    def wake_all(self) -> None:
+        """Make everybody who waits decide again."""
+        for event in list(self._throttled):
+            event.ring()
 
     # Inside.
 
-    def _next(self, clock: float, kind: str | None, *, spread: bool) -> SendTime:
-        windows = self.windows
+    def _decide(self, clock: float, kind: str | None, *, spread: bool) -> SendTime:
+        windows = self.windows = turn(self.windows, clock=clock)
+        may_ask = spread and clock >= self._asked_at + ASK_AGAIN_AFTER
+        if may_ask and not windows.known and len(self.under_way) >= MAX_UNANSWERED:
+            return _ASK_NOW
         if windows.hour is None and windows.day is None and windows.closed_until <= clock:
-            return _FREE
-        counts = self.looks_count and kind not in _AT_ONCE
-        return next_send_time(
+            return SEND_NOW
+        counts = self.polls_count and kind not in _AT_ONCE
+        send_time = next_send_time(
             windows,
             clock=clock,
             under_way=len(self.under_way),
             last=self._last,
-            cost=COST_WITH_LOOKS if counts else 1.0,
-            outstanding=self._outstanding if self.looks_count else 0,
+            cost=COST_WITH_POLLS if counts else 1.0,
+            outstanding=self._outstanding if self.polls_count else 0,
             spread=spread,
         )
+        if send_time.decision is Decision.ASK and not may_ask:
+            return AWAIT_ANSWERS if self.under_way else SEND_NOW  # one goes to see
+        if send_time.decision is Decision.WAIT and not spread and self._may_go_to_see(send_time, clock):
+            return SEND_NOW
+        return send_time
 
-    def _may_go(self, departure: SendTime, clock: float, *, spread: bool) -> bool:
-        if departure.at <= clock:
-            return departure.certain or not self.under_way
-        said_at = self.windows.closed_at if departure.why == "asked" else self.windows.noted_at
-        return not spread and clock >= said_at + ASK_AGAIN and not self.under_way
+    def _may_go_to_see(self, send_time: SendTime, clock: float) -> bool:
+        said_at = self.windows.closed_at if send_time.why == "asked" else self.windows.noted_at
+        return clock >= said_at + TRY_AGAIN_AFTER and not self.under_way
 
-    async def _throttle(self, core: Core, departure: SendTime) -> None:
-        bell = ThreadsafeEvent()
-        self._parked[bell] = departure
+    async def _throttle(self, core: Core, send_time: SendTime) -> None:
+        event = ThreadsafeEvent()
+        self._throttled[event] = send_time.at
         try:
-            if departure.at == inf:
+            if send_time.at is None:
                 if self.under_way:  # else the last of them was answered just now, in another thread
-                    await bell.event.wait()
+                    await event.event.wait()
             else:
-                seconds = departure.at - core.clock()
-                logger.info("A submission waits %.0f s (%s).", seconds, departure.why)
-                await core.wait_until(bell.event, max(_MOMENT, seconds))
+                seconds = send_time.at - core.clock()
+                logger.info("A submission waits %.0f s (%s).", seconds, send_time.why)
+                await core.wait_until(event.event, max(_MOMENT, seconds))
         finally:
-            del self._parked[bell]
+            del self._throttled[event]
 
-    def _full(self, core: Core, departure: SendTime, max_throttle_wait: float) -> RateLimitError:
-        seconds = max(0.0, departure.at - core.clock())
+    def _require_within(
+        self, core: Core, send_time: SendTime, closed_since: float, max_throttle_wait: float | None
+    ) -> None:
+        """Refuse a wait for a window that takes longer than the caller allows."""
+        assert send_time.at is not None
+        if max_throttle_wait is None or send_time.at - closed_since <= max_throttle_wait:
+            return
+        seconds = max(0.0, send_time.at - core.clock())
         at = datetime.fromtimestamp(core.now() + seconds, UTC)
         what = {
             "asked": "The service asked to send nothing more for now",
             "day": "The plan's daily limit is used up",
-        }.get(departure.why, "The plan's hourly limit is used up")
+        }.get(send_time.why, "The plan's hourly limit is used up")
         until = f"until {at:%Y-%m-%d %H:%M:%S} UTC, {seconds:.0f} s from now"
-        if not departure.certain:
+        if not send_time.certain:
             until = f"until nobody knows when; asking again makes sense {until.removeprefix('until ')}"
-        return RateLimitError(
+        raise RateLimitError(
             f"{what} {until}, which is longer than {max_throttle_wait:g} s; nothing was sent. {self._figures()}".strip(),
             retry_after=seconds,
             status_code=429,
@@ -294,7 +308,7 @@ class RateLimiter:
         self._asked_at = core.clock()
 
 
-_FREE = SendTime(-inf)
+_ASK_NOW = SendTime(Decision.ASK)
 
 
 def limiter_of(core: Core) -> RateLimiter:

@@ -7,17 +7,18 @@ more than what was counted here. The rules:
 - While a window has more than its last fifth left, submissions leave at once. The last fifth is spread over what
   remains of the window, for those who wish it so: others who share the account, and a request that comes late, still
   find something.
-- Where looking was seen to count (`_polling.quota`), a submission takes what its looks will need along with it.
+- Where polls were seen to count (`_polling.quota`), a submission takes what its polls will need along with it.
 - A used-up window is left alone until it ends, and a moment longer; into the new one a few go ahead. Where nobody knows
   its end the service is asked again.
 
-Times are seconds of a clock that cannot be set, so a machine whose date jumps parks no shorter and no longer.
+Times are seconds of a clock that cannot be set, so a machine whose date jumps throttles no shorter and no longer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from math import inf
 from typing import Literal, TypeAlias
 
@@ -26,21 +27,34 @@ from .._api.fields import as_int, as_number, sent_at
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
-LOOK_AGAIN = 900.0
+ASK_AGAIN_AFTER = 900.0
 """Seconds until a used-up window whose end nobody knows is asked about again."""
-CROWD = 8
+MAX_UNANSWERED = 8
 """Submissions that are under way at once while nobody knows what is left: in a new window, or where nothing was said."""
 NO_TIME_SAID = 60.0
 """Seconds for which a 429 counts that names none."""
-COST_WITH_LOOKS = 2.5
-"""Requests a submission takes where looks count: itself, the look that finds it finished, half of one that does not."""
+COST_WITH_POLLS = 2.5
+"""Requests a submission takes where polls count: itself, the poll that finds it finished, half of one that does not."""
 _SCARCE = 0.2
 # The window ends by the service's clock, which `Date` tells to the second only.
 _MARGIN = 1.5
 
-Why: TypeAlias = Literal["", "crowd", "spread", "hour", "day", "asked"]
-"""What holds a submission back: nothing; others on their way that may take all that is left; its share of a scarce
-window; a used-up window; a 429's own words."""
+Why: TypeAlias = Literal["", "spread", "hour", "day", "asked"]
+"""What holds a submission back: nothing that ends at a time; its share of a scarce window; a used-up window; a 429's own
+words."""
+
+
+class Decision(Enum):
+    """What to do about the next submission."""
+
+    SEND = "send"
+    """It may leave."""
+    AWAIT_ANSWERS = "await answers"
+    """Those on their way may take all that is left; their answers will say what is."""
+    WAIT = "wait"
+    """It has to wait until a time."""
+    ASK = "ask"
+    """Nobody knows whether the window has ended: ask the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +102,23 @@ NOTHING_KNOWN = Windows()
 
 @dataclass(frozen=True, slots=True)
 class SendTime:
-    """When the next submission may leave.
+    """What to do about the next submission, and when.
 
     Attributes:
-        at: By the clock; in the past: at once; infinite: when one of those on their way is answered.
+        decision: What to do.
+        at: Until when to wait, by the clock; None where there is no such time.
         why: What holds it back.
         certain: Whether that is when it may leave; otherwise it is when to ask the service again.
     """
 
-    at: float
+    decision: Decision
+    at: float | None = None
     why: Why = ""
     certain: bool = True
+
+
+SEND_NOW = SendTime(Decision.SEND)
+AWAIT_ANSWERS = SendTime(Decision.AWAIT_ANSWERS)
 
 
 # What the service says...
@@ -242,42 +262,46 @@ def next_send_time(
     outstanding: int = 0,
     spread: bool = True,
 ) -> SendTime:
-    """Decide when the next submission may leave.
+    """Decide whether the next submission may leave, and when.
 
     Args:
         windows: What is known, turned.
         clock: The clock.
         under_way: Submissions that have left and are not answered yet.
         last: When the last one left, by the clock.
-        cost: Requests a submission takes (`COST_WITH_LOOKS` where looks count).
-        outstanding: Jobs whose last looks are still to come, where looks count.
+        cost: Requests a submission takes (`COST_WITH_POLLS` where polls count).
+        outstanding: Jobs whose last polls are still to come, where polls count.
         spread: Whether the last fifth of a window is spread over what remains of it.
 
     Returns:
-        The latest of what the windows and the last 429 say.
+        The strictest of what the windows and the last 429 say.
     """
-    latest = SendTime(-inf)
+    until = -inf
+    send_time = SEND_NOW
     if windows.closed_until > clock:
-        latest = SendTime(windows.closed_until, "asked")
+        until, send_time = windows.closed_until, SendTime(Decision.WAIT, windows.closed_until, "asked")
     both: tuple[tuple[Window | None, Why], ...] = ((windows.hour, "hour"), (windows.day, "day"))
     for window, why in both:
         if window is None:
             continue
         left = int((window.remaining - outstanding) / cost)
         if left < 1:
-            departure = _closed(windows, window, why)
-        elif under_way >= (min(left, CROWD) if _is_new(window) else left):
-            departure = SendTime(inf, "crowd")  # their answers will say what is left
+            held = _closed(windows, window, why)
+        elif under_way >= (min(left, MAX_UNANSWERED) if _is_new(window) else left):
+            return AWAIT_ANSWERS
         elif (
             spread and window.ends_at is not None and last > -inf and left - under_way <= _SCARCE * window.limit / cost
         ):
             share = max(0.0, window.ends_at - last) / (left - under_way + 1)
-            departure = SendTime(last + share, "spread")
+            held = SendTime(Decision.WAIT, last + share, "spread")
         else:
             continue
-        if departure.at > latest.at:
-            latest = departure
-    return latest
+        assert held.at is not None
+        if held.at > until:
+            until, send_time = held.at, held
+    if until > clock or send_time is SEND_NOW:
+        return send_time
+    return SEND_NOW if send_time.certain else SendTime(Decision.ASK, None, send_time.why, certain=False)
 
 
 def _is_new(window: Window) -> bool:
@@ -287,9 +311,9 @@ def _is_new(window: Window) -> bool:
 
 def _closed(windows: Windows, window: Window, why: Why) -> SendTime:
     if window.ends_at is not None:
-        return SendTime(window.ends_at + _MARGIN, why)
+        return SendTime(Decision.WAIT, window.ends_at + _MARGIN, why)
     # Hours and days end together where anything is regular, so the end of the hour is the time to ask about the day.
-    again, hour = windows.noted_at + LOOK_AGAIN, windows.hour
+    again, hour = windows.noted_at + ASK_AGAIN_AFTER, windows.hour
     if why == "day" and hour is not None and hour.ends_at is not None:
         again = max(again, hour.ends_at + _MARGIN)
-    return SendTime(again, why, certain=False)
+    return SendTime(Decision.WAIT, again, why, certain=False)

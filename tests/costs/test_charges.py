@@ -238,6 +238,26 @@ async def test_a_wait_for_tokens_ends_from_another_thread() -> None:
     await anyio.to_thread.run_sync(thread.join)
 
 
+async def test_who_waits_in_a_way_of_its_own_asks_the_price_again_and_may_give_up() -> None:
+    budget, prices, waits = Budget(100), [40, 30], list[str]()
+    running = budget.reserve(70)
+
+    async def price() -> int | None:
+        return prices.pop(0)
+
+    async def wait(change: anyio.Event) -> None:
+        waits.append("wait")
+        running.settle(65)
+        await change.wait()
+        if len(waits) > 1:
+            raise KeyError("given up")
+
+    reservation = await reserve_tokens(budget, await price(), patient=True, price_again=price, wait=wait)
+    assert (reservation.price, waits) == (30, ["wait"])
+    with pytest.raises(KeyError, match="given up"):
+        await reserve_tokens(budget, 20, patient=True, wait=wait)
+
+
 async def test_a_bell_whose_loop_is_over_rings_for_nobody(anyio_backend: str) -> None:
     def elsewhere() -> ThreadsafeEvent:
         async def make() -> ThreadsafeEvent:

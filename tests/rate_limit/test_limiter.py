@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from math import inf
 from typing import Any
 
 import anyio
@@ -16,7 +15,7 @@ from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
-from neuralbox._rate_limit.windows import CROWD, SendTime, Window, Windows
+from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, Window, Windows
 from neuralbox._transport import Reply
 from neuralbox.testing import VirtualTime
 from tests.helpers import Sent, make_core, refusal, reply
@@ -85,28 +84,28 @@ class Plan:
 
 
 class World:
-    """A plan, a client of it, and its pace."""
+    """A plan, a client of it, and its limiter."""
 
     def __init__(self, plan: Plan, core: Core) -> None:
-        self.plan, self.core, self.pace = plan, core, RateLimiter()
+        self.plan, self.core, self.limiter = plan, core, RateLimiter()
         self.refused = 0
 
     async def submit(self, *, latency: float = 0.5, **how: Any) -> float:
-        """Send one submission as the pace allows, and return when it left."""
-        place = await self.pace.acquire(self.core, **how)
+        """Send one submission as the rate limiter allows, and return when it left."""
+        permit = await self.limiter.acquire(self.core, **how)
         left_at = self.plan.time.clock()
         try:
             answer = self.plan.submit()
             await self.plan.time.sleep(latency)
             if answer.status_code == 200:
-                place.heard(self.core, answer.headers)
+                permit.heard(self.core, answer.headers)
             else:
                 self.refused += 1
-                place.heard(self.core, answer.headers, accepted=False)
+                permit.heard(self.core, answer.headers, accepted=False)
                 error = self.core.options.service.status_error(429, answer.headers, answer.content, now=self.core.now())
-                place.refused(self.core, error)
+                permit.refused(self.core, error)
         finally:
-            place.leave()
+            permit.leave()
         return left_at
 
     async def many(self, count: int, *, workers: int = 16, **how: Any) -> list[float]:
@@ -139,8 +138,8 @@ async def in_a_world(
     async with anyio.create_task_group() as group:
         await test(world)
         group.cancel_scope.cancel()
-    assert not world.pace.under_way
-    assert not world.pace._parked
+    assert not world.limiter.under_way
+    assert not world.limiter._throttled
     return world
 
 
@@ -181,13 +180,11 @@ async def test_a_plan_without_limits_holds_nothing_up() -> None:
 
     world = await in_a_world(test, 0)
     assert world.plan.asked == 1  # by the crowd, before anything was known
-    assert world.pace.windows.known
+    assert world.limiter.windows.known
 
 
 async def test_a_service_that_names_its_limits_in_the_profile_only_is_counted_here() -> None:
     async def test(world: World) -> None:
-        await world.pace.learn(world.core)
-        await world.pace.learn(world.core)
         await world.many(150, spread=True)
 
     world = await in_a_world(test, 100, headers=False)
@@ -197,20 +194,20 @@ async def test_a_service_that_names_its_limits_in_the_profile_only_is_counted_he
 async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
     async def test(world: World) -> None:
         await world.submit()
-        pace, core = world.pace, world.core
+        limiter, core = world.limiter, world.core
 
         def left() -> int:
-            assert pace.windows.hour is not None
-            return pace.windows.hour.remaining
+            assert limiter.windows.hour is not None
+            return limiter.windows.hour.remaining
 
         assert left() == 99
-        (await pace.acquire(core)).leave()
+        (await limiter.acquire(core)).leave()
         assert left() == 98
-        place = await pace.acquire(core)
-        place.heard(core, {}, accepted=False)
-        place.refused(core, None)
-        place.leave()
-        place.leave()
+        permit = await limiter.acquire(core)
+        permit.heard(core, {}, accepted=False)
+        permit.refused(core, None)
+        permit.leave()
+        permit.leave()
         assert left() == 98
 
     await in_a_world(test, 100)
@@ -306,12 +303,12 @@ async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_m
 
 async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_accepted() -> None:
     async def test(world: World) -> None:
-        pace, core = world.pace, world.core
-        place = await pace.acquire(core)
-        place.refused(core, RateLimitError("Slow down.", retry_after=600.0, status_code=429))
-        place.leave()
+        limiter, core = world.limiter, world.core
+        permit = await limiter.acquire(core)
+        permit.refused(core, RateLimitError("Slow down.", retry_after=600.0, status_code=429))
+        permit.leave()
         with pytest.raises(RateLimitError, match="asked to send nothing more for now until") as caught:
-            await pace.acquire(core, max_throttle_wait=60.0)
+            await limiter.acquire(core, max_throttle_wait=60.0)
         assert caught.value.retry_after == 600.0
         assert "(" not in str(caught.value)
         world.plan.time.elapsed += 300.0
@@ -332,16 +329,16 @@ async def test_a_day_whose_end_nobody_knows_is_said_to_be_that() -> None:
 
 async def test_who_waits_says_until_when() -> None:
     async def test(world: World) -> None:
-        pace, core = world.pace, world.core
-        assert pace.throttled_until(core) is None
+        limiter, core = world.limiter, world.core
+        assert limiter.throttled_until(core) is None
         await world.submit()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(spread=True))
             await world.plan.time.sleep(1.0)
-            assert pace.throttled_until(core) == world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5
-            assert repr(pace) == "<Pace: 0 under way, 1 parked>"
+            assert limiter.throttled_until(core) == world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5
+            assert repr(limiter) == "<RateLimiter: 0 under way, 1 throttled>"
             group.cancel_scope.cancel()
-        assert pace.throttled_until(core) is None
+        assert limiter.throttled_until(core) is None
 
     await in_a_world(test, 1)
 
@@ -349,7 +346,7 @@ async def test_who_waits_says_until_when() -> None:
 # What others do meanwhile.
 
 
-async def test_a_parked_submission_leaves_when_a_look_shows_that_there_is_room() -> None:
+async def test_a_throttled_submission_leaves_when_a_poll_shows_that_there_is_room() -> None:
     async def test(world: World) -> None:
         await world.submit()
         left: list[float] = []
@@ -362,17 +359,17 @@ async def test_a_parked_submission_leaves_when_a_look_shows_that_there_is_room()
             await world.plan.time.sleep(1.0)
             world.plan.hourly = 100
             clock = world.core.clock()
-            world.pace.heard({}, began=clock, clock=clock, now=clock)
-            assert world.pace.heard(world.plan.stamp(), began=clock, clock=clock, now=clock)
+            world.limiter.heard({}, began=clock, clock=clock, now=clock)
+            assert world.limiter.heard(world.plan.stamp(), began=clock, clock=clock, now=clock)
         assert left[0] % HOUR < 10.0
 
     await in_a_world(test, 1)
 
 
-async def test_where_looks_count_fewer_submissions_leave_and_kinds_without_looks_are_not_concerned() -> None:
+async def test_where_polls_count_fewer_submissions_leave_and_kinds_without_polls_are_not_concerned() -> None:
     async def test(world: World) -> None:
         await world.submit()
-        world.pace.polled(counted=True, outstanding=93)
+        world.limiter.polled(counted=True, outstanding=93)
         for _ in range(2):
             await world.submit(kind="video", max_throttle_wait=60.0)
         with pytest.raises(RateLimitError):
@@ -400,27 +397,32 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
 )
 async def test_limits_that_cannot_be_learnt_hold_nobody_up_and_are_not_asked_for_at_every_turn(answer: Any) -> None:
     bench = make_core(lambda _: answer, max_retries=0)
-    pace, places = RateLimiter(), list[Permit]()
-    for _ in range(3 * CROWD):
-        places.append(await pace.acquire(bench.core, spread=True))
+    limiter, permits = RateLimiter(), list[Permit]()
+    for _ in range(3 * MAX_UNANSWERED):
+        permits.append(await limiter.acquire(bench.core, spread=True))
     assert [sent.path for sent in bench.sent] == ["/user/me"]
-    await pace.learn(bench.core)
-    assert len(bench.sent) == 1
     bench.time.elapsed += 900.0
-    await pace.acquire(bench.core)  # a plain call asks nothing
+    await limiter.acquire(bench.core)  # a plain call asks nothing
     assert len(bench.sent) == 1
-    await pace.acquire(bench.core, spread=True)
+    await limiter.acquire(bench.core, spread=True)
     assert len(bench.sent) == 2
 
 
+async def crowd_out(limiter: RateLimiter, core: Core) -> None:
+    """Send so many that a batch asks for the limits first."""
+    for _ in range(MAX_UNANSWERED + 1):
+        await limiter.acquire(core, spread=True)
+
+
 async def test_the_question_is_nothing_that_raw_responses_show_and_a_closed_client_is_an_error() -> None:
-    bench = make_core([reply(200, {"rate_limit_hourly": 3})])
+    bench = make_core([reply(200, {"rate_limit_hourly": 300})])
     with capture_replies() as seen:
-        await RateLimiter().learn(bench.core)
+        await crowd_out(RateLimiter(), bench.core)
+    assert len(bench.sent) == 1
     assert seen == []
     await bench.transport.aclose()
     with pytest.raises(ConfigurationError, match="closed"):
-        await RateLimiter().learn(bench.core)
+        await crowd_out(RateLimiter(), bench.core)
 
 
 async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one() -> None:
@@ -431,32 +433,32 @@ async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one(
         return refusal(500, "provider_error")
 
     bench = make_core(answer, max_retries=0)
-    pace = RateLimiter()
+    limiter = RateLimiter()
     clock = bench.core.clock()
-    pace.windows = Windows(Window(100, 0), known=True, noted_at=clock)
-    first = await pace.acquire(bench.core, spread=True)
+    limiter.windows = Windows(Window(100, 0), known=True, noted_at=clock)
+    first = await limiter.acquire(bench.core, spread=True)
     assert bench.time.elapsed == pytest.approx(900.0)
     assert len(asked) == 1
     async with anyio.create_task_group() as group:
 
         async def second() -> None:
-            (await pace.acquire(bench.core, spread=True)).leave()
+            (await limiter.acquire(bench.core, spread=True)).leave()
 
         group.start_soon(second)
         await anyio.wait_all_tasks_blocked()
-        assert pace.throttled_until(bench.core) is None
-        assert len(pace._parked) == 1
+        assert limiter.throttled_until(bench.core) is None
+        assert len(limiter._throttled) == 1
         first.leave()
-    assert not pace.under_way
+    assert not limiter.under_way
 
 
 async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
-    bench, pace = make_core([]), RateLimiter()
+    bench, limiter = make_core([]), RateLimiter()
     with anyio.fail_after(5):
-        await pace._throttle(bench.core, SendTime(inf, "crowd"))
+        await limiter._throttle(bench.core, AWAIT_ANSWERS)
 
 
-def test_copies_of_a_client_share_a_pace_and_other_accounts_do_not() -> None:
+def test_copies_of_a_client_share_a_rate_limiter_and_other_accounts_do_not() -> None:
     one, other = make_core([]).core, make_core([]).core
     assert limiter_of(one) is limiter_of(one.with_options(one.options.with_changes(max_retries=9)))
     assert limiter_of(one) is not limiter_of(other)

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralbox._rate_limit.windows import (
-    CROWD,
+    ASK_AGAIN_AFTER,
+    AWAIT_ANSWERS,
     DAY,
     HOUR,
-    LOOK_AGAIN,
+    MAX_UNANSWERED,
     NOTHING_KNOWN,
+    SEND_NOW,
+    Decision,
     SendTime,
     Window,
     Windows,
@@ -169,59 +172,66 @@ def hour(remaining: int, *, limit: int = 100, ends_in: float | None = 3_000.0, r
 @pytest.mark.parametrize(
     ("remaining", "under_way", "last", "at", "why"),
     [
-        (100, 0, CLOCK, -inf, ""),
-        (100, 79, CLOCK, -inf, ""),
-        (21, 0, CLOCK, -inf, ""),
+        (100, 0, CLOCK, None, ""),
+        (100, 79, CLOCK, None, ""),
+        (21, 0, CLOCK, None, ""),
         (20, 0, CLOCK, CLOCK + 3_000 / 21, "spread"),
         (40, 20, CLOCK, CLOCK + 3_000 / 21, "spread"),
-        (20, 0, CLOCK - 600, CLOCK - 600 + 3_600 / 21, "spread"),
+        (20, 0, CLOCK - 600, None, ""),  # its share of the hour has passed
         (1, 0, CLOCK, CLOCK + 1_500, "spread"),
-        (20, 0, -inf, -inf, ""),  # nothing of ours has left yet
-        (5, 5, CLOCK, inf, "crowd"),
-        (5, 9, CLOCK, inf, "crowd"),
+        (20, 0, -inf, None, ""),  # nothing of ours has left yet
+        (5, 5, CLOCK, None, "await answers"),
+        (5, 9, CLOCK, None, "await answers"),
         (0, 0, CLOCK, CLOCK + 3_001.5, "hour"),
         (0, 3, CLOCK, CLOCK + 3_001.5, "hour"),
     ],
 )
 def test_the_last_fifth_is_spread_and_a_used_up_window_is_left_alone(
-    remaining: int, under_way: int, last: float, at: float, why: str
+    remaining: int, under_way: int, last: float, at: float | None, why: str
 ) -> None:
-    departure = next_send_time(hour(remaining), clock=CLOCK, under_way=under_way, last=last)
-    assert departure.at == pytest.approx(at)
-    assert (str(departure.why), departure.certain) == (why, True)
+    send_time = next_send_time(hour(remaining), clock=CLOCK, under_way=under_way, last=last)
+    if at is None:
+        assert send_time == (AWAIT_ANSWERS if why else SEND_NOW)
+        return
+    assert send_time.at == pytest.approx(at)
+    assert (send_time.decision, str(send_time.why), send_time.certain) == (Decision.WAIT, why, True)
 
 
 def test_a_plain_call_takes_what_is_left() -> None:
-    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, spread=False) == SendTime(-inf)
-    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, under_way=1, spread=False).why == "crowd"
+    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, spread=False) == SEND_NOW
+    assert next_send_time(hour(1), clock=CLOCK, last=CLOCK, under_way=1, spread=False) == AWAIT_ANSWERS
 
 
 @pytest.mark.parametrize(
     ("remaining", "outstanding", "why"),
     [(100, 0, ""), (100, 70, ""), (100, 80, "spread"), (20, 0, "spread"), (10, 8, "hour"), (2, 0, "hour")],
 )
-def test_where_looks_count_a_submission_takes_what_they_need_along(remaining: int, outstanding: int, why: str) -> None:
-    departure = next_send_time(hour(remaining), clock=CLOCK, last=CLOCK, cost=2.5, outstanding=outstanding)
-    assert departure.why == why
+def test_where_polls_count_a_submission_takes_what_they_need_along(remaining: int, outstanding: int, why: str) -> None:
+    send_time = next_send_time(hour(remaining), clock=CLOCK, last=CLOCK, cost=2.5, outstanding=outstanding)
+    assert send_time.why == why
 
 
-def test_into_a_new_window_a_few_go_ahead_of_the_crowd() -> None:
+def test_into_a_new_window_a_few_go_ahead_of_the_others() -> None:
     new = turn(hour(0, ends_in=0.0), clock=CLOCK + 2)
     assert new.hour == Window(100, 100, None, RESET)
-    assert next_send_time(new, clock=CLOCK + 2, under_way=CROWD - 1).why == ""
-    assert next_send_time(new, clock=CLOCK + 2, under_way=CROWD).why == "crowd"
+    assert next_send_time(new, clock=CLOCK + 2, under_way=MAX_UNANSWERED - 1) == SEND_NOW
+    assert next_send_time(new, clock=CLOCK + 2, under_way=MAX_UNANSWERED) == AWAIT_ANSWERS
     small = turn(hour(0, limit=3, ends_in=0.0), clock=CLOCK + 2)
-    assert next_send_time(small, clock=CLOCK + 2, under_way=3).why == "crowd"
+    assert next_send_time(small, clock=CLOCK + 2, under_way=3) == AWAIT_ANSWERS
 
 
 def test_a_used_up_day_without_an_end_is_asked_about_again_when_the_hour_ends() -> None:
     day = Window(1_000, 0)
-    departure = next_send_time(replace(KNOWN, day=day), clock=CLOCK)
-    assert departure == SendTime(ENDS + 1.5, "day", certain=False)
+    send_time = next_send_time(replace(KNOWN, day=day), clock=CLOCK)
+    assert send_time == SendTime(Decision.WAIT, ENDS + 1.5, "day", certain=False)
     soon = replace(hour(60, ends_in=60.0), day=day)
-    assert next_send_time(soon, clock=CLOCK) == SendTime(CLOCK + LOOK_AGAIN, "day", certain=False)
+    assert next_send_time(soon, clock=CLOCK) == SendTime(Decision.WAIT, CLOCK + ASK_AGAIN_AFTER, "day", certain=False)
     without = replace(hour(60, ends_in=None), day=day)
-    assert next_send_time(without, clock=CLOCK) == SendTime(CLOCK + LOOK_AGAIN, "day", certain=False)
+    assert next_send_time(without, clock=CLOCK) == SendTime(
+        Decision.WAIT, CLOCK + ASK_AGAIN_AFTER, "day", certain=False
+    )
+    later = next_send_time(without, clock=CLOCK + ASK_AGAIN_AFTER)
+    assert later == SendTime(Decision.ASK, None, "day", certain=False)
 
 
 def test_the_latest_of_all_that_is_said_counts() -> None:
@@ -230,13 +240,13 @@ def test_the_latest_of_all_that_is_said_counts() -> None:
     assert next_send_time(replace(closed, day=None), clock=CLOCK).why == "hour"
     assert next_send_time(replace(closed, day=Window(1_000, 0, CLOCK + 900)), clock=CLOCK).why == "hour"
     asked = replace(closed, day=None, hour=None)
-    assert next_send_time(asked, clock=CLOCK) == SendTime(CLOCK + 60, "asked")
-    assert next_send_time(asked, clock=CLOCK + 60) == SendTime(-inf)
+    assert next_send_time(asked, clock=CLOCK) == SendTime(Decision.WAIT, CLOCK + 60, "asked")
+    assert next_send_time(asked, clock=CLOCK + 60) == SEND_NOW
 
 
 def test_the_last_fifth_of_a_day_is_spread_where_its_end_is_known() -> None:
     day = replace(hour(100), day=Window(1_000, 199, CLOCK + 20_000))
-    assert next_send_time(day, clock=CLOCK, last=CLOCK) == SendTime(CLOCK + 100, "spread")
+    assert next_send_time(day, clock=CLOCK, last=CLOCK) == SendTime(Decision.WAIT, CLOCK + 100, "spread")
 
 
 def test_turning_leaves_alone_what_has_not_ended_or_has_no_end() -> None:
@@ -257,10 +267,10 @@ def test_whatever_others_take_no_submission_of_ours_is_one_too_many_and_the_hour
     clock, left, sent, last = CLOCK, max(0, limit - used), 0, -inf
     windows = replace(hour(left, limit=limit), noted_at=CLOCK)
     for number in range(wanted):
-        departure = next_send_time(windows, clock=clock, last=last)
-        if departure.why == "hour":
+        send_time = next_send_time(windows, clock=clock, last=last)
+        if send_time.why == "hour":
             break
-        clock = max(clock, departure.at)
+        clock = clock if send_time.at is None else max(clock, send_time.at)
         assert clock < ENDS
         assert left > 0
         sent, left, last = sent + 1, left - 1, clock
