@@ -5,7 +5,7 @@ answer, a lag of the listing, lost answers, and an hourly allowance with its hea
 next timer whenever nothing can run, so an hour takes no hour. Units: requests per job, the submission included; seconds
 from the completion at the service to the return of the wait (median and 95th percentile); CPU milliseconds of this
 process per job (service model and clock included, so an upper bound); bytes per waiting job. The bounds are issue 4's;
-the baseline is a look every 5 s at each job: 20-21 requests, median 2.5 s, 95th percentile 4.8 s.
+the baseline is a poll every 5 s of each job: 20-21 requests, median 2.5 s, 95th percentile 4.8 s.
 
 With `--grow` each number of jobs from 1 to that is waited for to its end in a process of its own, by a consumer that lets
 go of what has ended (`GrowingJobWaiter`, which a batch stands on): how requests, latency, CPU and memory grow.
@@ -101,7 +101,7 @@ class World:
     """What the service is like.
 
     Attributes:
-        latency: Seconds from a request to its answer; half of it is after the service looked.
+        latency: Seconds from a request to its answer; half of it is after the service decided.
         lag: Seconds until the listing shows a job, and shows that it has ended.
         loss: Share of the answers that are lost.
         hourly: Requests allowed an hour; 0 for no limit.
@@ -137,7 +137,7 @@ class Service:
     world: World
     dice: Random
     jobs: dict[int, Made] = field(default_factory=dict)
-    requests: dict[str, int] = field(default_factory=lambda: {"submit": 0, "look": 0, "page": 0, "429": 0})
+    requests: dict[str, int] = field(default_factory=lambda: {"submit": 0, "poll": 0, "page": 0, "429": 0})
     under_way: int = 0
     most_under_way: int = 0
     _hour: int = -1
@@ -182,7 +182,7 @@ class Service:
                 "retry_after": int(headers["x-ratelimit-reset-hour"]) - self.time.now,
             }
             return Reply(429, headers, json.dumps(body).encode())
-        self.requests["page" if is_page else "look"] += 1
+        self.requests["page" if is_page else "poll"] += 1
         said = self._page(url) if is_page else self._status(int(url.rpartition("/")[2]))
         return Reply(200, headers, json.dumps(said).encode())
 
@@ -372,11 +372,11 @@ async def let_go(count: int, world: World, *, seed: int, policy: Polling | None 
             over.set()
 
     async with anyio.create_task_group() as group:
-        crowd = GrowingJobWaiter(core, None, group, ended)
+        waiter = GrowingJobWaiter(core, None, group, ended)
         for number in range(1, count + 1):
             service.make(uniform(dice))
-            crowd.add(JobRef(number), number, generation=Generation.read(service._status(number)), age=0.0)
-        group.start_soon(crowd.run)
+            waiter.add(JobRef(number), number, generation=Generation.read(service._status(number)), age=0.0)
+        group.start_soon(waiter.run)
         await over.wait()
         group.cancel_scope.cancel()
     cpu = time.process_time() - began
@@ -418,7 +418,7 @@ def _seen(count: int, service: Service, latencies: Sequence[float], cpu: float, 
     requests = service.requests
     return Seen(
         jobs=count,
-        requests=(requests["submit"] + requests["look"] + requests["page"] + requests["429"]) / count,
+        requests=(requests["submit"] + requests["poll"] + requests["page"] + requests["429"]) / count,
         median=median(ordered),
         p95=ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],
         cpu_ms=1_000 * cpu / count,
@@ -495,7 +495,7 @@ def schedules(settings: Settings) -> list[Row]:
         for factor in (1.1, 1.2, 1.3, 1.4, 1.5):
             schedule._RELAXED = factor
             seen = one_by_one(World(), runs=settings.pick(50, 1_000), seed=settings.seed)
-            rows += rows_for(f"1, no hints, {5 * factor:g} s between looks", seen, 18, 3.5, 7)
+            rows += rows_for(f"1, no hints, {5 * factor:g} s between polls", seen, 18, 3.5, 7)
         for factor in (0.6, 0.7, 0.8, 0.9, 1.0, 1.2):
             listing_plan._PAUSE = factor
             seen = asyncio.run(waited(1_000, World(), seed=settings.seed))

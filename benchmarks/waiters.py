@@ -36,9 +36,9 @@ class Peer:
     Attributes:
         name: For tables.
         package: What has to be installed.
-        how: The helper, and how often it looks.
+        how: The helper, and how often it polls.
         opened: Makes the client and returns its waiter.
-        most: Jobs it is measured with at most: a look every 0.1 s at each of 1,000 jobs is a million requests.
+        most: Jobs it is measured with at most: a poll every 0.1 s of each of 1,000 jobs is a million requests.
         rounds: Rounds it takes part in at most.
     """
 
@@ -106,7 +106,7 @@ async def _listing(url: str, stack: AsyncExitStack) -> Wait:
 async def _httpx(url: str, stack: AsyncExitStack) -> Wait:
     import httpx
 
-    # With its own limit of 5 s for the pool 1,000 looks at once do not all get through; a loop that works has none.
+    # With its own limit of 5 s for the pool 1,000 polls at once do not all get through; a loop that works has none.
     client = await stack.enter_async_context(httpx.AsyncClient(timeout=httpx.Timeout(60.0, pool=None)))
 
     async def one() -> object:
@@ -137,7 +137,7 @@ async def _aiohttp(url: str, stack: AsyncExitStack) -> Wait:
     return each(one)
 
 
-# The peers. They are no dependencies, so the type checkers must not look for them.
+# The peers. They are no dependencies, so the type checkers must not miss them.
 
 
 async def _openai(url: str, stack: AsyncExitStack) -> Wait:
@@ -201,8 +201,8 @@ PEERS: Final = MappingProxyType(
             Peer("neuralbox", "neuralbox", "generations.wait", _default, 10_000, 9),
             Peer('neuralbox, transport="aiohttp"', "neuralbox", "generations.wait", _speed, 10_000, 9),
             Peer('neuralbox, detail="listing"', "neuralbox", "generations.wait", _listing, 10_000, 9),
-            Peer("aiohttp by hand", "aiohttp", "a look every 5 s", _aiohttp, 10_000, 9),
-            Peer("httpx by hand", "httpx", "a look every 5 s", _httpx),
+            Peer("aiohttp by hand", "aiohttp", "a poll every 5 s", _aiohttp, 10_000, 9),
+            Peer("httpx by hand", "httpx", "a poll every 5 s", _httpx),
             Peer("runwayml", "runwayml", "wait_for_task_output, 4.5-7.5 s", _runway),
             Peer("openai", "openai", "videos.create_and_poll, 1 s", _openai, 1_000),
             Peer("replicate async_create", "replicate", "prediction.async_wait, 0.5 s", _replicate, 100),

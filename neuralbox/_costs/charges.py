@@ -1,9 +1,9 @@
 """What paid requests cost: prices asked ahead, tokens set aside in a budget, charges booked when they are known.
 
 A client without a budget asks for no price and comes through here for nothing. With one, a request passes these
-stations: its price is looked up (`Prices`, one question for all requests that cost the same), its tokens are reserved
+stations: its price is found (`Prices`, one question for all requests that cost the same), its tokens are reserved
 (`reserve`), and whatever becomes of it ends the reservation: refused or failed gives the tokens back, a final answer
-books what was charged, and a job that is still running is remembered by its id (`OpenCharges`) until some wait or look sees
+books what was charged, and a job that is still running is remembered by its id (`OpenCharges`) until some wait or poll sees
 its end. An unknown outcome keeps its tokens.
 
 Where the service announces no price, what was last charged for the same model and options counts; where there is
@@ -154,7 +154,7 @@ class _OpenCharge:
 
 
 class OpenCharges:
-    """The reservations of jobs that are accepted and not seen to end yet, by id; what has no bill costs a look-up."""
+    """The reservations of jobs that are accepted and not seen to end yet, by id; a job that has none costs a dictionary access."""
 
     def __init__(self) -> None:
         self._open: dict[str, _OpenCharge] = {}

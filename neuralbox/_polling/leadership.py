@@ -67,7 +67,7 @@ class Leadership:
 
     @staticmethod
     def wake(waiter: Waiter) -> None:
-        """Make a sleeping waiter look around."""
+        """Wake a waiter, if it sleeps."""
         if waiter.event is not None:
             waiter.event.set()
 

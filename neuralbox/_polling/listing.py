@@ -172,7 +172,7 @@ class SweepPlanner:
         poller.dispatch(self._sweep, jobs)
 
     def _by_ends(self, total: int) -> bool:
-        """Whether to look for ends instead of for what still runs: where that list is the shorter one.
+        """Whether to search for ends instead of for what still runs: where that list is the shorter one.
 
         Failures are in neither list, so that every third sweep is a walk over the pending pages all the same.
         """

@@ -230,9 +230,8 @@ class Poller:
             wait = ramp(jitter=jitter, outstanding=others, min_interval=job.polling.min_interval)
             job.poll_at = slowdown.held_until + wait
             return False
-        if slowdown.scarce_until is None or slowdown.scarce_until <= now:
-            return True
-        if job.absence.confirm or (not job.polls and now > job.since + FIRST):  # it is over, it seems
+        is_over_it_seems = job.absence.confirm or (not job.polls and now > job.since + FIRST)
+        if slowdown.scarce_until is None or slowdown.scarce_until <= now or is_over_it_seems:
             return True
         job.poll_at = slowdown.scarce_until
         return False

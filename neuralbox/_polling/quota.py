@@ -1,9 +1,9 @@
 """The hourly allowance: what its headers say, and how much of it waiting may use. Pure.
 
-Whether looking counts against the plan's hourly limit is not documented, so it is watched: where the count stands still
-from one answer to the next, looking is free and nothing here slows anybody down. Where it falls, an allowance of, say,
-100 is thought of in fifths: two for submissions, two for the look that finds each of these finished, and one for all
-looks that find nothing. The last fifth (plus what can be seen to be left of the others) is spent so that it falls by
+Whether polls count against the plan's hourly limit is not documented, so it is watched: where the count stands still
+from one answer to the next, polls are free and nothing here slows anybody down. Where it falls, an allowance of, say,
+100 is thought of in fifths: two for submissions, two for the poll that finds each of these finished, and one for all
+polls that find nothing. The last fifth (plus what can be seen to be left of the others) is spent so that it falls by
 half rather than to nothing: the fewer are left, the longer the pause.
 """
 
@@ -16,7 +16,7 @@ from .._api import vocabulary as words
 from .._api.fields import as_int, as_number
 
 HORIZON = 600.0
-"""Seconds over which the looks to spare are spread: about as long as the longest job takes."""
+"""Seconds over which the polls to spare are spread: about as long as the longest job takes."""
 _SUBMISSIONS = 0.4
 _HOUR = 3_600.0
 
@@ -29,8 +29,8 @@ class HourlyQuota:
         limit: Requests an hour.
         remaining: How many are left.
         reset_at: When they are renewed, Unix seconds.
-        own: Looks and pages of ours in this hour.
-        counted: Whether looking was seen to count.
+        own: Polls and pages of ours in this hour.
+        counted: Whether polls were seen to count.
         free: Whether it was seen not to count.
         noted_at: When this was said, by the poller's clock.
     """
@@ -45,12 +45,12 @@ class HourlyQuota:
 
 
 def note(before: HourlyQuota | None, headers: Mapping[str, str], *, began: float, now: float) -> HourlyQuota | None:
-    """Take account of one answer to a look.
+    """Take account of one answer to a poll.
 
     Args:
         before: What was known, or None.
         headers: The answer's headers.
-        began: When the look began, by the poller's clock.
+        began: When the poll began, by the poller's clock.
         now: The poller's clock.
 
     Returns:
@@ -81,11 +81,11 @@ def note(before: HourlyQuota | None, headers: Mapping[str, str], *, began: float
 
 
 def pause_after_poll(allowance: HourlyQuota | None, *, outstanding: int, now: float) -> float:
-    """Return the seconds until the next look, after one that found nothing.
+    """Return the seconds until the next poll, after one that found nothing.
 
     Args:
         allowance: What is known of the limit.
-        outstanding: Jobs that are waited for; each needs the look that finds it.
+        outstanding: Jobs that are waited for; each needs the poll that finds it.
         now: Unix seconds.
     """
     if allowance is None or allowance.free or not allowance.counted:

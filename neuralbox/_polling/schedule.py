@@ -1,12 +1,12 @@
-"""When to look at a job again: plain arithmetic over what is known of it.
+"""When to poll a job again: plain arithmetic over what is known of it.
 
 The service's own estimate counts first, then what this process has seen of the model, then the documented times, then
 a pause that grows with the job's age. An estimate is data: late, negative, huge or constant ones are bounded by the
-policy's shortest and longest pause, and after `TRUSTED` looks none is believed any more. The numbers below are for the
+policy's shortest and longest pause, and after `TRUSTED` polls none is believed any more. The numbers below are for the
 fewest requests with which a job of 20-180 s of which nothing is known is found within 3.5 s in the middle and 7 s at
 the 95th percentile; `python -m benchmarks.simulate_waiting --schedule` shows that table.
 
-Time and chance arrive as arguments; who looks, and how, is the poller's business.
+Time and chance arrive as arguments; who polls, and how, is the poller's business.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from .._api.vocabulary import USUAL_SECONDS, USUAL_VIDEO_SECONDS
 
 FIRST = 3.0
-"""Seconds until the first look at a job nothing is known of: an image may be done by then."""
+"""Seconds until the first poll of a job nothing is known of: an image may be done by then."""
 TRUSTED = 8
-"""So many looks follow the service's estimate; one that is still wrong after them slows down like any other job."""
+"""So many polls follow the service's estimate; one that is still wrong after them slows down like any other job."""
 LONGEST = 300.0
-"""Seconds the longest pause may be where looks are scarce."""
+"""Seconds the longest pause may be where polls are scarce."""
 LONGEST_HOLD = 3_600.0
 """Seconds a `Retry-After` is obeyed at most; the documented limits are per hour."""
 
-_AFTER = 0.1  # estimates come in whole seconds: a look just before the end costs a whole pause more, in shortest pauses
-_RELAXED = 1.3  # the pause between looks at a job of ordinary age, in shortest pauses
-_AGING = 25.0  # an old job is looked at every 1/25 of its age
+_AFTER = 0.1  # estimates come in whole seconds: a poll just before the end costs a whole pause more, in shortest pauses
+_RELAXED = 1.3  # the pause between polls of a job of ordinary age, in shortest pauses
+_AGING = 25.0  # an old job is polled every 1/25 of its age
 _KEPT = 32
 _ENOUGH = 3
 
@@ -72,7 +72,7 @@ def next_poll(
     max_interval: float = 30.0,
     scarce: bool = False,
 ) -> float:
-    """Return the seconds until the next look at a job.
+    """Return the seconds until the next poll of a job.
 
     Args:
         age: Seconds since the submission, or since the job was first seen.
@@ -84,13 +84,13 @@ def next_poll(
         eta: `eta_seconds` of the last answer, or None.
         progress: `progress` of the last answer in percent, or None.
         remaining: Seconds left of the wait, or None for no limit.
-        min_interval: Shortest pause after the first look, in seconds.
+        min_interval: Shortest pause after the first poll, in seconds.
         max_interval: Longest pause, in seconds.
-        scarce: Whether each look is dear: then none is made while the job is sure to run, however long that is.
+        scarce: Whether each poll is dear: then none is made while the job is sure to run, however long that is.
 
     Returns:
-        At least 0 before the first look and at least `min_interval` after it, unless the wait ends sooner: then the
-        look falls on its end.
+        At least 0 before the first poll and at least `min_interval` after it, unless the wait ends sooner: then the
+        poll falls on its end.
     """
     age = max(0.0, age)
     pause = _grown(age, min_interval) * (0.9 + 0.2 * jitter)
@@ -129,7 +129,7 @@ def _grown(age: float, min_interval: float) -> float:
 
 
 def _within(pause: float, remaining: float, min_interval: float) -> float:
-    """Fit a pause into what is left of the wait, so that its last look falls on its end and not just after another."""
+    """Fit a pause into what is left of the wait, so that its last poll falls on its end and not just after another."""
     if remaining >= pause + min_interval:
         return pause
     return remaining - min_interval if remaining >= 2 * min_interval else remaining
@@ -146,7 +146,7 @@ def back_off(
     min_interval: float = 5.0,
     max_interval: float = 30.0,
 ) -> float:
-    """Return the seconds nobody looks after a look that brought no answer.
+    """Return the seconds nobody polls after a poll that brought no answer.
 
     Args:
         misses: How many in a row, 1 for the first.
@@ -167,7 +167,7 @@ def back_off(
 
 
 def ramp(*, jitter: float, outstanding: float, min_interval: float = 5.0) -> float:
-    """Return the seconds a look is put off when the looks that were held go on: few at first, then more.
+    """Return the seconds a poll is put off when the polls that were held go on: few at first, then more.
 
     Args:
         jitter: A number in [0, 1); the square root makes later times the likelier ones, evenly growing.
@@ -178,7 +178,7 @@ def ramp(*, jitter: float, outstanding: float, min_interval: float = 5.0) -> flo
 
 
 def spread(*, jitter: float, outstanding: float, min_interval: float = 5.0) -> float:
-    """Return the seconds a look is put off so that many jobs due together do not look together.
+    """Return the seconds a poll is put off so that many jobs due together are not polled together.
 
     Args:
         jitter: A number in [0, 1).

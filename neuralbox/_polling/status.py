@@ -1,4 +1,4 @@
-"""One look at one generation: which of the two documented paths, and what the reference knows that the answer lacks.
+"""One poll of one generation: which of the two documented paths, and what the reference knows that the answer lacks.
 
 The documents disagree about the path (contradiction C2): the shape of the id chooses the first, a 404 or 405 tries the
 other once, and the one that worked is remembered per account. A service with one path says which (`Service.detail`).

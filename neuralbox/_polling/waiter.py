@@ -7,6 +7,7 @@ while the waiter sleeps.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
@@ -36,7 +37,7 @@ Task: TypeAlias = PolledJob | PollTask
 """What a waiter does for the others: a poll of one job, or a task for many."""
 
 
-class Waiter:
+class Waiter(ABC):
     """One wait.
 
     Args:
@@ -48,7 +49,7 @@ class Waiter:
     Attributes:
         is_waiting: Whether it is inside `Poller.wait_for_update`.
         todo: Jobs it was chosen to poll, and tasks for many.
-        event: Set to make it look around; None while it does not sleep.
+        event: Set to wake it; None while it does not sleep.
     """
 
     __slots__ = ("call", "core", "deadline", "event", "is_waiting", "todo", "wants_progress")
@@ -62,10 +63,11 @@ class Waiter:
         self.todo: list[Task] = []
         self.event: anyio.Event | None = None
 
+    @abstractmethod
     def has_update(self, now: float) -> bool:
         """Whether there is something to tell the caller."""
-        raise NotImplementedError
 
+    @abstractmethod
     def notify(self, job: PolledJob) -> None:
         """Hear that a job changed; called with no await since the answer came."""
 
@@ -110,6 +112,9 @@ class JobWaiter(Waiter):
         """Wait for a job of which the caller knows so much."""
         self.job = job
         self.heard = job.version_known_to(known)
+
+    def notify(self, job: PolledJob) -> None:
+        """Hear of a change; `has_update` reads it from the job."""
 
     def has_update(self, now: float) -> bool:
         job = self.job

@@ -322,7 +322,7 @@ async def test_a_pending_job_is_booked_when_its_end_is_seen(final: Generation, s
     money, budget, reservation = books()
     money.accepted(ended(18500, "pending", tokens_spent=0), reservation, question())
     assert (budget.spent, budget.reserved, len(money.bills)) == (0, 10, 1)
-    assert not budget.may_wait_for(91)  # nobody knows whether anybody will ever look at it
+    assert not budget.may_wait_for(91)  # nobody knows whether anybody will ever poll of it
     money.ended(1, ended(1, tokens_spent=50))
     money.ended("18500", final)
     money.ended("18500", final)

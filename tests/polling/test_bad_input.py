@@ -1,7 +1,7 @@
 """One job that is odd among many that are not: a clear outcome for it, the others unharmed, and no tight loop.
 
 Each case runs with a history that can be swept and without one. What a single wait makes of the same is in
-`test_handle`, of ids in `test_look`.
+`test_handle`, of ids in `test_poll`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [
 OTHERS = 30
 ODD = 1_000
 LIMIT = 300.0
-# A look every shortest pause is what is allowed at most; a tight loop would be thousands.
+# A poll every shortest pause is what is allowed at most; a tight loop would be thousands.
 MOST = LIMIT / 5 + 2
 
 
@@ -43,7 +43,7 @@ def unharmed(generations: Any) -> bool:
     return all(each is not None and each.is_completed and each.url for each in generations[:OTHERS])
 
 
-def looks(service: Service, id: object = ODD) -> int:
+def polls(service: Service, id: object = ODD) -> int:
     return sum(asked.id == str(id) for asked in service.asked)
 
 
@@ -57,7 +57,7 @@ async def test_an_id_that_does_not_exist_is_not_found(swept: bool, unknown: int 
         assert caught.value.job.id == unknown
         assert unharmed(caught.value.generations)
         assert caught.value.generations[OTHERS] is None
-        assert looks(service, unknown) <= 2 * MOST, "on both paths"
+        assert polls(service, unknown) <= 2 * MOST, "on both paths"
         assert nothing_left(core)
 
 
@@ -76,7 +76,7 @@ async def test_the_same_id_many_times_costs_no_more_than_once(swept: bool) -> No
         jobs = others(service, swept=swept)
         found = await wait_all(core, [*jobs, *map(str, jobs), *jobs], timeout=LIMIT)
         assert [each.id for each in found] == 3 * jobs
-        assert all(looks(service, job) <= MOST for job in jobs)
+        assert all(polls(service, job) <= MOST for job in jobs)
 
 
 async def test_no_jobs_are_no_requests(swept: bool) -> None:
@@ -88,7 +88,7 @@ async def test_no_jobs_are_no_requests(swept: bool) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1e9])
-async def test_a_limit_in_the_past_is_one_look_and_no_wait(swept: bool, limit: float) -> None:
+async def test_a_limit_in_the_past_is_one_poll_and_no_wait(swept: bool, limit: float) -> None:
     async with a_service() as service:
         core = service.core(seed=1)
         jobs = [*others(service, swept=swept), service.job(ODD, 0)]
@@ -97,7 +97,7 @@ async def test_a_limit_in_the_past_is_one_look_and_no_wait(swept: bool, limit: f
         assert service.time.clock() - 1_000 < 10
         seen = caught.value.generations
         assert [each is not None and each.is_completed for each in seen] == [False] * OTHERS + [True]
-        assert all(looks(service, job) <= 1 for job in jobs)
+        assert all(polls(service, job) <= 1 for job in jobs)
         assert nothing_left(core)
 
 
@@ -111,7 +111,7 @@ async def test_a_job_that_is_pending_for_ever_ends_with_the_limit(swept: bool) -
         assert caught.value.job.id == ODD
         assert unharmed(caught.value.generations)
         assert caught.value.generations[OTHERS].status == "pending"
-        assert looks(service) + len(service.pages) <= 2 * MOST
+        assert polls(service) + len(service.pages) <= 2 * MOST
 
 
 @pytest.mark.parametrize("back_after", [0.0, 20.0])
@@ -135,7 +135,7 @@ async def test_a_job_that_goes_back_from_completed_to_pending_stays_what_was_hea
         found = await wait_all(core, jobs, timeout=LIMIT)
         assert unharmed(found)
         assert found[OTHERS].is_completed
-        assert looks(service) + len(service.pages) <= 2 * MOST
+        assert polls(service) + len(service.pages) <= 2 * MOST
 
 
 def _constant(value: Any) -> Callable[[float], Any]:
@@ -155,5 +155,5 @@ async def test_an_estimate_that_cannot_be_right_is_no_tight_loop_and_hides_no_en
         found = await wait_all(core, [*jobs[:-1], submitted], timeout=LIMIT)
         assert unharmed(found)
         assert found[OTHERS].is_completed
-        assert looks(service) <= 100 / 5 + 2
+        assert polls(service) <= 100 / 5 + 2
         assert service.times(ODD)[-1] <= 131, "within the longest pause after its end"

@@ -1,4 +1,4 @@
-"""`Job`: what a wait returns and raises, when it looks, what callers hear on the way, and what it leaves behind."""
+"""`Job`: what a wait returns and raises, when it polls, what callers hear on the way, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_a_failure_that_was_charged_does_not_claim_otherwise() -> None:
         assert caught.value.message == "The job 1 failed: the service gave no reason."
 
 
-async def test_a_limit_that_passes_raises_with_job_and_last_state_after_a_last_look_at_the_end() -> None:
+async def test_a_limit_that_passes_raises_with_job_and_last_state_after_a_last_poll_at_the_end() -> None:
     async with a_service() as service:
         service.job(1, 1e9, progress=45)
         job = submitted(service)
@@ -129,7 +129,7 @@ async def test_a_limit_that_passes_raises_with_job_and_last_state_after_a_last_l
         assert nothing_left(job._core)
 
 
-async def test_a_job_that_finishes_just_before_the_limit_is_found_by_the_last_look() -> None:
+async def test_a_job_that_finishes_just_before_the_limit_is_found_by_the_last_poll() -> None:
     async with a_service() as service:
         job = submitted(service)
         service.job(1, 11.9)
@@ -138,7 +138,7 @@ async def test_a_job_that_finishes_just_before_the_limit_is_found_by_the_last_lo
 
 
 @pytest.mark.parametrize("timeout", [0, -5, 0.001])
-async def test_a_limit_in_the_past_is_one_look(timeout: float) -> None:
+async def test_a_limit_in_the_past_is_one_poll(timeout: float) -> None:
     async with a_service() as service:
         core = service.core()
         service.job(1, 10)
@@ -152,7 +152,7 @@ async def test_a_limit_in_the_past_is_one_look(timeout: float) -> None:
         assert nothing_left(core)
 
 
-async def test_waits_without_time_in_a_loop_look_no_oftener_than_the_policy_allows() -> None:
+async def test_waits_without_time_in_a_loop_poll_no_oftener_than_the_policy_allows() -> None:
     async with a_service() as service:
         service.job(1, 30)
         job = submitted(service)
@@ -186,7 +186,7 @@ async def test_the_clients_limit_counts_where_none_is_given() -> None:
 
 
 @pytest.mark.parametrize("timeout", [True, "60", float("nan")])
-async def test_a_limit_that_is_no_number_is_refused_before_any_look(timeout: Any) -> None:
+async def test_a_limit_that_is_no_number_is_refused_before_any_poll(timeout: Any) -> None:
     async with a_service() as service:
         with pytest.raises(ConfigurationError, match="timeout"):
             await submitted(service).wait(timeout=timeout)
@@ -211,7 +211,7 @@ async def test_what_a_wait_has_learnt_serves_the_next_one() -> None:
 # Hints of the service.
 
 
-async def test_the_estimate_of_the_submission_sets_the_first_look() -> None:
+async def test_the_estimate_of_the_submission_sets_the_first_poll() -> None:
     async with a_service() as service:
         job = submitted(service, eta_seconds=25)
         service.job(1, 24)
@@ -219,14 +219,14 @@ async def test_the_estimate_of_the_submission_sets_the_first_look() -> None:
         assert service.times() == [25.5]
 
 
-async def test_the_documented_times_of_the_model_set_the_first_look() -> None:
+async def test_the_documented_times_of_the_model_set_the_first_poll() -> None:
     async with a_service() as service:
         service.job(1, 1)
         await submitted(service, type="video", model="luma-flash2").wait()
         assert service.times() == [18.0]
 
 
-async def test_what_was_seen_of_a_model_sets_the_first_look() -> None:
+async def test_what_was_seen_of_a_model_sets_the_first_poll() -> None:
     async with a_service() as service:
         core = service.core()
         durations: tuple[dict[str, Any], ...] = (
@@ -268,7 +268,7 @@ def poller_times(core: Any) -> dict[str, Any]:
     return poller_of(core)._durations
 
 
-async def test_a_handle_from_elsewhere_is_looked_at_at_once() -> None:
+async def test_a_handle_from_elsewhere_is_polled_at_once() -> None:
     async with a_service() as service:
         service.job("gen_1", 0)
         await Job(service.core(), "gen_1").wait()
@@ -366,7 +366,7 @@ def flaky(service: Service, *steps: Answer, id: int = 1) -> None:
         (200, []),
     ],
 )
-async def test_a_missed_look_ends_no_wait(miss: Any) -> None:
+async def test_a_missed_poll_ends_no_wait(miss: Any) -> None:
     async with a_service() as service:
         flaky(service, miss, miss, miss, miss)
         assert (await submitted(service).wait()).is_completed
@@ -382,7 +382,7 @@ async def test_the_wait_a_429_asks_for_is_kept() -> None:
         assert service.times() == pytest.approx([3.0, 125.55], abs=0.01)
 
 
-async def test_the_limit_passes_while_no_look_succeeds() -> None:
+async def test_the_limit_passes_while_no_poll_succeeds() -> None:
     async with a_service() as service:
         service.answers["1"] = lambda _: (503, {"error": "model_unavailable", "message": "Down"})
         with pytest.raises(GenerationTimeoutError, match=r"no poll of it brought an answer.*Down") as caught:
@@ -438,7 +438,7 @@ async def test_a_refused_credential_ends_all_waits_each_with_its_job(status: int
         assert nothing_left(core)
 
 
-async def test_a_look_that_cannot_even_be_tried_raises_at_once_with_the_job() -> None:
+async def test_a_poll_that_cannot_even_be_tried_raises_at_once_with_the_job() -> None:
     async with a_service() as service:
         service.answers["1"] = lambda _: ConfigurationError("the client is closed")
         core = service.core()
@@ -448,14 +448,14 @@ async def test_a_look_that_cannot_even_be_tried_raises_at_once_with_the_job() ->
         assert nothing_left(core)
 
 
-async def test_a_failed_look_is_not_repeated_within_itself() -> None:
+async def test_a_failed_poll_is_not_repeated_within_itself() -> None:
     async with a_service() as service:
         flaky(service, ConnectError("no route"))
         await submitted(service, core=service.core(max_retries=5)).wait()
         assert len(service.asked) == 2
 
 
-async def test_looks_take_the_headers_of_the_call_and_leave_its_body() -> None:
+async def test_polls_take_the_headers_of_the_call_and_leave_its_body() -> None:
     async with a_service() as service:
         service.job(1, 1)
         call = CallOptions(extra_headers={"x-trace": "t1"}, extra_body={"seed": 7}, extra_query={"a": 1})
@@ -466,13 +466,13 @@ async def test_looks_take_the_headers_of_the_call_and_leave_its_body() -> None:
         assert service.asked[0].id == "1"
 
 
-# A look that hangs.
+# A poll that hangs.
 
 
-async def test_a_last_look_that_hangs_ends_with_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_last_poll_that_hangs_ends_with_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "neuralbox._polling.poller.GRACE", 0.02
-    )  # real seconds here: a cancelled look is no timer of ours
+    )  # real seconds here: a cancelled poll is no timer of ours
     monkeypatch.setattr("neuralbox._polling.waiter.GRACE", 0.02)
     async with a_service() as service:
         core = service.core()
@@ -516,7 +516,7 @@ async def test_a_watch_that_is_left_early_leaves_nothing_behind() -> None:
         assert len(service.asked) == asked
 
 
-async def test_a_watch_looks_at_once_when_its_reader_comes_back_late() -> None:
+async def test_a_watch_polls_at_once_when_its_reader_comes_back_late() -> None:
     async with a_service() as service:
         service.job(1, 60, progress=3)
         job = Job(service.core(), 1)
@@ -576,10 +576,10 @@ async def test_a_watch_hears_at_once_what_others_know_already() -> None:
             assert service.time.clock() == pytest.approx(1_002)
 
 
-# One look.
+# One poll.
 
 
-async def test_a_refresh_is_one_look_now() -> None:
+async def test_a_refresh_is_one_poll_now() -> None:
     async with a_service() as service:
         service.job(1, 1e9, progress=3)
         job = submitted(service)

@@ -126,7 +126,7 @@ async def a_story(seed: int, *, moody: bool) -> None:
             else:
                 service.job(number, dice.choice([10, 30, 200]))
                 said = service.answers[str(number)]
-                service.answers[str(number)] = lambda now, said=said: {"progress": now % 100, **said(now)}  # type: ignore[misc,dict-item]
+                service.answers[str(number)] = lambda now, said=said: {"progress": now % 100, **said(now)}  # type: ignore[misc]
         async with anyio.create_task_group() as group:
             crowd = GrowingJobWaiter[int](core, 12.0, group, lambda number, ended: None)
             group.start_soon(crowd.run)

@@ -47,7 +47,7 @@ def sweeps_of(core: Core) -> SweepPlanner:
     return strategy
 
 
-def looks_at(service: Service) -> Counter[str]:
+def polls_of(service: Service) -> Counter[str]:
     return Counter(asked.id for asked in service.asked)
 
 
@@ -55,14 +55,14 @@ def looks_at(service: Service) -> Counter[str]:
 
 
 @pytest.mark.anyio
-async def test_a_hundred_jobs_cost_a_page_each_time_and_one_look_each() -> None:
+async def test_a_hundred_jobs_cost_a_page_each_time_and_one_poll_each() -> None:
     async with a_service() as service:
         service.listing = Listing()
         core = service.core(seed=1)
         spread_jobs(service, 100)
         results = await wait_all(core, range(100))
         assert all(result.url for result in results)
-        assert set(looks_at(service).values()) == {1}
+        assert set(polls_of(service).values()) == {1}
         assert {page.status for page in service.pages} == {"pending"}
         assert len(service.asked) + len(service.pages) <= 150
         assert nothing_left(core)
@@ -83,7 +83,7 @@ async def test_jobs_in_tasks_of_their_own_are_swept_as_well() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_single_job_is_never_looked_for_in_a_listing() -> None:
+async def test_a_single_job_is_never_searched_for_in_a_listing() -> None:
     async with a_service() as service:
         service.listing = Listing()
         service.job(1, 60)
@@ -103,7 +103,7 @@ async def test_a_service_with_a_history_of_its_own_is_not_swept() -> None:
 
 
 @pytest.mark.anyio
-async def test_jobs_that_are_due_at_different_times_are_looked_at_one_by_one() -> None:
+async def test_jobs_that_are_due_at_different_times_are_polled_one_by_one() -> None:
     async with a_service() as service:
         service.listing = Listing()
         core = service.core()
@@ -137,7 +137,7 @@ async def test_several_pages_are_walked_from_the_last_to_the_first() -> None:
         spread_jobs(service, 350)
         await wait_all(core, range(350))
         assert [page.number for page in service.pages][:4] == [4, 3, 2, 1]
-        assert set(looks_at(service).values()) == {1}
+        assert set(polls_of(service).values()) == {1}
         assert len(service.pages) + len(service.asked) <= 350 * 1.4
 
 
@@ -155,7 +155,7 @@ async def test_many_pages_are_walked_side_by_side() -> None:
 
 
 @pytest.mark.anyio
-async def test_many_that_end_together_are_not_looked_at_together() -> None:
+async def test_many_that_end_together_are_not_polled_together() -> None:
     async with a_service() as service:
         service.listing = Listing()
         waits = Waits(service, service.core(seed=1))
@@ -211,7 +211,7 @@ async def test_a_limit_of_many_waits_ends_with_one_last_sweep() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_limit_in_the_past_is_one_sweep_and_a_look_at_what_it_did_not_show() -> None:
+async def test_a_limit_in_the_past_is_one_sweep_and_a_poll_of_what_it_did_not_show() -> None:
     async with a_service() as service:
         service.listing = Listing()
         core = service.core(seed=1)
@@ -227,7 +227,7 @@ async def test_a_limit_in_the_past_is_one_sweep_and_a_look_at_what_it_did_not_sh
 
 
 @pytest.mark.anyio
-async def test_with_detail_listing_the_item_is_the_answer_and_the_last_look_is_saved() -> None:
+async def test_with_detail_listing_the_item_is_the_answer_and_the_last_poll_is_saved() -> None:
     async with a_service() as service:
         service.listing = Listing(items={"model": None})
         core = service.core(seed=1, polling=Polling(detail="listing"))
@@ -254,7 +254,7 @@ async def test_an_item_that_lacks_what_a_result_has_is_asked_for(lacks: dict[str
 
 
 @pytest.mark.anyio
-async def test_a_completed_listing_that_fails_leaves_the_looks() -> None:
+async def test_a_completed_listing_that_fails_leaves_the_polls() -> None:
     async with a_service() as service:
         core = service.core(seed=1, polling=Polling(detail="listing"))
         for number in range(20):
@@ -308,7 +308,7 @@ async def test_what_the_listing_says_of_the_model_is_kept() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("listing", "most_pages", "most_looks"),
+    ("listing", "most_pages", "most_polls"),
     [
         (Listing(counted=False), 110, 60),
         (Listing(numbers=True), 60, 60),
@@ -335,7 +335,7 @@ async def test_what_the_listing_says_of_the_model_is_kept() -> None:
     ],
 )
 async def test_every_job_is_found_whatever_the_listing_is_like(
-    listing: Listing, most_pages: int, most_looks: int
+    listing: Listing, most_pages: int, most_polls: int
 ) -> None:
     async with a_service() as service:
         service.listing = listing
@@ -345,7 +345,7 @@ async def test_every_job_is_found_whatever_the_listing_is_like(
         assert all(result.is_completed for result in results)
         assert service.time.clock() - 1_000 < 195
         assert len(service.pages) <= most_pages
-        assert len(service.asked) <= most_looks
+        assert len(service.asked) <= most_polls
         assert nothing_left(core)
 
 
@@ -375,7 +375,7 @@ async def test_a_listing_that_is_refused_is_asked_no_more(status: int) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("fault", [(502, {}), ConnectError("gone"), {"nothing": 1}, (500, {"error": "provider_error"})])
-async def test_a_listing_that_fails_leaves_the_field_to_looks_for_a_time(fault: Answer) -> None:
+async def test_a_listing_that_fails_leaves_the_field_to_polls_for_a_time(fault: Answer) -> None:
     async with a_service() as service:
         service.listing = Listing(fails=lambda _, now: fault if now < 1_040 else None)
         core = service.core(seed=1)
@@ -385,7 +385,7 @@ async def test_a_listing_that_fails_leaves_the_field_to_looks_for_a_time(fault: 
         assert times[-1] - times[0] >= AFTER_FAILURE
         assert len([at for at in times if at < 1_060]) <= 3
         assert len(service.pages) > 2
-        assert set(looks_at(service)) == {str(number) for number in range(20)}
+        assert set(polls_of(service)) == {str(number) for number in range(20)}
 
 
 @pytest.mark.anyio
@@ -406,7 +406,7 @@ async def test_a_429_for_a_page_holds_everybody_and_sweeps_go_on_after_it() -> N
         (when,) = refused
         assert not [page for page in service.pages if when < page.at < when + 40]
         assert not [asked for asked in service.asked if when + 1 < asked.at < when + 40]
-        assert max(looks_at(service).values()) == 1
+        assert max(polls_of(service).values()) == 1
 
 
 @pytest.mark.anyio
@@ -435,7 +435,7 @@ async def test_a_list_without_an_end_may_fail_in_the_middle() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_last_look_does_not_wait_for_a_walk_that_goes_on() -> None:
+async def test_a_last_poll_does_not_wait_for_a_walk_that_goes_on() -> None:
     async with a_service(latency=3.0) as service:
         service.listing = Listing()
         waits = Waits(service, service.core(seed=1))
@@ -480,11 +480,11 @@ async def test_a_page_past_the_end_that_is_refused_is_no_refusal_of_the_list() -
         service.listing = Listing(fails=fails)
         await wait_all(core, range(150))
         assert not sweeps_of(core).given_up
-        assert max(looks_at(service).values()) == 1
+        assert max(polls_of(service).values()) == 1
 
 
 @pytest.mark.anyio
-async def test_a_refused_credential_ends_all_waits_by_a_look() -> None:
+async def test_a_refused_credential_ends_all_waits_by_a_poll() -> None:
     async with a_service() as service:
         service.listing = Listing(fails=lambda _, now: (401, {"error": "not_authenticated"}) if now > 1_020 else None)
         core = service.core(seed=1)

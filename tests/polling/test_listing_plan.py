@@ -42,7 +42,7 @@ from .state_table import state_table
         (0, 1, 0.0, False),
     ],
 )
-def test_a_sweep_pays_when_its_pages_and_the_looks_after_it_are_fewer_than_the_jobs(
+def test_a_sweep_pays_when_its_pages_and_the_polls_after_it_are_fewer_than_the_jobs(
     jobs: int, pages: int, gone: float, expected: bool
 ) -> None:
     assert is_worth_it(jobs=jobs, pages=pages, finished_share=gone) is expected

@@ -69,7 +69,7 @@ async def test_what_is_finished_is_not_asked_about_and_is_reported_by_no_callbac
         assert (service.asked, heard) == ([], [])
 
 
-async def test_what_cannot_be_a_job_is_refused_before_any_look() -> None:
+async def test_what_cannot_be_a_job_is_refused_before_any_poll() -> None:
     async with a_service() as service:
         core = service.core()
         service.job(1, 1)
@@ -112,7 +112,7 @@ async def test_a_limit_that_passes_loses_nothing_that_was_seen() -> None:
         assert nothing_left(core)
 
 
-async def test_a_limit_in_the_past_is_one_look_at_each() -> None:
+async def test_a_limit_in_the_past_is_one_poll_of_each() -> None:
     async with a_service() as service:
         core = service.core()
         for number in range(200):
@@ -138,7 +138,7 @@ async def test_a_refused_credential_ends_the_wait_at_once() -> None:
         assert nothing_left(core)
 
 
-async def test_a_refused_credential_stops_the_looks_that_have_not_begun() -> None:
+async def test_a_refused_credential_stops_the_polls_that_have_not_begun() -> None:
     async with a_service() as service:
         core = service.core()
         for number in range(200):
@@ -166,7 +166,7 @@ async def test_progress_of_each_is_reported_as_it_comes() -> None:
         assert heard[2:] == [(2, "failed"), (1, "completed")]
 
 
-async def test_a_slow_callback_stops_no_look_that_is_under_way() -> None:
+async def test_a_slow_callback_stops_no_poll_that_is_under_way() -> None:
     async with a_service() as service:
         core = service.core()
         for number in range(100):
@@ -181,7 +181,7 @@ async def test_a_slow_callback_stops_no_look_that_is_under_way() -> None:
         assert nothing_left(core)
 
 
-async def test_what_comes_due_during_a_callback_is_looked_at_in_time() -> None:
+async def test_what_comes_due_during_a_callback_is_polled_in_time() -> None:
     async with a_service() as service:
         core = service.core()
         service.job(1, 0)
@@ -226,7 +226,7 @@ async def test_an_error_in_a_callback_arrives_as_it_is(error: Exception) -> None
 
 
 @pytest.mark.parametrize("crash", [ConfigurationError("the client is closed"), RuntimeError("a hook failed")])
-async def test_a_look_that_cannot_even_be_tried_raises_at_once(crash: Exception) -> None:
+async def test_a_poll_that_cannot_even_be_tried_raises_at_once(crash: Exception) -> None:
     async with a_service() as service:
         core = service.core()
         service.job(1, 0)
@@ -261,14 +261,14 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(wait_all, core, range(300))
-                await service.time.sleep(5.5)  # a listing that is refused, then looks
+                await service.time.sleep(5.5)  # a listing that is refused, then polls
                 assert service.under_way == MAX_POLLS
                 scope.cancel()
         assert service.under_way == 0
         assert nothing_left(core)
 
 
-async def test_a_look_that_is_cut_off_is_made_up_by_others_who_wait() -> None:
+async def test_a_poll_that_is_cut_off_is_made_up_by_others_who_wait() -> None:
     async with a_service(latency=2.0) as service:
         core = service.core()
         service.job(1, 1)
@@ -309,7 +309,7 @@ async def test_a_wait_for_many_leads_for_those_who_wait_for_one() -> None:
         assert nothing_left(core)
 
 
-async def test_call_options_reach_the_looks() -> None:
+async def test_call_options_reach_the_polls() -> None:
     async with a_service() as service:
         service.job(1, 0)
         await wait_all(service.core(), [1], call=CallOptions(extra_headers={"x-trace": "t1"}))

@@ -1,4 +1,4 @@
-"""The poller move by move: who leads, who looks, and that no way of leaving leaves the others without either."""
+"""The poller move by move: who leads, who polls, and that no way of leaving leaves the others without either."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_one_after_the_other_leaves_and_the_last_is_served_as_if_alone(how
                 if how == "ZeroDivisionError" and not last:
                     options = {"on_progress": crash_at(service, ends_at)}
                 service.job(name, ends_at if how == "completed" else 100)
-                if how == "ZeroDivisionError":  # something new at every look
+                if how == "ZeroDivisionError":  # something new at every poll
                     service.answers[name] = lambda now: {
                         "status": "completed" if now >= 1_100 else "pending",
                         "progress": -now,
@@ -160,7 +160,7 @@ async def test_leader_and_successor_are_cancelled_in_one_breath() -> None:
             successor = next(
                 str(job.ref.id) for job in poller.jobs if next(reversed(poller.leadership.sleeping)) in job.waiters
             )
-            if successor == leader:  # the leader itself parked last
+            if successor == leader:  # the leader itself asleep last
                 successor = next(str(job.ref.id) for job in poller.jobs if str(job.ref.id) != leader)
             waits.scopes[leader].cancel()
             waits.scopes[successor].cancel()
@@ -214,11 +214,11 @@ async def test_waits_of_several_task_groups_outlive_one_another() -> None:
         assert nothing_left(waits.core)
 
 
-# ... and whoever looks leaves.
+# ... and whoever polls leaves.
 
 
 @pytest.mark.anyio
-async def test_one_look_serves_all_who_wait_for_a_job() -> None:
+async def test_one_poll_serves_all_who_wait_for_a_job() -> None:
     async with a_service() as service:
         waits = Waits(service)
         service.job(1, 50)
@@ -243,7 +243,7 @@ async def test_the_same_id_as_number_and_as_text_is_one_job() -> None:
 
 
 @pytest.mark.anyio
-async def test_looks_use_the_options_of_who_waits_not_of_who_leads() -> None:
+async def test_polls_use_the_options_of_who_waits_not_of_who_leads() -> None:
     async with a_service() as service:
         waits = Waits(service)
         for name in "123":
@@ -256,7 +256,7 @@ async def test_looks_use_the_options_of_who_waits_not_of_who_leads() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_look_whose_waiter_is_cancelled_is_made_up_by_another() -> None:
+async def test_a_poll_whose_waiter_is_cancelled_is_made_up_by_another() -> None:
     async with a_service(latency=1.0) as service:
         waits = Waits(service)
         service.job(1, 3)
@@ -273,7 +273,7 @@ async def test_a_look_whose_waiter_is_cancelled_is_made_up_by_another() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_look_given_to_a_waiter_that_is_cancelled_before_it_begins_goes_to_another() -> None:
+async def test_a_poll_given_to_a_waiter_that_is_cancelled_before_it_begins_goes_to_another() -> None:
     async with a_service() as service:
         waits = Waits(service)
         service.job(1, 0)
@@ -308,12 +308,12 @@ async def test_a_waiter_in_its_callback_holds_up_nobody_but_itself() -> None:
             group.start_soon(waits.wait, "2")
         assert waits.ended == {"1": "completed", "2": "completed"}
         assert 30 <= waits.at["2"] < 38
-        assert service.times(1) == pytest.approx([0, 100.05], abs=0.1)  # looked at once, when it came back
+        assert service.times(1) == pytest.approx([0, 100.05], abs=0.1)  # polled once, when it came back
         assert nothing_left(waits.core)
 
 
 @pytest.mark.anyio
-async def test_who_is_there_looks_for_who_is_away() -> None:
+async def test_who_is_there_polls_for_who_is_away() -> None:
     async with a_service() as service:
         waits = Waits(service)
         service.job(1, 30)
@@ -352,23 +352,23 @@ async def test_a_job_due_sooner_wakes_the_leader() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_wait_is_told_of_its_limit_while_somebody_elses_look_hangs() -> None:
+async def test_a_wait_is_told_of_its_limit_while_somebody_elses_poll_hangs() -> None:
     async with a_service() as service:
         waits = Waits(service)
         service.stalled = anyio.Event()
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: waits.wait("looks", 1, timeout=None))
+            group.start_soon(lambda: waits.wait("polls", 1, timeout=None))
             await service.time.sleep(1)
             group.start_soon(lambda: waits.wait("shares", 1, timeout=10))
             await service.time.sleep(30)
             assert waits.ended == {"shares": "GenerationTimeoutError"}
-            assert waits.at["shares"] == pytest.approx(16, abs=0.01)  # its limit, and the grace of a last look
-            waits.scopes["looks"].cancel()
+            assert waits.at["shares"] == pytest.approx(16, abs=0.01)  # its limit, and the grace of a last poll
+            waits.scopes["polls"].cancel()
         assert nothing_left(waits.core)
 
 
 @pytest.mark.anyio
-async def test_a_slow_look_that_began_long_before_the_limit_is_followed_by_a_last_one() -> None:
+async def test_a_slow_poll_that_began_long_before_the_limit_is_followed_by_a_last_one() -> None:
     async with a_service(latency=6.0) as service:
         waits = Waits(service)
         service.job(1, 7)
@@ -380,7 +380,7 @@ async def test_a_slow_look_that_began_long_before_the_limit_is_followed_by_a_las
 
 
 @pytest.mark.anyio
-async def test_waits_with_many_limits_share_looks_that_are_a_shortest_pause_apart() -> None:
+async def test_waits_with_many_limits_share_polls_that_are_a_shortest_pause_apart() -> None:
     async with a_service() as service:
         waits = Waits(service)
         service.job(1, 1e9)
@@ -428,7 +428,7 @@ async def test_a_429_slows_all_and_recovery_is_no_stampede() -> None:
 
 
 @pytest.mark.anyio
-async def test_looks_that_fail_together_slow_down_once() -> None:
+async def test_polls_that_fail_together_slow_down_once() -> None:
     async with a_service() as service:
         waits = Waits(service)
         for number in range(50):
@@ -442,7 +442,7 @@ async def test_looks_that_fail_together_slow_down_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_last_look_is_made_though_looks_are_held() -> None:
+async def test_a_last_poll_is_made_though_polls_are_held() -> None:
     async with a_service() as service:
         waits = Waits(service)
         first = [True]
@@ -459,7 +459,7 @@ async def test_a_last_look_is_made_though_looks_are_held() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_thousand_jobs_met_at_once_are_not_looked_at_at_once() -> None:
+async def test_a_thousand_jobs_met_at_once_are_not_polled_at_once() -> None:
     async with a_service() as service:
         waits = Waits(service, service.core(seed=4))
         async with anyio.create_task_group() as group:
@@ -478,7 +478,7 @@ async def test_a_thousand_jobs_met_at_once_are_not_looked_at_at_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_strategy_may_answer_for_the_whole_set_and_what_it_leaves_is_looked_at_one_by_one() -> None:
+async def test_a_strategy_may_answer_for_the_whole_set_and_what_it_leaves_is_polled_one_by_one() -> None:
     async with a_service() as service:
         waits = Waits(service)
         sets: list[int] = []
@@ -533,7 +533,7 @@ async def test_what_a_cancelled_sweep_had_taken_is_given_to_others() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_look_that_was_given_out_is_dropped_when_the_answer_comes_another_way() -> None:
+async def test_a_poll_that_was_given_out_is_dropped_when_the_answer_comes_another_way() -> None:
     async with a_service() as service:
         waits = Waits(service)
 

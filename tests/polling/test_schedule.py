@@ -28,14 +28,14 @@ SEEN = ModelTimes((40.0, 45.0, 60.0))
 
 
 def plain(**changes: Any) -> float:
-    """The next look at an ordinary job with the dice in the middle."""
+    """The next poll of an ordinary job with the dice in the middle."""
     return next_poll(**{"age": 100.0, "polls": 5, "jitter": 0.5, **changes})
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        # The first look.
+        # The first poll.
         ({"age": 0.0, "polls": 0}, FIRST),
         ({"age": 2.0, "polls": 0}, 1.0),
         ({"age": 60.0, "polls": 0}, 0.0),
@@ -165,7 +165,7 @@ def test_few_jobs_are_not_spread_and_thousands_at_most_over_a_shortest_pause() -
     assert spread(jitter=1.0, outstanding=1_000_000) == 5.0
 
 
-def test_looks_that_were_held_come_back_few_at_first() -> None:
+def test_polls_that_were_held_come_back_few_at_first() -> None:
     back = sorted(ramp(jitter=number / 1_000, outstanding=1_000) for number in range(1_000))
     assert sum(at < 5 for at in back) < 70
     assert sum(at >= 15 for at in back) > 400
@@ -173,7 +173,7 @@ def test_looks_that_were_held_come_back_few_at_first() -> None:
     assert ramp(jitter=1.0, outstanding=1) == pytest.approx(0.02)
 
 
-# What it costs. Jobs take 20-180 s; requests count the submission; latency is from completion to the look that finds it.
+# What it costs. Jobs take 20-180 s; requests count the submission; latency is from completion to the poll that finds it.
 
 
 def simulate(eta_of: Callable[[Random, float], float | None], **known: Any) -> tuple[float, float, float]:

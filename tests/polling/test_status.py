@@ -1,4 +1,4 @@
-"""One look: which path is asked (contradiction C2), and what the reference adds to the answer."""
+"""One poll: which path is asked (contradiction C2), and what the reference adds to the answer."""
 
 from __future__ import annotations
 

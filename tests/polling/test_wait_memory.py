@@ -1,4 +1,4 @@
-"""What a waiting job costs: bytes while it is parked, after some rounds of looks."""
+"""What a waiting job costs: bytes while it is asleep, after some rounds of polls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def bytes_per_job(start: Callable[[Core], list[Coroutine[Any, Any, Any]]])
         try:
             before = tracemalloc.get_traced_memory()[0]
             tasks = [asyncio.create_task(wait) for wait in start(core)]
-            await service.time.sleep(20)  # some rounds, so that what a look leaves behind would show
+            await service.time.sleep(20)  # some rounds, so that what a poll leaves behind would show
             assert len(service.asked) >= 2 * COUNT
             service.asked.clear()
             gc.collect()

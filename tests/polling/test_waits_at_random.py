@@ -19,7 +19,7 @@ from .world import Answer, Service, a_service, nothing_left
 
 pytestmark = pytest.mark.anyio
 
-SLACK = 45.0  # a look, a back-off and its spread may come between completion and the look that finds it
+SLACK = 45.0  # a poll, a back-off and its spread may come between completion and the poll that finds it
 
 
 class Story:
@@ -134,7 +134,7 @@ async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_no_job_is_looked_at_more_than_twelve_times_a_minute_however_many_come_and_go(seed: int) -> None:
+async def test_no_job_is_polled_more_than_twelve_times_a_minute_however_many_come_and_go(seed: int) -> None:
     async with a_service() as service:
         dice, core = Random(seed), service.core(seed=seed)
         held = [Job(core, number) for number in range(5)]
@@ -160,9 +160,9 @@ async def test_no_job_is_looked_at_more_than_twelve_times_a_minute_however_many_
         async with anyio.create_task_group() as group:
             for _ in range(30):
                 group.start_soon(come_and_go)
-        looks: dict[str, list[float]] = defaultdict(list)
+        polls: dict[str, list[float]] = defaultdict(list)
         for asked in service.asked:
-            looks[asked.id].append(asked.at)
-        for times in looks.values():
+            polls[asked.id].append(asked.at)
+        for times in polls.values():
             assert max(bisect_left(times, at + 60) - index for index, at in enumerate(times)) <= 12
         assert nothing_left(core)
