@@ -18,6 +18,7 @@ from weakref import ReferenceType, ref
 import anyio
 
 from ._api.addresses import is_private_host
+from ._concurrency.closing import announce_closed, announce_open
 from ._config import ClientOptions, Polling, Service, Timeout, base_url_from_environment, log_from_environment
 from ._core.credentials import Credential
 from ._core.exchange import Core, TimeSource
@@ -177,10 +178,13 @@ class TransportPool:
         self._closed = False
         for transport in [*self._transports.values()]:
             transport.reopen()
+            announce_open(transport)
 
     async def aclose(self) -> None:
         """Close all of them. A cancelled caller still closes, but never waits longer than a goodbye may take."""
         self._closed = True
+        for transport in [*self._transports.values()]:
+            announce_closed(transport)
         with anyio.move_on_after(_GOODBYE, shield=True):
             for transport in [*self._transports.values()]:
                 await transport.aclose()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -87,6 +88,20 @@ def has_ended(loop: Any) -> bool:
     except RuntimeError:
         return True
     return False
+
+
+def call_in_loop(loop: Any, callback: Callable[[], object]) -> None:
+    """Call a function in a loop: now where it is the running one, else soon; never where that loop is over."""
+    try:
+        is_here = running_loop() is loop
+    except anyio.NoEventLoopError:
+        is_here = False
+    if is_here:
+        callback()
+        return
+    schedule = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+    with suppress(RuntimeError):
+        schedule(callback)
 
 
 def _nothing() -> None:

@@ -7,11 +7,10 @@ be rung from another event loop or thread than the one that waits for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from contextlib import suppress
 
 import anyio
 
-from .per_loop import PerLoop, running_loop
+from .per_loop import PerLoop, call_in_loop, running_loop
 
 
 class SingleFlight:
@@ -54,13 +53,4 @@ class ThreadsafeEvent:
 
     def ring(self) -> None:
         """Wake whoever waits; a loop that is over has nobody who does."""
-        try:
-            here = running_loop() is self._loop
-        except anyio.NoEventLoopError:
-            here = False
-        if here:
-            self.event.set()
-            return
-        schedule = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon
-        with suppress(RuntimeError):
-            schedule(self.event.set)
+        call_in_loop(self._loop, self.event.set)

@@ -436,9 +436,9 @@ async def wait_all(
 def _results(jobs: Sequence[PolledJob], failure: Exception | None, limit: float | None) -> list[Generation]:
     """Return what a wait for many came to, or raise the first error with everything that was seen."""
     seen = [job.generation for job in jobs]
+    late = next((job for job in jobs if not job.is_ended), None)
     if failure is None:
         failed = next((job for job in jobs if job.error is not None), None)
-        late = next((job for job in jobs if not job.is_ended), None)
         if failed is not None and failed.error is not None:
             failure = failed.error.with_job(ref_of(failed))
             failure.__cause__ = failed.error
@@ -448,5 +448,7 @@ def _results(jobs: Sequence[PolledJob], failure: Exception | None, limit: float 
         else:
             return [generation for generation in seen if generation is not None]
     if isinstance(failure, NeuralBoxError):
+        if failure.job is None and late is not None:
+            failure = failure.with_job(ref_of(late))
         failure.generations = tuple(seen)
     raise failure

@@ -45,7 +45,8 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._concurrency.per_loop import PerLoop
+from .._concurrency.closing import closed_error, is_closed, listen
+from .._concurrency.per_loop import PerLoop, call_in_loop, running_loop
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._errors import (
@@ -115,6 +116,7 @@ class Poller:
         self._overdue: dict[PolledJob, None] = {}
         self._charges = charges_of(core)
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
+        self._loop = running_loop()
 
     def __repr__(self) -> str:
         return f"<Poller: {len(self._jobs)} jobs>"
@@ -142,7 +144,12 @@ class Poller:
             ref: The job.
             known: What the handle knows of it; None where that is no more than the id: then the first poll is at once.
         """
-        now, key = self.now(), str(ref.id)
+        now, key, core = self.now(), str(ref.id), waiter.core
+        if core not in self._single:
+            self._single[core] = core.with_options(core.options.with_changes(max_retries=0))
+            listen(core.transport, self)
+        if is_closed(core.transport):
+            waiter.failure = closed_error()
         job = self._jobs.get(key)
         if job is None:
             job = self._jobs[key] = PolledJob(ref, known or JobSnapshot(now))
@@ -177,6 +184,8 @@ class Poller:
             if waiter.has_update(self.now()):
                 await checkpoint()  # a caller who loops over waits that end at once must not stop the event loop
             while not waiter.has_update(self.now()):
+                if waiter.failure is not None:
+                    raise waiter.failure
                 if waiter.todo and await waiter.work(self):
                     continue
                 if leadership.is_led_by(waiter):
@@ -187,6 +196,17 @@ class Poller:
             waiter.is_waiting = False
             self._give_back(waiter)
             leadership.resign(waiter)
+
+    def transport_closed(self, transport: object) -> None:
+        """End the waits of a client that is closed; called in any thread."""
+        call_in_loop(self._loop, lambda: self._end_waits(transport))
+
+    def _end_waits(self, transport: object) -> None:
+        for job in self._jobs.values():
+            for waiter in job.waiters:
+                if waiter.core.transport is transport:
+                    waiter.failure = closed_error()
+                    self.leadership.wake(waiter)
 
     def _arrive(self, waiter: Waiter) -> None:
         waiter.is_waiting = True
@@ -353,10 +373,7 @@ class Poller:
 
     def for_one_attempt(self, core: Core) -> Core:
         """Return a core that does not repeat: a poll that fails is made up for by the next one, not by three in a row."""
-        single = self._single.get(core)
-        if single is None:
-            single = self._single[core] = core.with_options(core.options.with_changes(max_retries=0))
-        return single
+        return self._single[core]
 
     # ... and what comes of it.
 

@@ -14,6 +14,7 @@ import anyio
 
 from .._config import CallOptions
 from .._core.exchange import Core
+from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .polled_job import JobState, PolledJob
 
@@ -50,9 +51,10 @@ class Waiter(ABC):
         is_waiting: Whether it is inside `Poller.wait_for_update`.
         todo: Jobs it was chosen to poll, and tasks for many.
         event: Set to wake it; None while it does not sleep.
+        failure: What ends it whatever becomes of its jobs: its client was closed. None before that.
     """
 
-    __slots__ = ("call", "core", "deadline", "event", "is_waiting", "todo", "wants_progress")
+    __slots__ = ("call", "core", "deadline", "event", "failure", "is_waiting", "todo", "wants_progress")
 
     def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool) -> None:
         self.core = core
@@ -62,6 +64,7 @@ class Waiter(ABC):
         self.is_waiting = False
         self.todo: list[Task] = []
         self.event: anyio.Event | None = None
+        self.failure: NeuralBoxError | None = None
 
     @abstractmethod
     def has_update(self, now: float) -> bool:

@@ -34,6 +34,7 @@ from math import inf
 
 from .._api import vocabulary as words
 from .._api.request import Request
+from .._concurrency.closing import closed_error, is_closed, listen
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._core.exchange import Core
 from .._core.reply_capture import without_capture
@@ -153,6 +154,7 @@ class RateLimiter:
 
         Raises:
             RateLimitError: A window is used up for longer than that; nothing was sent.
+            ConfigurationError: The client was closed meanwhile; nothing was sent.
         """
         closed_since: float | None = None
         while True:
@@ -166,6 +168,9 @@ class RateLimiter:
             if send_time.decision is Decision.WAIT and send_time.why != "spread":
                 closed_since = clock if closed_since is None else closed_since
                 self._require_within(core, send_time, closed_since, max_throttle_wait)
+            listen(core.transport, self)
+            if is_closed(core.transport):
+                raise closed_error()
             await self._throttle(core, send_time)
         self._last = clock
         permit = Permit(self, clock)
@@ -207,6 +212,10 @@ class RateLimiter:
         """Make everybody who waits decide again."""
         for event in list(self._throttled):
             event.ring()
+
+    def transport_closed(self, transport: object) -> None:  # noqa: ARG002 - each knows its own
+        """Make everybody who waits decide again, since a client is closed."""
+        self.wake_all()
 
     # Inside.
 

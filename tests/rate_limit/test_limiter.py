@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._concurrency.closing import announce_closed, announce_open
 from neuralbox._config import ClientOptions
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
@@ -385,6 +386,24 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         with anyio.move_on_after(0) as scope:
             await world.submit(spread=True)
         assert scope.cancelled_caught
+
+    await in_a_world(test, 1)
+
+
+async def test_a_submission_that_waits_ends_with_its_client() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        began = world.plan.time.seconds
+        async with anyio.create_task_group() as group:
+            group.start_soon(closing, world)
+            with pytest.raises(ConfigurationError, match="closed while this was waiting"):
+                await world.submit(spread=True)
+        assert world.plan.time.seconds < began + 2.0
+        announce_open(world.core.transport)
+
+    async def closing(world: World) -> None:
+        await world.plan.time.sleep(1.0)
+        announce_closed(world.core.transport)
 
     await in_a_world(test, 1)
 
