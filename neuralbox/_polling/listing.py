@@ -9,7 +9,8 @@ completed first. The rules:
 - That a job is not listed is never taken for its end. Missing twice though it runs, it is polled by itself for a time;
   if none of ours is ever listed, sweeps are given up.
 - A page that fails slows everybody down like a poll that fails, and after three in a row it leaves the field to
-  polls for a time. A refusal that says nothing about load or the key (403, 404, 422, ...) ends sweeps for good.
+  polls for a time. A refusal of the service's own that says nothing about load or the key (403, 404, 422, ...) does so
+  at once, for longer each time.
 
 Whether, which pages and how often is decided by `_polling.listing_plan`.
 """
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 AFTER_FAILURE = 60.0
 """Seconds without sweeps after several walks in a row that failed."""
+AFTER_REFUSAL = (300.0, 1_800.0, 21_600.0)
+"""Seconds without sweeps after the service refused the listing once, twice, more often."""
 _FAILURES = 3
 _BY_ENDS = 3  # of so many sweeps, all but one may read the completed list in place of the pending one
 AFTER_TOO_LONG = 300.0
@@ -103,7 +106,7 @@ class SweepPlanner:
         self._next_at: float | None = None
         self._soon_due: SoonDue | None = None
         self._sweep: Sweep | None = None
-        self._failures = self._sweeps = 0
+        self._failures = self._refusals = self._sweeps = 0
 
     async def __call__(self, poller: Poller, due: Sequence[PolledJob]) -> None:
         now = poller.now()
@@ -188,25 +191,27 @@ class SweepPlanner:
         return max(self._next_at, poller.now())
 
     def failed(self, poller: Poller, jobs: Sequence[PolledJob], error: NeuralBoxError, began: float) -> None:
-        """Leave the field to polls: for a time, or for good where the listing is refused as such."""
-        shared = isinstance(error, APIConnectionError | RateLimitError | InternalServerError)
+        """Leave the field to polls for a time, a longer one where the listing is refused as such."""
+        is_foreign = isinstance(error, APIStatusError) and not error.is_from_service
+        shared = is_foreign or isinstance(error, APIConnectionError | RateLimitError | InternalServerError)
         if shared and jobs:
             poller.slow_down(jobs[0], error, began)
-        if isinstance(error, RateLimitError):
+        if isinstance(error, RateLimitError) and not is_foreign:
             pass  # says nothing against sweeps; polls would only be more of what is too much
         elif shared or isinstance(error, ProtocolError | AuthenticationError):
             self._failures += 1  # one answer may get lost; then the next sweep is as good as polls
             if self._failures >= _FAILURES or not shared:
                 self._paused_until = poller.now() + AFTER_FAILURE
         else:
-            self.given_up = True
+            self._paused_until = poller.now() + AFTER_REFUSAL[min(self._refusals, len(AFTER_REFUSAL) - 1)]
+            self._refusals += 1
         for job in jobs:
             poller.reschedule(job, poller.now() + poller.spread(job))
 
     def walked(self, poller: Poller, *, pages: int, ours: int, others: int, absent: Sequence[PolledJob]) -> None:
         """Take account of a whole walk, and have what it did not list polled."""
         self.stats = self.stats.after_walk(ours=ours, others=others, absent=len(absent))
-        self._failures = 0
+        self._failures = self._refusals = 0
         if ours:
             poller.spend(pages)
         now = poller.now()

@@ -9,7 +9,8 @@ task with its own options; `listing.SweepPlanner` has one waiter walk a listing 
   before anything else can run. Callbacks and suspended iterators are outside, so they hold up nobody but themselves.
 - An answer is published to all who wait for it with no await in between, and the first final one stands.
 - A poll that brings no answer ends no wait; it slows everybody down (`_polling.slowdown`), and afterwards the polls come
-  back in a ramp. 401 and 403 end all waits, 404 that of a job older than `YOUNG` seconds.
+  back in a ramp. 401 and 403 end all waits, 404 that of a job older than `YOUNG` seconds, where the service itself says
+  so: a page of a proxy or content network is no answer.
 - The starts of two polls of one job are a shortest pause apart, whoever waits.
 
 What becomes of a job that is waited for (`JobState`):
@@ -384,16 +385,16 @@ class Poller:
             if not answer.is_final:
                 self.spend(1)
             self.publish(job, answer)
-        elif isinstance(answer, AuthenticationError | PermissionDeniedError):
+        elif isinstance(answer, AuthenticationError | PermissionDeniedError) and answer.is_from_service:
             for other in list(self._jobs.values()):
                 self._end(other, answer)
-        elif isinstance(answer, NotFoundError) and now - job.since > YOUNG:
+        elif isinstance(answer, NotFoundError) and answer.is_from_service and now - job.since > YOUNG:
             self._end(job, answer)
         else:
             # A poll that was cut off (None) says nothing: somebody makes it up, a shortest pause after it began.
             pause = job.polling.min_interval - (now - began)
             job.failure = answer or job.failure
-            if isinstance(answer, NotFoundError):
+            if isinstance(answer, NotFoundError) and answer.is_from_service:
                 pause = self._pause(job, now)
             elif answer is not None:
                 pause = max(job.polling.min_interval, self.slow_down(job, answer, began))

@@ -103,7 +103,8 @@ async def poll(
                 raise
             # Neither path knows the id, or has the method: the plainer "not found" of the two says it best, but only
             # when both say so is the job unknown.
-            if isinstance(error, NotFoundError) and not isinstance(second, NotFoundError):
+            is_unknown = isinstance(second, NotFoundError) and second.is_from_service
+            if isinstance(error, NotFoundError) and not is_unknown:
                 raise
             raise error from None
         worked[is_number] = other

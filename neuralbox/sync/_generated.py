@@ -236,7 +236,8 @@ class Job(bridge.Facade[AsyncJob]):
             GenerationTimeoutError: The limit passed, and a last poll at its end (up to 5 s more) did not find it
                 final. The job still runs on the server; `.job` waits again.
             NotFoundError: The service still does not know the id 30 s after it was submitted or first asked for.
-            AuthenticationError: The credential is refused; as with `PermissionDeniedError`, all waits end.
+            AuthenticationError: The service refuses the credential; as with `PermissionDeniedError`, all waits end. A
+                page of a proxy or content network with such a status ends none.
 
         Ctrl-C:
             Stops polling; the job goes on and is charged when it completes.

@@ -25,7 +25,7 @@ from neuralbox._errors import (
 from neuralbox._models.generation import Generation
 from neuralbox._polling import listing_plan
 from neuralbox._polling.job import Job
-from neuralbox._polling.listing import AFTER_FAILURE, SweepPlanner
+from neuralbox._polling.listing import AFTER_FAILURE, AFTER_REFUSAL, SweepPlanner
 from neuralbox._polling.many import wait_all
 from neuralbox._polling.poller import poller_of
 from neuralbox._types import JobRef
@@ -370,7 +370,31 @@ async def test_a_listing_that_is_refused_is_asked_no_more(status: int) -> None:
         spread_jobs(service, 20)
         await wait_all(core, range(20))
         assert len(service.pages) == 1
-        assert sweeps_of(core).given_up
+
+
+@pytest.mark.anyio
+async def test_a_listing_that_was_refused_is_asked_again_after_a_time_that_grows() -> None:
+    async with a_service() as service:
+        service.listing = Listing(fails=lambda _, now: (403, {"error": "forbidden"}) if now < 4_000 else None)
+        core = service.core(seed=1)
+        spread_jobs(service, 20, first=9_000, last=9_001)
+        await wait_all(core, range(20), timeout=None)
+        times = [page.at for page in service.pages]
+        assert times[1] - times[0] == pytest.approx(AFTER_REFUSAL[0], abs=60)
+        assert times[2] - times[1] == pytest.approx(AFTER_REFUSAL[1], abs=400)
+        assert len(times) == 3  # and then hours
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 429])
+async def test_a_page_of_a_content_network_in_place_of_the_listing_says_nothing_against_it(status: int) -> None:
+    async with a_service() as service:
+        service.listing = Listing(fails=lambda _, now: (status, "<html>Attention</html>") if now < 1_021 else None)
+        core = service.core(seed=1)
+        spread_jobs(service, 20, first=100)
+        assert all(result.is_completed for result in await wait_all(core, range(20)))
+        assert len([page for page in service.pages if page.at > 1_021]) >= 3
+        assert nothing_left(core)
 
 
 @pytest.mark.anyio

@@ -14,12 +14,13 @@ import trio
 from neuralbox._config import CallOptions, ClientOptions
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
-from neuralbox._errors import AuthenticationError, ConnectError, GenerationTimeoutError
+from neuralbox._errors import AuthenticationError, ConnectError, GenerationTimeoutError, PermissionDeniedError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller, individually, poller_of
 from neuralbox._polling.waiter import Waiter
+from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
 from .world import Answer, Service, a_service, nothing_left
@@ -472,6 +473,60 @@ async def test_a_thousand_jobs_met_at_once_are_not_polled_at_once() -> None:
         assert len(service.asked) == 1_000
         assert busiest < 500
         assert max(waits.at.values()) <= 5.2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 429, 451])
+async def test_one_page_of_a_content_network_ends_no_wait_and_slows_all_down_once(status: int) -> None:
+    async with a_service() as service:
+        waits = Waits(service)
+        pages: list[float] = []
+        for number in range(20):
+            service.job(number, 60)
+        known = service.answers["7"]
+
+        def answer(now: float) -> Answer:
+            if now > 1_031 and len(pages) < 2:  # on both paths, where the status has another one tried
+                pages.append(now)
+                return status, "<html><title>Attention Required!</title></html>"
+            return known(now)
+
+        service.answers["7"] = answer
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(waits.wait, str(number))
+        assert set(waits.ended.values()) == {"completed"}
+        assert max(waits.at.values()) < 80
+        assert nothing_left(waits.core)
+
+
+@pytest.mark.anyio
+async def test_pages_of_a_content_network_to_the_end_make_a_wait_pass_its_limit_and_are_its_cause() -> None:
+    async with a_service() as service:
+        service.answers["1"] = lambda _: (403, "<html>blocked</html>")
+        with pytest.raises(GenerationTimeoutError) as caught:
+            await Job(service.core(), 1).wait(timeout=100)
+        assert isinstance(caught.value.__cause__, PermissionDeniedError)
+        assert len(service.asked) <= 12
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 403])
+async def test_the_services_own_refusal_ends_all_waits_at_once(status: int) -> None:
+    async with a_service() as service:
+        core = service.core()
+        service.answers["1"] = lambda now: (status, {"error": "vip_required"}) if now > 1_020 else {"status": "pending"}
+        service.job(2, 300)
+        async with anyio.create_task_group() as group:
+            for number in (1, 2):
+
+                async def refused(number: int = number) -> None:
+                    with pytest.raises((AuthenticationError, PermissionDeniedError)) as caught:
+                        await Job(core, number).wait()
+                    assert caught.value.job == JobRef(number)
+
+                group.start_soon(refused)
+        assert service.time.seconds < 1_030
 
 
 # A strategy answers for a set.

@@ -25,8 +25,8 @@ from neuralbox._polling.poller import Poller, poller_of
 from neuralbox._transport import Reply
 from neuralbox.testing import VirtualTime
 
-Answer: TypeAlias = Mapping[str, Any] | tuple[int, Mapping[str, Any]] | BaseException
-"""A 200 with this JSON, another status with it, or an error of the transport."""
+Answer: TypeAlias = Mapping[str, Any] | tuple[int, Mapping[str, Any] | str] | BaseException
+"""A 200 with this JSON, another status with it (or with this page of HTML), or an error of the transport."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ class Service:
         if isinstance(answer, BaseException):
             raise answer
         status, body = answer if isinstance(answer, tuple) else (200, answer)
+        if isinstance(body, str):
+            return Reply(status, {"content-type": "text/html"}, body.encode())
         return Reply(status, {"content-type": "application/json"}, json.dumps(body).encode())
 
     def _page(self, listing: Listing, page: PageAsked) -> Answer:
