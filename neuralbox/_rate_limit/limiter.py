@@ -5,8 +5,8 @@ noted; `_rate_limit.windows` decides by them when the next submission may leave,
 waits is woken when an answer changes what is known. The rules:
 
 - A single call on a quiet account comes through without a pause or a request of ours.
-- When a batch sends many at once and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
-  body, say what the limits are. What it fails to say holds nobody up. A plain call sends nothing of its own accord.
+- When many leave at once and nothing is known, one `user/me` is asked first, by one for all; its headers, else its
+  body, say what the limits are. What it fails to say holds nobody up. A few calls send nothing of their own accord.
 - A batch spreads the last fifth of a window and waits for the next window (`max_throttle_wait`); a plain call takes what
   is left and, when nothing is, raises `RateLimitError` with the time, without bothering the service. Every
   `TRY_AGAIN_AFTER` seconds one plain call goes to see all the same: the plan may have been changed, and a refusal is free.
@@ -221,7 +221,7 @@ class RateLimiter:
 
     def _decide(self, clock: float, kind: str | None, *, spread: bool) -> SendTime:
         windows = self.windows = turn(self.windows, clock=clock)
-        may_ask = spread and clock >= self._asked_at + ASK_AGAIN_AFTER
+        may_ask = clock >= self._asked_at + ASK_AGAIN_AFTER
         if may_ask and not windows.known and len(self.under_way) >= MAX_UNANSWERED:
             return _ASK_NOW
         if windows.hour is None and windows.day is None and windows.closed_until <= clock:
@@ -236,7 +236,7 @@ class RateLimiter:
             outstanding=self._outstanding if self.polls_count else 0,
             spread=spread,
         )
-        if send_time.decision is Decision.ASK and not may_ask:
+        if send_time.decision is Decision.ASK and not (spread and may_ask):
             return AWAIT_ANSWERS if self.under_way else SEND_NOW  # one goes to see
         if send_time.decision is Decision.WAIT and not spread and self._may_go_to_see(send_time, clock):
             return SEND_NOW

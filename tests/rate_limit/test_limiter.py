@@ -288,6 +288,27 @@ async def test_of_a_crowd_at_the_end_of_a_window_none_is_refused_by_the_service(
     assert (world.plan.refused, len(world.plan.taken)) == (0, 20)
 
 
+async def test_of_a_crowd_that_knows_nothing_none_is_refused_by_the_service_and_one_asks_for_all() -> None:
+    async def test(world: World) -> None:
+        raised: list[float] = []
+
+        async def one() -> None:
+            try:
+                await world.submit(max_throttle_wait=60.0)
+            except RateLimitError as error:
+                assert error.retry_after is not None
+                raised.append(error.retry_after)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(400):
+                group.start_soon(one)
+        assert len(raised) == 300
+        assert min(raised) > 60.0
+
+    world = await in_a_world(test, 100, at=600.0)
+    assert (world.plan.refused, len(world.plan.taken), world.plan.asked) == (0, 100, 1)
+
+
 async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_may_have_changed() -> None:
     async def test(world: World) -> None:
         await world.submit()
@@ -421,9 +442,7 @@ async def test_limits_that_cannot_be_learnt_hold_nobody_up_and_are_not_asked_for
         permits.append(await limiter.acquire(bench.core, spread=True))
     assert [sent.path for sent in bench.sent] == ["/user/me"]
     bench.time.elapsed += 900.0
-    await limiter.acquire(bench.core)  # a plain call asks nothing
-    assert len(bench.sent) == 1
-    await limiter.acquire(bench.core, spread=True)
+    await limiter.acquire(bench.core)
     assert len(bench.sent) == 2
 
 

@@ -172,6 +172,8 @@ class Shop(Scripted):
         return self._json(self._told(made))
 
     def _one(self, sent: Sent) -> Reply | NeuralBoxError:
+        if sent.path == "/user/me":  # as many that leave at once ask first
+            return self._json({"id": 1})
         wanted = int(sent.path.rpartition("/")[2])
         self.details.append(wanted)
         one = next((one for one in self.sold if one.id == wanted), None)
