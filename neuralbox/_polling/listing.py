@@ -254,6 +254,8 @@ class Sweep:
         self._by_ends = by_ends
         self._began = poller.clock()
         self._pages = self._ours = self._others = 0
+        self._last_ends: tuple[str, str] | None = None
+        self._ignores_page = False
         self._error: NeuralBoxError | None = None
         self._waiting_until: float | None = None
 
@@ -319,7 +321,7 @@ class Sweep:
         while walk.pages and self._error is None:
             if walk.step is WalkStep.BACKWARD:
                 await self._read_backward(core, walk.pages)
-                walk = walk.after_all()
+                walk = walk.after_all(ignores_page=self._ignores_page)
                 continue
             (number,) = walk.pages
             page = await self._ask(core, number)
@@ -346,7 +348,7 @@ class Sweep:
         left = deque(numbers)
 
         async def read() -> None:
-            while left and self._error is None:
+            while left and self._error is None and not self._ignores_page:
                 page = await self._ask(core, left.popleft())
                 if page is not None:
                     self._take(page)
@@ -356,6 +358,11 @@ class Sweep:
                 group.start_soon(read)
 
     def _take(self, page: Envelope) -> None:
+        # Two pages that begin and end alike are one page that was shown twice, whatever was asked for.
+        records = page.records
+        ends = (read_item(records[0])[0], read_item(records[-1])[0]) if records else None
+        self._ignores_page = self._ignores_page or (ends is not None and ends == self._last_ends)
+        self._last_ends = ends
         poller, began, seconds = self._poller, self._began, self._seconds
         for record in page.records:
             key, said = read_item(record)

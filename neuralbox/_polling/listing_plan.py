@@ -23,6 +23,7 @@ A walk is a value, `Walk`, that says which pages to ask for next; what their ans
     probe       a later page of such a list: page 1 next            forward
     probe       the only page there is                              complete
     backward    all that were left                                  complete
+    backward    the same page again, whatever was asked for         too long
     forward     a page, and there may be more                       forward
     forward     nothing new                                         complete
     forward     more pages than there are jobs to ask about         too long
@@ -223,9 +224,9 @@ class Walk:
             return replace(self, step=WalkStep.TOO_LONG, pages=())
         return replace(self, step=WalkStep.FORWARD, pages=(number + 1,), seen=self.seen | ids)
 
-    def after_all(self) -> Walk:
-        """Return what follows when all pages on the way backward were read."""
-        return replace(self, step=WalkStep.COMPLETE, pages=())
+    def after_all(self, *, ignores_page: bool = False) -> Walk:
+        """Return what follows when all pages on the way backward were read, or the list showed one page twice."""
+        return replace(self, step=WalkStep.TOO_LONG if ignores_page else WalkStep.COMPLETE, pages=())
 
 
 def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> Walk:

@@ -15,7 +15,7 @@ from .._api.request import Request, fill
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._costs.charges import charges_of
-from .._errors import APIStatusError, ConfigurationError, NotFoundError
+from .._errors import APIStatusError, ConfigurationError, NotFoundError, ProtocolError
 from .._models.generation import Generation
 from .._transport import Reply
 from .._types import GenerationId, JobRef
@@ -77,6 +77,7 @@ async def poll(
 
     Raises:
         NotFoundError: Both paths say that they do not know the id.
+        ProtocolError: The answer is about another job.
         NeuralBoxError: It was refused, or no answer came.
 
     Source:
@@ -86,7 +87,13 @@ async def poll(
     detail = core.options.service.detail
     if detail is not None:
         request = Request("GET", fill(detail.path, id=ref.id))
-        return await core.send(request, lambda reply: detail.read(core.as_object(reply), ref), call)
+
+        def read(reply: Reply) -> Generation:
+            generation = detail.read(core.as_object(reply), ref)
+            _require_same_job(ref, generation, reply)
+            return generation
+
+        return await core.send(request, read, call)
     worked = core.account.state(_PathsThatWorked, _PathsThatWorked)
     is_number = str(ref.id).isdecimal()
     first = worked.get(is_number) or (words.GENERATION_BY_NUMBER if is_number else words.GENERATION_BY_TEXT)
@@ -113,12 +120,23 @@ async def poll(
     return generation
 
 
+def _require_same_job(ref: JobRef, generation: Generation, reply: Reply) -> None:
+    """Refuse an answer about another job. A job may have an id of each shape (C1), so only those of one are compared."""
+    asked, answered = str(ref.id), str(generation.id)
+    if asked != answered and asked.isdecimal() == answered.isdecimal():
+        raise ProtocolError(
+            f"The service was asked for generation {asked} and answered with {answered[:80]!r}, which is not believed.",
+            status_code=reply.status_code,
+        )
+
+
 async def _ask(
     core: Core, path: str, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
 ) -> Generation:
     def read(reply: Reply) -> Generation:
         heard(reply.headers)
         generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
+        _require_same_job(ref, generation, reply)
         if generation.is_final:
             charges_of(core).ended(ref.id, generation)
         if generation.model is None and ref.model is not None:

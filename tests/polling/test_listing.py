@@ -350,6 +350,43 @@ async def test_every_job_is_found_whatever_the_listing_is_like(
 
 
 @pytest.mark.anyio
+async def test_a_listing_that_ignores_the_page_is_left_after_it_showed_one_twice() -> None:
+    async with a_service() as service:
+        service.listing = Listing(ignores_page=True, page_size=10)
+        core = service.core(seed=1)
+        spread_jobs(service, 200, first=60)
+        assert all(result.is_completed for result in await wait_all(core, range(200)))
+        assert len(service.pages) <= 3 * 2
+        assert service.time.seconds - 1_000 < 195
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("counted", [True, False])
+async def test_an_empty_page_in_the_middle_loses_no_job(counted: bool) -> None:
+    async with a_service() as service:
+        service.listing = Listing(empty=frozenset({2}), page_size=50, counted=counted)
+        core = service.core(seed=1)
+        spread_jobs(service, 200, first=60)
+        assert all(result.is_completed for result in await wait_all(core, range(200)))
+        assert service.time.seconds - 1_000 < 195
+        assert nothing_left(core)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("counted", [True, False])
+async def test_pages_that_shift_to_the_front_while_jobs_are_deleted_lose_no_job(counted: bool) -> None:
+    async with a_service() as service:
+        service.listing = Listing(page_size=20, counted=counted)
+        core = service.core(seed=1)
+        spread_jobs(service, 200, first=60)
+        for number in range(200, 400):  # those of another program, which are deleted one after the other
+            service.job(number, 5 + number / 5, then="deleted")
+        assert all(result.is_completed for result in await wait_all(core, range(200)))
+        assert service.time.seconds - 1_000 < 195
+        assert nothing_left(core)
+
+
+@pytest.mark.anyio
 async def test_a_history_that_never_lists_ours_is_given_up() -> None:
     async with a_service() as service:
         service.listing = Listing(hidden={"1", "2", "3", "4"})

@@ -123,6 +123,7 @@ def test_a_walk_goes_as_its_table_says_and_each_line_happens() -> None:
         (probed, page_of(probed, 1, "a")),
         (uncounted, forward),
         (backward, backward.after_all()),
+        (backward, backward.after_all(ignores_page=True)),
         (from_first, page_of(from_first, None, "a")),
         (forward, page_of(forward, None, "a")),
         (forward, page_of(forward, None, "b")),

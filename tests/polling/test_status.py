@@ -58,6 +58,33 @@ async def test_a_path_that_does_not_know_the_id_makes_us_try_the_other_once_and_
         assert paths.paths() == ["/generate", "/generate/status", "/generate/status"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "believed"),
+    [
+        (7, 7, True), (7, "7", True), ("7", 7, True), (7, "gen_7", True), ("gen_7", 7, True), (7, None, True),
+        (7, 8, False), ("gen_7", "gen_8", False), (7, "8", False), ("gen_7", "GEN_7", False),
+    ],
+)  # fmt: skip
+async def test_an_answer_about_another_job_is_not_believed(
+    asked: int | str, answered: int | str | None, believed: bool
+) -> None:
+    async with a_service() as service:
+        service.answers[str(asked)] = lambda _: {"status": "completed", "id": answered, "result_url": "http://x/y.mp4"}
+        if believed:
+            assert (await poll(service.core(), asked)).is_completed
+            return
+        with pytest.raises(ProtocolError, match="which is not believed"):
+            await poll(service.core(), asked)
+
+
+async def test_a_wait_takes_an_answer_about_another_job_for_none_and_goes_on() -> None:
+    async with a_service() as service:
+        service.answers["7"] = lambda now: {"status": "completed", "id": 8 if now < 1_020 else 7}
+        generation = await Job(service.core(), 7).wait()
+        assert generation.id == 7
+        assert 1_020 <= service.time.seconds < 1_050
+
+
 async def test_the_path_is_remembered_for_each_shape_of_id_on_its_own() -> None:
     async with a_service() as service:
         paths = Paths(service, number=PENDING, text=(404, {"detail": "Not Found"}))

@@ -53,6 +53,8 @@ class Listing:
         page_size: Items a page has, whatever was asked for.
         fails: Called with the page number and the virtual time; what it returns is answered instead.
         numbers: Whether it names the jobs by number.
+        ignores_page: Whether it shows the first page whatever is asked for.
+        empty: Pages that it shows empty, though there are more.
         items: Adds to each item.
     """
 
@@ -64,6 +66,8 @@ class Listing:
     page_size: int = 100
     fails: Callable[[int, float], Answer | None] = lambda number, now: None
     numbers: bool = False
+    ignores_page: bool = False
+    empty: frozenset[int] = frozenset()
     items: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -162,7 +166,8 @@ class Service:
             assert isinstance(said, Mapping)
             if name not in listing.hidden and (said["status"] == page.status or not listing.filters):
                 items.append({**said, **listing.items, "id": int(name) if listing.numbers else name})
-        shown = items[(page.number - 1) * size : page.number * size]
+        number = 1 if listing.ignores_page else page.number
+        shown = [] if number in listing.empty else items[(number - 1) * size : number * size]
         counts = {"total": len(items), "pages": ceil(len(items) / size), "limit": size} if listing.counted else {}
         return {"items": shown, **counts}
 
