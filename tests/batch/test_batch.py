@@ -476,7 +476,7 @@ async def test_leaving_early_keeps_the_jobs_that_were_paid_for() -> None:
     assert len(refs) == len(world.ledger) - delivered
     assert {ref.id for ref in refs} <= {made.id for made in world.ledger}
     assert world.under_way == 0
-    assert not poller_of(core_batches._core).entries
+    assert not poller_of(core_batches._core).jobs
 
 
 async def test_leaving_early_waits_for_the_ids_of_what_is_on_its_way() -> None:

@@ -79,7 +79,7 @@ def accounted_for(world: World, home: Batches, batch: Batch, found: list[BatchOu
     core = home._core
     assert world.under_way == 0
     assert world.open_streams == 0
-    assert not poller_of(core).entries
+    assert not poller_of(core).jobs
     charged = {made.id: made.prompt for made in world.ledger if not made.fails}
     for outcome in found:
         if outcome.job is not None:

@@ -274,7 +274,7 @@ CASES = [
     Case("generation by number", lambda core: Generations(core).get(18473), "GET", "/generate/18473"),
     Case("generation by digits", lambda core: Generations(core).get("18473"), "GET", "/generate/18473"),
     Case("generation by text", lambda core: Generations(core).get("gen_1"), "GET", "/generate/status/gen_1"),
-    Case("generation by reference", lambda core: Generations(core).get(JobRef(7)), "GET", "/generate/7"),
+    Case("generation by reference", lambda core: Generations(core).get(JobRef(18473)), "GET", "/generate/18473"),
     # 2.5 history.
     Case(
         "history",
