@@ -18,7 +18,6 @@ from weakref import ReferenceType, ref
 import anyio
 
 from ._api.addresses import is_private_host
-from ._concurrency.closing import announce_closed, announce_open
 from ._config import ClientOptions, Polling, Service, Timeout, base_url_from_environment, log_from_environment
 from ._core.credentials import Credential
 from ._core.exchange import Core, TimeSource
@@ -27,6 +26,7 @@ from ._errors import ConfigurationError
 from ._hooks import Hooks, hooks_of
 from ._models.raw import RawResponse
 from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
+from ._transport.closing import announce_closed, announce_open
 from ._types import BoundToProcess, Omit
 
 P = ParamSpec("P")

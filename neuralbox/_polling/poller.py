@@ -46,7 +46,6 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._concurrency.closing import closed_error, is_closed, listen
 from .._concurrency.per_loop import PerLoop, call_in_loop, running_loop
 from .._core.exchange import Core
 from .._costs.charges import charges_of
@@ -60,6 +59,7 @@ from .._errors import (
     ProtocolError,
 )
 from .._models.generation import Generation
+from .._transport.closing import closed_error, is_closed, listen
 from .._types import JobRef
 from .durations import DurationLog
 from .leadership import Leadership

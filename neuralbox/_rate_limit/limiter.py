@@ -34,13 +34,13 @@ from math import inf
 
 from .._api import vocabulary as words
 from .._api.request import Request
-from .._concurrency.closing import closed_error, is_closed, listen
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._core.exchange import Core
 from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLimitError
 from .._models.account import User
 from .._transport import Reply
+from .._transport.closing import closed_error, is_closed, listen
 from .windows import (
     ASK_AGAIN_AFTER,
     AWAIT_ANSWERS,

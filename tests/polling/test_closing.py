@@ -9,11 +9,11 @@ import anyio
 import httpx
 import pytest
 
-from neuralbox._concurrency.closing import announce_closed, announce_open
 from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, NeuralBoxError
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import GrowingJobWaiter, wait_all
+from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox._types import JobRef
 from neuralbox.sync import NeuralBox
 

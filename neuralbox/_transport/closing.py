@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
+from .._concurrency.process_lock import ProcessLock
 from .._errors import ConfigurationError
-from .process_lock import ProcessLock
 
 
 class CloseListener(Protocol):
