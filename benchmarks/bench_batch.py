@@ -82,7 +82,7 @@ class Taken:
 async def in_turns(url: str, count: int, rounds: int, seed: int) -> dict[str, list[Taken]]:
     """Run the batch with and without a journal, in an order that changes from round to round."""
     found: dict[str, list[Taken]] = {"without": [], "with": []}
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with TemporaryDirectory() as folder:
         # The lean server says that 99,998 requests are left of the hour, after each; nothing here is about that.
         async with AsyncNeuralBox(api_key="nb_benchmark", base_url=url, pace="off") as nb:
@@ -91,7 +91,7 @@ async def in_turns(url: str, count: int, rounds: int, seed: int) -> dict[str, li
             gc.collect()
             gc.freeze()
             for number in range(rounds):
-                for name in dice.sample(["without", "with"], 2):
+                for name in rng.sample(["without", "with"], 2):
                     gc.collect()
                     journal = Path(folder, f"{number}.sqlite") if name == "with" else None
                     cpu, wall = time.process_time(), time.perf_counter()
@@ -111,10 +111,10 @@ def journal_rows(count: int, rounds: int, latency: float, seed: int, *, judged: 
     rows = []
     unit: Callable[[Taken], float]
     for name, unit, bound in (
-        ("CPU", lambda each: each.cpu, CPU_BOUND),
-        ("wall", lambda each: each.wall, SPEED_BOUND),
+        ("CPU", lambda taken: taken.cpu, CPU_BOUND),
+        ("wall", lambda taken: taken.wall, SPEED_BOUND),
     ):
-        samples = {key: [unit(each) for each in taken] for key, taken in found.items()}
+        samples = {key: [unit(sample) for sample in taken] for key, taken in found.items()}
         rows.append(show(f"{what}: a batch without a journal", samples["without"], unit=f"us {name} per request"))
         rows.append(
             compare(

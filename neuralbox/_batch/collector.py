@@ -1,4 +1,4 @@
-"""From an accepted job to its outcome: waited for, booked, written down, its file fetched, handed over.
+"""From an accepted job to its outcome: waited for, booked, written down, its file fetched, delivered.
 
 One wait serves all jobs. An end is booked at once, so that a budget knows it before the next request; then one worker
 writes ends down, and at most `max_downloads` fetch files, each living as long as there is something to do. A file that
@@ -126,10 +126,10 @@ class Collector:
         item.is_open = False
         self.finish(item)
 
-    # ... its file fetched, and handed over.
+    # ... its file fetched, and delivered.
 
     def finish(self, item: BatchItem, path: str | None = None) -> None:
-        """Hand the outcome of one over that has ended, after fetching its file where it has one and that is wanted.
+        """Let the outcome of one be delivered that has ended, after fetching its file where it has one and that is wanted.
 
         Args:
             item: It.

@@ -38,7 +38,7 @@ _PROBLEMS = 100
 
 
 class Batches:
-    """Batches: any number of requests, bounded in flight, resumable."""
+    """Run batches: any number of requests, bounded in flight, resumable."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -67,9 +67,9 @@ class Batches:
                     print(outcome.key, outcome.path or outcome.error)
 
         The same call with the same journal continues where the last one ended, for whatever reason it did: what ended
-        is handed out again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
+        is delivered again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
         history, the rest is sent. What the journal has paid for and the requests do not name any more is finished and
-        handed out as well; what was never sent of those is left alone.
+        delivered as well; what was never sent of those is left alone.
 
         Args:
             requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
@@ -84,8 +84,8 @@ class Batches:
                 under that name it stays, and the new one becomes `18500 (2).webp`.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
-            max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.
-            max_sending: Submissions at once; below the client's `limits.max_connections`, or looks have to queue.
+            max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
+            max_sending: Submissions at once; below the client's `limits.max_connections`, or polls have to queue.
             max_downloads: Downloads at once.
             wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
                 limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.
@@ -148,15 +148,15 @@ class Batches:
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
         """
-        asked: dict[str, PriceQuery] = {}
+        queries: dict[str, PriceQuery] = {}
         counts: Counter[str] = Counter()
         problems: dict[str, str] = {}
         position = invalid = 0
-        async for one in _each(requests):
+        async for given in _each(requests):
             position += 1
             key = f"{position:06d}"
             try:
-                request = as_request(one)
+                request = as_request(given)
                 key = request.key or key
                 check(request, self._core.options.dialect)
             except ConfigurationError as error:
@@ -165,31 +165,31 @@ class Batches:
                     problems[key] = error.message
                 continue
             wire = request.build(self._core.options.dialect)
-            question = price_query_of(wire, model=request.model, extra=request.extra_body)
-            asked.setdefault(question.key, question)
-            counts[question.key] += 1
-        prices = await self._prices([*asked.values()])
+            query = price_query_of(wire, model=request.model, extra=request.extra_body)
+            queries.setdefault(query.key, query)
+            counts[query.key] += 1
+        prices = await self._prices([*queries.values()])
         by_model: Counter[str] = Counter()
         unknown = 0
-        for question in asked.values():
-            price, count = prices[question.key], counts[question.key]
+        for query in queries.values():
+            price, count = prices[query.key], counts[query.key]
             if price is None:
                 unknown += count
             else:
-                by_model[question.model or "assistant"] += price * count
+                by_model[query.model or "assistant"] += price * count
         return BatchEstimate(by_model.total(), position - invalid, dict(by_model), unknown, invalid, problems)
 
-    async def _prices(self, questions: list[PriceQuery]) -> dict[str, int | None]:
+    async def _prices(self, queries: list[PriceQuery]) -> dict[str, int | None]:
         known = charges_of(self._core).prices
         found: dict[str, int | None] = {}
 
         async def ask() -> None:
-            while questions:
-                question = questions.pop()
-                found[question.key] = await known.of(self._core, question)
+            while queries:
+                query = queries.pop()
+                found[query.key] = await known.of(self._core, query)
 
         async with anyio.create_task_group() as group:
-            for _ in range(min(_ASKING, len(questions))):
+            for _ in range(min(_ASKING, len(queries))):
                 group.start_soon(ask)
         return found
 
@@ -197,13 +197,13 @@ class Batches:
 async def _each(source: Source) -> AsyncIterator[BatchRequest | Mapping[str, Any]]:
     """Go through an iterable of either colour."""
     if isinstance(source, AsyncIterable):
-        async for one in source:
-            yield one
+        async for given in source:
+            yield given
         return
-    for turn, one in enumerate(source, 1):
+    for turn, given in enumerate(source, 1):
         if turn % _TURN == 0:
             await checkpoint()
-        yield one
+        yield given
 
 
 def _require_whole(name: str, value: object) -> None:

@@ -92,6 +92,7 @@ class Submitter:
         self._collector = collector
         self._queue: deque[BatchItem] = deque()
         self._workers = 0
+        self._has_asked_clock = False
         core = state.core
         is_paced = core.options.pace != "off"
         self._core = core.with_options(core.options.with_changes(pace="spread")) if is_paced else core
@@ -142,8 +143,11 @@ class Submitter:
         assert isinstance(request, BatchRequest)
         recorder, tries = JournalRecorder(state, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
-        if claim is None and state.journal is not None:
+        if claim is None and state.journal is not None and not self._has_asked_clock:
             await learn_clock(self._core)
+            self._has_asked_clock = (
+                True  # its lock lets one pass at a time, and what comes together is written together
+            )
         while True:
             state.require_going()
             try:

@@ -2,11 +2,11 @@
 
 There is no thread and no task of its own. Work is queued; the first caller that has to wait leads: it yields once, so
 that all who are ready join, and carries the whole queue through one call of `work` in a worker thread. What is queued
-meanwhile is the next group, led by one of its own callers: leadership is handed on when a group has been through, and
+meanwhile is the next group, led by one of its own callers: leadership is passed on when a group has been through, and
 when a leader leaves for whatever reason. So there is never more than one group under way, and they go in order.
 
 Cancellation. A group under way is never interrupted. A cancel scope is kept out until it is through; a cancelled
-asyncio task cannot be held, so there the thread itself tells the loop when it is done, and that hands the lead on. Who
+asyncio task cannot be held, so there the thread itself tells the loop when it is done, and that passes the lead on. Who
 is cancelled while waiting takes its work back if it is still in the queue and not to be kept.
 """
 
@@ -23,7 +23,7 @@ from anyio.lowlevel import checkpoint
 
 
 class CommitWaiter:
-    """Somebody who waits for an item.
+    """Wait for an item.
 
     Attributes:
         done: Its group is through.
@@ -41,7 +41,7 @@ class CommitWaiter:
 
 
 class CommitItem:
-    """A piece of work.
+    """Hold a piece of work.
 
     Attributes:
         keep: Whether it stays queued when its caller is cancelled and when its group fails.
@@ -60,7 +60,7 @@ class CommitItem:
 
 
 class Worker(Protocol):
-    """What the groups are for."""
+    """Do the work of groups."""
 
     def work(self, group: Sequence[CommitItem]) -> None:
         """Do a group, in a worker thread. Raising means that nothing of it was done."""
@@ -76,7 +76,7 @@ class Worker(Protocol):
 
 
 class GroupCommit:
-    """The queue and its leader, for one event loop.
+    """Queue work and let one caller lead, for one event loop.
 
     Attributes:
         queue: What the next group will be.
@@ -115,7 +115,7 @@ class GroupCommit:
             if not (waiter.done or item.keep) and item in self.queue:
                 self.queue.remove(item)
             if waiter.leads:
-                self._hand_on()
+                self._pass_on()
             raise
         if waiter.error is not None:
             raise waiter.error
@@ -128,7 +128,7 @@ class GroupCommit:
                 await to_thread.run_sync(run.work, limiter=self._limiter)
         except BaseException:  # this asyncio task was cancelled, or no thread could be started
             if run.revoke():
-                self.queue[:0] = run.group  # commit() hands on
+                self.queue[:0] = run.group  # commit() passes on
             else:
                 waiter.leads = False
                 if not run.leave_to(asyncio.get_running_loop(), self._publish):
@@ -155,9 +155,9 @@ class GroupCommit:
                 waiter.event.set()
             elif item.error is not None:
                 self._worker.unheard(item, item.error)
-        self._hand_on()
+        self._pass_on()
 
-    def _hand_on(self) -> None:
+    def _pass_on(self) -> None:
         for item in self.queue:
             if item.waiter is not None:
                 self._busy = item.waiter.leads = True

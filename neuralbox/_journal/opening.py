@@ -65,7 +65,7 @@ async def open_journal(
         path: The file. SQLite keeps `-wal` and `-shm` beside it while it is open; the empty `-lock` stays.
         account: What tells the account from others; only a hash of it is written.
         service: Base URL of the service.
-        sync: `normal`: marks survive the killing of the process. `full`: and the loss of power.
+        sync: `normal`: changes survive the killing of the process. `full`: and the loss of power.
         lock_timeout: How long to wait for another owner to end, in seconds.
         now: Unix seconds, for the records.
         clock: Monotonic seconds, for the waiting.

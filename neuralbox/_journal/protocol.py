@@ -7,19 +7,19 @@ A journal knows one record for each request, by the caller's key, and moves it a
 Rules every implementation keeps, and why a batch may rely on them (docs/design/batches-and-journal.md):
 
 - `sending` is durable when the call returns, and the request may leave only then. So a request whose record says
-  `planned` never left and may be sent without a look into the history.
+  `planned` never left and may be sent without searching the history.
 - `accepted` is durable when the call returns, and nothing else may be done with the id before. A failed write does not
-  lose the id: the error carries it (`.job`, and `.unwritten` for all that wait), and the journal keeps the mark and
+  lose the id: the error carries it (`.job`, and `.unwritten` for all that wait), and the journal keeps the change and
   writes it with whatever it can write next, at the latest when it is closed.
 - `plan` tells what was known, and is durable before any `sending` of it.
 - `planned_again`, `final` and `saved` wait for nobody. They are written with the next group, at the latest about a
-  second later by the next call, or on closing. Losing one to a kill costs a free look at the service or at the disk:
+  second later by the next call, or on closing. Losing one to a kill costs a free request to the service:
   a record that stayed `sending` is reconciled, one that stayed `accepted` is waited for, one that stayed `final` is
   downloaded or found on the disk. They never suspend while they can be kept back, so a cancelled caller can still
   make them.
-- A mark that does not follow from the state (a second `sending` after `accepted`, another id) is refused with
-  `JournalError`; nobody else's mark suffers from it.
-- A call that raises, cancellation included, has made no promise: its mark may or may not stand. A `sending` that
+- A change that does not follow from the state (a second `sending` after `accepted`, another id) is refused with
+  `JournalError`; nobody else's change suffers from it.
+- A call that raises, cancellation included, has made no promise: its change may or may not stand. A `sending` that
   stands although its caller never sent is only slower to settle; an `accepted` is never taken back.
 - The time of a record never runs backwards, whatever the machine's clock does.
 """
@@ -40,7 +40,7 @@ from .._types import GenerationId, JobRef
 PLANNED: Final = "planned"
 """Read and written down; never left this machine, or was refused without a charge."""
 SENDING: Final = "sending"
-"""May have left this machine. Found like this on opening, its fate is unknown: `JournalRecord.claim` tells how to settle it."""
+"""May have left this machine. Found like this on opening, nobody knows what became of it: `JournalRecord.claim` tells how to settle it."""
 ACCEPTED: Final = "accepted"
 """The service gave an id: paid, or will be."""
 FINAL: Final = "final"
@@ -55,12 +55,12 @@ FINISHED: Final = (FINAL, SAVED)
 _LONGEST: Final = 500_000_000  # characters of a request; SQLite takes half as many again
 
 Sync: TypeAlias = Literal["normal", "full"]
-"""What a durable mark survives: the killing of the process (`normal`), or the loss of power too (`full`)."""
+"""What a durable change survives: the killing of the process (`normal`), or the loss of power too (`full`)."""
 
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """A request about to be planned.
+    """Hold a request about to be planned.
 
     Attributes:
         key: The caller's name for it, unique in the journal.
@@ -75,7 +75,7 @@ class PlannedRequest:
 
     @cached_property
     def text(self) -> str:
-        """The request as canonical JSON: sorted, compact, ASCII, so that equal requests are equal texts.
+        """Return the request as canonical JSON: sorted, compact, ASCII, so that equal requests are equal texts.
 
         Raises:
             ConfigurationError: The request holds something that JSON cannot say.
@@ -92,14 +92,14 @@ class PlannedRequest:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the fingerprint given, or of the request's text."""
+        """Return a hash of the fingerprint given, or of the request's text."""
         basis = self.text if self.fingerprint is None else self.fingerprint
         return hashlib.sha256(basis.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """What a journal knows of one request.
+    """Hold what a journal knows of one request.
 
     Attributes:
         position: Where it stands in the order of planning, from 1.
@@ -139,7 +139,7 @@ class JournalRecord:
 
     @property
     def job(self) -> JobRef | None:
-        """What attaches to the generation again, or None where no id is known."""
+        """Return what attaches to the generation again, or None where no id is known."""
         return None if self.id is None else JobRef(self.id, self.kind, self.model)
 
     @property
@@ -147,12 +147,12 @@ class JournalRecord:
         return self.state in FINISHED
 
     def __repr__(self) -> str:  # the request, the claim and the outcome hold prompts and signed addresses
-        return f"<Record {self.key!r} {self.state}{'' if self.id is None else f' {self.id}'}>"
+        return f"<JournalRecord {self.key!r} {self.state}{'' if self.id is None else f' {self.id}'}>"
 
 
 @dataclass(frozen=True, slots=True)
 class JournalOwner:
-    """Which process a journal belongs to.
+    """Say which process a journal belongs to.
 
     Attributes:
         pid: Its process id.
@@ -167,18 +167,18 @@ class JournalOwner:
 
 @dataclass(frozen=True, slots=True)
 class JournalSummary:
-    """A journal in numbers, each request counted once.
+    """Count what is in a journal, each request once.
 
     Attributes:
         planned: Never sent.
-        sending: Sent with an unknown fate (while the batch runs: also just being sent).
+        sending: Sent, and what became of it is unknown (while the batch runs: also just being sent).
         accepted: Paid for and not ended yet.
         final: Ended; nothing saved.
         saved: Ended with the result on the disk.
         completed: Of the ended: with a result.
         tokens: What the ended ones cost, in tokens.
         first_at: Unix seconds of the first plan, or None.
-        last_at: Unix seconds of the last mark, or None.
+        last_at: Unix seconds of the last change, or None.
         owner: Who runs it at this moment; None while nobody does.
         service: The address of the service it belongs to.
     """
@@ -210,7 +210,7 @@ class JournalSummary:
 
 
 class Journal(Protocol):
-    """A record of every request of a batch. For one event loop; the rules are those of this module."""
+    """Keep a record of every request of a batch. For one event loop; the rules are those of this module."""
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         """Write requests down, and tell what is already known of them.

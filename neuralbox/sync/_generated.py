@@ -1820,7 +1820,7 @@ class Batch(bridge.Streaming[AsyncBatch, BatchOutcome]):
 
 
 class Batches(bridge.Facade[AsyncBatches]):
-    """Batches: any number of requests, bounded in flight, resumable."""
+    """Run batches: any number of requests, bounded in flight, resumable."""
 
     def __call__(
         self,
@@ -1846,9 +1846,9 @@ class Batches(bridge.Facade[AsyncBatches]):
                     print(outcome.key, outcome.path or outcome.error)
 
         The same call with the same journal continues where the last one ended, for whatever reason it did: what ended
-        is handed out again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
+        is delivered again (`outcome.resumed`), what was accepted is waited for, what may have been is settled by the
         history, the rest is sent. What the journal has paid for and the requests do not name any more is finished and
-        handed out as well; what was never sent of those is left alone.
+        delivered as well; what was never sent of those is left alone.
 
         Args:
             requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
@@ -1863,8 +1863,8 @@ class Batches(bridge.Facade[AsyncBatches]):
                 under that name it stays, and the new one becomes `18500 (2).webp`.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
-            max_in_flight: Requests read and not handed out, at most: a slow consumer slows the batch down.
-            max_sending: Submissions at once; below the client's `limits.max_connections`, or looks have to queue.
+            max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
+            max_sending: Submissions at once; below the client's `limits.max_connections`, or polls have to queue.
             max_downloads: Downloads at once.
             wait_timeout: Limit of the wait for each job in seconds, from when it was accepted here; None waits without
                 limit. Default: `polling.timeout`, 600. The job goes on, and a later run waits for it again.

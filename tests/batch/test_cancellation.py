@@ -25,7 +25,7 @@ from .world import World, batches
 
 pytestmark = pytest.mark.anyio
 
-REQUESTS: list[Any] = [*videos(2), *images(4), *videos(1)]  # the last is the twin of the first
+REQUESTS: list[Any] = [*videos(2), *images(4), *videos(1)]  # the last equals the first
 WANTED = Counter(request.prompt for request in REQUESTS)
 FATES: dict[int, Any] = {2: "lost", 4: "failed", 5: "unsent"}
 

@@ -191,7 +191,7 @@ async def test_a_told_pause_that_the_floor_outgrows_does_not_end_the_batch() -> 
     assert world.time.elapsed == pytest.approx(10 + 20 + 40 + 80, abs=5)
 
 
-async def test_parked_for_longer_than_wished_the_batch_ends() -> None:
+async def test_throttled_for_longer_than_wished_the_batch_ends() -> None:
     world = World(does=lambda number: limited(7_200) if number > 2 else "")
     found = await outcomes_of(batches(world)([*videos(2), *images(20)], max_sending=2, max_throttle_wait=3_600))
     assert sum(outcome.ok for outcome in found.values()) == 2

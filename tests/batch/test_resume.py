@@ -130,7 +130,7 @@ async def test_a_cancelled_run_is_continued(path: Path) -> None:
     assert len(world.ledger) == 10
 
 
-async def test_what_has_ended_is_handed_out_again_as_it_was(path: Path) -> None:
+async def test_what_has_ended_is_delivered_again_as_it_was(path: Path) -> None:
     world = World(does=lambda number: "failed" if number == 2 else "")
     requests: list[BatchRequest] = [TextRequest(model="gpt-5", prompt="a", key="a"), *images(2)]
     first = await outcomes_of(batches(world)(requests, journal=path, max_sending=1))
@@ -214,7 +214,7 @@ async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_
     assert found["unknown"].job.id == 18_301
 
 
-async def test_one_that_was_proven_absent_is_not_looked_for_again_when_the_limits_make_it_wait(path: Path) -> None:
+async def test_one_that_was_proven_absent_is_not_searched_for_again_when_the_limits_make_it_wait(path: Path) -> None:
     walks: list[int] = []  # how many POSTs there were at each
 
     class Watched(World):
@@ -310,7 +310,7 @@ async def test_without_a_list_everything_the_journal_has_not_ended_is_done(path:
     assert tried["failed"].ok
 
 
-async def test_records_that_come_up_while_the_list_is_worked_on_are_handed_out_once(path: Path) -> None:
+async def test_records_that_come_up_while_the_list_is_worked_on_are_delivered_once(path: Path) -> None:
     world = World(seconds=1e9)
     requests = videos(3)
     found = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=10, max_in_flight=2))
@@ -339,7 +339,7 @@ async def test_a_run_may_end_while_the_rest_of_the_journal_is_read(path: Path) -
             break
 
 
-async def test_an_unknown_one_that_stays_unknown_is_handed_out_once_and_kept(path: Path) -> None:
+async def test_an_unknown_one_that_stays_unknown_is_delivered_once_and_kept(path: Path) -> None:
     world = World()
     request = ImageRequest(model="flux-1.1-pro", prompt="sending one")
     await write(world, path, [("sending", request, "sending")])

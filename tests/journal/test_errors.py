@@ -187,7 +187,7 @@ async def test_a_fork_does_not_write(journal: GroupedJournal, monkeypatch: pytes
             await journal.accepted("one", id=1)
 
 
-async def test_a_query_that_fails_disturbs_no_mark(journal: GroupedJournal) -> None:
+async def test_a_query_that_fails_disturbs_no_change(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
 
     def fail() -> None:
@@ -207,7 +207,7 @@ async def test_a_bug_is_shown_as_it_is(journal: GroupedJournal) -> None:
     await journal.plan(entries("one"))
 
 
-async def test_a_cancelled_mark_disturbs_nobody(journal: GroupedJournal) -> None:
+async def test_a_cancelled_change_disturbs_nobody(journal: GroupedJournal) -> None:
     keys = [str(number) for number in range(20)]
     await journal.plan(entries(*keys))
     ends: dict[str, str] = {}
@@ -286,7 +286,7 @@ def test_closing_by_a_task_that_is_cancelled_closes_all_the_same(path: Path) -> 
     asyncio.run(main())
 
 
-async def test_marks_that_wait_long_are_counted_from_the_first(path: Path) -> None:
+async def test_changes_that_wait_long_are_counted_from_the_first(path: Path) -> None:
     clock = Clock()
     async with await a_journal(path, clock) as journal:
         await journal.plan(entries("one", "two", "three"))

@@ -195,7 +195,7 @@ async def test_a_chosen_successor_that_is_cancelled_hands_on_again() -> None:
         commits._busy = True  # as while a group is under way
         for name in ("second", "third"):
             await callers.call(name)
-        commits._hand_on()
+        commits._pass_on()
         assert commits.queue[0].waiter is not None
         assert commits.queue[0].waiter.leads
         callers.scopes["second"].cancel()

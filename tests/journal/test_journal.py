@@ -188,9 +188,9 @@ async def test_closing_twice_is_nothing_and_use_after_it_is_refused(journal: Gro
 
 def test_records_hide_what_may_be_secret() -> None:
     record = JournalRecord(1, "one", {"prompt": "secret"}, "final", 5, outcome=DONE)
-    assert repr(record) == "<Record 'one' final 5>"
+    assert repr(record) == "<JournalRecord 'one' final 5>"
     assert record.is_finished
-    assert repr(JournalRecord(1, "two", {})) == "<Record 'two' planned>"
+    assert repr(JournalRecord(1, "two", {})) == "<JournalRecord 'two' planned>"
 
 
 def test_an_empty_summary_is_all_zero() -> None:

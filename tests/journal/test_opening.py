@@ -86,7 +86,7 @@ async def test_an_owner_is_waited_for_as_long_as_is_asked(path: Path) -> None:
         pass
 
 
-async def test_a_reader_that_looks_at_the_lock_is_not_taken_for_an_owner(path: Path) -> None:
+async def test_a_reader_that_asks_for_the_lock_is_not_taken_for_an_owner(path: Path) -> None:
     async with await a_journal(path):
         pass
     reader = sqlite3.connect(f"{path}-lock", isolation_level=None)

@@ -19,7 +19,7 @@ from . import errors, lock, rows, schema
 def read_summary(path: str | os.PathLike[str]) -> JournalSummary:
     """Count what a journal holds. `owner` is set while a process has it.
 
-    Marks that the owner still holds back (about a second's worth) are not in it.
+    Changes that the owner still holds back (about a second's worth) are not in it.
 
     Raises:
         JournalError: There is no such file, or it is not a journal that can be read.

@@ -53,9 +53,9 @@ def _claim(claim: str, prompt_at: int, request: str) -> Mapping[str, Any]:
 
 def page(connection: sqlite3.Connection, states: Sequence[str], after: int) -> list[JournalRecord]:
     """Read the next records in any of `states`; an empty list ends the reading. Bounded in number and in size."""
-    marks = ", ".join("?" * len(states))
+    places = ", ".join("?" * len(states))
     cursor = connection.execute(
-        f"{SELECT} r.position > ? AND r.state IN ({marks}) ORDER BY r.position LIMIT ?",
+        f"{SELECT} r.position > ? AND r.state IN ({places}) ORDER BY r.position LIMIT ?",
         (after, *states, _PAGE_RECORDS),
     )
     found: list[JournalRecord] = []
@@ -75,7 +75,7 @@ def ids(connection: sqlite3.Connection, since: float) -> list[int | str]:
 
 
 def last_time(connection: sqlite3.Connection) -> float | None:
-    """The latest time any record has."""
+    """Return the latest time any record has."""
     latest = (
         "max(planned_at, coalesce(sent_at, 0), coalesce(accepted_at, 0), coalesce(final_at, 0), coalesce(saved_at, 0))"
     )

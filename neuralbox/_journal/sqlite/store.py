@@ -37,7 +37,7 @@ _RECORD = "INSERT INTO records (position, key, fingerprint, owner, state, planne
 
 
 class SqliteStore:
-    """An open journal file and its lock.
+    """Keep a journal in a file that is open and locked.
 
     Attributes:
         path: The file.
