@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sized
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -18,6 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from .._budget import Budget
+from .._concurrency.detached import DetachedTaskGroup
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, Sync, open_account_journal
@@ -51,7 +53,8 @@ class Batch:
             it could not be written any more, or knows a key with another request.
 
     Cancellation:
-        Every task and connection of the run has ended when the block is left. Jobs go on at the service and are
+        The tasks of the run belong to none of yours: the block may stand in an async generator, and be left by another
+        task than entered it. Every task and connection of the run has ended when the block is left. Jobs go on at the service and are
         charged when they complete: see `unfinished`. Leaving early without a cancellation waits up to 5 s for the ids
         of requests that are on their way; a cancelled one that may have been accepted is in the client's `unresolved`
         and, with a journal, settled by the next run.
@@ -75,7 +78,7 @@ class Batch:
         self._budget = budget
         self._entered = False
         self._journal: Journal | None = None
-        self._group: TaskGroup | None = None
+        self._tasks: DetachedTaskGroup | None = None
         self._state: BatchState | None = None
         self._reader: RequestReader | None = None
         self._collector: Collector | None = None
@@ -98,7 +101,7 @@ class Batch:
         """Show it in a notebook, and keep that up to date: `display(run)` in the block."""
         from .notebook import show_live
 
-        show_live(self._state, self._group, self._over)
+        show_live(self._state, self._over)
 
     @property
     def progress(self) -> BatchProgress:
@@ -126,18 +129,20 @@ class Batch:
         if self._journal_at is not None:
             self._journal = await open_account_journal(self._core, self._journal_at, sync=self._journal_sync)
         try:
-            await self._begin()
-        except BaseException:
-            await self._close_journal()
+            options = replace(self._options, budget=await self._counted())
+            total = len(self._source) if isinstance(self._source, Sized) else None
+            self._tasks = DetachedTaskGroup()
+            await self._tasks.start(partial(self._begin, options, total))
+        except BaseException as error:
+            await self._end_tasks()
+            await self._close_journal(error)
             raise
         return self
 
-    async def _begin(self) -> None:
-        options = replace(self._options, budget=await self._counted())
-        self._group = group = anyio.create_task_group()
-        await group.__aenter__()
-        total = len(self._source) if isinstance(self._source, Sized) else None
+    def _begin(self, options: BatchOptions, total: int | None, group: TaskGroup) -> None:
         self._state = state = BatchState(self._core, options, self._journal, group, total)
+        assert self._tasks is not None
+        self._tasks.on_end = state.news.ring  # a consumer would wait for ever
         self._collector = collector = Collector(state)
         self._reader = reader = RequestReader(state, self._source, Submitter(state, collector), collector)
         group.start_soon(state.guarded, collector.run)
@@ -156,29 +161,36 @@ class Batch:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        state, group = self._begun(), self._group
-        assert group is not None
+    ) -> None:
+        state = self._begun()
         state.stop()
         try:
-            try:
-                if error is None or isinstance(error, Exception):
-                    await self._wait_for_ids(state)
-            finally:
-                group.cancel_scope.cancel()
-                # Of a cancellation the group has to know whose it is; any other error it would wrap.
-                own = isinstance(error, anyio.get_cancelled_exc_class())
-                swallowed = await group.__aexit__(*((kind, error, trace) if own else (None, None, None)))
+            if error is None or isinstance(error, Exception | GeneratorExit):
+                await self._wait_for_ids(state)
         finally:
-            assert self._collector is not None
-            self._collector.leave()
-            await self._close_journal(error)
-        return swallowed and own
+            try:
+                await self._end_tasks()
+            finally:
+                await self._close_journal(error)
+        assert self._tasks is not None
+        if self._tasks.error is not None and error is None:
+            self._tasks.raise_error()
+
+    async def _end_tasks(self) -> None:
+        if self._tasks is not None:
+            try:
+                await self._tasks.aclose()
+            finally:
+                if self._collector is not None:
+                    self._collector.leave()
 
     async def _wait_for_ids(self, state: BatchState) -> None:
         """Wait a little for the ids of what is on its way."""
+        assert self._tasks is not None
         until = self._core.clock() + GOODBYE
         while any(item.may_have_left for item in state.live.values()) and self._core.clock() < until:
+            if self._tasks.ended.is_set():
+                return
             await self._core.wait_until(state.changed.next, until - self._core.clock())
 
     async def _close_journal(self, error: BaseException | None = None) -> None:
@@ -204,6 +216,9 @@ class Batch:
         while not state.done:
             if state.is_over:
                 await self._end(state)
+            assert self._tasks is not None
+            if self._tasks.ended.is_set():
+                self._tasks.raise_error()
             await state.news.wait()
         assert self._reader is not None
         item = state.deliver()
@@ -225,10 +240,12 @@ class Batch:
 
     async def _report(self, state: BatchState, on_progress: Callable[..., Any], reported: anyio.Event) -> None:
         """Report what changes, not too often, and at the end."""
-        while True:
-            change, over = state.changed.next, self._over.is_set()
-            if not await state.call(on_progress, state.progress) or over:
-                break
-            await self._core.wait_until(self._over, _BETWEEN)
-            await change.wait()
-        reported.set()
+        try:
+            while True:
+                change, over = state.changed.next, self._over.is_set()
+                if not await state.call(on_progress, state.progress) or over:
+                    break
+                await self._core.wait_until(self._over, _BETWEEN)
+                await change.wait()
+        finally:
+            reported.set()

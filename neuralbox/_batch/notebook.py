@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
 from .._html import progress_html
 from .progress import BatchProgress
@@ -65,23 +64,22 @@ def _minutes(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def show_live(state: BatchState | None, group: TaskGroup | None, over: anyio.Event) -> None:
+def show_live(state: BatchState | None, over: anyio.Event) -> None:
     """Display a batch in the notebook's present cell, and keep that up to date while the batch runs.
 
     Args:
         state: The run.
-        group: Its tasks.
         over: Set when its last outcome is delivered.
 
     Raises:
         NotImplementedError: It does not run, or there is no notebook: IPython takes `_repr_html_` or `repr` instead.
     """
-    if state is None or group is None or group.cancel_scope.cancel_called:
+    if state is None or state.group.cancel_scope.cancel_called:
         raise NotImplementedError
     handle = _display(_bundle(state))
     if handle is None:
         raise NotImplementedError
-    group.start_soon(state.guarded, partial(_follow, handle, state, over))
+    state.group.start_soon(state.guarded, partial(_follow, handle, state, over))
 
 
 def _bundle(state: BatchState) -> dict[str, str]:
