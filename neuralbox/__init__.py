@@ -47,7 +47,8 @@ if typing.TYPE_CHECKING:
     from ._api.builders import Message
     from ._archive.results import ArchiveFailure, ArchiveProgress, ArchiveResult, ExportResult
     from ._batch.batch import Batch
-    from ._batch.outcome import BatchEstimate, BatchOutcome, write_outcomes
+    from ._batch.outcome import BatchEstimate, BatchOutcome
+    from ._batch.outcome_lines import write_outcomes
     from ._batch.progress import BatchProgress
     from ._budget import Budget
     from ._client import AsyncNeuralBox
@@ -187,7 +188,8 @@ __all__ = [
 _HOMES = {
     "._api.builders": ("Message",),
     "._archive.results": ("ArchiveFailure", "ArchiveProgress", "ArchiveResult", "ExportResult"),
-    "._batch.outcome": ("BatchEstimate", "BatchOutcome", "write_outcomes"),
+    "._batch.outcome": ("BatchEstimate", "BatchOutcome"),
+    "._batch.outcome_lines": ("write_outcomes",),
     "._batch.progress": ("BatchProgress",),
     "._requests.json_lines": ("read_requests", "request_from_dict"),
     "._requests.requests": (

@@ -1,10 +1,8 @@
-"""What became of one request of a batch, as a value: delivered once, written as a JSON line."""
+"""What became of one request of a batch, and what a batch would cost, as values."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,27 +69,6 @@ class BatchOutcome:
             "error": None if error is None else {"type": type(error).__name__, "message": message},
             "resumed": self.resumed,
         }
-
-
-def write_outcomes(path: str | os.PathLike[str], outcomes: Iterable[BatchOutcome]) -> int:
-    """Append outcomes to a file of JSON lines.
-
-        async for outcome in run:
-            write_outcomes("outcomes.jsonl", [outcome])
-
-    Args:
-        path: UTF-8; made where it is not there.
-        outcomes: Written in order, each as `to_dict` says; what is written is on its line whole.
-
-    Returns:
-        How many were written.
-    """
-    count = 0
-    with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-        for outcome in outcomes:
-            file.write(json.dumps(outcome.to_dict(), ensure_ascii=False) + "\n")
-            count += 1
-    return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from neuralbox._batch.item import BatchItem, ItemStage
 from neuralbox._batch.journal_records import generation_of, outcome_record
-from neuralbox._batch.outcome import BatchOutcome, write_outcomes
+from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import ProgressCounter
 from neuralbox._errors import GenerationFailedError
 from neuralbox._journal.protocol import JournalRecord
@@ -28,32 +27,6 @@ def test_an_outcome_says_what_was_charged() -> None:
     assert BatchOutcome("a", generation=FAILED, job=job, error=GenerationFailedError("policy")).tokens == 0
     assert BatchOutcome("a", error=ValueError("x")).tokens == 0
     assert BatchOutcome("a", error=TimeoutError("x"), job=job).tokens is None
-
-
-def test_outcomes_are_appended_as_json_lines(tmp_path: Path) -> None:
-    path = tmp_path / "outcomes.jsonl"
-    job = JobRef(7, "image", "flux-1.1-pro")
-    assert write_outcomes(path, [BatchOutcome("a", generation=DONE, job=job, path=Path("out/7.webp"), price=4)]) == 1
-    failed = GenerationFailedError("The job failed.", job=job)
-    assert write_outcomes(path, [BatchOutcome("ü", error=failed), BatchOutcome("c", error=KeyError("x"))]) == 2
-    first, second, third = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert first == {
-        "key": "a",
-        "ok": True,
-        "id": 7,
-        "kind": "image",
-        "model": "flux-1.1-pro",
-        "status": "completed",
-        "text": None,
-        "url": "http://f.test/7.webp",
-        "path": "out/7.webp",
-        "price": 4,
-        "tokens": 4,
-        "error": None,
-        "resumed": False,
-    }
-    assert (second["key"], second["error"]) == ("ü", {"type": "GenerationFailedError", "message": "The job failed."})
-    assert third["error"] == {"type": "KeyError", "message": "'x'"}
 
 
 def test_an_item_shows_where_it_is_and_no_prompt() -> None:
