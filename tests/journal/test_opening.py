@@ -230,7 +230,7 @@ async def test_a_folder_that_may_not_be_written_is_refused() -> None:
 async def test_what_cannot_be_locked_is_refused(path: Path) -> None:
     lock = Path(f"{path}-lock")
     lock.mkdir()
-    with refused("unwritable", "jobs.sqlite-lock failed. It cannot be opened or created"):
+    with refused("unwritable", "jobs.sqlite-lock is no regular file"):
         await a_journal(path)
     lock.rmdir()
     lock.write_text("somebody's own lock file\n" * 100)

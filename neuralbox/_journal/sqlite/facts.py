@@ -13,7 +13,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
-from . import errors, lock
+from ..._errors import JournalError
+from . import errors, files, lock
 
 _OWN: Final = frozenset({"account", "service", "created_at"})
 
@@ -21,7 +22,7 @@ _OWN: Final = frozenset({"account", "service", "created_at"})
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what `remember` wrote into a journal, by name; what is not JSON, or no journal, gives nothing."""
     found: dict[str, Any] = {}
-    with contextlib.suppress(sqlite3.Error), _connected(path) as connection:
+    with contextlib.suppress(sqlite3.Error, JournalError), _connected(path) as connection:
         for name, text in connection.execute("SELECT name, value FROM journal").fetchall():
             if name not in _OWN:
                 with contextlib.suppress(TypeError, ValueError, RecursionError):
@@ -50,5 +51,7 @@ def remember(path: str | os.PathLike[str], name: str, value: object) -> None:
 
 @contextlib.contextmanager
 def _connected(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(lock.connect(os.path.realpath(path), "mode=rw")) as connection:
+    file = os.path.realpath(path)
+    files.require_plain(file)
+    with contextlib.closing(lock.connect(file, "mode=rw")) as connection:
         yield connection

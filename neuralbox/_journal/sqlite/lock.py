@@ -14,13 +14,11 @@ import os
 import socket
 import sqlite3
 from pathlib import Path
-from typing import Final
 
 from ..._errors import JournalError
 from ..protocol import JournalOwner
 from . import errors
-
-_SUFFIX: Final = "-lock"
+from .files import LOCK, make_private
 
 
 def lock(path: str) -> sqlite3.Connection | None:
@@ -29,7 +27,8 @@ def lock(path: str) -> sqlite3.Connection | None:
     Raises:
         JournalError: The file of the lock cannot be made or locked.
     """
-    file = path + _SUFFIX
+    file = path + LOCK
+    make_private(file)
     with contextlib.ExitStack() as undo:
         try:
             connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
@@ -46,7 +45,7 @@ def lock(path: str) -> sqlite3.Connection | None:
 def is_locked(path: str) -> bool:
     """Whether somebody has the journal at `path` at this moment."""
     try:
-        with contextlib.closing(connect(path + _SUFFIX, "mode=ro", timeout=0)) as connection:
+        with contextlib.closing(connect(path + LOCK, "mode=ro", timeout=0)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         return _is_taken(error)  # anything else: no such file, so nobody ever had it, or not for us to read

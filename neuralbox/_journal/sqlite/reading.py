@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..._errors import JournalError
 from ..protocol import STATES, JournalOwner, JournalRecord, JournalSummary
-from . import errors, lock, rows, schema
+from . import errors, files, lock, rows, schema
 
 
 def read_summary(path: str | os.PathLike[str]) -> JournalSummary:
@@ -66,6 +66,7 @@ def owner_of(path: str) -> JournalOwner | None:
 def _reading(path: str) -> Iterator[sqlite3.Connection]:
     if not Path(path).is_file():
         raise JournalError(f"There is no journal {path}. A batch makes it when it starts.", reason="missing", path=path)
+    files.require_plain(path)
     # SQLite reads a WAL file through two more files beside it, and only who may write removes them again. Where that is
     # forbidden, a journal that was closed properly is read without them: nobody else can be writing there either.
     if os.access(path, os.W_OK) and os.access(Path(path).parent, os.W_OK):

@@ -24,7 +24,7 @@ from .. import transitions
 from ..group_commit import CommitItem
 from ..operations import Close, PlanRequests, Query, StateChange
 from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync
-from . import errors, rows, schema
+from . import errors, files, rows, schema
 from . import lock as ownership
 from .statements import OUTCOME, STATEMENTS
 
@@ -273,12 +273,14 @@ def open_store(path: str, *, account: str, service: str, sync: Sync, now: float)
         JournalError: It cannot be used, and why.
     """
     _require_place(path)
+    files.require_plain(path)
     lock = ownership.lock(path)
     if lock is None:
         return None
     try:
         with contextlib.ExitStack() as undo:
             undo.callback(lock.close)
+            files.make_private(path)
             connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             undo.callback(connection.close)
             number = _prepare(connection, path, account=account, service=service, sync=sync, now=now)
