@@ -11,6 +11,14 @@ from ..._types import JobRef
 
 _NOTHING_LOST = "Nothing that was paid for is lost: continue with the same journal."
 
+_DAMAGED = (
+    "corrupt",
+    "The file is damaged",
+    (
+        "Keep it and its -wal file; `sqlite3 FILE .recover` brings back what can be read, and the service's history "
+        "shows what was paid for."
+    ),
+)
 # Primary result code -> (reason, what happened, what to do). The numbers are SQLite's own and never change:
 # https://www.sqlite.org/rescode.html
 _TABLE: Final[Mapping[int, tuple[str, str, str]]] = {
@@ -20,14 +28,7 @@ _TABLE: Final[Mapping[int, tuple[str, str, str]]] = {
         "Another program is writing to it and does not let go",
         "Look for a database shell with an open transaction, or a backup program, and end it.",
     ),
-    sqlite3.SQLITE_CORRUPT: (
-        "corrupt",
-        "The file is damaged",
-        (
-            "Keep it and its -wal file; `sqlite3 FILE .recover` brings back what can be read, and the service's history "
-            "shows what was paid for."
-        ),
-    ),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: (
         "corrupt",
         "The file is no database, or its beginning is damaged",
@@ -54,6 +55,10 @@ _TABLE: Final[Mapping[int, tuple[str, str, str]]] = {
 _ELSE = ("unwritable", "It cannot be used", "See the cause below.")
 
 
+FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite and Python's module raise of a file; the second, of one whose texts are damaged."""
+
+
 def is_full(error: sqlite3.Error) -> bool:
     return _code(error) == sqlite3.SQLITE_FULL
 
@@ -75,7 +80,7 @@ def explain(
         job: The paid generation whose id could not be written.
         unwritten: All of them, by key.
     """
-    reason, happened, advice = _TABLE.get(_code(error), _ELSE)
+    reason, happened, advice = _DAMAGED if isinstance(error, UnicodeDecodeError) else _TABLE.get(_code(error), _ELSE)
     message = f"The journal {path} failed. {happened} ({error}). {advice}"
     if job is not None:
         message += f" The {job} of {key!r} is paid for and not on the disk yet."

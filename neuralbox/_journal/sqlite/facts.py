@@ -22,7 +22,7 @@ _OWN: Final = frozenset({"account", "service", "created_at"})
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what `remember` wrote into a journal, by name; what is not JSON, or no journal, gives nothing."""
     found: dict[str, Any] = {}
-    with contextlib.suppress(sqlite3.Error, JournalError), _connected(path) as connection:
+    with contextlib.suppress(*errors.FOREIGN, JournalError), _connected(path) as connection:
         for name, text in connection.execute("SELECT name, value FROM journal").fetchall():
             if name not in _OWN:
                 with contextlib.suppress(TypeError, ValueError, RecursionError):
@@ -45,7 +45,7 @@ def remember(path: str | os.PathLike[str], name: str, value: object) -> None:
     try:
         with _connected(path) as connection:
             connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (name, json.dumps(value)))
-    except sqlite3.Error as error:
+    except errors.FOREIGN as error:
         raise errors.explain(error, os.path.realpath(path)) from error
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..._errors import JournalError
 from ..protocol import JournalOwner
-from . import errors
+from . import errors, rows
 from .files import LOCK, make_private
 
 
@@ -59,7 +59,12 @@ def connect(path: str, mode: str, *, timeout: float = 5.0) -> sqlite3.Connection
 
 def last_owner(connection: sqlite3.Connection) -> JournalOwner | None:
     row = connection.execute("SELECT pid, host, since FROM owners ORDER BY number DESC LIMIT 1").fetchone()
-    return None if row is None else JournalOwner(*row)
+    if row is None:
+        return None
+    pid, host, since = row
+    if not (isinstance(pid, int) and isinstance(host, str) and isinstance(since, int | float) and 0 <= since < 1e11):
+        raise rows.damaged(connection, "owners")
+    return JournalOwner(pid, host, since)
 
 
 def enter(connection: sqlite3.Connection, now: float) -> int:

@@ -86,5 +86,5 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
                     path=path,
                 )
             yield connection
-    except sqlite3.Error as error:
+    except errors.FOREIGN as error:
         raise errors.explain(error, path) from error

@@ -69,7 +69,7 @@ class SqliteStore:
                 if isinstance(item, Query):
                     try:
                         item.answer = item.ask()
-                    except sqlite3.Error as error:
+                    except (*errors.FOREIGN, JournalError) as error:
                         item.error = error
         finally:
             if end is not None:
@@ -231,7 +231,7 @@ class SqliteStore:
         self, error: Exception, *, key: str | None, job: JobRef | None, unwritten: Mapping[str, JobRef]
     ) -> Exception:
         """Say an error of SQLite, or of a value that it cannot hold, as `JournalError`."""
-        if isinstance(error, (sqlite3.Error, *_ITS_OWN_FAULT)):
+        if isinstance(error, (*errors.FOREIGN, *_ITS_OWN_FAULT)):
             return errors.explain(error, self.path, key=key, job=job, unwritten=unwritten)
         return error  # a bug, shown as it is
 
@@ -287,7 +287,7 @@ def open_store(path: str, *, account: str, service: str, sync: Sync, now: float)
             store = SqliteStore(path, connection, lock, number)
             undo.pop_all()
             return store
-    except sqlite3.Error as error:
+    except errors.FOREIGN as error:
         raise errors.explain(error, path) from error
 
 
@@ -323,7 +323,9 @@ def _prepare(connection: sqlite3.Connection, path: str, *, account: str, service
     if version == 0:
         connection.executemany("INSERT INTO journal VALUES (?, ?)", [*facts.items(), ("created_at", now)])
     for name, fact in facts.items():
-        (before,) = connection.execute("SELECT value FROM journal WHERE name = ?", (name,)).fetchone()
+        (before,) = connection.execute("SELECT value FROM journal WHERE name = ?", (name,)).fetchone() or (None,)
+        if before is None:
+            raise rows.damaged(connection, name)
         if before != fact:
             shown = (
                 f"another {name}" if name == "account" else f"the service at {before}, and this client talks to {fact}"
