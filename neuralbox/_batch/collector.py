@@ -8,6 +8,7 @@ later run tries again.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from .._costs.charges import charges_of
 from .._costs.prices import price_query_of
 from .._errors import BudgetExceededError, NeuralBoxError, ProtocolError
 from .._files.download import save
+from .._files.names import name_for_id
 from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
 from .._requests.requests import BatchRequest
 from .item import BatchItem, ItemStage
 from .journal_records import outcome_record
 from .state import BatchState
+
+logger = logging.getLogger("neuralbox")
 
 
 class Collector:
@@ -153,7 +157,7 @@ class Collector:
             while self._unsaved:
                 item = self._unsaved.popleft()
                 try:
-                    if item.path is None or not await to_thread.run_sync(item.path.exists):
+                    if item.path is None or not await to_thread.run_sync(self._is_saved, item.path):
                         await self._save(item)
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is, and no item may be lost
                     item.error = error
@@ -162,16 +166,34 @@ class Collector:
         finally:
             self._savers -= 1
 
+    def _is_saved(self, path: Path) -> bool:
+        """Whether a file that an earlier run saved is there; only in the directory the caller names now.
+
+        A journal may be somebody else's: what it says must not become the path of any file of this machine.
+        """
+        directory = self._state.options.download_to
+        assert directory is not None
+        try:
+            return path.is_file() and path.resolve().is_relative_to(Path(directory).resolve())
+        except (OSError, ValueError, RuntimeError):  # no path at all, or links in a circle
+            return False
+
     async def _save(self, item: BatchItem) -> None:
         directory = self._state.options.download_to
         assert directory is not None
         assert item.generation is not None
         item.path = None
+        stem = item.key if item.is_named else None
         try:
             # What stands there is somebody else's, or what a run saved that was killed before it could write that down.
-            saved = await save(self._state.core, item.generation, directory, overwrite="rename", same_stays=True)
+            saved = await save(
+                self._state.core, item.generation, directory, overwrite="rename", same_stays=True, stem=stem
+            )
         except NeuralBoxError as error:
             item.error = error
             return
         item.path = saved.path
+        name = name_for_id(item.key if item.is_named else item.generation.id, "", "") or ""
+        if not f"{saved.path.name}.".startswith(f"{name}."):
+            logger.warning("A file stood under the name %r, so the result is %r.", name, saved.path.name)
         await self._state.write(lambda journal: journal.saved(item.key, str(saved.path), saved.bytes))

@@ -63,6 +63,7 @@ class BatchItem:
             one has not yet.
         resumed: Whether it was final before this run.
         again: Whether it failed in an earlier run and is sent once more.
+        is_named: Whether its key is the caller's own; else it is its place in the list.
         is_open: Whether a later run with the same journal has something to do for it.
     """
 
@@ -71,6 +72,7 @@ class BatchItem:
         "claim",
         "error",
         "generation",
+        "is_named",
         "is_open",
         "job",
         "key",
@@ -95,6 +97,7 @@ class BatchItem:
         self.claim: Mapping[str, Any] | None = None
         self.resumed = False
         self.again = False
+        self.is_named = False
         self.is_open = False
 
     def __repr__(self) -> str:

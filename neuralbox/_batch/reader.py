@@ -159,11 +159,11 @@ class RequestReader:
     def _take(self, given: Given) -> None:
         state = self._state
         self._position += 1
-        item = BatchItem(f"{self._position:06d}", given)
+        item = BatchItem(position_key(self._position), given)
         try:
             request = item.request = as_request(given)
             if request.key is not None:
-                item.key = request.key
+                item.key, item.is_named = request.key, True
             check(request, state.core.options.dialect)
             planned = None if state.journal is None else _planned(item)
         except ConfigurationError as error:
@@ -300,6 +300,7 @@ class RequestReader:
         if not await self._has_room():
             return False
         item = BatchItem(record.key, record.request)
+        item.is_named = record.key != position_key(record.position)
         state.enter(item)
         try:
             item.request = request_from_dict(record.request)
@@ -310,6 +311,11 @@ class RequestReader:
                 return True
         await self._pass_on(item, record)
         return True
+
+
+def position_key(position: int) -> str:
+    """Return the key of a request that has none of its own."""
+    return f"{position:06d}"
 
 
 def _planned(item: BatchItem) -> PlannedRequest:

@@ -24,7 +24,7 @@ from .._types import OMIT, JobRef, Omit
 from .batch import Batch
 from .outcome import BatchEstimate
 from .progress import BatchProgress
-from .reader import Source
+from .reader import Source, position_key
 from .state import BatchOptions
 
 OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any] | Callable[[str, JobRef], Awaitable[Any]]
@@ -80,8 +80,9 @@ class Batches:
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named after its generation's id; where another file stands
-                under that name it stays, and the new one becomes `18500 (2).webp`.
+            download_to: A directory for the files, each named by its request's key, or by its generation's id where that has
+                none; where another file stands under that name it stays, and the new one becomes `heron (2).webp`, which
+                is logged. Only a file in this directory counts as saved by an earlier run of the journal.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
@@ -154,7 +155,7 @@ class Batches:
         position = invalid = 0
         async for given in _each(requests):
             position += 1
-            key = f"{position:06d}"
+            key = position_key(position)
             try:
                 request = as_request(given)
                 key = request.key or key

@@ -2,14 +2,16 @@
 
 It stands in the journal's own table of facts, under a name of ours: where the files go, and what may be spent. The key
 is never there, and neither is the address of the service: a journal that somebody else made must not decide where a key
-is sent.
+is sent, nor where files go that its user would not look for.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from .._errors import ConfigurationError
 
 _NAME = "command_line"
 
@@ -21,13 +23,24 @@ class BatchSettings:
     Attributes:
         to: Directory for the files, absolute; None downloads nothing.
         budget: Most tokens to spend, or None.
+        is_elsewhere: Whether `to` comes from a journal and is neither beside it nor below the current directory.
     """
 
     to: str | None = None
     budget: int | None = None
+    is_elsewhere: bool = field(default=False, compare=False)
 
     def changed(self, to: Path | None, budget: int | None) -> BatchSettings:
-        """Return these settings with what a later run was told."""
+        """Return these settings with what a later run was told.
+
+        Raises:
+            ConfigurationError: The files would go where a journal says, and not where its user would look for them.
+        """
+        if to is None and self.is_elsewhere:
+            raise ConfigurationError(
+                f"The journal says that files go to {self.to}, which is neither beside it nor below this directory. A journal "
+                "may be somebody else's: name the directory with --to."
+            )
         return BatchSettings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
 
 
@@ -43,7 +56,16 @@ def recall(journal: Path) -> BatchSettings:
     if not isinstance(found, dict):  # of a version that knows another way
         return BatchSettings()
     to, budget = found.get("to"), found.get("budget")
-    return BatchSettings(to if isinstance(to, str) else None, budget if type(budget) is int else None)
+    to = to if isinstance(to, str) else None
+    return BatchSettings(to, budget if type(budget) is int else None, to is not None and not _is_near(to, journal))
+
+
+def _is_near(to: str, journal: Path) -> bool:
+    try:
+        place = Path(to).resolve()
+        return any(place.is_relative_to(near.resolve()) for near in (journal.resolve().parent, Path()))
+    except (OSError, ValueError, RuntimeError):  # no path at all, or links in a circle
+        return False
 
 
 def remember(journal: Path, settings: BatchSettings) -> None:
@@ -54,4 +76,4 @@ def remember(journal: Path, settings: BatchSettings) -> None:
     """
     from .._journal import remember as remember_fact
 
-    remember_fact(journal, _NAME, asdict(settings))
+    remember_fact(journal, _NAME, {"to": settings.to, "budget": settings.budget})

@@ -79,6 +79,7 @@ async def save(
     digest: bool = False,
     durable: bool = False,
     same_stays: bool = False,
+    stem: str | None = None,
     plan: str | None = None,
 ) -> SavedFile:
     """Download a file; it appears under its name only when it is whole.
@@ -95,6 +96,7 @@ async def save(
         digest: Compute the SHA-256 on the way.
         durable: Have the name, too, survive a loss of power once this returns; the content always does.
         same_stays: With `rename`, take a file of the same content that stands there for this one.
+        stem: What its name in a directory begins with; None for the generation's id.
         plan: The account's plan, for the words about a file that is gone or about to go.
 
     Raises:
@@ -102,7 +104,7 @@ async def save(
         ExpiredFileError: The storage has no such file (404, 410).
         DownloadError: It could not be fetched whole, is not what its name says, or could not be written.
     """
-    file = FileSource.of(source)
+    file = replace(FileSource.of(source), stem=stem)
     warn_if_soon(core, file, plan)
     options = SaveOptions(read_overwrite(overwrite), digest, durable, same_stays)
     fetching = FetchOptions(max_bytes, on_progress, timeout, plan)

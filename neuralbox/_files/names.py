@@ -66,7 +66,7 @@ def name_for_id(identity: int | str, url: str, content_type: str | None = None) 
     """Name the file of a generation: its id, with the ending of its address or else of its media type.
 
     Args:
-        identity: The generation's id.
+        identity: The generation's id, or what else names it; `a/1` and `b/1` are two.
         url: Where the file is.
         content_type: The answer's `Content-Type`; None where it is not known yet.
 
@@ -76,7 +76,8 @@ def name_for_id(identity: int | str, url: str, content_type: str | None = None) 
     ending = ending_of(url) or ending_for(content_type)
     if not ending and content_type is None:
         return None
-    return clean_name(clean_name(str(identity), fallback="generation") + ending)
+    parts = [part for part in re.split(r"[/\\]", str(identity)) if part.strip(". ")]
+    return clean_name(clean_name("_".join(parts), fallback="generation") + ending)
 
 
 def name_for_url(url: str, content_type: str | None = None, disposition: str | None = None) -> str:

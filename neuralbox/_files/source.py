@@ -13,16 +13,23 @@ from urllib.parse import urljoin, urlsplit
 
 from .._errors import ConfigurationError, DownloadError
 from .._models.generation import Generation
-from .._types import JobRef
+from .._types import GenerationId, JobRef
 from .names import name_for_id, name_for_url
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file's address, and the generation it belongs to."""
+    """A file's address, and the generation it belongs to.
+
+    Attributes:
+        url: Its address.
+        generation: The generation it belongs to, where it is one's.
+        stem: What its name begins with; None for the generation's id, or what its server says.
+    """
 
     url: str
     generation: Generation | None
+    stem: str | None = None
 
     @classmethod
     def of(cls, source: Generation | str) -> FileSource:
@@ -79,18 +86,26 @@ class FileSource:
 
     def path_in(self, directory: Path) -> Path | None:
         """Return where it goes in a directory, if that is known before its server was asked."""
-        if self.job is None:
+        named_by = self._named_by
+        if named_by is None:
             return None
-        name = name_for_id(self.job.id, self.url)
+        name = name_for_id(named_by, self.url)
         return None if name is None else directory / name
 
     def name(self, url: str, content_type: str, disposition: str | None) -> str:
         """Name it by what its server says, at the address where it was found."""
-        if self.job is not None:
-            named = name_for_id(self.job.id, url, content_type)
+        named_by = self._named_by
+        if named_by is not None:
+            named = name_for_id(named_by, url, content_type)
             assert named is not None
             return named
         return name_for_url(url, content_type, disposition)
+
+    @property
+    def _named_by(self) -> GenerationId | None:
+        if self.stem is not None:
+            return self.stem
+        return None if self.job is None else self.job.id
 
     def next_address(self, url: str, location: str) -> str:
         """Return where a redirect leads; `DownloadError` where nobody should go."""

@@ -424,6 +424,29 @@ async def test_a_file_that_stands_under_the_name_stays_and_the_new_one_gets_anot
     assert (tmp_path / "18000 (2).webp").read_bytes() == b"bytes of 18000.webp"
 
 
+async def test_files_are_named_by_the_callers_keys_and_no_two_share_a_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "film.webp").write_bytes(b"mine")
+    keys = ["a/1", "b/1", "../../up", "Makefile", "film", "dot.ted", None]
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate(keys)]
+    found = await outcomes_of(batches(World())(requests, download_to=tmp_path, max_sending=1))
+    names = {key: outcome.path.name for key, outcome in found.items() if outcome.path is not None}
+    assert names == {
+        "a/1": "a_1.webp",
+        "b/1": "b_1.webp",
+        "../../up": "up.webp",
+        "Makefile": "Makefile.webp",
+        "film": "film (2).webp",
+        "dot.ted": "dot.ted.webp",
+        "000007": "18006.webp",
+    }
+    assert (tmp_path / "film.webp").read_bytes() == b"mine"
+    assert [record.getMessage() for record in caplog.records if "stood" in record.message] == [
+        "A file stood under the name 'film', so the result is 'film (2).webp'."
+    ]
+
+
 async def test_an_empty_file_is_asked_for_again_and_then_is_an_outcome_with_an_error(tmp_path: Path) -> None:
     world = World(files={"18000.webp": b""})
     outcome = (await outcomes_of(batches(world)(images(1), download_to=tmp_path / "out")))["000001"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -504,6 +506,36 @@ async def test_what_a_killed_run_saved_and_did_not_write_down_is_recognised(
         assert {key: one.path for key, one in again.items()} == {key: one.path for key, one in first.items()}
     assert sorted(one.name for one in out.iterdir()) == ["18000 (2).webp", "18000.webp", "18001.webp"]
     assert (out / "18000.webp").read_bytes() == b"mine"
+
+
+async def test_files_keep_their_keys_names_where_only_the_journal_knows_them(path: Path, tmp_path: Path) -> None:
+    requests = [ImageRequest(model="flux-1.1-pro", prompt="a", key="heron"), *images(1)]
+    world = World()
+    await outcomes_of(batches(world)(requests, journal=path))
+    found = await outcomes_of(batches(world)(None, journal=path, download_to=tmp_path / "out"))
+    assert {outcome.path.name for outcome in found.values() if outcome.path is not None} == {"heron.webp", "18001.webp"}
+
+
+@pytest.mark.parametrize("where", ["outside", "through a link", "no path"])
+async def test_a_journal_decides_no_path_outside_the_directory_that_is_named(
+    path: Path, tmp_path: Path, where: str
+) -> None:
+    world, out, secret = World(), tmp_path / "out", tmp_path / "id_rsa"
+    secret.write_bytes(b"mine")
+    await outcomes_of(batches(world)(images(1), journal=path, download_to=out))
+    (out / "18000.webp").unlink()
+    planted = str(secret)
+    if where == "through a link":
+        (out / "link").symlink_to(secret)
+        planted = str(out / "link")
+    elif where == "no path":
+        planted = "nul" + chr(0)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE records SET path = ?", (planted,))
+        connection.commit()
+    found = await outcomes_of(batches(world)(images(1), journal=path, download_to=out))
+    assert found["000001"].path == out / "18000.webp"
+    assert secret.read_bytes() == b"mine"
 
 
 # Money.

@@ -265,6 +265,19 @@ def test_resume_needs_nothing_but_the_journal(box: Box, tmp_path: Path) -> None:
     assert left.err.startswith("Nothing was left to do: ")
 
 
+@pytest.mark.parametrize("planted", ["/somewhere/else", "nul\0"])
+def test_a_journal_does_not_decide_where_files_go(box: Box, planted: str) -> None:
+    write(1)
+    box("batch", "run", "run.jsonl", "--to", "out")
+    journal = Path("run.sqlite")
+    remember(journal, BatchSettings(planted, None))
+    left = box("batch", "resume", "run.sqlite")
+    assert left.code == 2
+    assert "name the directory with --to" in left.sentence
+    assert box("batch", "resume", "run.sqlite", "--to", "out").code == 0
+    assert recall(journal) == BatchSettings(os.path.abspath("out"))  # noqa: PTH100
+
+
 def test_what_is_no_journal_is_not_touched(box: Box) -> None:
     left = box("batch", "resume", "nowhere.sqlite")
     assert left.code == 2
