@@ -7,6 +7,7 @@ journal's own paid ones that the list did not name follow; with no list at all, 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -19,6 +20,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -28,7 +30,7 @@ from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
 from .._requests.json_lines import as_request, check, request_from_dict
-from .._requests.requests import BatchRequest
+from .._requests.requests import BatchRequest, TranscriptionRequest
 from .._submissions.claim import claim_of
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.registry import registry_of
@@ -130,6 +132,8 @@ class RequestReader:
     async def _read_plain(self, source: Iterable[Given]) -> None:
         state, turn = self._state, 0
         given: Iterator[Given] | None = None
+        if isinstance(source, Sequence):
+            self._submitter.hold()
         try:
             while await self._has_room():
                 turn += 1
@@ -145,6 +149,7 @@ class RequestReader:
                     break
                 self._take(request)
         finally:
+            self._submitter.release()
             close = getattr(given, "close", None)
             if close is not None:
                 with suppress(Exception):
@@ -153,6 +158,7 @@ class RequestReader:
     async def _has_room(self) -> bool:
         state = self._state
         while state.is_full and state.reading:
+            self._submitter.release()
             await state.room.wait()
         return state.reading
 
@@ -171,14 +177,22 @@ class RequestReader:
             state.give_up(item, error)
             return
         if not state.enter(item) or self._was_given(request.key):
-            state.give_up(item, _given_twice(item.key))
+            state.give_up(item, given_twice(item.key))
         elif planned is None:
-            self._submitter.add(item)
+            self._submit(item)
         else:
             self._unplanned.append((item, planned))
             if not self._is_planning:
                 self._is_planning = True
                 state.group.start_soon(state.guarded, self._plan_all)
+
+    def _submit(self, item: BatchItem) -> None:
+        """Send one when its turn comes; a recording that is not there is told now, before anything else is bought."""
+        problem = missing_file(item.request)
+        if problem is None:
+            self._submitter.add(item)
+        else:
+            self._state.give_up(item, problem)
 
     def _was_given(self, key: str | None) -> bool:
         """Whether the caller gave this key before, as far as that is remembered; with a journal it knows better."""
@@ -252,7 +266,7 @@ class RequestReader:
             item.resumed = True
             if item.error is not None and state.options.retry_failed:
                 item.start_again()
-                self._submitter.add(item)
+                self._submit(item)
             else:
                 self._collector.finish(item, record.path)
         elif record.state == ACCEPTED:
@@ -263,7 +277,7 @@ class RequestReader:
         else:
             item.is_open = record.state == SENDING
             item.claim = record.claim if record.state == SENDING else None
-            self._submitter.add(item)
+            self._submit(item)
 
     # ... and what the list did not name.
 
@@ -329,5 +343,14 @@ def _planned(item: BatchItem) -> PlannedRequest:
     return planned
 
 
-def _given_twice(key: str) -> ConfigurationError:
+def missing_file(request: object) -> ConfigurationError | None:
+    """Say which local file of a request is not there; None where none is missing."""
+    audio = request.audio if isinstance(request, TranscriptionRequest) else b""
+    if isinstance(audio, bytes) or Path(audio).exists():
+        return None
+    return ConfigurationError(f"The audio file {os.fspath(audio)!r} cannot be read: there is none.")
+
+
+def given_twice(key: str) -> ConfigurationError:
+    """Build the error of the second request with a key."""
     return ConfigurationError(f"The key {key!r} is given to two requests. Give each request its own key.")

@@ -24,7 +24,7 @@ from .._types import OMIT, JobRef, Omit
 from .batch import Batch
 from .outcome import BatchEstimate
 from .progress import BatchProgress
-from .reader import Source, position_key
+from .reader import Source, given_twice, missing_file, position_key
 from .state import BatchOptions
 
 OnBatchAccepted: TypeAlias = Callable[[str, JobRef], Any] | Callable[[str, JobRef], Awaitable[Any]]
@@ -73,7 +73,8 @@ class Batches:
 
         Args:
             requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
-                iterable or async iterable, read as places become free. A request without a `key` is named by its
+                iterable or async iterable, read as places become free; of a list, what there are places for is checked
+                before the first is sent. A request without a `key` is named by its
                 position, `"000001"` for the first, so an order that changes between runs needs keys. A plain iterable is
                 advanced on the event loop: let one that waits (for a database, say) be an async one. None continues
                 what the journal has not ended, the unsent ones included.
@@ -144,7 +145,8 @@ class Batches:
             requests: As for a batch; they are read to the end.
 
         Returns:
-            Tokens in all and per model, and how many requests have no known price or cannot be sent.
+            Tokens in all and per model, and how many requests have no known price or cannot be sent: invalid ones, a key
+            given twice, a recording that is not there.
 
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
@@ -152,6 +154,7 @@ class Batches:
         queries: dict[str, PriceQuery] = {}
         counts: Counter[str] = Counter()
         problems: dict[str, str] = {}
+        keys: set[str | None] = set()
         position = invalid = 0
         async for given in _each(requests):
             position += 1
@@ -160,11 +163,15 @@ class Batches:
                 request = as_request(given)
                 key = request.key or key
                 check(request, self._core.options.dialect)
+                problem = given_twice(key) if request.key in keys else missing_file(request)
+                if problem is not None:
+                    raise problem
             except ConfigurationError as error:
                 invalid += 1
                 if len(problems) < _PROBLEMS:
                     problems[key] = error.message
                 continue
+            keys.add(key)
             wire = request.build(self._core.options.dialect)
             query = price_query_of(wire, model=request.model, extra=request.extra_body)
             queries.setdefault(query.key, query)

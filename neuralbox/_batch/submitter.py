@@ -92,6 +92,7 @@ class Submitter:
         self._collector = collector
         self._queue: deque[BatchItem] = deque()
         self._workers = 0
+        self._is_held = False
         self._has_asked_clock = False
         core = state.core
         is_paced = core.options.pace != "off"
@@ -100,7 +101,20 @@ class Submitter:
     def add(self, item: BatchItem) -> None:
         """Send one more when its turn comes."""
         self._queue.append(item)
-        if self._workers < self._state.options.max_sending:
+        self._start_worker()
+
+    def hold(self) -> None:
+        """Send nothing until `release`: what can be read at once is checked before any of it is bought."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Send what was added meanwhile, and what is added from now on."""
+        self._is_held = False
+        for _ in range(len(self._queue)):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        if not self._is_held and self._workers < self._state.options.max_sending:
             self._workers += 1
             self._state.group.start_soon(self._run)
 

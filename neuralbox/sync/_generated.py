@@ -1853,15 +1853,17 @@ class Batches(bridge.Facade[AsyncBatches]):
 
         Args:
             requests: Requests (`ImageRequest(...)`, ...) or dictionaries as `request_from_dict` reads them, from any
-                iterable, read as places become free. A request without a `key` is named by its position, `"000001"` for
-                the first, so an order that changes between runs needs keys. The iterable is advanced in the calling
-                thread, while that waits for an outcome. None continues what the journal has not ended, the unsent ones
-                included.
+                iterable, read as places become free; of a list, what there are places for is checked before the first
+                is sent. A request without a `key` is named by its position, `"000001"` for the first, so an order that
+                changes between runs needs keys. The iterable is advanced in the calling thread, while that waits for an
+                outcome. None continues what the journal has not ended, the unsent ones included.
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named after its generation's id; where another file stands
-                under that name it stays, and the new one becomes `18500 (2).webp`.
+            download_to: A directory for the files, each named by its request's key, or by its generation's id where
+                that has none; where another file stands under that name it stays, and the new one becomes `heron
+                (2).webp`, which is logged. Only a file in this directory counts as saved by an earlier run of the
+                journal.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
@@ -1909,7 +1911,8 @@ class Batches(bridge.Facade[AsyncBatches]):
             requests: As for a batch; they are read to the end.
 
         Returns:
-            Tokens in all and per model, and how many requests have no known price or cannot be sent.
+            Tokens in all and per model, and how many requests have no known price or cannot be sent: invalid ones, a
+            key given twice, a recording that is not there.
 
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].

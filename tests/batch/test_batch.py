@@ -149,6 +149,44 @@ async def test_a_recording_is_read_when_its_turn_comes(tmp_path: Path) -> None:
     assert world.posts == 1
 
 
+async def test_a_list_is_checked_before_the_first_of_it_is_bought(tmp_path: Path) -> None:
+    world = World()
+    path = tmp_path / "talk.mp3"
+    path.write_bytes(b"sound")
+    requests: list[Any] = [
+        *images(100),
+        ImageRequest(model="flux-1.1-pro", prompt="", key="blank"),
+        ImageRequest(model="flux-1.1-pro", prompt="x", key="000001"),
+        TranscriptionRequest(audio=tmp_path / "none.mp3", key="lost"),
+        TranscriptionRequest(audio=path),
+        TranscriptionRequest(audio=b"sound", file_name="talk.mp3"),
+    ]
+    estimate = await batches(world).estimate(requests)
+    assert (estimate.requests, estimate.invalid) == (102, 3)
+    assert sorted(estimate.problems) == ["000001", "blank", "lost"]
+    assert "given to two requests" in estimate.problems["000001"]
+    assert "none.mp3' cannot be read" in estimate.problems["lost"]
+    read: list[int] = []
+
+    def does(_number: int) -> str:
+        read.append(batch.progress.read)
+        return ""
+
+    world.does = does
+    batch = batches(world)(requests)
+    found: list[BatchOutcome] = []
+    await run_through(batch, found)
+    assert read[0] == len(requests)
+    assert sum(isinstance(outcome.error, ConfigurationError) for outcome in found) == 3
+    assert world.posts == 102
+
+
+async def test_what_is_beyond_the_places_does_not_keep_a_list_waiting() -> None:
+    world = World()
+    found = await outcomes_of(batches(world)(images(20), max_in_flight=3))
+    assert len(found) == 20
+
+
 # Where requests come from.
 
 
