@@ -41,6 +41,7 @@ def batch_html(progress: BatchProgress | None) -> str:
         total=progress.total,
         facts=(
             ("failed", progress.failed),
+            ("not sent (budget)", progress.not_sent_budget),
             ("queued", progress.queued),
             ("sending", progress.sending),
             ("waiting", progress.waiting),

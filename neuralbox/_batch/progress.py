@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .._errors import BudgetExceededError
 from .item import ItemStage
 from .outcome import BatchOutcome
 
@@ -35,6 +36,7 @@ class BatchProgress:
         eta_seconds: Seconds until all have ended at that rate; None where that cannot be told.
         throttled_until: Until when the account's limits let nothing more leave, Unix seconds; None where they do.
         elapsed_seconds: Seconds since the run began.
+        not_sent_budget: Of the failed: not sent, since the budget does not cover them.
     """
 
     total: int | None
@@ -54,6 +56,7 @@ class BatchProgress:
     eta_seconds: float | None
     throttled_until: float | None
     elapsed_seconds: float
+    not_sent_budget: int = 0
 
     @property
     def done(self) -> int:
@@ -81,7 +84,7 @@ class ProgressCounter:
         self._ends: deque[tuple[int, int]] = deque()  # how many ended in which second of the run
         self._ended = 0
         self.in_flight = 0
-        self.read = self.completed = self.failed = self.resumed = self.tokens = 0
+        self.read = self.completed = self.failed = self.resumed = self.not_sent_budget = self.tokens = 0
 
     def move(self, before: ItemStage | None, after: ItemStage | None) -> None:
         """Move one request from a stage to another; None is outside."""
@@ -111,6 +114,7 @@ class ProgressCounter:
             self.completed += 1
         else:
             self.failed += 1
+            self.not_sent_budget += isinstance(outcome.error, BudgetExceededError)
         self.resumed += outcome.resumed
 
     def _drop_old(self, second: float) -> None:
@@ -147,4 +151,5 @@ class ProgressCounter:
             eta_seconds=left / rate * 60.0 if rate and left is not None else None,
             throttled_until=throttled_until,
             elapsed_seconds=elapsed,
+            not_sent_budget=self.not_sent_budget,
         )

@@ -76,6 +76,13 @@ async def test_what_would_exceed_the_budget_is_not_sent() -> None:
             assert outcome.tokens == 0
 
 
+async def test_progress_counts_what_the_budget_did_not_cover() -> None:
+    async with batches(World(price=4))(images(10), budget=18) as run:
+        async for _ in run:
+            pass
+        assert (run.progress.failed, run.progress.not_sent_budget) == (6, 6)
+
+
 async def test_a_request_waits_for_others_that_may_leave_it_enough() -> None:
     world = World(price=26, does=lambda number: "failed" if number == 1 else "")
     found = await outcomes_of(batches(world)(videos(2), budget=26))

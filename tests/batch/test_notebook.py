@@ -112,8 +112,18 @@ async def test_numbers_are_named_and_times_are_readable() -> None:
         eta_seconds=3_725.0,
         throttled_until=1_790_000_000.0,
         elapsed_seconds=65.0,
+        not_sent_budget=5,
     )
     html = batch_html(progress)
-    for words in ("Batch</strong> 7<", "<dd", "1,234", "12.3", "1:02:05", "1:05", "limits let nothing leave until"):
+    for words in (
+        "Batch</strong> 7<",
+        "<dd",
+        "1,234",
+        "12.3",
+        "1:02:05",
+        "1:05",
+        "limits let nothing leave until",
+        "not sent (budget)",
+    ):
         assert words in html
     assert "reserved" not in html
