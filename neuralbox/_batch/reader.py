@@ -346,7 +346,7 @@ def _planned(item: BatchItem) -> PlannedRequest:
 def missing_file(request: object) -> ConfigurationError | None:
     """Say which local file of a request is not there; None where none is missing."""
     audio = request.audio if isinstance(request, TranscriptionRequest) else b""
-    if isinstance(audio, bytes) or Path(audio).exists():
+    if not isinstance(audio, str | os.PathLike) or Path(audio).exists():
         return None
     return ConfigurationError(f"The audio file {os.fspath(audio)!r} cannot be read: there is none.")
 

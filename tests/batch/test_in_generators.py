@@ -26,7 +26,7 @@ async def results(batch: Batch) -> AsyncIterator[BatchOutcome]:
 
 
 def is_over(world: World, home: Batches) -> bool:
-    return world.under_way == 0 and not poller_of(home._core).entries
+    return world.under_way == 0 and not poller_of(home._core).jobs
 
 
 @pytest.mark.anyio

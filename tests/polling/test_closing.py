@@ -35,7 +35,7 @@ class Ends:
             await wait()
         except ConfigurationError as error:
             self.errors[name] = error
-            self.at.add(self.service.time.seconds)
+            self.at.add(self.service.time.clock())
 
 
 @pytest.mark.parametrize("from_a_thread", [False, True])
@@ -66,7 +66,7 @@ async def test_all_waits_of_a_closed_client_end_at_once_each_with_its_job(from_a
             else:
                 announce_closed(service)
         assert len(ends.at) == 1
-        assert service.time.seconds < 1_013
+        assert service.time.clock() < 1_013
         assert len(service.asked) == before
         assert [ends.errors[str(number)].job for number in range(20)] == [JobRef(number) for number in range(20)]
         assert ends.errors["watch"].job == JobRef(20)
