@@ -211,9 +211,9 @@ class Core(BoundToProcess):
                     error = caught
                 if await self._after(request, call, attempt, error, reply):
                     prepared = await self._prepare(request, call, attempt)
-        except BaseException as error:
+        except BaseException as ended:
             if observer is not None:
-                observer.end(error)
+                observer.end(ended)
             raise
 
     # A reply that is read as it comes.

@@ -49,6 +49,7 @@ async def test_all_waits_of_a_closed_client_end_at_once_each_with_its_job(from_a
             async for _ in Job(core, 20).watch():
                 pass
 
+        before = 0
         async with anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(ends.wait, str(number), Job(core, number).wait)

@@ -110,6 +110,7 @@ async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.Monkey
 async def test_a_piece_that_comes_after_another_task_has_left_the_block_is_not_delivered() -> None:
     open_stream = text_stream(bench(stream(START, *[delta("on ")] * 1_000, END)))
     errors: list[NeuralBoxError] = []
+    text = ""
 
     async def collect() -> None:
         with pytest.raises(ConfigurationError, match="block was left") as caught:
