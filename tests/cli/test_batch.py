@@ -140,7 +140,7 @@ SLIPS = [
 FOUND = {
     2: "The key '000002' is that of line 1. Give each request its own key.",
     3: "`sise` is not a field of an image request; an option this version does not know goes through `extra_body`. "
-    "Its fields: key, model, prompt, ",
+    "Its fields: key, model, ",
     4: "`audio`: there is no file nowhere.mp3.",
     5: "`audio`: . is no regular file.",
     7: "The key 'boat' is that of line 6. Give each request its own key.",
