@@ -4,7 +4,7 @@ Incremental and pure: `feed` takes pieces cut anywhere - inside a line end, a ch
 returns the events that are complete. What is kept between two calls is one unfinished line and the unfinished event,
 and neither may grow past `max_bytes`. The usual event is one line `data: ...`, so blocks of that form are split off
 whole; everything else goes line by line through the rules of its field. What an event becomes is up to the caller, who
-gives the decoder a maker (`_api.stream_events.read_piece` reads the data at once).
+gives the decoder a maker (`_api.stream_events.PieceReader` reads the data at once).
 
 Line ends and field names are ASCII, so cutting comes first and decoding last, event by event: the result is that of
 decoding the whole stream, and a JSON reader gets its bytes without a detour through text.

@@ -9,6 +9,7 @@ end, `/generate/stream` [nb:…/generate/stream] says `tokens_spent`; ids are te
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -100,28 +101,71 @@ StreamEvent: TypeAlias = GenerationStart | ContentDelta | GenerationEnd | Stream
 """All that a stream can say. More kinds may come; treat what you do not know as `UnknownEvent`."""
 
 
-def read_piece(
-    payload: bytes, _event: str = "", _id: str = "", _retry_ms: int | None = None
-) -> str | GenerationStart | GenerationEnd | StreamFailure | StreamDone | UnknownEvent:
-    """Read the data of one event, a `ContentDelta` as its bare text: nearly all are, and most readers want no more.
+Piece: TypeAlias = str | StreamEvent
+"""An event; a piece of the text as its bare string, since nearly all are and most readers want no more."""
 
-    A maker for `SSEDecoder`: type, id and reconnection time of the event mean nothing here, the JSON says it all.
 
-    Raises:
-        ProtocolError: It is neither JSON nor `[DONE]`.
+class PieceReader:
+    """Reads the events of one stream, a `ContentDelta` as its bare text: nearly all are, and most readers want no more.
+
+    Attributes:
+        half: The first half of a character whose second half the next piece of the text may bring; else "".
     """
-    try:
-        record = from_json(payload)
-    except ValueError:
-        record = _read_unusual(payload)
-        if isinstance(record, StreamDone | UnknownEvent):
-            return record
+
+    __slots__ = ("half",)
+
+    def __init__(self) -> None:
+        self.half = ""
+
+    def read(self, payload: bytes, _event: str = "", _id: str = "", _retry_ms: int | None = None) -> Piece:
+        """Read the data of one event.
+
+        A maker for `SSEDecoder`: type, id and reconnection time of the event mean nothing here, the JSON says it all.
+
+        Raises:
+            ProtocolError: It is neither JSON nor `[DONE]`.
+        """
+        try:
+            record = from_json(payload)
+        except ValueError:
+            return self._read_unusual(payload)
+        if type(record) is dict and record.get("type") == words.CONTENT_DELTA:
+            delta = record.get("delta")
+            if type(delta) is str:
+                return self._join(delta) if self.half else delta
+        return _read_record(record)
+
+    def _read_unusual(self, payload: bytes) -> Piece:
+        """Read what the fast JSON reader refuses: the end mark, nothing, half of a character cut between two deltas."""
+        text = payload.strip()
+        if text == words.DONE.encode():
+            return StreamDone()
+        if not text:
+            return UnknownEvent("")
+        try:
+            record = parse_json(payload)
+        except ValueError as error:
+            raise ProtocolError(
+                "The stream sent an event that is not JSON; it was cut or garbled on the way.", body=excerpt(payload)
+            ) from error
+        delta = record.get("delta") if isinstance(record, dict) else None
+        if type(delta) is str and record.get("type") == words.CONTENT_DELTA:
+            return self._join(_with_halves(payload, delta))
+        return _read_record(record)
+
+    def _join(self, delta: str) -> str:
+        """Put two halves of a character together, and keep a first half for the next piece; one alone is U+FFFD."""
+        text, self.half = self.half + delta, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self.half = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _read_record(record: Any) -> Piece:
+    """Read an event that is no piece of the text."""
     if not isinstance(record, dict):
         return UnknownEvent("", record)
     kind = record.get("type")
-    if kind == words.CONTENT_DELTA:
-        delta = record.get("delta")
-        return delta if type(delta) is str else UnknownEvent(words.CONTENT_DELTA, record)
     if kind == words.GENERATION_END:
         return GenerationEnd(
             _read_id(record), as_int(_pick(record, "tokens")), as_int(_pick(record, "balance")), record
@@ -132,6 +176,14 @@ def read_piece(
     if kind == words.STREAM_ERROR or (kind is None and isinstance(record.get("error"), str)):
         return StreamFailure(_complaint(record), record)
     return UnknownEvent(as_text(kind) or "", record)
+
+
+def _with_halves(payload: bytes, delta: str) -> str:
+    """Read a piece of the text again by a reader that keeps halves of characters; the fast one has replaced them."""
+    try:
+        return str(json.loads(payload.decode("utf-8", "replace"))["delta"])
+    except ValueError:  # a byte-order mark, another encoding
+        return delta
 
 
 def _pick(record: Mapping[str, Any], name: str) -> Any:
@@ -148,18 +200,3 @@ def _complaint(record: Mapping[str, Any]) -> str:
     if isinstance(inner, dict):
         inner = inner.get("message")
     return as_text(record.get("message")) or as_text(inner) or ""
-
-
-def _read_unusual(payload: bytes) -> Any:
-    """Read what the fast JSON reader refuses: the end mark, nothing, half of a character cut between two deltas."""
-    text = payload.strip()
-    if text == words.DONE.encode():
-        return StreamDone()
-    if not text:
-        return UnknownEvent("")
-    try:
-        return parse_json(payload)
-    except ValueError as error:
-        raise ProtocolError(
-            "The stream sent an event that is not JSON; it was cut or garbled on the way.", body=excerpt(payload)
-        ) from error

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn
 
 import anyio
 
 from .._api.sse import SSEDecoder
-from .._api.stream_events import StreamEvent, read_piece
+from .._api.stream_events import GenerationEnd, Piece, PieceReader, StreamDone, StreamFailure
 from .._errors import APIConnectionError, ProtocolError
 from .._transport import Reply, StreamedReply
-
-Piece: TypeAlias = str | StreamEvent
-"""An event; a piece of the text as its bare string, since nearly all are and most readers want no more."""
 
 # What may stand before the first sign of a body: blanks, line ends, a byte-order mark.
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
@@ -40,7 +37,7 @@ class BodyReader:
         decoder: Its `error` is what is wrong with the body after the events that were returned.
     """
 
-    __slots__ = ("_block", "_knows_form", "_most_bytes", "_received", "_reply", "chunks", "decoder")
+    __slots__ = ("_block", "_knows_form", "_most_bytes", "_pieces", "_received", "_reply", "chunks", "decoder")
 
     def __init__(
         self, block: AbstractAsyncContextManager[StreamedReply], reply: StreamedReply, *, max_bytes: int
@@ -48,7 +45,8 @@ class BodyReader:
         self.chunks: AsyncIterator[bytes] = reply.chunks()
         self._block: AbstractAsyncContextManager[StreamedReply] | None = block
         self._reply = reply
-        self.decoder: SSEDecoder[Piece] = SSEDecoder(read_piece)
+        self._pieces = PieceReader()
+        self.decoder: SSEDecoder[Piece] = SSEDecoder(self._pieces.read)
         self._knows_form = False
         self._received, self._most_bytes = 0, max_bytes
 
@@ -63,13 +61,25 @@ class BodyReader:
             self._refuse_more()
         if not self._knows_form and self._is_whole(chunk):
             return None
-        return self.decoder.feed(chunk)
+        pieces = self.decoder.feed(chunk)
+        return pieces if not self._pieces.half else self._with_half(pieces)
 
     def take_unfinished(self) -> list[Piece]:
         """Return the last event, which may lack its empty line; it counts if it is whole, and JSON shows that."""
         with suppress(ProtocolError):
-            return self.decoder.end(keep_unfinished=True)
+            return self._with_half(self.decoder.end(keep_unfinished=True))
         return []
+
+    def _with_half(self, pieces: list[Piece]) -> list[Piece]:
+        """Deliver half of a character, as U+FFFD, where the text ends with it."""
+        ends = (
+            place for place, piece in enumerate(pieces) if isinstance(piece, GenerationEnd | StreamDone | StreamFailure)
+        )
+        end = next(ends, None)
+        if end is not None and self._pieces.half:
+            self._pieces.half = ""
+            pieces.insert(end, "\N{REPLACEMENT CHARACTER}")
+        return pieces
 
     async def read_whole(self, chunk: bytes) -> Reply:
         """Read the rest of a body that is one JSON object."""

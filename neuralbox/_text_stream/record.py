@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._api import vocabulary as words
-from .._api.stream_events import GenerationEnd, GenerationStart, StreamFailure
+from .._api.stream_events import GenerationEnd, GenerationStart, Piece, StreamDone, StreamFailure
 from .._errors import GenerationFailedError
 from .._models.generation import Generation
 from .._types import JobRef
-from .reader import Piece
 
 
 class StreamRecord:
@@ -20,14 +19,16 @@ class StreamRecord:
         model: The slug asked for, or None.
         parts: The pieces of the text that were delivered.
         job: The generation, once its id is known.
+        has_unknown: An event was of a kind that this version does not know.
     """
 
-    __slots__ = ("_final", "_head", "job", "model", "parts")
+    __slots__ = ("_final", "_head", "has_unknown", "job", "model", "parts")
 
     def __init__(self, model: str | None) -> None:
         self.model = model
         self.parts: list[str] = []
         self.job: JobRef | None = None
+        self.has_unknown = False
         self._head: Mapping[str, Any] = {}
         self._final: Generation | None = None  # where it did not come as a stream
 
@@ -41,6 +42,17 @@ class StreamRecord:
         self._head = event.raw
         if event.id is not None:
             self.job = JobRef(event.id, "text", event.model or self.model)
+
+    def is_end(self, event: GenerationEnd | StreamDone) -> bool:
+        """Tell whether an end is one: not where nothing of a text came before it, and the text may be elsewhere.
+
+        `[DONE]` ends every stream of this world, and the pieces of another dialect are events we do not know.
+        """
+        if self._final is not None or any(self.parts):
+            return True
+        if isinstance(event, GenerationEnd) and event.id is not None and self.job is None:
+            self.job = JobRef(event.id, "text", self.model)
+        return isinstance(event, GenerationEnd) and not self.has_unknown
 
     def ended(self, tail: Mapping[str, Any]) -> Generation:
         """Return the result: the whole text, and what the first and the last event say."""

@@ -71,7 +71,7 @@ async def ask_for_rest(
             text=text,
             job=ref,
         ) from error
-    if final.text is None or not final.text.startswith(text):
+    if not (final.text or "").startswith(text):
         raise StreamInterruptedError(
             f"{_broke(cut)}, and the text of the {ref} does not continue what had arrived.", text=text, job=ref
         ) from cut

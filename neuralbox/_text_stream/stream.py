@@ -12,6 +12,7 @@ history, as any lost submission, and where it is proven never to have been accep
     | opening    | refused, or cancelled                           | left       |
     | open       | a task reads a piece of the body                | reading    |
     | open       | the end was read                                | ended      |
+    | open       | an end was read, and nothing of a text before   | broken     |
     | open       | a failure was read                              | failed     |
     | reading    | a piece has come                                | open       |
     | reading    | a whole answer has come instead                 | complete   |
@@ -50,9 +51,11 @@ from .._api.stream_events import (
     ContentDelta,
     GenerationEnd,
     GenerationStart,
+    Piece,
     StreamDone,
     StreamEvent,
     StreamFailure,
+    UnknownEvent,
 )
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.call_events import CallObserver, observer_of
@@ -69,7 +72,7 @@ from .._models.generation import Generation
 from .._polling.job import Job
 from .._submissions.submission import OnAccepted, Submission
 from .._types import JobRef
-from .reader import BodyReader, Piece
+from .reader import BodyReader
 from .record import StreamRecord
 from .recovery import ask_for_rest, find_generation
 from .state import BROKEN, COMPLETE, ENDED, FAILED, LEFT, NEW, OPEN, OPENING, READING, RECOVERING, StreamState
@@ -275,30 +278,40 @@ class TextStream:
 
     async def _next(self) -> StreamEvent | None:
         """Return the next event, or None after the end."""
-        while not self._queue:
-            if not await self._more():
-                return None
-        piece = self._queue.popleft()
-        if isinstance(piece, str):
-            self._parts.append(piece)
-            return ContentDelta(piece)
-        await self._take_note(piece)
-        return piece
+        while True:
+            if not self._queue:
+                if not await self._more():
+                    return None
+                continue
+            piece = self._queue.popleft()
+            if isinstance(piece, str):
+                self._parts.append(piece)
+                return ContentDelta(piece)
+            if await self._take_note(piece):
+                return piece
 
-    async def _take_note(self, event: StreamEvent) -> None:
-        """Let an event change what is known; once that is the id, or that there will be none, it is told."""
+    async def _take_note(self, event: StreamEvent) -> bool:
+        """Let an event change what is known; once that is the id, or that there will be none, it is told.
+
+        Returns:
+            Whether the event counts.
+        """
         try:
-            self._note(event)
+            return self._note(event)
         finally:
             job = self._record.job
             if (job is not None or self._result is not None) and not self._submission.is_settled:
                 await self._submission.accept_ref(job)
 
-    def _note(self, event: StreamEvent) -> None:
+    def _note(self, event: StreamEvent) -> bool:
         if isinstance(event, GenerationStart):
             self._record.started(event)
         elif isinstance(event, GenerationEnd | StreamDone):
             self._queue.clear()  # nothing counts after the end, [DONE] least of all
+            if not self._record.is_end(event):
+                self._cut = ProtocolError("The stream ended without a word of its text.")
+                self._state = BROKEN
+                return False
             self._state = ENDED
             self._result = self._record.ended(event.raw if isinstance(event, GenerationEnd) else {})
         elif isinstance(event, StreamFailure):
@@ -306,6 +319,9 @@ class TextStream:
             self._state = FAILED
             self._result = self._record.failed(event)
             raise self._result
+        elif isinstance(event, UnknownEvent):
+            self._record.has_unknown = True
+        return True
 
     # Reading.
 

@@ -13,11 +13,11 @@ from neuralbox._api.stream_events import (
     ContentDelta,
     GenerationEnd,
     GenerationStart,
+    PieceReader,
     StreamDone,
     StreamEvent,
     StreamFailure,
     UnknownEvent,
-    read_piece,
 )
 from neuralbox._errors import ProtocolError
 
@@ -65,7 +65,7 @@ BEYOND: dict[str, tuple[object, StreamEvent]] = {
 
 def read_event(payload: bytes) -> StreamEvent:
     """Read the data of one event, a piece of the text as an event too."""
-    piece = read_piece(payload)
+    piece = PieceReader().read(payload)
     return ContentDelta(piece) if isinstance(piece, str) else piece
 
 
@@ -78,8 +78,8 @@ def test_event_is_read(record: object, expected: StreamEvent) -> None:
 
 
 def test_a_delta_is_its_bare_text_to_those_who_want_no_more() -> None:
-    assert read_piece(b'{"type":"content_delta","delta":" a"}', "message", "", None) == " a"
-    assert read_piece(b"[DONE]") == StreamDone()
+    assert PieceReader().read(b'{"type":"content_delta","delta":" a"}', "message", "", None) == " a"
+    assert PieceReader().read(b"[DONE]") == StreamDone()
 
 
 @pytest.mark.parametrize("payload", [b"[DONE]", b" [DONE] ", b"[DONE]\n"])
@@ -115,7 +115,7 @@ def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
 
 def test_half_of_a_character_becomes_a_replacement_character() -> None:
     event = read_event(rb'{"type":"content_delta","delta":"\ud83d","x":[1,true]}')
-    assert event == ContentDelta("\ufffd")
+    assert event == ContentDelta("")  # the other half may come with the next
     other = read_event(rb'{"type":"tomorrow","\ud83d":["\ud83d"]}')
     assert isinstance(other, UnknownEvent)
     assert other.raw == {"type": "tomorrow", "\ufffd": ["\ufffd"]}
@@ -136,3 +136,31 @@ def test_any_text_comes_through_a_delta_unchanged(text: str) -> None:
     for ascii_only in (True, False):
         record = {"type": "content_delta", "delta": text}
         assert read_event(json.dumps(record, ensure_ascii=ascii_only).encode()) == ContentDelta(text)
+
+
+def joined(*deltas: str) -> tuple[list[object], str]:
+    """Read pieces of a text, given as JSON spells them, by one reader."""
+    reader = PieceReader()
+    payloads = [b'{"type":"content_delta","delta":"' + delta.encode() + b'"}' for delta in deltas]
+    return [reader.read(payload) for payload in payloads], reader.half
+
+
+@pytest.mark.parametrize(
+    ("deltas", "pieces", "half"),
+    [
+        ((r"Hi \ud83d", r"\ude00 there"), ["Hi ", "\U0001f600 there"], ""),
+        ((r"\ud83d", "", r"\ude00"), ["", "", "\U0001f600"], ""),
+        ((r"\ud83d", r"\ude00\ud83d", r"\ude01"), ["", "\U0001f600", "\U0001f601"], ""),
+        ((r"\ud83d", "there"), ["", "\ufffdthere"], ""),
+        ((r"\ud83d", r"\ud83d", r"\ude00"), ["", "\ufffd", "\U0001f600"], ""),
+        ((r"\ude00 alone", "on"), ["\ufffd alone", "on"], ""),
+        ((r"a \ud83d b",), ["a \ufffd b"], ""),
+        ((r"Hi \ud83d",), ["Hi "], "\ud83d"),
+    ],
+)
+def test_halves_of_a_character_in_two_pieces_are_joined(deltas: tuple[str, ...], pieces: list[str], half: str) -> None:
+    assert joined(*deltas) == (pieces, half)
+
+
+def test_half_of_a_character_behind_a_byte_order_mark_is_replaced() -> None:
+    assert read_event(b"\xef\xbb\xbf" + rb'{"type":"content_delta","delta":"a \ud83d"}') == ContentDelta("a \ufffd")

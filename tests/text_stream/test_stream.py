@@ -144,6 +144,33 @@ async def test_the_body_may_be_cut_anywhere(size: int) -> None:
     assert done.result.tokens == 2
 
 
+async def test_halves_of_a_character_in_two_pieces_are_joined() -> None:
+    halves = [
+        line(rb'{"type": "content_delta", "delta": "Hi \ud83d"}'),
+        line(rb'{"type": "content_delta", "delta": "\ude00"}'),
+    ]
+    for body in (halves, [b"".join(halves)]):
+        pieces, done = await read_all(bench(stream(START, *body, END)))
+        assert pieces == ["Hi ", "\U0001f600"]
+        assert done.result.text == "Hi \U0001f600"
+
+
+@pytest.mark.parametrize("end", [END, DONE, END.rstrip()])
+async def test_half_of_a_character_at_the_end_is_replaced(end: bytes) -> None:
+    half = line(rb'{"type": "content_delta", "delta": "Hi \ud83d"}')
+    for body in ([half, end], [half + end]):
+        pieces, done = await read_all(bench(stream(START, *body)))
+        assert pieces == ["Hi ", "\ufffd"]
+        assert done.result.text == "Hi \ufffd"
+
+
+async def test_half_of_a_character_before_a_break_comes_whole_with_the_rest() -> None:
+    half = line(rb'{"type": "content_delta", "delta": "Hi \ud83d"}')
+    whole = reply(200, {"id": ID, "status": "completed", "result_text": "Hi \U0001f600 there"})
+    pieces, _ = await read_all(bench(stream(START, half, LOST), whole))
+    assert pieces == ["Hi ", "\U0001f600 there"]
+
+
 async def test_done_alone_is_an_end() -> None:
     pieces, done = await read_all(bench(stream(START, delta("Good"), DONE)))
     assert pieces == ["Good"]
@@ -196,8 +223,37 @@ async def test_typed_events_are_delivered_with_the_unknown_ones() -> None:
 
 
 async def test_done_is_the_last_event_where_there_is_no_other_end() -> None:
-    async with text_stream(bench(stream(START, DONE))) as open_stream:
-        assert [event async for event in open_stream.events()] == [GenerationStart(ID, "gpt-5"), StreamDone()]
+    async with text_stream(bench(stream(START, delta("Good"), DONE))) as open_stream:
+        events = [event async for event in open_stream.events()]
+    assert events == [GenerationStart(ID, "gpt-5"), ContentDelta("Good"), StreamDone()]
+
+
+FOREIGN = line({"choices": [{"delta": {"content": "Good"}}]})
+WHOLE = reply(200, {"id": ID, "status": "completed", "result_text": "Good morning", "tokens_spent": 2})
+
+
+@pytest.mark.parametrize("body", [[START, DONE], [START, FOREIGN, DONE], [START, FOREIGN, END], [FOREIGN, END]])
+async def test_an_end_without_a_word_before_it_is_not_an_empty_success(body: list[bytes]) -> None:
+    core = bench(stream(*body), WHOLE)
+    async with text_stream(core) as open_stream:
+        events = [event async for event in open_stream.events() if not isinstance(event, UnknownEvent)]
+    assert events[-2:] == [ContentDelta("Good morning"), GenerationEnd(ID, 2)]
+    assert StreamDone() not in events
+    assert (open_stream.result.text, open_stream.result.tokens) == ("Good morning", 2)
+    assert len(core.sent) == 2
+
+
+@pytest.mark.parametrize("body", [[DONE], [FOREIGN, DONE], [line({"type": "generation_start"}), DONE]])
+async def test_an_end_without_a_word_and_without_an_id_is_a_lost_answer(body: list[bytes]) -> None:
+    _, error = await broken(bench(stream(*body)))
+    assert isinstance(error, SubmissionUnknownError)
+    assert "ended without a word of its text" in error.message
+
+
+@pytest.mark.parametrize("body", [[START, END], [START, DONE]])
+async def test_a_text_may_be_empty_where_the_service_says_so(body: list[bytes]) -> None:
+    pieces, done = await read_all(bench(stream(*body), reply(200, {"id": ID, "status": "completed"})))
+    assert (pieces, done.result.text, done.result.status) == ([], "", "completed")
 
 
 async def test_collect_reads_what_is_left_and_a_second_loop_goes_on_where_the_first_was_left() -> None:
