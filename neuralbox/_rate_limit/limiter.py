@@ -20,7 +20,8 @@ What is to be done about a submission is a `Decision` of `windows.next_send_time
     ask             one is on its way                             as await answers
     wait            a plain call, none went to see lately         it leaves, and its answer tells
     wait            longer than `max_throttle_wait`               `RateLimitError`
-    wait            else                                          it sleeps until then, or until an answer says something new
+    wait            else                                          it sleeps until then and up to a second longer (many wait for
+                                                                  one moment), or until an answer says something new
     await answers                                                 it sleeps until one of those on their way is answered
 """
 
@@ -67,6 +68,7 @@ TRY_AGAIN_AFTER = 300.0
 _NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
 # A timer may fire a hair early, and virtual clocks add up floats.
 _MOMENT = 1e-3
+_SPREAD_OVER = 1.0  # seconds after a window opens over which those that waited for it come back
 _AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no poll follows
 
 
@@ -255,6 +257,8 @@ class RateLimiter:
                     await event.event.wait()
             else:
                 seconds = send_time.at - core.clock()
+                if send_time.why != "spread":  # many wait for the same moment, in other processes, too
+                    seconds += core.random() * _SPREAD_OVER
                 logger.info("A submission waits %.0f s (%s).", seconds, send_time.why)
                 await core.wait_until(event.event, max(_MOMENT, seconds))
         finally:

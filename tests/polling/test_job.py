@@ -422,7 +422,9 @@ async def test_a_refused_credential_ends_all_waits_each_with_its_job(status: int
         core, ended = service.core(), []
         service.job(1, 1e9)
         service.job(2, 1e9)
-        service.answers["3"] = lambda now: (status, {}) if now > 1_010 else {"id": 3, "status": "pending"}
+        service.answers["3"] = lambda now: (
+            (status, {"error": "refused"}) if now > 1_010 else {"id": 3, "status": "pending"}
+        )
 
         async def wait(id: int) -> None:
             with pytest.raises(APIStatusError) as caught:

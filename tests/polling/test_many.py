@@ -336,3 +336,11 @@ async def test_misses_of_some_do_not_end_the_wait() -> None:
 
         service.answers["2"] = unwell
         assert [result.status for result in await wait_all(core, [1, 2])] == ["completed", "completed"]
+
+
+@pytest.mark.anyio
+async def test_one_id_as_text_is_no_list_of_ids() -> None:
+    async with a_service() as service:
+        with pytest.raises(ConfigurationError, match=r"Pass the ids as a list: \['gen_7'\]"):
+            await wait_all(service.core(), "gen_7")
+        assert service.asked == []
