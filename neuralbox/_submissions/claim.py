@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any, Final, Self
 
 from .._api import vocabulary as words
-from .._api.fields import as_id, as_number, as_object, as_text, as_time, pick
+from .._api.fields import as_id, as_int, as_number, as_object, as_text, as_time, pick
 from .._api.request import Form, Request
 from .._types import GenerationId
 
@@ -42,7 +42,8 @@ class Claim:
         prompt: What the history would show as its prompt; None where that cannot be known.
         predicted: The prompt is a prediction (the last turn of `messages`, the name of an upload): the documents do
             not say what the history shows of such a request.
-        options: All else that was sent.
+        options: All else that was sent, the drawn seed aside.
+        seed: The seed that was drawn for it, by which its generation is known from any other.
         sent_at: Unix seconds of this machine's clock just before the first byte left, or before it could.
         server_offset: Seconds the server's clock is ahead of this machine's, or None where no answer told.
         lost_at: Unix seconds when its outcome was given up, or None while it is awaited (or the process died first).
@@ -57,6 +58,7 @@ class Claim:
     sent_at: float | None = None
     server_offset: float | None = None
     lost_at: float | None = None
+    seed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what cannot be read from the request again, as plain JSON values; no prompt, no option is in it."""
@@ -67,6 +69,7 @@ class Claim:
             "sent_at": self.sent_at,
             "server_offset": self.server_offset,
             "lost_at": self.lost_at,
+            **({} if self.seed is None else {"seed": self.seed}),
         }
 
     @classmethod
@@ -79,6 +82,7 @@ class Claim:
             sent_at=as_number(values.get("sent_at")),
             server_offset=as_number(values.get("server_offset")),
             lost_at=as_number(values.get("lost_at")),
+            seed=as_int(values.get("seed")),
         )
 
     def is_same_request(self, other: Claim) -> bool:
@@ -208,7 +212,9 @@ class PromptMatch(IntEnum):
     """It cannot be told: the listing shows none, cuts it, or nobody knows what it shows of such a request."""
     ALIKE = 2
     """The same letters and digits: another prompt (`2+2` and `2-2`), or ours as a listing escapes or cleans it."""
-    SAME = 3
+    CUT = 3
+    """Equal as far as the listing shows prompts."""
+    SAME = 4
     """Equal, blanks at the ends aside."""
 
 

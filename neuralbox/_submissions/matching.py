@@ -1,17 +1,21 @@
 """Decide what a walk through the history says about a claim: found, absent, or neither (at-most-one-charge.md). Pure.
 
-`Walk` keeps what the pages showed and whether they are proof enough; a `MatchContext` is one claim, one walk and all that
-is known beside them; `match` draws a `Conclusion`. The rules:
+A `MatchContext` is one claim, one walk and all that is known beside them; `match` draws a `Conclusion`. The rules:
 
-- Found is adopted only when its prompt is equal and it can be nobody else's: of equal claims any may have it, of
-  differing ones the facts of the generation must tell, and a request still in flight may yet turn out to own it.
-- A prompt that is only nearly equal may be another: such an item is a candidate that is told, never adopted.
-- Absent needs everything at once: time to settle, no candidate, no equal request in flight, the whole window read in an order
-  that was verified, and a generation of ours shown with its whole prompt.
+- An item that shows the seed that was drawn for the claim is the claim's, whatever else is on the account.
+- Else an item is adopted only when its prompt is equal, as this history is known to show prompts, and it can be nobody
+  else's. Everything unowned that may be it counts, and order and time never choose among several: of equal claims of
+  ours any may have any, of differing ones the facts of the generation must tell, a request still in flight may yet turn
+  out to own it, and where somebody else on the account was seen to ask for the same, nothing but a seed is proof.
+- Where somebody else is on the account at all, the one item that is shown counts only when the listing has caught up:
+  ours may still be to come.
+- Absent needs everything at once: time to settle, no candidate, no equal request in flight, the whole window read in an
+  order that was verified, a generation of ours shown as this one would be, and a listing that has caught up.
 - Anything less is undecided, with the reason in words.
 
-Times are Unix seconds of the server's clock. They are worked out from `Date` headers, which are cut to whole seconds,
-so an estimate is never late and up to some two seconds early.
+Times are Unix seconds of the clock that `created_at` follows. They are worked out from `Date` headers, which are cut to
+whole seconds, so an estimate is never late and up to some two seconds early; or, where these disagree with it, from
+generations of ours.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from .._api.pages import Envelope, walk_goes_on
 from .claim import NO_FACTS, Claim, Facts, HistoryEntry, PromptMatch, compare_prompts, fit, is_told_by_facts, kinds_fit
+from .evidence import NO_EVIDENCE, Evidence
+from .walk import Walk
 
 EARLY: Final = 5.0
 """The window opens so many seconds before the time of sending."""
@@ -38,7 +43,8 @@ LONGEST: Final = 60.0
 answers they show took 2 to 3 s."""
 ANSWERS_LATER: Final = frozenset({"video"})
 """Kinds that are accepted at once as `pending` [nb:en/api-reference/generations/video]."""
-_DISORDER: Final = 60.0  # seconds by which a listing may be out of order and still count as ordered
+NEARBY: Final = 150.0
+"""Where nothing of ours tells the clock of `created_at`, an equal item so many seconds outside the window may be it."""
 _ROUNDING: Final = 0.001  # seconds that sums of Unix times may be off
 _ASKED: Final = 10  # so many details are asked for at once
 _MOST_ASKED: Final = 200  # of more candidates nobody could say soon which is which, so none is adopted
@@ -52,70 +58,6 @@ def window_opens(sent: float) -> float:
 def longest_of(kind: str | None) -> float:
     """How long after its sending a generation of this kind may first be listed, apart from the listing's own lag."""
     return 0.0 if kind in ANSWERS_LATER else LONGEST
-
-
-# A walk.
-
-
-class Walk:
-    """The pages of the history, newest first, as one walk saw them.
-
-    Attributes:
-        items: By id as text.
-        is_whole: Every page was read.
-        is_shaken: Something was removed from the listing meanwhile, or could not be told by its id, so an item may
-            have slipped by.
-    """
-
-    def __init__(self) -> None:
-        self.items: dict[str, HistoryEntry] = {}
-        self.is_whole = self.is_shaken = False
-        self._pages = 0
-        self._total: int | None = None
-        self._lowest: float | None = None
-        self._disorder = 0.0
-        self._is_dated = True
-
-    def add(self, page: Envelope) -> bool:
-        """Take the next page; whether there may be more."""
-        self._pages += 1
-        fresh = 0
-        for record in page.records:
-            item = HistoryEntry.read(record)
-            if item is None:
-                self.is_shaken = True
-            elif str(item.id) not in self.items:
-                fresh += 1
-                self.items[str(item.id)] = item
-                self._note_order(item)
-        if page.total is not None:
-            self.is_shaken = self.is_shaken or (self._total is not None and page.total < self._total)
-            self._total = page.total
-        goes_on = walk_goes_on(
-            asked=self._pages, count=len(page.records), fresh=fresh, pages=page.pages, said=page.page
-        )
-        # A walk that ends because it gets nowhere (the same page again, another than was asked for) is not whole.
-        is_last = not page.records if page.pages is None else self._pages >= page.pages
-        self.is_whole = not goes_on and is_last and page.page == self._pages
-        return goes_on
-
-    def _note_order(self, item: HistoryEntry) -> None:
-        if item.created is None:
-            self._is_dated = False
-            return
-        if self._lowest is None or item.created < self._lowest:
-            self._lowest = item.created
-        else:
-            self._disorder = max(self._disorder, item.created - self._lowest)
-
-    def is_past(self, moment: float) -> bool:
-        """Whether nothing created since this moment can be on a later page, by the order the items had so far."""
-        ordered = self._is_dated and self._disorder <= _DISORDER
-        return ordered and self._lowest is not None and self._lowest < moment - self._disorder
-
-    def covers(self, moment: float) -> bool:
-        """Whether everything created since this moment was seen."""
-        return not self.is_shaken and (self.is_whole or self.is_past(moment))
 
 
 # What is known of a claim, and what it comes to.
@@ -153,7 +95,10 @@ class MatchContext:
         spelled: How the service is known to spell the model that was asked for.
         left_until: Until when it may have left, where that is later than `lost`.
         guessed: When its first byte left if this machine's clock was not set since, where nothing else tells; `sent`
-            is then `-inf`. An earlier run sent it that had not seen the service's clock.
+            is then `-inf`. An earlier run sent it that had not seen the service's clock, or no answer tells that.
+        evidence: What the walk said of the service.
+        has_caught_up: What was accepted of the claim would be listed by now, as others of ours were.
+        shows_seed: Whether generations of this model show the seed that was sent; None where that is not known.
     """
 
     claim: Claim
@@ -170,6 +115,9 @@ class MatchContext:
     spelled: str | None = None
     left_until: float = -inf
     guessed: float | None = None
+    evidence: Evidence = NO_EVIDENCE
+    has_caught_up: bool = False
+    shows_seed: bool | None = None
 
     @property
     def opens(self) -> float:
@@ -193,11 +141,13 @@ class OpenReason(Enum):
     EARLY = "it may not be listed yet"
     ASK = "what the history shows must be looked at more closely"
     PERHAPS = "the history shows generations that may be this one"
+    COPIED = "somebody else on this account asks for the same, so it may be theirs"
     NOT_UNIQUE = "the history shows more than one generation that this may be, or one that may be another request's"
     EQUAL_IN_FLIGHT = "an equal request is still in flight"
     COVERAGE = "the history could not be read back to the time of sending"
     CONTROL = "the history shows no generation known to be ours, so that one is missing from it proves nothing"
     HIDES = "the history does not show another generation known to be ours"
+    LAG = "nothing of ours that was accepted later or lately shows how late the history lists, so it may be to come"
     CLOCK = "the service's clock is not known"
     HISTORY = "the history could not be read"
     DEADLINE = "the deadline leaves no time to find out"
@@ -232,42 +182,110 @@ def undecided(why: OpenReason, candidates: Sequence[HistoryEntry] = (), ask: Seq
 
 def match(context: MatchContext) -> Match:
     """Decide what a walk says about a claim."""
-    same, perhaps = _sort(context)
-    if same:
+    seen = _sort(context)
+    candidates = (*seen.same, *seen.perhaps, *seen.nearby)
+    if seen.same:
         # All that may be it, before any is compared: whoever is asked alone would seem to be the only one.
-        told_apart = is_told_by_facts(context.claim) or any(
-            not context.claim.is_same_request(other.claim) for other in context.competitors
+        told_apart = (
+            _has_fingerprint(context)
+            or is_told_by_facts(context.claim)
+            or any(not context.claim.is_same_request(other.claim) for other in context.competitors)
+            or any(str(item.id) in context.evidence.shared for item in seen.same)
         )
-        wanted = [*(same if told_apart else same[:1]), *perhaps]
+        wanted = [*(seen.same if told_apart else seen.same[:1]), *seen.perhaps]
         if len(wanted) > _MOST_ASKED:
             return undecided(OpenReason.NOT_UNIQUE, wanted)
     else:
-        wanted = perhaps[:_ASKED]  # none of the others can make one of these less uncertain
-    ask = [key for item in wanted if (key := str(item.id)) not in context.facts]
+        wanted = seen.perhaps[:_ASKED]  # none of the others can make one of these less uncertain
+    ask = _unasked(context, wanted)
     if ask:
-        return undecided(OpenReason.ASK, (*same, *perhaps), ask[:_ASKED])
-    result = _adoption(context, same) or _absence(context, perhaps)
+        return undecided(OpenReason.ASK, candidates, ask)
+    proven = [item for item in candidates if _is_proven(context, item)]
+    if not proven and _has_fingerprint(context):
+        ask = _unasked(context, seen.nearby[:_ASKED])
+        if ask:
+            return undecided(OpenReason.ASK, candidates, ask)
+    if proven:
+        return Match(Conclusion.FOUND, proven[0]) if len(proven) == 1 else undecided(OpenReason.NOT_UNIQUE, proven)
+    result = _adoption(context, seen) or _absence(context, (*seen.perhaps, *seen.nearby))
     if context.guessed is None or (result.item is not None and _is_proof(context, result.item, context.guessed)):
         return result
-    return undecided(OpenReason.CLOCK, (*same, *perhaps))
+    return undecided(OpenReason.CLOCK, candidates)
 
 
-def _sort(context: MatchContext) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
-    """Pick the items whose prompt is the claim's, best and oldest first, and those of which it cannot be told."""
+def _unasked(context: MatchContext, items: Sequence[HistoryEntry]) -> list[str]:
+    return [key for item in items if (key := str(item.id)) not in context.facts][:_ASKED]
+
+
+# The drawn seed.
+
+
+def _has_fingerprint(context: MatchContext) -> bool:
+    return context.claim.seed is not None and context.shows_seed is not False
+
+
+def _is_proven(context: MatchContext, item: HistoryEntry) -> bool:
+    """Whether an item shows the seed that was drawn for the claim: one in two thousand million others would."""
+    return _has_fingerprint(context) and _facts(context, item).seed == context.claim.seed
+
+
+def _has_other_seed(context: MatchContext, claim: Claim, item: HistoryEntry) -> bool:
+    """Whether an item shows another seed than was drawn for a claim."""
+    if claim.seed is None or context.shows_seed is False:
+        return False
+    return _facts(context, item).seed not in (None, claim.seed)
+
+
+# What may be it.
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The unowned items that may be a claim's.
+
+    Attributes:
+        same: Their prompt is the claim's; best and oldest first.
+        perhaps: Of these it cannot be told.
+        nearby: Their prompt is the claim's, but by a clock nobody has checked they are outside its window.
+    """
+
+    same: list[HistoryEntry]
+    perhaps: list[HistoryEntry]
+    nearby: list[HistoryEntry]
+
+
+def _sort(context: MatchContext) -> _Seen:
     same: list[tuple[bool, int, float, HistoryEntry]] = []
-    perhaps: list[HistoryEntry] = []
+    seen = _Seen([], [], [])
     until = None if context.guessed is not None else max(context.lost, context.left_until) + context.settle
     for key, item in context.walk.items.items():
-        if key in context.owned or not _fits(context.claim, item, context.sent, until):
+        if key in context.owned or key in context.evidence.ours or not kinds_fit(context.claim.kind, item.kind):
+            continue
+        is_inside = _fits(context.claim, item, context.sent, until)
+        if not is_inside and not _is_nearby(context, item, until):
             continue
         like = _likeness(context, context.claim, item)
+        if not is_inside:
+            if like is PromptMatch.SAME:
+                seen.nearby.append(item)
+            continue
+        if context.shows_seed and _has_other_seed(context, context.claim, item):
+            continue
         confirmed = _fit(context, context.claim, item)
-        if like is PromptMatch.SAME and confirmed is not None and item.created is not None:
+        if like >= PromptMatch.CUT and confirmed is not None and item.created is not None:
             same.append((not _is_named(context, item), -confirmed, item.created, item))
         elif like is not PromptMatch.OTHER:
-            perhaps.append(item)
+            seen.perhaps.append(item)
     same.sort(key=lambda each: each[:3])
-    return [each[3] for each in same], perhaps
+    seen.same.extend(each[3] for each in same)
+    return seen
+
+
+def _is_nearby(context: MatchContext, item: HistoryEntry, until: float | None) -> bool:
+    """Whether an item may be inside the window by a clock that no generation of ours has told."""
+    if context.evidence.skew is not None or until is None or item.created is None:
+        return False
+    return context.opens - NEARBY <= item.created <= until + NEARBY
 
 
 def _fits(claim: Claim, item: HistoryEntry, sent: float, until: float | None) -> bool:
@@ -280,17 +298,27 @@ def _fits(claim: Claim, item: HistoryEntry, sent: float, until: float | None) ->
 
 
 def _likeness(context: MatchContext, claim: Claim, item: HistoryEntry) -> PromptMatch:
-    like = compare_prompts(claim, item.prompt, prediction_holds=context.has_control)
+    """Compare prompts as this history is known to show them, and by what the details say."""
+    prompts = context.evidence.prompts
+    if prompts.names and claim.prompt is not None and not claim.predicted:
+        like = prompts.compare(claim.prompt, item.prompt)
+    else:
+        like = compare_prompts(claim, item.prompt, prediction_holds=context.has_control)
     whole = _facts(context, item).prompt  # undocumented, but it settles what a listing cuts
     if not whole or like is PromptMatch.SAME:
         return like
     closer = compare_prompts(claim, whole, prediction_holds=context.has_control)
-    return closer if like is PromptMatch.PERHAPS else max(like, closer)
+    return closer if like in (PromptMatch.PERHAPS, PromptMatch.CUT) else max(like, closer)
 
 
 def _fit(context: MatchContext, claim: Claim, item: HistoryEntry) -> int | None:
+    """Count what confirms an item; None when something contradicts it."""
+    if _has_other_seed(context, claim, item):
+        return None
     spelled = context.spelled if claim.model == context.claim.model else None
-    return fit(claim, item.model, _facts(context, item), spelled=spelled)
+    confirmed = fit(claim, item.model, _facts(context, item), spelled=spelled)
+    has_seed = claim.seed is not None and _facts(context, item).seed == claim.seed
+    return None if confirmed is None else confirmed + has_seed
 
 
 def _is_named(context: MatchContext, item: HistoryEntry) -> bool:
@@ -314,13 +342,13 @@ class _Owner(Enum):
     UNCLEAR = "one of several"
 
 
-def _adoption(context: MatchContext, same: Sequence[HistoryEntry]) -> Match | None:
+def _adoption(context: MatchContext, seen: _Seen) -> Match | None:
     """Find the item that can be nobody else's; None when none of them is the claim's.
 
     Facts exclude an item that contradicts them. What they confirm gives it no rank above another that does not tell:
     that one may only be unfinished.
     """
-    ours: list[HistoryEntry] = []
+    same, ours = seen.same, list[HistoryEntry]()
     for item in same:
         if ours and _is_named(context, item) != _is_named(context, ours[0]):
             break  # the rest is of other models
@@ -340,11 +368,35 @@ def _adoption(context: MatchContext, same: Sequence[HistoryEntry]) -> Match | No
         and _fits(other.claim, ours[0], other.sent, None)
         for other in context.competitors
     )
-    if len(ours) > 1 + equals:
-        return undecided(OpenReason.NOT_UNIQUE, ours)
-    if _is_weak(context, ours[0]) and context.looked < context.lost + min(SETTLE, context.settle):
+    is_ambiguous = len(ours) > 1 + equals or any(str(item.id) in context.evidence.shared for item in ours)
+    nearby = [item for item in seen.nearby if _may_be_instead(context, item, ours[0])]
+    if is_ambiguous or nearby:
+        return undecided(OpenReason.NOT_UNIQUE, (*ours, *nearby))
+    return _caution(context, ours) or Match(Conclusion.FOUND, ours[0])
+
+
+def _may_be_instead(context: MatchContext, nearby: HistoryEntry, inside: HistoryEntry) -> bool:
+    """Whether an item outside the window may be the claim's, and the one inside a stranger's.
+
+    If it is, `created_at` is off by as much; then one inside was made as much later, which may still be to come.
+    """
+    assert nearby.created is not None
+    assert inside.created is not None
+    return inside.created + (context.sent - nearby.created) <= context.looked + LATE
+
+
+def _caution(context: MatchContext, ours: Sequence[HistoryEntry]) -> Match | None:
+    """Tell why the only item that may be the claim's may still be a stranger's; None where nothing speaks for one."""
+    item, evidence = ours[0], context.evidence
+    is_cut = _likeness(context, context.claim, item) is PromptMatch.CUT
+    if evidence.mark_of(context.claim.prompt) in evidence.copied or (is_cut and evidence.is_crowded):
+        return undecided(OpenReason.COPIED, ours)
+    if _is_weak(context, item) and context.looked < context.lost + min(SETTLE, context.settle):
         return undecided(OpenReason.EARLY, ours)  # a better one may still appear
-    return Match(Conclusion.FOUND, ours[0])
+    is_early = item.created is not None and item.created < context.sent - WHOLE_SECONDS
+    if (is_early or evidence.is_crowded) and not context.has_caught_up:
+        return undecided(OpenReason.LAG, ours)  # ours may still appear beside it
+    return None
 
 
 def _owner(context: MatchContext, item: HistoryEntry, confirmed: int) -> _Owner:
@@ -397,4 +449,6 @@ def _absence(context: MatchContext, perhaps: Sequence[HistoryEntry]) -> Match:
         return undecided(OpenReason.HIDES)
     if not context.has_control:
         return undecided(OpenReason.CONTROL)
+    if not context.has_caught_up:
+        return undecided(OpenReason.LAG)
     return _ABSENT

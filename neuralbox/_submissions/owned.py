@@ -7,19 +7,29 @@ history believed: a listing that shows it with its whole prompt would show anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections import deque
+from collections.abc import Collection, Container, Iterator
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
 
 from .._types import GenerationId, JobRef
-from .claim import Claim, HistoryEntry, kinds_fit, mark_of
-from .matching import Walk
+from .claim import Claim, kinds_fit
+from .walk import Walk
 
 MOST_OWNED: Final = 10_000
 HIDDEN_FOR: Final = 120.0
 """The listing is not taken to lag by more seconds: what it does not show by then, it hides (or it was deleted)."""
 
+CONTROL_AGE: Final = 600.0
+"""How late the history lists is judged by generations of ours of the last so many seconds."""
+_TEXTS_KEPT: Final = 64
+_LONGEST_TEXT: Final = 4_096
+_AGES_KEPT: Final = 64
 
-class OwnedGeneration(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class OwnedGeneration:
     """A generation of ours.
 
     Attributes:
@@ -27,6 +37,8 @@ class OwnedGeneration(NamedTuple):
         predicted: What the history shows as its prompt is a prediction.
         at: When we learnt of it, by the monotonic clock.
         claim: Its claim's key.
+        sent: When its first byte left, by the monotonic clock; None where an earlier run sent it.
+        prompt: Its prompt, where that is short; of the latest only.
     """
 
     kind: str | None
@@ -36,6 +48,8 @@ class OwnedGeneration(NamedTuple):
     at: float
     claim: str = ""
     id: GenerationId = ""
+    sent: float | None = None
+    prompt: str | None = field(default=None, repr=False)
 
 
 class OwnedGenerations:
@@ -43,6 +57,8 @@ class OwnedGenerations:
 
     def __init__(self) -> None:
         self._by_id: dict[str, OwnedGeneration] = {}
+        self._by_prompt: dict[bytes, dict[str, None]] = {}
+        self._with_text: deque[str] = deque()
 
     def __contains__(self, key: object) -> bool:
         return key in self._by_id
@@ -56,6 +72,13 @@ class OwnedGenerations:
     def get(self, key: str) -> OwnedGeneration | None:
         return self._by_id.get(key)
 
+    def require(self, key: str) -> OwnedGeneration:
+        return self._by_id[key]
+
+    def with_prompt(self, mark: bytes | None) -> Collection[str]:
+        """Return the ids of those with a prompt."""
+        return () if mark is None else self._by_prompt.get(mark, ())
+
     def add(self, key: str, owned: OwnedGeneration, *, open_since: float | None) -> str | None:
         """Note one; returns the id that had to be forgotten for it, if one had to.
 
@@ -65,17 +88,37 @@ class OwnedGenerations:
             open_since: When the oldest submission that is not settled was lost, by the monotonic clock.
         """
         self._by_id[key] = owned
+        if owned.mark is not None:
+            self._by_prompt.setdefault(owned.mark, {})[key] = None
+        if owned.prompt is not None:
+            self._keep_text(key, owned)
         if len(self._by_id) <= MOST_OWNED:
             return None
         oldest = next(iter(self._by_id))
         is_needed = open_since is not None and self._by_id[oldest].at >= open_since - HIDDEN_FOR
         if is_needed and len(self._by_id) <= 10 * MOST_OWNED:
             return None
-        del self._by_id[oldest]
+        self.discard(oldest)
         return oldest
 
+    def _keep_text(self, key: str, owned: OwnedGeneration) -> None:
+        if len(owned.prompt or "") > _LONGEST_TEXT:
+            self._by_id[key] = replace(owned, prompt=None)
+            return
+        self._with_text.append(key)
+        if len(self._with_text) > _TEXTS_KEPT:
+            oldest = self._with_text.popleft()
+            if oldest in self._by_id:
+                self._by_id[oldest] = replace(self._by_id[oldest], prompt=None)
+
     def discard(self, key: str) -> None:
-        self._by_id.pop(key, None)
+        """Forget one."""
+        owned = self._by_id.pop(key, None)
+        if owned is not None and owned.mark is not None:
+            equal = self._by_prompt[owned.mark]
+            del equal[key]
+            if not equal:
+                del self._by_prompt[owned.mark]
 
     def job_of(self, claim_key: str) -> JobRef | None:
         """Return the job of a claim."""
@@ -83,17 +126,6 @@ class OwnedGenerations:
             if owned.claim == claim_key != "":
                 return JobRef(owned.id, owned.kind, owned.model)
         return None
-
-    def is_control(self, claim: Claim, item: HistoryEntry) -> bool:
-        """Whether an item is a generation of ours that the history shows as it would show the claim's."""
-        owned = self._by_id.get(str(item.id))
-        if owned is None or (claim.predicted and not owned.predicted):
-            return False
-        if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
-            return False
-        if claim.prompt is None:
-            return owned.mark is None and not item.prompt
-        return owned.mark is not None and owned.mark == mark_of(item.prompt)
 
 
 class ListingLag:
@@ -107,6 +139,7 @@ class ListingLag:
         self.longest = 0.0
         self._unseen: dict[str, float] = {}
         self._missed: set[str] = set()
+        self._ages: dict[str | None, deque[tuple[float, float]]] = {}
 
     def expect(self, key: str, at: float) -> None:
         """Note that a generation was accepted, and should be listed."""
@@ -116,33 +149,54 @@ class ListingLag:
         self._unseen.pop(key, None)
         self._missed.discard(key)
 
-    def note_walk(self, walk: Walk, began: float, *, skew: float | None, oldest: float) -> None:
+    def note_walk(
+        self,
+        walk: Walk,
+        began: float,
+        *,
+        owned: OwnedGenerations,
+        shown: Container[str],
+        skew: float | None,
+        oldest: float,
+    ) -> None:
         """Learn from a walk: by those of ours that it shows, and those it should.
 
         Args:
             walk: What the history showed.
             began: When, by the monotonic clock.
-            skew: See `ServiceClock.skew`.
+            owned: What is ours.
+            shown: Ids of ours that the walk shows.
+            skew: What added to the monotonic clock gives that of `created_at`.
             oldest: What was accepted before, by the service's clock, tells nothing of any window that is looked into.
         """
         for key, at in [*self._unseen.items()]:
-            if skew is not None and at + skew < oldest:
-                self.forget(key)
-            elif key in walk.items:
+            if key in shown:
                 if key in self._missed:
                     self.longest = max(self.longest, began - at)
+                known = owned.get(key)
+                if known is not None:
+                    ages = self._ages.setdefault(known.kind, deque(maxlen=_AGES_KEPT))
+                    ages.append((at, max(0.0, began - at)))
+                self.forget(key)
+            elif skew is not None and at + skew < oldest:
                 self.forget(key)
             elif at < began and skew is not None and walk.covers(at + skew):
                 self._missed.add(key)
                 self.longest = max(self.longest, min(began - at, HIDDEN_FOR))
 
-    def hides(self, owned: OwnedGenerations, claim: Claim, walk: Walk, *, since: float, began: float) -> bool:
+    def hides(
+        self, owned: OwnedGenerations, claim: Claim, shown: Container[str], *, since: float, began: float
+    ) -> bool:
         """Whether a walk does not show a generation of ours that was accepted between the two moments."""
         return any(
-            since <= at < began and key not in walk.items and kinds_fit(known.kind, claim.kind)
+            since <= at < began and key not in shown and kinds_fit(known.kind, claim.kind)
             for key, at in [*self._unseen.items()]
             if (known := owned.get(key)) is not None
         )
+
+    def youngest(self, kind: str | None, now: float) -> float:
+        """Return at what age, in seconds, a generation of ours of this kind was seen listed, of those not long ago."""
+        return min((age for at, age in self._ages.get(kind, ()) if at >= now - CONTROL_AGE), default=inf)
 
 
 class ObservedService:
@@ -151,6 +205,7 @@ class ObservedService:
     Attributes:
         spelled: How it spells a model, by the slug asked for.
         longest: The longest time an answer took, by kind.
+        shows_seed: Whether a model's generations show the seed that was sent; what is not in it is not known.
         distrusts_free_failures: A generation was found after an answer that is documented as free.
     """
 
@@ -159,6 +214,7 @@ class ObservedService:
     def __init__(self) -> None:
         self.spelled: dict[str, str] = {}
         self.longest: dict[str | None, float] = {}
+        self.shows_seed: dict[str | None, bool] = {}
         self.distrusts_free_failures = False
 
     def note_answer(self, claim: Claim, ref: JobRef, seconds: float) -> None:

@@ -43,9 +43,11 @@ from .._polling.status import poll
 from .._transport import Reply
 from .._types import JobRef
 from .claim import Facts, HistoryEntry
-from .matching import Conclusion, Match, OpenReason, Walk, match, undecided, window_opens
+from .evidence import NO_EVIDENCE, Evidence
+from .matching import Conclusion, Match, OpenReason, match, window_opens
 from .owned import HIDDEN_FOR
 from .registry import PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
+from .walk import Walk
 
 MOST_PAGES = 200
 """A walk gives up after so many pages."""
@@ -55,7 +57,12 @@ _PATIENCE = 5.0  # seconds that asking for the clock may hold up what is to be s
 _SHARED = 0.25  # seconds: the walks at the end of settling are put off to the next multiple, to be shared
 # Seconds since its loss that a claim waits at least for what may pass: an equal request in flight (as long as an answer
 # may take), a listing that hides what is ours, a history that cannot be read.
-_WAITS = {OpenReason.EQUAL_IN_FLIGHT: 300.0, OpenReason.HIDES: HIDDEN_FOR, OpenReason.HISTORY: 30.0}
+_WAITS = {
+    OpenReason.EQUAL_IN_FLIGHT: 300.0,
+    OpenReason.HIDES: HIDDEN_FOR,
+    OpenReason.LAG: HIDDEN_FOR,
+    OpenReason.HISTORY: 30.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +182,8 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
     """Draw a conclusion from a walk, asking for details as it needs them; adopts what it finds."""
     while True:
         facts = {key: _facts_of(generation) for key, generation in read.details.items()}
-        context = registry.context_of(entry, read.walk, read.began, facts)
-        result = undecided(OpenReason.CLOCK) if context is None else match(context)
+        context = registry.context_of(entry, read.walk, read.began, facts, read.evidence)
+        result = match(context)
         if result.conclusion is Conclusion.ABSENT:
             return Absent()
         if result.item is not None:
@@ -187,8 +194,7 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
                 return Resolved(_delivered(entry, result.item, read.details.get(key)))
             continue  # another loop's thread was faster
         if not result.ask:
-            is_dated = context is not None and context.guessed is None
-            window = (context.opens, context.lost + context.settle) if context and is_dated else None
+            window = (context.opens, context.lost + context.settle) if context.guessed is None else None
             return _unsure(entry, result, read, window)
         for key in result.ask:
             await _ask(core, registry, entry, read, key)
@@ -260,6 +266,7 @@ class _HistoryRead:
         number: Counts the walks of a loop, from 1.
         began: By the monotonic clock.
         error: Why it broke off.
+        evidence: What the walk said of the service.
         details: Generations that were asked for afterwards, by id as text; None where that brought nothing.
         asking: Those being asked for.
         replies: The pages as they came, with the ids each was the first to show.
@@ -269,6 +276,7 @@ class _HistoryRead:
     began: float
     walk: Walk = field(default_factory=Walk)
     error: NeuralBoxError | None = None
+    evidence: Evidence = NO_EVIDENCE
     details: dict[str, Generation | None] = field(default_factory=dict)
     asking: dict[str, anyio.Event] = field(default_factory=dict)
     replies: list[tuple[Reply, set[str]]] = field(default_factory=list)
@@ -326,18 +334,16 @@ class _HistoryWalker:
                 before = set(read.walk.items)
                 goes_on = read.walk.add(page)
                 read.replies.append((reply, read.walk.items.keys() - before))
-                opens = self._opens()
-                if not goes_on or opens is None or read.walk.is_past(opens):
+                if not goes_on or read.walk.is_past(self._opens()):
                     break
-        registry.note_walk(read.walk, read.began)
+        read.evidence = registry.note_walk(read.walk, read.began)
         return read
 
-    def _opens(self) -> float | None:
-        """How far back those who wait need it, by the service's clock; None while that is unknown."""
-        if self._registry.skew is None:
-            return None
+    def _opens(self) -> float:
+        """Tell how far back those who wait need it; without a clock that tells, to its end."""
         sent = [self._registry.sent(entry) for entry in self._waiting]
-        return min((-math.inf if each is None else window_opens(each) for each in sent), default=None)
+        opens = min((-math.inf if each is None else window_opens(each) for each in sent), default=-math.inf)
+        return opens + min(0.0, self._registry.created_ahead)
 
     async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
         asked = self._registry.clock()

@@ -29,13 +29,19 @@ from .._types import GenerationId, JobRef
 from . import matching as rules
 from .admission import Admission
 from .claim import Claim, Facts, HistoryEntry, body_of, kinds_fit, mark_of, plain
-from .matching import CompetingRequest, MatchContext, Walk, window_opens
+from .evidence import Control, Evidence, learn
+from .matching import EARLY, LATE, WHOLE_SECONDS, CompetingRequest, MatchContext, window_opens
 from .owned import HIDDEN_FOR, ListingLag, ObservedService, OwnedGeneration, OwnedGenerations
 from .service_clock import ServiceClock
+from .walk import Walk
 
 logger = logging.getLogger("neuralbox")
 
 MOST_OPEN = 10_000
+LISTED_BY = 600.0
+"""Seconds after which whatever was accepted is taken to be listed, where the history shows what is ours at all."""
+_MARGIN = 1.25
+"""The listing may lag by so many times as much as it was seen to."""
 _AHEAD = 10.0
 """What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
@@ -177,6 +183,9 @@ class Registry:
         self.observed = ObservedService()
         self._submissions: dict[str, PendingSubmission] = {}
         self._asked_before = RecentRequests(core.clock)
+        self._began = core.clock()
+        self.created_ahead = 0.0
+        """Seconds by which `created_at` is ahead of the service's clock, as far as generations of ours told."""
         self._lock = Lock()  # submissions of several loops, each in its thread
 
     # A submission's way.
@@ -233,10 +242,18 @@ class Registry:
         if entry.lost is None and entry.ending.sent_clock is not None:
             self.observed.note_answer(claim, ref, now - entry.ending.sent_clock)
         if ref.id != "":
-            mark = mark_of(claim.prompt)
-            self._own(
-                str(ref.id), OwnedGeneration(claim.kind, claim.model, mark, claim.predicted, now, claim.key, ref.id)
+            owned = OwnedGeneration(
+                claim.kind,
+                claim.model,
+                mark_of(claim.prompt),
+                claim.predicted,
+                now,
+                claim.key,
+                ref.id,
+                entry.ending.sent_clock,
+                claim.prompt,
             )
+            self._own(str(ref.id), owned)
             self.listing.expect(str(ref.id), now)
 
     def job_of(self, claim: Claim) -> JobRef | None:
@@ -254,7 +271,10 @@ class Registry:
         """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness."""
         if str(generation_id) not in self.owned:
             self._own(
-                str(generation_id), OwnedGeneration(kind, model, mark_of(prompt), predicted=False, at=self.clock())
+                str(generation_id),
+                OwnedGeneration(
+                    kind, model, mark_of(prompt), predicted=False, at=self.clock(), id=generation_id, prompt=prompt
+                ),
             )
 
     def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
@@ -377,48 +397,102 @@ class Registry:
 
     # From a walk to what a claim is judged by.
 
-    def note_walk(self, walk: Walk, began: float) -> None:
-        """Learn from a walk how far the listing lags: by those of ours that it shows, and those it should."""
-        lost = [self.sent(each) for each in [*self._submissions.values()] if each.lost is not None]
-        oldest = min((each for each in lost if each is not None), default=-math.inf) - HIDDEN_FOR
-        self.listing.note_walk(walk, began, skew=self.skew, oldest=oldest)
+    def note_walk(self, walk: Walk, began: float) -> Evidence:
+        """Learn from a walk what those of ours that it shows, and those it should, say of the service."""
+        pending = [each for each in [*self._submissions.values()] if each.in_flight or each.lost is not None]
+        evidence = learn(walk, self.owned, (each.claim for each in pending), since=self._began, skew=self.skew)
+        clock = self._created_clock(evidence)
+        self.created_ahead = clock[0] - self.skew if clock is not None and self.skew is not None else 0.0
+        sent = [self._sent_by(each, clock) for each in pending if each.lost is not None]
+        oldest = min((each for each in sent if each is not None), default=-math.inf) - HIDDEN_FOR
+        self.listing.note_walk(
+            walk, began, owned=self.owned, shown=evidence.shown, skew=clock and clock[0], oldest=oldest
+        )
+        return evidence
 
     def context_of(
-        self, entry: PendingSubmission, walk: Walk, began: float, facts: Mapping[str, Facts | None]
-    ) -> MatchContext | None:
-        """Put together what a submission is judged by; None while the service's clock is unknown."""
-        skew, sent = self.skew, self.sent(entry)
-        if skew is None or entry.lost is None:
-            return None
-        claim, guessed = entry.claim, None
+        self, entry: PendingSubmission, walk: Walk, began: float, facts: Mapping[str, Facts | None], evidence: Evidence
+    ) -> MatchContext:
+        """Put together what a submission is judged by."""
+        assert entry.lost is not None
+        claim, told = entry.claim, self._created_clock(evidence)
+        sent, guessed = self._sent_by(entry, told), None
+        clock = told or (self.now() - self.clock(),) * 2  # by this machine's own, which may be wrong
         if sent is None:
             sent = -math.inf
-            guessed = math.inf if claim.sent_at is None else claim.sent_at + skew + self.clock() - self.now()
+            guessed = math.inf if claim.sent_at is None else claim.sent_at + clock[0] + self.clock() - self.now()
+        least, most = clock
         return MatchContext(
             claim=claim,
             sent=sent,
-            lost=max(sent, entry.lost + skew),
-            left_until=max(entry.left_until, entry.lost) + skew + self.service_clock.late,
-            looked=began + skew,
+            lost=max(sent, entry.lost + least),
+            left_until=max(entry.left_until, entry.lost) + most + self.service_clock.late,
+            looked=began + least,
             settle=self.settle_seconds(claim.kind),
             walk=walk,
             owned=self.owned,
-            competitors=tuple(self._competitors(entry)),
+            competitors=tuple(self._competitors(entry, evidence, told)),
             facts=facts,
-            has_control=any(self.owned.is_control(claim, item) for item in walk.items.values()),
-            hides=self.listing.hides(self.owned, claim, walk, since=window_opens(sent) - skew, began=began),
+            has_control=any(_is_control(claim, control, evidence) for control in evidence.controls),
+            hides=self.listing.hides(self.owned, claim, evidence.shown, since=window_opens(sent) - least, began=began),
             spelled=self.observed.spelled.get(claim.model or ""),
             guessed=guessed,
+            evidence=evidence,
+            has_caught_up=self._has_caught_up(entry, evidence, began, lost=entry.lost + most + WHOLE_SECONDS),
+            shows_seed=self.observed.shows_seed.get(claim.model),
         )
 
-    def _competitors(self, entry: PendingSubmission) -> Iterator[CompetingRequest]:
+    def _created_clock(self, evidence: Evidence) -> tuple[float, float] | None:
+        """Tell what added to the monotonic clock gives that of `created_at`, at least and at most.
+
+        It is the service's own, unless generations of ours contradict that.
+        """
+        skew, told = self.skew, evidence.skew
+        if told is None or (skew is not None and told[0] <= skew + LATE and told[1] >= skew - EARLY):
+            return None if skew is None else (skew, skew)
+        return told
+
+    def _sent_by(self, entry: PendingSubmission, clock: tuple[float, float] | None) -> float | None:
+        """Tell when a submission left by the clock of `created_at`; None while that is unknown."""
+        skew, sent = self.skew, self.sent(entry)
+        if sent is not None and skew is not None and clock is not None:
+            return sent + clock[0] - skew
+        if clock is not None and entry.ending.sent_clock is not None:
+            return entry.ending.sent_clock + clock[0] - entry.early
+        return sent if clock is not None else None
+
+    def _has_caught_up(self, entry: PendingSubmission, evidence: Evidence, began: float, *, lost: float) -> bool:
+        """Whether what was accepted of a lost submission would be listed by now.
+
+        Proof is one of ours that was made after this one was lost, and is shown; or one of the last minutes that was
+        shown at an age this one has passed, with a margin; or so long a time that no listing is taken to lag as much.
+        """
+        assert entry.lost is not None
+        kind, age = entry.claim.kind, began - entry.lost
+        if age >= LISTED_BY:
+            return True
+        if any(
+            each.item.created is not None and each.item.created > lost and kinds_fit(kind, each.owned.kind)
+            for each in evidence.controls
+        ):
+            return True
+        return age >= _MARGIN * max(self.listing.youngest(kind, began), self.listing.longest)
+
+    def _competitors(
+        self, entry: PendingSubmission, evidence: Evidence, clock: tuple[float, float] | None
+    ) -> Iterator[CompetingRequest]:
+        shown = evidence.mark_of(entry.claim.prompt)
         for other in [*self._submissions.values()]:
             if other is entry or not (other.in_flight or other.lost is not None):
                 continue
             if not kinds_fit(other.claim.kind, entry.claim.kind):
                 continue
-            if other.claim.prompt == entry.claim.prompt or other.plain_prompt == entry.plain_prompt:
-                sent = self.sent(other)
+            if (
+                other.claim.prompt == entry.claim.prompt
+                or other.plain_prompt == entry.plain_prompt
+                or (evidence.prompts.cut is not None and evidence.mark_of(other.claim.prompt) == shown)
+            ):
+                sent = self._sent_by(other, clock)
                 yield CompetingRequest(other.claim, -math.inf if sent is None else sent, other.in_flight)
 
     def keep_details(self, key: str, generation: Generation) -> None:
@@ -427,6 +501,20 @@ class Registry:
             self.details[key] = generation
             if len(self.details) > _DETAILS_KEPT:
                 del self.details[next(iter(self.details))]
+
+
+def _is_control(claim: Claim, control: Control, evidence: Evidence) -> bool:
+    """Whether a generation of ours is shown as the history would show the claim's."""
+    owned, item = control.owned, control.item
+    if claim.predicted and not owned.predicted:
+        return False
+    if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
+        return False
+    if claim.prompt is None:
+        return owned.mark is None and not item.prompt
+    if owned.mark is None:
+        return False
+    return owned.mark == mark_of(item.prompt) or (owned.prompt is not None and bool(evidence.prompts.names))
 
 
 def as_unresolved(entry: PendingSubmission) -> UnresolvedSubmission:

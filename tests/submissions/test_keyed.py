@@ -181,6 +181,9 @@ async def test_what_never_arrived_is_bought_by_the_next_run_once_the_history_is_
         with pytest.raises(SubmissionUnknownError):
             await buy(shop.core(submission="raise"), journal)
         await shop.time.sleep(20.0)
+        with pytest.raises(SubmissionUnknownError, match="how late the history lists"):
+            await buy(shop.core(), journal)
+        await shop.time.sleep(600.0)
         job = await buy(shop.core(), journal)
         assert job.id == 18_001
         assert len(shop.charged) == 2
@@ -192,6 +195,7 @@ async def test_what_another_key_owns_is_nobody_elses(journal: Path) -> None:
         shop.end_with("dropped before")
         with pytest.raises(SubmissionUnknownError):
             await buy(shop.core(submission="raise"), journal, "lost")
+        await shop.time.sleep(50.0)
         owner = await buy(shop.core(), journal, "owner")
         job = await buy(shop.core(), journal, "lost")
         assert job.id != owner.id

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from neuralbox._api.pages import read_envelope
 from neuralbox._submissions.claim import Claim, Facts, HistoryEntry
+from neuralbox._submissions.evidence import Evidence
 from neuralbox._submissions.matching import (
     LONGEST,
     SETTLE,
@@ -21,14 +22,17 @@ from neuralbox._submissions.matching import (
     Match,
     MatchContext,
     OpenReason,
-    Walk,
     longest_of,
     match,
     window_opens,
 )
+from neuralbox._submissions.walk import Walk
 
 SENT, LOST = 1_000.0, 1_002.0
 CLAIM = Claim("mine", "image", "dall-e-3", "A fox")
+
+CHECKED = Evidence(skew=(0.0, 1.0))
+"""A generation of ours told the clock of `created_at`."""
 
 
 def item(id: int, created: float | None = SENT, **fields: Any) -> dict[str, Any]:
@@ -60,6 +64,8 @@ def case(*items: dict[str, Any], **changes: Any) -> MatchContext:
         settle=SETTLE,
         walk=walk([*items, OURS, OLD]),
         has_control=True,
+        has_caught_up=True,
+        evidence=CHECKED,
         owned={"2"},
     )
     made = replace(made, **changes)

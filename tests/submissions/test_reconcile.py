@@ -35,9 +35,10 @@ from neuralbox._submissions import owned as owned_module
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions import submission
 from neuralbox._submissions.claim import Claim, HistoryEntry
-from neuralbox._submissions.matching import Walk
+from neuralbox._submissions.evidence import NO_EVIDENCE
 from neuralbox._submissions.reconcile import Reconciliation, learn_clock, reconcile
 from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
+from neuralbox._submissions.walk import Walk
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 from tests.helpers import START, refusal, reply
@@ -367,13 +368,19 @@ async def test_what_another_program_asked_for_in_nearly_the_same_words_is_not_ou
         core = shop.core()
         await Text(core).create(model="gpt-5", prompt="1+1=?")
         shop.make({"model": "gpt-5", "prompt": "2+2=?"}, foreign=True)
-        if end == "dropped after":
-            assert (await Text(core).create(model="gpt-5", prompt="2-2=?")).id == 18_002
-        else:
-            with pytest.raises(SubmissionUnknownError, match="may be this one") as caught:
-                await Text(core).create(model="gpt-5", prompt="2-2=?")
-            assert [candidate.id for candidate in caught.value.candidates] == [-18_001]
-        assert len(shop.posts) == 2
+        assert (await Text(core).create(model="gpt-5", prompt="2-2=?")).id == 18_002
+        assert len(shop.posts) == (2 if end == "dropped after" else 3)
+        assert len(shop.charged) == 2
+
+
+async def test_nearly_the_same_words_are_told_where_nothing_of_ours_shows_how_prompts_are_shown() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped before")
+        shop.make({"model": "gpt-5", "prompt": "2+2=?"}, foreign=True)
+        with pytest.raises(SubmissionUnknownError, match="may be this one") as caught:
+            await Text(shop.core()).create(model="gpt-5", prompt="2-2=?")
+        assert [candidate.id for candidate in caught.value.candidates] == [-18_000]
+        assert len(shop.posts) == 1
 
 
 async def test_turns_shown_in_another_way_are_not_taken_for_absent() -> None:
@@ -452,13 +459,28 @@ async def test_without_the_services_clock_nothing_is_concluded(date: str | None)
         shop.dated = False
         if date is not None:
             shop._date = lambda: {"date": date}  # type: ignore[method-assign]
-        shop.end_with("answered", "dropped before")
+        shop.end_with("dropped before", "answered", "dropped before")
         core = shop.core()
-        await draw(core, "A hen")
         error = await unknown(core)
         assert "clock is not known" in error.message
         assert error.window is None
-        assert len(shop.posts) == 2
+        assert len(shop.posts) == 1
+        # What is ours tells the clock as well.
+        await draw(core, "A hen")
+        assert (await draw(core, "A cock")).id == 18_001
+        assert len(shop.posts) == 4
+
+
+async def test_without_the_services_clock_the_only_equal_generation_is_adopted() -> None:
+    async with a_shop() as shop:
+        shop.dated = False
+        shop.page_size = 2
+        for number in range(5):
+            shop.make({"model": "dall-e-3", "prompt": f"Hen {number}"}, foreign=True)
+        await shop.time.sleep(100.0)
+        shop.end_with("dropped after")
+        assert (await draw(shop.core())).id == 18_005
+        assert [number for _, number in shop.pages] == [1, 2, 3]
 
 
 async def test_the_clock_of_an_earlier_answer_serves_where_the_history_tells_none() -> None:
@@ -780,8 +802,7 @@ async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() ->
         closes = []
         for late in (0.0, 8.0):  # how long the answer took that brought the date
             registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock() - late)
-            context = registry.context_of(entry, Walk(), registry.clock(), {})
-            assert context is not None
+            context = registry.context_of(entry, Walk(), registry.clock(), {}, NO_EVIDENCE)
             closes.append(max(context.lost, context.left_until))
         assert closes[1] - closes[0] == pytest.approx(8.0)
 
@@ -1113,14 +1134,20 @@ async def test_a_claim_of_an_earlier_run_is_sent_once_it_is_proven_absent(
 ) -> None:
     async with a_shop() as shop:
         claim = earlier(shop, lost_at=None if lost_at is None else shop.time.now() + ago + lost_at)
-        shop.make({"model": "dall-e-3", "prompt": "A hen"})
-        await shop.time.sleep(ago)
         core = shop.core(max_retries=0)
-        registry_of(core).own(18_000, kind="image", prompt="A hen")
-        registry_of(core).own(18_000)  # known already
+        await shop.time.sleep(ago)
         before = shop.time.elapsed
+
+        async def another() -> None:
+            await shop.time.sleep(0.0 if ago > 600.0 else 3.0)
+            shop.make({"model": "dall-e-3", "prompt": "A hen"})
+            registry_of(core).own(18_000, kind="image", prompt="A hen")
+            registry_of(core).own(18_000)  # known already
+
         witness = Notes()
-        assert (await buy(core, witness, claim=claim)).id == 18_001
+        async with anyio.create_task_group() as group:
+            group.start_soon(another)
+            assert (await buy(core, witness, claim=claim)).id == 18_001
         assert witness.notes == ["sending", "accepted 18001"]
         assert len(shop.posts) == 1
         assert waits <= shop.time.elapsed - before <= waits + 2.0
