@@ -79,6 +79,8 @@ class AsyncNeuralBox(BaseClient, Guided):
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
+        draw_seed: Whether a picture that is asked for without a seed gets a drawn one: it is known as yours by it if its
+            answer is lost, and can be made again.
         dialect: How to speak where the documents disagree; see `Dialect`.
         hooks: Functions of yours, or several sets of them, that are told of each attempt and what it came to; see
             `Hooks`, and `neuralbox.otel.tracing()` for OpenTelemetry.
@@ -112,6 +114,7 @@ class AsyncNeuralBox(BaseClient, Guided):
         budget: int | Budget | None = None,
         pace: Literal["burst", "spread", "off"] = "burst",
         warn_duplicates: bool = True,
+        draw_seed: bool = True,
         dialect: Dialect | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
@@ -141,6 +144,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             budget=_budget(budget),
             pace=pace,
             warn_duplicates=warn_duplicates,
+            draw_seed=draw_seed,
             dialect=dialect or Dialect(),
             hooks=hooks,
             limits=limits,
@@ -168,6 +172,7 @@ class AsyncNeuralBox(BaseClient, Guided):
         budget: int | Budget | None = None,
         pace: Literal["burst", "spread", "off"] | None = None,
         warn_duplicates: bool | None = None,
+        draw_seed: bool | None = None,
         dialect: Dialect | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
@@ -191,6 +196,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             budget: A budget of its own in place of the shared one.
             pace: What happens when the plan's hour or day is used up.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
+            draw_seed: Whether pictures without a seed get a drawn one.
             dialect: How to speak.
             hooks: Replace the client's; an empty list for none.
 
@@ -211,6 +217,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             budget=_budget(budget),
             pace=pace,
             warn_duplicates=warn_duplicates,
+            draw_seed=draw_seed,
             dialect=dialect,
             hooks=hooks,
         )

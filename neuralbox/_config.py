@@ -194,6 +194,7 @@ class ClientOptions:
         submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
             it may have made, `raise` raises `SubmissionUnknownError` at once, `resend` sends it again and may pay twice.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, are worth a line in the log.
+        draw_seed: Whether a picture that is asked for without a seed gets a drawn one, by which it is known as yours.
         dialect: How to speak where the documents disagree.
         budget: Tokens that the paid calls of this client and its copies may spend together; None without limit.
         pace: What a paid call does when the plan's hour or day is used up. `burst` waits for the next window up to
@@ -213,6 +214,7 @@ class ClientOptions:
     polling: Polling = field(default_factory=Polling)
     submission: Literal["reconcile", "raise", "resend"] = "reconcile"
     warn_duplicates: bool = True
+    draw_seed: bool = True
     dialect: Dialect = field(default_factory=Dialect)
     budget: Budget | None = None
     pace: Literal["burst", "spread", "off"] = "burst"

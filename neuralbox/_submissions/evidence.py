@@ -12,7 +12,7 @@ have generations of that prompt are ours. Where one of that prompt is unknown as
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .._types import GenerationId
@@ -47,7 +47,7 @@ class Evidence:
             generation of ours tells.
         prompts: How it shows prompts.
         is_crowded: Somebody else makes generations on this account at the same time.
-        copied: Digests of prompts, as shown, that somebody else asks for as well.
+        is_copied: Somebody else asks for what we ask for.
     """
 
     controls: Sequence[Control] = ()
@@ -57,7 +57,7 @@ class Evidence:
     skew: tuple[float, float] | None = None
     prompts: PromptRules = NO_RULES
     is_crowded: bool = False
-    copied: frozenset[bytes | None] = frozenset()
+    is_copied: bool = False
 
     def mark_of(self, prompt: str | None) -> bytes | None:
         """Return the digest of what the history shows of a prompt."""
@@ -93,7 +93,7 @@ def learn(
     for claim in pending:
         wanted.setdefault(mark_of(claim.prompt and prompts.shown(claim.prompt)), []).append(claim)
     shown, ours, shared = {str(each.item.id) for each in controls}, set[str](), set[str]()
-    copied, is_crowded = set[bytes | None](), False
+    is_copied = is_crowded = False
     for mark, items in unowned.items():
         claims = wanted.get(mark, [])
         elsewhere = _named_elsewhere(owned, walk, mark, items.values())
@@ -103,7 +103,10 @@ def learn(
             shared.update(items)
         elif len(elsewhere) == len(items):
             ours.update(items)
-            controls += [Control(item, owned.require(key)) for item, key in zip(items.values(), elsewhere, strict=True)]
+            equal = [owned.require(key) for key in elsewhere]
+            if len(equal) > 1:  # which is which is not known, so their times tell no clock
+                equal = [replace(each, sent=None) for each in equal]
+            controls += [Control(item, each) for item, each in zip(items.values(), equal, strict=True)]
         recent = [
             item
             for item in items.values()
@@ -112,8 +115,7 @@ def learn(
         explained = sum(any(kinds_fit(claim.kind, item.kind) for item in recent) for claim in claims)
         if len(recent) > explained + len(elsewhere):
             is_crowded = True
-            if claims or owned.with_prompt(mark):
-                copied.add(mark)
+            is_copied = is_copied or bool(claims or owned.with_prompt(mark))
     return Evidence(
         tuple(controls),
         frozenset(shown),
@@ -122,7 +124,7 @@ def learn(
         _clock_of(controls),
         prompts if prompts.names else _rules_of(controls),
         is_crowded,
-        frozenset(copied),
+        is_copied,
     )
 
 

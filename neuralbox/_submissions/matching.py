@@ -6,9 +6,10 @@ A `MatchContext` is one claim, one walk and all that is known beside them; `matc
 - Else an item is adopted only when its prompt is equal, as this history is known to show prompts, and it can be nobody
   else's. Everything unowned that may be it counts, and order and time never choose among several: of equal claims of
   ours any may have any, of differing ones the facts of the generation must tell, a request still in flight may yet turn
-  out to own it, and where somebody else on the account was seen to ask for the same, nothing but a seed is proof.
-- Where somebody else is on the account at all, the one item that is shown counts only when the listing has caught up:
-  ours may still be to come.
+  out to own it, and where somebody else on the account was seen to ask for what we ask for, nothing but a seed is
+  proof.
+- Where somebody else is on the account at all, the one item that is shown counts only when enough of ours is known to
+  tell that they ask for other things, and when the listing has caught up: ours may still be to come.
 - Absent needs everything at once: time to settle, no candidate, no equal request in flight, the whole window read in an
   order that was verified, a generation of ours shown as this one would be, and a listing that has caught up.
 - Anything less is undecided, with the reason in words.
@@ -43,8 +44,8 @@ LONGEST: Final = 60.0
 answers they show took 2 to 3 s."""
 ANSWERS_LATER: Final = frozenset({"video"})
 """Kinds that are accepted at once as `pending` [nb:en/api-reference/generations/video]."""
-NEARBY: Final = 150.0
-"""Where nothing of ours tells the clock of `created_at`, an equal item so many seconds outside the window may be it."""
+_STRANGERS_KNOWN: Final = 12
+"""Where somebody else is on the account, so many of ours that they did not ask for tell that they ask for other things."""
 _ROUNDING: Final = 0.001  # seconds that sums of Unix times may be off
 _ASKED: Final = 10  # so many details are asked for at once
 _MOST_ASKED: Final = 200  # of more candidates nobody could say soon which is which, so none is adopted
@@ -96,6 +97,8 @@ class MatchContext:
         left_until: Until when it may have left, where that is later than `lost`.
         guessed: When its first byte left if this machine's clock was not set since, where nothing else tells; `sent`
             is then `-inf`. An earlier run sent it that had not seen the service's clock, or no answer tells that.
+        nearby: Where nothing of ours tells the clock of `created_at` closely, an equal item that was created between these
+            moments may be it, though it is outside the window; None where the clock is told.
         evidence: What the walk said of the service.
         has_caught_up: What was accepted of the claim would be listed by now, as others of ours were.
         shows_seed: Whether generations of this model show the seed that was sent; None where that is not known.
@@ -115,6 +118,7 @@ class MatchContext:
     spelled: str | None = None
     left_until: float = -inf
     guessed: float | None = None
+    nearby: tuple[float, float] | None = None
     evidence: Evidence = NO_EVIDENCE
     has_caught_up: bool = False
     shows_seed: bool | None = None
@@ -142,6 +146,7 @@ class OpenReason(Enum):
     ASK = "what the history shows must be looked at more closely"
     PERHAPS = "the history shows generations that may be this one"
     COPIED = "somebody else on this account asks for the same, so it may be theirs"
+    CROWDED = "somebody else is on this account, and too little of ours is known to tell what they ask for"
     NOT_UNIQUE = "the history shows more than one generation that this may be, or one that may be another request's"
     EQUAL_IN_FLIGHT = "an equal request is still in flight"
     COVERAGE = "the history could not be read back to the time of sending"
@@ -262,7 +267,7 @@ def _sort(context: MatchContext) -> _Seen:
         if key in context.owned or key in context.evidence.ours or not kinds_fit(context.claim.kind, item.kind):
             continue
         is_inside = _fits(context.claim, item, context.sent, until)
-        if not is_inside and not _is_nearby(context, item, until):
+        if not is_inside and not _is_nearby(context, item):
             continue
         like = _likeness(context, context.claim, item)
         if not is_inside:
@@ -281,11 +286,11 @@ def _sort(context: MatchContext) -> _Seen:
     return seen
 
 
-def _is_nearby(context: MatchContext, item: HistoryEntry, until: float | None) -> bool:
+def _is_nearby(context: MatchContext, item: HistoryEntry) -> bool:
     """Whether an item may be inside the window by a clock that no generation of ours has told."""
-    if context.evidence.skew is not None or until is None or item.created is None:
+    if context.nearby is None or item.created is None:
         return False
-    return context.opens - NEARBY <= item.created <= until + NEARBY
+    return context.nearby[0] <= item.created <= context.nearby[1]
 
 
 def _fits(claim: Claim, item: HistoryEntry, sent: float, until: float | None) -> bool:
@@ -389,12 +394,17 @@ def _caution(context: MatchContext, ours: Sequence[HistoryEntry]) -> Match | Non
     """Tell why the only item that may be the claim's may still be a stranger's; None where nothing speaks for one."""
     item, evidence = ours[0], context.evidence
     is_cut = _likeness(context, context.claim, item) is PromptMatch.CUT
-    if evidence.mark_of(context.claim.prompt) in evidence.copied or (is_cut and evidence.is_crowded):
+    if evidence.is_copied:
         return undecided(OpenReason.COPIED, ours)
+    if evidence.is_crowded and (is_cut or len(evidence.controls) < _STRANGERS_KNOWN):
+        return undecided(OpenReason.CROWDED, ours)
     if _is_weak(context, item) and context.looked < context.lost + min(SETTLE, context.settle):
         return undecided(OpenReason.EARLY, ours)  # a better one may still appear
     is_early = item.created is not None and item.created < context.sent - WHOLE_SECONDS
-    if (is_early or evidence.is_crowded) and not context.has_caught_up:
+    is_late = item.created is not None and item.created > max(context.lost, context.left_until) + LATE
+    if (
+        is_early or (is_late and context.claim.kind in ANSWERS_LATER) or evidence.is_crowded
+    ) and not context.has_caught_up:
         return undecided(OpenReason.LAG, ours)  # ours may still appear beside it
     return None
 

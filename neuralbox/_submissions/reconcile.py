@@ -60,7 +60,7 @@ _SHARED = 0.25  # seconds: the walks at the end of settling are put off to the n
 _WAITS = {
     OpenReason.EQUAL_IN_FLIGHT: 300.0,
     OpenReason.HIDES: HIDDEN_FOR,
-    OpenReason.LAG: HIDDEN_FOR,
+    OpenReason.CROWDED: HIDDEN_FOR,
     OpenReason.HISTORY: 30.0,
 }
 
@@ -168,7 +168,8 @@ def _pause(
     if unsure.is_final:
         return None
     now, end = registry.clock(), registry.settles_at(entry)
-    stop = max(end, entry.lost + _WAITS.get(unsure.reason, 0.0))
+    waits = registry.proves_within(entry) if unsure.reason is OpenReason.LAG else _WAITS.get(unsure.reason, 0.0)
+    stop = max(end, entry.lost + waits)
     if began >= stop or (until is not None and max(end, now) >= until):
         return None
     grid = next(seconds for age, seconds in _GRID if now - entry.lost >= age)

@@ -19,11 +19,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
 from .._api.request import Request
+from .._api.vocabulary import PENDING
 from .._core.exchange import Attempt, Core
+from .._errors import ConfigurationError
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef
 from . import matching as rules
@@ -42,6 +45,14 @@ LISTED_BY = 600.0
 """Seconds after which whatever was accepted is taken to be listed, where the history shows what is ours at all."""
 _MARGIN = 1.25
 """The listing may lag by so many times as much as it was seen to."""
+_STRANGERS_SINCE = 60.0
+"""What nobody here knows and was made so many seconds before this program's first request counts as somebody else's."""
+_LONGEST_PROOF = 300.0
+"""Seconds a claim waits at most for the listing to be seen to have caught up."""
+_CLOSE = 5.0
+"""Seconds up to which two bounds of a clock tell it."""
+_NEARBY = 150.0
+"""Seconds by which a clock that nothing of ours tells is taken to be off at most."""
 _AHEAD = 10.0
 """What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
@@ -50,6 +61,7 @@ WITHIN = 10.0
 """Two equal paid requests within so many seconds are worth a warning."""
 _ASKED_KEPT = 256
 _DETAILS_KEPT = 256
+_MODELS_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class UnresolvedSubmission:
         lost_at: Unix seconds when its outcome was given up, or None.
         candidates: Generations of the history that may be this one.
         why: Why it could not be settled, a sentence's end.
+
+    Where no proof will come, a person decides: `adopt`, `resend` or `give_up`, each once.
     """
 
     request: Mapping[str, Any] = field(repr=False)
@@ -73,6 +87,47 @@ class UnresolvedSubmission:
     lost_at: float | None = None
     candidates: Sequence[Generation] = ()
     why: str = ""
+    _settle: Callable[[GenerationId | None, bool], JobRef | None] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def adopt(self, id: GenerationId) -> JobRef:
+        """Decide that this generation is its own; nothing is sent.
+
+        Returns:
+            The job, for `client.job(...)`.
+
+        Raises:
+            ConfigurationError: The generation belongs to another request of this client, or this one is settled.
+        """
+        ref = self._decide(id, was_charged=True)
+        assert ref is not None
+        return ref
+
+    def resend(self) -> Mapping[str, Any]:
+        """Decide that it was never accepted: its tokens are given back, and whoever sends it again may pay twice.
+
+        Returns:
+            The body that was sent, to be sent again by an ordinary call.
+
+        Raises:
+            ConfigurationError: It is settled.
+        """
+        self._decide(None, was_charged=False)
+        return self.request
+
+    def give_up(self) -> None:
+        """Decide to leave it: it is not looked for any more, and its tokens stay set aside.
+
+        Raises:
+            ConfigurationError: It is settled.
+        """
+        self._decide(None, was_charged=True)
+
+    def _decide(self, id: GenerationId | None, *, was_charged: bool) -> JobRef | None:
+        if self._settle is None:
+            raise ConfigurationError("This submission is settled already.")
+        return self._settle(id, was_charged)
 
 
 class PendingSubmission:
@@ -119,6 +174,10 @@ class PendingSubmission:
         self.why = ""
         self.candidates: tuple[Generation, ...] = ()
         self._plain: str | None = None
+
+    def sends(self, request: Request, extra_body: Mapping[str, Any] | None) -> None:
+        """Take note of what it sends in place of what was said before."""
+        self._sent = (request, extra_body)
 
     @property
     def in_flight(self) -> bool:
@@ -256,6 +315,16 @@ class Registry:
             self._own(str(ref.id), owned)
             self.listing.expect(str(ref.id), now)
 
+    def note_seed(self, entry: PendingSubmission, generation: Generation) -> None:
+        """Learn from a finished generation whether its model shows the seed that was sent."""
+        claim, shows_seed = entry.claim, self.observed.shows_seed
+        if claim.seed is not None and generation.is_final and len(shows_seed) < _MODELS_KEPT:
+            shows_seed[claim.model] = generation.seed == claim.seed
+
+    def refuse_seed(self, model: str | None) -> None:
+        """Note that a model takes no seed."""
+        self.observed.shows_seed[model] = False
+
     def job_of(self, claim: Claim) -> JobRef | None:
         """The job that this process knows to be a claim's, which its journal may not have learnt (a full disk)."""
         return self.owned.job_of(claim.key)
@@ -285,6 +354,35 @@ class Registry:
             self._inherit(entry)
             self.accept(entry, JobRef(item.id, entry.claim.kind or item.kind, item.model))
             return True
+
+    def decide(self, entry: PendingSubmission, generation_id: GenerationId | None, was_charged: bool) -> JobRef | None:
+        """Settle an open submission as a person says, who knows what no proof tells.
+
+        Args:
+            entry: Which one.
+            generation_id: Its generation; None where there is none, or it is not wanted.
+            was_charged: Its tokens are spent, or may be.
+
+        Raises:
+            ConfigurationError: It is settled, or the generation is another's.
+        """
+        with self._lock:
+            if entry.claim.key not in self._submissions:
+                raise ConfigurationError("This submission is settled already.")
+            if generation_id is None:
+                self.remove(entry)
+                if entry.admission is not None and not was_charged:
+                    entry.admission.release()
+                return None
+            if str(generation_id) in self.owned:
+                raise ConfigurationError(f"The generation {generation_id} belongs to another request of this client.")
+            self._inherit(entry)
+            ref = JobRef(generation_id, entry.claim.kind, entry.claim.model)
+            self.accept(entry, ref)
+        if entry.admission is not None:
+            record = {"id": generation_id, "status": PENDING, "model": ref.model}
+            entry.admission.accepted(Generation.read(record, kind=ref.kind))
+        return ref
 
     def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""
@@ -328,7 +426,7 @@ class Registry:
     @property
     def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
         """The open submissions, oldest first."""
-        return tuple(as_unresolved(entry) for entry in self.opened)
+        return tuple(replace(as_unresolved(entry), _settle=partial(self.decide, entry)) for entry in self.opened)
 
     @property
     def opened(self) -> list[PendingSubmission]:
@@ -400,7 +498,10 @@ class Registry:
     def note_walk(self, walk: Walk, began: float) -> Evidence:
         """Learn from a walk what those of ours that it shows, and those it should, say of the service."""
         pending = [each for each in [*self._submissions.values()] if each.in_flight or each.lost is not None]
-        evidence = learn(walk, self.owned, (each.claim for each in pending), since=self._began, skew=self.skew)
+        # What an earlier run of ours made is not known to be ours, as long as its claims are taken up one by one.
+        is_resuming = any(each.ending.sent_clock is None for each in pending)
+        since = self._began - (0.0 if is_resuming else _STRANGERS_SINCE)
+        evidence = learn(walk, self.owned, (each.claim for each in pending), since=since, skew=self.skew)
         clock = self._created_clock(evidence)
         self.created_ahead = clock[0] - self.skew if clock is not None and self.skew is not None else 0.0
         sent = [self._sent_by(each, clock) for each in pending if each.lost is not None]
@@ -422,13 +523,18 @@ class Registry:
             sent = -math.inf
             guessed = math.inf if claim.sent_at is None else claim.sent_at + clock[0] + self.clock() - self.now()
         least, most = clock
+        settle, left_until = self.settle_seconds(claim.kind), max(entry.left_until, entry.lost)
+        nearby = None
+        if not _is_close(evidence.skew) and told is not None and sent > -math.inf:
+            early, late = (-_NEARBY, _NEARBY) if evidence.skew is None else (each - least for each in evidence.skew)
+            nearby = (window_opens(sent) + min(0.0, early), left_until + least + settle + LATE + max(0.0, late))
         return MatchContext(
             claim=claim,
             sent=sent,
             lost=max(sent, entry.lost + least),
-            left_until=max(entry.left_until, entry.lost) + most + self.service_clock.late,
+            left_until=left_until + most + self.service_clock.late,
             looked=began + least,
-            settle=self.settle_seconds(claim.kind),
+            settle=settle,
             walk=walk,
             owned=self.owned,
             competitors=tuple(self._competitors(entry, evidence, told)),
@@ -437,6 +543,7 @@ class Registry:
             hides=self.listing.hides(self.owned, claim, evidence.shown, since=window_opens(sent) - least, began=began),
             spelled=self.observed.spelled.get(claim.model or ""),
             guessed=guessed,
+            nearby=nearby,
             evidence=evidence,
             has_caught_up=self._has_caught_up(entry, evidence, began, lost=entry.lost + most + WHOLE_SECONDS),
             shows_seed=self.observed.shows_seed.get(claim.model),
@@ -445,12 +552,14 @@ class Registry:
     def _created_clock(self, evidence: Evidence) -> tuple[float, float] | None:
         """Tell what added to the monotonic clock gives that of `created_at`, at least and at most.
 
-        It is the service's own, unless generations of ours contradict that.
+        It is the service's own, unless generations of ours tell another one closely, or contradict it.
         """
         skew, told = self.skew, evidence.skew
-        if told is None or (skew is not None and told[0] <= skew + LATE and told[1] >= skew - EARLY):
-            return None if skew is None else (skew, skew)
-        return told
+        if told is None or skew is None:
+            return told if skew is None else (skew, skew)
+        is_inside = skew - EARLY <= told[0] and told[1] <= skew + LATE
+        may_be = told[0] <= skew + LATE and skew - EARLY <= told[1]
+        return (skew, skew) if is_inside or (may_be and not _is_close(told)) else told
 
     def _sent_by(self, entry: PendingSubmission, clock: tuple[float, float] | None) -> float | None:
         """Tell when a submission left by the clock of `created_at`; None while that is unknown."""
@@ -478,6 +587,11 @@ class Registry:
             return True
         return age >= _MARGIN * max(self.listing.youngest(kind, began), self.listing.longest)
 
+    def proves_within(self, entry: PendingSubmission) -> float:
+        """Return the seconds since its loss after which more waiting would not show that the listing has caught up."""
+        age = _MARGIN * self.listing.youngest(entry.claim.kind, self.clock())
+        return max(HIDDEN_FOR, age) if age <= _LONGEST_PROOF else HIDDEN_FOR
+
     def _competitors(
         self, entry: PendingSubmission, evidence: Evidence, clock: tuple[float, float] | None
     ) -> Iterator[CompetingRequest]:
@@ -501,6 +615,11 @@ class Registry:
             self.details[key] = generation
             if len(self.details) > _DETAILS_KEPT:
                 del self.details[next(iter(self.details))]
+
+
+def _is_close(clock: tuple[float, float] | None) -> bool:
+    """Whether generations of ours tell the clock of `created_at` closely: an answer that took long tells little."""
+    return clock is not None and clock[1] - clock[0] <= _CLOSE
 
 
 def _is_control(claim: Claim, control: Control, evidence: Evidence) -> bool:

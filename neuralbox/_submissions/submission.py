@@ -8,6 +8,7 @@
     | new      | a part of its text had arrived                 | unknown  |
     | sent     | answered                                       | accepted |
     | sent     | refused, or it never left                      | refused  |
+    | sent     | refused for the seed that was drawn for it     | new      |
     | sent     | it could not be written down, and has not left | new      |
     | sent     | its answer is lost, or nobody waits for it     | unknown  |
     | unknown  | found in the history                           | adopted  |
@@ -50,6 +51,7 @@ from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
 from .admission import Admission, admit
 from .claim import Claim, claim_of
+from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
 from .registry import WITHIN, PendingSubmission, registry_of
 
@@ -192,7 +194,7 @@ async def _send(
         while generation is None:
             await submission.begin()
             try:
-                generation = await core.send(request, submission.read, call, submission.attempt)
+                generation = await core.send(submission.request, submission.read, call, submission.attempt)
             except NeuralBoxError as error:
                 generation = await submission.after(error)
         await submission.accept(generation)
@@ -252,7 +254,10 @@ class Submission:
         self._observer = observer
         self._registry = registry_of(core)
         claim = claim_of(request, call.extra_body, key=uuid4().hex, kind=kind, model=model)
-        self._entry = PendingSubmission(claim, request, call.extra_body, self.attempt)
+        seed = draw_seed(request, claim, self._registry.observed.shows_seed) if core.options.draw_seed else None
+        self.request = request if seed is None else with_seed(request, seed)
+        self._entry = PendingSubmission(replace(claim, seed=seed), self.request, call.extra_body, self.attempt)
+        self._has_begun = False
         self._admission: Admission | None = None
         self._lost_answer: LostAnswer | None = None
 
@@ -267,8 +272,9 @@ class Submission:
         """Register it, and have it written down; after this it may leave."""
         entry, registry = self._entry, self._registry
         await self._be_admitted()
-        if self._lost_answer is None and self._recorder is None and self._core.options.warn_duplicates:
+        if not self._has_begun and self._recorder is None and self._core.options.warn_duplicates:
             self._warn(entry.claim)
+        self._has_begun = True
         entry.claim = replace(
             entry.claim, sent_at=self._core.now(), lost_at=None, server_offset=registry.server_offset()
         )
@@ -318,6 +324,7 @@ class Submission:
         """Take note of the answer: the registry, the recorder and the caller's callback, in this order."""
         ref = generation.ref
         self._note_accepted(ref)
+        self._registry.note_seed(self._entry, generation)
         self.finish(generation)
         try:
             if self._recorder is not None:
@@ -371,6 +378,12 @@ class Submission:
         """
         if self.attempt.outcome is AttemptOutcome.UNKNOWN:
             return await self.lose(error)
+        if self._entry.claim.seed is not None and refuses_seed(error):
+            self._registry.refuse_seed(self._entry.claim.model)
+            self._use_seed(None)
+            self._registry.remove(self._entry)
+            self.state = SubmissionState.NEW
+            return None  # refused, so nothing was charged
         await self._refuse()
         raise error
 
@@ -402,6 +415,7 @@ class Submission:
             server_offset=claim.server_offset,
             lost_at=claim.lost_at,
         )
+        self._use_seed(claim.seed)
         self._registry.begin(entry)
         self._registry.resume(entry)
         self.state = SubmissionState.UNKNOWN
@@ -409,10 +423,16 @@ class Submission:
         error = lost_answer.as_unknown(NeuralBoxError("The program that sent it ended before the answer came."))
         return await self._carry_out(lost_answer.settle(error, is_resumed=True))
 
+    def _use_seed(self, seed: int | None) -> None:
+        """Send this seed in place of the drawn one, or none."""
+        self.request = self._request if seed is None else with_seed(self._request, seed)
+        self._entry.claim = replace(self._entry.claim, seed=seed)
+        self._entry.sends(self.request, self._call.extra_body)
+
     def _lost(self) -> LostAnswer:
         if self._lost_answer is None:
             started = self.attempt.started
-            self._lost_answer = LostAnswer(self._core, self._request, self._call, self._entry, started)
+            self._lost_answer = LostAnswer(self._core, self.request, self._call, self._entry, started)
         return self._lost_answer
 
     async def _carry_out(self, deciding: Awaitable[Decision]) -> Generation | None:

@@ -3377,6 +3377,8 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
+        draw_seed: Whether a picture that is asked for without a seed gets a drawn one: it is known as yours by it if
+            its answer is lost, and can be made again.
         dialect: How to speak where the documents disagree; see `Dialect`.
         hooks: Functions of yours, or several sets of them, that are told of each attempt and what it came to; see
             `Hooks`, and `neuralbox.otel.tracing()` for OpenTelemetry.
@@ -3410,6 +3412,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         budget: int | Budget | None = None,
         pace: Literal["burst", "spread", "off"] = "burst",
         warn_duplicates: bool = True,
+        draw_seed: bool = True,
         dialect: Dialect | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
@@ -3434,6 +3437,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 budget=budget,
                 pace=pace,
                 warn_duplicates=warn_duplicates,
+                draw_seed=draw_seed,
                 dialect=dialect,
                 hooks=hooks,
                 limits=limits,
@@ -3460,6 +3464,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         budget: int | Budget | None = None,
         pace: Literal["burst", "spread", "off"] | None = None,
         warn_duplicates: bool | None = None,
+        draw_seed: bool | None = None,
         dialect: Dialect | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
@@ -3483,6 +3488,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             budget: A budget of its own in place of the shared one.
             pace: What happens when the plan's hour or day is used up.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
+            draw_seed: Whether pictures without a seed get a drawn one.
             dialect: How to speak.
             hooks: Replace the client's; an empty list for none.
 
@@ -3504,6 +3510,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 budget=budget,
                 pace=pace,
                 warn_duplicates=warn_duplicates,
+                draw_seed=draw_seed,
                 dialect=dialect,
                 hooks=hooks,
             )

@@ -32,6 +32,7 @@ from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
 from neuralbox._submissions.claim import claim_of
+from neuralbox._submissions.registry import LISTED_BY
 from neuralbox._transport.base import Reply
 
 from ..helpers import refusal, reply
@@ -171,6 +172,7 @@ async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettle
     states = ["final", "sending", "charged"]
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
     await write(world, path, old, offset=1.5)
+    world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path))
     assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
     assert world.posts == 1
@@ -230,6 +232,7 @@ async def test_one_that_was_proven_absent_is_not_searched_for_again_when_the_lim
     world = Watched(does=lambda number: limited if number in (1, 2) else "")
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
     await write(world, path, old)
+    world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path))
     assert found["sending"].ok
     assert (world.posts, world.charges["sending one"]) == (3, 1)
@@ -243,6 +246,7 @@ async def test_leaving_early_waits_for_the_id_of_one_that_was_proven_absent_and_
         ("sending", VideoRequest(model="kling-v2.1", prompt="sending one"), "sending"),
     ]
     await write(world, path, old)
+    world.time.elapsed += LISTED_BY + 60.0
     async with batches(world)(None, journal=path) as run:
         while world.posts == 0:
             await anyio.lowlevel.checkpoint()
@@ -564,6 +568,7 @@ async def test_an_unknown_one_that_was_never_accepted_is_not_sent_beyond_the_bud
     world = World(price=4)
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
     await write(world, path, old)
+    world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path, budget=6))
     assert isinstance(found["sending"].error, BudgetExceededError)
     assert world.posts == 0

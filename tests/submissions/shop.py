@@ -74,6 +74,11 @@ class Shop(Scripted):
         lag: Seconds until a generation is listed.
         ahead: Seconds by which the service's clock is ahead of the client's.
         page: Whether items have the names of the page dialect.
+        ids: `int`, `gen`, or `mixed`: integers in answers and `gen_…` in the history, for the same generation.
+        created_ahead: Seconds by which `created_at` is ahead of the service's own clock.
+        stamp: Writes the time of creation; None leaves it out.
+        seeds: What the answers show of a seed that was sent.
+        refuses_seed: Whether a seed is refused, with 422.
         shown: Turns an item into what the history shows of it; None hides it.
         history: Answers a page of the history instead, called with its number; None leaves it alone.
         events: The pieces of a stream.
@@ -94,6 +99,11 @@ class Shop(Scripted):
         self.lag: Callable[[], float] = lambda: 0.0
         self.ahead = 0.0
         self.page = False
+        self.ids = "int"
+        self.created_ahead = 0.0
+        self.stamp: Callable[[float], str | None] = _iso
+        self.seeds: Callable[[Any], Any] = lambda seed: seed
+        self.refuses_seed = False
         self.dated = True
         self.page_size: int | None = None
         self.shown: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda item: item
@@ -118,11 +128,11 @@ class Shop(Scripted):
         """End the first POSTs like this, and all that follow with an answer."""
         self.ends = lambda number, body: ends[number] if number < len(ends) else "answered"
 
-    def make(self, body: Mapping[str, Any], *, foreign: bool = False) -> Sold:
+    def make(self, body: Mapping[str, Any], *, foreign: bool = False, after: float = 0.0) -> Sold:
         kind = KINDS.get(str(body.get("model")), "text")
         number = 18_000 + len(self.sold)
         seconds = 60.0 if kind == "video" else 0.0
-        now = self.server_now
+        now = self.server_now + after
         one = Sold(-number if foreign else number, kind, body, now, now + self.lag(), now + seconds)
         self.sold.append(one)
         return one
@@ -147,6 +157,8 @@ class Shop(Scripted):
         body = sent.json if sent.form is None else {**fields, "prompt": sent.form.file_name}
         number = len(self.posts)
         self.posts.append(body)
+        if self.refuses_seed and ("seed" in body or "seed" in body.get("params", ())):
+            return refusal(422, "validation_error", message="`seed` is not known to this model")
         happens, seen = ENDS[self.ends(number, body)]
         if on_sent is not None and not isinstance(seen, ConnectError):
             on_sent()
@@ -169,17 +181,24 @@ class Shop(Scripted):
                 self.forgets -= 1
                 self.sold.remove(made)
             return Streamed(pieces, headers={"content-type": "text/event-stream", **self._date()})
-        return self._json(self._told(made))
+        told = self._told(made)
+        return self._json({**told, "id": self.answered_id(made)} if "id" in told else told)
 
     def _one(self, sent: Sent) -> Reply | NeuralBoxError:
         if sent.path == "/user/me":  # as many that leave at once ask first
             return self._json({"id": 1})
-        wanted = int(sent.path.rpartition("/")[2])
-        self.details.append(wanted)
-        one = next((one for one in self.sold if one.id == wanted), None)
+        wanted = sent.path.rpartition("/")[2]
+        one = next((one for one in self.sold if wanted in (str(one.id), self.listed_id(one))), None)
+        self.details.append(0 if one is None else one.id)
         if one is None:
             return refusal(404, "not_found")
-        return self.detail(one) or self._json(self._told(one))
+        return self.detail(one) or self._json({**self._told(one), "id": one.id if wanted == str(one.id) else wanted})
+
+    def answered_id(self, one: Sold) -> int | str:
+        return f"gen_{one.id}" if self.ids == "gen" else one.id
+
+    def listed_id(self, one: Sold) -> int | str:
+        return one.id if self.ids == "int" else f"gen_{one.id}"
 
     def _listing(self, sent: Sent) -> Reply | NeuralBoxError:
         number, limit = int(sent.query["page"]), self.page_size or int(sent.query["limit"])
@@ -187,7 +206,10 @@ class Shop(Scripted):
         instead = self.history(number)
         if instead is not None:
             return instead
-        listed = [one for one in reversed(self.sold) if one.listed <= self.server_now]
+        listed = [
+            one for one in reversed(self.sold) if one.listed <= self.server_now and one.created <= self.server_now
+        ]
+        listed.sort(key=lambda one: -one.created)
         items = [item for one in listed if (item := self.shown(self._item(one))) is not None]
         shown = items[(number - 1) * limit : number * limit]
         counts = {} if self.page else {"pages": ceil(len(items) / limit)}
@@ -197,12 +219,12 @@ class Shop(Scripted):
         status = "completed" if one.done <= self.server_now else "pending"
         names = ("category", "model_slug") if self.page else ("type", "model")
         return {
-            "id": one.id,
+            "id": self.listed_id(one),
             names[0]: one.kind,
             names[1]: _answered(one),
             "status": status,
             "prompt": _prompt(one),
-            "created_at": _iso(one.created),
+            "created_at": self.stamp(one.created + self.created_ahead),
         }
 
     def _told(self, one: Sold) -> dict[str, Any]:
@@ -217,7 +239,7 @@ class Shop(Scripted):
             **facts,
             "result_url": f"http://box.test/{one.id}",
             "result_metadata": {**pixels, "duration": one.options.get("duration")},
-            "seed": one.options.get("seed", one.id),
+            "seed": self.seeds(one.options.get("seed", abs(one.id))),
         }
 
     def _json(self, value: object) -> Reply:
@@ -230,6 +252,7 @@ class Shop(Scripted):
 
     def core(self, **options: Any) -> Core:
         options.setdefault("base_url", "http://box.test")
+        options.setdefault("draw_seed", False)
         time = self.time
         time_source = TimeSource(time.clock, time.now, lambda: 0.5, time.sleep, time.wait_until)
         return Core(self, ClientOptions(**options), ApiKey("nb_test"), time_source)

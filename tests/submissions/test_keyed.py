@@ -275,6 +275,31 @@ async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) 
         assert (await buy(core, journal)).id == 18_000
 
 
+# A person decides.
+
+
+@pytest.mark.parametrize("decision", ["adopt", "resend", "give up"])
+async def test_where_no_proof_comes_a_person_settles_a_key(journal: Path, decision: str) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        shop.shown = lambda item: {**item, "prompt": None}
+        shop.end_with("dropped after")
+        with pytest.raises(SubmissionUnknownError) as caught:
+            await buy(core, journal)
+        (candidate,) = caught.value.candidates
+        core = shop.core()
+        await keyed.settle(
+            core, journal, "intro", adopt=candidate.id if decision == "adopt" else None, resend=decision == "resend"
+        )
+        assert states(journal) == {"intro": {"adopt": "accepted", "resend": "planned", "give up": "final"}[decision]}
+        if decision != "give up":
+            assert (await buy(core, journal)).id == (18_000 if decision == "adopt" else 18_001)
+        with pytest.raises(ConfigurationError, match="no request 'intro'"):
+            await keyed.settle(core, journal, "intro")
+        with pytest.raises(ConfigurationError, match="either"):
+            await keyed.settle(core, journal, "intro", adopt=7, resend=True)
+
+
 # The journal.
 
 

@@ -15,6 +15,7 @@ from neuralbox._config import NO_CALL_OPTIONS
 from neuralbox._core.exchange import Attempt, Core
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import (
+    ConfigurationError,
     ConnectionLostError,
     GenerationFailedError,
     InternalServerError,
@@ -34,10 +35,11 @@ from neuralbox._resources.videos import Videos
 from neuralbox._submissions import owned as owned_module
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions import submission
+from neuralbox._submissions.admission import Admission
 from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.evidence import NO_EVIDENCE
 from neuralbox._submissions.reconcile import Reconciliation, learn_clock, reconcile
-from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
+from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, UnresolvedSubmission, registry_of
 from neuralbox._submissions.walk import Walk
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
@@ -176,7 +178,7 @@ async def test_whoever_wants_the_reply_gets_the_page_that_showed_it() -> None:
 
         async def disturb() -> None:
             await shop.time.sleep(0.09)
-            shop.make({"model": "dall-e-3", "prompt": "A hen"}, foreign=True)
+            registry_of(core).own(shop.make({"model": "dall-e-3", "prompt": "A hen"}, foreign=True).id)
 
         with capture_replies() as seen:
             async with anyio.create_task_group() as group:
@@ -364,13 +366,15 @@ async def test_a_prompt_that_is_cut_or_missing_is_never_guessed(shown: str | Non
 @pytest.mark.parametrize("end", ["dropped before", "dropped after"])
 async def test_what_another_program_asked_for_in_nearly_the_same_words_is_not_ours(end: str) -> None:
     async with a_shop() as shop:
-        shop.end_with("answered", end)
+        shop.end_with(*["answered"] * 12, end)
         core = shop.core()
         await Text(core).create(model="gpt-5", prompt="1+1=?")
+        for number in range(11):
+            await Text(core).create(model="gpt-5", prompt=f"{number}+1=?")
         shop.make({"model": "gpt-5", "prompt": "2+2=?"}, foreign=True)
-        assert (await Text(core).create(model="gpt-5", prompt="2-2=?")).id == 18_002
-        assert len(shop.posts) == (2 if end == "dropped after" else 3)
-        assert len(shop.charged) == 2
+        assert (await Text(core).create(model="gpt-5", prompt="2-2=?")).id == 18_013
+        assert len(shop.posts) == (13 if end == "dropped after" else 14)
+        assert len(shop.charged) == 13
 
 
 async def test_nearly_the_same_words_are_told_where_nothing_of_ours_shows_how_prompts_are_shown() -> None:
@@ -630,6 +634,56 @@ async def test_a_bug_while_the_answer_is_read_loses_nothing(monkeypatch: pytest.
                 await draw(core)
         assert len(registry_of(core).unresolved) == 1
         assert [each.job.id for each in (await reconcile(core)).adopted] == [18_000]
+
+
+# A person decides.
+
+
+async def test_where_no_proof_comes_a_person_decides() -> None:
+    async with a_shop() as shop:
+        shop.shown = lambda item: {**item, "prompt": None}
+        shop.ends = lambda number, body: "dropped after"
+        core, said = shop.core(submission="raise"), list[str]()
+
+        class Tokens(Admission):
+            def accepted(self, generation: Generation) -> None:
+                said.append(f"spent for {generation.id}")
+
+            def refused(self) -> None:
+                said.append("given back")
+
+        registry = registry_of(core)
+        for prompt in ("A fox", "A hen", "A dog"):
+            await unknown(core, prompt)
+        for pending in registry.opened:
+            pending.admission = Tokens(core, None)
+        fox, hen, dog = registry.unresolved
+        ref = fox.adopt(18_000)
+        assert ref == JobRef(18_000, "image", "dall-e-3")
+        with pytest.raises(ConfigurationError, match="another request"):
+            hen.adopt(18_000)
+        assert hen.resend()["prompt"] == "A hen"
+        dog.give_up()
+        assert said == ["spent for 18000", "given back"]
+        assert registry.unresolved == ()
+        for settled in (fox, hen, dog):
+            with pytest.raises(ConfigurationError, match="settled already"):
+                settled.give_up()
+        assert len(shop.posts) == 3
+        assert not (await reconcile(core)).open
+
+
+async def test_a_decision_needs_no_budget_and_a_settled_one_takes_none() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after", "dropped after")
+        core = shop.core(submission="raise")
+        await unknown(core)
+        await unknown(core, "A hen")
+        fox, hen = registry_of(core).unresolved
+        assert fox.adopt("gen_1").id == "gen_1"
+        hen.resend()
+        with pytest.raises(ConfigurationError, match="settled already"):
+            UnresolvedSubmission({}).give_up()
 
 
 # Many at once.
@@ -903,6 +957,17 @@ async def test_a_failure_of_the_provider_that_was_charged_is_found_however_late_
         assert len(shop.posts) == 3
 
 
+@pytest.mark.parametrize("lag", [3.0, 20.0])
+async def test_a_free_failure_that_was_charged_and_is_listed_late_is_not_bought_again(lag: float) -> None:
+    async with a_shop() as shop:
+        shop.lag = lambda: lag
+        shop.ends = lambda number, body: "500 after" if number % 3 == 2 else "answered"
+        core = shop.core()
+        for number in range(12):
+            await draw(core, f"Number {number}")
+        assert len(shop.posts) == len(shop.charged) == 12
+
+
 async def test_a_failure_of_the_provider_is_unknown_when_the_history_cannot_be_read() -> None:
     async with a_shop() as shop:
         shop.history = lambda number: refusal(403, "insufficient_plan")
@@ -982,7 +1047,7 @@ async def buy(core: Core, witness: Notes, **options: Any) -> Generation:
         (["429"], ["sending", "accepted 18001"]),
         (["402"], ["sending", "refused"]),
         (["never sent"] * 3, ["sending", "refused"]),
-        (["500"] * 3, ["sending", "sending", "sending", "refused"]),
+        (["500"] * 7, ["sending"] * 7 + ["refused"]),
     ],
 )
 async def test_a_witness_is_told_before_anything_else_happens(ends: list[str], expected: list[str]) -> None:
@@ -1339,9 +1404,9 @@ async def test_two_equal_requests_within_seconds_are_worth_one_warning(caplog: p
 async def test_repetitions_of_ours_and_those_of_a_batch_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with a_shop() as shop:
+        shop.end_with("answered", "500", "answered")
         core = shop.core()
         await draw(core, "A hen")
-        shop.end_with("answered", "500")
         await draw(core)
         await buy(core, Notes())
         await buy(core, Notes())

@@ -14,7 +14,6 @@ from neuralbox._errors import (
     ConfigurationError,
     InsufficientTokensError,
     NeuralBoxError,
-    ProviderError,
     StreamInterruptedError,
     SubmissionUnknownError,
 )

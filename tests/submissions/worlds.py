@@ -1,0 +1,275 @@
+"""Worlds that differ from the documented one, and what becomes of a program's requests in them.
+
+A `World` says how the service shows what it made and who else is on the account; `live` lets programs buy in it while
+answers are lost, and counts. `python -m tests.submissions.worlds` writes the page of the documentation that shows it,
+with `--check` it exits with 1 where the page is not what it would write.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import anyio
+
+from neuralbox._core.exchange import Core
+from neuralbox._errors import NeuralBoxError, SubmissionUnknownError
+from neuralbox._resources.images import Images
+from neuralbox._resources.text import Text
+from neuralbox._resources.videos import Videos
+from neuralbox._submissions.registry import registry_of
+
+from .shop import Shop, a_shop
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "promises" / "worlds.md"
+MODELS: Final[Mapping[str, str]] = {"image": "dall-e-3", "video": "kling-v2.1", "text": "gpt-5"}
+
+
+def _cut(length: int, prompt: str) -> str:
+    return prompt[:length]
+
+
+def _naive(hours: float) -> Callable[[float], str]:
+    """Write times as those of a zone that is not told."""
+    return lambda seconds: (datetime.fromtimestamp(int(seconds), UTC) + timedelta(hours=hours)).strftime(
+        "%Y-%m-%dT%H:%M:%S"
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """One way the service and the account may be.
+
+    Attributes:
+        name: What is different.
+        kind: What is bought.
+        ids: See `Shop`.
+        lag: Seconds until a generation is listed.
+        offset: Seconds by which `created_at` is ahead.
+        stamp: Writes `created_at`; None leaves it as it is.
+        is_dated: Answers have a `Date`.
+        shown: What the history shows of a prompt.
+        strangers: The share of our requests that somebody else makes too, at about the same time.
+        others: How many other requests somebody else makes.
+        programs: How many of our programs run on the account.
+        requests: How many requests each makes.
+        prompts: How many different prompts they have.
+        is_lost: Which end a request has, drawn with these weights.
+        options: What each request asks for beside its prompt.
+        spread: Seconds over which a program's requests are made.
+    """
+
+    name: str
+    kind: str = "video"
+    ids: str = "int"
+    lag: float = 0.0
+    offset: float = 0.0
+    stamp: Callable[[float], str | None] | None = None
+    is_dated: bool = True
+    shown: Callable[[str], str | None] = str
+    strangers: float = 0.0
+    others: int = 0
+    programs: int = 1
+    requests: int = 20
+    prompts: int = 20
+    is_lost: Mapping[str, float] = field(
+        default_factory=lambda: {"answered": 3.0, "dropped after": 1.0, "dropped before": 1.0, "500 after": 0.5}
+    )
+    options: Mapping[str, Any] = field(default_factory=dict)
+    spread: float = 60.0
+
+
+class Count(NamedTuple):
+    """What became of all requests of all programs.
+
+    Attributes:
+        asked: How many were made.
+        charged: How many were charged to us.
+        delivered: How many got a generation.
+        raised: How many raised that their outcome is unknown.
+        wrong: How many got a stranger's or another request's generation, or one that somebody else got as well.
+        unnamed: How many were charged, and are neither delivered nor among what is unresolved.
+    """
+
+    asked: int
+    charged: int
+    delivered: int
+    raised: int
+    wrong: int
+    unnamed: int
+    twice: int
+
+
+async def live(world: World, seed: int = 0) -> Count:
+    """Let programs buy in a world, and count."""
+    dice = Random(f"{world.name}/{seed}")
+    async with a_shop(seed=seed) as shop:
+        shop.ids, shop.created_ahead, shop.dated = world.ids, world.offset, world.is_dated
+        if world.stamp is not None:
+            shop.stamp = world.stamp
+        shop.lag = lambda: world.lag
+        shop.shown = lambda item: {**item, "prompt": world.shown(str(item["prompt"]))}
+        ends, weights = zip(*world.is_lost.items(), strict=True)
+        shop.ends = lambda number, body: dice.choices(ends, weights)[0]
+        programs = [
+            Program(world, shop, Random(f"{world.name}/{seed}/{number}"), number) for number in range(world.programs)
+        ]
+        async with anyio.create_task_group() as group:
+            for program in programs:
+                group.start_soon(program.run)
+            group.start_soon(_strangers, world, shop, Random(f"{world.name}/{seed}/strangers"))
+        return _count(shop, programs)
+
+
+async def _strangers(world: World, shop: Shop, dice: Random) -> None:
+    for _ in range(world.others):
+        await shop.time.sleep(dice.random() * world.spread / world.others)
+        shop.make({"model": MODELS[world.kind], "prompt": f"Something else {dice.random()}"}, foreign=True)
+
+
+class Program:
+    """One program with the account's key."""
+
+    def __init__(self, world: World, shop: Shop, dice: Random, number: int) -> None:
+        self.world, self.shop, self.dice, self.number = world, shop, dice, number
+        self.core: Core = shop.core(max_retries=5, draw_seed=True, warn_duplicates=False)
+        self.delivered: list[tuple[str, int | str]] = []
+        self.raised = 0
+        self.asked = 0
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(self.world.requests):
+                group.start_soon(self.buy, number)
+
+    async def buy(self, number: int) -> None:
+        world, time = self.world, self.shop.time
+        moment = self.dice.random() * world.spread
+        is_copied, after = self.dice.random() < world.strangers, self.dice.uniform(-3.0, 3.0)
+        subject = number % world.prompts
+        prompt = f"Take {subject} of <b>a heron</b> & {subject} boats, seen from afar on a day that never ends: nobody knows why, {subject}"
+        await time.sleep(moment + 3.0)
+        self.asked += 1
+        async with anyio.create_task_group() as group:
+            if is_copied:
+                group.start_soon(self._copy, prompt, after)
+            try:
+                if world.kind == "image":
+                    answer: Any = await Images(self.core).create(model="dall-e-3", prompt=prompt, **world.options)
+                elif world.kind == "video":
+                    answer = await Videos(self.core).submit(model="kling-v2.1", prompt=prompt, **world.options)
+                else:
+                    answer = await Text(self.core).create(model="gpt-5", prompt=prompt, **world.options)
+                self.delivered.append((prompt, answer.id))
+            except SubmissionUnknownError:
+                self.raised += 1
+            except NeuralBoxError:
+                pass
+
+    async def _copy(self, prompt: str, after: float) -> None:
+        """Make the same as somebody else, a little before or after."""
+        made = self.shop.make(
+            {"model": MODELS[self.world.kind], "prompt": prompt, **self.world.options}, foreign=True, after=after
+        )
+        assert made is not None
+
+
+def _count(shop: Shop, programs: list[Program]) -> Count:
+    by_id = {str(one.id): one for one in shop.sold} | {f"gen_{one.id}": one for one in shop.sold}
+    got = [(prompt, by_id[str(identity)]) for program in programs for prompt, identity in program.delivered]
+    times = Counter(one.id for _, one in got)
+    wrong = sum(one.id < 0 or times[one.id] > 1 or one.options["prompt"] != prompt for prompt, one in got)
+    missing = {one.id for one in shop.sold if one.id > 0} - set(times)
+    open_ = sum(len(registry_of(program.core).unresolved) for program in programs)
+    asked = sum(program.asked for program in programs)
+    charged = len(shop.charged)
+    return Count(
+        asked,
+        charged,
+        len(got),
+        sum(program.raised for program in programs),
+        wrong,
+        max(0, len(missing) - open_),
+        max(0, charged - asked),
+    )
+
+
+def worlds() -> Iterator[World]:
+    """Go through the worlds of the page."""
+    yield World("as documented")
+    yield World("as documented, pictures", kind="image")
+    yield World("as documented, texts", kind="text")
+    for ids in ("gen", "mixed"):
+        yield World(f"ids: {ids}", ids=ids)
+        yield World(f"ids: {ids}, equal prompts", ids=ids, prompts=2)
+        yield World(f"ids: {ids}, equal prompts, pictures", kind="image", ids=ids, prompts=2)
+    for offset in (-120.0, -30.0, -8.0, 16.0, 45.0, 120.0):
+        yield World(f"`created_at` {offset:+g} s", offset=offset)
+    yield World("`created_at` 3 h ahead, no zone", stamp=_naive(3))
+    yield World("`created_at` 5 h behind, no zone", stamp=_naive(-5))
+    yield World("no `Date`", is_dated=False)
+    yield World("no `created_at`", stamp=lambda _: None)
+    for length in (20, 100):
+        yield World(f"prompts cut to {length}", shown=partial(_cut, length))
+    yield World("prompts cut to 20, with dots", shown=lambda prompt: f"{prompt[:20]}…")
+    yield World("prompts escaped", shown=html.escape)
+    yield World("prompts not shown", shown=lambda _: None)
+    for lag in (3.0, 15.0, 75.0):
+        yield World(f"listed {lag:g} s late", lag=lag)
+        yield World(f"listed {lag:g} s late, pictures", kind="image", lag=lag)
+    for share in (0.0, 0.3, 1.0):
+        for lag in (0.0, 15.0):
+            for kind in ("video", "image"):
+                yield World(
+                    f"strangers, {share:.0%} equal, listed {lag:g} s late, {kind}s",
+                    kind=kind,
+                    lag=lag,
+                    strangers=share,
+                    others=20,
+                )
+    for programs in (2, 4):
+        for ids in ("int", "gen", "mixed"):
+            yield World(f"{programs} programs, equal requests, ids: {ids}", ids=ids, programs=programs)
+        yield World(f"{programs} programs, equal requests, pictures", kind="image", programs=programs)
+        yield World(f"{programs} programs, equal requests, `duration`", programs=programs, options={"duration": 5})
+
+
+HEAD: Final = """# Worlds
+
+Twenty requests of each program, a third of them lost before or after they were accepted, in worlds that differ from the
+documented one. Everything charged is delivered, or named in an error and in `nb.unresolved`. The tests of the package
+live through each of them in virtual time (`tests/submissions/test_worlds.py`), and this page is made of what they saw.
+
+*raised* are requests whose outcome stays unknown; nothing was sent again for them. *wrong* are results of somebody
+else's or another's request, results that two callers got, second charges, and charges that nobody was told of.
+
+| world | asked | charged | delivered | raised | wrong |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    rows = []
+    for world in worlds():
+        count = anyio.run(live, world)
+        wrong = count.wrong + count.unnamed + count.twice
+        rows.append(
+            f"| {world.name} | {count.asked} | {count.charged} | {count.delivered} | {count.raised} | {wrong} |"
+        )
+    return HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    made = page()
+    if "--check" in sys.argv:
+        sys.exit(PAGE.read_text(encoding="utf-8") != made)
+    PAGE.write_text(made, encoding="utf-8")
