@@ -90,8 +90,7 @@ class OwnedGenerations:
         self._by_id[key] = owned
         if owned.mark is not None:
             self._by_prompt.setdefault(owned.mark, {})[key] = None
-        if owned.prompt is not None:
-            self._keep_text(key, owned)
+        self._keep_text(key, owned)
         if len(self._by_id) <= MOST_OWNED:
             return None
         oldest = next(iter(self._by_id))
@@ -102,14 +101,15 @@ class OwnedGenerations:
         return oldest
 
     def _keep_text(self, key: str, owned: OwnedGeneration) -> None:
-        if len(owned.prompt or "") > _LONGEST_TEXT:
+        if owned.prompt is None or len(owned.prompt) > _LONGEST_TEXT:
             self._by_id[key] = replace(owned, prompt=None)
             return
         self._with_text.append(key)
         if len(self._with_text) > _TEXTS_KEPT:
             oldest = self._with_text.popleft()
-            if oldest in self._by_id:
-                self._by_id[oldest] = replace(self._by_id[oldest], prompt=None)
+            known = self._by_id.get(oldest)
+            if known is not None:
+                self._by_id[oldest] = replace(known, prompt=None)
 
     def discard(self, key: str) -> None:
         """Forget one."""
@@ -173,10 +173,8 @@ class ListingLag:
             if key in shown:
                 if key in self._missed:
                     self.longest = max(self.longest, began - at)
-                known = owned.get(key)
-                if known is not None:
-                    ages = self._ages.setdefault(known.kind, deque(maxlen=_AGES_KEPT))
-                    ages.append((at, max(0.0, began - at)))
+                ages = self._ages.setdefault(owned.require(key).kind, deque(maxlen=_AGES_KEPT))
+                ages.append((at, max(0.0, began - at)))
                 self.forget(key)
             elif skew is not None and at + skew < oldest:
                 self.forget(key)
@@ -206,7 +204,6 @@ class ObservedService:
         spelled: How it spells a model, by the slug asked for.
         longest: The longest time an answer took, by kind.
         shows_seed: Whether a model's generations show the seed that was sent; what is not in it is not known.
-        distrusts_free_failures: A generation was found after an answer that is documented as free.
     """
 
     _SPELLINGS_KEPT = 256
@@ -215,7 +212,6 @@ class ObservedService:
         self.spelled: dict[str, str] = {}
         self.longest: dict[str | None, float] = {}
         self.shows_seed: dict[str | None, bool] = {}
-        self.distrusts_free_failures = False
 
     def note_answer(self, claim: Claim, ref: JobRef, seconds: float) -> None:
         """Learn from an answer that came."""

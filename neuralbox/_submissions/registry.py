@@ -412,15 +412,6 @@ class Registry:
         """Return whether the same was asked for a moment ago, and nobody has been told so yet."""
         return self._asked_before.is_repeated(mark)
 
-    @property
-    def distrusts_free_failures(self) -> bool:
-        """Whether a generation was found after an answer that is documented as free."""
-        return self.observed.distrusts_free_failures
-
-    @distrusts_free_failures.setter
-    def distrusts_free_failures(self, value: bool) -> None:
-        self.observed.distrusts_free_failures = value
-
     # What is open.
 
     @property
