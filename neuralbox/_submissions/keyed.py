@@ -147,7 +147,7 @@ async def settle(
             await opened.journal.final(key, {"status": "failed", "error": "Given up: its outcome stayed unknown."})
 
 
-async def _unknown_record(journal: SqliteJournal, key: str) -> JournalRecord:
+async def _unknown_record(journal: GroupedJournal, key: str) -> JournalRecord:
     from .._journal.protocol import SENDING
 
     found = None

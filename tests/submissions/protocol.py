@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from neuralbox._api.builders import build_media
 from neuralbox._api.pages import read_envelope
-from neuralbox._core.exchange import AttemptState
+from neuralbox._core.exchange import Attempt
 from neuralbox._submissions.claim import Claim, Facts
 from neuralbox._submissions.matching import Conclusion, match
 from neuralbox._submissions.registry import PendingSubmission, Registry
@@ -176,7 +176,7 @@ class Model:
 
     def _send(self, registry: Registry, asked: Asked, name: tuple[int, int]) -> None:
         claim = Claim(f"{name}/{asked.sendings}", "video", "m", asked.prompt, seed=asked.seed)
-        ending = AttemptState(self.seconds)
+        ending = Attempt(self.seconds)
         request = build_media(model="m", prompt=asked.prompt, options={}, nested=False)
         asked.entry = PendingSubmission(claim, request, None, ending)
         asked.sendings, asked.is_accepted = asked.sendings + 1, False
@@ -214,7 +214,7 @@ class Model:
                     seed=asked.seed,
                 )
                 request = build_media(model="m", prompt=asked.prompt, options={}, nested=False)
-                asked.entry = PendingSubmission(claim, request, None, AttemptState(self.seconds))
+                asked.entry = PendingSubmission(claim, request, None, Attempt(self.seconds))
                 registry.begin(asked.entry)
                 registry.resume(asked.entry)
                 asked.state = "lost"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neuralbox._api.pages import read_envelope
-from neuralbox._journal.memory import MemoryJournal
+from neuralbox._journal import open_journal
 from neuralbox._submissions import owned as owned_module
 from neuralbox._submissions.claim import Claim, PromptMatch, mark_of
 from neuralbox._submissions.evidence import Evidence, learn
@@ -159,8 +160,9 @@ def test_who_asks_for_what_we_ask_for_is_told_from_who_asks_for_other_things() -
 
 
 @pytest.mark.anyio
-async def test_a_journal_in_which_nothing_is_unknown_tells_nothing() -> None:
+async def test_a_journal_in_which_nothing_is_unknown_tells_nothing(tmp_path: Path) -> None:
     async with a_shop() as shop:
         registry = registry_of(shop.core())
-        await register_journal_ids(registry, MemoryJournal(), lambda record: None)
+        async with await open_journal(tmp_path / "jobs.sqlite", account="a", service="http://box.test") as journal:
+            await register_journal_ids(registry, journal, lambda record: None)
         assert len(registry.owned) == 0

@@ -649,7 +649,7 @@ async def test_where_no_proof_comes_a_person_decides() -> None:
             def accepted(self, generation: Generation) -> None:
                 said.append(f"spent for {generation.id}")
 
-            def refused(self) -> None:
+            def release(self) -> None:
                 said.append("given back")
 
         registry = registry_of(core)
