@@ -14,6 +14,7 @@ from neuralbox._errors import (
     ConfigurationError,
     InsufficientTokensError,
     NeuralBoxError,
+    ProviderError,
     StreamInterruptedError,
     SubmissionUnknownError,
 )
