@@ -347,6 +347,11 @@ def test_nothing_is_absent_while_an_equal_request_is_in_flight() -> None:
     assert match(case(competitors=[competitor(LOST + 1, in_flight=True)])).conclusion is Conclusion.ABSENT
 
 
+def test_a_request_of_another_kind_does_not_compete_for_an_item() -> None:
+    other = competitor(kind="video", in_flight=True)
+    assert found(match(case(item(5), claim=replace(CLAIM, kind=None), competitors=[other]))) == 5
+
+
 # Absence.
 
 

@@ -679,6 +679,8 @@ async def test_a_decision_needs_no_budget_and_a_settled_one_takes_none() -> None
         core = shop.core(submission="raise")
         await unknown(core)
         await unknown(core, "A hen")
+        for pending in registry_of(core).opened:
+            pending.admission = None
         fox, hen = registry_of(core).unresolved
         assert fox.adopt("gen_1").id == "gen_1"
         hen.resend()
