@@ -159,9 +159,8 @@ class Submitter:
         claim = None if item.claim is None else Claim.from_dict(item.claim)
         if claim is None and state.journal is not None and not self._has_asked_clock:
             await learn_clock(self._core)
-            self._has_asked_clock = (
-                True  # its lock lets one pass at a time, and what comes together is written together
-            )
+            # Its lock lets one pass at a time, and what comes together is to be written together.
+            self._has_asked_clock = True
         while True:
             state.require_going()
             try:

@@ -318,9 +318,9 @@ class _HistoryWalker:
         """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
         async with self._lock:
             if self._registry.skew is None and not self._has_learnt:
-                self._has_learnt = True
                 with without_capture(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
                     await self._page(core, 1)
+                self._has_learnt = True  # not where a caller was cancelled meanwhile: the next one asks
 
     async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1
