@@ -91,7 +91,7 @@ async def test_equal_pictures_that_are_lost_together_each_get_their_own() -> Non
                 group.start_soon(one)
         assert sorted(drawn) == shop.charged
         assert {one.id: one.options["seed"] for one in shop.sold} == drawn
-        assert len(shop.details) <= 20  # once for each walk that showed it
+        assert len(shop.details) <= 30  # once for each walk that showed it, of which there are two or three
 
 
 @pytest.mark.parametrize("end", ["dropped after", "dropped before"])
