@@ -45,7 +45,7 @@ from .listing_plan import (
     PRESENT,
     UNLISTED_AFTER,
     ListingStats,
-    Walk,
+    ListingWalk,
     WalkStep,
     begin_search,
     begin_walk,
@@ -315,7 +315,7 @@ class Sweep:
     # The pending pages, the last first...
 
     async def _walk(self, core: Core) -> WalkStep:
-        """Walk them; return the step at which the walk ended."""
+        """ListingWalk them; return the step at which the walk ended."""
         planner = self._planner
         walk = begin_walk(planner.stats, total=len(self._poller.jobs), jobs=len(self._jobs))
         while walk.pages and self._error is None:
@@ -336,7 +336,7 @@ class Sweep:
             walk = walk.after_page(number, page.pages, len(page.records), ids)
         return walk.step
 
-    def _without_page(self, walk: Walk) -> Walk:
+    def _without_page(self, walk: ListingWalk) -> ListingWalk:
         """Go on without a page that was not answered, where that is because there is none; else the error stays."""
         instead, error = walk.without_page(), self._error
         if instead is None or not isinstance(error, APIStatusError) or error.status_code not in _NO_SUCH_PAGE:

@@ -13,7 +13,7 @@ which half of the jobs are found within 2.5 s and 95 % within 5 s (an answer tak
 and 4.2 s); 3 s would buy 0.4 s for 0.1 requests a job. Few jobs share the price of a page, so that they are asked about
 less often, within 2.8 and 5.5 s.
 
-A walk is a value, `Walk`, that says which pages to ask for next; what their answers make of it is the next value:
+A walk is a value, `ListingWalk`, that says which pages to ask for next; what their answers make of it is the next value:
 
     step        what came                                           next
     probe       there is no such page: page 1 instead               probe
@@ -179,7 +179,7 @@ class WalkStep(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ListingWalk:
     """How far a walk has come.
 
     Attributes:
@@ -196,13 +196,13 @@ class Walk:
     pages: Sequence[int]
     seen: frozenset[str] = frozenset()
 
-    def without_page(self) -> Walk | None:
+    def without_page(self) -> ListingWalk | None:
         """Return what follows when the service says that there is no page as the one probed; None where there is no way on."""
         if self.step is WalkStep.PROBE and self.pages[0] > 1:
             return replace(self, pages=(1,))
         return None
 
-    def after_page(self, number: int, pages: int | None, count: int, ids: frozenset[str]) -> Walk:
+    def after_page(self, number: int, pages: int | None, count: int, ids: frozenset[str]) -> ListingWalk:
         """Return what follows a page that was probed, or asked for on the way forward.
 
         Args:
@@ -224,12 +224,12 @@ class Walk:
             return replace(self, step=WalkStep.TOO_LONG, pages=())
         return replace(self, step=WalkStep.FORWARD, pages=(number + 1,), seen=self.seen | ids)
 
-    def after_all(self, *, ignores_page: bool = False) -> Walk:
+    def after_all(self, *, ignores_page: bool = False) -> ListingWalk:
         """Return what follows when all pages on the way backward were read, or the list showed one page twice."""
         return replace(self, step=WalkStep.TOO_LONG if ignores_page else WalkStep.COMPLETE, pages=())
 
 
-def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> Walk:
+def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> ListingWalk:
     """Return a walk that begins: with the page that should be the last, which also tells how many there are.
 
     Args:
@@ -238,7 +238,7 @@ def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> Walk:
         jobs: How many of them are asked about.
     """
     first = stats.pages(total) if stats.counted else 1
-    return Walk(jobs, stats.finished_share, WalkStep.PROBE, (first,))
+    return ListingWalk(jobs, stats.finished_share, WalkStep.PROBE, (first,))
 
 
 # ... or a search among the completed ones, the newest first.

@@ -13,7 +13,7 @@ from neuralbox._polling.listing_plan import (
     WALKERS,
     ListedJob,
     ListingStats,
-    Walk,
+    ListingWalk,
     WalkStep,
     alone_for,
     begin_search,
@@ -102,7 +102,7 @@ def test_an_item_is_read_in_either_vocabulary(record: dict[str, Any], key: str, 
 # A walk follows its table.
 
 
-def page_of(walk: Walk, pages: int | None, *ids: str) -> Walk:
+def page_of(walk: ListingWalk, pages: int | None, *ids: str) -> ListingWalk:
     return walk.after_page(walk.pages[0], pages, len(ids), frozenset(ids))
 
 

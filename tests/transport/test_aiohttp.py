@@ -439,7 +439,7 @@ async def test_a_client_that_was_opened_again_connects_again() -> None:
 
 
 async def test_a_system_that_refuses_keep_alive_still_connects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralbox._transport.aiohttp.network._KEEPALIVE", [(99, 99, 1)])
+    monkeypatch.setattr("neuralbox._transport.aiohttp.network.KEEPALIVE", [(99, 99, 1)])
     with Server(answering()) as server:
         async with transport_for() as transport:
             assert (await transport.send(prepare(transport, server.url), max_bytes=100)).status_code == 200

@@ -36,7 +36,7 @@ async def test_a_socket_closed_underneath_counts_as_readable() -> None:
 
 @pytest.mark.anyio
 async def test_a_system_that_refuses_keep_alive_still_connects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEEPALIVE", [(99, 99, 1)])
+    monkeypatch.setattr(module, "KEEPALIVE", [(99, 99, 1)])
     with Server(answering()) as server:
         network = CoreNetwork(PeerGuard(sees_peers=True))
         await network.connect_tcp("127.0.0.1", server.port)

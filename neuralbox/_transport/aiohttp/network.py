@@ -40,7 +40,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from ..errors import too_slow
-from ..httpcore2.network import _KEEPALIVE
+from ..httpcore2.network import KEEPALIVE
 from ..private_hosts import PeerGuard
 from ..sent_trace import SentTrace
 
@@ -142,7 +142,7 @@ class AiohttpNetwork:
         self._guard.check(host)
         sock = socket.socket(family, kind, protocol)
         self._sockets.add(sock)
-        for option in _KEEPALIVE:
+        for option in KEEPALIVE:
             with suppress(OSError):  # a system that refuses: works without
                 sock.setsockopt(*option)
         return sock

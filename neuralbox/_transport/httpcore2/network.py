@@ -78,7 +78,7 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002 - ours come from `_KEEPALIVE`
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002 - ours come from `KEEPALIVE`
     ) -> CoreConnection:
         if self._engine is None:
             self._engine, self.cut = _engine()
@@ -98,7 +98,7 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
             self._guard.check(tcp.get_extra_info("server_addr")[0])
         except PrivateAddressError as exc:
             raise httpcore2.ConnectError("Private address") from exc
-        for option in _KEEPALIVE:
+        for option in KEEPALIVE:
             with suppress(OSError):  # not a TCP socket, or a system that refuses: works without
                 tcp.get_extra_info("socket").setsockopt(*option)
         return connection
@@ -241,7 +241,7 @@ def _keepalive_options() -> list[tuple[int, int, int]]:
     return options
 
 
-_KEEPALIVE: Final = _keepalive_options()
+KEEPALIVE: Final = _keepalive_options()
 
 
 def _close_without_loop(tcp: Any) -> None:
