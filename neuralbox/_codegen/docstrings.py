@@ -42,6 +42,10 @@ RULES: tuple[tuple[str, str], ...] = (
         r"A plain iterable is advanced on the event loop: let one that waits .*? be an async one\.",
         "The iterable is advanced in the calling thread, while that waits for an outcome.",
     ),
+    (
+        r"The tasks of the run belong to none of yours: .*? than entered it\. Every task and connection of the run has ended",
+        "Everything the run began has ended",
+    ),
     (r"Every task and connection of the run has ended", "Everything the run began has ended"),
     (r"Leaving early without a cancellation waits", "Leaving early by other ways waits"),
     (r"a cancelled one that may", "an interrupted one that may"),

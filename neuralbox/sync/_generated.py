@@ -1800,9 +1800,8 @@ class Batch(bridge.Streaming[AsyncBatch, BatchOutcome]):
             it could not be written any more, or knows a key with another request.
 
     Ctrl-C:
-        The tasks of the run belong to none of yours: the block may stand in an async generator, and be left by another
-        task than entered it. Everything the run began has ended when the block is left. Jobs go on at the service and
-        are charged when they complete: see `unfinished`. Leaving early by other ways waits up to 5 s for the ids
+        Everything the run began has ended when the block is left. Jobs go on at the service and are
+        charged when they complete: see `unfinished`. Leaving early by other ways waits up to 5 s for the ids
         of requests that are on their way; an interrupted one that may have been accepted is in the client's
         `unresolved` and, with a journal, settled by the next run.
     """

@@ -46,7 +46,7 @@ def test_generate_waits_for_what_takes_time(box: Box) -> None:
     assert left.lines[0].startswith("videos/")
     first, last = left.err.splitlines()
     assert first.startswith("Job ")
-    assert first.endswith(" (kling-v2.1) accepted; waiting.")
+    assert first.endswith(" (video kling-v2.1) accepted; waiting.")
     assert last == "26 tokens"
 
 
@@ -76,7 +76,7 @@ def test_a_place_that_cannot_be_made_is_found_before_anything_is_paid(box: Box, 
 def test_generate_without_waiting_gives_the_id(box: Box) -> None:
     left = box("generate", "kling-v2.1", "A paper boat", "--no-wait")
     [number] = left.lines
-    assert left.sentence == f"Job {number} (kling-v2.1) accepted; for its result:  neuralbox wait {number}"
+    assert left.sentence == f"Job {number} (video kling-v2.1) accepted; for its result:  neuralbox wait {number}"
     [record] = box("generate", "kling-v2.1", "A paper boat", "--no-wait", "--json").records
     assert record == {"id": int(number) + 1, "status": "pending"}
 

@@ -59,7 +59,7 @@ def test_ctrl_c_while_waiting_names_the_job(slow_box: Box) -> None:
     before = slow_box.sandbox.ledger.generation_count
     process = start("generate", "kling-v2.1", "A paper boat", given=slow_box.environment, stderr=subprocess.STDOUT)
     assert process.stdout is not None
-    number = re.findall(r"Job (\S+) \(kling-v2.1\) accepted; waiting.", process.stdout.readline())[0]
+    number = re.findall(r"Job (\S+) \(video kling-v2.1\) accepted; waiting.", process.stdout.readline())[0]
     left = interrupt_when(process, lambda: slow_box.sandbox.ledger.generation_count > before)
     assert (left.code, left.out) == (130, f"Stopped. The job goes on; to continue:  neuralbox wait {number}\n")
 

@@ -135,6 +135,9 @@ async def buy(made: Cutter, *, prompt: str = "A fox") -> BaseException | None:
 async def test_a_request_that_is_cut_may_have_been_accepted(position: str, how: str) -> None:
     async with cutter(READ[position], b"", how) as made:
         error = await buy(made, prompt=PROMPT if READ[position] == -1 else "A fox")
+    if position == "nothing of the request" and isinstance(error, errors.ConnectError):
+        assert "nothing was sent" in str(error)  # the reset was there before the first byte could leave
+        return
     assert isinstance(error, errors.SubmissionUnknownError), error
     assert error.sent_at is not None
     assert made.posts == 1

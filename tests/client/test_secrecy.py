@@ -104,7 +104,10 @@ class Service:
                 200, json={"result": [{"uuid": "0199", "status": 2, "input_text": PROMPT}], "total": 1}
             )
         if path.startswith("/generate/"):
-            return httpx.Response(200, json={**self._item(7), "result_url": SIGNED})
+            asked = path.rpartition("/")[2]
+            return httpx.Response(
+                200, json={**self._item(int(asked) if asked.isdecimal() else 7), "result_url": SIGNED}
+            )
         if path.startswith(("/refused", "/history/")):
             return self._refusal(request, 403)
         return httpx.Response(200, json={"token_balance": 5, "id": 1, "items": [], "token_cost": 4})

@@ -117,6 +117,4 @@ async def test_faults_on_the_way_are_survived(server: Server) -> None:
             assert len(items) == 3
         (first, *_) = await gg.history.list()
         server.sandbox.faults.set("garbled-json@GET /history/{uuid}", 1.0, times=1)
-        with pytest.raises(errors.ProtocolError):
-            await gg.history.get(first)
-        assert (await gg.history.get(first)).is_completed
+        assert (await gg.history.get(first)).is_completed  # asked for again, as what was cut is

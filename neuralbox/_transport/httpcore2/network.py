@@ -94,8 +94,11 @@ class CoreNetwork(httpcore2.AsyncNetworkBackend):
             state.opened.append(connection)
         if self._closed:  # the client was closed while we connected; the adapter closes what was opened
             raise httpcore2.ConnectError("The client is closed.")
+        peer = tcp.get_extra_info("server_addr")
+        if peer is None:  # on asyncio; on trio asking raises: the other side has reset it before anything was sent
+            raise httpcore2.ConnectError("The connection was reset at once.")
         try:
-            self._guard.check(tcp.get_extra_info("server_addr")[0])
+            self._guard.check(peer[0])
         except PrivateAddressError as exc:
             raise httpcore2.ConnectError("Private address") from exc
         for option in KEEPALIVE:
