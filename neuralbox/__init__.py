@@ -64,7 +64,7 @@ if typing.TYPE_CHECKING:
         RetryEvent,
         SubmissionEvent,
     )
-    from ._models.account import ApiKeyInfo, Balance, KindStats, Login, Stats, User
+    from ._models.account import AccountLimits, ApiKeyInfo, Balance, KindStats, LimitWindow, Login, Stats, User
     from ._models.catalogue import Assistant, ModelInfo, Price
     from ._models.generation import Generation, Usage
     from ._models.page import Page
@@ -95,6 +95,7 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AccountLimits",
     "Adopted",
     "ApiKeyInfo",
     "ArchiveFailure",
@@ -139,6 +140,7 @@ __all__ = [
     "JobRef",
     "JournalError",
     "KindStats",
+    "LimitWindow",
     "Limits",
     "Login",
     "Message",
@@ -222,7 +224,16 @@ _HOMES = {
     ),
     "._polling.job": ("Job",),
     "._text_stream.stream": ("TextStream",),
-    "._models.account": ("Balance", "ApiKeyInfo", "Login", "KindStats", "Stats", "User"),
+    "._models.account": (
+        "AccountLimits",
+        "ApiKeyInfo",
+        "Balance",
+        "KindStats",
+        "LimitWindow",
+        "Login",
+        "Stats",
+        "User",
+    ),
     "._models.catalogue": ("Assistant", "ModelInfo", "Price"),
     "._models.generation": ("Generation", "Usage"),
     "._models.page": ("Page",),

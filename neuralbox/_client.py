@@ -296,7 +296,7 @@ class AsyncNeuralBox(BaseClient, Guided):
 
     @cached_property
     def account(self) -> Account:
-        """Balance, user, statistics."""
+        """Balance, user, limits, statistics."""
         from ._resources.account import Account
 
         return Account(self._core)

@@ -196,6 +196,7 @@ class RawAccount:
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.balance = raw(client.account.balance)
         self.me = raw(client.account.me)
+        self.limits = raw(client.account.limits)
         self.update = raw(client.account.update)
         self.stats = raw(client.account.stats)
 

@@ -1,8 +1,9 @@
-"""What the service says of an account: balance, user, statistics, a login, keys."""
+"""What the service says of an account: balance, user, limits, statistics, a login, keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -102,6 +103,34 @@ class User(Model):
             created_at=as_time(record.get("created_at")),
             raw=record,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitWindow:
+    """What is known of the plan's hour, or of its day.
+
+    Attributes:
+        limit: Requests it has; None where it has no limit, or nobody has said one.
+        remaining: How many of them are left, less those sent since the last answer that told; None where nobody told.
+        resets_at: When it ends, UTC; None where nobody has said it, as mostly of the day.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    resets_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """How many requests the plan still allows, as the last answers said.
+
+    Attributes:
+        hour: This hour.
+        day: This day.
+    """
+
+    hour: LimitWindow = LimitWindow()
+    day: LimitWindow = LimitWindow()
 
 
 class KindStats(Model):

@@ -36,10 +36,11 @@ from math import inf
 from .._api import vocabulary as words
 from .._api.request import Request
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
+from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLimitError
-from .._models.account import User
+from .._models.account import AccountLimits, LimitWindow, User
 from .._transport import Reply
 from .._transport.closing import closed_error, is_closed, listen
 from .windows import (
@@ -51,6 +52,7 @@ from .windows import (
     SEND_NOW,
     Decision,
     SendTime,
+    Window,
     Windows,
     next_send_time,
     note,
@@ -134,6 +136,42 @@ class RateLimiter:
         """Return when the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
         at = min((at for at in list(self._throttled.values()) if at is not None), default=None)
         return None if at is None else core.now() + max(0.0, at - core.clock())
+
+    def allowance(self, core: Core) -> AccountLimits:
+        """Return what is known of the windows, for the user to read."""
+        clock, now = core.clock(), core.now()
+        windows = self.windows = turn(self.windows, clock=clock)
+
+        def shown(window: Window | None) -> LimitWindow:
+            if window is None:
+                return LimitWindow()
+            if window.length is not None:  # counted here, from the moment the limit was learnt: true of nobody else
+                return LimitWindow(window.limit)
+            ends_at = window.ends_at
+            resets_at = None if ends_at is None else datetime.fromtimestamp(now + ends_at - clock, UTC)
+            return LimitWindow(window.limit, window.remaining, resets_at)
+
+        return AccountLimits(shown(windows.hour), shown(windows.day))
+
+    async def ask(self, core: Core, call: CallOptions = NO_CALL_OPTIONS) -> None:
+        """Ask the service for the limits.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `GET /api/v2/user/me`: `rate_limit_hourly`, `rate_limit_daily` [nb:en/api-reference/user/me].
+        """
+        began = core.clock()
+
+        def read(reply: Reply) -> None:
+            if not self.heard(reply.headers, began=began, clock=core.clock(), now=core.now()):
+                user = User.read(core.as_object(reply))
+                self.windows = note_user(
+                    self.windows, user.rate_limit_hourly, user.rate_limit_daily, clock=core.clock()
+                )
+
+        await core.send(Request("GET", words.ME), read, call)
 
     async def acquire(
         self,
@@ -299,23 +337,10 @@ class RateLimiter:
         await self._asking.run("me", lambda: self._ask(core))
 
     async def _ask(self, core: Core) -> None:
-        """Ask for the limits.
-
-        Source:
-            `GET /api/v2/user/me`: `rate_limit_hourly`, `rate_limit_daily` [nb:en/api-reference/user/me].
-        """
-        began = core.clock()
-
-        def read(reply: Reply) -> None:
-            if not self.heard(reply.headers, began=began, clock=core.clock(), now=core.now()):
-                user = User.read(core.as_object(reply))
-                self.windows = note_user(
-                    self.windows, user.rate_limit_hourly, user.rate_limit_daily, clock=core.clock()
-                )
-
+        """Ask for the limits; what cannot be learnt holds nobody up."""
         try:
             with without_capture():
-                await core.send(Request("GET", words.ME), read)
+                await self.ask(core)
         except (APIConnectionError, APIStatusError, ProtocolError) as error:
             logger.info("The plan's limits could not be learnt (%s).", type(error).__name__)
         self._asked_at = core.clock()

@@ -1,4 +1,4 @@
-"""The account: balance, user, statistics."""
+"""The account: balance, user, limits, statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .._api.request import Request, given
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import APIStatusError
-from .._models.account import Balance, Stats, User
+from .._models.account import AccountLimits, Balance, Stats, User
+from .._rate_limit.limiter import limiter_of
 from .._transport import Reply
 from .._types import OMIT, Omit
 
@@ -74,6 +75,27 @@ class Account:
             return User.read(self._core.as_object(reply))
 
         return await self._core.send(Request("GET", words.ME), read, CallOptions.of(call))
+
+    async def limits(self, **call: Unpack[CallArgs]) -> AccountLimits:
+        """Return how many requests the plan still allows in this hour and this day.
+
+        Every answer says it, so nothing is sent where one has told already. Only where nothing is known yet, and with
+        `pace="off"`, which takes no account of answers, the service is asked.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `X-RateLimit-*` of any answer [elu:en/concepts/rate-limits], else `GET /api/v2/user/me`
+            [nb:en/api-reference/user/me].
+        """
+        options, limiter = CallOptions.of(call), limiter_of(self._core)
+        if not limiter.windows.known or self._core.options.pace == "off":
+            await limiter.ask(self._core, options)
+        return limiter.allowance(self._core)
 
     async def update(
         self,

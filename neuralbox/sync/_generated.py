@@ -45,7 +45,7 @@ from .._core.credentials import Session
 from .._files.download import MAX_FILE_BYTES, MAX_READ_BYTES, Overwrite
 from .._hooks import Hooks
 from .._journal import Sync
-from .._models.account import ApiKeyInfo, Balance, Login, Stats, User
+from .._models.account import AccountLimits, ApiKeyInfo, Balance, Login, Stats, User
 from .._models.catalogue import Assistant, ModelInfo, Price
 from .._models.generation import Generation
 from .._models.page import Page
@@ -1367,6 +1367,24 @@ class Account(bridge.Facade[AsyncAccount]):
             `GET /api/v2/user/me` [nb:en/api-reference/user/me].
         """
         return bridge.call(self._async.me, **call)
+
+    def limits(self, **call: Unpack[CallArgs]) -> AccountLimits:
+        """Return how many requests the plan still allows in this hour and this day.
+
+        Every answer says it, so nothing is sent where one has told already. Only where nothing is known yet, and with
+        `pace="off"`, which takes no account of answers, the service is asked.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `X-RateLimit-*` of any answer [elu:en/concepts/rate-limits], else `GET /api/v2/user/me`
+            [nb:en/api-reference/user/me].
+        """
+        return bridge.call(self._async.limits, **call)
 
     def update(
         self,
@@ -2924,6 +2942,24 @@ class RawAccount(bridge.Facade[AsyncRawAccount]):
         """
         return bridge.call(self._async.me, **call)
 
+    def limits(self, **call: Unpack[CallArgs]) -> RawResponse[AccountLimits]:
+        """Return how many requests the plan still allows in this hour and this day.
+
+        Every answer says it, so nothing is sent where one has told already. Only where nothing is known yet, and with
+        `pace="off"`, which takes no account of answers, the service is asked.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            APIStatusError: The service refused, by status.
+
+        Source:
+            `X-RateLimit-*` of any answer [elu:en/concepts/rate-limits], else `GET /api/v2/user/me`
+            [nb:en/api-reference/user/me].
+        """
+        return bridge.call(self._async.limits, **call)
+
     def update(
         self,
         *,
@@ -3567,7 +3603,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
 
     @cached_property
     def account(self) -> Account:
-        """Balance, user, statistics."""
+        """Balance, user, limits, statistics."""
         return Account.of(self._async.account)
 
     @cached_property

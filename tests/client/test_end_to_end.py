@@ -162,6 +162,8 @@ async def test_the_account_and_the_catalogue(nb: AsyncNeuralBox) -> None:
         user = await nb.account.me()
         assert (user.name, user.plan) == ("Ada", "elite")
         await nb.text.create(model="gpt-5", prompt="Hi")
+        limits = await nb.account.limits()
+        assert (limits.hour.limit, limits.day.limit) == (user.rate_limit_hourly or None, user.rate_limit_daily or None)
         stats = await nb.account.stats()
         assert (stats.total_generations, stats.breakdown["text"].count) == (1, 1)
         slugs = {model.slug for model in await nb.models.list()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from neuralbox import AccountLimits, LimitWindow
 from neuralbox import _errors as errors
 from neuralbox._core.exchange import Core
 from neuralbox._resources.account import Account
@@ -31,6 +32,52 @@ NO_METHOD = reply(405, {"detail": "Method Not Allowed"})
 
 def paths(bench: Bench) -> list[str]:
     return [one.path for one in bench.sent]
+
+
+# The limits are what the last answer said.
+
+LIMITS = {
+    "date": "Thu, 01 Jan 2026 12:00:00 GMT",
+    "x-ratelimit-limit-hour": "100",
+    "x-ratelimit-remaining-hour": "73",
+    "x-ratelimit-reset-hour": "1767270600",
+    "x-ratelimit-limit-day": "1000",
+    "x-ratelimit-remaining-day": "640",
+}
+
+
+async def test_the_limits_are_asked_for_once_and_then_known_until_the_hour_is_over() -> None:
+    bench = make_core([reply(200, {"id": 1}, **LIMITS)])
+    account = Account(bench.core)
+    begun_at = bench.core.now()
+    first = await account.limits(extra_headers={"X-Trace": "1"})
+    assert (first.hour.limit, first.hour.remaining) == (100, 73)
+    assert first.hour.resets_at is not None
+    assert first.hour.resets_at.timestamp() == pytest.approx(begun_at + 1_800, abs=1)
+    assert first.day == LimitWindow(1000, 640, None)
+    again = await account.limits()
+    assert (again.hour.remaining, again.day) == (73, first.day)
+    assert (paths(bench), bench.sent[0].headers["x-trace"]) == (["/user/me"], "1")
+    await bench.time.sleep(1_802)
+    assert (await account.limits()).hour == LimitWindow(100, 100, None)
+
+
+async def test_with_the_pace_off_the_limits_are_asked_for_each_time() -> None:
+    fewer = {**LIMITS, "x-ratelimit-remaining-hour": "70"}
+    bench = make_core([reply(200, {"id": 1}, **LIMITS), reply(200, {"id": 1}, **fewer)], pace="off")
+    assert [(await Account(bench.core).limits()).hour.remaining for _ in range(2)] == [73, 70]
+
+
+async def test_of_limits_that_only_the_user_names_nobody_says_what_is_left() -> None:
+    bench = make_core([reply(200, {"id": 1, "rate_limit_hourly": 30, "rate_limit_daily": 0})])
+    assert await Account(bench.core).limits() == AccountLimits(LimitWindow(30), LimitWindow())
+    assert await Account(bench.core).limits() == AccountLimits(LimitWindow(30), LimitWindow())
+    assert paths(bench) == ["/user/me"]
+
+
+async def test_limits_that_are_refused_raise() -> None:
+    with pytest.raises(errors.AuthenticationError):
+        await Account(make_core([refusal(401, "unauthorized")]).core).limits()
 
 
 # The balance has two paths (C12).

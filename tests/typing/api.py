@@ -89,6 +89,7 @@ async def listing(nb: AsyncNeuralBox) -> None:
 async def the_rest(nb: AsyncNeuralBox, generation: Generation) -> None:
     assert_type(await nb.files.download(generation, "out/"), Path)
     assert_type((await nb.account.balance()).token_balance, int | None)
+    assert_type((await nb.account.limits()).hour.remaining, int | None)
     assert_type((await nb.models.price("dall-e-3", size="1792x1024")).token_cost, int | None)
     copy = nb.with_options(timeout=Timeout(read=5.0), polling=Polling(timeout=None), max_retries=0)
     assert_type(copy, AsyncNeuralBox)

@@ -85,6 +85,7 @@ def the_rest(nb: NeuralBox, ours: Ours, generation: Generation) -> None:
     assert_type(nb.files.download(generation, "out/", on_progress=lambda received, total: None), Path)
     assert_type(nb.files.read(nb.job(1)), bytes)
     assert_type(nb.account.balance().token_balance, int | None)
+    assert_type(nb.account.limits().hour.remaining, int | None)
     assert_type(nb.models.price("dall-e-3", size="1792x1024").token_cost, int | None)
     assert_type(nb.with_options(timeout=Timeout(read=5.0), polling=Polling(timeout=None), max_retries=0), NeuralBox)
     assert_type(ours.with_options(max_retries=0), Ours)
