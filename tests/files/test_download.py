@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from neuralbox import ConfigurationError, DownloadError, ExpiredFileError, Generation
 from neuralbox._files.download import MAX_FILE_BYTES, SavedFile, save
@@ -27,6 +29,37 @@ DAY = 86_400.0
 def answering(body: bytes = FILE, status: int = 200, **headers: str) -> Bench:
     lines = {name.replace("_", "-"): value for name, value in headers.items()}
     return make_core([Streamed([body] if body else [], status, lines)])
+
+
+# In a generator, which may be left between two files.
+
+
+async def saved_one_by_one(directory: Path, told: list[int]) -> AsyncGenerator[SavedFile, None]:
+    for number in range(3):
+        core = make_core(Storage(FILE, piece=1_000), deadline=60.0).core
+        to = directory / f"{number}.mp4"
+        yield await save(core, video(), to, on_progress=lambda received, _: told.append(received))
+
+
+async def test_leaving_a_generator_that_wraps_downloads_does_not_cancel_its_caller(tmp_path: Path) -> None:
+    told: list[int] = []
+    files = saved_one_by_one(tmp_path, told)
+    async for file in files:
+        assert file.bytes == told[-1] == len(FILE)
+        break
+    await checkpoint()
+    await files.aclose()
+    await checkpoint()
+    assert files_in(tmp_path) == {"0.mp4": FILE}
+
+
+async def test_a_generator_that_wraps_downloads_is_entered_and_left_by_different_tasks(tmp_path: Path) -> None:
+    files = saved_one_by_one(tmp_path, [])
+    for act in (files.__anext__, files.__anext__, files.aclose):
+        async with anyio.create_task_group() as group:
+            group.start_soon(act)
+        await checkpoint()
+    assert files_in(tmp_path) == {"0.mp4": FILE, "1.mp4": FILE}
 
 
 # What stands there.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import AsyncGenerator
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from neuralbox._config import CallOptions, Polling
 from neuralbox._errors import (
@@ -516,6 +518,41 @@ async def test_a_watch_that_is_left_early_leaves_nothing_behind() -> None:
         asked = len(service.asked)
         await service.time.sleep(100)
         assert len(service.asked) == asked
+
+
+async def watched(job: Job, *, limit: float | None = None) -> AsyncGenerator[Generation, None]:
+    async with job.watch(timeout=limit) as steps:
+        async for generation in steps:
+            yield generation
+
+
+@pytest.mark.parametrize("limit", [None, 1e6])
+async def test_leaving_a_generator_that_wraps_a_watch_does_not_cancel_its_caller(limit: float | None) -> None:
+    async with a_service() as service:
+        service.job(1, 1e9, progress=3)
+        job = Job(service.core(), 1)
+        steps = watched(job, limit=limit)
+        async for generation in steps:
+            assert generation.progress == 3
+            break
+        await checkpoint()
+        await service.time.sleep(100)
+        await steps.aclose()
+        await checkpoint()
+        assert nothing_left(job._core)
+        assert service.times() == [0]
+
+
+async def test_a_generator_that_wraps_a_watch_is_entered_and_left_by_different_tasks() -> None:
+    async with a_service() as service:
+        service.job(1, 1e9, progress=3)
+        job = Job(service.core(), 1)
+        steps = watched(job, limit=1e6)
+        for act in (steps.__anext__, steps.aclose):
+            async with anyio.create_task_group() as group:
+                group.start_soon(act)
+            await checkpoint()
+        assert nothing_left(job._core)
 
 
 async def test_a_watch_polls_at_once_when_its_reader_comes_back_late() -> None:
