@@ -93,6 +93,9 @@ def export(
     favorites: Favorites = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; default: all.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    raw_text: Annotated[
+        bool, typer.Option("--raw-text", help="In a table, leave as they are the texts that a spreadsheet would run.")
+    ] = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
@@ -108,6 +111,7 @@ def export(
                 favorites_only=True if favorites else None,
                 max_items=limit,
                 overwrite=overwrite,
+                escape_formulas=not raw_text,
             )
         session.print_text(str(done.path))
         session.write_record({"path": str(done.path), "items": done.items, "bytes": done.bytes})

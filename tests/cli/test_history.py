@@ -52,6 +52,16 @@ def test_export_writes_every_generation(box: Box, tmp_path: Path) -> None:
         assert len([*csv.DictReader(file)]) == 1
 
 
+@pytest.mark.parametrize(("options", "prompt"), [([], "'=1+1"), (["--raw-text"], "=1+1")])
+def test_export_writes_a_formula_as_text_unless_the_raw_text_is_wanted(
+    box: Box, tmp_path: Path, options: list[str], prompt: str
+) -> None:
+    assert box("generate", "flux-1.1-pro", "=1+1").code == 0
+    assert box("history", "export", "all.csv", *options).code == 0
+    with (tmp_path / "all.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["prompt"] for row in csv.DictReader(file)] == [prompt]
+
+
 def test_export_replaces_no_file_by_itself(box: Box, tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("mine")
     assert box("history", "export", "all.csv").code == 2
