@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 from .._errors import ConfigurationError
 from .._files.names import clean_name, ending_for, ending_of
-from .._files.own_file import is_own_directory, write_own
+from .._files.own_file import SHARED, is_own_directory, write_own
 from .._files.target import require_regular, sha256_of
 from .._models.generation import Generation, Model
 from .index import ArchiveIndex
@@ -354,5 +354,5 @@ def _write_text(pending: PendingFile[T]) -> FetchedFile[T]:
     assert pending.part is not None
     assert pending.part.text is not None
     content = pending.part.text.encode("utf-8", "backslashreplace")  # half a character has no bytes
-    write_own(pending.staged, content)
+    write_own(pending.staged, content, SHARED)
     return FetchedFile(pending, pending.part, len(content), hashlib.sha256(content).hexdigest())

@@ -43,7 +43,7 @@ class ArchiveIndex:
     """
 
     def __init__(self, lock: Path) -> None:
-        os.close(open_own(lock, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would follow a link, and wait for a pipe
+        os.close(open_own(lock, os.O_RDWR | os.O_CREAT))  # SQLite would follow a link, and wait for a pipe
         try:
             self._connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:

@@ -2,7 +2,8 @@
 
 In a directory that others can write to, what lies under the expected name may be a trap: a link to a file that must not
 change, a pipe that never answers, a device. So no link is followed, nothing is waited for, and only a regular file of
-this user with no second name is opened; a new one never takes an old one's content.
+this user with no second name is opened; a new one never takes an old one's content. Records hold prompts and signed
+addresses, so a new one is for its owner alone, whatever the umask; one that is there keeps its mode.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ FLAGS: Final = (
     | getattr(os, "O_BINARY", 0)
 )
 
+PRIVATE: Final = 0o600
+SHARED: Final = 0o666
+"""The mode of a result, less the umask."""
+
 
 def is_own(state: os.stat_result) -> bool:
     """Whether it is a regular file of this user."""
@@ -40,7 +45,7 @@ def _is_of_user(state: os.stat_result) -> bool:
     return owner is None or state.st_uid == owner()
 
 
-def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
+def open_own(path: Path, flags: int, mode: int = PRIVATE) -> int:
     """Open a file of ours; return its descriptor.
 
     Raises:
@@ -57,16 +62,16 @@ def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
-def create_own(path: Path, mode: int = 0o666) -> int:
+def create_own(path: Path, mode: int = PRIVATE) -> int:
     """Make a new file in place of whatever has this name; return its descriptor."""
     with suppress(FileNotFoundError):
         path.unlink()
     return os.open(path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
 
 
-def write_own(path: Path, content: bytes) -> None:
+def write_own(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Write a new file in place of whatever has this name."""
-    with os.fdopen(create_own(path), "wb") as file:
+    with os.fdopen(create_own(path, mode), "wb") as file:
         file.write(content)
 
 

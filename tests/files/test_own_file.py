@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ import anyio
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._files.download import save
 from neuralbox._files.own_file import create_own, open_own, read_own, write_own
 from neuralbox._files.partial_file import PartFile
 from neuralbox._files.ranges import FileVersion
 from neuralbox._report import write_history_report
 from tests.archive.support import Service, lines_of, mirror_of
-from tests.helpers import make_client
+from tests.helpers import make_client, make_core
+
+from .storage import MIB, Storage, content, video
 
 PRECIOUS = b"precious"
 KEY = "0" * 16
@@ -113,7 +116,7 @@ def test_a_file_of_somebody_else_is_none_of_ours(tmp_path: Path, monkeypatch: py
 
 
 def test_a_new_file_has_the_mode_that_is_asked_for(tmp_path: Path) -> None:
-    os.close(create_own(tmp_path / "ours", 0o600))
+    os.close(create_own(tmp_path / "ours"))
     assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o600
 
 
@@ -185,19 +188,61 @@ def _staged_names() -> list[str]:
     return [_digest("1", "text")[:40], _digest("2", "file")[:40]]
 
 
+# Who may read it.
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    found = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.stat().st_mode & 0o777 for path in found}
+
+
+@pytest.mark.usefixtures("usual_umask")
+@pytest.mark.anyio
+async def test_the_records_of_a_mirror_are_for_its_owner_alone_and_its_results_as_the_umask_says(
+    tmp_path: Path,
+) -> None:
+    service = Service()
+    service.image(1)
+    service.text(2, "A poem")
+    async with make_client(service, max_retries=0) as nb:
+        await nb.history.archive(tmp_path)
+    assert modes(tmp_path) == {
+        "manifest.jsonl": 0o600,
+        ".neuralbox/archive.lock": 0o600,
+        "image/1.webp": 0o644,
+        "text/2.txt": 0o644,
+    }
+
+
+@pytest.mark.usefixtures("usual_umask")
+@pytest.mark.anyio
+async def test_the_record_of_an_unfinished_download_is_for_its_owner_alone(tmp_path: Path) -> None:
+    storage = Storage(content(3 * MIB), cuts=[2 * MIB])
+    with pytest.raises(errors.DownloadError):
+        await save(make_core(storage, max_retries=0).core, video(), tmp_path, keep_partial=True)
+    assert {Path(name).suffix: mode for name, mode in modes(tmp_path).items()} == {".json": 0o600, ".part": 0o644}
+
+
 @pytest.mark.anyio
 async def test_a_copy_of_a_mirror_made_of_links_keeps_its_manifest(tmp_path: Path) -> None:
     service, mirror, copy = Service(), tmp_path / "mirror", tmp_path / "copy.jsonl"
     service.image(1)
     async with make_client(service, max_retries=0) as nb:
         await nb.history.archive(mirror)
-        (mirror / "manifest.jsonl").chmod(0o600)
+        (mirror / "manifest.jsonl").chmod(0o640)
         os.link(mirror / "manifest.jsonl", copy)
         before = copy.read_bytes()
         service.image(2)
         await nb.history.archive(mirror)
     assert copy.read_bytes() == before
-    assert (mirror / "manifest.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (mirror / "manifest.jsonl").stat().st_mode & 0o777 == 0o640
     assert set(mirror_of(mirror)) == {"1/file", "2/file"}
 
 
