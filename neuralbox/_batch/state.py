@@ -19,7 +19,6 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from inspect import isawaitable
 from typing import Any
 
 import anyio
@@ -27,6 +26,7 @@ from anyio.abc import TaskGroup
 
 from .._budget import Budget
 from .._concurrency.broadcast import Broadcast
+from .._concurrency.callbacks import call_either
 from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._journal.protocol import Journal
@@ -213,9 +213,7 @@ class BatchState:
     async def call(self, callback: Callable[..., Any], *values: object) -> bool:
         """Call a callback of either colour; what it raises ends the run, and is False here."""
         try:
-            result = callback(*values)
-            if isawaitable(result):
-                await result
+            await call_either(callback, *values)
         except Exception as error:  # noqa: BLE001 - the caller's own, raised to the caller
             self.fail(error)
             return False

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from inspect import isawaitable
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import anyio
@@ -22,6 +21,7 @@ import anyio
 from .._api.checks import require_whole
 from .._api.reply import status_error
 from .._api.request import RetrySafety
+from .._concurrency.callbacks import call_either
 from .._config import Timeout
 from .._core.exchange import Core
 from .._core.reply_capture import capture
@@ -222,9 +222,7 @@ async def _pump(
         nonlocal told
         told = received
         if options.on_progress is not None:
-            result = options.on_progress(received, body.total)
-            if isawaitable(result):
-                await result
+            await call_either(options.on_progress, received, body.total)
 
     chunks = reply.chunks(raw=body.plain)
     try:

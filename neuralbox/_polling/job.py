@@ -8,10 +8,10 @@ decided here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
 from math import isnan
 from typing import Any, Self, TypeAlias
 
+from .._concurrency.callbacks import call_either
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
@@ -295,9 +295,7 @@ async def report(on_progress: OnProgress, job: PolledJob) -> None:
     """Call a progress callback of either colour with a job's last answer."""
     generation = job.generation
     assert generation is not None
-    result = on_progress(generation)
-    if isawaitable(result):
-        await result
+    await call_either(on_progress, generation)
 
 
 def outcome(job: PolledJob, limit: float | None) -> Generation:

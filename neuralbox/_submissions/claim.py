@@ -13,8 +13,6 @@ import html
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, Self
@@ -258,15 +256,6 @@ def mark_of(prompt: str | None) -> bytes | None:
     if prompt is None:
         return None
     return hashlib.blake2b(plain(prompt).encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def server_time(date: str | None) -> float | None:
-    """Read a `Date` header: Unix seconds of the server's clock, or None."""
-    try:
-        moment = parsedate_to_datetime(date or "")
-        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
-    except (OverflowError, ValueError):
-        return None
 
 
 def kinds_fit(one: str | None, other: str | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .claim import server_time
+from .._api.fields import as_http_date
 
 
 class ServiceClock:
@@ -31,7 +31,7 @@ class ServiceClock:
 
     def note_date(self, date: str | None, *, asked: float, now: float) -> None:
         """Read a `Date` that has just come, of what was asked then by the monotonic clock."""
-        moment = server_time(date)
+        moment = as_http_date(date)
         if moment is not None:
             self._skew, self._unread = moment - now, None
             self.late = now - asked  # written at any time between
@@ -40,7 +40,7 @@ class ServiceClock:
     def skew(self) -> float | None:
         """What added to the monotonic clock gives the service's Unix time; None while no answer told."""
         if self._skew is None and self._unread is not None:
-            moment = server_time(self._unread[0])
+            moment = as_http_date(self._unread[0])
             self._skew = None if moment is None else moment - self._unread[1]
             self._unread = None
         return self._skew

@@ -32,7 +32,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
-from inspect import isawaitable
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
@@ -40,6 +39,7 @@ import anyio
 
 from .._api import vocabulary as words
 from .._api.request import Request
+from .._concurrency.callbacks import call_either
 from .._config import CallOptions
 from .._core.call_events import CallObserver, observe_call
 from .._core.exchange import Attempt, Core
@@ -361,9 +361,7 @@ class Submission:
         try:
             # Half of whatever it does with the id is worth nothing, so a cancellation waits for it.
             with anyio.CancelScope(shield=True):
-                result = on_accepted(ref)
-                if isawaitable(result):
-                    await result
+                await call_either(on_accepted, ref)
         except Exception:  # the user's own, whatever it is; the job was paid for and goes on
             logger.exception("`on_accepted` raised for the %s, which goes on.", ref)
 

@@ -203,3 +203,18 @@ def test_a_time_keeps_its_moment_when_its_zone_changes() -> None:
 def test_no_value_makes_a_reader_raise(value: object) -> None:
     for read in (fields.as_text, fields.as_id, fields.as_number, fields.as_int, fields.as_flag, fields.as_time):
         read(value)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Sun, 08 Mar 2026 12:00:00 GMT", 1_772_971_200.0),
+        ("Sun, 08 Mar 2026 12:00:00 -0000", 1_772_971_200.0),
+        ("Sun, 08 Mar 2026 13:00:00 +0100", 1_772_971_200.0),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_date_of_a_header_is_read_and_one_without_a_zone_is_utc(header: str | None, expected: float | None) -> None:
+    assert fields.as_http_date(header) == expected

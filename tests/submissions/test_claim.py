@@ -22,7 +22,6 @@ from neuralbox._submissions.claim import (
     fit,
     kinds_fit,
     mark_of,
-    server_time,
 )
 
 LONG = "A quiet harbour at dawn with nine boats, two of them red, and a lighthouse that is not lit"
@@ -142,21 +141,6 @@ def test_an_item_is_read_in_either_dialect() -> None:
         assert HistoryEntry.read(record) == HistoryEntry(identity, "image", "m", "p", 1_772_971_200.0, record)
     assert HistoryEntry.read({"id": 7}) == HistoryEntry(7, None, None, "", None, {"id": 7})
     assert HistoryEntry.read({"prompt": "p"}) is None
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("Sun, 08 Mar 2026 12:00:00 GMT", 1_772_971_200.0),
-        ("Sun, 08 Mar 2026 12:00:00 -0000", 1_772_971_200.0),
-        ("Sun, 08 Mar 2026 13:00:00 +0100", 1_772_971_200.0),
-        ("yesterday", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_the_services_clock_is_read_from_its_date(header: str | None, expected: float | None) -> None:
-    assert server_time(header) == expected
 
 
 # Comparing prompts.
