@@ -31,7 +31,6 @@ from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
 from .._requests.json_lines import as_request, check, request_from_dict
 from .._requests.requests import BatchRequest, TranscriptionRequest
-from .._submissions.claim import claim_of
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.registry import registry_of
 from .collector import Collector
@@ -39,6 +38,7 @@ from .item import BatchItem, ItemStage
 from .journal_records import generation_of
 from .state import BatchState
 from .submitter import Submitter
+from .unknown import prompt_of
 
 Given: TypeAlias = BatchRequest | Mapping[str, Any]
 Source: TypeAlias = Iterable[Given] | AsyncIterable[Given]
@@ -84,7 +84,8 @@ class RequestReader:
         journal = state.journal
         try:
             if journal is not None:
-                await register_journal_ids(registry_of(state.core), journal, self._prompt_of)
+                dialect = state.core.options.dialect
+                await register_journal_ids(registry_of(state.core), journal, lambda record: prompt_of(record, dialect))
             if self._source is not None:
                 await self._read(self._source)
             if journal is not None and state.reading:
@@ -93,15 +94,6 @@ class RequestReader:
             state.reading = False
             state.news.ring()
             state.changed.ring()
-
-    def _prompt_of(self, record: JournalRecord) -> str | None:
-        """Return the prompt that the history would show of a record."""
-        try:
-            request = request_from_dict(record.request)
-            wire = request.build(self._state.core.options.dialect)
-        except ConfigurationError:  # of a version that knew more, or spoke another dialect
-            return None
-        return claim_of(wire, request.extra_body, key="", kind=request.kind, model=request.model).prompt
 
     # The caller's list...
 

@@ -25,7 +25,7 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, JournalError
 from .._models.generation import Generation
 from .._polling.job import Job
-from .._types import GenerationId, JobRef
+from .._types import JobRef
 from . import submission
 from .claim import Claim, claim_of
 from .journal_ids import register_journal_ids
@@ -108,55 +108,6 @@ async def submit(
             raise
         raise error.with_job(job.ref) from error  # it could not be closed, but the job is there
     return job
-
-
-async def settle(
-    core: Core,
-    journal: str | os.PathLike[str],
-    key: str,
-    *,
-    adopt: GenerationId | None = None,
-    resend: bool = False,
-) -> None:
-    """Settle a request of a journal as a person says, where no proof of what became of it will come.
-
-    The journal may be a batch's. With neither `adopt` nor `resend` the request is given up: it ends as failed.
-
-    Args:
-        core: The client whose account the journal belongs to.
-        journal: The journal's file.
-        key: The request's.
-        adopt: Its generation; the next run waits for it.
-        resend: It was never accepted; the next run sends it, and may pay twice.
-
-    Raises:
-        ConfigurationError: Both were given, or nothing is unknown of this key.
-        JournalError: The journal belongs to another account or service, another program has it, or it cannot be read or
-            written.
-    """
-    if adopt is not None and resend:
-        raise ConfigurationError("A request is either adopted or sent again.")
-    async with _opened(core, journal) as opened, opened.turn(key):
-        assert opened.journal is not None
-        record = await _unknown_record(opened.journal, key)
-        if adopt is not None:
-            await opened.journal.accepted(key, id=adopt, kind=record.kind, model=record.model)
-            return
-        await opened.journal.planned_again(key)
-        if not resend:
-            await opened.journal.final(key, {"status": "failed", "error": "Given up: its outcome stayed unknown."})
-
-
-async def _unknown_record(journal: GroupedJournal, key: str) -> JournalRecord:
-    from .._journal.protocol import SENDING
-
-    found = None
-    async for record in journal.unfinished():
-        if record.key == key and record.state == SENDING:
-            found = record
-    if found is not None:
-        return found
-    raise ConfigurationError(f"The journal knows no request {key!r} whose outcome is unknown.")
 
 
 class KeyedSubmission:
@@ -259,7 +210,9 @@ class OpenJournal:
             return keyed
         (record,) = await self.journal.plan([planned])
         keyed = KeyedSubmission(self.journal, planned, record)
-        if record.state == FINAL and record.id is None:  # a batch gave it up before it was sent
+        if (
+            record.state == FINAL and record.id is None and keyed.result is None
+        ):  # a batch gave it up before it was sent
             await self.journal.planned_again(key)
         self._keyed[key] = keyed
         if len(self._keyed) > KEPT:

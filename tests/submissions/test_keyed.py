@@ -16,6 +16,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox._api.builders import build_media
+from neuralbox._batch.unknown import GIVEN_UP, settle
 from neuralbox._config import CallOptions
 from neuralbox._core.credentials import Session
 from neuralbox._core.exchange import Core
@@ -288,16 +289,20 @@ async def test_where_no_proof_comes_a_person_settles_a_key(journal: Path, decisi
             await buy(core, journal)
         (candidate,) = caught.value.candidates
         core = shop.core()
-        await keyed.settle(
+        await settle(
             core, journal, "intro", adopt=candidate.id if decision == "adopt" else None, resend=decision == "resend"
         )
         assert states(journal) == {"intro": {"adopt": "accepted", "resend": "planned", "give up": "final"}[decision]}
-        if decision != "give up":
+        if decision == "give up":
+            with pytest.raises(GenerationFailedError, match=GIVEN_UP):
+                await (await buy(core, journal)).wait()
+            assert (states(journal), len(shop.posts)) == ({"intro": "final"}, 1)
+        else:
             assert (await buy(core, journal)).id == (18_000 if decision == "adopt" else 18_001)
-        with pytest.raises(ConfigurationError, match="no request 'intro'"):
-            await keyed.settle(core, journal, "intro")
+        with pytest.raises(ConfigurationError, match="Nothing is unknown of the request 'intro'"):
+            await settle(core, journal, "intro")
         with pytest.raises(ConfigurationError, match="either"):
-            await keyed.settle(core, journal, "intro", adopt=7, resend=True)
+            await settle(core, journal, "intro", adopt=7, resend=True)
 
 
 # The journal.
