@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -71,7 +72,7 @@ def write_batch_report(
         about=_about(summary),
         totals=totals,
         cards=cards,
-        notes=_notes(totals, cards, summary, possible=possible),
+        notes=_notes(totals, cards, summary, source, possible=possible),
     )
     with ThreadPoolExecutor(_THREADS) as pool, DecodeBudget() as budget:
         thumbnails = pool.map(partial(_thumbnail, budget), cards) if possible else iter([None] * len(cards))
@@ -90,10 +91,16 @@ def _about(summary: JournalSummary) -> str:
     return ""
 
 
-def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, *, possible: bool) -> list[str]:
+def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, journal: Path, *, possible: bool) -> list[str]:
     notes = []
     if summary.owner is not None:
         notes.append("The batch was running when this page was made.")
+    elif summary.sending:
+        name = shlex.quote(str(journal))
+        notes.append(
+            f"Of {summary.sending:,} requests it is unknown whether they were accepted. To look for them: neuralbox "
+            f"reconcile {name}; to decide: neuralbox batch settle {name} KEY --adopt ID (or --resend, or --give-up)."
+        )
     if totals.total > len(cards):
         notes.append(f"{len(cards):,} of {totals.total:,} requests are shown one by one; all are counted.")
     if totals.unpriced:

@@ -259,3 +259,11 @@ def test_a_full_disk_is_said_and_leaves_the_old_page(tmp_path: Path, monkeypatch
         write_batch_report(path, page)
     assert page.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == names
+
+
+def test_a_page_says_how_to_settle_what_is_unknown(tmp_path: Path) -> None:
+    path = journal(tmp_path / "run.sqlite", [Kept("boat", reaches="sending"), Kept("tree")])
+    page = write_batch_report(path, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Of 1 requests it is unknown whether they were accepted." in page
+    assert f"neuralbox reconcile {path}" in page
+    assert f"neuralbox batch settle {path} KEY --adopt ID" in page
