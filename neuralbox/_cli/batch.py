@@ -10,7 +10,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
 from .arguments import AsJson, BaseUrl, To, limit_of
 from .batch_settings import BatchSettings, recall, remember
@@ -27,6 +27,7 @@ from .errors import Failures, sentence_of
 from .exit_codes import INTERRUPTED, USAGE
 from .request_file import RequestFile, open_requests
 from .session import CommandSession
+from .unknown import Journal, decision_lines, decision_values, resume_command, settle, unknown_records
 
 if TYPE_CHECKING:
     from .._batch.outcome import BatchEstimate, BatchOutcome
@@ -40,7 +41,8 @@ batch = typer.Typer(
     rich_markup_mode=None,
 )
 
-Journal = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a batch, e.g. run.sqlite.")]
+batch.command()(settle)
+
 Budget = Annotated[int | None, typer.Option("--budget", min=0, metavar="TOKENS", help="Most tokens to spend in all.")]
 JobTimeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds for each job; default 600.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again what failed in an earlier run.")]
@@ -128,16 +130,22 @@ def status(journal: Journal, json: AsJson = False) -> None:
         owner = found.owner
         counts = {name: getattr(found, name) for name in ("total", "planned", "sending", "accepted")}
         ended = {"completed": found.completed, "failed": found.failed, "saved": found.saved, "tokens": found.tokens}
+        unknown, lines = unknown_records(journal) if owner is None else ([], [])
+        # What a run did not send is planned; a later one may have sent it without this command line.
+        not_sent = 0 if owner is not None else min(recall(journal).not_sent_budget, found.planned)
         if json:
             running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
             times = {"first_at": found.first_at, "last_at": found.last_at}
-            session.write_record(counts | ended | times | {"service": found.service, "running": running})
+            more = {"unknown": unknown, "not_sent_budget": not_sent}
+            session.write_record(counts | ended | times | {"service": found.service, "running": running} | more)
             return
         session.print_fields(counts | ended | {"service": found.service})
+        for line in [*lines, *_not_sent_lines(journal, not_sent)]:
+            session.print_text(line)
         if owner is not None:
             session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
         elif found.unfinished:
-            session.print_text(f"Stopped; to continue:  {_resume(journal)}")
+            session.print_text(f"Stopped; to continue:  {resume_command(journal)}")
 
 
 @batch.command()
@@ -208,15 +216,22 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             on_progress=lambda seen: meter.show(seen.done, arguments.total, _describe(seen)),
         )
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
-            session.paid.advice = f"Nothing that was paid for is lost; to continue:  {_resume(arguments.journal)}"
+            session.paid.advice = (
+                f"Nothing that was paid for is lost; to continue:  {resume_command(arguments.journal)}"
+            )
             await to_thread.run_sync(remember, arguments.journal, arguments.settings)
             with taking:
                 async for outcome in running:
-                    _show_outcome(outcome, failures, session)
+                    _show_outcome(outcome, failures, session, arguments.journal)
             was_stopped = taking.cancelled_caught
             for _ in range(running.progress.ready if was_stopped else 0):  # ended before; `resume` would not tell them
-                _show_outcome(await anext(running), failures, session)
-        seen = running.progress
+                _show_outcome(await anext(running), failures, session, arguments.journal)
+            seen = running.progress
+            if seen.not_sent_budget:
+                settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
+                await to_thread.run_sync(remember, arguments.journal, settings)
+    for line in _not_sent_lines(arguments.journal, seen.not_sent_budget):
+        session.print_status(line)
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
@@ -231,17 +246,23 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
     return failures.code
 
 
-def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession) -> None:
-    session.write_record(outcome.to_dict())
-    if outcome.error is not None:
-        failures.add(outcome.error)
-        result = sentence_of(outcome.error)
+def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession, journal: Path) -> None:
+    error = outcome.error
+    unknown = error if isinstance(error, SubmissionUnknownError) else None
+    more = {} if unknown is None else decision_values(journal, outcome.key, unknown.candidates)
+    session.write_record(outcome.to_dict() | more)
+    if error is not None:
+        failures.add(error)
+        result = sentence_of(error)
     else:
         generation = outcome.generation
         assert generation is not None  # there is one where there is no error
         result = str(outcome.path or generation.url or " ".join((generation.text or "").split()) or generation.id)
     state = "ok" if outcome.ok else "failed"
     session.print_text("\t".join(map(output.joined, (outcome.key, state, result))))
+    if unknown is not None:
+        for line in decision_lines(journal, outcome.key, unknown.candidates):
+            session.print_status(line)
 
 
 @contextmanager
@@ -266,7 +287,8 @@ def _interrupted_gently(stop: Callable[[], None]) -> Iterator[None]:
 def _describe(seen: BatchProgress) -> str:
     """Return how a batch is getting on, the most important first: a narrow terminal cuts the end."""
     parts = [f"{seen.done} done"]
-    parts += [f"{count} {name}" for count, name in ((seen.failed, "failed"), (seen.waiting, "waiting")) if count]
+    failed = ((seen.failed, "failed"), (seen.not_sent_budget, "not sent (budget)"), (seen.waiting, "waiting"))
+    parts += [f"{count} {name}" for count, name in failed if count]
     parts += [f"{count} {name}" for count, name in ((seen.saving, "saving"), (seen.queued, "queued")) if count]
     parts.append(f"{seen.tokens_spent} tokens")
     if seen.throttled_until is not None:
@@ -294,8 +316,10 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     return USAGE if requests.problems or found.invalid else 0
 
 
-def _resume(journal: Path) -> str:
-    return f"neuralbox batch resume {shlex.quote(str(journal))}"
+def _not_sent_lines(journal: Path, count: int) -> list[str]:
+    if not count:
+        return []
+    return [f"{count} not sent (budget); to raise it:  {resume_command(journal)} --budget TOKENS"]
 
 
 def _report(journal: Path) -> str:

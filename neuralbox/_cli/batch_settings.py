@@ -23,11 +23,13 @@ class BatchSettings:
     Attributes:
         to: Directory for the files, absolute; None downloads nothing.
         budget: Most tokens to spend, or None.
+        not_sent_budget: How many requests the last run did not send, since the budget did not cover them.
         is_elsewhere: Whether `to` comes from a journal and is neither beside it nor below the current directory.
     """
 
     to: str | None = None
     budget: int | None = None
+    not_sent_budget: int = 0
     is_elsewhere: bool = field(default=False, compare=False)
 
     def changed(self, to: Path | None, budget: int | None) -> BatchSettings:
@@ -57,7 +59,13 @@ def recall(journal: Path) -> BatchSettings:
         return BatchSettings()
     to, budget = found.get("to"), found.get("budget")
     to = to if isinstance(to, str) else None
-    return BatchSettings(to, budget if type(budget) is int else None, to is not None and not _is_near(to, journal))
+    not_sent = found.get("not_sent_budget")
+    return BatchSettings(
+        to,
+        budget if type(budget) is int else None,
+        not_sent if type(not_sent) is int else 0,
+        to is not None and not _is_near(to, journal),
+    )
 
 
 def _is_near(to: str, journal: Path) -> bool:
@@ -76,4 +84,6 @@ def remember(journal: Path, settings: BatchSettings) -> None:
     """
     from .._journal import remember as remember_fact
 
-    remember_fact(journal, _NAME, {"to": settings.to, "budget": settings.budget})
+    told = {"to": settings.to, "budget": settings.budget}
+    counted = {"not_sent_budget": settings.not_sent_budget} if settings.not_sent_budget else {}
+    remember_fact(journal, _NAME, told | counted)
