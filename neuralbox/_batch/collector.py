@@ -9,6 +9,7 @@ later run tries again.
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from pathlib import Path
 
@@ -153,11 +154,13 @@ class Collector:
             state.group.start_soon(state.guarded, self._save_all)
 
     async def _save_all(self) -> None:
+        directory = self._state.options.download_to
+        assert directory is not None  # or nothing is to be saved
         try:
             while self._unsaved:
                 item = self._unsaved.popleft()
                 try:
-                    if item.path is None or not await to_thread.run_sync(self._is_saved, item.path):
+                    if item.path is None or not await to_thread.run_sync(is_saved, item.path, directory):
                         await self._save(item)
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is, and no item may be lost
                     item.error = error
@@ -165,18 +168,6 @@ class Collector:
                 self._state.finish(item)
         finally:
             self._savers -= 1
-
-    def _is_saved(self, path: Path) -> bool:
-        """Whether a file that an earlier run saved is there; only in the directory the caller names now.
-
-        A journal may be somebody else's: what it says must not become the path of any file of this machine.
-        """
-        directory = self._state.options.download_to
-        assert directory is not None
-        try:
-            return path.is_file() and path.resolve().is_relative_to(Path(directory).resolve())
-        except (OSError, ValueError, RuntimeError):  # no path at all, or links in a circle
-            return False
 
     async def _save(self, item: BatchItem) -> None:
         directory = self._state.options.download_to
@@ -197,3 +188,14 @@ class Collector:
         if not f"{saved.path.name}.".startswith(f"{name}."):
             logger.warning("A file stood under the name %r, so the result is %r.", name, saved.path.name)
         await self._state.write(lambda journal: journal.saved(item.key, str(saved.path), saved.bytes))
+
+
+def is_saved(path: Path, directory: str | os.PathLike[str]) -> bool:
+    """Tell whether a file that an earlier run saved is there; only in the directory the caller names now.
+
+    A journal may be somebody else's: what it says must not become the path of any file of this machine.
+    """
+    try:
+        return path.is_file() and path.resolve().is_relative_to(Path(directory).resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all, or links in a circle
+        return False

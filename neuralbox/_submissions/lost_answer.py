@@ -51,15 +51,13 @@ class SendAgain:
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted:
-    """Decide that nothing was charged, and that it is not sent again.
+    """Decide that it is proven that nothing was charged, and that it is not sent again.
 
     Attributes:
         error: What the call ends with.
-        is_proven: The history showed it.
     """
 
     error: NeuralBoxError
-    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ class LostAnswer:
         is_late = options.deadline is not None and self._core.clock() - self._started >= options.deadline
         if is_late or (not is_resumed and self._repeats > most):
             cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
-            return NotAccepted(cause, is_proven=True)
+            return NotAccepted(cause)
         logger.info("A lost request was never accepted, as the history shows; it is sent again.")
         return SendAgain(ABSENT, error)
 

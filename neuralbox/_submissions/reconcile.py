@@ -317,10 +317,11 @@ class _HistoryWalker:
     async def learn_clock(self, core: Core) -> None:
         """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
         async with self._lock:
-            if self._registry.skew is None and not self._has_learnt:
-                with without_capture(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
-                    await self._page(core, 1)
-                self._has_learnt = True  # not where a caller was cancelled meanwhile: the next one asks
+            if self._registry.skew is not None or self._has_learnt:
+                return
+            with without_capture(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
+                await self._page(core, 1)
+            self._has_learnt = True  # not where a caller was cancelled meanwhile: the next one asks
 
     async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1

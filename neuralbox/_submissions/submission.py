@@ -447,8 +447,7 @@ class Submission:
             self.leave_open(decision.why, decision.candidates)
             raise decision.error
         if isinstance(decision, NotAccepted):
-            if decision.is_proven:
-                self._tell_hooks(ABSENT)
+            self._tell_hooks(ABSENT)
             await self._refuse()
             raise decision.error
         self.state = SubmissionState.ADOPTED

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._batch.collector import is_saved
 from neuralbox._batch.journal_records import outcome_record
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
@@ -729,3 +730,14 @@ async def test_the_journal_holds_prompts_in_one_place_and_no_key(path: Path) -> 
     assert (summary.total, summary.unfinished, summary.completed, summary.tokens) == (3, 0, 3, 12)
     content = await anyio.Path(path).read_bytes()
     assert b"planted-key" not in content
+
+
+def test_only_a_file_inside_the_directory_counts_as_saved(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "out" / "a.png", tmp_path / "b.png"
+    inside.parent.mkdir()
+    inside.write_bytes(b"a")
+    outside.write_bytes(b"b")
+    (inside.parent / "link.png").symlink_to(outside)
+    assert is_saved(inside, inside.parent)
+    for path in (outside, inside.parent / "link.png", inside.parent / "none.png", Path("x" * 5_000)):
+        assert not is_saved(path, inside.parent)

@@ -177,7 +177,7 @@ class World:
         try:
             await checkpoint()
             name = prepared[1].rpartition("/")[2]
-            content: bytes | Exception = self.files.get(name, b"bytes of " + name.encode())
+            content: bytes | Exception = self.files[name] if name in self.files else b"bytes of " + name.encode()
             if isinstance(content, Exception):
                 raise content
             yield File(content)
