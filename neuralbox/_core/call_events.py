@@ -71,6 +71,13 @@ class AttemptListener:
     def repeating(self, reason: str, error: NeuralBoxError, pause: float) -> None:
         """Hear that another attempt follows after so many seconds."""
 
+    async def before_repeat(self) -> None:
+        """Hold the other attempt back, after its pause, until it may be sent.
+
+        Raises:
+            NeuralBoxError: It may not; the call ends with this.
+        """
+
 
 def observer_of(
     options: ClientOptions,

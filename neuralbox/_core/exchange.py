@@ -371,13 +371,14 @@ class Core(BoundToProcess):
         # Whoever said it: reading again is safe. What may have been accepted is sent again only on the service's word.
         is_sure = request.safety is RetrySafety.REPEATABLE or is_from_service(error)
         is_stale = isinstance(error, errors.AuthenticationError) and is_sure
+        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent)
         if is_stale and not (attempt.has_renewed or request.anonymous):
             attempt.has_renewed = await self._renewal.follow(self, self.credential, stale=attempt.authorization)
             if attempt.has_renewed:
                 for listener in attempt.listeners:
                     listener.repeating("session expired", error, 0.0)
+                await self._let_go(attempt)
                 return True
-        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent)
         if reply is not None:
             for listener in attempt.listeners:
                 listener.refused(error, reply)
@@ -405,7 +406,13 @@ class Core(BoundToProcess):
             listener.repeating(outcome.value, error, step)
         attempt.may_have_worked = attempt.may_have_worked or outcome is AttemptOutcome.UNKNOWN
         await self.sleep(step)
+        await self._let_go(attempt)
         return False
+
+    async def _let_go(self, attempt: Attempt) -> None:
+        """Wait until every listener lets the next attempt go, within the deadline."""
+        for listener in attempt.listeners:
+            await in_time(self._left(attempt), self.options.deadline, listener.before_repeat())
 
     def _raise(
         self, request: Request, call: CallOptions, attempt: Attempt, error: errors.NeuralBoxError, stop: StopReason

@@ -19,6 +19,7 @@ What is to be done about a submission is a `Decision` of `windows.next_send_time
     ask             none is on its way                            it leaves, and its answer tells
     ask             one is on its way                             as await answers
     wait            a plain call, none went to see lately         it leaves, and its answer tells
+    wait            a repetition, a 429 named no time             one leaves at a time, after its own back-off
     wait            longer than `max_throttle_wait`               `RateLimitError`
     wait            else                                          it sleeps until then and up to a second longer (many wait for
                                                                   one moment), or until an answer says something new
@@ -180,6 +181,7 @@ class RateLimiter:
         kind: str | None = None,
         spread: bool = False,
         max_throttle_wait: float | None = None,
+        repeats: bool = False,
     ) -> Permit:
         """Wait until a submission may leave.
 
@@ -188,6 +190,7 @@ class RateLimiter:
             kind: What it makes: what is answered at once needs no polls.
             spread: Whether it heeds its share of a scarce window (a batch), or takes what is left (a plain call).
             max_throttle_wait: Longest wait for a window, in seconds; None waits as long as it takes.
+            repeats: Whether it was sent before and has paused since.
 
         Returns:
             The request's permit; `leave` must follow on every path.
@@ -199,7 +202,7 @@ class RateLimiter:
         closed_since: float | None = None
         while True:
             clock = core.clock()
-            send_time = self._decide(clock, kind, spread=spread)
+            send_time = self._decide(clock, kind, spread=spread, repeats=repeats)
             if send_time.decision is Decision.SEND:
                 break
             if send_time.decision is Decision.ASK:
@@ -259,7 +262,7 @@ class RateLimiter:
 
     # Inside.
 
-    def _decide(self, clock: float, kind: str | None, *, spread: bool) -> SendTime:
+    def _decide(self, clock: float, kind: str | None, *, spread: bool, repeats: bool) -> SendTime:
         windows = self.windows = turn(self.windows, clock=clock)
         may_ask = clock >= self._asked_at + ASK_AGAIN_AFTER
         if may_ask and not windows.known and len(self.under_way) >= MAX_UNANSWERED:
@@ -280,6 +283,8 @@ class RateLimiter:
             return AWAIT_ANSWERS if self.under_way else SEND_NOW  # one goes to see
         if send_time.decision is Decision.WAIT and not spread and self._may_go_to_see(send_time, clock):
             return SEND_NOW
+        if repeats and send_time.why == "asked" and not send_time.certain:
+            return AWAIT_ANSWERS if self.under_way else SEND_NOW
         return send_time
 
     def _may_go_to_see(self, send_time: SendTime, clock: float) -> bool:

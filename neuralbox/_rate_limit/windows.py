@@ -85,6 +85,7 @@ class Windows:
         day: This day's.
         closed_until: Until when a 429 asked to wait, by the clock.
         closed_at: When it asked.
+        closed_certain: Whether it named that time; otherwise it is `NO_TIME_SAID`.
         known: Whether the service has said anything of limits, even that there are none.
         noted_at: When it said so, by the clock.
     """
@@ -93,6 +94,7 @@ class Windows:
     day: Window | None = None
     closed_until: float = -inf
     closed_at: float = -inf
+    closed_certain: bool = True
     known: bool = False
     noted_at: float = -inf
 
@@ -197,7 +199,8 @@ def note_refusal(before: Windows, retry_after: float | None, *, clock: float) ->
     until, day = clock + seconds, before.day
     if seconds > HOUR and day is not None:
         day = replace(day, remaining=0, ends_at=until)
-    return replace(before, closed_until=max(before.closed_until, until), closed_at=clock, day=day)
+    until, certain = max((before.closed_until, before.closed_certain), (until, bool(retry_after)))
+    return replace(before, closed_until=until, closed_at=clock, closed_certain=certain, day=day)
 
 
 def note_accepted(before: Windows, *, began: float) -> Windows:
@@ -279,7 +282,10 @@ def next_send_time(
     until = -inf
     send_time = SEND_NOW
     if windows.closed_until > clock:
-        until, send_time = windows.closed_until, SendTime(Decision.WAIT, windows.closed_until, "asked")
+        until, send_time = (
+            windows.closed_until,
+            SendTime(Decision.WAIT, windows.closed_until, "asked", certain=windows.closed_certain),
+        )
     both: tuple[tuple[Window | None, Why], ...] = ((windows.hour, "hour"), (windows.day, "day"))
     for window, why in both:
         if window is None:

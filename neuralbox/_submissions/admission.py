@@ -45,7 +45,7 @@ class Admission(AttemptListener):
 
     __slots__ = ("_charges", "_core", "_permit", "_query", "_reservation", "_take_permit")
 
-    def __init__(self, core: Core, take_permit: Callable[[], Awaitable[Permit]] | None) -> None:
+    def __init__(self, core: Core, take_permit: Callable[..., Awaitable[Permit]] | None) -> None:
         self._core = core
         self._take_permit = take_permit
         self._permit: Permit | None = None
@@ -61,8 +61,11 @@ class Admission(AttemptListener):
             budget, await charges.prices.of(self._core, price_query), patient=patient
         )
 
-    async def depart(self) -> None:
+    async def depart(self, *, repeats: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
+
+        Args:
+            repeats: Whether the send loop sends it again, after a pause.
 
         Raises:
             RateLimitError: A window is used up for too long; nothing was sent, and its tokens are given back.
@@ -72,7 +75,7 @@ class Admission(AttemptListener):
         if self._permit is not None:
             self._permit.leave()
         try:
-            self._permit = await self._take_permit()
+            self._permit = await self._take_permit(repeats=repeats)
         except BaseException:
             self.release()
             raise
@@ -87,6 +90,16 @@ class Admission(AttemptListener):
         if self._permit is not None:
             self._permit.heard(self._core, reply.headers, accepted=False)
             self._permit.refused(self._core, error)
+
+    def repeating(self, reason: str, error: NeuralBoxError, pause: float) -> None:  # noqa: ARG002 - whatever it was
+        """Give its place back for the pause: only what was certainly not accepted is sent again by the send loop."""
+        if self._permit is not None:
+            self._permit.refused(self._core)
+            self._permit.leave()
+
+    async def before_repeat(self) -> None:
+        """Wait for another place; a repetition counts in the windows like the first attempt."""
+        await self.depart(repeats=True)
 
     def accepted(self, generation: Generation) -> None:
         """Book what it costs: now where it is final, else when its end is seen."""

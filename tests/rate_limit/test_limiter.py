@@ -10,13 +10,15 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._config import ClientOptions
+from neuralbox._api.builders import build_media
+from neuralbox._config import CallOptions, ClientOptions
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
 from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, Window, Windows
+from neuralbox._submissions import submission
 from neuralbox._transport import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox.testing import VirtualTime
@@ -34,17 +36,20 @@ class Plan:
         hourly: How many an hour; 0 without limit.
         daily: How many a day.
         headers: Whether its answers name the windows.
+        length: Seconds of what it calls an hour.
     """
 
-    def __init__(self, time: VirtualTime, hourly: int, daily: int = 0, *, headers: bool = True) -> None:
-        self.time, self.hourly, self.daily, self.headers = time, hourly, daily, headers
+    def __init__(
+        self, time: VirtualTime, hourly: int, daily: int = 0, *, headers: bool = True, length: float = HOUR
+    ) -> None:
+        self.time, self.hourly, self.daily, self.headers, self.length = time, hourly, daily, headers, length
         self.taken: list[float] = []
         self.refused = 0
         self.asked = 0
 
     def left(self) -> tuple[int, int]:
         now = self.time.clock()
-        in_hour = sum(at // HOUR == now // HOUR for at in self.taken)
+        in_hour = sum(at // self.length == now // self.length for at in self.taken)
         in_day = sum(at // 86_400 == now // 86_400 for at in self.taken)
         return max(0, self.hourly - in_hour), max(0, self.daily - in_day)
 
@@ -53,7 +58,7 @@ class Plan:
         return {
             "x-ratelimit-limit-hour": str(self.hourly),
             "x-ratelimit-remaining-hour": str(hour),
-            "x-ratelimit-reset-hour": str((self.time.clock() // HOUR + 1) * HOUR),
+            "x-ratelimit-reset-hour": str((self.time.clock() // self.length + 1) * self.length),
             "x-ratelimit-limit-day": str(self.daily),
             "x-ratelimit-remaining-day": str(day),
         }
@@ -64,7 +69,7 @@ class Plan:
         if (self.hourly and not hour) or (self.daily and not day):
             self.refused += 1
             now = self.time.clock()
-            wait = 86_400 - now % 86_400 if self.daily and not day else HOUR - now % HOUR
+            wait = 86_400 - now % 86_400 if self.daily and not day else self.length - now % self.length
             body = {"error": "rate_limit_exceeded", "message": "Limit reached", "retry_after": wait}
             return Reply(429, self.stamp() if self.headers else {}, reply(429, body).content)
         self.taken.append(self.time.clock())
@@ -520,3 +525,91 @@ def test_copies_of_a_client_share_a_rate_limiter_and_other_accounts_do_not() -> 
     one, other = make_core([]).core, make_core([]).core
     assert limiter_of(one) is limiter_of(one.with_options(one.options.with_changes(max_retries=9)))
     assert limiter_of(one) is not limiter_of(other)
+
+
+# Repetitions inside the send loop.
+
+
+class Shop(Plan):
+    """A plan that sells images to calls, too.
+
+    Args:
+        time: Its clock.
+        hourly: How many an hour.
+        named: Whether a refusal says when to come back.
+        profile: Whether `user/me` answers.
+        more: As of a plan.
+    """
+
+    def __init__(
+        self, time: VirtualTime, hourly: int, *, named: bool = True, profile: bool = True, **more: Any
+    ) -> None:
+        super().__init__(time, hourly, **more)
+        self.named, self.profile = named, profile
+        self.sent: list[float] = []
+
+    def prepare(self, method: str, url: str, **_: Any) -> str:
+        return url if method == "POST" else super().prepare(method, url)
+
+    async def send(self, prepared: str, *, on_sent: Callable[[], None] | None = None, **more: Any) -> Reply:
+        if on_sent is None:
+            return await super().send(prepared, **more) if self.profile else refusal(404, "not_found")
+        on_sent()
+        self.sent.append(self.time.clock())
+        answer = self.submit()
+        await self.time.sleep(0.5)
+        if answer.status_code == 200:
+            done = {"id": len(self.sent), "status": "completed", "result_url": "http://127.0.0.1:9/1.webp"}
+            return Reply(200, answer.headers, reply(200, done).content)
+        return answer if self.named else refusal(429, "rate_limit_exceeded")
+
+
+async def buy_together(shop: Shop, count: int, **options: Any) -> list[RateLimitError]:
+    """Make so many single paid calls at once, and return what was raised."""
+    core, raised = core_of(shop, **options), list[RateLimitError]()
+    request = build_media(model="flux-1.1-pro", prompt="A boat", options={}, nested=False)
+
+    async def buy() -> None:
+        try:
+            await submission.send(core, request, CallOptions(), kind="image", model="flux-1.1-pro")
+        except RateLimitError as error:
+            raised.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(buy)
+    limiter = limiter_of(core)
+    assert not limiter.under_way
+    assert not limiter._throttled
+    return raised
+
+
+def at_a_full_window() -> VirtualTime:
+    time = VirtualTime()
+    time.elapsed = 86_400.0 * 20_000 - time.clock()
+    return time
+
+
+async def test_a_crowd_of_single_calls_on_a_known_window_meets_no_refusal() -> None:
+    shop = Shop(at_a_full_window(), 100, length=12.0)
+    assert await buy_together(shop, 400) == []
+    assert (len(shop.taken), shop.refused) == (400, 0)
+
+
+async def test_what_a_crowd_repeats_counts_in_the_window_like_what_it_sends_first() -> None:
+    shop = Shop(at_a_full_window(), 100, length=12.0, profile=False)
+    assert await buy_together(shop, 400) == []
+    assert len(shop.taken) == 400
+    assert shop.refused == 300  # all left before the first answer told of a window; none of them is refused again
+
+
+@pytest.mark.parametrize("max_retry_wait", [5.0, 60.0])
+async def test_after_a_refusal_that_names_no_time_one_repeats_at_a_time(max_retry_wait: float) -> None:
+    shop = Shop(at_a_full_window(), 100, named=False, headers=False)
+    shop.taken += [shop.time.clock()] * 100
+    raised = await buy_together(shop, 6, max_retry_wait=max_retry_wait)
+    assert len(raised) == 6
+    assert len(shop.sent) == 18
+    repeated = shop.sent[6:]
+    assert min(later - sooner for sooner, later in pairwise(repeated)) >= 0.5  # each after the one before was answered
+    assert repeated[0] - shop.sent[0] < 1.0

@@ -118,6 +118,9 @@ def test_a_refusal_closes_until_the_time_it_names() -> None:
     assert note_refusal(KNOWN, None, clock=CLOCK).closed_until == CLOCK + 60
     assert note_refusal(KNOWN, 0.0, clock=CLOCK).closed_until == CLOCK + 60
     assert note_refusal(NOTHING_KNOWN, 1e9, clock=CLOCK).closed_until == CLOCK + DAY
+    assert closed.closed_certain
+    assert note_refusal(closed, None, clock=CLOCK + 1).closed_certain  # the longer one stands
+    assert not note_refusal(note_refusal(KNOWN, 5.0, clock=CLOCK), 0.0, clock=CLOCK).closed_certain
 
 
 def test_a_refusal_for_longer_than_an_hour_tells_when_the_day_ends() -> None:

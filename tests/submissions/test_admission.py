@@ -17,6 +17,7 @@ from neuralbox._core.exchange import Core
 from neuralbox._costs.charges import _Told, charges_of
 from neuralbox._costs.prices import price_query_of
 from neuralbox._errors import (
+    APITimeoutError,
     BudgetExceededError,
     ConnectError,
     GenerationFailedError,
@@ -26,8 +27,8 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
-from neuralbox._rate_limit.limiter import limiter_of
-from neuralbox._rate_limit.windows import Window
+from neuralbox._rate_limit.limiter import Permit, limiter_of
+from neuralbox._rate_limit.windows import Window, Windows
 from neuralbox._submissions import submission
 from neuralbox._submissions.reconcile import reconcile
 from neuralbox._text_stream.stream import TextStream
@@ -259,7 +260,13 @@ async def test_a_plain_call_is_told_that_the_hour_is_used_up_without_another_req
 
 async def test_a_client_that_does_not_heed_the_windows_sends_and_sees() -> None:
     used_up = limits(0)
-    answers = [reply(200, DONE, **used_up), reply(200, DONE, **used_up), refusal(402, "insufficient_tokens", **used_up)]
+    busy = refusal(503, "model_unavailable", **used_up)
+    answers = [
+        reply(200, DONE, **used_up),
+        busy,
+        reply(200, DONE, **used_up),
+        refusal(402, "insufficient_tokens", **used_up),
+    ]
     bench = make_core(answers, pace="off")
     await send(bench.core)
     await send(bench.core)
@@ -284,6 +291,49 @@ async def test_a_repetition_waits_for_a_place_of_its_own() -> None:
         await _video(core)
         assert len(shop.posts) == 3
         assert not limiter_of(core).under_way
+
+
+async def test_a_repetition_is_not_sent_into_an_hour_that_is_used_up_and_its_tokens_come_back() -> None:
+    bench = make_core(priced(refusal(429, "rate_limit_exceeded", retry_after="5", **limits(0))), budget=Budget(100))
+    with pytest.raises(RateLimitError, match="The plan's hourly limit is used up until") as caught:
+        await send(bench.core)
+    assert caught.value.retry_after == pytest.approx(1_801.5 - bench.time.elapsed)
+    assert posts(bench) == 1
+    assert figures(bench.core) == (0, 0)
+    assert not limiter_of(bench.core).under_way
+
+
+class Paused(VirtualTime):
+    """Time in which something happens at each pause."""
+
+    def __init__(self, at_a_pause: Callable[[], object]) -> None:
+        super().__init__(random_value=0.0)
+        self._at_a_pause = at_a_pause
+
+    async def sleep(self, seconds: float) -> None:
+        self._at_a_pause()
+        await super().sleep(seconds)
+
+
+async def test_a_repetition_holds_no_place_while_it_pauses() -> None:
+    steps: list[Any] = [Unsent(ConnectError("Refused.")), refusal(503, "model_unavailable"), reply(200, DONE)]
+    under_way = list[int]()
+    bench = make_core(steps, time=Paused(lambda: under_way.append(len(limiter_of(bench.core).under_way))))
+    await send(bench.core)
+    assert under_way == [0, 0]
+
+
+async def test_a_deadline_bounds_the_wait_for_another_place() -> None:
+    def take_the_last() -> None:
+        limiter.under_way[Permit(limiter, 0.0)] = True
+
+    bench = make_core([refusal(503, "model_unavailable")], time=Paused(take_the_last), deadline=0.05)
+    limiter = limiter_of(bench.core)
+    limiter.windows = Windows(hour=Window(100, 1, 1_000.0 + 1_800), known=True)
+    with pytest.raises(APITimeoutError) as caught:
+        await send(bench.core)
+    assert caught.value.phase == "deadline"
+    assert len(bench.sent) == 1
 
 
 async def test_a_client_that_spreads_waits_for_its_share_instead_of_raising() -> None:
