@@ -185,7 +185,7 @@ class ClientOptions:
         base_url: Scheme and host, with or without `/api/v2`.
         timeout: Limits of one HTTP exchange.
         max_retries: How often a call is repeated after its first attempt, where repeating is safe.
-        max_retry_wait: A pause between attempts longer than this many seconds raises instead.
+        max_retry_wait: A service that asks for a longer pause than this many seconds raises instead.
         deadline: Limit of one call, in seconds from its beginning to the last byte: attempts, pauses, and the body
             of a stream or download. None for none; waiting for a job has a limit of its own.
         max_reply_bytes: A longer answer than this is refused; files are not concerned.

@@ -86,6 +86,11 @@ _FOLLOWED_BY_ANOTHER: Mapping[RetrySafety, frozenset[AttemptOutcome]] = {
 }
 
 
+# Seconds over which a crowd comes back after the pause it was told: half of that, within these.
+_SHORTEST_SPREAD: Final = 0.5
+_LONGEST_SPREAD: Final = 2.0
+
+
 class StopReason(Enum):
     """Say why no further attempt follows; the value completes the error's message."""
 
@@ -101,7 +106,7 @@ class RetryPolicy:
 
     Attributes:
         max_retries: Attempts after the first.
-        max_wait: A longer pause than this, in seconds, ends the call instead.
+        max_wait: A service that asks for a longer pause than this, in seconds, ends the call instead.
         deadline: Limit over all attempts, in seconds, or None.
         first_pause: Upper bound of the first pause without a hint, in seconds; it doubles from attempt to attempt.
         longest_pause: Upper bound of any pause without a hint, in seconds.
@@ -136,7 +141,7 @@ def decide(
         jitter: In [0, 1).
 
     Returns:
-        Seconds to pause before the next attempt, or why there is none.
+        Seconds to pause before the next attempt, never fewer than the service asks for; or why there is none.
     """
     if outcome not in _FOLLOWED_BY_ANOTHER[safety] or isinstance(error, errors.ConfigurationError):
         return StopReason.FINAL
@@ -153,10 +158,17 @@ def decide(
     if asked is not None:
         if asked > policy.max_wait:
             return StopReason.TOO_LONG
-        delay = max(delay, asked)  # a service that asks for no pause at all would be asked again without end
+        # The longer one: a service that asks for no pause at all would be asked again without end.
+        delay = max(delay, asked + jitter * _spread(policy, asked, elapsed))
     if policy.deadline is not None and elapsed + delay >= policy.deadline:
         return StopReason.DEADLINE
     return delay
+
+
+def _spread(policy: RetryPolicy, asked: float, elapsed: float) -> float:
+    """Return over how many seconds those come back who were all told the same pause; nobody misses a deadline by it."""
+    spread = min(_LONGEST_SPREAD, max(_SHORTEST_SPREAD, asked / 2))
+    return spread if policy.deadline is None else min(spread, max(0.0, policy.deadline - elapsed - asked))
 
 
 def retry_after_of(error: errors.NeuralBoxError) -> float | None:

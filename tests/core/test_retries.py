@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
+import anyio
 import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._api.request import Request, RetrySafety
 from neuralbox._transport.base import Reply
-from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, make_core, refusal, reply
+from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, VirtualTime, make_core, refusal, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -213,9 +215,24 @@ async def test_no_retries_means_one_attempt_and_a_plain_error(safety: RetrySafet
     ],
 )
 async def test_the_service_says_how_long_to_wait(busy: Reply, pause: float) -> None:
-    bench = make_core([busy, OK])
+    bench = make_core([busy, OK], time=VirtualTime(random_value=0.0))
     await send(bench)
     assert bench.times == [0.0, pause]
+
+
+async def test_a_crowd_that_was_told_one_moment_does_not_come_back_at_it_together() -> None:
+    chance, time = Random(17), VirtualTime()
+    time.random = chance.random  # type: ignore[method-assign]
+    busy = refusal(429, "rate_limit_exceeded", retry_after="2")
+    bench = make_core(lambda sent: busy if sent.at < 2.0 else OK, time=time)
+    async with anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(send, bench)
+    back = sorted(bench.times)[60:]
+    assert len(back) == 60
+    assert back[0] >= 2.0
+    assert back[-1] - back[0] > 0.5
+    assert max(sum(at <= other < at + 0.02 for other in back) for at in back) < 10
 
 
 NO_PAUSE = [
@@ -231,7 +248,7 @@ NO_PAUSE = [
 async def test_a_told_pause_of_nothing_or_next_to_nothing_is_backed_off_from(busy: Reply) -> None:
     bench = make_core([busy, busy, busy, OK], max_retries=3)
     await send(bench)
-    assert bench.times == [0.0, 0.25, 0.75, 1.75]
+    assert bench.times == pytest.approx([0.0, 0.25, 0.75, 1.75], abs=0.01)
 
 
 @BOTH
@@ -251,6 +268,7 @@ async def test_a_wait_at_the_cap_is_waited() -> None:
 @BOTH
 async def test_no_pause_begins_that_would_pass_the_deadline(ask: Any) -> None:
     bench = make_core([refusal(503, "model_unavailable", retry_after="6")] * 5, max_retries=4, deadline=13.0)
+    bench.time.random_value = 0.0
     with pytest.raises(errors.ModelUnavailableError, match="would pass the deadline of 13 s"):
         await ask(bench)
     assert bench.times == [0.0, 6.0, 12.0]

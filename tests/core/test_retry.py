@@ -230,12 +230,18 @@ def limited(wait: float | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("safety", RetrySafety)
 @pytest.mark.parametrize(
-    ("wait", "step"), [(0.0, 0.25), (42.0, 42.0), (60.0, 60.0), (60.1, StopReason.TOO_LONG), (7, 7)]
+    ("wait", "step"), [(0.0, 0.25), (0.5, 0.75), (7, 8.0), (42.0, 43.0), (60.0, 61.0), (60.1, StopReason.TOO_LONG)]
 )
 def test_the_wait_the_service_asks_for_counts_up_to_a_cap(
     safety: RetrySafety, wait: float, step: float | StopReason
 ) -> None:
     assert follow(safety=safety, **limited(wait)) == step
+
+
+@pytest.mark.parametrize(("wait", "width"), [(0.0, 0.5), (1.0, 0.5), (2.0, 1.0), (4.0, 2.0), (8.0, 2.0), (60.0, 2.0)])
+def test_a_crowd_that_is_told_one_wait_comes_back_after_it_and_spread(wait: float, width: float) -> None:
+    assert follow(jitter=0.0, **limited(wait)) == wait
+    assert follow(jitter=0.999_999, **limited(wait)) == pytest.approx(wait + width, rel=1e-5)
 
 
 def test_without_a_wait_a_limit_is_followed_by_the_back_off() -> None:
@@ -250,7 +256,13 @@ def test_a_wait_is_read_from_a_model_that_is_down_too() -> None:
 
 @pytest.mark.parametrize(
     ("elapsed", "step"),
-    [(0.0, 5.0), (4.9, 5.0), (5.0, StopReason.DEADLINE), (9.0, StopReason.DEADLINE), (99.0, StopReason.DEADLINE)],
+    [
+        (0.0, 6.0),
+        (4.9, pytest.approx(5.05)),
+        (5.0, StopReason.DEADLINE),
+        (9.0, StopReason.DEADLINE),
+        (99.0, StopReason.DEADLINE),
+    ],
 )
 def test_a_pause_that_would_pass_the_deadline_is_not_begun(elapsed: float, step: float | StopReason) -> None:
     assert follow(RetryPolicy(deadline=10.0), elapsed=elapsed, **limited(5.0)) == step
@@ -287,5 +299,5 @@ def test_whatever_follows_is_a_bounded_pause_or_a_reason(
     step = follow(policy, safety=safety, outcome=outcome, error=error, attempt=attempt, elapsed=elapsed, jitter=jitter)
     if not isinstance(step, StopReason):
         assert outcome in FOLLOWED[safety]
-        assert 0 <= step <= policy.max_wait
+        assert (wait or 0.0) <= step <= policy.max_wait + 2.0
         assert elapsed + step < 5e5

@@ -508,7 +508,7 @@ async def test_a_busy_storage_is_asked_again_when_it_says(tmp_path: Path) -> Non
         body(status=503), body(status=429, retry_after="7"), body(status=502), whole(), max_retries=3
     )
     await downloads.download(VIDEO, tmp_path)
-    assert core.time.pauses[1] == 7
+    assert core.time.pauses[1] == 8
     assert contents(tmp_path) == {"18500.mp4": FILE}
 
 
