@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urljoin, urlsplit
 
+from .._api.reply import safe_words
 from .._errors import ConfigurationError, DownloadError
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef
@@ -46,7 +47,7 @@ class FileSource:
         ref = source.ref
         if source.url is None:
             if source.is_failed:
-                why = f"failed, so there is no file ({source.error or 'no reason was given'})"
+                why = f"failed, so there is no file ({safe_words(source.error) or 'no reason was given'})"
             elif not source.is_final:
                 why = f"is {source.status or 'not finished'}: wait for it first, `await client.job({ref.id!r}).wait()`"
             elif source.text is not None:

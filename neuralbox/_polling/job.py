@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from math import isnan
 from typing import Any, Self, TypeAlias
 
+from .._api.reply import safe_words
 from .._concurrency.callbacks import call_either
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
@@ -217,7 +218,7 @@ class Job:
         generation = self.generation
         if generation is None or not generation.is_failed:
             return
-        why = (generation.error or "the service gave no reason").rstrip(".")
+        why = safe_words(generation.error).rstrip(".") or "the service gave no reason"
         is_free = self._core.options.service.failure_is_free and not generation.tokens
         charge = " No tokens were charged." if is_free else ""
         raise GenerationFailedError(f"The {self.ref} failed: {why}.{charge}", job=self.ref, generation=generation)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._api import vocabulary as words
+from .._api.reply import safe_words
 from .._api.stream_events import GenerationEnd, GenerationStart, Piece, StreamDone, StreamFailure
 from .._errors import GenerationFailedError
 from .._models.generation import Generation
@@ -63,7 +64,7 @@ class StreamRecord:
 
     def failed(self, event: StreamFailure) -> GenerationFailedError:
         """Return the error of a failure on the way."""
-        why = event.message.rstrip(".") or "the service gave no reason"
+        why = safe_words(event.message).rstrip(".") or "the service gave no reason"
         generation = self._read(event.raw).model_copy(
             update={"text": self.text, "status": words.FAILED, "error": event.message}
         )

@@ -108,6 +108,21 @@ async def test_a_failed_job_raises_the_services_words_with_the_job() -> None:
         assert nothing_left(job._core)
 
 
+LONG = "No.\x1b[2J\n\u202e key nb_secret123 " + "x" * 10_000_000
+
+
+async def test_a_failures_message_is_short_and_clean_however_long_the_service_was() -> None:
+    async with a_service() as service:
+        job = submitted(service, status="failed", error=LONG)
+        with pytest.raises(GenerationFailedError) as caught:
+            job.raise_if_failed()
+        message = caught.value.message
+        assert message.startswith("The job 1 failed: No. [2J key [hidden] xxx")
+        assert message.endswith("xxx. No tokens were charged.")
+        assert len(message) < 600
+        assert caught.value.generation.error == LONG  # the whole of it is data
+
+
 async def test_a_failure_that_was_charged_does_not_claim_otherwise() -> None:
     async with a_service() as service:
         job = submitted(service, status="failed", tokens_spent=3)

@@ -218,6 +218,7 @@ async def test_targets_that_cannot_be_are_refused_before_anything_is_fetched(tmp
         ({"status": "pending"}, "is pending: wait for it first"),
         ({"status": "hatching"}, "is hatching: wait"),
         ({"status": "failed", "error": "Content policy"}, r"failed, so there is no file \(Content policy\)"),
+        ({"status": "failed", "error": "No\n\x1b[2J: nb_secret123"}, r"there is no file \(No \[2J: \[hidden\]\)"),
         ({"status": "failed"}, "no reason was given"),
         ({"type": "text", "result_text": "Good morning"}, "is a text"),
         ({}, "no address"),

@@ -481,6 +481,16 @@ async def test_a_break_after_text_but_without_an_id_interrupts_with_the_text() -
 # An error event.
 
 
+async def test_the_message_of_an_error_event_is_short_and_clean_however_long_the_service_was() -> None:
+    failure = line({"type": "error", "message": "No.\x1b[2J\n key nb_secret123 " + "x" * 100_000})
+    async with text_stream(bench(stream(START, failure, STALL))) as open_stream:
+        with pytest.raises(GenerationFailedError) as caught:
+            await open_stream.collect()
+    message = caught.value.message
+    assert "failed while its text was streamed: No. [2J key [hidden] xxx" in message
+    assert len(message) < 700
+
+
 async def test_an_error_event_raises_at_once_and_keeps_the_text() -> None:
     failure = line({"type": "error", "message": "upstream provider failed"})
     core = bench(stream(START, delta("Good"), failure, STALL))
