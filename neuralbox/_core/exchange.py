@@ -30,6 +30,7 @@ from .._api.reply import read_json, read_object
 from .._api.request import Form, Request, RetrySafety, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
+from .._transport.closing import pause
 from .._types import BoundToProcess
 from .._version import __version__
 from .account import SharedAccountState, account_of
@@ -405,7 +406,7 @@ class Core(BoundToProcess):
         for listener in attempt.listeners:
             listener.repeating(outcome.value, error, step)
         attempt.may_have_worked = attempt.may_have_worked or outcome is AttemptOutcome.UNKNOWN
-        await self.sleep(step)
+        await pause(self.transport, self.sleep, step)
         await self._let_go(attempt)
         return False
 

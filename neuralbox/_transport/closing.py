@@ -6,9 +6,13 @@ weakly, and told in whichever thread the client is closed.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
+import anyio
+
+from .._concurrency.per_loop import call_in_loop, running_loop
 from .._concurrency.process_lock import ProcessLock
 from .._errors import ConfigurationError
 
@@ -54,3 +58,40 @@ def is_closed(transport: object) -> bool:
 def closed_error() -> ConfigurationError:
     """Return the error of what waited when its client was closed."""
     return ConfigurationError("The client was closed while this was waiting; make another one to go on.")
+
+
+class _Pause:
+    """A pause that its client's closing cuts short."""
+
+    __slots__ = ("__weakref__", "_loop", "scope")
+
+    def __init__(self) -> None:
+        self._loop = running_loop()
+        self.scope: anyio.CancelScope | None = anyio.CancelScope()
+
+    def transport_closed(self, transport: object) -> None:  # noqa: ARG002 - each knows its own
+        """End the pause, in its own loop."""
+        call_in_loop(self._loop, self._end)
+
+    def _end(self) -> None:
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+async def pause(transport: object, sleep: Callable[[float], Awaitable[None]], seconds: float) -> None:
+    """Pause before something is sent by a transport.
+
+    Raises:
+        ConfigurationError: The transport was closed meanwhile.
+    """
+    cut_short = _Pause()
+    assert cut_short.scope is not None
+    listen(transport, cut_short)
+    try:
+        with cut_short.scope:
+            if not is_closed(transport):
+                await sleep(seconds)
+    finally:
+        cut_short.scope = None
+    if is_closed(transport):
+        raise closed_error()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -10,7 +11,9 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._api.request import Request, RetrySafety
+from neuralbox._core.exchange import Core
 from neuralbox._transport.base import Reply
+from neuralbox._transport.closing import announce_closed, announce_open
 from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, VirtualTime, make_core, refusal, reply
 
 pytestmark = pytest.mark.anyio
@@ -396,3 +399,57 @@ async def test_a_foreign_address_has_the_limits_it_is_given() -> None:
     bench = make_core(answer)
     async with bench.core.fetch("https://storage.test/a.webp", timeout=3.0) as streamed:
         assert await streamed.read(max_bytes=100) == b"[3.0]"
+
+
+# A client that is closed meanwhile.
+
+
+@pytest.mark.parametrize("from_a_thread", [False, True])
+@pytest.mark.parametrize("safety", RetrySafety)
+async def test_a_pause_ends_when_its_client_is_closed(safety: RetrySafety, *, from_a_thread: bool) -> None:
+    bench = make_core([refusal(503, "model_unavailable", retry_after="50"), OK])
+
+    async def ask() -> None:
+        with pytest.raises(errors.ConfigurationError, match="closed while this was waiting"):
+            await bench.core.send(Request("POST", "/generate", safety), Core.as_object)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await bench.time.sleep(10.0)
+        if from_a_thread:
+            close_in_a_thread(bench)
+        else:
+            announce_closed(bench.transport)
+    assert bench.time.elapsed < 11.0
+    assert len(bench.sent) == 1
+
+
+async def test_no_pause_begins_after_its_client_was_closed() -> None:
+    def close_and_refuse(_: Sent) -> Reply:
+        announce_closed(bench.transport)
+        return refusal(503, "model_unavailable", retry_after="50")
+
+    bench = make_core(close_and_refuse)
+    with pytest.raises(errors.ConfigurationError, match="closed while this was waiting"):
+        await send(bench)
+    assert (bench.time.pauses, len(bench.sent)) == ([], 1)
+
+
+async def test_a_client_that_is_closed_at_the_very_end_of_a_pause_cancels_nothing_else() -> None:
+    bench = make_core([refusal(503, "model_unavailable", retry_after="1"), OK])
+
+    async def sleep(_: float) -> None:
+        close_in_a_thread(bench)
+
+    bench.core.sleep = sleep
+    with pytest.raises(errors.ConfigurationError, match="closed while this was waiting"):
+        await send(bench)
+    await anyio.wait_all_tasks_blocked()
+    announce_open(bench.transport)
+    assert await send(bench) == {"ok": True}
+
+
+def close_in_a_thread(bench: Bench) -> None:
+    thread = Thread(target=announce_closed, args=(bench.transport,))
+    thread.start()
+    thread.join()
