@@ -104,21 +104,22 @@ class Attempt:
     )
 
     def __init__(self, started: float, listeners: tuple[AttemptListener, ...] = ()) -> None:
-        self.started = started
-        self.listeners = listeners
+        self.started: float = started
+        self.listeners: tuple[AttemptListener, ...] = listeners
         self.sent_at: float | None = None
         self.sent_clock: float | None = None
-        self.number = 0
-        self.sent = False
+        self.number: int = 0
+        self.sent: bool = False
         self.outcome: AttemptOutcome | None = None
         self.authorization: str | None = None
-        self.has_renewed = False
-        self.may_have_worked = False
+        self.has_renewed: bool = False
+        self.may_have_worked: bool = False
 
     def restart(self) -> None:
         """Begin another sending, with as many attempts as the first."""
-        self.number, self.sent, self.outcome = 0, False, None
-        self.has_renewed = self.may_have_worked = False
+        self.number = 0
+        self.sent = self.has_renewed = self.may_have_worked = False
+        self.outcome = None
 
 
 class Core(BoundToProcess):

@@ -22,6 +22,28 @@ async def test_a_port_that_is_none_is_a_failed_connection() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_connection_that_is_reset_at_once_is_a_failed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio knows no peer of it then; nothing was sent, so another attempt may follow."""
+    network = CoreNetwork(PeerGuard(sees_peers=True))
+    with Server(answering()) as server:
+        await (await network.connect_tcp("127.0.0.1", server.port)).aclose()
+        monkeypatch.setattr(type(network._engine), "connect_tcp", connected_to_nobody)
+        with pytest.raises(httpcore2.ConnectError, match="reset"):
+            await network.connect_tcp("127.0.0.1", server.port)
+
+
+class Nobody:
+    """A stream whose other side is gone."""
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+
+async def connected_to_nobody(*_: object, **__: object) -> Any:
+    return Nobody()
+
+
+@pytest.mark.anyio
 async def test_a_socket_closed_underneath_counts_as_readable() -> None:
     with Server(answering()) as server:
         network = CoreNetwork(PeerGuard(sees_peers=True))
