@@ -204,10 +204,12 @@ class SettlePolicy(NamedTuple):
     Attributes:
         base: However fast it was answered; None leaves it to `_submissions.matching`.
         longest: For kinds that answer at once; None leaves it to `_submissions.matching`.
+        listed_by: After which it is taken to be listed, where the history shows what is ours at all.
     """
 
     base: float = rules.SETTLE
     longest: float | None = None
+    listed_by: float = LISTED_BY
 
 
 class RecentRequests:
@@ -569,7 +571,7 @@ class Registry:
         """
         assert entry.lost is not None
         kind, age = entry.claim.kind, began - entry.lost
-        if age >= LISTED_BY:
+        if age >= self.settling.listed_by:
             return True
         if any(
             each.item.created is not None and each.item.created > lost and kinds_fit(kind, each.owned.kind)

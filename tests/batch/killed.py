@@ -28,9 +28,9 @@ def requests(count: int) -> list[dict[str, Any]]:
 async def run(url: str, key: str, journal: str, count: int) -> list[str]:
     """Run the batch to its end, and return what is wrong with its outcomes."""
     async with AsyncNeuralBox(api_key=key, base_url=url, polling=POLLING) as nb:
-        registry_of(nb._core).settling = SettlePolicy(base=1.0, longest=1.0)
+        registry_of(nb._core).settling = SettlePolicy(base=1.0, longest=1.0, listed_by=2.0)
         wrong, missing = [], {f"{number:06d}" for number in range(1, count + 1)}
-        async with Batches(nb._core)(requests(count), journal=journal, max_in_flight=64) as batch:
+        async with Batches(nb._core)(requests(count), journal=journal) as batch:
             async for outcome in batch:
                 print(outcome.key, flush=True)  # noqa: T201 - whoever kills it reads this
                 missing.discard(outcome.key)
