@@ -7,8 +7,9 @@ requests to the next: `reader`, `submitter`, `collector`; `state` is what they s
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -22,7 +23,7 @@ from .._budget import Budget
 from .._concurrency.detached import DetachedTaskGroup
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
-from .._journal import Journal, Sync, open_account_journal
+from .._journal import Journal, JournalSummary, Sync, open_account_journal
 from .._types import JobRef
 from .collector import Collector
 from .outcome import BatchOutcome
@@ -129,8 +130,8 @@ class Batch:
         if self._journal_at is not None:
             self._journal = await open_account_journal(self._core, self._journal_at, sync=self._journal_sync)
         try:
-            options = replace(self._options, budget=await self._counted())
-            total = len(self._source) if isinstance(self._source, Sized) else None
+            budget, total = await self._counted()
+            options = replace(self._options, budget=budget)
             self._tasks = DetachedTaskGroup()
             await self._tasks.start(partial(self._begin, options, total))
         except BaseException as error:
@@ -151,13 +152,16 @@ class Batch:
             self._reported = anyio.Event()
             group.start_soon(self._report, state, options.on_progress, self._reported)
 
-    async def _counted(self) -> Budget | None:
-        """Return the budget, with what the journal's earlier runs spent of it."""
-        budget = self._budget
-        if budget is None or isinstance(budget, Budget):
-            return budget
-        spent = 0 if self._journal is None else (await self._journal.summary()).tokens
-        return Budget(budget, spent=spent)
+    async def _counted(self) -> tuple[Budget | None, int | None]:
+        """Return the budget, with what the journal's earlier runs spent of it, and how many requests there will be."""
+        budget, journal, source = self._budget, self._journal, self._source
+        asks = journal is not None and (isinstance(budget, int) or source is None)
+        found = await journal.summary() if journal is not None and asks else JournalSummary()
+        if source is None:
+            total = found.unfinished + (found.failed if self._options.retry_failed else 0)
+        else:
+            total = operator.length_hint(source, -1)
+        return Budget(budget, spent=found.tokens) if isinstance(budget, int) else budget, None if total < 0 else total
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -5,7 +5,6 @@ IPython is not imported before IPython itself asks for a display, so there it is
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
@@ -14,6 +13,7 @@ import anyio
 
 from .._html import progress_html
 from .progress import BatchProgress
+from .progress_words import NOT_SENT, duration, rate_words, spent_words, throttle_words
 from .state import BatchState
 
 # Seconds between two updates: at least so many, since a notebook has to keep up, and at most so many, since time passes.
@@ -33,36 +33,27 @@ def batch_html(progress: BatchProgress | None) -> str:
     """Show how a batch is getting on; None where it has not begun."""
     if progress is None:
         return progress_html(title="Batch, not begun", done=0, total=None, facts=())
-    throttled = progress.throttled_until
-    eta = progress.eta_seconds
+    eta, rate, budget = progress.eta_seconds, progress.rate_per_minute, progress.budget_tokens
     return progress_html(
         title="Batch",
-        done=progress.done,
-        total=progress.total,
+        done=progress.done_now,
+        total=progress.total_now,
         facts=(
-            ("failed", progress.failed),
-            ("not sent (budget)", progress.not_sent_budget),
+            ("limits", throttle_words(progress)),
+            ("left", duration(eta) if eta else None),
+            ("rate", None if rate is None else rate_words(rate)),
+            ("spent", spent_words(progress.tokens_spent, progress.budget_spent, budget)),
+            ("reserved", progress.tokens_reserved),
+            ("failed", progress.failed_now),
+            (NOT_SENT, progress.not_sent_budget),
             ("queued", progress.queued),
             ("sending", progress.sending),
             ("waiting", progress.waiting),
             ("saving", progress.saving),
-            ("tokens", progress.tokens_spent),
-            ("reserved", progress.tokens_reserved),
-            ("per minute", None if progress.rate_per_minute is None else f"{progress.rate_per_minute:.1f}"),
-            ("left", _minutes(eta) if eta else None),
-            ("since the start", _minutes(progress.elapsed_seconds)),
-            (
-                "limits let nothing leave until",
-                None if throttled is None else time.strftime("%H:%M:%S", time.localtime(throttled)),
-            ),
+            ("from before", progress.resumed),
+            ("since the start", duration(progress.elapsed_seconds)),
         ),
     )
-
-
-def _minutes(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def show_live(state: BatchState | None, over: anyio.Event) -> None:
@@ -85,7 +76,7 @@ def show_live(state: BatchState | None, over: anyio.Event) -> None:
 
 def _bundle(state: BatchState) -> dict[str, str]:
     progress = state.progress
-    return {"text/html": batch_html(progress), "text/plain": f"Batch: {progress.done} done"}
+    return {"text/html": batch_html(progress), "text/plain": f"Batch: {progress.done_now} done"}
 
 
 def _display(bundle: dict[str, str]) -> NotebookDisplay | None:

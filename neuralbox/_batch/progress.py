@@ -1,4 +1,7 @@
-"""How a batch is getting on: counts by stage, tokens, rate, as one frozen value at a time."""
+"""How a batch is getting on: counts by stage, tokens, rate, as one frozen value at a time.
+
+What is replayed from a journal is counted apart: it tells nothing of how fast this run is, nor how far.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .._budget import Budget
 from .._errors import BudgetExceededError
+from .._rate_limit.windows import Why
 from .item import ItemStage
 from .outcome import BatchOutcome
 
@@ -19,7 +24,8 @@ class BatchProgress:
     """Say how a batch is getting on.
 
     Attributes:
-        total: Requests there will be, where that is known: the length of what was given.
+        total: Requests there will be, where that is known: by the length of what was given, by the journal that is continued,
+            or since all were read.
         read: Requests read so far.
         queued: Read and not sent yet.
         sending: On their way to the service; texts and most images are made meanwhile.
@@ -37,6 +43,11 @@ class BatchProgress:
         throttled_until: Until when the account's limits let nothing more leave, Unix seconds; None where they do.
         elapsed_seconds: Seconds since the run began.
         not_sent_budget: Of the failed: not sent, since the budget does not cover them.
+        resumed_failed: Of the resumed: those with an error.
+        budget_tokens: What may be spent in all, or None without a budget.
+        budget_spent: What was spent of it, by earlier runs of the journal and by others that share it too.
+        throttled_by: What lets nothing leave until `throttled_until`: `hour` or `day` (that limit of the plan is used up),
+            `spread` (the last of a limit is spread over what is left of its time), `asked` (the service asked to wait), or "".
     """
 
     total: int | None
@@ -57,11 +68,30 @@ class BatchProgress:
     throttled_until: float | None
     elapsed_seconds: float
     not_sent_budget: int = 0
+    resumed_failed: int = 0
+    budget_tokens: int | None = None
+    budget_spent: int = 0
+    throttled_by: Why = ""
 
     @property
     def done(self) -> int:
         """Requests delivered."""
         return self.completed + self.failed
+
+    @property
+    def done_now(self) -> int:
+        """Requests delivered that ended in this run."""
+        return self.done - self.resumed
+
+    @property
+    def total_now(self) -> int | None:
+        """Requests that this run has to end, as far as is known; None where `total` is."""
+        return None if self.total is None else max(self.total - self.resumed, self.done_now)
+
+    @property
+    def failed_now(self) -> int:
+        """Requests that failed in this run, those that the budget does not cover left out."""
+        return self.failed - self.resumed_failed - self.not_sent_budget
 
 
 class ProgressCounter:
@@ -73,18 +103,20 @@ class ProgressCounter:
 
     Attributes:
         in_flight: Requests that were read and not delivered.
+        total: Requests there will be, or None; never below those that were read.
         read: Requests read; `completed`, `failed`, `resumed`, `tokens` as in `BatchProgress`.
     """
 
     def __init__(self, clock: Callable[[], float], total: int | None) -> None:
         self._clock = clock
         self._began = clock()
-        self._total = total
+        self.total = total
         self._stages: Counter[ItemStage] = Counter()
         self._ends: deque[tuple[int, int]] = deque()  # how many ended in which second of the run
         self._ended = 0
         self.in_flight = 0
-        self.read = self.completed = self.failed = self.resumed = self.not_sent_budget = self.tokens = 0
+        self.read = self.completed = self.failed = self.resumed = 0
+        self.resumed_failed = self.not_sent_budget = self.tokens = 0
 
     def move(self, before: ItemStage | None, after: ItemStage | None) -> None:
         """Move one request from a stage to another; None is outside."""
@@ -114,6 +146,7 @@ class ProgressCounter:
             self.completed += 1
         else:
             self.failed += 1
+            self.resumed_failed += outcome.resumed
             self.not_sent_budget += isinstance(outcome.error, BudgetExceededError)
         self.resumed += outcome.resumed
 
@@ -127,14 +160,20 @@ class ProgressCounter:
             return None
         return sum(count for _, count in self._ends) * 60.0 / min(elapsed, _WINDOW)
 
-    def progress(self, *, reserved: int, over: int, throttled_until: float | None) -> BatchProgress:
-        """Return what it comes to now."""
+    def progress(self, budget: Budget | None = None, throttled: tuple[float, Why] | None = None) -> BatchProgress:
+        """Return what it comes to now.
+
+        Args:
+            budget: What may be spent, or None.
+            throttled: Until when the account's limits let nothing leave (Unix seconds), and which; None where they do.
+        """
         elapsed = self._clock() - self._began
         rate = self._rate(elapsed)
         stages, ready = self._stages, self._stages[ItemStage.READY]
-        left = None if self._total is None else max(0, self._total - self.completed - self.failed - ready)
+        total = None if self.total is None else max(self.total, self.read)
+        left = None if total is None else max(0, total - self.completed - self.failed - ready)
         return BatchProgress(
-            total=self._total,
+            total=total,
             read=self.read,
             queued=stages[ItemStage.QUEUED],
             sending=stages[ItemStage.SENDING],
@@ -145,11 +184,15 @@ class ProgressCounter:
             failed=self.failed,
             resumed=self.resumed,
             tokens_spent=self.tokens,
-            tokens_reserved=reserved,
-            tokens_over=over,
+            tokens_reserved=0 if budget is None else budget.reserved,
+            tokens_over=0 if budget is None else budget.overrun,
             rate_per_minute=rate,
             eta_seconds=left / rate * 60.0 if rate and left is not None else None,
-            throttled_until=throttled_until,
+            throttled_until=None if throttled is None else throttled[0],
             elapsed_seconds=elapsed,
             not_sent_budget=self.not_sent_budget,
+            resumed_failed=self.resumed_failed,
+            budget_tokens=None if budget is None else budget.tokens,
+            budget_spent=0 if budget is None else budget.spent,
+            throttled_by="" if throttled is None else throttled[1],
         )

@@ -90,6 +90,8 @@ class RequestReader:
                 await self._read(self._source)
             if journal is not None and state.reading:
                 await self._read_journal(journal)
+            if state.reading:  # to the end
+                state.counter.total = state.counter.read
         finally:
             state.reading = False
             state.news.ring()

@@ -31,6 +31,7 @@ from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._journal.protocol import Journal
 from .._rate_limit.limiter import limiter_of
+from .._rate_limit.windows import Why
 from .._types import JobRef
 from .item import BatchItem, ItemStage
 from .progress import BatchProgress, ProgressCounter
@@ -234,12 +235,12 @@ class BatchState:
     def progress(self) -> BatchProgress:
         """Return how it is getting on."""
         budget = self.options.budget
-        throttled = [*self.sleepers.values(), limiter_of(self.core).throttled_until(self.core)]
-        return self.counter.progress(
-            reserved=0 if budget is None else budget.reserved,
-            over=0 if budget is None else budget.overrun,
-            throttled_until=min((at for at in throttled if at is not None), default=None),
-        )
+        # Who sleeps here was refused by the service; who waits in the limiter did not even leave.
+        held: list[tuple[float, Why]] = [(at, "asked") for at in self.sleepers.values() if at is not None]
+        throttled = limiter_of(self.core).throttled(self.core)
+        if throttled is not None:
+            held.append(throttled)
+        return self.counter.progress(budget, min(held, default=None))
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:

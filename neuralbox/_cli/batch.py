@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .._batch.progress_words import NOT_SENT, not_sent_line, phrases
 from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
 from .arguments import AsJson, BaseUrl, To, limit_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .._batch.outcome import BatchEstimate, BatchOutcome
     from .._batch.progress import BatchProgress
     from .._client import AsyncNeuralBox
+    from .views import Meter
 
 batch = typer.Typer(
     no_args_is_help=True,
@@ -58,7 +59,6 @@ class _RunArguments:
         settings: Where the files go, and what may be spent.
         timeout: Seconds for each job, or None for the client's.
         retry_failed: Whether what failed is sent again.
-        total: How many outcomes there will be, or None.
     """
 
     requests: RequestFile | None
@@ -66,7 +66,6 @@ class _RunArguments:
     settings: BatchSettings
     timeout: float | None
     retry_failed: bool
-    total: int | None
 
 
 @batch.command()
@@ -94,7 +93,7 @@ def run(
         place = journal or file.with_suffix(".sqlite")
         _report_problems(requests, session, is_fatal=not estimate, is_resumed=place.exists())
     settings = recall(place).changed(to, budget)
-    arguments = _RunArguments(requests, place, settings, timeout, retry_failed, requests.count)
+    arguments = _RunArguments(requests, place, settings, timeout, retry_failed)
     session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, arguments=arguments))
 
 
@@ -115,7 +114,7 @@ def resume(
     with session.plain_words():
         read_summary(journal)  # a file that is no journal is not touched
         settings = recall(journal).changed(to, budget)
-    arguments = _RunArguments(None, journal, settings, timeout, retry_failed, None)
+    arguments = _RunArguments(None, journal, settings, timeout, retry_failed)
     session.run(partial(_carry_out, arguments=arguments))
 
 
@@ -140,7 +139,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
             session.write_record(counts | ended | times | {"service": found.service, "running": running} | more)
             return
         session.print_fields(counts | ended | {"service": found.service})
-        for line in [*lines, *_not_sent_lines(journal, not_sent)]:
+        for line in [*lines, *([not_sent_line(journal, not_sent)] if not_sent else [])]:
             session.print_text(line)
         if owner is not None:
             session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
@@ -213,7 +212,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             budget=arguments.settings.budget,
             wait_timeout=limit_of(arguments.timeout),
             retry_failed=arguments.retry_failed,
-            on_progress=lambda seen: meter.show(seen.done, arguments.total, _describe(seen)),
+            on_progress=partial(_show_progress, meter),
         )
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
             session.paid.advice = (
@@ -230,20 +229,28 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             if seen.not_sent_budget:
                 settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
                 await to_thread.run_sync(remember, arguments.journal, settings)
-    for line in _not_sent_lines(arguments.journal, seen.not_sent_budget):
-        session.print_status(line)
+    if seen.not_sent_budget:
+        session.print_status(not_sent_line(arguments.journal, seen.not_sent_budget))
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
         session.print_status(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
         session.print_status(session.paid.advice)
         return INTERRUPTED
-    nothing = "" if seen.done else "Nothing was left to do: "
-    session.print_status(
-        f"{nothing}{seen.completed} done, {seen.failed} failed, {seen.tokens_spent} tokens spent by this run."
-    )
+    session.print_status(_ended_line(seen))
     session.print_status(f"For a page with all results:  {_report(arguments.journal)}")
     return failures.code
+
+
+def _ended_line(seen: BatchProgress) -> str:
+    """Say what a run came to; what an earlier one had ended is no doing of it."""
+    done = seen.done_now - seen.failed_now - seen.not_sent_budget
+    parts = [f"{done} done", f"{seen.failed_now} failed"]
+    parts += [
+        f"{count} {name}" for count, name in ((seen.not_sent_budget, NOT_SENT), (seen.resumed, "from before")) if count
+    ]
+    nothing = "" if seen.done_now else "Nothing was left to do: "
+    return f"{nothing}{', '.join(parts)}, {seen.tokens_spent} tokens spent by this run."
 
 
 def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession, journal: Path) -> None:
@@ -284,20 +291,10 @@ def _interrupted_gently(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _describe(seen: BatchProgress) -> str:
-    """Return how a batch is getting on, the most important first: a narrow terminal cuts the end."""
-    parts = [f"{seen.done} done"]
-    failed = ((seen.failed, "failed"), (seen.not_sent_budget, "not sent (budget)"), (seen.waiting, "waiting"))
-    parts += [f"{count} {name}" for count, name in failed if count]
-    parts += [f"{count} {name}" for count, name in ((seen.saving, "saving"), (seen.queued, "queued")) if count]
-    parts.append(f"{seen.tokens_spent} tokens")
-    if seen.throttled_until is not None:
-        parts.insert(
-            1, f"limit reached, on at {datetime.fromtimestamp(seen.throttled_until, UTC).astimezone():%H:%M:%S}"
-        )
-    elif seen.rate_per_minute is not None:
-        parts.append(f"{seen.rate_per_minute:.0f} a minute")
-    return ", ".join(parts)
+def _show_progress(meter: Meter, seen: BatchProgress) -> None:
+    done, total = seen.done_now, seen.total_now
+    count = f"{done:,} done" if total is None else f"{done:,} of {total:,}"
+    meter.show(done, total, count, phrases(seen))
 
 
 async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile) -> int:
@@ -314,12 +311,6 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     for key, problem in found.problems.items():  # of a pipe, which was not checked before
         session.print_status(f"{key}: {problem}")
     return USAGE if requests.problems or found.invalid else 0
-
-
-def _not_sent_lines(journal: Path, count: int) -> list[str]:
-    if not count:
-        return []
-    return [f"{count} not sent (budget); to raise it:  {resume_command(journal)} --budget TOKENS"]
 
 
 def _report(journal: Path) -> str:

@@ -52,6 +52,10 @@ class RequestFile:
 
         return read_requests(self.path)
 
+    def __length_hint__(self) -> int:
+        """Say how many there are, as far as that is known."""
+        return NotImplemented if self.count is None else self.count
+
     def without_problems(self) -> Iterator[BatchRequest]:
         """Read the requests that can be sent."""
         from .._requests.json_lines import read_lines

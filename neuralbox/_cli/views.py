@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
@@ -34,13 +34,14 @@ _WIDE: Final = 60  # cells of a terminal from which on there is room for a bar b
 class Meter:
     """How far something is; this one shows nothing."""
 
-    def show(self, done: float, total: float | None, words: str = "") -> None:
+    def show(self, done: float, total: float | None, words: str = "", details: Sequence[str] = ()) -> None:
         """Show it.
 
         Args:
             done: So much is done.
             total: Of so much, or None where nobody knows.
-            words: What else there is to show.
+            words: What else there is to show, beside the bar.
+            details: Phrases for the lines below, the most important first.
         """
 
     def prints(self, line: str, *, beside: bool = False) -> bool:  # noqa: ARG002 - of those that draw
@@ -56,12 +57,33 @@ class Meter:
         return False
 
 
+class _Drawn(Progress):
+    """Bars, and below them phrases that wrap between one another and never within."""
+
+    details: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        lines: list[str] = []
+        for phrase in self.details:
+            joined = f"{lines[-1]} · {phrase}" if lines else phrase
+            if lines and cell_len(joined) <= self.console.width:
+                lines[-1] = joined
+            else:
+                lines.append(phrase)
+        for line in lines:
+            text = Text(line, no_wrap=True)
+            text.truncate(self.console.width, overflow="ellipsis")
+            yield text
+
+
 class _Bar(Meter):
-    def __init__(self, label: str, progress: Progress) -> None:
+    def __init__(self, label: str, progress: _Drawn) -> None:
         self._progress = progress
         self._task = progress.add_task(output.drawn(label), total=None, words="")
 
-    def show(self, done: float, total: float | None, words: str = "") -> None:
+    def show(self, done: float, total: float | None, words: str = "", details: Sequence[str] = ()) -> None:
+        self._progress.details = tuple(map(output.drawn, details))
         self._progress.update(self._task, completed=done, total=total, words=output.drawn(words))
 
     def prints(self, line: str, *, beside: bool = False) -> bool:
@@ -78,13 +100,13 @@ class _Lines(Meter):
         self._label, self._clock = label, clock
         self._start = self._last = clock()
 
-    def show(self, done: float, total: float | None, words: str = "") -> None:
+    def show(self, done: float, total: float | None, words: str = "", details: Sequence[str] = ()) -> None:
         now = self._clock()
         if now - self._last < EVERY:
             return
         self._last = now
         share = "" if not total else f"{min(1.0, done / total):.0%}"
-        parts = [part for part in (share, words) if part]
+        parts = [part for part in (share, words, *details) if part]
         output.write_status(f"{self._label}: {', '.join(parts) or 'still at it'} ({now - self._start:.0f} s)")
 
 
@@ -105,13 +127,13 @@ def open_meter(label: str, clock: Callable[[], float] = time.monotonic) -> Itera
         yield _Bar(label, progress)
 
 
-def _drawn(console: Console, label_width: int, *last: ProgressColumn) -> Progress:
+def _drawn(console: Console, label_width: int, *last: ProgressColumn) -> _Drawn:
     # Where it gets narrow, the words give way.
     name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=label_width))
     passed = TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7))
     bar = () if console.width < _WIDE else (BarColumn(bar_width=console.width // 4),)
     # Standard output may be a file, and is nobody's business here.
-    return Progress(
+    return _Drawn(
         name,
         *bar,
         passed,

@@ -53,6 +53,7 @@ from .windows import (
     SEND_NOW,
     Decision,
     SendTime,
+    Why,
     Window,
     Windows,
     next_send_time,
@@ -128,15 +129,18 @@ class RateLimiter:
         self._last = -inf
         self._asked_at = -inf
         self._asking = SingleFlight()
-        self._throttled: dict[ThreadsafeEvent, float | None] = {}  # who waits, and until when if that is known
+        self._throttled: dict[ThreadsafeEvent, SendTime] = {}  # who waits, and for what
 
     def __repr__(self) -> str:
         return f"<RateLimiter: {len(self.under_way)} under way, {len(self._throttled)} throttled>"
 
-    def throttled_until(self, core: Core) -> float | None:
-        """Return when the next of those that wait may leave, in Unix seconds; None where nobody waits for a known time."""
-        at = min((at for at in list(self._throttled.values()) if at is not None), default=None)
-        return None if at is None else core.now() + max(0.0, at - core.clock())
+    def throttled(self, core: Core) -> tuple[float, Why] | None:
+        """Return when the next of those that wait may leave, in Unix seconds, and why; None where nobody waits for a known time."""
+        held = [(each.at, each.why) for each in list(self._throttled.values()) if each.at is not None]
+        if not held:
+            return None
+        at, why = min(held)
+        return core.now() + max(0.0, at - core.clock()), why
 
     def allowance(self, core: Core) -> AccountLimits:
         """Return what is known of the windows, for the user to read."""
@@ -293,7 +297,7 @@ class RateLimiter:
 
     async def _throttle(self, core: Core, send_time: SendTime) -> None:
         event = ThreadsafeEvent()
-        self._throttled[event] = send_time.at
+        self._throttled[event] = send_time
         try:
             if send_time.at is None:
                 if self.under_way:  # else the last of them was answered just now, in another thread

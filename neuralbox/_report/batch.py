@@ -13,7 +13,9 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from .._api.checks import require_whole
+from .._batch.budget_record import budget_record
 from .._batch.journal_records import generation_of
+from .._batch.progress_words import not_sent_line
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
 from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
@@ -101,6 +103,9 @@ def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, journal: 
             f"Of {summary.sending:,} requests it is unknown whether they were accepted. To look for them: neuralbox "
             f"reconcile {name}; to decide: neuralbox batch settle {name} KEY --adopt ID (or --resend, or --give-up)."
         )
+    not_sent = 0 if summary.owner is not None else min(budget_record(journal).not_sent, summary.planned)
+    if not_sent:
+        notes.append(not_sent_line(journal, not_sent) + ".")
     if totals.total > len(cards):
         notes.append(f"{len(cards):,} of {totals.total:,} requests are shown one by one; all are counted.")
     if totals.unpriced:

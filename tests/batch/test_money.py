@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.progress import BatchProgress
 from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
@@ -140,7 +141,7 @@ async def test_tokens_in_flight_show_in_the_progress() -> None:
 
 async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
     world = World(does=lambda number: limited(300) if number == 3 else "")
-    seen: list[float] = []
+    seen: list[BatchProgress] = []
     found: list[BatchOutcome] = []
     async with anyio.create_task_group() as group:
         batch = batches(world)(images(6), max_sending=1)
@@ -148,7 +149,7 @@ async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
         async def watch() -> None:
             while batch.progress.throttled_until is None:
                 await anyio.lowlevel.checkpoint()
-            seen.append(batch.progress.throttled_until)
+            seen.append(batch.progress)
 
         async with batch as run:
             group.start_soon(watch)
@@ -157,7 +158,9 @@ async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
     assert len(found) == 6
     assert world.posts == 7
     assert 300 <= world.time.elapsed <= 310
-    assert seen[0] - 1_772_971_200.0 == pytest.approx(300, abs=5)
+    assert seen[0].throttled_until is not None
+    assert seen[0].throttled_until - 1_772_971_200.0 == pytest.approx(300, abs=5)
+    assert seen[0].throttled_by == "asked"
 
 
 @pytest.mark.parametrize("pace", ["burst", "off"])

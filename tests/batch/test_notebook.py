@@ -104,7 +104,7 @@ async def test_numbers_are_named_and_times_are_readable() -> None:
         ready=0,
         completed=5,
         failed=2,
-        resumed=0,
+        resumed=1,
         tokens_spent=1_234,
         tokens_reserved=0,
         tokens_over=0,
@@ -113,17 +113,21 @@ async def test_numbers_are_named_and_times_are_readable() -> None:
         throttled_until=1_790_000_000.0,
         elapsed_seconds=65.0,
         not_sent_budget=5,
+        budget_tokens=5_000,
+        budget_spent=340,
+        throttled_by="hour",
     )
     html = batch_html(progress)
     for words in (
-        "Batch</strong> 7<",
+        "Batch</strong> 6<",
         "<dd",
-        "1,234",
-        "12.3",
+        "12 jobs/min",
         "1:02:05",
         "1:05",
-        "limits let nothing leave until",
+        "limits</dt>",
+        "hourly limit used up until",
         "not sent (budget)",
+        "340 of 5,000 tokens",
     ):
         assert words in html
     assert "reserved" not in html

@@ -10,7 +10,8 @@ from neuralbox._batch.item import BatchItem, ItemStage
 from neuralbox._batch.journal_records import generation_of, outcome_record
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import ProgressCounter
-from neuralbox._errors import GenerationFailedError
+from neuralbox._budget import Budget
+from neuralbox._errors import BudgetExceededError, GenerationFailedError
 from neuralbox._journal.protocol import JournalRecord
 from neuralbox._models.generation import Generation
 from neuralbox._types import JobRef
@@ -81,22 +82,40 @@ class Clock:
 def test_rate_and_time_left_come_from_the_last_minute() -> None:
     clock = Clock()
     counter = ProgressCounter(clock, total=100)
-    start = counter.progress(reserved=0, over=0, throttled_until=None)
+    start = counter.progress()
     assert (start.rate_per_minute, start.eta_seconds, start.done) == (None, None, 0)
     for second in range(120):
         clock.now = 100.0 + second
         if second < 30 or second >= 90:
             counter.ended(2)
             counter.delivered(BatchOutcome("a", generation=DONE))
-    now = counter.progress(reserved=3, over=1, throttled_until=5.0)
+    now = counter.progress(Budget(10, spent=11), (5.0, "hour"))
     assert now.tokens_spent == 120
     assert now.rate_per_minute == pytest.approx(30, abs=1)
     assert now.rate_per_minute is not None
     assert now.eta_seconds == pytest.approx(40 / now.rate_per_minute * 60)
-    assert (now.tokens_reserved, now.tokens_over, now.throttled_until, now.elapsed_seconds) == (3, 1, 5.0, 119.0)
+    assert (now.budget_tokens, now.budget_spent, now.tokens_reserved, now.tokens_over) == (10, 11, 0, 1)
+    assert (now.throttled_until, now.throttled_by, now.elapsed_seconds) == (5.0, "hour", 119.0)
     clock.now += 120
-    assert counter.progress(reserved=0, over=0, throttled_until=None).rate_per_minute == 0
-    assert counter.progress(reserved=0, over=0, throttled_until=None).eta_seconds is None
+    assert counter.progress().rate_per_minute == 0
+    assert counter.progress().eta_seconds is None
+
+
+def test_what_is_replayed_is_no_part_of_the_run() -> None:
+    counter = ProgressCounter(Clock(), total=5)
+    counter.read = 6  # the journal had one that the list did not name
+    for outcome in (
+        BatchOutcome("a", generation=DONE, resumed=True),
+        BatchOutcome("b", error=RuntimeError(), resumed=True),
+        BatchOutcome("c", generation=DONE),
+        BatchOutcome("d", error=RuntimeError()),
+        BatchOutcome("e", error=BudgetExceededError("no", price=1, left=0, budget=1)),
+    ):
+        counter.delivered(outcome)
+    seen = counter.progress()
+    assert (seen.done, seen.total, seen.done_now, seen.total_now) == (5, 6, 3, 4)
+    assert (seen.failed, seen.failed_now, seen.not_sent_budget) == (3, 1, 1)
+    assert ProgressCounter(Clock(), total=None).progress().total_now is None
 
 
 def test_many_ends_in_one_second_take_no_memory() -> None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
 
 from neuralbox import AsyncNeuralBox, JobRef, JournalError
 from neuralbox._batch.progress import BatchProgress
+from neuralbox._batch.progress_words import phrases
 from neuralbox._cli import output
-from neuralbox._cli.batch import _describe
+from neuralbox._cli.batch import _show_progress
 from neuralbox._cli.batch_settings import BatchSettings, recall, remember
+from neuralbox._cli.views import open_meter
+from neuralbox._rate_limit.windows import Why
 
 from .conftest import Box, Left, run
 from .processes import finish, start
@@ -437,26 +440,50 @@ def test_a_report_without_its_extra_says_what_to_install(monkeypatch: pytest.Mon
 
 def progress(**changes: Any) -> BatchProgress:
     values: dict[str, Any] = dict.fromkeys(BatchProgress.__dataclass_fields__, 0)
-    unknown: dict[str, Any] = {"total": None, "rate_per_minute": None, "throttled_until": None}
+    unknown: dict[str, Any] = dict.fromkeys(("total", "rate_per_minute", "throttled_until", "budget_tokens"))
     return BatchProgress(**{**values, **unknown, **changes})
 
 
 @pytest.mark.parametrize(
-    ("seen", "words"),
+    ("seen", "line"),
     [
-        (progress(), ["0 done", "0 tokens"]),
+        (progress(), "0 done, 0 tokens"),
         (
-            progress(completed=3, failed=1, waiting=2, saving=1, queued=9, tokens_spent=12, rate_per_minute=4.4),
-            ["4 done", "1 failed", "2 waiting", "1 saving", "9 queued", "12 tokens", "4 a minute"],
+            progress(
+                total=1_203,
+                completed=203,
+                failed=9,
+                resumed=200,
+                resumed_failed=3,
+                not_sent_budget=5,
+                waiting=2,
+                saving=1,
+                queued=9,
+                rate_per_minute=4.4,
+                eta_seconds=3_725.0,
+                budget_tokens=5_000,
+                budget_spent=340,
+            ),
+            (
+                "12 of 1,003, 1:02:05 left, 4 jobs/min, 340 of 5,000 tokens, 1 failed, 5 not sent (budget), 2 waiting, "
+                "1 saving, 9 queued, 200 from before"
+            ),
         ),
+        (progress(rate_per_minute=0.25, tokens_spent=12), "0 done, 15 jobs/h, 12 tokens"),
     ],
 )
-def test_progress_in_words(seen: BatchProgress, words: Sequence[str]) -> None:
-    assert _describe(seen) == ", ".join(words)
+def test_progress_in_words(seen: BatchProgress, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 10.0])
+    with open_meter("batch", lambda: next(times)) as meter:
+        _show_progress(meter, seen)
+    assert capsys.readouterr().err.partition(": ")[2].removeprefix("1%, ") == f"{line} (10 s)\n"
 
 
-def test_a_reached_limit_says_when_it_goes_on() -> None:
-    assert _describe(progress(completed=3, throttled_until=1_800_000_000.0)).startswith("3 done, limit reached, on at ")
+@pytest.mark.parametrize("why", get_args(Why))
+def test_a_reached_limit_says_which_and_when_it_goes_on_within_40_columns(why: Why) -> None:
+    [words, *_] = phrases(progress(completed=3, throttled_until=1_800_000_000.0, throttled_by=why))
+    assert re.fullmatch(r"[a-z, ]+ \d\d:\d\d:\d\d", words)
+    assert len(words) <= 40
 
 
 def test_jobs_that_no_disk_knows_are_named() -> None:

@@ -45,12 +45,13 @@ def test_a_terminal_shows_a_bar_with_words(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_narrow_terminal_keeps_the_words_and_drops_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = a_screen(monkeypatch, 40)
     with open_meter("batch") as meter:
-        meter.show(1, 3, "1 done, 2 waiting, 26 tokens, 4 a minute, and much more than there is room for")
-    shown = plain(screen)
-    assert "━" not in shown
-    assert "batch 0:00:0" in shown
-    assert "1 done, 2 waiting" in shown
-    assert max(map(len, re.split(r"[\r\n]", shown))) <= 40
+        phrases = ["1:02:10 left", "12 jobs/min", "26 of 5,000 tokens", "5 not sent (budget)", "x" * 50]
+        meter.show(1, 3, "1 of 3, and more than there is room for", phrases)
+    lines = re.split(r"[\r\n]+", plain(screen))
+    assert "━" not in plain(screen)
+    assert "batch 0:00:00 1 of 3, and more than ther" in lines
+    assert lines[-4:-1] == ["1:02:10 left · 12 jobs/min", "26 of 5,000 tokens · 5 not sent (budget)", "x" * 39 + "…"]
+    assert max(map(len, lines)) <= 40
 
 
 def test_results_go_above_the_bar_where_both_are_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,18 +374,18 @@ async def test_a_day_whose_end_nobody_knows_is_said_to_be_that() -> None:
     await in_a_world(test, 100, 1)
 
 
-async def test_who_waits_says_until_when() -> None:
+async def test_who_waits_says_until_when_and_why() -> None:
     async def test(world: World) -> None:
         limiter, core = world.limiter, world.core
-        assert limiter.throttled_until(core) is None
+        assert limiter.throttled(core) is None
         await world.submit()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(spread=True))
             await world.plan.time.sleep(1.0)
-            assert limiter.throttled_until(core) == world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5
+            assert limiter.throttled(core) == (world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5, "hour")
             assert repr(limiter) == "<RateLimiter: 0 under way, 1 throttled>"
             group.cancel_scope.cancel()
-        assert limiter.throttled_until(core) is None
+        assert limiter.throttled(core) is None
 
     await in_a_world(test, 1)
 
@@ -509,7 +509,7 @@ async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one(
 
         group.start_soon(second)
         await anyio.wait_all_tasks_blocked()
-        assert limiter.throttled_until(bench.core) is None
+        assert limiter.throttled(bench.core) is None
         assert len(limiter._throttled) == 1
         first.leave()
     assert not limiter.under_way

@@ -11,7 +11,7 @@ import pytest
 
 from neuralbox._errors import ConfigurationError, DownloadError, JournalError
 from neuralbox._files.partial_file import PartFile
-from neuralbox._journal import read_records
+from neuralbox._journal import read_records, remember
 from neuralbox._report import batch as batch_module
 from neuralbox._report import write_batch_report
 from neuralbox._report.batch import Finder, card_of, prompt_of
@@ -267,3 +267,12 @@ def test_a_page_says_how_to_settle_what_is_unknown(tmp_path: Path) -> None:
     assert "Of 1 requests it is unknown whether they were accepted." in page
     assert f"neuralbox reconcile {path}" in page
     assert f"neuralbox batch settle {path} KEY --adopt ID" in page
+
+
+def test_a_page_says_what_the_budget_kept_from_being_sent(tmp_path: Path) -> None:
+    made = journal(tmp_path / "run.sqlite", [Kept("a", reaches="planned"), Kept("b")])
+    remember(made, "command_line", {"budget": 5, "not_sent_budget": 3})
+    page = write_batch_report(made, tmp_path / "run.html").read_text()
+    assert f"1 not sent (budget); to raise it:  neuralbox batch resume {made} --budget TOKENS." in page
+    remember(made, "command_line", "of another version")
+    assert "budget" not in write_batch_report(made, tmp_path / "run.html").read_text()

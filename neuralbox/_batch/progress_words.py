@@ -1,0 +1,86 @@
+"""How a batch's progress is said, alike in a terminal, in a notebook, in a report and by `neuralbox watch`.
+
+The most important comes first: what is narrow cuts the end, or wraps between two phrases.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # the command line says these words without a client
+    from .._rate_limit.windows import Why
+    from .progress import BatchProgress
+
+NOT_SENT: Final = "not sent (budget)"
+_HELD: Final[Mapping[Why, str]] = {
+    "": "held back until",
+    "hour": "hourly limit used up until",
+    "day": "daily limit used up until",
+    "spread": "limit nearly used up, next at",
+    "asked": "service asked to wait until",
+}
+
+
+def phrases(seen: BatchProgress) -> Sequence[str]:
+    """Say how a batch is getting on, without its count."""
+    parts = []
+    held = throttle_words(seen)
+    if held is not None:
+        parts.append(held)
+    if seen.eta_seconds:
+        parts.append(f"{duration(seen.eta_seconds)} left")
+    if seen.rate_per_minute is not None:
+        parts.append(rate_words(seen.rate_per_minute))
+    parts.append(spent_words(seen.tokens_spent, seen.budget_spent, seen.budget_tokens))
+    counts = (
+        (seen.failed_now, "failed"),
+        (seen.not_sent_budget, NOT_SENT),
+        (seen.waiting, "waiting"),
+        (seen.sending, "sending"),
+        (seen.saving, "saving"),
+        (seen.queued, "queued"),
+        (seen.resumed, "from before"),
+    )
+    return [*parts, *(f"{count:,} {name}" for count, name in counts if count)]
+
+
+def throttle_words(seen: BatchProgress) -> str | None:
+    """Say what lets nothing leave, and until when by the clock on the wall; None where nothing does."""
+    if seen.throttled_until is None:
+        return None
+    return f"{_HELD[seen.throttled_by]} {time.strftime('%H:%M:%S', time.localtime(seen.throttled_until))}"
+
+
+def rate_words(per_minute: float) -> str:
+    """Say how many jobs end in a minute; of slow ones, in an hour."""
+    if 0 < per_minute < 1:
+        return f"{per_minute * 60:.0f} jobs/h"
+    return f"{per_minute:,.0f} jobs/min"
+
+
+def spent_words(tokens: int, budget_spent: int, budget: int | None) -> str:
+    """Say what was spent: of the budget where there is one, else by this run."""
+    if budget is None:
+        return f"{tokens:,} tokens"
+    return f"{budget_spent:,} of {budget:,} tokens"
+
+
+def duration(seconds: float) -> str:
+    """Say how long: `0:07`, `12:00`, `3:05:00`."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def raise_budget_command(journal: str | os.PathLike[str]) -> str:
+    """Return the command that goes on with more to spend."""
+    return f"neuralbox batch resume {shlex.quote(os.fspath(journal))} --budget TOKENS"
+
+
+def not_sent_line(journal: str | os.PathLike[str], count: int) -> str:
+    """Say how many a budget did not cover, and the command that raises it."""
+    return f"{count:,} {NOT_SENT}; to raise it:  {raise_budget_command(journal)}"
