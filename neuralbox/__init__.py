@@ -36,6 +36,7 @@ from ._errors import (
     ProtocolError,
     ProviderError,
     RateLimitError,
+    SchemaMismatchError,
     StreamInterruptedError,
     SubmissionUnknownError,
     UnprocessableEntityError,
@@ -71,6 +72,7 @@ if typing.TYPE_CHECKING:
     from ._models.raw import RawResponse
     from ._paging import Pager
     from ._polling.job import Job
+    from ._requests.image_part import image_part
     from ._requests.json_lines import read_requests, request_from_dict
     from ._requests.requests import (
         BatchRequest,
@@ -164,6 +166,7 @@ __all__ = [
     "RequestEvent",
     "ResponseEvent",
     "RetryEvent",
+    "SchemaMismatchError",
     "Session",
     "SpeechRequest",
     "Stats",
@@ -181,6 +184,7 @@ __all__ = [
     "User",
     "VideoRequest",
     "__version__",
+    "image_part",
     "read_requests",
     "request_from_dict",
     "write_outcomes",
@@ -193,6 +197,7 @@ _HOMES = {
     "._batch.outcome": ("BatchEstimate", "BatchOutcome"),
     "._batch.outcome_lines": ("write_outcomes",),
     "._batch.progress": ("BatchProgress",),
+    "._requests.image_part": ("image_part",),
     "._requests.json_lines": ("read_requests", "request_from_dict"),
     "._requests.requests": (
         "BatchRequest",

@@ -14,6 +14,7 @@
         InternalServerError 5xx: ProviderError 500, ModelUnavailableError 503
       GenerationError                        `.job`: a JobRef; `.generation`: the last that was seen
         GenerationFailedError  GenerationTimeoutError (TimeoutError)  SubmissionUnknownError
+        SchemaMismatchError                  `.text .problems .answers`
       StreamInterruptedError                 `.text` so far, `.job`
       BudgetExceededError (`.price .left .budget`)  JournalError
       DownloadError                          `.status_code`
@@ -348,6 +349,35 @@ class SubmissionUnknownError(GenerationError):
         self.lost_at = lost_at
         self.window = window
         self.candidates = tuple(candidates)
+
+
+class SchemaMismatchError(GenerationError):
+    """A text was paid for, and does not fit the `schema` it was asked to fit.
+
+    Attributes:
+        text: The last answer as it came.
+        problems: What is wrong with it, in words.
+        answers: Every answer that was paid for (`Generation`), the last one in `.generation`.
+    """
+
+    text: str
+    problems: Sequence[str]
+    answers: Sequence[Any]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str = "",
+        problems: Sequence[str] = (),
+        answers: Sequence[Any] = (),
+        job: JobRef | None = None,
+        generation: Any = None,
+    ) -> None:
+        super().__init__(message, job=job, generation=generation)
+        self.text = text
+        self.problems = tuple(problems)
+        self.answers = tuple(answers)
 
 
 class StreamInterruptedError(NeuralBoxError):

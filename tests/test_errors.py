@@ -54,6 +54,8 @@ ARGUMENTS: dict[str, Any] = {
     "lost_at": 1_772_971_230.0,
     "candidates": (Generation.read({"id": 1}),),
     "text": "so far",
+    "problems": ("age: Input should be a valid integer",),
+    "answers": (Generation.read({"id": 1}),),
     "price": 60,
     "left": 7,
     "budget": 500,

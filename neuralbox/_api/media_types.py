@@ -1,4 +1,6 @@
-"""Media types by file name ending, for uploads; a fixed table, since the system's own differs from machine to machine."""
+"""Media types, for what is sent: of a recording by its name, of a picture by how it begins. Fixed tables, since the
+system's own differs from machine to machine.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +23,19 @@ _BY_ENDING: Final = MappingProxyType(
 def audio_type(file_name: str) -> str:
     """Return the media type of an audio upload; `application/octet-stream` for an ending we do not know."""
     return _BY_ENDING.get(file_name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+# How pictures begin [WHATWG, "MIME Sniffing", section 6.1]: at which byte, with what.
+_PICTURES: Final = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF8", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftypheic", "image/heic"),
+)
+
+
+def image_type(content: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; None for what is none we know."""
+    return next((name for at, mark, name in _PICTURES if content.startswith(mark, at)), None)

@@ -37,6 +37,17 @@ _SUBMIT = """\
 With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again gives the
 same job, also after a crash, and is charged once.
 """
+# A kind whose texts may be asked to fit a schema: what `create` takes for it, by its two forms and together.
+_PARSED = {
+    "schema": "A pydantic model, or another type that pydantic validates: the answer is asked to be JSON that fits it, and "
+    "returned as one. The service has no JSON mode, so the JSON Schema goes along in words, where the system prompt is.",
+    "repair": "1 asks once more, with what was wrong, where the answer does not fit: a further paid request, within the "
+    "budget. The limits of a call hold for each of the two.",
+}
+_PLAIN_FORM = ("schema: None = None", "repair: Literal[0] = 0")
+_PARSED_FORM = ("schema: type[SchemaT]", "repair: Literal[0, 1] = 0")
+_BOTH_FORMS = ("schema: type[SchemaT] | None = None", "repair: Literal[0, 1] = 0")
+_MISMATCH = "SchemaMismatchError: The answer was paid for and does not fit `schema`; `.text` is what was answered."
 _STREAM = '''\
         """Generate a text and read it while it is written; arguments as in `create`.
 
@@ -73,6 +84,7 @@ class PaidResource:
         submit: The first words of `submit`'s documentation; empty where the kind has none.
         submitted: What `submit` returns.
         is_streamed: Whether the kind can be read while it is written.
+        is_parsed: Whether it may be asked to fit a schema, and is returned as what that describes.
         extra: What `extra_body` is to one call, where that is not a matter of course.
     """
 
@@ -86,6 +98,7 @@ class PaidResource:
     submit: str = ""
     submitted: str = "The job, which may already be finished."
     is_streamed: bool = False
+    is_parsed: bool = False
     extra: str = ""
 
 
@@ -105,9 +118,11 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         about="Text: whole or streamed.",
         doc="Language models.",
         create="Generate a text.",
-        returns="The completed generation; `text` holds the answer, `usage` the language model's own token counts.",
+        returns="The completed generation; `text` holds the answer, `usage` the language model's own token counts. With "
+        "`schema`, what the answer says.",
         refused="Something in the call cannot be right",
         is_streamed=True,
+        is_parsed=True,
     ),
     PaidResource(
         request="image",
@@ -250,12 +265,14 @@ def _module(
 
 _IMPORTS = (
     "import os",
-    "from typing import Unpack",
+    "from typing import Literal, Unpack, overload",
+    "from .. import _structured_text as structured_text",
     "from .._api.elsewhere import Guided",
     "from .._config import CallArgs, CallOptions",
     "from .._core.exchange import Core",
     "from .._models.generation import Generation",
     "from .._polling.job import Job",
+    "from .._structured_text import SchemaT",
     "from .._submissions import keyed, submission",
     "from .._submissions.submission import OnAccepted",
     "from .._text_stream.stream import TextStream",
@@ -267,9 +284,19 @@ _ACCEPTED = "on_accepted: OnAccepted | None = None"
 def _create(
     resource: PaidResource, node: ast.ClassDef, options: Sequence[Option], sections: Mapping[str, str]
 ) -> Iterator[str]:
-    more = ("wait_timeout: float | Omit | None = OMIT", _ACCEPTED)
-    yield from _signature("async def create", options, more, "Generation")
+    more: tuple[str, ...] = ("wait_timeout: float | Omit | None = OMIT", _ACCEPTED)
+    if resource.is_parsed:
+        for form, returns in ((_PLAIN_FORM, "Generation"), (_PARSED_FORM, "SchemaT")):
+            yield "    @overload"
+            yield from _signature("async def create", options, (*form, *more), returns)
+            yield "        ..."
+            yield ""
+        more = (*_BOTH_FORMS, *more)
+    yield from _signature(
+        "async def create", options, more, "Generation | SchemaT" if resource.is_parsed else "Generation"
+    )
     documented = {option.name: option.doc for option in options}
+    documented |= _PARSED if resource.is_parsed else {}
     documented |= {"wait_timeout": _WAIT_TIMEOUT, "on_accepted": _ON_ACCEPTED}
     documented["**call"] = f"`timeout`, `extra_headers`, `extra_query`, `extra_body`{resource.extra} of this call."
     yield f'        """{resource.create}'
@@ -281,10 +308,11 @@ def _create(
     for name, doc in documented.items():
         yield from _wrapped(f"{name}: {doc}", 12, 16)
     yield from _section("Returns", resource.returns)
-    yield from _section("Raises", f"ConfigurationError: {resource.refused}; nothing was sent.", *_RAISES)
+    raises = (*_RAISES, _MISMATCH) if resource.is_parsed else _RAISES
+    yield from _section("Raises", f"ConfigurationError: {resource.refused}; nothing was sent.", *raises)
     yield from _section("Source", sections["Source"])
     yield '        """'
-    yield from _built(node, options)
+    yield from _built(node, options, parsed=resource.is_parsed)
     yield "        return await submission.create("
     yield "            self._core, wire, CallOptions.of(call), kind=request.result_kind, model=model,"
     yield "            wait_timeout=wait_timeout, on_accepted=on_accepted,"
@@ -336,9 +364,16 @@ def _signature(start: str, options: Sequence[Option], more: Sequence[str], retur
     yield f"    ) -> {returns}:"
 
 
-def _built(node: ast.ClassDef, options: Sequence[Option]) -> Iterator[str]:
+def _built(node: ast.ClassDef, options: Sequence[Option], *, parsed: bool = False) -> Iterator[str]:
     """Make the request, and what is sent of it: files are read first where the kind has any."""
     yield from _request(node, options)
+    if parsed:
+        yield "        if schema is not None:"
+        yield "            return await structured_text.create("
+        yield "                self._core, request, CallOptions.of(call), schema=schema, repair=repair,"
+        yield "                wait_timeout=wait_timeout, on_accepted=on_accepted,"
+        yield "            )"
+        yield "        structured_text.require_no_repair(repair)"
     reads = any(isinstance(member, ast.AsyncFunctionDef) and member.name == "prepare" for member in node.body)
     yield f"        wire = {'await request.prepare' if reads else 'request.build'}(self._core.options.dialect)"
 

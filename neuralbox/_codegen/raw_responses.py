@@ -1,7 +1,7 @@
 """Write `with_raw_response`: every resource of a client once more, its calls returning the HTTP reply beside the value.
 
 A resource's public methods are taken as they stand: what is awaited goes through `raw`, what is entered through
-`raw_stream` (`_base_client`), and types follow from those. What has no reply of its own to show is listed in `WITHOUT`.
+`raw_stream` (`_base_client`), and types follow from those; only overloads, which no wrapper can carry, are written out. What has no reply of its own to show is listed in `WITHOUT`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .async_source import Module, UnsupportedError, head, is_generator, members_of, read_module
+from .async_source import Function, Module, UnsupportedError, head, is_generator, members_of, read_module
 
 # What has no reply that could be shown, and why.
 WITHOUT: Mapping[str, str] = {
@@ -66,15 +66,23 @@ def write_raw(client: RawClient, read: Callable[[str], str]) -> str:
         UnsupportedError: A method is neither awaited nor entered.
     """
     module = read_module(client.source, read(client.source))
-    resources = {
-        name: [*_calls(name, *_find(module, head(method.returns), read), read)]
+    found = {
+        name: _find(module, head(method.returns), read)
         for name, method in members_of(module.classes[client.name]).items()
         if "cached_property" in map(head, method.decorator_list) and name not in {"with_raw_response", *WITHOUT}
     }
-    return "\n".join(_module(client, resources))
+    resources = {name: [*_calls(name, *home, read)] for name, home in found.items()}
+    written_out = {name: [*_overloads(home[1])] for name, home in found.items()}
+    imports = {line for name, methods in written_out.items() for line in _imports(client, found[name][0], methods)}
+    return "\n".join(_module(client, resources, written_out, sorted(imports)))
 
 
-def _module(client: RawClient, resources: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[str]:
+def _module(
+    client: RawClient,
+    resources: Mapping[str, Sequence[tuple[str, str]]],
+    written_out: Mapping[str, Sequence[Function]],
+    imports: Sequence[str],
+) -> Iterator[str]:
     yield f'"""`{client.name}.with_raw_response`: its resources once more, the reply beside each value.'
     yield ""
     yield "Written by `python -m neuralbox._codegen` from the resources; do not edit."
@@ -83,8 +91,9 @@ def _module(client: RawClient, resources: Mapping[str, Sequence[tuple[str, str]]
     yield "from __future__ import annotations"
     yield ""
     yield "from functools import cached_property"
-    yield "from typing import TYPE_CHECKING"
+    yield "from typing import TYPE_CHECKING, Any, cast, overload"
     yield f"from {client.base} import raw, raw_stream"
+    yield from imports
     yield ""
     yield "if TYPE_CHECKING:"
     yield f"    from ._client import {client.name}"
@@ -109,10 +118,16 @@ def _module(client: RawClient, resources: Mapping[str, Sequence[tuple[str, str]]
         else:
             yield f'    """`{name}` with raw responses."""'
         yield ""
+        overloaded = {method.name for method in written_out[name]}
         yield f"    def __init__(self, client: {client.name}) -> None:"
+        if overloaded:
+            yield "        self._client = client"
         for call, wrapper in calls:
-            yield f"        self.{call} = {wrapper}(client.{name}.{call})"
+            if call not in overloaded:
+                yield f"        self.{call} = {wrapper}(client.{name}.{call})"
         yield ""
+        for method in written_out[name]:
+            yield from _written_out(name, method)
 
 
 def _find(module: Module, name: str, read: Callable[[str], str]) -> tuple[Module, ast.ClassDef]:
@@ -135,3 +150,43 @@ def _calls(resource: str, module: Module, node: ast.ClassDef, read: Callable[[st
             yield name, "raw_stream"
         else:
             raise UnsupportedError(f"{module.path}: {node.name}.{name}: is neither awaited nor entered; see `WITHOUT`")
+
+
+def _overloads(node: ast.ClassDef) -> Iterator[Function]:
+    """Yield what is overloaded, each method after its overloads."""
+    every = [member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)]
+    names = {member.name for member in every if _is_overload(member)}
+    yield from (member for member in every if member.name in names)
+
+
+def _is_overload(method: Function) -> bool:
+    return "overload" in map(head, method.decorator_list)
+
+
+def _imports(client: RawClient, module: Module, methods: Sequence[Function]) -> Iterator[str]:
+    """Yield what the written out methods need, as the written file must say it."""
+    above = "." * (client.target.count("/") + 1)
+    if methods:
+        yield f"from {above}_models.raw import RawResponse"
+    for annotation in (annotation for method in methods for annotation in [method.args, method.returns or method.args]):
+        for part in (node for node in ast.walk(annotation) if isinstance(node, ast.Name)):
+            if part.id in module.names:
+                yield module.names[part.id].replace("from ..", f"from {above}", 1)
+
+
+def _written_out(resource: str, method: Function) -> Iterator[str]:
+    if _is_overload(method):
+        yield "    @overload"
+    # No type variable can be both what an overload returns and what the reply holds.
+    returned = ast.unparse(method.returns) if _is_overload(method) and method.returns is not None else "Any"
+    yield f"    async def {method.name}({ast.unparse(method.args)}) -> RawResponse[{returned}]:"
+    if _is_overload(method):
+        yield "        ..."
+    else:
+        arguments = [f"{argument.arg}={argument.arg}" for argument in method.args.kwonlyargs]
+        arguments += [] if method.args.kwarg is None else [f"**{method.args.kwarg.arg}"]
+        doc = ast.get_docstring(method, clean=False)
+        yield f'        """{doc}"""'
+        yield f'        method: Any = cast("Any", self._client.{resource}.{method.name})'
+        yield f"        return await raw(method)({', '.join(arguments)})"
+    yield ""

@@ -239,12 +239,15 @@ class SyncWriter:
         loose = overloaded or any(mentions(annotation, variables) for annotation in annotations_of(method))
         owner = self._owner(node, method)
         target = owner if method.name == "__call__" else f"{owner}.{method.name}"
+        awaited = isinstance(method, ast.AsyncFunctionDef) and not is_generator(method)
         if loose:
-            target = f'{self.names.use("cast")}("{self.names.use("Any")}", {target})'
+            any_, callable_, awaitable = map(self.names.use, ("Any", "Callable", "Awaitable"))
+            kind = f"{callable_}[..., {awaitable}[{any_}]]" if awaited else any_
+            target = f'{self.names.use("cast")}("{kind}", {target})'
         value = f"{target}({self._forwarded(method)})"
         if {"property", "cached_property"} & set(decorators):
             value = target
-        elif isinstance(method, ast.AsyncFunctionDef) and not is_generator(method):
+        elif awaited:
             value = _call(target, self._forwarded(method))
         yield from self._answer(value, returned, method=method, loose=loose)
 

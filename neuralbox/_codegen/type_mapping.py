@@ -40,6 +40,7 @@ _PLAIN = frozenset({"bytearray", "bytes", "dict", "list", "memoryview", "str", "
 
 _WELL_KNOWN = {
     "Any": "from typing import Any",
+    "Awaitable": "from collections.abc import Awaitable",
     "AbstractContextManager": "from contextlib import AbstractContextManager",
     "Callable": "from collections.abc import Callable",
     "Generic": "from typing import Generic",

@@ -6,8 +6,9 @@ Written by `python -m neuralbox._codegen` from the request class; do not edit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Literal, Unpack, overload
 
+from .. import _structured_text as structured_text
 from .._api.builders import Message
 from .._api.elsewhere import Guided
 from .._api.vocabulary import TextModel
@@ -15,6 +16,7 @@ from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._requests.text import TextRequest
+from .._structured_text import SchemaT
 from .._submissions import submission
 from .._submissions.submission import OnAccepted
 from .._text_stream.stream import TextStream
@@ -27,6 +29,7 @@ class Text(Guided):
     def __init__(self, core: Core) -> None:
         self._core = core
 
+    @overload
     async def create(
         self,
         *,
@@ -37,10 +40,47 @@ class Text(Guided):
         temperature: float | Omit = OMIT,
         max_tokens: int | Omit | None = OMIT,
         assistant_id: str | None = None,
+        schema: None = None,
+        repair: Literal[0] = 0,
         wait_timeout: float | Omit | None = OMIT,
         on_accepted: OnAccepted | None = None,
         **call: Unpack[CallArgs],
-    ) -> Generation:
+    ) -> Generation: ...
+
+    @overload
+    async def create(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        schema: type[SchemaT],
+        repair: Literal[0, 1] = 0,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> SchemaT: ...
+
+    async def create(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        schema: type[SchemaT] | None = None,
+        repair: Literal[0, 1] = 0,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation | SchemaT:
         """Generate a text.
 
         The service keeps no conversation: pass all earlier turns in `messages` every time.
@@ -55,6 +95,11 @@ class Text(Guided):
             temperature: 0.0 to 2.0; the service's default is 0.7.
             max_tokens: Most tokens of the language model to write; None asks for the model's own default.
             assistant_id: `asst_…`: an assistant's model and instructions in place of `model` and `system`.
+            schema: A pydantic model, or another type that pydantic validates: the answer is asked to be JSON that fits
+                it, and returned as one. The service has no JSON mode, so the JSON Schema goes along in words, where the
+                system prompt is.
+            repair: 1 asks once more, with what was wrong, where the answer does not fit: a further paid request, within
+                the budget. The limits of a call hold for each of the two.
             wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
                 Default: `polling.timeout`, 600.
             on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
@@ -62,7 +107,8 @@ class Text(Guided):
             **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
 
         Returns:
-            The completed generation; `text` holds the answer, `usage` the language model's own token counts.
+            The completed generation; `text` holds the answer, `usage` the language model's own token counts. With
+            `schema`, what the answer says.
 
         Raises:
             ConfigurationError: Something in the call cannot be right; nothing was sent.
@@ -70,6 +116,7 @@ class Text(Guided):
             GenerationFailedError: It ended without a result; no tokens were charged.
             GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
             APIStatusError: The service refused, by status.
+            SchemaMismatchError: The answer was paid for and does not fit `schema`; `.text` is what was answered.
 
         Source:
             NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
@@ -83,6 +130,17 @@ class Text(Guided):
             max_tokens=max_tokens,
             assistant_id=assistant_id,
         )
+        if schema is not None:
+            return await structured_text.create(
+                self._core,
+                request,
+                CallOptions.of(call),
+                schema=schema,
+                repair=repair,
+                wait_timeout=wait_timeout,
+                on_accepted=on_accepted,
+            )
+        structured_text.require_no_repair(repair)
         wire = request.build(self._core.options.dialect)
         return await submission.create(
             self._core,

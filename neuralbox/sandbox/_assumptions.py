@@ -50,7 +50,7 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     "The whole answer to a text is made up; `max_tokens` bounds its words, and `usage` counts four characters a token.",
     "Where `speed` is not 1, every pending answer has `eta_seconds`: a client cannot know how fast time goes here.",
     "The seed of a picture that names none is a random one below 2^31.",
-    "`image_url` and its like must be http or https addresses and are not fetched; image parts need a vision model.",
+    "`image_url` and its like must be http, https or data addresses and are not fetched; image parts need a vision model.",
     (
         "Tools need one of `prompt`, `text`, `image_url`, `audio_url`, `video_url`; OCR answers text, audio tools an mp3 of "
         "5 seconds, the others a webp of 1024x1024."

@@ -50,7 +50,8 @@ def test_every_call_of_every_resource_is_there_with_the_same_signature() -> None
             elif not hasattr(raw, call):
                 missing.append(place)
             else:
-                assert inspect.signature(getattr(raw, call)) == inspect.signature(getattr(resource, call))
+                found, expected = inspect.signature(getattr(raw, call)), inspect.signature(getattr(resource, call))
+                assert found.parameters == expected.parameters
                 assert getattr(raw, call).__doc__ == getattr(resource, call).__doc__
     assert missing == []
 
@@ -116,7 +117,10 @@ SHOWN_APART = {"text.stream", "files.download", "files.read", "generations.wait"
 def test_every_raw_call_is_called_below() -> None:
     client = make_client(lambda request: httpx.Response(200))
     raws = {
-        f"{name}.{call}" for name in resources(RawResources) for call in vars(getattr(client.with_raw_response, name))
+        f"{name}.{call}"
+        for name in resources(RawResources)
+        for call in dir(getattr(client.with_raw_response, name))
+        if not call.startswith("_")
     }
     assert raws == set(CALLS) | SHOWN_APART
 

@@ -52,7 +52,7 @@ RESOURCES: dict[Any, tuple[Any, dict[str, Any]]] = {
     ),
     GenerateRequest: (Generate, {"model": "dall-e-3", "prompt": "A tree", "params": {"quality": "hd"}}),
 }
-_NO_OPTIONS = {"self", "wait_timeout", "call", "on_accepted", "journal", "key"}
+_NO_OPTIONS = {"self", "wait_timeout", "call", "on_accepted", "journal", "key", "schema", "repair"}
 
 
 @pytest.mark.parametrize("kind", REQUESTS)

@@ -72,7 +72,7 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: Text(core).create(model="gpt-5", prompt="x", temperature=2.1), "from 0 to 2; it is 2.1"),
     (lambda core: Text(core).create(model="gpt-5", prompt="x", temperature=-0.1), "from 0 to 2"),
     (lambda core: Text(core).create(model="gpt-5", prompt="x", temperature=float("nan")), "from 0 to 2"),
-    (lambda core: Text(core).create(model="gpt-5", prompt="x", temperature="hot"), "from 0 to 2"),  # type: ignore[arg-type]
+    (lambda core: Text(core).create(model="gpt-5", prompt="x", temperature="hot"), "from 0 to 2"),  # type: ignore[call-overload]
     (lambda core: Text(core).create(model="gpt-5", prompt="x", max_tokens=0), "`max_tokens` must be"),
     (lambda core: Speech(core).create(model="openai-tts", text="x", speed=0.4), "from 0.5 to 2"),
     (lambda core: Music(core).create(model="musicgen", prompt="x", duration=14), "from 15 to 120"),

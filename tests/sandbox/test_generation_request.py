@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from datetime import datetime
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from neuralbox._api import vocabulary as words
+from neuralbox.sandbox._media.texts import json_answer_to
 
 from .conftest import Api, Start
 
@@ -96,7 +100,7 @@ def test_a_body_that_is_not_json_is_a_bad_request(api: Api, content: bytes) -> N
         ({"model": "dall-e-3", "prompt": "A fox", "quality": "best"}, "quality"),
         ({"model": "dall-e-3", "prompt": "A fox", "style": "baroque"}, "style"),
         ({"model": "dall-e-3", "prompt": "A fox", "seed": "7"}, "seed"),
-        ({"model": "dall-e-3", "prompt": "A fox", "image_url": "data:image/png;base64,AA"}, "image_url"),
+        ({"model": "dall-e-3", "prompt": "A fox", "image_url": "ftp://a.test/x.png"}, "image_url"),
         ({"model": "kling-v2.1", "prompt": "A fox", "duration": 7}, "duration"),
         ({"model": "kling-v2.1", "prompt": "A fox", "aspect_ratio": "2:3"}, "aspect_ratio"),
         ({"model": "kling-v2.1", "prompt": "A fox", "stream": True}, "stream"),
@@ -227,3 +231,45 @@ def test_speakers_are_labelled_on_request(api: Api) -> None:
     text = api.http.post("/stt", files={"audio": ("a.ogg", b"x")}, data=form).json()["result_text"]
     assert text.startswith("[Speaker 1]: ")
     assert "[Speaker 2]: " in text
+
+
+# Answers in JSON.
+
+
+class Tree(BaseModel):
+    name: str = Field(min_length=300)
+    left: Tree | None
+    children: list[Tree]
+
+
+class Everything(BaseModel):
+    whole: int = Field(ge=3, le=5)
+    above: float = Field(gt=1)
+    flag: bool
+    nothing: None
+    colour: Literal["red", "green"]
+    only: Literal["one"]
+    when: datetime
+    short: str = Field(max_length=3)
+    few: list[int] = Field(min_length=3)
+    at_most_one: list[int] = Field(max_length=1)
+    table: dict[str, int]
+    either: int | str
+    tree: Tree
+
+
+def test_a_schema_is_answered_with_a_value_that_fits_it() -> None:
+    for number in range(5):
+        asked = f"Number {number} {{of five}}. Some JSON: {{}} [1] JSON Schema:\n{json.dumps(Everything.model_json_schema())}"
+        answer = json_answer_to(asked)
+        assert answer is not None
+        assert answer == json_answer_to(asked)
+        Everything.model_validate_json(answer[answer.index("{") : answer.rindex("}") + 1])
+        cut = json_answer_to(asked, max_tokens=3)
+        assert cut is not None
+        assert len(cut.split(" ")) == 3
+
+
+@pytest.mark.parametrize("asked", ["Parse JSON {safely}.", 'JSON {"a": 1}', '{"type": "string"}', "JSON " + "{" * 99])
+def test_what_is_no_schema_is_answered_in_prose(asked: str) -> None:
+    assert json_answer_to(asked) is None

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_type
 
+from pydantic import BaseModel
+
 from neuralbox import (
     APIStatusError,
     AsyncNeuralBox,
@@ -24,13 +26,24 @@ from neuralbox import (
     Session,
     TextStream,
     Timeout,
+    image_part,
 )
+
+
+class Harbour(BaseModel):
+    name: str
 
 
 async def generating(nb: AsyncNeuralBox) -> None:
     assert_type(await nb.generate.create(model="dall-e-3", prompt="", params={"size": "1024x1024"}), Generation)
     assert_type(await nb.text.create(model="a model of tomorrow", prompt=""), Generation)
     assert_type(await nb.text.create(messages=[{"role": "user", "content": ""}], max_tokens=None), Generation)
+    assert_type(await nb.text.create(model="gpt-5", prompt="", schema=Harbour, repair=1), Harbour)
+    assert_type(await nb.text.create(model="gpt-5", prompt="", schema=list[Harbour], timeout=5.0), list[Harbour])
+    assert_type((await nb.with_raw_response.text.create(model="gpt-5", prompt="")).value, Generation)
+    assert_type((await nb.with_raw_response.text.create(model="gpt-5", prompt="", schema=Harbour)).value, Harbour)
+    await nb.text.create(model="gpt-5", prompt="", schema=Harbour, repair=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await nb.text.create(model="gpt-5", messages=[{"role": "user", "content": [image_part("harbour.jpg")]}])
     turns: list[Message] = [{"role": "user", "content": ""}]
     seen: Message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.test"}}]}
     assert_type(await nb.text.create(messages=[*turns, seen]), Generation)

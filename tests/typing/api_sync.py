@@ -1,7 +1,7 @@
 """The blocking client as users write it: type-checked by mypy and pyright, never run.
 
 Each `assert_type` is a promise to users' editors and checkers; a change here is a change they see. What has no example
-in the client yet - overloads, generic methods, `Self` in a subclass - is held by tests/tools.
+in the client yet - generic methods, `Self` in a subclass - is held by tests/tools.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_type
+
+from pydantic import BaseModel
 
 from neuralbox import (
     Generation,
@@ -25,6 +27,10 @@ from neuralbox.sync import Items, Job, Pager, TextStream
 from neuralbox.sync import NeuralBox as SameNeuralBox
 
 
+class Harbour(BaseModel):
+    name: str
+
+
 class Ours(NeuralBox):
     """A client of one's own."""
 
@@ -38,7 +44,10 @@ def generating(nb: NeuralBox) -> None:
     assert_type(nb.speech.create(model="openai-tts", text="", format="mp3", timeout=5.0), Generation)
     assert_type(nb.transcriptions.create(audio=b"", file_name="talk.mp3"), Generation)
     assert_type(nb.music.submit(model="musicgen", prompt="", duration=15), Job)
-    nb.text.create(model="gpt-5", prompt="", wrong=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(nb.text.create(model="gpt-5", prompt="", schema=Harbour, repair=1), Harbour)
+    assert_type(nb.with_raw_response.text.create(model="gpt-5", prompt="").value, Generation)
+    assert_type(nb.with_raw_response.text.create(model="gpt-5", prompt="", schema=list[Harbour]).value, list[Harbour])
+    nb.text.create(model="gpt-5", prompt="", wrong=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 def streaming(nb: NeuralBox) -> None:

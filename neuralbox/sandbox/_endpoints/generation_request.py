@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..._api import vocabulary as words
 from .._catalogue import AUDIO_TOOLS, MODELS, RATIO_PIXELS, TEXT_TOOLS, CatalogueModel, video_pixels
-from .._media.texts import answer_to, count_tokens
+from .._media.texts import answer_to, count_tokens, json_answer_to
 from .._server.replies import bad_request, invalid, not_found
 
 _CHARACTERS_A_SECOND: Final = 14  # of speech at speed 1
@@ -170,8 +170,9 @@ class Options:
 
     def address(self, name: str) -> str | None:
         value = self.words_of(name)
-        if value is not None and not value.startswith(("http://", "https://")):
-            self.complain(name, "must be an http or https address")
+        # Whether the service takes `data:` is written nowhere; other services do, so a sandbox must not be the one to refuse.
+        if value is not None and not value.startswith(("http://", "https://", "data:")):
+            self.complain(name, "must be an http, https or data address")
         return value
 
 
@@ -188,7 +189,8 @@ def _text(model: CatalogueModel, options: Options) -> GenerationRequest:
     options.number("temperature", words.MIN_TEMPERATURE, words.MAX_TEMPERATURE, words.DEFAULT_TEMPERATURE)
     max_tokens = options.whole("max_tokens", 1)
     asked = prompt if prompt is not None else next((text for role, text in reversed(said) if role == "user"), "")
-    text = answer_to(asked, max_tokens=max_tokens)
+    told = "\n".join([system, *(text for _, text in said), prompt or ""])
+    text = json_answer_to(told, max_tokens=max_tokens) or answer_to(asked, max_tokens=max_tokens)
     heard = count_tokens(system + "".join(text for _, text in said) + (prompt or ""))
     spoken = count_tokens(text)
     usage = {"prompt_tokens": heard, "completion_tokens": spoken, "total_tokens": heard + spoken}
