@@ -233,9 +233,9 @@ class RateLimiter:
             clock: The clock.
             now: Unix seconds.
         """
-        said = tuple(map(headers.get, _NAMES))
-        if said[0] is None and said[1] is None:
+        if headers.get(words.LIMIT_HOUR) is None and headers.get(words.LIMIT_DAY) is None:
             return False
+        said = tuple(map(headers.get, _NAMES))
         before = self.windows
         if said == self._said and before is self._noted:  # as most polls say, since they use up nothing
             self.windows = self._noted = replace(before, noted_at=max(before.noted_at, clock))

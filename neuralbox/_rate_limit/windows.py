@@ -205,7 +205,9 @@ def note_refusal(before: Windows, retry_after: float | None, *, clock: float) ->
 
 def note_accepted(before: Windows, *, began: float) -> Windows:
     """Take account of a submission that was accepted: what an earlier 429 asked for is over."""
-    return before if began < before.closed_at else replace(before, closed_until=-inf)
+    if before.closed_until == -inf or began < before.closed_at:
+        return before
+    return replace(before, closed_until=-inf)
 
 
 def note_user(before: Windows, hourly: int | None, daily: int | None, *, clock: float) -> Windows:
@@ -230,6 +232,8 @@ def _counted(limit: int | None, length: float, clock: float) -> Window | None:
 
 def note_sent(before: Windows) -> Windows:
     """Count a submission whose answer said nothing of the windows, or never came."""
+    if before.hour is None and before.day is None:
+        return before
     return replace(before, hour=_less(before.hour), day=_less(before.day))
 
 

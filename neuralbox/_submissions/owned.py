@@ -8,8 +8,8 @@ history believed: a listing that shows it with its whole prompt would show anoth
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Container, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Container, Iterator
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
@@ -28,7 +28,7 @@ _LONGEST_TEXT: Final = 4_096
 _AGES_KEPT: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OwnedGeneration:
     """A generation of ours.
 
@@ -79,13 +79,13 @@ class OwnedGenerations:
         """Return the ids of those with a prompt."""
         return () if mark is None else self._by_prompt.get(mark, ())
 
-    def add(self, key: str, owned: OwnedGeneration, *, open_since: float | None) -> str | None:
+    def add(self, key: str, owned: OwnedGeneration, *, open_since: Callable[[], float | None]) -> str | None:
         """Note one; returns the id that had to be forgotten for it, if one had to.
 
         Args:
             key: Its id as text.
             owned: What is known of it.
-            open_since: When the oldest submission that is not settled was lost, by the monotonic clock.
+            open_since: Tells when the oldest submission that is not settled was lost, by the monotonic clock.
         """
         self._by_id[key] = owned
         if owned.mark is not None:
@@ -94,7 +94,8 @@ class OwnedGenerations:
         if len(self._by_id) <= MOST_OWNED:
             return None
         oldest = next(iter(self._by_id))
-        is_needed = open_since is not None and self._by_id[oldest].at >= open_since - HIDDEN_FOR
+        since = open_since()
+        is_needed = since is not None and self._by_id[oldest].at >= since - HIDDEN_FOR
         if is_needed and len(self._by_id) <= 10 * MOST_OWNED:
             return None
         self.discard(oldest)
@@ -102,14 +103,14 @@ class OwnedGenerations:
 
     def _keep_text(self, key: str, owned: OwnedGeneration) -> None:
         if owned.prompt is None or len(owned.prompt) > _LONGEST_TEXT:
-            self._by_id[key] = replace(owned, prompt=None)
+            owned.prompt = None
             return
         self._with_text.append(key)
         if len(self._with_text) > _TEXTS_KEPT:
             oldest = self._with_text.popleft()
             known = self._by_id.get(oldest)
             if known is not None:
-                self._by_id[oldest] = replace(known, prompt=None)
+                known.prompt = None
 
     def discard(self, key: str) -> None:
         """Forget one."""

@@ -405,10 +405,12 @@ class Registry:
             other.lost = max(other.lost, entry.lost or other.lost)
 
     def _own(self, key: str, owned: OwnedGeneration) -> None:
-        open_since = min((each.lost for each in self._submissions.values() if each.lost is not None), default=None)
-        forgotten = self.owned.add(key, owned, open_since=open_since)
+        forgotten = self.owned.add(key, owned, open_since=self._open_since)
         if forgotten is not None:
             self.listing.forget(forgotten)
+
+    def _open_since(self) -> float | None:
+        return min((each.lost for each in self._submissions.values() if each.lost is not None), default=None)
 
     def is_repeated(self, mark: bytes) -> bool:
         """Return whether the same was asked for a moment ago, and nobody has been told so yet."""

@@ -255,8 +255,10 @@ class Submission:
         self._registry = registry_of(core)
         claim = claim_of(request, call.extra_body, key=uuid4().hex, kind=kind, model=model)
         seed = draw_seed(request, claim, self._registry.observed.shows_seed) if core.options.draw_seed else None
-        self.request = request if seed is None else with_seed(request, seed)
-        self._entry = PendingSubmission(replace(claim, seed=seed), self.request, call.extra_body, self.attempt)
+        self.request = request
+        if seed is not None:
+            self.request, claim = with_seed(request, seed), replace(claim, seed=seed)
+        self._entry = PendingSubmission(claim, self.request, call.extra_body, self.attempt)
         self._has_begun = False
         self._admission: Admission | None = None
         self._lost_answer: LostAnswer | None = None

@@ -89,14 +89,14 @@ def test_only_so_many_prompts_are_kept_and_none_that_is_long(monkeypatch: pytest
     monkeypatch.setattr(owned_module, "_LONGEST_TEXT", 10)
     owned = OwnedGenerations()
     for number, prompt in enumerate(["one", "two", "three", "four", "a long prompt", None]):
-        owned.add(str(number), ours(prompt), open_since=None)
+        owned.add(str(number), ours(prompt), open_since=lambda: None)
         if prompt == "two":
             owned.discard("0")
     assert [owned.require(key).prompt for key in owned] == [None, "three", "four", None, None]
     assert "three" not in repr(owned.require("2"))
     owned.discard("4")
     owned.discard("5")
-    owned.add("6", ours("four"), open_since=None)
+    owned.add("6", ours("four"), open_since=lambda: None)
     owned.discard("3")
     assert [*owned.with_prompt(mark_of("four"))] == ["6"]
 
@@ -117,7 +117,7 @@ def learned(items: list[tuple[Any, str, float | None]], owned: dict[str, OwnedGe
     assert page is not None
     walk.add(page)
     for key, each in owned.items():
-        known.add(key, each, open_since=None)
+        known.add(key, each, open_since=lambda: None)
     return learn(walk, known, claims, since=0.0, skew=None)
 
 
