@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from neuralbox._errors import JournalError
@@ -24,9 +25,9 @@ async def test_every_move_of_the_table_is_made(tmp_path: Path, moves: set[tuple[
     home = batches(world)
     requests = [*videos(3), *images(3)]
 
-    async with home(requests, journal=journal, max_sending=1) as run:  # leaves some accepted
-        async for _ in run:
-            break
+    accepted = anyio.Event()
+    async with home(requests, journal=journal, max_sending=1, on_accepted=lambda *_: accepted.set()):
+        await accepted.wait()  # leaves one accepted
     found = await outcomes_of(home(requests, journal=journal, download_to=out, retry_failed=True))
     assert sum(outcome.path is not None for outcome in found.values()) >= 5
     await outcomes_of(home(requests, journal=journal))
