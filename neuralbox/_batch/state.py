@@ -46,7 +46,7 @@ class BatchOptions:
     Attributes:
         download_to: A directory for the files, or None.
         budget: What may be spent, or None.
-        max_in_flight: Requests read and not delivered, at most.
+        max_in_flight: Requests read and not delivered, at most; those that are looked up in the history not counted.
         max_sending: Submissions at once.
         max_downloads: Downloads at once.
         wait_timeout: Seconds each job may take from when it was accepted; None for no limit.
@@ -110,13 +110,18 @@ class BatchState:
         self.news = Broadcast()
         self.changed = Broadcast()
         self.sleepers: dict[anyio.Event, float | None] = {}
+        self._looked_up: set[BatchItem] = set()
 
     # Where each is.
 
     @property
     def is_full(self) -> bool:
-        """Whether no place is free."""
-        return self.counter.in_flight >= self.options.max_in_flight
+        """Whether no place is free.
+
+        What an earlier run may have paid for takes none while it is looked up: often only a request that is accepted
+        after it proves what became of it.
+        """
+        return self.counter.in_flight - len(self._looked_up) >= self.options.max_in_flight
 
     @property
     def is_over(self) -> bool:
@@ -134,6 +139,15 @@ class BatchState:
         self.counter.move(item.stage, stage)
         item.stage = stage
         self.changed.ring()
+
+    def look_up(self, item: BatchItem) -> None:
+        """Note that the history is asked what became of an item in an earlier run."""
+        self._looked_up.add(item)
+        self.room.ring()
+
+    def looked_up(self, item: BatchItem) -> None:
+        """Note that it is known, or stays unknown; fine for one that nobody asked about."""
+        self._looked_up.discard(item)
 
     def finish(self, item: BatchItem) -> None:
         """Let the outcome of an item be delivered."""

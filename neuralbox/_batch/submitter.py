@@ -1,7 +1,9 @@
 """Sending a batch's requests: each at most once, as the budget and the account's limits let them leave.
 
-Workers are tasks that take requests from one queue and end when it is empty; there are never more than `max_sending`,
-which stays below the transport's connection limit, so that the polls of what runs already always find a way. What became
+Workers are tasks that take requests from a queue and end when it is empty; there are never more than `max_sending`,
+which stays below the transport's connection limit, so that the polls of what runs already always find a way. Requests of
+an earlier run that may have been accepted have a queue and as many workers of their own: what proves most of them absent
+is a generation of ours that was accepted after them, so a new request must find a way past them. What became
 of a request that may have left is `_submissions.submission`'s business; what it learns is written down here before anything
 else is done with it.
 """
@@ -65,6 +67,7 @@ class JournalRecorder:
         if journal is not None:
             await journal.sending(item.key, claim.to_dict())
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
+        self._state.looked_up(item)
 
     async def accepted(self, generation: Generation) -> None:
         """Keep its id, then write it down; one that cannot be written down is waited for all the same."""
@@ -79,6 +82,16 @@ class JournalRecorder:
         await self._state.write(lambda journal: journal.planned_again(self._item.key))
 
 
+class _Queue:
+    """Requests that wait for their turn, and how many workers take from them."""
+
+    __slots__ = ("items", "workers")
+
+    def __init__(self) -> None:
+        self.items: deque[BatchItem] = deque()
+        self.workers = 0
+
+
 class Submitter:
     """Send the requests of one run.
 
@@ -90,8 +103,8 @@ class Submitter:
     def __init__(self, state: BatchState, collector: Collector) -> None:
         self._state = state
         self._collector = collector
-        self._queue: deque[BatchItem] = deque()
-        self._workers = 0
+        self._new = _Queue()
+        self._unknown = _Queue()
         self._is_held = False
         self._has_asked_clock = False
         core = state.core
@@ -100,8 +113,9 @@ class Submitter:
 
     def add(self, item: BatchItem) -> None:
         """Send one more when its turn comes."""
-        self._queue.append(item)
-        self._start_worker()
+        queue = self._new if item.claim is None else self._unknown
+        queue.items.append(item)
+        self._start_worker(queue)
 
     def hold(self) -> None:
         """Send nothing until `release`: what can be read at once is checked before any of it is bought."""
@@ -110,25 +124,28 @@ class Submitter:
     def release(self) -> None:
         """Send what was added meanwhile, and what is added from now on."""
         self._is_held = False
-        for _ in range(len(self._queue)):
-            self._start_worker()
+        for queue in (self._unknown, self._new):
+            for _ in range(len(queue.items)):
+                self._start_worker(queue)
 
-    def _start_worker(self) -> None:
-        if not self._is_held and self._workers < self._state.options.max_sending:
-            self._workers += 1
-            self._state.group.start_soon(self._run)
+    def _start_worker(self, queue: _Queue) -> None:
+        if not self._is_held and queue.workers < self._state.options.max_sending:
+            queue.workers += 1
+            self._state.group.start_soon(self._run, queue)
 
-    async def _run(self) -> None:
+    async def _run(self, queue: _Queue) -> None:
         try:
-            while self._queue:
-                await self.process(self._queue.popleft())
+            while queue.items:
+                await self.process(queue.items.popleft())
         finally:
-            self._workers -= 1
+            queue.workers -= 1
 
     async def process(self, item: BatchItem) -> None:
         """Plan one request, reserve its tokens, submit it; what that raises is its outcome, or ends the run."""
         state = self._state
         state.move(item, ItemStage.SENDING)
+        if item.claim is not None:
+            state.look_up(item)
         try:
             wire = await self._plan(item)
             if item.claim is None:  # else it may have been paid for already
@@ -137,6 +154,8 @@ class Submitter:
         except Exception as error:  # noqa: BLE001 - an outcome where it is ours, else raised to the caller as it is
             self._failed(item, error)
             return
+        finally:
+            state.looked_up(item)
         if state.options.on_accepted is not None and item.job is not None:
             await state.call(state.options.on_accepted, item.key, item.job)
         self._collector.accept(item, generation)

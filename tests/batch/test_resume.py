@@ -33,6 +33,7 @@ from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
 from neuralbox._submissions.claim import claim_of
+from neuralbox._submissions.owned import HIDDEN_FOR
 from neuralbox._submissions.registry import LISTED_BY
 from neuralbox._transport.base import Reply
 
@@ -741,3 +742,16 @@ def test_only_a_file_inside_the_directory_counts_as_saved(tmp_path: Path) -> Non
     assert is_saved(inside, inside.parent)
     for path in (outside, inside.parent / "link.png", inside.parent / "none.png", Path("x" * 5_000)):
         assert not is_saved(path, inside.parent)
+
+
+async def test_a_new_request_finds_a_way_past_what_is_looked_up(path: Path) -> None:
+    """If nothing were accepted after them, what became of these would stay unknown."""
+    world = World(latency=1.0)
+    lost = [(f"lost {at}", ImageRequest(model="flux-1.1-pro", prompt=f"lost {at}"), "sending") for at in range(4)]
+    await write(world, path, lost)
+    began = world.time.elapsed
+    requests = [*({"key": key, **request.to_dict()} for key, request, _ in lost), *images(3)]
+    found = await outcomes_of(batches(world)(requests, journal=path, max_in_flight=4, max_sending=4))
+    assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
+    assert world.posts == 7
+    assert world.time.elapsed - began < HIDDEN_FOR
