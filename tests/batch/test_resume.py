@@ -750,7 +750,7 @@ async def test_a_new_request_finds_a_way_past_what_is_looked_up(path: Path) -> N
     lost = [(f"lost {at}", ImageRequest(model="flux-1.1-pro", prompt=f"lost {at}"), "sending") for at in range(4)]
     await write(world, path, lost)
     began = world.time.elapsed
-    requests = [*({"key": key, **request.to_dict()} for key, request, _ in lost), *images(3)]
+    requests: list[Any] = [*({"key": key, **request.to_dict()} for key, request, _ in lost), *images(3)]
     found = await outcomes_of(batches(world)(requests, journal=path, max_in_flight=4, max_sending=4))
     assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
     assert world.posts == 7
