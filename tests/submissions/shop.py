@@ -86,6 +86,7 @@ class Shop(Scripted):
         sold: What was made, oldest first.
         foreign: Items of other programs, as `Sold` with negative ids.
         posts: Bodies of all that was posted.
+        lost: Prompts of which an answer never came.
         pages: When a page of the history was asked for, and which.
         details: Ids that were asked for.
     """
@@ -113,6 +114,7 @@ class Shop(Scripted):
         self.forgets = 0
         self.sold: list[Sold] = []
         self.posts: list[Mapping[str, Any]] = []
+        self.lost: set[str | None] = set()
         self.pages: list[tuple[float, int]] = []
         self.details: list[int] = []
 
@@ -160,6 +162,8 @@ class Shop(Scripted):
         if self.refuses_seed and ("seed" in body or "seed" in body.get("params", ())):
             return refusal(422, "validation_error", message="`seed` is not known to this model")
         happens, seen = ENDS[self.ends(number, body)]
+        if seen is not None:
+            self.lost.add(prompt_of(body))
         if on_sent is not None and not isinstance(seen, ConnectError):
             on_sent()
         seconds = self.latency()
@@ -271,11 +275,15 @@ def _events(one: Sold) -> list[bytes | Exception | Any]:
 
 
 def _prompt(one: Sold) -> str | None:
-    options = one.options
+    return prompt_of(one.body)
+
+
+def prompt_of(body: Mapping[str, Any]) -> str | None:
+    options = {**body.get("params", {}), **body}
     said = options.get("prompt") or options.get("text")
     if said is None and options.get("messages"):
         said = options["messages"][-1]["content"]
-    return said
+    return None if said is None else str(said)
 
 
 def _answered(one: Sold) -> str:

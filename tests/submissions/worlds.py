@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 import anyio
@@ -97,6 +98,9 @@ class Count(NamedTuple):
         raised: How many raised that their outcome is unknown.
         wrong: How many got a stranger's or another request's generation, or one that somebody else got as well.
         unnamed: How many were charged, and are neither delivered nor among what is unresolved.
+        twice: How many charges there were beyond what was asked for.
+        settled: Seconds from sending until the outcome was known, of those whose first answer was lost.
+        reads: Pages of the history and single generations that were asked for.
     """
 
     asked: int
@@ -106,6 +110,8 @@ class Count(NamedTuple):
     wrong: int
     unnamed: int
     twice: int
+    settled: tuple[float, ...] = ()
+    reads: int = 0
 
 
 async def live(world: World, seed: int = 0) -> Count:
@@ -144,6 +150,7 @@ class Program:
         self.delivered: list[tuple[str, int | str]] = []
         self.raised = 0
         self.asked = 0
+        self.settled: list[float] = []
 
     async def run(self) -> None:
         async with anyio.create_task_group() as group:
@@ -158,6 +165,7 @@ class Program:
         prompt = f"Take {subject} of <b>a heron</b> & {subject} boats, seen from afar on a day that never ends: nobody knows why, {subject}"
         await time.sleep(moment + 3.0)
         self.asked += 1
+        began = time.elapsed
         async with anyio.create_task_group() as group:
             if is_copied:
                 group.start_soon(self._copy, prompt, after)
@@ -173,6 +181,8 @@ class Program:
                 self.raised += 1
             except NeuralBoxError:
                 pass
+            if prompt in self.shop.lost:
+                self.settled.append(time.elapsed - began)
 
     async def _copy(self, prompt: str, after: float) -> None:
         """Make the same as somebody else, a little before or after."""
@@ -199,6 +209,8 @@ def _count(shop: Shop, programs: list[Program]) -> Count:
         wrong,
         max(0, len(missing) - open_),
         max(0, charged - asked),
+        tuple(seconds for program in programs for seconds in program.settled),
+        len(shop.pages) + len(shop.details),
     )
 
 
@@ -256,6 +268,39 @@ else's or another's request, results that two callers got, second charges, and c
 """
 
 
+PRICE: Final = """
+## The price of certainty
+
+Forty requests within a minute, two of five lost, half of those after they were accepted; six runs of each. *seconds* are from sending
+until the outcome is known (adopted, or proven absent and sent again), *requests* are those to the history and for single
+generations, for each answer that was lost: median and 95th percentile. A picture or a text that was never accepted waits
+longest: a service that is still working on it lists it when it is done.
+
+| kind | listed | lost | seconds | requests | raised |
+|---|---|---|---|---|---|
+"""
+
+
+def prices() -> Iterator[str]:
+    """Write the rows of what it takes to know what became of a lost answer."""
+    for kind in MODELS:
+        for lag in (0.0, 3.0, 15.0):
+            lost = {"answered": 3.0, "dropped after": 1.0, "dropped before": 1.0}
+            world = World(f"price, {kind}, {lag:g}", kind=kind, lag=lag, requests=40, prompts=40, is_lost=lost)
+            runs = [anyio.run(live, world, seed) for seed in range(6)]
+            seconds = [each for run in runs for each in run.settled]
+            requests = [run.reads / len(run.settled) for run in runs]
+            raised = sum(run.raised for run in runs)
+            yield (
+                f"| {kind} | {f'{lag:g} s late' if lag else 'at once'} | {len(seconds)} | {_middle_and_late(seconds)} "
+                f"| {_middle_and_late(requests)} | {raised} |"
+            )
+
+
+def _middle_and_late(values: list[float]) -> str:
+    return f"{median(values):.1f} / {sorted(values)[int(0.95 * len(values))]:.1f}"
+
+
 def page() -> str:
     """Return the page."""
     rows = []
@@ -265,7 +310,7 @@ def page() -> str:
         rows.append(
             f"| {world.name} | {count.asked} | {count.charged} | {count.delivered} | {count.raised} | {wrong} |"
         )
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + PRICE + "\n".join(prices()) + "\n"
 
 
 if __name__ == "__main__":
