@@ -52,4 +52,4 @@ def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> 
     monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
     monkeypatch.chdir(directory)
     # Polls are minutes apart for the real service; the sandbox is faster by its `speed`, so the polls are too.
-    monkeypatch.setattr("neuralbox._client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
+    monkeypatch.setattr("neuralbox._base_client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
