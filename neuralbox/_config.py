@@ -1,6 +1,7 @@
 """The frozen options of a client, and the one place that reads the environment.
 
-`NEURALBOX_API_KEY`, `NEURALBOX_BASE_URL` and `NEURALBOX_LOG` are read when a client is made, never at import.
+`NEURALBOX_API_KEY`, `NEURALBOX_BASE_URL` and `NEURALBOX_LOG` are read when a client is made, never at import;
+`NEURALBOX_CONFIG` and `NEURALBOX_PROFILE` by the command line alone. The library reads no file of settings.
 """
 
 from __future__ import annotations
@@ -330,11 +331,39 @@ def base_url_from_environment(given: str | None, service: Service = NEURALBOX) -
     return given if given is not None else os.environ.get(service.base_url_variable) or service.base_url
 
 
+def has_environment_base_url(service: Service = NEURALBOX) -> bool:
+    """Return whether the environment says where this service is."""
+    return bool(os.environ.get(service.base_url_variable))
+
+
+def has_environment_key(service: Service = NEURALBOX) -> bool:
+    """Return whether the environment has a key of this service."""
+    return bool(os.environ.get(service.key_variable, "").strip())
+
+
+def profile_from_environment() -> str | None:
+    """Return the command line's profile that the environment names (`NEURALBOX_PROFILE`)."""
+    return os.environ.get("NEURALBOX_PROFILE", "").strip() or None
+
+
+def config_file_from_environment() -> str | None:
+    """Return the path of the command line's settings that the environment names (`NEURALBOX_CONFIG`)."""
+    return os.environ.get("NEURALBOX_CONFIG", "").strip() or None
+
+
 def log_from_environment() -> None:
     """Send this package's log to standard error when `NEURALBOX_LOG` is `info` or `debug`; otherwise it is silent."""
     level = os.environ.get("NEURALBOX_LOG", "").strip().upper()
-    if level not in ("INFO", "DEBUG"):
-        return
+    if level in ("INFO", "DEBUG"):
+        log_to_stderr(level)
+
+
+def log_to_stderr(level: str) -> None:
+    """Send this package's log to standard error.
+
+    Args:
+        level: `INFO` or `DEBUG`.
+    """
     if all(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         handler = logging.StreamHandler()
         handler.addFilter(_is_written_nowhere_else)

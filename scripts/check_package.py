@@ -34,6 +34,7 @@ IMPORTS: Final = {
     "all": "neuralbox._cli.app, neuralbox._demo, neuralbox.testing, neuralbox._transport.aiohttp.adapter",
     "cli": "neuralbox._cli.app",
     "demo": "neuralbox._cli.app, neuralbox._demo",
+    "keyring": "neuralbox._cli.key_store, keyring",
     "otel": "opentelemetry.trace",
     "report": "neuralbox._report, PIL",
     "sandbox": "neuralbox.sandbox, PIL, av",

@@ -19,7 +19,6 @@ from .._costs.charges import charges_of
 from .._costs.prices import price_query_of
 from .._errors import BudgetExceededError, NeuralBoxError, ProtocolError
 from .._files.download import save
-from .._files.names import name_for_id
 from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
 from .._requests.requests import BatchRequest
@@ -170,11 +169,12 @@ class Collector:
             self._savers -= 1
 
     async def _save(self, item: BatchItem) -> None:
-        directory = self._state.options.download_to
-        assert directory is not None
+        options = self._state.options
+        assert options.download_to is not None
         assert item.generation is not None
         item.path = None
-        stem = item.key if item.is_named else None
+        folder, stem = options.naming.place(item.generation, item.key if item.is_named else None)
+        directory = os.fspath(options.download_to) + folder
         try:
             # What stands there is somebody else's, or what a run saved that was killed before it could write that down.
             saved = await save(
@@ -184,9 +184,8 @@ class Collector:
             item.error = error
             return
         item.path = saved.path
-        name = name_for_id(item.key if item.is_named else item.generation.id, "", "") or ""
-        if not f"{saved.path.name}.".startswith(f"{name}."):
-            logger.warning("A file stood under the name %r, so the result is %r.", name, saved.path.name)
+        if not f"{saved.path.name}.".startswith(f"{stem}."):
+            logger.warning("A file stood under the name %r, so the result is %r.", stem, saved.path.name)
         await self._state.write(lambda journal: journal.saved(item.key, str(saved.path), saved.bytes))
 
 

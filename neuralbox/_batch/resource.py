@@ -16,6 +16,7 @@ from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._costs.prices import PriceQuery, price_query_of
 from .._errors import ConfigurationError
+from .._files.naming import FileNaming
 from .._journal import Sync
 from .._polling.job import require_limit
 from .._requests.json_lines import as_request, check
@@ -50,6 +51,7 @@ class Batches:
         journal: str | os.PathLike[str] | None = None,
         journal_sync: Sync = "normal",
         download_to: str | os.PathLike[str] | None = None,
+        name_by: str = "key",
         budget: int | Budget | None = None,
         max_in_flight: int = 1_000,
         max_sending: int = 64,
@@ -81,9 +83,12 @@ class Batches:
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named by its request's key, or by its generation's id where that has
-                none; where another file stands under that name it stays, and the new one becomes `heron (2).webp`, which
-                is logged. Only a file in this directory counts as saved by an earlier run of the journal.
+            download_to: A directory for the files; where another file stands under a name it stays, and the new one becomes
+                `heron (2).webp`, which is logged. Only a file in this directory counts as saved by an earlier run of the
+                journal.
+            name_by: What the files are called, less their endings: `key` is the request's key, or the generation's id where
+                it has none; `id` is the id; else a template of `{key}`, `{id}`, `{model}`, `{kind}`, `{date}` and `{seed}`,
+                such as `{model}/{key}`, that stays below the directory.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
@@ -121,6 +126,7 @@ class Batches:
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
         options = BatchOptions(
             download_to=None if download_to is None else os.fspath(download_to) + os.sep,
+            naming=FileNaming.of(name_by),
             max_in_flight=max_in_flight,
             max_sending=max_sending,
             max_downloads=max_downloads,

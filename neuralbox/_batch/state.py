@@ -18,7 +18,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -29,6 +29,7 @@ from .._concurrency.broadcast import Broadcast
 from .._concurrency.callbacks import call_either
 from .._core.exchange import Core
 from .._errors import NeuralBoxError
+from .._files.naming import FileNaming
 from .._journal.protocol import Journal
 from .._rate_limit.limiter import limiter_of
 from .._rate_limit.windows import Why
@@ -45,6 +46,7 @@ class BatchOptions:
 
     Attributes:
         download_to: A directory for the files, or None.
+        naming: What the files there are called.
         budget: What may be spent, or None.
         max_in_flight: Requests read and not delivered, at most; those that are looked up in the history not counted.
         max_sending: Submissions at once.
@@ -57,6 +59,7 @@ class BatchOptions:
     """
 
     download_to: str | os.PathLike[str] | None = None
+    naming: FileNaming = field(default_factory=FileNaming)
     budget: Budget | None = None
     max_in_flight: int = 1_000
     max_sending: int = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # The modules an extra brings; any other missing module is a bug of ours and must show.
-_CLI: Final = frozenset({"rich", "typer"})
+_CLI: Final = frozenset({"platformdirs", "rich", "typer"})
 _SANDBOX: Final = frozenset({"PIL", "av", "python_multipart", "starlette", "uvicorn"})
 _REPORT: Final = frozenset({"PIL", "jinja2", "markupsafe"})
 BROUGHT_BY: Final = {"cli": _CLI, "sandbox": _SANDBOX, "demo": _CLI | _SANDBOX, "report": _REPORT}

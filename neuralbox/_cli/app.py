@@ -16,24 +16,32 @@ from typer.main import get_command
 
 from .._version import __version__
 from .exit_codes import MEANINGS
+from .invocation import current, everywhere
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
+    from typer._click import Command, Context, Parameter
 
 # Where each command is, and the first line of its help.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "generate": ("generate", "Generate text, an image, a video or audio."),
     "stream": ("generate", "Generate a text and print it while it is written."),
+    "transcribe": ("generate", "Write down what is said in a recording."),
     "wait": ("generate", "Wait for generations that were submitted earlier."),
     "download": ("generate", "Download the files of generations."),
     "batch": ("batch", "Many requests at once, with a journal."),
     "reconcile": ("unknown", "Look for a batch's requests whose answers were lost."),
     "history": ("history", "List, export or report what was generated."),
     "archive": ("history", "Mirror all results into a directory."),
+    "favorite": ("marks", "Mark generations as favourites, or take the mark away."),
+    "rate": ("marks", "Rate a generation."),
+    "delete": ("marks", "Delete generations from the history."),
+    "geminigen": ("gemini", "List, show or mirror the history of GeminiGen."),
     "balance": ("queries", "Show how many tokens are left."),
     "stats": ("queries", "Show what was generated and what it cost."),
     "models": ("queries", "List the models, or show one."),
     "price": ("queries", "Show what a generation would cost."),
+    "login": ("login", "Keep the API key, for this command line only."),
+    "logout": ("login", "Forget the API key that is kept."),
     "demo": ("local", "See it work on a local sandbox; needs no key."),
     "sandbox": ("local", "Serve a local sandbox of the whole API."),
 }
@@ -46,6 +54,11 @@ class _Commands(TyperGroup):
         super().__init__(**settings)
         for name, (_, summary) in COMMANDS.items():
             self.commands[name] = TyperCommand(name, help=summary)
+        self.params += _shared()
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        current.begin()
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -54,10 +67,19 @@ class _Commands(TyperGroup):
 
 def _built(name: str) -> Command:
     found: typer.Typer | Callable[..., None] = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name)
-    if isinstance(found, typer.Typer):
-        return get_command(found)
+    command = get_command(found) if isinstance(found, typer.Typer) else _alone(name, found)
+    for each in command.commands.values() if isinstance(command, TyperGroup) else (command,):
+        each.params += _shared()
+    return command
+
+
+def _shared() -> list[Parameter]:
+    return _alone("neuralbox", everywhere).params
+
+
+def _alone(name: str, function: Callable[..., None]) -> Command:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(found)
+    alone.command(name)(function)
     return get_command(alone)
 
 
@@ -67,13 +89,15 @@ app = typer.Typer(
     help="Text, images, video, speech and music from the NeuralBox API.",
     epilog=MEANINGS,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback, without the values of local variables
 )
 
 FIRST_STEPS = """\
 neuralbox demo                       see it work, on a local sandbox of the service; no key needed
-export NEURALBOX_API_KEY=nb_...      your key: dashboard, Profile, API Keys (needs the VIP or Elite plan)
-neuralbox balance                    is the key right?
+neuralbox login                      keep your key: dashboard, Profile, API Keys (needs the VIP or Elite plan)
+export NEURALBOX_API_KEY=nb_...      or name it for this shell only
+neuralbox balance
 neuralbox stream gpt-5 "Good morning"
 neuralbox generate flux-1.1-pro "A lighthouse" --to images
 
@@ -92,11 +116,6 @@ def _root(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    if debug:
-        from .errors import debugging
-
-        debugging.is_on = True
     if context.invoked_subcommand is None:
         typer.echo(FIRST_STEPS)

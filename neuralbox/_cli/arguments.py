@@ -45,7 +45,14 @@ Model = Annotated[
 ]
 Prompt = Annotated[str, typer.Argument(help="What to make; - reads standard input.")]
 Timeout = Annotated[float | None, typer.Option(min=0.0, help="Seconds to wait at most; default 600.")]
-To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Directory to download into.")]
+PollInterval = Annotated[
+    float | None,
+    typer.Option("--poll-interval", min=0.1, metavar="SECONDS", help="Shortest pause between two polls; default 5."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", "-c", metavar="FILE", help="A text to put below the prompt; - reads standard input."),
+]
 OfKind = Annotated[
     str | None, typer.Option("--type", help="text, image, video, tts, stt, audio, tool.", autocompletion=_known_kinds)
 ]
@@ -71,18 +78,36 @@ def read_params(texts: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
-def read_text(argument: str) -> str:
-    """Return a prompt: the argument, or standard input where that is `-`.
+def read_prompt(argument: str, context: str | None) -> str:
+    """Return a prompt: the argument, or standard input where that is `-`, and below it the text of `--context`.
+
+    Standard input is read where it is asked for only: a loop over the lines of a file has the rest of them there.
 
     Raises:
-        ConfigurationError: Standard input is closed, or no text.
+        ConfigurationError: Standard input is closed, there is no text, or it is wanted twice.
     """
-    if argument != "-":
-        return argument
+    if context is None:
+        return _piped() if argument == "-" else argument
+    if context == argument == "-":
+        raise ConfigurationError("Standard input can be the prompt or the context, not both.")
+    text = _piped() if context == "-" else _text_of(Path(context))
+    if not text:
+        raise ConfigurationError(f"There is no text in {'standard input' if context == '-' else context}.")
+    return f"{_piped() if argument == '-' else argument}\n\n{text}"
+
+
+def _piped() -> str:
     try:
         return sys.stdin.read().strip()
     except (AttributeError, UnicodeDecodeError):
-        raise ConfigurationError("There is no text on standard input; - reads the prompt from there.") from None
+        raise ConfigurationError("There is no text on standard input; - reads it from there.") from None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is no text in UTF-8, so it cannot be the context of a prompt.") from None
 
 
 def read_id(text: str) -> GenerationId:

@@ -6,26 +6,28 @@ it in good order - what is on its way gets some seconds to be written down - and
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .._batch.progress_words import NOT_SENT, not_sent_line, phrases
 from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
-from .arguments import AsJson, BaseUrl, To, limit_of
+from .arguments import AsJson, BaseUrl, PollInterval, limit_of
 from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures, sentence_of
 from .exit_codes import INTERRUPTED, USAGE
-from .request_file import RequestFile, open_requests
+from .request_file import RequestFile, copied_input, open_requests
+from .saving import NameBy, To
 from .session import CommandSession
 from .unknown import Journal, decision_lines, decision_values, resume_command, settle, unknown_records
 
@@ -49,6 +51,18 @@ JobTimeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Se
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again what failed in an earlier run.")]
 
 
+MaxSending = Annotated[
+    int | None, typer.Option("--max-sending", min=1, metavar="N", help="Submissions at once; default 64.")
+]
+MaxDownloads = Annotated[
+    int | None, typer.Option("--max-downloads", min=1, metavar="N", help="Downloads at once; default 8.")
+]
+MaxInFlight = Annotated[
+    int | None,
+    typer.Option("--max-in-flight", min=1, metavar="N", help="Requests read and not yet printed; default 1000."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class _RunArguments:
     """What one run was told.
@@ -59,6 +73,8 @@ class _RunArguments:
         settings: Where the files go, and what may be spent.
         timeout: Seconds for each job, or None for the client's.
         retry_failed: Whether what failed is sent again.
+        bounds: `max_sending`, `max_downloads` and `max_in_flight`, those that were told.
+        repeated: The caller's own options that a command which goes on repeats.
     """
 
     requests: RequestFile | None
@@ -66,43 +82,112 @@ class _RunArguments:
     settings: BatchSettings
     timeout: float | None
     retry_failed: bool
+    bounds: Mapping[str, Any]
+    repeated: Sequence[str]
+
+    @property
+    def resume(self) -> str:
+        """The command that continues this run as it was told."""
+        return resume_command(self.journal, self.repeated)
+
+
+@dataclass(frozen=True, slots=True)
+class _RunOptions:
+    """The options of `run` and `resume` as they were given; see there."""
+
+    to: Path | None
+    name_by: str | None
+    budget: int | None
+    timeout: float | None
+    retry_failed: bool
+    bounds: tuple[int | None, int | None, int | None]
+
+    def arguments(self, session: CommandSession, requests: RequestFile | None, journal: Path) -> _RunArguments:
+        """Complete them by what the journal remembers, and then by the user's settings.
+
+        Raises:
+            ConfigurationError: The files would go, or be called, as they may not.
+        """
+        known = session.settings
+        settings = recall(journal).changed(self.to, self.name_by, self.budget)
+        if settings.to is None and known.to is not None:
+            settings = replace(settings, to=os.path.abspath(known.to))  # noqa: PTH100 - as in `changed`
+        if settings.name_by is None:
+            settings = replace(settings, name_by=known.name_by)
+        names = ("max_sending", "max_downloads", "max_in_flight")
+        bounds = {
+            name: bound
+            for name, given in zip(names, self.bounds, strict=True)
+            if (bound := getattr(known, name) if given is None else given) is not None
+        }
+        said: list[tuple[str, object]] = [("--to", self.to), ("--name-by", self.name_by), ("--budget", self.budget)]
+        said += [(f"--{name.replace('_', '-')}", given) for name, given in zip(names, self.bounds, strict=True)]
+        repeated = [part for option, value in said if value is not None for part in (option, str(value))]
+        repeated += ["--retry-failed"] if self.retry_failed else []
+        limit = session.limit(self.timeout)
+        repeated += [*session.paid.wait_options, *session.paid.options]
+        return _RunArguments(requests, journal, settings, limit, self.retry_failed, bounds, repeated)
 
 
 @batch.command()
 def run(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="Requests, one JSON object a line; see the guide.")
+        Path,
+        typer.Argument(help="Requests, one JSON object a line, or a table (.csv); - reads standard input."),
     ],
+    format: Annotated[
+        Literal["jsonl", "csv"] | None, typer.Option("--format", help="Default: by the name's ending, else jsonl.")
+    ] = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="FILE", help="Default: the requests' name with .sqlite.")
     ] = None,
     to: To = None,
+    name_by: NameBy = None,
     budget: Budget = None,
     timeout: JobTimeout = None,
+    poll_interval: PollInterval = None,
+    max_sending: MaxSending = None,
+    max_downloads: MaxDownloads = None,
+    max_in_flight: MaxInFlight = None,
     retry_failed: RetryFailed = False,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Only show what it would cost.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "--estimate", help="Check all requests and show what they would cost.")
+    ] = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
     """Send the requests of a file, wait for all, download them; the same command again continues."""
-    session = CommandSession(json, base_url)
-    with session.plain_words():
-        requests = open_requests(file)
-        if journal is None and requests.count is None:
-            raise ConfigurationError(f"{file} is no regular file: name the journal with --journal.")
+    session = CommandSession(json, base_url, poll_interval)
+    told = _RunOptions(to, name_by, budget, timeout, retry_failed, (max_sending, max_downloads, max_in_flight))
+    is_input = str(file) == "-"
+    with session.plain_words(), copied_input() if is_input else nullcontext(file) as source:
+        called = Path("standard input") if is_input else file
+        if not is_input and (file.is_dir() or not file.exists()):
+            raise ConfigurationError(f"{file} is a directory." if file.is_dir() else f"There is no file {file}.")
+        is_table = file.suffix.lower() == ".csv" if format is None else format == "csv"
+        requests = open_requests(called, source, is_table=is_table)
+        if journal is None and not dry_run and (is_input or requests.count is None):
+            raise ConfigurationError(f"{called} is no regular file: name the journal with --journal.")
         place = journal or file.with_suffix(".sqlite")
-        _report_problems(requests, session, is_fatal=not estimate, is_resumed=place.exists())
-    settings = recall(place).changed(to, budget)
-    arguments = _RunArguments(requests, place, settings, timeout, retry_failed)
-    session.run(partial(_estimate, requests=requests) if estimate else partial(_carry_out, arguments=arguments))
+        _report_problems(requests, session, is_fatal=not dry_run, is_resumed=place.exists())
+        if dry_run:
+            session.run(partial(_estimate, requests=requests, budget=budget))
+        else:
+            arguments = told.arguments(session, requests, place)
+            session.run(partial(_carry_out, arguments=arguments))
 
 
 @batch.command()
 def resume(
     journal: Journal,
     to: To = None,
+    name_by: NameBy = None,
     budget: Budget = None,
     timeout: JobTimeout = None,
+    poll_interval: PollInterval = None,
+    max_sending: MaxSending = None,
+    max_downloads: MaxDownloads = None,
+    max_in_flight: MaxInFlight = None,
     retry_failed: RetryFailed = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
@@ -110,11 +195,11 @@ def resume(
     """Continue a batch from its journal alone: what it was told is in there, --to and --budget change it."""
     from .._journal import read_summary
 
-    session = CommandSession(json, base_url)
+    session = CommandSession(json, base_url, poll_interval)
+    told = _RunOptions(to, name_by, budget, timeout, retry_failed, (max_sending, max_downloads, max_in_flight))
     with session.plain_words():
         read_summary(journal)  # a file that is no journal is not touched
-        settings = recall(journal).changed(to, budget)
-    arguments = _RunArguments(None, journal, settings, timeout, retry_failed)
+        arguments = told.arguments(session, None, journal)
     session.run(partial(_carry_out, arguments=arguments))
 
 
@@ -209,15 +294,15 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             arguments.requests,
             journal=arguments.journal,
             download_to=arguments.settings.to,
+            name_by=arguments.settings.name_by or "key",
             budget=arguments.settings.budget,
             wait_timeout=limit_of(arguments.timeout),
             retry_failed=arguments.retry_failed,
+            **arguments.bounds,
             on_progress=partial(_show_progress, meter),
         )
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
-            session.paid.advice = (
-                f"Nothing that was paid for is lost; to continue:  {resume_command(arguments.journal)}"
-            )
+            session.paid.advice = f"Nothing that was paid for is lost; to continue:  {arguments.resume}"
             await to_thread.run_sync(remember, arguments.journal, arguments.settings)
             with taking:
                 async for outcome in running:
@@ -297,7 +382,7 @@ def _show_progress(meter: Meter, seen: BatchProgress) -> None:
     meter.show(done, total, count, phrases(seen))
 
 
-async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile) -> int:
+async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: RequestFile, budget: int | None) -> int:
     balance = (await nb.account.balance()).token_balance
     found: BatchEstimate = await nb.batch.estimate(requests if requests.count is None else requests.without_problems())
     counts = {"requests": found.requests, "tokens": found.tokens, "unknown": found.unknown, "balance": balance}
@@ -306,6 +391,8 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     session.print_text(f"{found.requests} requests, {found.tokens} tokens{left}")
     for model, tokens in found.by_model.items():
         session.print_text(output.joined(f"{model}: {tokens} tokens"))
+    if budget is not None and found.tokens > budget:
+        session.print_text(f"The budget of {budget} does not cover them: {found.tokens - budget} tokens are missing.")
     if found.unknown:
         session.print_text(f"{found.unknown} requests have no known price.")
     for key, problem in found.problems.items():  # of a pipe, which was not checked before

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._errors import ConfigurationError
+from .saving import require_directory
 
 _NAME = "command_line"
 
@@ -24,26 +25,37 @@ class BatchSettings:
         to: Directory for the files, absolute; None downloads nothing.
         budget: Most tokens to spend, or None.
         not_sent_budget: How many requests the last run did not send, since the budget did not cover them.
+        name_by: What the files there are called, or None for what the user's settings say.
         is_elsewhere: Whether `to` comes from a journal and is neither beside it nor below the current directory.
     """
 
     to: str | None = None
     budget: int | None = None
     not_sent_budget: int = 0
+    name_by: str | None = None
     is_elsewhere: bool = field(default=False, compare=False)
 
-    def changed(self, to: Path | None, budget: int | None) -> BatchSettings:
+    def changed(self, to: Path | None, name_by: str | None, budget: int | None) -> BatchSettings:
         """Return these settings with what a later run was told.
 
         Raises:
-            ConfigurationError: The files would go where a journal says, and not where its user would look for them.
+            ConfigurationError: The files would go where a journal says, and not where its user would look for them; or
+                their names are no names.
         """
+        from .._files.naming import FileNaming
+
+        if to is not None:
+            require_directory(to)
+        name_by = self.name_by if name_by is None else name_by
+        if name_by is not None:
+            FileNaming.of(name_by)
         if to is None and self.is_elsewhere:
             raise ConfigurationError(
                 f"The journal says that files go to {self.to}, which is neither beside it nor below this directory. A journal "
                 "may be somebody else's: name the directory with --to."
             )
-        return BatchSettings(self.to if to is None else os.path.abspath(to), self.budget if budget is None else budget)  # noqa: PTH100 - `resolve` follows links
+        place = self.to if to is None else os.path.abspath(to)  # noqa: PTH100 - `resolve` follows links
+        return BatchSettings(place, self.budget if budget is None else budget, name_by=name_by)
 
 
 def recall(journal: Path) -> BatchSettings:
@@ -60,10 +72,12 @@ def recall(journal: Path) -> BatchSettings:
     to, budget = found.get("to"), found.get("budget")
     to = to if isinstance(to, str) else None
     not_sent = found.get("not_sent_budget")
+    name_by = found.get("name_by")
     return BatchSettings(
         to,
         budget if type(budget) is int else None,
         not_sent if type(not_sent) is int else 0,
+        name_by if isinstance(name_by, str) else None,
         to is not None and not _is_near(to, journal),
     )
 
@@ -84,6 +98,8 @@ def remember(journal: Path, settings: BatchSettings) -> None:
     """
     from .._journal import remember as remember_fact
 
-    told = {"to": settings.to, "budget": settings.budget}
+    told: dict[str, str | int | None] = {"to": settings.to, "budget": settings.budget}
+    if settings.name_by is not None:
+        told["name_by"] = settings.name_by
     counted = {"not_sent_budget": settings.not_sent_budget} if settings.not_sent_budget else {}
     remember_fact(journal, _NAME, told | counted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from .. import _errors as errors
 from .._types import JobRef
 from . import exit_codes, output
 from ._extras import missing_extra
+from .invocation import current
 
 # The first class that fits counts, so the narrower ones stand first.
 CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -61,6 +63,11 @@ _SENTENCES: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 _OF_THE_LIBRARY: Final = ("`client.", "`await client.", "error.job", "see `.")
 _NAMES: Final = {"`api_key=` or ": "", "`base_url`": "NEURALBOX_BASE_URL"}
 
+_OF_GEMINIGEN: Final = {
+    "NEURALBOX_": "GEMINIGEN_",
+    "`neuralbox history` and `neuralbox models` list": "`neuralbox geminigen history` lists",
+}
+
 
 @dataclass(slots=True)
 class Paid:
@@ -68,14 +75,22 @@ class Paid:
 
     Attributes:
         jobs: Accepted and not yet finished.
+        options: The caller's own options that every command takes; the command that goes on repeats them.
+        saving_options: Those that a wait and a download take.
+        wait_options: Those that only a wait takes.
         advice: What to print instead of how to wait for them, once there is a better way to go on.
         is_sending: Whether a paid request is on its way whose id is not known yet.
+        service: Which service it speaks to.
         is_ours: Whether the jobs were seen to be accepted; ids that were typed may be anything.
     """
 
     jobs: list[JobRef] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    saving_options: list[str] = field(default_factory=list)
+    wait_options: list[str] = field(default_factory=list)
     advice: str = ""
     is_sending: bool = False
+    service: str = "neuralbox"
     is_ours: bool = True
 
     def how_to_go_on(self, error: BaseException | None = None) -> str:
@@ -91,24 +106,26 @@ class Paid:
         if isinstance(error, _OVER):
             ids.pop(str(getattr(job, "id", None)), None)
         elif isinstance(error, errors.DownloadError):
-            return "" if job is None else f"It is paid for; to fetch it later:  neuralbox download {job.id}"
+            return (
+                ""
+                if job is None
+                else f"It is paid for; to fetch it later:  {self.command('download', str(job.id), *self.saving_options)}"
+            )
         elif job is not None:
             ids[str(job.id)] = None
         if ids:
             start = "Jobs go on; to" if len(ids) > 1 else "The job goes on; to"
-            return f"{start if self.is_ours else 'To'} continue:  neuralbox wait {' '.join(ids)}"
+            # Where the wait has ended by itself, the same limit would end the next one as well.
+            more = self.wait_options if isinstance(error, KeyboardInterrupt) else ()
+            going_on = self.command("wait", *ids, *self.saving_options, *more)
+            return f"{start if self.is_ours else 'To'} continue:  {going_on}"
         if self.is_sending and isinstance(error, KeyboardInterrupt):
-            return "A paid request may have left; whether it was accepted shows:  neuralbox history"
+            return f"A paid request may have left; whether it was accepted shows:  {self.command('history')}"
         return ""
 
-
-class _Debugging:
-    """Whether tracebacks are wanted; set by the option that stands before the command."""
-
-    is_on = False
-
-
-debugging: Final = _Debugging()
+    def command(self, *words: str) -> str:
+        """Return a command with the caller's own options."""
+        return output.joined(f"neuralbox {shlex.join([*words, *self.options])}")
 
 
 @dataclass(slots=True)
@@ -151,7 +168,7 @@ def plain_words(extra: str = "cli", *, as_json: bool = False, paid: Paid | None 
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        if debugging.is_on or (described := _describe(error, extra, paid or Paid())) is None:
+        if current.debug or (described := _describe(error, extra, paid or Paid())) is None:
             raise
         _leave(*described, error, as_json=as_json)
 
@@ -166,7 +183,11 @@ def _describe(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] |
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return "", exit_codes.CLOSED_PIPE
     if isinstance(error, errors.NeuralBoxError | OSError):
-        return " ".join(part for part in (sentence_of(error), paid.how_to_go_on(error)) if part), code_of(error)
+        sentence = sentence_of(error)
+        if paid.service == "geminigen":
+            for ours, theirs in _OF_GEMINIGEN.items():
+                sentence = sentence.replace(ours, theirs)
+        return " ".join(part for part in (sentence, paid.how_to_go_on(error)) if part), code_of(error)
     return None
 
 

@@ -1,7 +1,8 @@
-"""Commands that make something or wait for it: generate, stream, wait, download."""
+"""Commands that make something or wait for it: generate, stream, transcribe, wait, download."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,35 +11,64 @@ import typer
 from .._errors import ConfigurationError, NeuralBoxError
 from .._types import OMIT, GenerationId, JobRef
 from . import output
-from .arguments import AsJson, BaseUrl, Model, Params, Prompt, Timeout, To, limit_of, read_id, read_params, read_text
+from .arguments import (
+    AsJson,
+    BaseUrl,
+    Context,
+    Model,
+    Params,
+    PollInterval,
+    Prompt,
+    Timeout,
+    read_id,
+    read_params,
+    read_prompt,
+)
 from .errors import Failures
 from .exit_codes import FAILED_GENERATION
+from .saving import NameBy, Output, Replace, Saving, To
 from .session import CommandSession, plain_values
+from .waiting import PollVoice, wait_for, wait_for_all
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
-    from .._files.target import Overwrite
     from .._models.generation import Generation
     from .._polling.job import Job
+
+
+def _transcribing(incomplete: str) -> list[str]:
+    from typing import get_args
+
+    from .._api.vocabulary import TranscriptionModel
+
+    return [slug for slug in get_args(TranscriptionModel) if slug.startswith(incomplete)]
 
 
 def generate(
     model: Model,
     prompt: Prompt,
     param: Params = None,
+    context: Context = None,
     to: To = None,
+    target: Output = None,
+    name_by: NameBy = None,
+    overwrite: Replace = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or print the job's id.")] = True,
     timeout: Timeout = None,
+    poll_interval: PollInterval = None,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
     """Generate text, an image, a video or audio, and print it or its address."""
-    session = CommandSession(json, base_url)
+    session = CommandSession(json, base_url, poll_interval)
     with session.plain_words():
-        options, text = read_params(param), read_text(prompt)
-        make_directory(to)
+        options, text = read_params(param), read_prompt(prompt, context)
+        # Ids begin again in another account, or in a new sandbox: what is paid for must not fail on an old file.
+        saving = Saving.of(session, to, target, name_by, replace=overwrite)
+        limit = session.limit(timeout)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
+        nb = nb.with_options(hooks=PollVoice(session).hooks())
         job = await _submit(nb, session, model, text, options)
         if not wait:
             _print_job(job, session)
@@ -46,11 +76,11 @@ def generate(
         finished = job.generation
         if finished is None or not finished.is_final:
             session.print_status(f"{_named(job)} accepted; waiting.")
-            finished = await _wait_for(job, session, timeout)
+            finished = await wait_for(job, session, limit)
         session.paid.jobs.clear()
-        # Ids begin again in another account, or in a new sandbox: what is paid for must not fail on an old file.
-        await _show(nb, session, finished, to, overwrite="rename")
+        await _show(nb, session, finished, saving)
 
+    session.paid.saving_options += saving.repeated
     session.run(work)
 
 
@@ -65,19 +95,10 @@ async def _submit(
     return job
 
 
-async def _wait_for(job: Job, session: CommandSession, timeout: float | None) -> Generation:
-    with session.measured(job.model or "waiting") as meter:
-
-        def show(seen: Generation) -> None:
-            percent = "" if seen.progress is None else f", {seen.progress:g} %"
-            meter.show(seen.progress or 0.0, None if seen.progress is None else 100.0, f"{seen.status}{percent}")
-
-        return await job.wait(timeout=limit_of(timeout), on_progress=show)
-
-
 def stream(
     model: Model,
     prompt: Prompt,
+    context: Context = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0.0 to 2.0; the service's default is 0.7.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of the language model to write.")] = None,
@@ -87,7 +108,7 @@ def stream(
     """Generate a text and print it while it is written."""
     session = CommandSession(json, base_url)
     with session.plain_words():
-        text = read_text(prompt)
+        text = read_prompt(prompt, context)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         given = nb.text.stream(
@@ -113,69 +134,96 @@ def stream(
     session.run(work)
 
 
+def transcribe(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording: mp3, wav, m4a, ...; at most 25 MB.")],
+    model: Annotated[str, typer.Option(help="Slug of a model.", autocompletion=_transcribing)] = "whisper",
+    language: Annotated[str | None, typer.Option(help="Such as en; left out, the service detects it.")] = None,
+    diarize: Annotated[bool, typer.Option("--diarize", help="Label the speakers (elevenlabs-scribe).")] = False,
+    target: Output = None,
+    overwrite: Replace = False,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Write down what is said in a recording."""
+    session = CommandSession(json, base_url)
+    with session.plain_words():
+        saving = Saving.of(session, None, target, replace=overwrite)
+
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
+        session.paid.is_sending = True
+        heard = await nb.transcriptions.create(
+            audio=file,
+            model=model,
+            language=OMIT if language is None else language,
+            diarize=True if diarize else OMIT,
+            on_accepted=session.paid.jobs.append,
+        )
+        session.paid.is_sending = False
+        session.paid.jobs.clear()
+        await _show(nb, session, heard, saving)
+
+    session.paid.saving_options += saving.repeated
+    session.run(work)
+
+
 def wait(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of generations submitted earlier.")],
     to: To = None,
+    target: Output = None,
+    name_by: NameBy = None,
+    overwrite: Replace = False,
     timeout: Timeout = None,
+    poll_interval: PollInterval = None,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
     """Wait for generations that were submitted earlier, here or elsewhere."""
-    session = CommandSession(json, base_url)
+    session = CommandSession(json, base_url, poll_interval)
     with session.plain_words():
-        make_directory(to)
+        saving = Saving.of(session, to, target, name_by, replace=overwrite, otherwise="skip", results=len(ids))
+        limit = session.limit(timeout)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         session.paid.is_ours = False
         session.paid.jobs += [JobRef(read_id(text)) for text in ids]
         try:
-            found = await _wait_for_all(nb, session, timeout)
+            found = await wait_for_all(nb, session, limit)
         except NeuralBoxError as error:
             for generation in error.generations:
                 if generation is not None and generation.is_final:
-                    await _show(nb, session, generation, to, overwrite="skip")
+                    await _show(nb, session, generation, saving)
             raise
         session.paid.jobs.clear()
         for generation in found:
-            await _show(nb, session, generation, to, overwrite="skip")
+            await _show(nb, session, generation, saving)
         return 0 if all(generation.is_completed for generation in found) else FAILED_GENERATION
 
+    session.paid.saving_options += saving.repeated
     session.run(work)
-
-
-async def _wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: float | None) -> list[Generation]:
-    waited = [*session.paid.jobs]
-    running = {str(job.id): job for job in waited}
-
-    def show(seen: Generation) -> None:
-        if seen.is_final:
-            running.pop(str(seen.id), None)
-            session.paid.jobs[:] = running.values()
-        done = len(waited) - len(running)
-        meter.show(done, len(waited), f"{done} of {len(waited)} done")
-
-    with session.measured("waiting") as meter:
-        return [*await nb.generations.wait(waited, timeout=limit_of(timeout), on_progress=show)]
 
 
 def download(
     what: Annotated[list[str], typer.Argument(metavar="ID|URL...", help="Generations or addresses of files.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Directory to download into.")] = Path(),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    to: To = None,
+    target: Output = None,
+    name_by: NameBy = None,
+    overwrite: Replace = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
-    """Download the files of generations."""
+    """Download the files of generations; into this directory, where no other is named."""
     session = CommandSession(json, base_url)
     with session.plain_words():
-        make_directory(to)
+        saving = Saving.of(session, to, target, name_by, replace=overwrite, otherwise="error", results=len(what))
+        if not saving.is_wanted:
+            saving = replace(saving, to=Path())
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
         failures = Failures()
         for named in what:
             try:
                 source = named if "://" in named else await _finished(nb, read_id(named))
-                path = await _fetch(nb, session, source, to, "replace" if overwrite else "error")
+                path = await saving.save(nb, session, source)
             except NeuralBoxError as error:
                 said = failures.add(error)
                 session.write_record({"source": named, "error": type(error).__name__, "message": said})
@@ -201,46 +249,33 @@ async def _finished(nb: AsyncNeuralBox, id: GenerationId) -> Generation:
     return found
 
 
-async def _fetch(
-    nb: AsyncNeuralBox, session: CommandSession, source: Generation | str, to: Path, overwrite: Overwrite
-) -> Path:
-    with session.measured("downloading") as meter:
-
-        def show(received: int, total: int | None) -> None:
-            of = "" if total is None else f" of {total / 1e6:.1f}"
-            meter.show(received, total, f"{received / 1e6:.1f}{of} MB")
-
-        return await nb.files.download(source, to, overwrite=overwrite, on_progress=show)
-
-
 # What they share.
-
-
-def make_directory(to: Path | None) -> None:
-    """Make the directory of `--to` before anything is paid for that could not be put there."""
-    if to is not None:
-        to.mkdir(parents=True, exist_ok=True)
 
 
 def _print_job(job: Job, session: CommandSession) -> None:
     session.print_text(output.joined(str(job.id)))
     session.write_record({"id": job.id, "status": job.generation.status if job.generation is not None else None})
-    session.print_status(f"{_named(job)} accepted; for its result:  neuralbox wait {job.id}")
+    going_on = session.paid.command("wait", str(job.id), *session.paid.saving_options)
+    session.print_status(f"{_named(job)} accepted; for its result:  {going_on}")
 
 
-async def _show(
-    nb: AsyncNeuralBox, session: CommandSession, generation: Generation, to: Path | None, *, overwrite: Overwrite
-) -> None:
-    """Print one result: the text, the path of the downloaded file, or the address."""
+async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generation, saving: Saving) -> None:
+    """Print one result: the text, the path of the file, or the address."""
     path = None
-    if to is not None and generation.is_completed and generation.url is not None:
-        path = await _fetch(nb, session, generation, to, overwrite)
+    if generation.is_completed and saving.is_wanted:
+        if generation.url is not None:
+            path = await saving.save(nb, session, generation)
+        elif generation.text is not None and saving.output is not None:
+            path = saving.write_text(session, generation)
     session.write_record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
     if generation.is_failed:
-        session.print_status(f"{generation.id} failed: {generation.error or 'the service gave no reason'}")
+        from .._api.reply import safe_words
+
+        why = safe_words(generation.error) or "the service gave no reason"
+        session.print_status(f"{generation.id} failed: {why}")
         return
     address = output.joined(str(path or generation.url or generation.id))
-    session.print_text(address if generation.text is None else generation.text)
+    session.print_text(address if path is not None or generation.text is None else generation.text)
     session.print_status(_cost(generation))
 
 

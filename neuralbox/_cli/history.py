@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from .._archive.results import ArchiveProgress, ArchiveResult
     from .._client import AsyncNeuralBox
     from .._models.generation import Generation
+    from .views import Meter
 
 _PROMPT_SHOWN = 60
 _SHOWN_FAILURES = 5
@@ -27,7 +31,7 @@ class _ListByDefault(TyperGroup):
     """`neuralbox history --limit 5` is `neuralbox history list --limit 5`."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        known = {*self.commands, "--help"}
+        known = {*self.commands, "--help", "-h"}
         if not ctx.resilient_parsing and (not args or args[0] not in known):
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -62,18 +66,23 @@ def listing(
         ):
             session.write_record(plain_values(item))
             items.append(item)
-        if not items:
-            session.print_status("Nothing found.")
-        elif not session.as_json:
-            from .views import show_table
-
-            show_table(
-                ("id", "status", "kind", "model", "tokens", "created", "prompt"),
-                [_row(item) for item in items],
-                dispensable=("created", "kind", "tokens", "prompt", "model"),
-            )
+        show_rows(items, session)
 
     CommandSession(json, base_url).run(work)
+
+
+def show_rows(items: Sequence[Generation], session: CommandSession) -> None:
+    """Print generations as a table; nothing where JSON is wanted."""
+    if not items:
+        session.print_status("Nothing found.")
+    elif not session.as_json:
+        from .views import show_table
+
+        show_table(
+            ("id", "status", "kind", "model", "tokens", "created", "prompt"),
+            [_row(item) for item in items],
+            dispensable=("created", "kind", "tokens", "prompt", "model"),
+        )
 
 
 def _row(item: Generation) -> tuple[str, ...]:
@@ -168,38 +177,53 @@ def archive(
     """Mirror all results of the history into a directory, those nearest to expiry first."""
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
-        session.paid.advice = "What is saved stays; the same command goes on."
-        with session.measured("archiving") as meter:
-
-            def show(seen: ArchiveProgress) -> None:
-                words = f"{seen.saved} saved, {seen.kept} kept, {seen.failed} failed, {seen.bytes / 1e6:.1f} MB"
-                meter.show(seen.done, seen.total, words)
-
+        with archived_on(session) as show:
             done = await nb.history.archive(
                 directory,
                 type=type,
                 model=model,
                 favorites_only=True if favorites else None,
                 verify=verify,
-                on_progress=show,
+                on_progress=show.step,
             )
-        _show_result(done, session)
+        show.result(done)
         return FAILED if done.failed else 0
 
     CommandSession(json, base_url).run(work)
 
 
-def _show_result(done: ArchiveResult, session: CommandSession) -> None:
-    counts = {
-        name: getattr(done, name) for name in ("listed", "saved", "kept", "expired", "skipped", "failed", "bytes")
-    }
-    failures = [{"id": failure.job.id, "error": failure.error, "message": failure.message} for failure in done.failures]
-    session.print_text(str(done.manifest))
-    session.write_record(
-        {"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures}
-    )
-    session.print_status(", ".join(f"{count} {name}" for name, count in counts.items()))
-    for failure in done.failures[:_SHOWN_FAILURES]:
-        session.print_status(str(failure))
-    if done.failed:
-        session.print_status("Run it again to try those that failed once more.")
+@contextmanager
+def archived_on(session: CommandSession) -> Iterator[ArchiveView]:
+    """Show how far an archive is for as long as the block lasts."""
+    session.paid.advice = "What is saved stays; the same command goes on."
+    with session.measured("archiving") as meter:
+        yield ArchiveView(session, meter)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveView:
+    """What a command shows of an archive."""
+
+    session: CommandSession
+    meter: Meter
+
+    def step(self, seen: ArchiveProgress) -> None:
+        """Show how far it is."""
+        words = f"{seen.saved} saved, {seen.kept} kept, {seen.failed} failed, {seen.bytes / 1e6:.1f} MB"
+        self.meter.show(seen.done, seen.total, words)
+
+    def result(self, done: ArchiveResult) -> None:
+        """Print what it came to."""
+        names = ("listed", "saved", "kept", "expired", "skipped", "failed", "bytes")
+        counts = {name: getattr(done, name) for name in names}
+        failures = [{"id": each.job.id, "error": each.error, "message": each.message} for each in done.failures]
+        session = self.session
+        session.print_text(str(done.manifest))
+        session.write_record(
+            {"directory": str(done.directory), "manifest": str(done.manifest), **counts, "failures": failures}
+        )
+        session.print_status(", ".join(f"{count} {name}" for name, count in counts.items()))
+        for failure in done.failures[:_SHOWN_FAILURES]:
+            session.print_status(str(failure))
+        if done.failed:
+            session.print_status("Run it again to try those that failed once more.")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import output
-from .arguments import AsJson, BaseUrl, Model, Params, _known_models, read_params
+from .arguments import AsJson, BaseUrl, Model, Params, _known_kinds, _known_models, read_params
 from .session import CommandSession
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
+    from .._models.catalogue import ModelInfo
 
 
 def stats(json: AsJson = False, base_url: BaseUrl = None) -> None:
@@ -51,10 +52,20 @@ def models(
         str | None,
         typer.Argument(help="One model, with all its options; left out, the list.", autocompletion=_known_models),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="KIND", help="Only text, image, video, ...", autocompletion=_known_kinds),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", metavar="WORDS", help="Only those whose name, provider or words have all of these."),
+    ] = None,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
     """List the models, or show one."""
+    if slug is not None and (kind is not None or search is not None):
+        raise typer.BadParameter("--kind and --search choose from the list; leave out the model.")
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         if slug is not None:
@@ -62,10 +73,12 @@ def models(
             options = found.pop("config")
             session.print_fields(found | ({"config": options} if session.as_json else options))
             return
-        listed = await nb.models.list()
+        listed = [model for model in await nb.models.list() if _is_wanted(model, kind, search)]
         for model in listed:
             session.write_record(model.model_dump(mode="json", exclude={"raw"}))
-        if not session.as_json:
+        if not listed:
+            session.print_status("Nothing found.")
+        elif not session.as_json:
             from .views import show_table
 
             rows = [
@@ -80,6 +93,13 @@ def models(
             show_table(("model", "kind", "tokens", "provider"), rows, dispensable=("provider", "kind"))
 
     CommandSession(json, base_url).run(work)
+
+
+def _is_wanted(model: ModelInfo, kind: str | None, search: str | None) -> bool:
+    if kind is not None and (model.category or "").lower() != kind.strip().lower():
+        return False
+    text = " ".join(filter(None, (model.slug, model.name, model.provider, model.description))).lower()
+    return all(word in text for word in (search or "").lower().split())
 
 
 def _cost(lowest: int | None, highest: int | None) -> str:

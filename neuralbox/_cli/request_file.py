@@ -1,13 +1,18 @@
-"""The requests of `batch run`: a file of JSON lines, checked to its end before anything of it is sent.
+"""The requests of `batch run`: JSON lines or a table, checked to its end before anything of it is sent.
 
 A file is read twice, so that a slip in its last line costs nothing, every slip is reported at once, and the number of
-requests is known. What can be read only once (a pipe) is taken as it comes.
+requests is known. Standard input is copied to a file of ours for that. What else can be read only once (a named pipe) is
+taken as it comes.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,19 +43,26 @@ class RequestFile:
     """A file of requests that has been checked.
 
     Attributes:
-        path: The file.
+        path: The file, as it is called in messages.
+        source: Where it is read from.
+        is_table: Whether it is a table.
         count: How many there are, or None where that is not known.
         problems: What keeps some of them from being sent, in the order of the lines.
     """
 
     path: Path
+    source: Path
+    is_table: bool
     count: int | None
     problems: tuple[LineProblem, ...] = ()
 
     def __iter__(self) -> Iterator[BatchRequest]:
-        from .._requests.json_lines import read_requests
+        from .._requests.json_lines import read_lines
 
-        return read_requests(self.path)
+        for line, found in read_lines(self.source, is_table=self.is_table):
+            if isinstance(found, ConfigurationError):
+                raise ConfigurationError(f"{self.path}, line {line}: {found.message}")
+            yield found
 
     def __length_hint__(self) -> int:
         """Say how many there are, as far as that is known."""
@@ -61,31 +73,53 @@ class RequestFile:
         from .._requests.json_lines import read_lines
 
         refused = {problem.line for problem in self.problems}
-        for line, found in read_lines(self.path):
+        for line, found in read_lines(self.source, is_table=self.is_table):
             if line not in refused and not isinstance(found, ConfigurationError):
                 yield found
 
 
-def open_requests(path: Path) -> RequestFile:
+def open_requests(path: Path, source: Path, *, is_table: bool) -> RequestFile:
     """Check a file of requests: their fields, their keys, and the files of this machine that they name.
 
+    Args:
+        path: What it is called.
+        source: Where it is read from.
+        is_table: Whether it is a table.
+
     Raises:
-        ConfigurationError: There is no request in it.
+        ConfigurationError: There is no request in it, or no header.
         OSError: It cannot be read.
     """
-    if not path.is_file() and path.exists() and not path.is_dir():
-        return RequestFile(path, None)
+    if not source.is_file() and source.exists() and not source.is_dir():
+        return RequestFile(path, source, is_table, None)
     from .._requests.json_lines import read_lines
 
     count, problems, keys = 0, [], dict[str, int]()
-    for line, found in read_lines(path):
+    for line, found in read_lines(source, is_table=is_table):
         count += 1
         problem = _problem_of(line, found) or _repeated_key(line, count, found, keys)
         if problem is not None:
             problems.append(problem)
     if not count:
         raise ConfigurationError(f"There is no request in {path}.")
-    return RequestFile(path, count, tuple(problems))
+    return RequestFile(path, source, is_table, count, tuple(problems))
+
+
+@contextmanager
+def copied_input() -> Iterator[Path]:
+    """Copy standard input to a file of this user alone, for as long as the block lasts.
+
+    Raises:
+        ConfigurationError: Standard input is closed, or a terminal, where nobody types requests.
+        OSError: There is no room for it.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigurationError("- reads the requests from standard input, and nothing is piped there.")
+    with tempfile.TemporaryDirectory(prefix="neuralbox-") as directory:
+        path = Path(directory) / "requests"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
 
 
 def _problem_of(line: int, found: BatchRequest | ConfigurationError) -> LineProblem | None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from .._errors import ConfigurationError
 from . import output
 from .errors import Paid, plain_words
+from .invocation import current
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
+    from .._config import Service
     from .._models.generation import Generation
+    from ..geminigen import AsyncGeminiGen
+    from .key_store import KeptKey
+    from .settings import Settings
     from .views import Meter
+
+Client = TypeVar("Client", "AsyncNeuralBox", "AsyncGeminiGen")
 
 
 @dataclass(slots=True)
@@ -27,36 +33,149 @@ class CommandSession:
 
     Attributes:
         as_json: Whether results are printed as JSON.
-        base_url: Where the service is, or None for the environment's.
+        base_url: Where the service is, or None for what the settings and the environment say.
+        poll_interval: Shortest pause between two polls of a job in seconds, or None.
         paid: Jobs to name when it is stopped.
         meter: What shows how far it is, while there is one.
     """
 
     as_json: bool = False
     base_url: str | None = None
+    poll_interval: float | None = None
     paid: Paid = field(default_factory=Paid)
     meter: Meter | None = None
+    _settings: Settings | None = None
+
+    def __post_init__(self) -> None:
+        said = (("--base-url", self.base_url), ("--profile", current.profile))
+        self.paid.options += [part for option, value in said if value is not None for part in (option, value)]
+        if self.poll_interval is not None:
+            self.paid.wait_options += ["--poll-interval", f"{self.poll_interval:g}"]
+
+    @property
+    def settings(self) -> Settings:
+        """What the user's file says; read at first use.
+
+        Raises:
+            ConfigurationError: It cannot be used.
+        """
+        if self._settings is None:
+            from .settings import read_settings
+
+            self._settings = read_settings()
+        return self._settings
+
+    def limit(self, timeout: float | None) -> float | None:
+        """Return the seconds of a wait: what the command was told, or the settings say; None for the client's."""
+        if timeout is not None:
+            self.paid.wait_options += ["--timeout", f"{timeout:g}"]
+        return self.settings.timeout if timeout is None else timeout
 
     def plain_words(self, extra: str = "cli") -> AbstractContextManager[None]:
         """Leave with a sentence where the block fails."""
         return plain_words(extra, as_json=self.as_json, paid=self.paid)
 
-    def run(self, work: Callable[[AsyncNeuralBox, CommandSession], Awaitable[int | None]]) -> None:
-        """Do the command's work with a client, and leave with the code it returns, or with a sentence where it fails."""
+    def run(
+        self, work: Callable[[AsyncNeuralBox, CommandSession], Awaitable[int | None]], *, key: str | None = None
+    ) -> None:
+        """Do the command's work with a client, and leave with the code it returns, or with a sentence where it fails.
+
+        Args:
+            work: It.
+            key: The key; None for that of the environment, of the profile, or of the prompt.
+        """
+        with self.plain_words():
+            from .._client import AsyncNeuralBox
+        self._go(AsyncNeuralBox, work, "neuralbox", key)
+
+    def run_gemini(
+        self, work: Callable[[AsyncGeminiGen, CommandSession], Awaitable[int | None]], *, key: str | None = None
+    ) -> None:
+        """Do likewise with a client of the other service."""
+        with self.plain_words():
+            from ..geminigen import AsyncGeminiGen
+        self.paid.service = "geminigen"
+        self._go(AsyncGeminiGen, work, "geminigen", key)
+
+    def _go(
+        self,
+        client: Callable[..., Client],
+        work: Callable[[Client, CommandSession], Awaitable[int | None]],
+        service: str,
+        key: str | None,
+    ) -> None:
         with self.plain_words():
             import anyio
 
-            from .._client import AsyncNeuralBox
+            where = self.base_url_of(service)
+            found = self._key_for(service, where) if key is None else key
+            pause = self.settings.poll_interval if self.poll_interval is None else self.poll_interval
+            more: dict[str, Any] = {}
+            if pause is not None:
+                from .._config import Polling
 
-            key = _key()
+                more["polling"] = Polling(min_interval=pause, max_interval=max(pause, Polling().max_interval))
 
             async def go() -> int | None:
-                async with AsyncNeuralBox(api_key=key, base_url=self.base_url) as nb:
-                    return await work(nb, self)
+                async with client(api_key=found, base_url=where, **more) as opened:
+                    return await work(opened, self)
 
             code = anyio.run(go)
         if code:
             raise typer.Exit(code)
+
+    def base_url_of(self, service: str) -> str:
+        """Return where a service is: by the option, a named profile, the environment, the file, or the kept key.
+
+        Raises:
+            ConfigurationError: The settings or the keys cannot be read.
+        """
+        from .._config import base_url_from_environment, has_environment_base_url, has_environment_key
+
+        known, settings = service_of(service), self.settings
+        ours = settings.base_url if service == "neuralbox" else None
+        if self.base_url is not None:
+            return self.base_url
+        if settings.is_named and ours is not None:
+            return ours
+        if not settings.is_named and has_environment_base_url(known):
+            return base_url_from_environment(None, known)
+        if ours is not None:
+            return ours
+        kept = None if has_environment_key(known) and not settings.is_named else self._kept(service)
+        return base_url_from_environment(None, known) if kept is None else kept.base_url
+
+    def _kept(self, service: str) -> KeptKey | None:
+        from .key_store import find_key
+
+        return find_key(key_name(self.settings.profile, service))
+
+    def _key_for(self, service: str, where: str) -> str:
+        """Return the key of the environment or of the profile, else what is typed at a prompt; never an argument.
+
+        Raises:
+            ConfigurationError: There is none, and nobody to ask.
+        """
+        from .._config import api_key_from_environment, has_environment_key
+
+        known = service_of(service)
+        kept = self._kept(service) if self.settings.is_named or not has_environment_key(known) else None
+        if kept is not None and _origin(kept.base_url, known) == _origin(where, known):
+            return kept.read()
+        if has_environment_key(known):
+            return api_key_from_environment(None, known)
+        if sys.stdin is None or not sys.stdin.isatty():
+            elsewhere = (
+                "" if kept is None else f" The one that is kept is for {kept.base_url}, and not sent to {where}."
+            )
+            demo = " `neuralbox demo` needs none." if service == "neuralbox" else ""
+            raise ConfigurationError(
+                f"There is no API key: set {known.key_variable} to yours, or run `neuralbox login`. {known.key_help}"
+                f"{elsewhere}{demo}"
+            )
+        name = "NeuralBox" if service == "neuralbox" else "GeminiGen"
+        typed: str = typer.prompt(f"{name} API key (not shown)", hide_input=True, err=True)
+        return typed
 
     # Output.
 
@@ -75,8 +194,12 @@ class CommandSession:
             output.write_result(line, end)
 
     def print_status(self, line: str) -> None:
-        """Print on standard error what is going on; nothing where JSON is wanted."""
-        if not self.as_json and not (self.meter is not None and self.meter.prints(line, beside=True)):
+        """Print on standard error what is going on; nothing where JSON, or nothing but results, is wanted."""
+        if (
+            not self.as_json
+            and not current.quiet
+            and not (self.meter is not None and self.meter.prints(line, beside=True))
+        ):
             output.write_status(line)
 
     def print_fields(self, values: Mapping[str, Any]) -> None:
@@ -89,10 +212,10 @@ class CommandSession:
 
     @contextmanager
     def measured(self, label: str) -> Iterator[Meter]:
-        """Show how far the block is: a bar on a terminal, a line now and then elsewhere, nothing beside JSON."""
+        """Show how far the block is: a bar on a terminal, a line now and then elsewhere, nothing beside JSON or with -q."""
         from .views import Meter, open_meter
 
-        if self.as_json:
+        if self.as_json or current.quiet:
             yield Meter()
             return
         with open_meter(label) as meter:
@@ -108,18 +231,21 @@ def plain_values(generation: Generation) -> dict[str, Any]:
     return generation.model_dump(mode="json", exclude={"raw"}, exclude_none=True)
 
 
-def _key() -> str | None:
-    """Return the key of the environment, else what is typed at a prompt that does not show it; never an argument.
+def service_of(service: str) -> Service:
+    """Return what there is to know of a service by its name."""
+    if service == "neuralbox":
+        from .._config import NEURALBOX
 
-    Raises:
-        ConfigurationError: There is none, and nobody to ask.
-    """
-    if os.environ.get("NEURALBOX_API_KEY", "").strip():
-        return None  # the client reads it
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigurationError(
-            "There is no API key: set NEURALBOX_API_KEY to yours (nb_...; dashboard, Profile, API Keys). "
-            "`neuralbox demo` needs none."
-        )
-    typed: str = typer.prompt("NeuralBox API key (not shown)", hide_input=True, err=True)
-    return typed
+        return NEURALBOX
+    from ..geminigen._service import GEMINIGEN
+
+    return GEMINIGEN
+
+
+def key_name(profile: str, service: str) -> str:
+    """Return the name under which a profile's key of a service is kept."""
+    return profile if service == "neuralbox" else f"{profile} ({service})"
+
+
+def _origin(base_url: str, service: Service) -> str:
+    return base_url.strip().rstrip("/").removesuffix(service.prefix).lower()

@@ -128,9 +128,9 @@ def settle_command(journal: Path, key: str, candidates: Sequence[Generation] = (
     return output.joined(f"neuralbox batch settle {shlex.quote(str(journal))} {named}")
 
 
-def resume_command(journal: Path) -> str:
-    """Return the command that continues a batch."""
-    return f"neuralbox batch resume {shlex.quote(str(journal))}"
+def resume_command(journal: Path, options: Sequence[str] = ()) -> str:
+    """Return the command that continues a batch, with the caller's own options."""
+    return output.joined(f"neuralbox batch resume {shlex.join([str(journal), *options])}")
 
 
 def reconcile_command(journal: Path) -> str:

@@ -88,12 +88,13 @@ def _article(name: str) -> str:
 
 
 def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
-    """Read requests from a file of JSON lines, one by one as they are wanted.
+    """Read requests from a file of JSON lines, or from a table (`.csv`), one by one as they are wanted.
 
         nb.batch(read_requests("requests.jsonl"), journal="run.sqlite")
 
     Args:
-        path: UTF-8; each line is an object as `request_from_dict` reads it. Empty lines are passed over.
+        path: UTF-8; each line is an object as `request_from_dict` reads it. Empty lines are passed over. Of a `.csv` file
+            the first row names the fields (`key,kind,model,prompt`), and an empty cell is a field that is not given.
 
     Yields:
         The requests, in the order of the file.
@@ -109,12 +110,22 @@ def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
         yield found
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
+def read_lines(
+    path: str | os.PathLike[str], *, is_table: bool | None = None
+) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
     """Read the lines of such a file that are not empty: the number of each, and its request or what is wrong with it.
 
+    Args:
+        path: The file.
+        is_table: Whether it is a table; None where its ending tells.
+
     Raises:
+        ConfigurationError: It is a table without a usable header.
         OSError: The file cannot be read.
     """
+    if os.fspath(path).lower().endswith(".csv") if is_table is None else is_table:
+        yield from _read_table(path)
+        return
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # a byte-order mark of Windows
@@ -125,6 +136,21 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchRequest
                 except ConfigurationError as error:
                     found = error
                 yield number, found
+
+
+def _read_table(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
+    from .csv_table import read_rows
+
+    try:
+        for number, row in read_rows(path):
+            found: BatchRequest | ConfigurationError
+            try:
+                found = row if isinstance(row, ConfigurationError) else request_from_dict(row)
+            except ConfigurationError as error:
+                found = error
+            yield number, found
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{os.fspath(path)}: {error.message}") from None
 
 
 def _read_line(line: bytes) -> BatchRequest:

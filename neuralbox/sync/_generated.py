@@ -1896,6 +1896,7 @@ class Batches(bridge.Facade[AsyncBatches]):
         journal: str | os.PathLike[str] | None = None,
         journal_sync: Sync = "normal",
         download_to: str | os.PathLike[str] | None = None,
+        name_by: str = "key",
         budget: int | Budget | None = None,
         max_in_flight: int = 1000,
         max_sending: int = 64,
@@ -1926,10 +1927,12 @@ class Batches(bridge.Facade[AsyncBatches]):
             journal: A file that knows each request's state, made if it is not there; without one a crash forgets what
                 was in flight.
             journal_sync: `normal` survives the killing of the process, `full` the loss of power too.
-            download_to: A directory for the files, each named by its request's key, or by its generation's id where
-                that has none; where another file stands under that name it stays, and the new one becomes `heron
-                (2).webp`, which is logged. Only a file in this directory counts as saved by an earlier run of the
-                journal.
+            download_to: A directory for the files; where another file stands under a name it stays, and the new one
+                becomes `heron (2).webp`, which is logged. Only a file in this directory counts as saved by an earlier
+                run of the journal.
+            name_by: What the files are called, less their endings: `key` is the request's key, or the generation's id
+                where it has none; `id` is the id; else a template of `{key}`, `{id}`, `{model}`, `{kind}`, `{date}` and
+                `{seed}`, such as `{model}/{key}`, that stays below the directory.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
@@ -1956,6 +1959,7 @@ class Batches(bridge.Facade[AsyncBatches]):
                 journal=journal,
                 journal_sync=journal_sync,
                 download_to=download_to,
+                name_by=name_by,
                 budget=budget,
                 max_in_flight=max_in_flight,
                 max_sending=max_sending,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import neuralbox._client
 from neuralbox import AsyncNeuralBox, Polling
 from neuralbox._cli.app import app
-from neuralbox._cli.errors import debugging
+from neuralbox._cli.invocation import current
 from neuralbox.sandbox import Sandbox, Server, serve
 
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
@@ -79,8 +79,11 @@ def run(*arguments: str | Path, stdin: str | None = None, **environment: str) ->
 
 
 @pytest.fixture(autouse=True)
-def _no_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debugging, "is_on", False)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the settings are, which nobody has written."""
+    monkeypatch.setenv("NEURALBOX_CONFIG", str(tmp_path / ".settings" / "config.toml"))
+    current.begin()
+    return tmp_path / ".settings" / "config.toml"
 
 
 @pytest.fixture(autouse=True)

@@ -491,3 +491,77 @@ def test_jobs_that_no_disk_knows_are_named() -> None:
 
     error = JournalError("The disk is full.", reason="full", unwritten={"a": JobRef(18_500)})
     assert sentence_of(error).endswith("neuralbox wait 18500")
+
+
+# Tables, standard input, bounds, and the run that sends nothing.
+
+
+def test_a_table_is_a_batch_too(box: Box) -> None:
+    Path("run.csv").write_text(
+        "key;kind;model;prompt\nheron;image;flux-1.1-pro;A heron\nboat;image;flux-1.1-pro;A boat\n"
+    )
+    left = box("batch", "run", "run.csv", "--to", "out", "--max-sending", "1", "--max-downloads", "1")
+    assert left.code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["boat.webp", "heron.webp"]
+    Path("bad.csv").write_text("key,prompt\nheron,A heron\n")
+    left = box("batch", "run", "bad.csv")
+    assert (left.code, left.sentence) == (2, "bad.csv: it has no column `model`; its columns: key, prompt.")
+    assert not Path("bad.sqlite").exists()
+    assert box("batch", "run", "nowhere.csv").sentence == "There is no file nowhere.csv."
+    assert box("batch", "run", "out").sentence == "out is a directory."
+
+
+def test_requests_come_from_standard_input_and_are_checked_to_the_end_first(box: Box) -> None:
+    good = json.dumps({**IMAGE, "prompt": "A heron", "key": "heron"})
+    left = box("batch", "run", "-", stdin=good)
+    assert (left.code, left.sentence) == (2, "standard input is no regular file: name the journal with --journal.")
+    left = box("batch", "run", "-", "--journal", "in.sqlite", stdin=f"{good}\n{good}\nnonsense\n")
+    assert left.code == 2
+    assert left.err.splitlines() == [
+        "standard input, line 2: The key 'heron' is that of line 1. Give each request its own key.",
+        "standard input, line 3: this is no JSON object at character 1.",
+        "2 of 3 requests in standard input cannot be sent. Nothing was sent.",
+    ]
+    assert box.spent == 0
+    left = box("batch", "run", "-", "--journal", "in.sqlite", "--to", "out", stdin=good)
+    assert (left.code, left.lines[0].split("\t")[:2]) == (0, ["heron", "ok"])
+    table = "key,kind,model,prompt\nboat,image,flux-1.1-pro,A boat\n"
+    assert (
+        box("batch", "run", "-", "--format", "csv", "--dry-run", stdin=table)
+        .lines[0]
+        .startswith("1 requests, 4 tokens")
+    )
+
+
+def test_on_a_terminal_nobody_types_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuralbox import ConfigurationError
+    from neuralbox._cli.request_file import RequestFile, copied_input
+
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigurationError, match="nothing is piped there"), copied_input():
+        pass
+    Path("late").write_text("nonsense\n")  # as of a pipe, which nobody checked
+    with pytest.raises(ConfigurationError, match="pipe, line 1: this is no JSON"):
+        list(RequestFile(Path("pipe"), Path("late"), is_table=False, count=None))
+
+
+def test_a_dry_run_says_whether_the_budget_covers_all(box: Box) -> None:
+    write(3)
+    left = box("batch", "run", "run.jsonl", "--dry-run", "--budget", "10")
+    assert left.code == 0
+    assert "The budget of 10 does not cover them: 2 tokens are missing." in left.lines
+    assert box.spent == 0
+    assert not Path("run.sqlite").exists()
+    assert "budget" not in box("batch", "run", "run.jsonl", "--dry-run", "--budget", "12").out
+
+
+def test_what_goes_on_repeats_the_callers_own_options(box: Box) -> None:
+    from neuralbox._cli.batch import _RunOptions
+    from neuralbox._cli.session import CommandSession
+
+    told = _RunOptions(Path("my out"), "id", 7, 30.0, retry_failed=True, bounds=(1, None, 5))
+    session = CommandSession(base_url="http://127.0.0.1:1", poll_interval=2.0)
+    assert told.arguments(session, None, Path("run.sqlite")).resume == (
+        "neuralbox batch resume run.sqlite --to 'my out' --name-by id --budget 7 --max-sending 1 --max-in-flight 5 "
+        "--retry-failed --poll-interval 2 --timeout 30 --base-url http://127.0.0.1:1"
+    )

@@ -30,7 +30,8 @@ from neuralbox import (
     SubmissionUnknownError,
     UnprocessableEntityError,
 )
-from neuralbox._cli.errors import Failures, Paid, code_of, debugging, plain_words, sentence_of
+from neuralbox._cli.errors import Failures, Paid, code_of, plain_words, sentence_of
+from neuralbox._cli.invocation import current
 
 JOB = JobRef(18_500, "video", "kling-v2.1")
 
@@ -204,7 +205,7 @@ def test_a_closed_pipe_is_worth_no_word(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_bug_and_whatever_debugging_meets_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError), plain_words():
         raise KeyError("ours")
-    monkeypatch.setattr(debugging, "is_on", True)
+    monkeypatch.setattr(current, "debug", True)
     with pytest.raises(ConfigurationError), plain_words():
         raise ConfigurationError("Not so.")
 

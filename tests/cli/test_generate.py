@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from neuralbox._cli import generate
-from neuralbox._polling import poller
+from neuralbox import CallInfo, FailureEvent
+from neuralbox._cli import generate, waiting
+from neuralbox._cli.session import CommandSession
+from neuralbox._cli.waiting import PollVoice
 
 from .conftest import Box, Left
 
@@ -27,6 +30,7 @@ def test_generate_prints_a_text_and_what_it_cost(box: Box) -> None:
     assert left.code == 0
     assert left.lines
     assert left.err == "2 tokens\n"
+    assert box("generate", "gpt-5", "Good morning", "--to", "out").lines == left.lines
 
 
 def test_generate_prints_an_address_or_a_file(box: Box, tmp_path: Path) -> None:
@@ -95,7 +99,8 @@ def test_a_wait_that_ends_names_the_command_that_goes_on(box: Box) -> None:
     box.sandbox.faults.set("error-503@GET /generate/{id}", 1.0)
     left = box("generate", "kling-v2.1", "A paper boat", "--timeout", "0")
     assert left.code == 8
-    first, last = left.err.splitlines()
+    first, said, last = left.err.splitlines()
+    assert said == "The service answers with HTTP 503. Still waiting."
     assert last.endswith(f"The job goes on; to continue:  neuralbox wait {first.split()[1]}")
     assert "client." not in last
 
@@ -176,13 +181,54 @@ def test_a_wait_that_times_out_shows_what_is_done_and_names_the_rest(slow_box: B
     assert left.err.splitlines()[-1].endswith(f" To continue:  neuralbox wait {slow}")
 
 
-def test_an_unknown_id_is_not_found_and_nothing_goes_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "YOUNG", 0.0)
-    left = box("wait", "1")
+def test_an_unknown_id_is_said_at_once_and_nothing_goes_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "AGAIN", 0.0)
+    known = submitted(box)
+    left = box("wait", "1", known)
     assert left.code == 6
-    assert left.sentence.startswith("The service does not know the job 1. HTTP 404")
-    assert "goes on" not in left.sentence
-    assert "not lost" not in left.sentence
+    first, last = left.err.splitlines()
+    assert first == "The service does not know the job 1; it is asked once more."
+    assert last.startswith("The service does not know the job 1. HTTP 404")
+    assert last.endswith(f" To continue:  neuralbox wait {known}")
+    assert "not lost" not in last
+
+
+def test_a_wait_says_after_the_first_poll_without_an_answer_what_is_wrong(
+    slow_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = slow_box("wait", "1", "2", "--timeout", "0", NEURALBOX_BASE_URL="http://127.0.0.1:1")
+    assert left.code == 8
+    first, *_ = left.err.splitlines()
+    assert "Connection refused" in first
+    assert first.endswith(" Still waiting.")
+    slow = submitted(slow_box)
+    monkeypatch.setattr(waiting, "SILENCE", 0.02)
+    slow_box.sandbox.faults.set("latency", 0.3)
+    left = slow_box("wait", slow, "--timeout", "0.01")
+    assert left.err.splitlines()[0] == "No answer within 0.02 s. Still waiting."
+
+
+def test_a_later_poll_that_fails_is_said_once(box: Box) -> None:
+    number = submitted(box)
+    session = CommandSession()
+    voice = PollVoice(session)
+    hooks = voice.hooks()
+    call = CallInfo(1, "request", "neuralbox", "http://127.0.0.1:1", "GET", "/generate/1")
+    with patch.object(CommandSession, "print_status") as said:
+        for _ in range(2):
+            assert hooks.on_failure is not None
+            hooks.on_failure(FailureEvent(call, 1, "ConnectError", 0.1))
+            hooks.on_failure(FailureEvent(call, 1, "Cancelled", 0.1))
+    assert [each.args for each in said.call_args_list] == [("No connection: http://127.0.0.1:1. Still waiting.",)]
+    box.sandbox.faults.set("error-503@GET /generate/{id}", 1.0)
+    left = box("wait", number, "--timeout", "0.5")
+    assert [
+        line.startswith(("HTTP 503", "The service answers with HTTP 503.")) for line in left.err.splitlines()[:2]
+    ] == [
+        True,
+        True,
+    ]
+    assert len(left.err.splitlines()) == 3
 
 
 # download.
@@ -228,7 +274,8 @@ def test_a_full_disk_is_said_and_nothing_paid_is_lost(box: Box, monkeypatch: pyt
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert left.code == 11
     assert "It is paid for; to fetch it later:  neuralbox download " in left.sentence
-    number = left.sentence.split()[-1]
+    number, *repeated = left.sentence.split()[-3:]
+    assert repeated == ["--to", "out"]
     assert box("download", number, "--to", "out").lines == [f"out/{number}.webp"]
 
 
@@ -237,3 +284,42 @@ def test_the_price_is_said_as_far_as_it_is_known() -> None:
 
     assert generate._cost(Generation.read({"id": 1, "tokens_used": 1, "balance_remaining": 0})) == "1 token, 0 left"
     assert generate._cost(Generation.read({"id": 1})) == "price not said"
+
+
+# A text below the prompt, and the words of a recording.
+
+
+def test_a_text_from_a_file_or_a_pipe_is_the_context_of_the_prompt(box: Box) -> None:
+    Path("letter.txt").write_text("Dear Ann,\n")
+
+    def prompt_of(left: Left) -> str:
+        [record] = left.records
+        return str(box.sandbox.ledger.generations[record["id"]].prompt)
+
+    said = "Summarise this.\n\nDear Ann,"
+    assert prompt_of(box("generate", "gpt-5", "Summarise this.", "-c", "letter.txt", "--json")) == said
+    piped = box("generate", "gpt-5", "Summarise this.", "-c", "-", "--json", stdin="Dear Ann,\n")
+    assert prompt_of(piped) == said
+    assert prompt_of(box("generate", "gpt-5", "-", "-c", "letter.txt", "--json", stdin="Summarise this.")) == said
+    assert box("stream", "gpt-5", "Summarise this.", "-c", "letter.txt").code == 0
+    Path("bytes").write_bytes(b"\xff")
+    spent = box.spent
+    for arguments, why in (
+        (("-", "-c", "-"), "Standard input can be the prompt or the context, not both."),
+        (("Hi", "-c", "-"), "There is no text in standard input."),
+        (("Hi", "-c", "bytes"), "bytes is no text in UTF-8, so it cannot be the context of a prompt."),
+        (("Hi", "-c", "nowhere"), "No such file or directory: nowhere."),
+    ):
+        assert box("generate", "gpt-5", *arguments, stdin="").sentence == why
+    assert box.spent == spent
+
+
+def test_a_recording_is_written_down(box: Box) -> None:
+    [spoken] = box("generate", "openai-tts", "Good morning!", "-o", "morning.mp3").lines
+    left = box("transcribe", spoken, "--model", "elevenlabs-scribe", "--language", "en", "--diarize")
+    assert left.code == 0
+    assert left.lines
+    assert box("transcribe", spoken, "-o", "words.txt").lines == ["words.txt"]
+    assert Path("words.txt").read_text()
+    assert box("transcribe", "nowhere.mp3").code == 2
+    assert generate._transcribing("wh") == ["whisper"]

@@ -66,3 +66,14 @@ def test_a_proxys_page_is_no_answer(box: Box) -> None:
     left = box("balance")
     assert left.code == 10
     assert "502" in left.sentence
+
+
+def test_models_are_chosen_by_kind_and_words(box: Box) -> None:
+    images = box("models", "--kind", "Image").lines
+    assert images
+    assert all(line.split("\t")[1] == "image" for line in images)
+    found = box("models", "--search", "FLUX pro", "--json").records
+    assert found
+    assert all("flux" in record["slug"] and "pro" in record["slug"] for record in found)
+    assert box("models", "--search", "no such model").err == "Nothing found.\n"
+    assert box("models", "gpt-5", "--kind", "text").code == 2

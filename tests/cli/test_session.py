@@ -11,7 +11,7 @@ import typer
 
 import neuralbox._client
 from neuralbox import AsyncNeuralBox, ConfigurationError, ConnectError
-from neuralbox._cli.arguments import read_id, read_params, read_text
+from neuralbox._cli.arguments import read_id, read_params, read_prompt
 from neuralbox._cli.session import CommandSession
 from neuralbox._cli.views import Meter
 
@@ -136,7 +136,7 @@ def test_nobody_is_asked_where_standard_input_is_closed(
         CommandSession().run(lambda nb, session: None)  # type: ignore[arg-type,return-value]
     assert "There is no API key" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match="no text on standard input"):
-        read_text("-")
+        read_prompt("-", None)
 
 
 def test_what_a_meter_draws_is_not_written_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,189 @@
+"""The keys that `neuralbox login` keeps: in the system's keyring, or in a file that its owner alone can read.
+
+`credentials.json` beside the settings says of each profile where its key is and for which address it was given; the key
+itself stands there only where no keyring is at hand. So a command that needs no key of ours asks no keyring, and a key
+is sent nowhere but to the address it was kept for. A file that others can read is refused, as it is by ssh.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._errors import ConfigurationError
+from .settings import settings_directory
+
+_KEYRING_SERVICE: Final = "neuralbox"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKey:
+    """A key that is kept.
+
+    Attributes:
+        name: Under which name.
+        base_url: The address it was given for.
+        key: It, or None where the keyring has it.
+    """
+
+    name: str
+    base_url: str
+    key: str | None
+
+    def read(self) -> str:
+        """Return the key.
+
+        Raises:
+            ConfigurationError: The keyring is locked, absent, or has it no more.
+        """
+        if self.key is not None:
+            return self.key
+        try:
+            import keyring
+
+            found = keyring.get_password(_KEYRING_SERVICE, self.name)
+        except ImportError as error:
+            raise ConfigurationError(
+                "The key is in the system's keyring, and `keyring` is not installed: run  pip install 'neuralbox[keyring]'"
+            ) from error
+        except Exception as error:
+            raise _locked(error) from error
+        if found is None:
+            raise ConfigurationError("The system's keyring has the key no more: run  neuralbox login")
+        return found
+
+
+def _locked(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"The system's keyring cannot be used ({type(error).__name__}): unlock it, run  neuralbox login --file  or set "
+        "NEURALBOX_API_KEY."
+    )
+
+
+def find_key(name: str) -> KeptKey | None:
+    """Return the key of this name, or None.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or others can read it.
+    """
+    record = _read().get(name)
+    if not isinstance(record, dict) or not isinstance(record.get("base_url"), str):
+        return None
+    key = record.get("key")
+    return KeptKey(name, record["base_url"], key if isinstance(key, str) else None)
+
+
+def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
+    """Keep a key; return where, in words.
+
+    Args:
+        name: Its name.
+        key: It.
+        base_url: The address it is for.
+        in_file: Whether the keyring is not asked at all.
+
+    Raises:
+        ConfigurationError: The keyring is locked, or the file cannot be used.
+        OSError: The file cannot be written.
+    """
+    records = _read()
+    record: dict[str, Any] = {"base_url": base_url}
+    if in_file or not _keep_in_keyring(name, key):
+        record["key"] = key
+    _write(records | {name: record})
+    return f"in {credentials_file()}, for you alone to read" if "key" in record else "in the system's keyring"
+
+
+def forget_key(name: str) -> bool:
+    """Forget a key; return whether there was one."""
+    records = _read()
+    record = records.pop(name, None)
+    if record is None:
+        return False
+    if not isinstance(record, dict) or "key" not in record:
+        _forget_in_keyring(name)
+    _write(records)
+    return True
+
+
+def credentials_file() -> Path:
+    """Return where the keys' file is, or would be."""
+    return settings_directory() / "credentials.json"
+
+
+# The keyring...
+
+
+def _keep_in_keyring(name: str, key: str) -> bool:
+    """Keep a key there; False where there is no keyring at all."""
+    try:
+        import keyring
+        from keyring.backends import fail
+    except ImportError:
+        return False
+    if isinstance(keyring.get_keyring(), fail.Keyring):
+        return False
+    try:
+        keyring.set_password(_KEYRING_SERVICE, name, key)
+    except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+        raise _locked(error) from None  # what holds the key in its frames is not passed on
+    return True
+
+
+def _forget_in_keyring(name: str) -> None:
+    try:
+        import keyring
+        from keyring.errors import PasswordDeleteError
+    except ImportError as error:
+        raise ConfigurationError(
+            "The key is in the system's keyring, and `keyring` is not installed: run  pip install 'neuralbox[keyring]'"
+        ) from error
+    try:
+        keyring.delete_password(_KEYRING_SERVICE, name)
+    except PasswordDeleteError:  # it has it no more
+        return
+    except Exception as error:
+        raise _locked(error) from error
+
+
+# ... and the file.
+
+
+def _read() -> dict[str, Any]:
+    from .._files.own_file import open_own
+
+    path = credentials_file()
+    try:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            mode, content = os.fstat(file.fileno()).st_mode, file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"The keys in {path} cannot be read: {error.strerror}.") from error
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise ConfigurationError(
+            f"Others can read the keys in {path}, so none was used: make a new key, and run  chmod 600 "
+            f"{shlex.quote(str(path))}"
+        )
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{path} is garbage: remove it, and run  neuralbox login")
+    return found
+
+
+def _write(records: dict[str, Any]) -> None:
+    from .._files.own_file import write_own
+
+    path = credentials_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    write_own(fresh, json.dumps(records, indent=1).encode())
+    fresh.replace(path)  # whole, or not at all: it may hold other profiles' keys

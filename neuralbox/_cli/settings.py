@@ -1,0 +1,157 @@
+"""The command line's own file of settings, `config.toml`: defaults, and profiles for several accounts.
+
+It is the user's, written by hand, and holds no key (`key_store` has those). The library does not read it: what a program
+does must not depend on a file that its author has not seen. It stands where the system keeps such files, or where
+`NEURALBOX_CONFIG` says. An option counts before a profile named by `--profile` or `NEURALBOX_PROFILE`, that before the
+environment, and that before the file's own profile and defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._config import config_file_from_environment, profile_from_environment
+from .._errors import ConfigurationError
+from .invocation import current
+
+DEFAULT_PROFILE: Final = "default"
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _seconds(value: object) -> bool:
+    return type(value) in {int, float} and value > 0  # type: ignore[operator]
+
+
+def _whole(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+# Name in the file: the field, what may stand there, and how that is said.
+_SETTINGS: Final[Mapping[str, tuple[str, Callable[[object], bool], str]]] = {
+    "base-url": ("base_url", _text, "an address"),
+    "to": ("to", _text, "a directory"),
+    "name-by": ("name_by", _text, "key, id or a template"),
+    "timeout": ("timeout", _seconds, "a number of seconds"),
+    "poll-interval": ("poll_interval", _seconds, "a number of seconds"),
+    "max-sending": ("max_sending", _whole, "a whole number above 0"),
+    "max-downloads": ("max_downloads", _whole, "a whole number above 0"),
+    "max-in-flight": ("max_in_flight", _whole, "a whole number above 0"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the file says where a command's options say nothing.
+
+    Attributes:
+        profile: Whose key is used.
+        is_named: Whether the caller named the profile, so that it counts before the environment.
+        base_url: Where the service is, or None.
+        to: Directory for files, or None.
+        name_by: What files are called, or None.
+        timeout: Seconds of a wait, or None.
+        poll_interval: Shortest pause between two polls of a job in seconds, or None.
+        max_sending: Submissions at once, or None.
+        max_downloads: Downloads at once, or None.
+        max_in_flight: Requests of a batch read and not delivered, or None.
+    """
+
+    profile: str = DEFAULT_PROFILE
+    is_named: bool = False
+    base_url: str | None = None
+    to: Path | None = None
+    name_by: str | None = None
+    timeout: float | None = None
+    poll_interval: float | None = None
+    max_sending: int | None = None
+    max_downloads: int | None = None
+    max_in_flight: int | None = None
+
+
+def settings_directory() -> Path:
+    """Return the directory of the settings and of the keys."""
+    return settings_file().parent
+
+
+def settings_file() -> Path:
+    """Return where the settings are, or would be."""
+    named = config_file_from_environment()
+    if named is not None:
+        return Path(named).expanduser()
+    from platformdirs import user_config_path
+
+    return user_config_path("neuralbox", appauthor=False) / "config.toml"
+
+
+def read_settings() -> Settings:
+    """Read the settings for this run.
+
+    Raises:
+        ConfigurationError: The file is none of ours, others can change it, or it has no such profile.
+    """
+    path = settings_file()
+    found = _read(path)
+    named = current.profile or profile_from_environment()
+    chosen = named or found.get("profile", DEFAULT_PROFILE)
+    profiles, defaults = found.get("profiles", {}), found.get("defaults", {})
+    if not _text(chosen):
+        raise ConfigurationError(f"{path}: `profile` must be the name of a profile; it is {chosen!r}.")
+    for name, table in {"defaults": defaults, "profiles": profiles}.items():
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{path}: `{name}` must be a table, [{name}].")
+    profile = profiles.get(chosen, {})
+    if not isinstance(profile, dict):
+        raise ConfigurationError(f"{path}: the profile {chosen!r} must be a table, [profiles.{chosen}].")
+    for name in found.keys() & _SETTINGS.keys():
+        raise ConfigurationError(f"{path}: {name!r} stands outside a table: write it below [defaults].")
+    unknown = dict.fromkeys(found.keys() - {"profile", "profiles", "defaults"})
+    values = _checked(path, unknown) | _checked(path, defaults) | _checked(path, profile)
+    if "to" in values:
+        values["to"] = Path(values["to"]).expanduser()
+    return Settings(chosen, named is not None, **values)
+
+
+def _checked(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    values = {}
+    for name, value in table.items():
+        known = _SETTINGS.get(name.replace("_", "-"))
+        if known is None:
+            advice = "`neuralbox login` keeps the key" if "key" in name.lower() else f"it knows {', '.join(_SETTINGS)}"
+            raise ConfigurationError(f"{path}: {name!r} is no setting there; {advice}.")
+        field, is_right, kind = known
+        if not is_right(value):
+            raise ConfigurationError(f"{path}: {name!r} must be {kind}.")
+        values[field] = value
+    return values
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode):
+            content = path.read_bytes()
+        else:
+            raise ConfigurationError(f"{path} is no regular file, so no settings can be read from it.")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"The settings in {path} cannot be read: {error.strerror}.") from error
+    if os.name == "posix" and state.st_mode & 0o022:
+        raise ConfigurationError(
+            f"Others can change {path}, which says where the key is sent:  chmod 644 {shlex.quote(str(path))}"
+        )
+    try:
+        return tomllib.loads(content.decode())
+    except ValueError as error:  # of UTF-8, or of TOML, whose message says the line
+        raise ConfigurationError(f"{path} is no TOML: {str(error).rstrip('.')}.") from None
