@@ -2,13 +2,13 @@
 
 One option says where the options of a request go (contradiction C8): flat beside `model`, or nested inside `params`.
 The names that differ between the forms stand in the builder of their kind. What is certain to be refused is refused
-here, before any I/O; what only the service can know (sizes, voices, a model's abilities) is left to it.
+here, before any I/O; what only the service can know (voices, a model's abilities) is left to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 from .._errors import ConfigurationError
 from .._types import OMIT, Omit
@@ -183,6 +183,28 @@ def require_mapping(name: str, value: Mapping[str, Any] | None) -> Mapping[str, 
     if value is not None and not isinstance(value, Mapping):
         raise ConfigurationError(f"`{name}` must be a mapping, not {type(value).__name__}.")
     return value or {}
+
+
+_IMAGE_OPTIONS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "size": words.IMAGE_SIZES,
+    "quality": words.IMAGE_QUALITIES,
+    "style": words.IMAGE_STYLES,
+}
+
+
+def require_image_options(model: object, options: Mapping[str, Any]) -> None:
+    """Refuse a size, quality or style that the documents do not have for a model of which they list them [SEED 002].
+
+    Of other models they say nothing, and the service decides. What it has learnt since goes through `extra_body`.
+    """
+    for name, by_model in _IMAGE_OPTIONS.items():
+        value = options.get(name)
+        documented = by_model.get(model) if isinstance(model, str) else None
+        if documented is not None and isinstance(value, str) and value not in documented:
+            raise ConfigurationError(
+                f"`{name}` of {model} is one of {', '.join(documented)}; it is {value!r}. One that this version does not know "
+                "goes through `extra_body`."
+            )
 
 
 def require_temperature(value: float | Omit) -> float | Omit:

@@ -22,6 +22,7 @@ KEY_PREFIX: Final = "nb_"
 COMPLETED: Final = "completed"
 PENDING: Final = "pending"
 FAILED: Final = "failed"
+Status: TypeAlias = Literal["completed", "pending", "failed"]
 FINAL_STATES: Final = frozenset({COMPLETED, FAILED})
 
 # Kinds [SEED 000]; the statistics call `tool` `tools` (contradiction C31).
@@ -133,6 +134,38 @@ ImageStyle: TypeAlias = Literal["vivid", "natural"]
 VideoSeconds: TypeAlias = Literal[5, 10]
 VideoRatio: TypeAlias = Literal["16:9", "9:16", "1:1"]
 SpeechFormat: TypeAlias = Literal["mp3", "wav", "ogg"]
+# For editors to offer; which model has which, the tables below say for sizes [SEED 002], the service for voices: any raw
+# ElevenLabs id is one too [elu:…/generations/tts].
+ImageSize: TypeAlias = Literal[
+    "1024x1024",
+    "1024x1792",
+    "1792x1024",
+    "768x1344",
+    "1344x768",
+    "1024x1536",
+    "1536x1024",
+    "1:1",
+    "2:3",
+    "3:2",
+    "9:16",
+    "16:9",
+]
+Voice: TypeAlias = Literal[
+    "alloy",
+    "echo",
+    "fable",
+    "onyx",
+    "nova",
+    "shimmer",
+    "rachel",
+    "adam",
+    "bella",
+    "josh",
+    "male-qn-qingse",
+    "male-qn-jingying",
+    "female-shaonv",
+    "female-yujie",
+]
 IMAGE_FORMATS: Final[tuple[str, ...]] = get_args(ImageFormat)
 QUALITIES: Final[tuple[str, ...]] = get_args(ImageQuality)
 VIDEO_DURATIONS: Final[tuple[int, ...]] = get_args(VideoSeconds)

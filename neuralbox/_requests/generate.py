@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .._api.builders import build_media, require_mapping
+from .._api.builders import build_media, require_image_options, require_mapping
 from .._api.request import Request
 from .._api.vocabulary import KIND_OF_MODEL
 from .._config import Dialect
@@ -41,4 +41,5 @@ class GenerateRequest(BatchRequest):
     def build(self, dialect: Dialect) -> Request:
         """Build what is sent; `ConfigurationError` names what cannot be right."""
         options = require_mapping("params", self.params)
+        require_image_options(self.model, options)
         return build_media(model=self.model, prompt=self.prompt, options=options, nested=dialect.options != "flat")

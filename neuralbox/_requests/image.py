@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from .._api.builders import build_media
+from .._api.builders import build_media, require_image_options
 from .._api.checks import require_address
 from .._api.request import Request
-from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageStyle
+from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageSize, ImageStyle
 from .._config import Dialect
 from .._types import OMIT, Omit
 from .base import BatchRequest
@@ -22,7 +22,8 @@ class ImageRequest(BatchRequest):
         model: Slug of an image model; the answer may name another (`midjourney-v6` comes back as `midjourney`).
         prompt: What to draw.
         negative_prompt: What to leave out (Flux, SD, Midjourney).
-        size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Sizes depend on the model.
+        size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Which ones a model takes is documented for some
+            of them; another is refused there before anything is sent, and goes through `extra_body` if you know better.
         format: `webp` (the service's default), `png`, `jpeg`.
         quality: `standard` (the service's default) or `hd`, which costs more.
         style: `vivid` or `natural` for DALL-E 3.
@@ -40,7 +41,7 @@ class ImageRequest(BatchRequest):
     model: ImageModel | str
     prompt: str = field(repr=False)
     negative_prompt: str | Omit = field(default=OMIT, repr=False)
-    size: str | Omit = OMIT
+    size: ImageSize | str | Omit = OMIT
     format: ImageFormat | str | Omit = OMIT
     quality: ImageQuality | str | Omit = OMIT
     style: ImageStyle | str | Omit = OMIT
@@ -54,4 +55,5 @@ class ImageRequest(BatchRequest):
         options = self.given(
             "negative_prompt", "size", "format", "quality", "style", "seed", "image_url", "aspect_ratio"
         )
+        require_image_options(self.model, options)
         return build_media(model=self.model, prompt=self.prompt, options=options, nested=dialect.options == "nested")

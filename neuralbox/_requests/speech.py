@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from .._api.builders import build_speech, require_speed
 from .._api.request import Request
-from .._api.vocabulary import SpeechFormat, SpeechModel
+from .._api.vocabulary import SpeechFormat, SpeechModel, Voice
 from .._config import Dialect
 from .._types import OMIT, Omit
 from .base import BatchRequest
@@ -33,7 +33,7 @@ class SpeechRequest(BatchRequest):
 
     model: SpeechModel | str
     text: str = field(repr=False)
-    voice_id: str | Omit = OMIT
+    voice_id: Voice | str | Omit = OMIT
     speed: float | Omit = OMIT
     format: SpeechFormat | str | Omit = OMIT
 

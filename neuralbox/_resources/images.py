@@ -9,7 +9,7 @@ import os
 from typing import Unpack
 
 from .._api.elsewhere import Guided
-from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageStyle
+from .._api.vocabulary import ImageFormat, ImageModel, ImageQuality, ImageSize, ImageStyle
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -32,7 +32,7 @@ class Images(Guided):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,
@@ -49,7 +49,9 @@ class Images(Guided):
             model: Slug of an image model; the answer may name another (`midjourney-v6` comes back as `midjourney`).
             prompt: What to draw.
             negative_prompt: What to leave out (Flux, SD, Midjourney).
-            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Sizes depend on the model.
+            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Which ones a model takes is
+                documented for some of them; another is refused there before anything is sent, and goes through
+                `extra_body` if you know better.
             format: `webp` (the service's default), `png`, `jpeg`.
             quality: `standard` (the service's default) or `hd`, which costs more.
             style: `vivid` or `natural` for DALL-E 3.
@@ -104,7 +106,7 @@ class Images(Guided):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from .._api.elsewhere import Guided
-from .._api.vocabulary import SpeechFormat, SpeechModel
+from .._api.vocabulary import SpeechFormat, SpeechModel, Voice
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -29,7 +29,7 @@ class Speech(Guided):
         *,
         model: SpeechModel | str,
         text: str,
-        voice_id: str | Omit = OMIT,
+        voice_id: Voice | str | Omit = OMIT,
         speed: float | Omit = OMIT,
         format: SpeechFormat | str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,

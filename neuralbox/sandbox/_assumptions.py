@@ -93,8 +93,8 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
         "`image_generation`, `video_generation` and `tts-text`, newest first, under a uuid of their own."
     ),
     (
-        "`x-api-key` takes keys that start with `nb_` or `geminiai-`, on every plan; none is 401 `API_KEY_REQUIRED`, any "
-        "other 404 `API_KEY_NOT_FOUND`."
+        "`x-api-key` takes any key, on every plan; none is 401 `API_KEY_REQUIRED`, a bare `nb_` or `geminiai-` is 404 "
+        "`API_KEY_NOT_FOUND`."
     ),
     (
         "`filter_by` takes `all`, `image`, `video`, `audio`, `pending`, `completed` and `failed`, and finds nothing by any "

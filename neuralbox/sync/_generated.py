@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from .._api import gemini_vocabulary as gemini
+from .._api import vocabulary as words
 from .._api.builders import Message
 from .._api.gemini_vocabulary import Filter
 from .._api.stream_events import StreamEvent
@@ -21,6 +22,7 @@ from .._api.vocabulary import (
     ImageFormat,
     ImageModel,
     ImageQuality,
+    ImageSize,
     ImageStyle,
     Kind,
     MusicModel,
@@ -32,6 +34,7 @@ from .._api.vocabulary import (
     VideoModel,
     VideoRatio,
     VideoSeconds,
+    Voice,
 )
 from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
 from .._batch.batch import Batch as AsyncBatch
@@ -598,7 +601,7 @@ class Images(bridge.Facade[AsyncImages]):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,
@@ -615,7 +618,9 @@ class Images(bridge.Facade[AsyncImages]):
             model: Slug of an image model; the answer may name another (`midjourney-v6` comes back as `midjourney`).
             prompt: What to draw.
             negative_prompt: What to leave out (Flux, SD, Midjourney).
-            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Sizes depend on the model.
+            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Which ones a model takes is
+                documented for some of them; another is refused there before anything is sent, and goes through
+                `extra_body` if you know better.
             format: `webp` (the service's default), `png`, `jpeg`.
             quality: `standard` (the service's default) or `hd`, which costs more.
             style: `vivid` or `natural` for DALL-E 3.
@@ -664,7 +669,7 @@ class Images(bridge.Facade[AsyncImages]):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,
@@ -821,7 +826,7 @@ class Speech(bridge.Facade[AsyncSpeech]):
         *,
         model: SpeechModel | str,
         text: str,
-        voice_id: str | Omit = OMIT,
+        voice_id: Voice | str | Omit = OMIT,
         speed: float | Omit = OMIT,
         format: SpeechFormat | str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
@@ -1163,7 +1168,7 @@ class History(bridge.Facade[AsyncHistory]):
         *,
         type: Kind | str | None = None,
         model: str | None = None,
-        status: str | None = None,
+        status: words.Status | str | None = None,
         favorites_only: bool | None = None,
         page: int = 1,
         page_size: int = 20,
@@ -1288,7 +1293,7 @@ class History(bridge.Facade[AsyncHistory]):
         *,
         type: Kind | str | None = None,
         model: str | None = None,
-        status: str | None = None,
+        status: words.Status | str | None = None,
         favorites_only: bool | None = None,
         max_items: int | None = None,
         overwrite: bool = False,
@@ -2334,7 +2339,7 @@ class RawImages(bridge.Facade[AsyncRawImages]):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,
@@ -2351,7 +2356,9 @@ class RawImages(bridge.Facade[AsyncRawImages]):
             model: Slug of an image model; the answer may name another (`midjourney-v6` comes back as `midjourney`).
             prompt: What to draw.
             negative_prompt: What to leave out (Flux, SD, Midjourney).
-            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Sizes depend on the model.
+            size: Pixels such as `1024x1024`; for Midjourney a ratio such as `16:9`. Which ones a model takes is
+                documented for some of them; another is refused there before anything is sent, and goes through
+                `extra_body` if you know better.
             format: `webp` (the service's default), `png`, `jpeg`.
             quality: `standard` (the service's default) or `hd`, which costs more.
             style: `vivid` or `natural` for DALL-E 3.
@@ -2400,7 +2407,7 @@ class RawImages(bridge.Facade[AsyncRawImages]):
         model: ImageModel | str,
         prompt: str,
         negative_prompt: str | Omit = OMIT,
-        size: str | Omit = OMIT,
+        size: ImageSize | str | Omit = OMIT,
         format: ImageFormat | str | Omit = OMIT,
         quality: ImageQuality | str | Omit = OMIT,
         style: ImageStyle | str | Omit = OMIT,
@@ -2559,7 +2566,7 @@ class RawSpeech(bridge.Facade[AsyncRawSpeech]):
         *,
         model: SpeechModel | str,
         text: str,
-        voice_id: str | Omit = OMIT,
+        voice_id: Voice | str | Omit = OMIT,
         speed: float | Omit = OMIT,
         format: SpeechFormat | str | Omit = OMIT,
         wait_timeout: float | Omit | None = OMIT,
@@ -2909,7 +2916,7 @@ class RawHistory(bridge.Facade[AsyncRawHistory]):
         *,
         type: Kind | str | None = None,
         model: str | None = None,
-        status: str | None = None,
+        status: words.Status | str | None = None,
         favorites_only: bool | None = None,
         page: int = 1,
         page_size: int = 20,

@@ -94,7 +94,7 @@ async def test_jobs_are_waited_for_together(server: Server) -> None:
 
 
 async def test_keys_that_are_none_end_as_authentication_errors(server: Server) -> None:
-    async with gemini(server, "unknown") as gg:
+    async with gemini(server, "geminiai-") as gg:
         with pytest.raises(errors.AuthenticationError) as caught:
             await gg.history.list()
         assert (caught.value.status_code, caught.value.code) == (404, "API_KEY_NOT_FOUND")
