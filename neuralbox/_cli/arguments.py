@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import typer
 from .._errors import ConfigurationError
 from .._types import OMIT, GenerationId, Omit
 
+# Of one letter it is a drive of Windows.
+_SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.\-]+:", re.IGNORECASE)
 _KINDS = ("text", "image", "video", "tts", "stt", "audio", "tool")
 
 
@@ -64,7 +67,7 @@ def read_params(texts: Sequence[str] | None) -> dict[str, Any]:
     """Read `NAME=VALUE` options; a value that is JSON (a number, `true`, a list) is read as such, else as text.
 
     Raises:
-        ConfigurationError: One of them has no name or no `=`.
+        ConfigurationError: One of them has no name or no `=`, or is a file where an address belongs.
     """
     found: dict[str, Any] = {}
     for text in texts or ():
@@ -75,7 +78,28 @@ def read_params(texts: Sequence[str] | None) -> dict[str, Any]:
             found[name.strip()] = json.loads(value)
         except ValueError:
             found[name.strip()] = value
+    problem = no_address(found)
+    if problem is not None:
+        raise ConfigurationError(problem)
     return found
+
+
+def no_address(values: Any) -> str | None:
+    """Say what is wrong with the first address among the options that is none, such as a file of this machine."""
+    if isinstance(values, list):
+        return next(filter(None, map(no_address, values)), None)
+    if not isinstance(values, dict):
+        return None
+    for name, value in values.items():
+        if str(name).endswith("url") and isinstance(value, str) and not _SCHEME.match(value):
+            what = "is a file of this machine" if Path(value).is_file() else "does not begin with https://"
+            return (
+                f"`{name}` must be an address at which the service can fetch it, and {value!r} {what}. It takes no uploads "
+                "there: put the file on the web, and pass its address."
+            )
+        if (inside := no_address(value)) is not None:
+            return inside
+    return None
 
 
 def read_prompt(argument: str, context: str | None) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigurationError
+from .arguments import no_address
 
 if TYPE_CHECKING:
     from .._requests.requests import BatchRequest
@@ -133,6 +134,9 @@ def _problem_of(line: int, found: BatchRequest | ConfigurationError) -> LineProb
         check(found, Dialect())
     except ConfigurationError as error:
         return LineProblem(line, error.message)
+    misplaced = no_address(found.to_dict())
+    if misplaced is not None:
+        return LineProblem(line, misplaced)
     if isinstance(found, TranscriptionRequest) and isinstance(found.audio, str | os.PathLike):
         audio = Path(found.audio)
         if not audio.exists():

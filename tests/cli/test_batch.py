@@ -565,3 +565,12 @@ def test_what_goes_on_repeats_the_callers_own_options(box: Box) -> None:
         "neuralbox batch resume run.sqlite --to 'my out' --name-by id --budget 7 --max-sending 1 --max-in-flight 5 "
         "--retry-failed --poll-interval 2 --timeout 30 --base-url http://127.0.0.1:1"
     )
+
+
+def test_a_local_file_where_an_address_belongs_is_a_problem_of_its_line(box: Box) -> None:
+    write(2, image_url="fox.png")
+    left = box("batch", "run", "run.jsonl")
+    assert left.code == 2
+    assert [line.partition(":")[0] for line in left.err.splitlines()[:2]] == ["run.jsonl, line 1", "run.jsonl, line 2"]
+    assert "put the file on the web" in left.err
+    assert box.spent == 0

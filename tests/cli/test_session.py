@@ -178,3 +178,34 @@ def test_an_option_without_name_or_sign_is_refused(text: str) -> None:
 
 def test_ids_are_numbers_where_they_are_digits() -> None:
     assert [read_id(text) for text in ("18500", "gen_5", "٣", "-1")] == [18_500, "gen_5", "٣", "-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image_url=fox.png", "is a file of this machine"),
+        ("image_url=nowhere.png", "does not begin with https://"),
+        ("image_url=file:///fox.png", "does not begin with https://"),
+        ("image_url=C:fox.png", "does not begin with https://"),
+        (
+            'messages=[{"content": [{"type": "image_url", "image_url": {"url": "fox.png"}}]}]',
+            "is a file of this machine",
+        ),
+    ],
+)
+def test_a_file_where_the_service_takes_an_address_is_refused_with_what_to_do(text: str, said: str) -> None:
+    with open("fox.png", "w") as file:  # noqa: PTH123 - in the test's own directory
+        file.write("a fox")
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        read_params([text])
+    assert caught.value.message.endswith("It takes no uploads there: put the file on the web, and pass its address.")
+
+
+def test_addresses_pass() -> None:
+    for text in (
+        "image_url=https://a.test/x.png",
+        "image_url=data:image/png;base64,iVBORw0K",
+        "image_url=5",
+        "urls=[1]",
+    ):
+        assert read_params([text])
