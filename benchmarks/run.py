@@ -23,6 +23,7 @@ BENCHMARKS = (
     "bench_sync",
     "bench_speed",
     "stress_cancel",
+    "bench_watch",
     "simulate_waiting",
     "bench_peers",
 )

@@ -40,6 +40,7 @@ IMPORTS: Final = {
     "sandbox": "neuralbox.sandbox, PIL, av",
     "speed": "neuralbox._transport.aiohttp.adapter",
     "testing": "neuralbox.testing, neuralbox.testing._fixtures",
+    "watch": "neuralbox._cli.app, neuralbox._watch.screen",
 }
 # For ourselves: the environment that runs this script has them.
 OURS: Final = {"bench", "dev", "docs", "test"}

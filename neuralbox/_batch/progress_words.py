@@ -69,6 +69,18 @@ def spent_words(tokens: int, budget_spent: int, budget: int | None) -> str:
     return f"{budget_spent:,} of {budget:,} tokens"
 
 
+def wrapped(parts: Sequence[str], width: int) -> Sequence[str]:
+    """Put phrases on lines of so many characters; none is broken, and one that is too long is cut."""
+    lines: list[str] = []
+    for part in parts:
+        joined = f"{lines[-1]} · {part}" if lines else part
+        if lines and len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part if len(part) <= width else f"{part[: width - 1]}…")
+    return lines
+
+
 def duration(seconds: float) -> str:
     """Say how long: `0:07`, `12:00`, `3:05:00`."""
     whole = max(0, round(seconds))

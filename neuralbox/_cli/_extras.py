@@ -8,7 +8,14 @@ from typing import Final
 _CLI: Final = frozenset({"platformdirs", "rich", "typer"})
 _SANDBOX: Final = frozenset({"PIL", "av", "python_multipart", "starlette", "uvicorn"})
 _REPORT: Final = frozenset({"PIL", "jinja2", "markupsafe"})
-BROUGHT_BY: Final = {"cli": _CLI, "sandbox": _SANDBOX, "demo": _CLI | _SANDBOX, "report": _REPORT}
+_WATCH: Final = frozenset({"textual"})
+BROUGHT_BY: Final = {
+    "cli": _CLI,
+    "sandbox": _SANDBOX,
+    "demo": _CLI | _SANDBOX,
+    "report": _REPORT,
+    "watch": _CLI | _WATCH,
+}
 
 
 def missing_extra(error: ModuleNotFoundError, extra: str) -> str | None:

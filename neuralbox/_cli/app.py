@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "wait": ("generate", "Wait for generations that were submitted earlier."),
     "download": ("generate", "Download the files of generations."),
     "batch": ("batch", "Many requests at once, with a journal."),
+    "watch": ("watch", "Show a batch live, from its journal."),
     "reconcile": ("unknown", "Look for a batch's requests whose answers were lost."),
     "history": ("history", "List, export or report what was generated."),
     "archive": ("history", "Mirror all results into a directory."),

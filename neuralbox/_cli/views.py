@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Column
 from rich.text import Text
 
+from .._batch.progress_words import wrapped
 from . import output
 
 if TYPE_CHECKING:
@@ -64,17 +65,8 @@ class _Drawn(Progress):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
-        lines: list[str] = []
-        for phrase in self.details:
-            joined = f"{lines[-1]} · {phrase}" if lines else phrase
-            if lines and cell_len(joined) <= self.console.width:
-                lines[-1] = joined
-            else:
-                lines.append(phrase)
-        for line in lines:
-            text = Text(line, no_wrap=True)
-            text.truncate(self.console.width, overflow="ellipsis")
-            yield text
+        if self.details:  # the console is not there yet when rich asks for the first time
+            yield from (Text(line, no_wrap=True) for line in wrapped(self.details, self.console.width))
 
 
 class _Bar(Meter):

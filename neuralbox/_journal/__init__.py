@@ -10,8 +10,11 @@ from .protocol import (
     PLANNED,
     SAVED,
     SENDING,
+    STATES,
     UNFINISHED,
     Journal,
+    JournalMark,
+    JournalMarks,
     JournalOwner,
     JournalRecord,
     JournalSummary,
@@ -19,7 +22,7 @@ from .protocol import (
     Sync,
 )
 from .sqlite.facts import facts, remember
-from .sqlite.reading import read_records, read_summary
+from .sqlite.reading import read_marks, read_records, read_summary
 
 __all__ = [
     "ACCEPTED",
@@ -28,8 +31,11 @@ __all__ = [
     "PLANNED",
     "SAVED",
     "SENDING",
+    "STATES",
     "UNFINISHED",
     "Journal",
+    "JournalMark",
+    "JournalMarks",
     "JournalOwner",
     "JournalRecord",
     "JournalSummary",
@@ -39,6 +45,7 @@ __all__ = [
     "facts",
     "open_account_journal",
     "open_journal",
+    "read_marks",
     "read_records",
     "read_summary",
     "remember",

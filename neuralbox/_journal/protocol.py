@@ -32,7 +32,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from .._errors import ConfigurationError
 from .._types import GenerationId, JobRef
@@ -148,6 +148,41 @@ class JournalRecord:
 
     def __repr__(self) -> str:  # the request, the claim and the outcome hold prompts and signed addresses
         return f"<JournalRecord {self.key!r} {self.state}{'' if self.id is None else f' {self.id}'}>"
+
+
+class JournalMark(NamedTuple):
+    """What a journal knows of one request, less the request and its outcome: for who looks often at many.
+
+    Attributes are those of `JournalRecord`.
+    """
+
+    position: int
+    key: str
+    state: str
+    id: GenerationId | None
+    kind: str | None
+    model: str | None
+    status: str | None
+    tokens: int | None
+    path: str | None
+    sent_at: float | None
+    accepted_at: float | None
+    final_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalMarks:
+    """Hold the marks that were asked for.
+
+    Attributes:
+        marks: They, by position.
+        last: The highest position that there is; 0 in an empty journal.
+        owner: Who runs the batch at this moment; None while nobody does.
+    """
+
+    marks: Sequence[JournalMark]
+    last: int
+    owner: JournalOwner | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ..protocol import (
     SAVED,
     SENDING,
     STATES,
+    JournalMark,
     JournalOwner,
     JournalRecord,
     JournalSummary,
@@ -149,6 +150,42 @@ def page(connection: sqlite3.Connection, states: Sequence[str], after: int) -> l
             if size > _PAGE_CHARACTERS:
                 break
     return found
+
+
+_MARK_COLUMNS: Final = tuple(
+    (at, column, types) for at, (column, types) in enumerate(row for row in _TYPES if row[0] in JournalMark._fields)
+)
+_MARKS: Final = f"""SELECT {", ".join(column for _, column, _ in _MARK_COLUMNS)}
+    FROM records WHERE position > ? AND position <= ? ORDER BY position"""  # noqa: S608 - constants
+
+
+def marks(connection: sqlite3.Connection, first: int, last: int) -> list[JournalMark]:
+    """Read the marks behind one position and up to another.
+
+    Raises:
+        JournalError: A row is damaged.
+    """
+    found, sound = [], set[tuple[type, ...]]()  # thousands of rows a second have a few shapes between them
+    for row in connection.execute(_MARKS, (first, last)).fetchall():
+        shape = tuple(map(type, row))
+        if shape not in sound:
+            for at, column, types in _MARK_COLUMNS:
+                if not isinstance(row[at], types):
+                    raise damaged(connection, column, row)
+            sound.add(shape)
+        mark = JournalMark._make(row)
+        if mark.state not in STATES:
+            raise damaged(connection, "state", row)
+        if not math.isfinite((mark.sent_at or 0.0) + (mark.accepted_at or 0.0) + (mark.final_at or 0.0)):
+            raise damaged(connection, "final_at", row)
+        found.append(mark._replace(path=os.fsdecode(mark.path)) if isinstance(mark.path, bytes) else mark)
+    return found
+
+
+def last_position(connection: sqlite3.Connection) -> int:
+    """Return the highest position that there is; 0 where there is none."""
+    (found,) = connection.execute("SELECT max(position) FROM records").fetchone()
+    return found or 0
 
 
 def ids(connection: sqlite3.Connection, since: float) -> list[GenerationId]:

@@ -1,0 +1,35 @@
+"""`neuralbox watch`: a batch on the whole terminal, from its journal alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import output
+from .arguments import AsJson
+from .session import CommandSession
+
+
+def watch(
+    journal: Annotated[str, typer.Argument(metavar="JOURNAL", help="The journal of a batch, e.g. run.sqlite.")],
+    json: AsJson = False,
+) -> None:
+    """Show a batch while it runs, or what it came to; where there is no terminal, once. Needs no key."""
+    session = CommandSession(json)
+    with session.plain_words("watch"):
+        from .._watch import JournalView, summary_lines, summary_values
+
+        view = JournalView(journal)
+        counts = view.refresh()  # a file that is no journal is told before the screen is taken
+        if not json and output.is_terminal(sys.stdout) and output.is_terminal(sys.stdin):
+            from .._watch.screen import WatchApp
+
+            WatchApp(view).run()
+            return
+        while counts.unread:
+            counts = view.refresh()
+        session.write_record(summary_values(counts))
+        for line in summary_lines(journal, counts):
+            session.print_text(output.joined(line))

@@ -1,0 +1,85 @@
+"""What a journal comes to, said once: as lines for people, and as JSON values."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._batch.progress_words import NOT_SENT, duration, not_sent_line, rate_words, spent_words
+from .journal_view import ViewCounts
+
+
+def state_words(counts: ViewCounts) -> str:
+    """Say whether somebody runs the batch."""
+    if counts.owner is not None:
+        return f"running: process {counts.owner.pid} on {counts.owner.host}"
+    return "ended" if counts.total and counts.ended == counts.total else "stopped"
+
+
+def count_words(counts: ViewCounts) -> str:
+    """Say how many have ended, of how many."""
+    share = f", {counts.ended * 100 // counts.total} %" if counts.total else ""
+    return f"{counts.ended:,} of {counts.total:,}{share}"
+
+
+def view_phrases(counts: ViewCounts) -> Sequence[str]:
+    """Say the rest, the most important first."""
+    parts = []
+    if counts.eta_seconds is not None:
+        parts.append(f"{duration(counts.eta_seconds)} left")
+    if counts.rate_per_minute is not None:
+        parts.append(rate_words(counts.rate_per_minute))
+    parts.append(spent_words(counts.tokens, counts.tokens, counts.budget))
+    running = counts.owner is not None
+    numbers = (
+        (counts.failed, "failed"),
+        (counts.not_sent, NOT_SENT),
+        (counts.sending, "sending" if running else "unknown"),
+        (counts.accepted, "waiting" if running else "accepted, not ended"),
+        (counts.planned - counts.not_sent, "not sent yet"),
+        (counts.saved, "saved"),
+    )
+    parts += [f"{count:,} {name}" for count, name in numbers if count > 0]
+    if counts.seconds is not None:
+        parts.append(f"{'since' if running else 'in'} {duration(counts.seconds)}")
+    return parts
+
+
+def advice_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequence[str]:
+    """Say what to do about a batch that nobody runs and that has not ended."""
+    if counts.owner is not None or not counts.total:
+        return []
+    name = shlex.quote(os.fspath(journal))
+    lines = []
+    if counts.sending:
+        lines.append(f"Unknown whether accepted: {counts.sending:,}. To look for them:  neuralbox reconcile {name}")
+    if counts.not_sent:
+        lines.append(not_sent_line(journal, counts.not_sent))
+    elif counts.ended < counts.total and not counts.unread:
+        lines.append(f"To continue:  neuralbox batch resume {name}")
+    return lines
+
+
+def summary_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequence[str]:
+    """Return all of it as lines."""
+    return [
+        f"{state_words(counts)}, {count_words(counts)}",
+        ", ".join(view_phrases(counts)),
+        *advice_lines(journal, counts),
+    ]
+
+
+def summary_values(counts: ViewCounts) -> Mapping[str, Any]:
+    """Return all of it as JSON values."""
+    owner = counts.owner
+    numbers = {
+        name: getattr(counts, name)
+        for name in (
+            *("total", "planned", "sending", "accepted", "completed", "failed", "saved", "tokens"),
+            *("budget", "rate_per_minute", "eta_seconds", "seconds"),
+        )
+    }
+    running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
+    return {**numbers, "not_sent_budget": counts.not_sent, "running": running}
