@@ -102,6 +102,7 @@ class MatchContext:
         evidence: What the walk said of the service.
         has_caught_up: What was accepted of the claim would be listed by now, as others of ours were.
         shows_seed: Whether generations of this model show the seed that was sent; None where that is not known.
+        is_new: This program began to submit so short a time ago that another that began with it would not show yet.
     """
 
     claim: Claim
@@ -122,6 +123,7 @@ class MatchContext:
     evidence: Evidence = NO_EVIDENCE
     has_caught_up: bool = False
     shows_seed: bool | None = None
+    is_new: bool = False
 
     @property
     def opens(self) -> float:
@@ -144,6 +146,7 @@ class OpenReason(Enum):
 
     EARLY = "it may not be listed yet"
     ASK = "what the history shows must be looked at more closely"
+    NEW = "this program has only begun, so another one on this account that asks for the same would not show yet"
     PERHAPS = "the history shows generations that may be this one"
     COPIED = "somebody else on this account asks for the same, so it may be theirs"
     CROWDED = "somebody else is on this account, and too little of ours is known to tell what they ask for"
@@ -213,7 +216,11 @@ def match(context: MatchContext) -> Match:
     if proven:
         return Match(Conclusion.FOUND, proven[0]) if len(proven) == 1 else undecided(OpenReason.NOT_UNIQUE, proven)
     result = _adoption(context, seen) or _absence(context, (*seen.perhaps, *seen.nearby))
-    if context.guessed is None or (result.item is not None and _is_proof(context, result.item, context.guessed)):
+    if (
+        context.guessed is None
+        or result.why is OpenReason.NEW
+        or (result.item is not None and _is_proof(context, result.item, context.guessed))
+    ):
         return result
     return undecided(OpenReason.CLOCK, candidates)
 
@@ -398,6 +405,8 @@ def _caution(context: MatchContext, ours: Sequence[HistoryEntry]) -> Match | Non
         return undecided(OpenReason.COPIED, ours)
     if evidence.is_crowded and (is_cut or len(evidence.controls) < _STRANGERS_KNOWN):
         return undecided(OpenReason.CROWDED, ours)
+    if context.is_new and len(evidence.controls) < _STRANGERS_KNOWN:
+        return undecided(OpenReason.NEW, ours)
     if _is_weak(context, item) and context.looked < context.lost + min(SETTLE, context.settle):
         return undecided(OpenReason.EARLY, ours)  # a better one may still appear
     is_early = item.created is not None and item.created < context.sent - WHOLE_SECONDS

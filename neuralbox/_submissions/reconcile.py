@@ -168,6 +168,9 @@ def _pause(
     if unsure.is_final:
         return None
     now, end = registry.clock(), registry.settles_at(entry)
+    if unsure.reason is OpenReason.NEW:  # until then a walk would say the same again
+        due = registry.known_from()
+        return None if until is not None and due >= until else max(0.0, due - now)
     waits = registry.proves_within(entry) if unsure.reason is OpenReason.LAG else _WAITS.get(unsure.reason, 0.0)
     stop = max(end, entry.lost + waits)
     if began >= stop or (until is not None and max(end, now) >= until):

@@ -542,7 +542,13 @@ class Registry:
             evidence=evidence,
             has_caught_up=self._has_caught_up(entry, evidence, began, lost=entry.lost + most + WHOLE_SECONDS),
             shows_seed=self.observed.shows_seed.get(claim.model),
+            # What an earlier run sent was made long ago: whoever made such things then shows already.
+            is_new=entry.ending.sent_clock is not None and began < self.known_from(),
         )
+
+    def known_from(self) -> float:
+        """Return when another program that began with this one would show, by the monotonic clock."""
+        return self._began + rules.SETTLE
 
     def _created_clock(self, evidence: Evidence) -> tuple[float, float] | None:
         """Tell what added to the monotonic clock gives that of `created_at`, at least and at most.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import html
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 import anyio
+from anyio.abc import TaskGroup
 
+from neuralbox._batch.resource import Batches
 from neuralbox._core.exchange import Core
 from neuralbox._errors import NeuralBoxError, SubmissionUnknownError
 from neuralbox._resources.images import Images
@@ -66,6 +68,7 @@ class World:
         is_lost: Which end a request has, drawn with these weights.
         options: What each request asks for beside its prompt.
         spread: Seconds over which a program's requests are made.
+        in_batches: Whether each program makes its requests by a batch, instead of one call for each.
     """
 
     name: str
@@ -86,6 +89,7 @@ class World:
     )
     options: Mapping[str, Any] = field(default_factory=dict)
     spread: float = 60.0
+    in_batches: bool = False
 
 
 class Count(NamedTuple):
@@ -154,15 +158,42 @@ class Program:
 
     async def run(self) -> None:
         async with anyio.create_task_group() as group:
-            for number in range(self.world.requests):
-                group.start_soon(self.buy, number)
+            if self.world.in_batches:
+                group.start_soon(self._buy_all, group)
+            else:
+                for number in range(self.world.requests):
+                    group.start_soon(self._buy, number)
 
-    async def buy(self, number: int) -> None:
+    def _prompt(self, number: int) -> str:
+        subject = number % self.world.prompts
+        return f"Take {subject} of <b>a heron</b> & {subject} boats, seen from afar on a day that never ends: nobody knows why, {subject}"
+
+    async def _buy_all(self, group: TaskGroup) -> None:
+        """Buy them by one batch, which reads a request whenever its time has come."""
+        world = self.world
+
+        async def requests() -> AsyncIterator[Mapping[str, Any]]:
+            await self.shop.time.sleep(3.0)
+            for number in range(world.requests):
+                await self.shop.time.sleep(self.dice.random() * 2.0 * world.spread / world.requests)
+                self.asked += 1
+                if self.dice.random() < world.strangers:
+                    group.start_soon(self._copy, self._prompt(number), self.dice.uniform(-3.0, 3.0))
+                model = MODELS[world.kind]
+                yield {"kind": world.kind, "model": model, "prompt": self._prompt(number), **world.options}
+
+        async with Batches(self.core)(requests()) as run:
+            async for outcome in run:
+                if outcome.generation is not None:
+                    self.delivered.append((str(getattr(outcome.request, "prompt", None)), outcome.generation.id))
+                else:
+                    self.raised += isinstance(outcome.error, SubmissionUnknownError)
+
+    async def _buy(self, number: int) -> None:
         world, time = self.world, self.shop.time
         moment = self.dice.random() * world.spread
         is_copied, after = self.dice.random() < world.strangers, self.dice.uniform(-3.0, 3.0)
-        subject = number % world.prompts
-        prompt = f"Take {subject} of <b>a heron</b> & {subject} boats, seen from afar on a day that never ends: nobody knows why, {subject}"
+        prompt = self._prompt(number)
         await time.sleep(moment + 3.0)
         self.asked += 1
         began = time.elapsed
@@ -263,8 +294,15 @@ live through each of them in virtual time (`tests/submissions/test_worlds.py`), 
 *raised* are requests whose outcome stays unknown; nothing was sent again for them. *wrong* are results of somebody
 else's or another's request, results that two callers got, second charges, and charges that nobody was told of.
 
-| world | asked | charged | delivered | raised | wrong |
+"""
+TABLE: Final = """| world | asked | charged | delivered | raised | wrong |
 |---|---|---|---|---|---|
+"""
+BATCHES: Final = """
+## The same by batches
+
+Each program makes its requests by one `nb.batch`, which also waits for what they make.
+
 """
 
 
@@ -301,20 +339,26 @@ def _middle_and_late(values: list[float]) -> str:
     return f"{median(values):.1f} / {sorted(values)[int(0.95 * len(values))]:.1f}"
 
 
-def page() -> str:
-    """Return the page."""
-    rows = []
+def rows(*, in_batches: bool) -> Iterator[tuple[World, Count]]:
+    """Live in each world."""
     for world in worlds():
-        count = anyio.run(live, world)
-        wrong = count.wrong + count.unnamed + count.twice
-        rows.append(
-            f"| {world.name} | {count.asked} | {count.charged} | {count.delivered} | {count.raised} | {wrong} |"
-        )
-    return HEAD + "\n".join(rows) + "\n" + PRICE + "\n".join(prices()) + "\n"
+        lived = replace(world, in_batches=in_batches)
+        yield lived, anyio.run(live, lived)
+
+
+def page(single: Iterable[tuple[World, Count]], in_batches: Iterable[tuple[World, Count]]) -> str:
+    """Return the page of what became of the requests in each world."""
+    tables = ("\n".join(_row(world, count) for world, count in lived) for lived in (single, in_batches))
+    return f"{HEAD}{TABLE}{next(tables)}\n{BATCHES}{TABLE}{next(tables)}\n{PRICE}" + "\n".join(prices()) + "\n"
+
+
+def _row(world: World, count: Count) -> str:
+    wrong = count.wrong + count.unnamed + count.twice
+    return f"| {world.name} | {count.asked} | {count.charged} | {count.delivered} | {count.raised} | {wrong} |"
 
 
 if __name__ == "__main__":
-    made = page()
+    made = page(rows(in_batches=False), rows(in_batches=True))
     if "--check" in sys.argv:
         sys.exit(PAGE.read_text(encoding="utf-8") != made)
     PAGE.write_text(made, encoding="utf-8")
