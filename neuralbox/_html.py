@@ -8,17 +8,21 @@ so that a fragment is readable on a dark ground and on a light one. Prompts are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ._api.content import PICTURE, SOUND_OR_FILM, expected_content
+from ._plain_text import clipped, plain
 
 Look: TypeAlias = Literal["picture", "film", "sound"]
 """What a file is shown as."""
 
 _ADDRESS: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f\"<>\\^`{|}]+", re.IGNORECASE)
+_LEFT: Final = '<td style="text-align:left">'
+_CELL: Final = 80  # characters
+_UNSHOWN: Final = frozenset({"prompt", "key"})
 _SOUND_KINDS: Final = frozenset({"audio", "music", "speech", "tts"})
 _SOUND_ENDINGS: Final = frozenset({"aac", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav", "weba"})
 
@@ -121,3 +125,35 @@ def progress_html(*, title: str, done: int, total: int | None, facts: Iterable[t
         f'<div style="max-width:40em"><div><strong>{escape(title)}</strong> {escape(count)}</div>{bar}'
         f'<dl style="display:flex;flex-wrap:wrap;margin:.25em 0">{cells}</dl></div>'
     )
+
+
+def table_html(records: Sequence[Mapping[str, object]], title: str) -> str:
+    """Show records as a table: the columns that say something in one of them; prompts are left out.
+
+    Args:
+        records: What `to_dict` says of each.
+        title: What they are.
+    """
+    columns = [name for name in (records[0] if records else ()) if name not in _UNSHOWN]
+    columns = [name for name in columns if any(_cell(record.get(name)) for record in records)]
+    head = "".join(f'<th style="text-align:left">{escape(name.replace("_", " "))}</th>' for name in columns)
+    rows = "".join(
+        f"<tr>{''.join(_LEFT + _cell(record.get(name)) + '</td>' for name in columns)}</tr>" for record in records
+    )
+    caption = f'<caption style="text-align:left;opacity:.75">{escape(title)}</caption>'
+    return f'<div style="overflow-x:auto"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    """Show one value; lists and records are too long for a table, and nothing is shown of what is not known."""
+    if value is None or isinstance(value, dict | list):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 100_000 else str(value)
+    text = str(value)
+    place = web_address(text)
+    if place is not None:
+        return f'<a href="{escape(place)}" target="_blank" rel="noopener noreferrer">open</a>'
+    return escape(clipped(plain(text[: _CELL * 4]), _CELL))

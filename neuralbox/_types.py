@@ -5,9 +5,11 @@ Near the leaves of the import tree: of the package, only `_plain_text` is known 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, NoReturn, SupportsIndex, TypeAlias
+from typing import Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, cast
 
 from ._plain_text import clipped, plain
 
@@ -44,8 +46,46 @@ class BoundToProcess:
         )
 
 
+_WORD_FOR_WORD: Final = frozenset({"content", "raw"})
+
+
+class PlainValues:
+    """Base of dataclasses that are results: their fields as values that JSON can say."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values: times as ISO writes them, paths as text; what is not known is null.
+
+        What the service said word for word (`raw`, `content`) is left out.
+        """
+        names = [
+            field.name
+            for field in fields(cast("Any", self))
+            if field.name not in _WORD_FOR_WORD and field.name[0] != "_"
+        ]
+        return {name: plain_value(getattr(self, name)) for name in names}
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as JSON can say it, whatever is in it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(each) for name, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [plain_value(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Exception):
+        return {"type": type(value).__name__, "message": str(value)}
+    return str(value)
+
+
 @dataclass(frozen=True, slots=True)
-class JobRef:
+class JobRef(PlainValues):
     """What is needed to find a paid generation again; plain values, so it survives pickling.
 
     Attributes:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._types import JobRef
+from .._types import JobRef, PlainValues
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveFailure:
+class ArchiveFailure(PlainValues):
     """A result that could not be saved this time; the next run tries again.
 
     Attributes:
@@ -28,7 +28,7 @@ class ArchiveFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveProgress:
+class ArchiveProgress(PlainValues):
     """How far an archive has come. A generation may have several files.
 
     Attributes:
@@ -53,7 +53,7 @@ class ArchiveProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveResult:
+class ArchiveResult(PlainValues):
     """What an archive came to.
 
     Attributes:
@@ -82,7 +82,7 @@ class ArchiveResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportResult:
+class ExportResult(PlainValues):
     """What an export came to.
 
     Attributes:

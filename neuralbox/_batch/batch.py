@@ -98,11 +98,11 @@ class Batch:
 
         return batch_html(None if self._state is None else self._state.progress)
 
-    def _ipython_display_(self) -> None:
+    def _ipython_display_(self, post: Callable[[Callable[[], object]], object] = lambda act: act()) -> None:
         """Show it in a notebook, and keep that up to date: `display(run)` in the block."""
         from .notebook import show_live
 
-        show_live(self._state, self._over)
+        show_live(self._state, self._over, post)
 
     @property
     def progress(self) -> BatchProgress:

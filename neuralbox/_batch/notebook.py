@@ -56,12 +56,14 @@ def batch_html(progress: BatchProgress | None) -> str:
     )
 
 
-def show_live(state: BatchState | None, over: anyio.Event) -> None:
+def show_live(state: BatchState | None, over: anyio.Event, post: Callable[[Callable[[], object]], object]) -> None:
     """Display a batch in the notebook's present cell, and keep that up to date while the batch runs.
 
     Args:
         state: The run.
         over: Set when its last outcome is delivered.
+        post: Runs a function in the batch's event loop, which may be another thread's; a display belongs to the cell
+            whose thread asks for it, and so it is made here.
 
     Raises:
         NotImplementedError: It does not run, or there is no notebook: IPython takes `_repr_html_` or `repr` instead.
@@ -71,7 +73,8 @@ def show_live(state: BatchState | None, over: anyio.Event) -> None:
     handle = _display(_bundle(state))
     if handle is None:
         raise NotImplementedError
-    state.group.start_soon(state.guarded, partial(_follow, handle, state, over))
+    follow = partial(_follow, handle, state, over)
+    post(lambda: state.group.start_soon(state.guarded, follow))
 
 
 def _bundle(state: BatchState) -> dict[str, str]:

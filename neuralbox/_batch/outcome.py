@@ -10,7 +10,7 @@ from typing import Any
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._requests.requests import BatchRequest
-from .._types import JobRef
+from .._types import JobRef, PlainValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,21 @@ class BatchOutcome:
             return 0 if self.generation.is_failed and self.generation.tokens is None else self.generation.tokens
         return 0 if self.job is None else None
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its result, or why there is none, and what an open one may be."""
+        from .._html import result_html  # only notebooks need it
+
+        generation, error = self.generation, self.error
+        said = "" if error is None else error.message if isinstance(error, NeuralBoxError) else str(error)
+        return result_html(
+            kind=None if generation is None else generation.kind,
+            url=None if generation is None else generation.url,
+            still=None if generation is None else generation.thumbnail_url,
+            text=None if generation is None else generation.text,
+            error=said,
+            facts=(self.key, *(() if self.job is None else (self.job.model, self.job.id)), self.path),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, without the request: what is not known is null."""
         generation, error = self.generation, self.error
@@ -72,7 +87,7 @@ class BatchOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchEstimate:
+class BatchEstimate(PlainValues):
     """Say what a batch would cost, by the service's own prices.
 
     Attributes:

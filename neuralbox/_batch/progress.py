@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .._budget import Budget
 from .._errors import BudgetExceededError
 from .._rate_limit.windows import Why
+from .._types import PlainValues
 from .item import ItemStage
 from .outcome import BatchOutcome
 
@@ -20,7 +21,7 @@ _WINDOW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class BatchProgress:
+class BatchProgress(PlainValues):
     """Say how a batch is getting on.
 
     Attributes:

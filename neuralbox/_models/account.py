@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from .._api.fields import as_flag, as_id, as_int, as_object, as_text, as_time, pick
-from .._types import GenerationId
+from .._types import GenerationId, PlainValues
 from .generation import Model
 
 
@@ -106,7 +106,7 @@ class User(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class LimitWindow:
+class LimitWindow(PlainValues):
     """What is known of the plan's hour, or of its day.
 
     Attributes:
@@ -121,7 +121,7 @@ class LimitWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountLimits:
+class AccountLimits(PlainValues):
     """How many requests the plan still allows, as the last answers said.
 
     Attributes:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .._api import vocabulary as words
 from .._api.fields import as_flag, as_id, as_int, as_number, as_object, as_text, as_time, pick
-from .._types import GenerationId, JobRef
+from .._plain_text import plain
+from .._types import GenerationId, JobRef, plain_value
 from .naming import Naming
 
 
@@ -28,6 +29,10 @@ class Model(BaseModel):
 
     raw: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     """The record as it came, unknown fields included."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, without `raw`: times as ISO writes them; what is not known is null."""
+        return {name: plain_value(getattr(self, name)) for name in type(self).model_fields if name != "raw"}
 
 
 class Usage(Model):
@@ -184,6 +189,14 @@ class Generation(Model):
             return start + timedelta(days=days)
         except OverflowError:  # past the year 9999
             return None
+
+    def __str__(self) -> str:
+        """Say what it is, what it cost, and where its file is or what its text says: for `print`, where `repr` is for logs."""
+        model = f" ({plain(self.model)})" if self.model else ""
+        cost = "" if self.tokens is None else f", {self.tokens:,} token{'' if self.tokens == 1 else 's'}"
+        said = self.error if self.is_failed else self.url or self.text
+        head = f"{plain(self.kind or 'generation')} {plain(str(self.id))}{model}: {plain(self.status) or 'state not known'}{cost}"
+        return f"{head}\n{plain(said, keep_lines=True)}" if said else head
 
     def _repr_html_(self) -> str:
         """Show it in a notebook: its picture, player, text or reason."""

@@ -6,11 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from .._types import PlainValues
+
 T = TypeVar("T")
 
 
+class ItemList(list[T]):
+    """A list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return items_html(self, f"{len(self):,} in all")
+
+
+def items_html(items: Sequence[Any], title: str) -> str:
+    """Show items as a table, each by what `to_dict` says of it."""
+    from .._html import table_html  # only notebooks need it
+
+    return table_html([item.to_dict() for item in items if hasattr(item, "to_dict")], title)
+
+
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(PlainValues, Generic[T]):
     """One page, in the service's order (it reads newest first; the documents do not say so).
 
     Attributes:
@@ -34,6 +50,10 @@ class Page(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook as a table."""
+        return items_html(self.items, f"Page {self.page}" + ("" if self.pages is None else f" of {self.pages:,}"))
 
     @property
     def has_next(self) -> bool:

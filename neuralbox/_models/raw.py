@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from .._api.reply import read_json
+from .._types import PlainValues
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class RawResponse(Generic[T]):
+class RawResponse(PlainValues, Generic[T]):
     """What `with_raw_response` and `request` return.
 
     Attributes:

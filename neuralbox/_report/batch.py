@@ -18,6 +18,7 @@ from .._batch.journal_records import generation_of
 from .._batch.progress_words import not_sent_line
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
+from .._plain_text import plain
 from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
 from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
@@ -64,7 +65,7 @@ def write_batch_report(
     find = Finder(source, path, None if files is None else Path(files))
     totals, cards = Totals(), list[Card]()
     for record in read_records(source):
-        card = card_of(record, find)
+        card = card_of(record, find, None if summary.owner is not None else shlex.quote(os.fspath(journal)))
         totals.add(card, ended_at=record.final_at)
         if len(cards) < limit:
             cards.append(card)
@@ -153,8 +154,14 @@ class Finder:
         return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def card_of(record: JournalRecord, find: Finder) -> Card:
-    """Show one record of a journal."""
+def card_of(record: JournalRecord, find: Finder, stopped: str | None = None) -> Card:
+    """Show one record of a journal.
+
+    Args:
+        record: It.
+        find: Finds its file.
+        stopped: The journal as a shell takes it, where nobody runs the batch; its commands are advised of what has not ended.
+    """
     request = record.request
     kind = label(record.kind or _text(request, "kind"))
     prompt = prompt_of(request)
@@ -169,7 +176,8 @@ def card_of(record: JournalRecord, find: Finder) -> Card:
         "at": began,
     }
     if not record.is_finished:
-        return Card(state="open", word=_WORDS[record.state], **asked)
+        advice = None if stopped is None else _advice(record, stopped)
+        return Card(state="open", word=_WORDS[record.state], advice=advice, **asked)
     generation = generation_of(record)
     state: State = "completed" if generation.is_completed else "failed"
     file = find(record.path)
@@ -189,6 +197,17 @@ def card_of(record: JournalRecord, find: Finder) -> Card:
         source=file if look in {"picture", "film"} else None,
         **asked,
     )
+
+
+def _advice(record: JournalRecord, journal: str) -> tuple[str, str]:
+    """Say what to do about one that has not ended and that nobody waits for."""
+    if record.state != SENDING:
+        return "To continue:", f"neuralbox batch resume {journal}"
+    key = shlex.quote(record.key)
+    # A key that looks like an option stands last, behind what ends them.
+    named = f"--adopt ID -- {key}" if record.key.startswith("-") else f"{key} --adopt ID"
+    settle = plain(f"neuralbox batch settle {journal} {named}")
+    return f"To look for it: neuralbox reconcile {journal}; to decide:", settle
 
 
 def prompt_of(request: Mapping[str, Any]) -> str | None:

@@ -73,6 +73,7 @@ class Card:
         look: What its file is shown as, or None.
         address: Where its file is: a relative path or an http(s) address, written as a page writes it; or None.
         source: What its thumbnail is made of: a file, or an address to be fetched; or None.
+        advice: What to do about one that has not ended: a few words, and the command; or None.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Card:
     look: Look | None = None
     address: str | None = None
     source: Path | str | None = None
+    advice: tuple[str, str] | None = None
 
     @property
     def sort(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -139,6 +140,9 @@ def card_of(item: Generation) -> Card:
         look=look,
         address=url,
         source=url if look == "picture" else web_address(item.thumbnail_url),
+        advice=("To wait for it:", f"neuralbox wait {shlex.quote(str(item.id))}")
+        if state == "open" and item.id != ""
+        else None,
     )
 
 

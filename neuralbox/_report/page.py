@@ -20,7 +20,7 @@ from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
 from .._files.target import locate_target, require_free
 from .._version import __version__
-from . import charts
+from . import charts, sorting
 from .card import Card
 from .thumbnails import ThumbnailImage
 from .totals import Totals
@@ -28,6 +28,7 @@ from .totals import Totals
 MOST_CARDS: Final = 1_000
 """Results shown one by one unless `limit` says otherwise: so many stay below 15 MB."""
 _MODELS: Final = 20
+_MOST_CHOICES: Final = 50
 _DAYS: Final = 60
 _REASONS: Final = 30
 _ENDINGS: Final = frozenset({".html", ".htm"})
@@ -96,11 +97,12 @@ def write_page(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None], 
 
 def _pieces(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None]) -> Iterable[str]:
     template, style = _template()
-    sheet = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     totals, cards = report.totals, report.cards
     sorts = [("picture", "Pictures"), ("film", "Videos"), ("sound", "Sound"), ("text", "Texts"), ("other", "Other")]
     states = [("failed", "Failed"), ("open", "Not ended")]
     present = {card.sort for card in cards} | {card.state for card in cards}
+    models = sorted({card.model for card in cards if card.model})[:_MOST_CHOICES]
+    style += sorting.rules(cards, models)
     return template.generate(
         report=report,
         totals=totals,
@@ -112,8 +114,10 @@ def _pieces(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None]) -> 
         by_day=charts.bars_of(totals.days(_DAYS)),
         reasons=totals.reasons(_REASONS),
         filters=[(name, label) for name, label in sorts + states if name in present],
-        style=Markup(style),  # noqa: S704 - ours
-        style_hash=Markup(f"sha256-{sheet}"),  # noqa: S704 - digits
+        models=models,
+        orders=sorting.orders_of(cards),
+        style=Markup(style),  # noqa: S704 - ours, and numbers
+        style_hash=Markup(f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}"),  # noqa: S704 - digits
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         version=__version__,
     )

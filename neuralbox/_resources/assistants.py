@@ -11,6 +11,7 @@ from .._api.request import Request, RetrySafety, given, query
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.catalogue import Assistant
+from .._models.page import ItemList
 from .._paging import read_listing
 from .._transport import Reply
 from .._types import OMIT, Omit
@@ -76,7 +77,7 @@ class Assistants:
 
         def read(reply: Reply) -> Sequence[Assistant]:
             envelope = read_listing(self._core, reply, of="assistants")
-            return [Assistant.read(record) for record in envelope.records]
+            return ItemList(Assistant.read(record) for record in envelope.records)
 
         request = Request("GET", words.MARKETPLACE, query=query(category=category, limit=limit))
         return await self._core.send(request, read, CallOptions.of(call))

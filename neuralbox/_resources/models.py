@@ -11,6 +11,7 @@ from .._api.request import Request, fill, given
 from .._config import CallArgs, CallOptions, Timeout
 from .._core.exchange import Core
 from .._models.catalogue import ModelInfo, Price
+from .._models.page import ItemList
 from .._paging import read_listing
 from .._transport import Reply
 
@@ -39,7 +40,7 @@ class Models:
 
         def read(reply: Reply) -> Sequence[ModelInfo]:
             envelope = read_listing(self._core, reply, of="models")
-            return [ModelInfo.read(record) for record in envelope.records]
+            return ItemList(ModelInfo.read(record) for record in envelope.records)
 
         return await self._core.send(Request("GET", words.MODELS), read, CallOptions.of(call))
 

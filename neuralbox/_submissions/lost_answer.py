@@ -32,6 +32,7 @@ logger = logging.getLogger("neuralbox")
 ABSENT = "absent"
 """The reason for another sending where the history proved that the one before was not accepted."""
 _REPEATS = 3
+_NAMED = 5  # candidates in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,14 @@ class LostAnswer:
 
     def _explained(self, error: NeuralBoxError, unsure: Unsure) -> SubmissionUnknownError:
         claim, why = self._submission.claim, cause_of(error)
+        ids = [repr(each.id) for each in unsure.candidates[:_NAMED]]
+        more = len(unsure.candidates) - len(ids)
+        named = f"{', '.join(ids)}{f' or one of {more} more' if more > 0 else ''}"
+        decide_by_hand = f" It may be {named}: `client.unresolved[i].adopt(id)` decides." if ids else ""
         unknown = SubmissionUnknownError(
             f"A paid request was sent and its outcome is unknown ({type(why).__name__}: {why.message.rstrip('.')}). It "
             f"was not sent again, since it may be accepted and charged: {unsure.why}. It stays in `client.unresolved`, "
-            "and `await client.reconcile()` looks for it again.",
+            f"and `await client.reconcile()` looks for it again.{decide_by_hand}",
             request=body_of(self._request, self._call.extra_body),
             sent_at=claim.sent_at,
             lost_at=claim.lost_at,

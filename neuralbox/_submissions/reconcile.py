@@ -41,7 +41,7 @@ from .._errors import (
 from .._models.generation import Generation
 from .._polling.status import poll
 from .._transport import Reply
-from .._types import JobRef
+from .._types import JobRef, PlainValues
 from .claim import Facts, HistoryEntry
 from .evidence import NO_EVIDENCE, Evidence
 from .matching import Conclusion, Match, OpenReason, match, window_opens
@@ -66,7 +66,7 @@ _WAITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(PlainValues):
     """A submission that was settled by finding its generation."""
 
     submission: UnresolvedSubmission
@@ -74,7 +74,7 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(PlainValues):
     """What became of the unresolved submissions.
 
     Attributes:

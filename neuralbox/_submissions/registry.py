@@ -28,7 +28,7 @@ from .._api.vocabulary import PENDING
 from .._core.exchange import Attempt, Core
 from .._errors import ConfigurationError
 from .._models.generation import Generation
-from .._types import GenerationId, JobRef
+from .._types import GenerationId, JobRef, PlainValues
 from . import matching as rules
 from .admission import Admission
 from .claim import Claim, Facts, HistoryEntry, body_of, kinds_fit, mark_of, plain
@@ -65,7 +65,7 @@ _MODELS_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class UnresolvedSubmission:
+class UnresolvedSubmission(PlainValues):
     """A paid request that may have been accepted and charged, and whose generation nobody has.
 
     Attributes:

@@ -17,11 +17,12 @@ from pydantic import Field
 
 from .._api.fields import as_object, as_time
 from .._models.generation import Model
+from .._types import PlainValues
 from ._reading import integer, number, objects, text
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(PlainValues):
     """One file of a generation, whichever record it was told in.
 
     Attributes:

@@ -60,6 +60,18 @@ class Facade(BoundToProcess, Generic[A]):
         state = shown.removeprefix(f"<{name}")
         return f"<{type(self).__name__}{'>' if state == shown else state}"
 
+    def _repr_html_(self) -> str | None:
+        """Show in a notebook what the async object shows; None lets IPython take `repr`."""
+        show = getattr(type(self._async), "_repr_html_", None)
+        return None if show is None else cast("str", show(self._async))
+
+    def _ipython_display_(self) -> None:
+        """Show it in a notebook and keep that up to date, where the async object can."""
+        show = getattr(type(self._async), "_ipython_display_", None)
+        if show is None:
+            raise NotImplementedError
+        show(self._async, thread.post)
+
     # To a type checker a name that is not there stays an error.
     if not TYPE_CHECKING:  # pragma: no branch
 

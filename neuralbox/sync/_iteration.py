@@ -102,6 +102,9 @@ class Items(Generic[T]):
         self._pump = Pump(source, ahead)
         self._reading = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     def __iter__(self) -> Self:
         return self
 

@@ -123,3 +123,14 @@ def test_many_ends_in_one_second_take_no_memory() -> None:
     for _ in range(1_000):
         counter.ended(None)
     assert len(counter._ends) == 1
+
+
+def test_an_outcome_in_a_notebook_is_its_result_or_why_there_is_none() -> None:
+    done = BatchOutcome("tea", generation=DONE, job=JobRef(7, "image", "flux"))._repr_html_()
+    assert "http://f.test/7.webp" in done
+    assert "tea · flux · 7" in done
+    assert (
+        "policy &amp; co"
+        in BatchOutcome("b", error=GenerationFailedError("policy & co", generation=FAILED))._repr_html_()
+    )
+    assert "mine" in BatchOutcome("b", error=LookupError("mine"))._repr_html_()

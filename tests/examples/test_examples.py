@@ -125,4 +125,5 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(
         NotebookClient(notebook, timeout=_PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
+    assert "3 of 3" in "".join(str(output.get("data", {}).get("text/html")) for output in outputs)
     assert "heron" in "".join(output.text for output in outputs if output.output_type == "stream")

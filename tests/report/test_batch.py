@@ -276,3 +276,18 @@ def test_a_page_says_what_the_budget_kept_from_being_sent(tmp_path: Path) -> Non
     assert f"1 not sent (budget); to raise it:  neuralbox batch resume {made} --budget TOKENS." in page
     remember(made, "command_line", "of another version")
     assert "budget" not in write_batch_report(made, tmp_path / "run.html").read_text()
+
+
+def test_what_has_not_ended_says_what_to_do(tmp_path: Path) -> None:
+    path = journal(
+        tmp_path / "my run.sqlite",
+        [Kept("-a", reaches="sending"), Kept("b c", reaches="sending"), Kept("c", reaches="accepted"), Kept("d")],
+    )
+    page = re.sub(r"&#39;", "'", write_batch_report(path, tmp_path / "r.html").read_text())
+    assert (
+        f"To look for it: neuralbox reconcile '{path}'; to decide: <code>neuralbox batch settle '{path}' --adopt ID -- -a</code>"
+        in page
+    )
+    assert f"<code>neuralbox batch settle '{path}' 'b c' --adopt ID</code>" in page
+    assert f"To continue: <code>neuralbox batch resume '{path}'</code>" in page
+    assert page.count("<code>") == 3

@@ -126,6 +126,54 @@ def test_one_can_look_at_one_sort_without_a_script(chromium: Browser, pages: dic
     assert chromium.ask(SEEN) == everything
 
 
+ON_SCREEN = """[...document.querySelectorAll('article')].filter(one => one.getClientRects().length).map(one => [one, one.getBoundingClientRect()])
+    .sort(([, a], [, b]) => a.top - b.top || a.left - b.left).map(([one]) => one.querySelector('bdi').textContent)"""
+
+
+def test_cards_are_ordered_and_chosen_by_model_without_a_script(chromium: Browser, tmp_path: Path) -> None:
+    def asked(model: str) -> dict[str, str]:
+        return {"kind": "image", "model": model, "prompt": "A lake"}
+
+    records = [
+        Kept("a", asked("flux"), "final", tokens=4, seconds=9),
+        Kept("b", asked("dall-e"), "final", tokens=9, seconds=2),
+        Kept("c", asked("flux"), "final", tokens=9, seconds=5),
+        Kept("d", asked("flux"), "planned"),
+    ]
+    page = write_batch_report(journal(tmp_path / "run.sqlite", records), tmp_path / "r.html")
+    chromium.open(page, width=1280, height=800)
+    orders = chromium.ask("[...document.querySelector('#in-order').options].map(one => one.text)")
+    seen = {}
+    for number, name in enumerate(orders):
+        chromium.ask(f"document.querySelector('#in-order').selectedIndex = {number}")
+        seen[name] = "".join(chromium.ask(ON_SCREEN))
+    assert seen == {"as planned": "abcd", "latest first": "cbad", "dearest first": "bcad", "slowest first": "acbd"}
+    chromium.ask("document.querySelector('#of-model').selectedIndex = 2")
+    assert chromium.ask(ON_SCREEN) == ["a", "c", "d"]
+    assert chromium.ask("document.scripts.length") == 0
+    assert chromium.complaints() == []
+
+
+LABELS = """(() => {
+    const card = document.querySelector('.plot').getBoundingClientRect();
+    return [...document.querySelectorAll('.moments span, .heights span')].flatMap(label => {
+        const words = document.createRange();
+        words.selectNodeContents(label);
+        const place = words.getBoundingClientRect();
+        return [place.left - card.left, card.right - place.right, card.bottom - place.bottom];
+    });
+})()"""
+
+
+@pytest.mark.parametrize("width", [320, 375, 1000, 1280])
+def test_labels_of_the_axes_are_inside_their_card(chromium: Browser, tmp_path: Path, width: int) -> None:
+    slow = [Kept(str(at), reaches="final", seconds=170_000.0) for at in range(3)]
+    page = write_batch_report(journal(tmp_path / "run.sqlite", slow), tmp_path / "r.html")
+    chromium.open(page, width=width, height=800)
+    assert min(chromium.ask(LABELS)) > 4
+    assert chromium.ask(OVERFLOW) <= 0
+
+
 def test_a_failure_leads_to_its_card(chromium: Browser, pages: dict[str, Path]) -> None:
     chromium.open(pages["batch"])
     chromium.ask("document.querySelector('.failures a').click()")
@@ -180,7 +228,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, t
         Kept("sound", {"kind": "audio"}, "final", {"status": "completed", "result_url": "https://s.test/1.mp3"}),
     ]
     page = write_batch_report(journal(tmp_path / f"{long[:100]}.sqlite", records), tmp_path / "r.html")
-    for width in (320, 375, 768):
+    for width in (320, 375, 768, 1000, 1280):
         chromium.open(page, width=width, height=800)
         chromium.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert chromium.ask(OVERFLOW) <= 0

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,3 +92,39 @@ def test_an_estimate_reads_the_requests_in_the_calling_thread(nb: NeuralBox) -> 
     estimate = nb.batch.estimate(ImageRequest(model="flux-1.1-pro", prompt=f"E {n}") for n in range(3))
     assert (estimate.requests, estimate.invalid) == (3, 0)
     assert estimate.tokens == 3 * estimate.by_model["flux-1.1-pro"] / 3
+
+
+def test_a_display_of_a_batch_is_made_by_the_caller_s_thread_and_followed_to_the_end(
+    nb: NeuralBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, str]] = []
+
+    def display(bundle: dict[str, str], **_: object) -> SimpleNamespace:
+        shown.append((threading.get_ident(), bundle["text/html"]))
+        return SimpleNamespace(update=lambda bundle, raw: shown.append((threading.get_ident(), bundle["text/html"])))
+
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr("IPython.display.display", display)
+    requests = [ImageRequest(model="flux-1.1-pro", prompt=f"Picture {number}") for number in range(3)]
+    with nb.batch(requests) as run:
+        run._ipython_display_()
+        assert [outcome.ok for outcome in run] == [True] * 3
+    assert shown[0][0] == threading.get_ident()
+    assert {thread for thread, _ in shown[1:]} == {thread for thread, _ in shown[-1:]} != {threading.get_ident()}
+    assert "3 of 3" in shown[-1][1]
+    assert "3 of 3" in (run._repr_html_() or "")
+
+
+def test_what_is_blocking_shows_itself_by_its_own_name(nb: NeuralBox) -> None:
+    for thing, name in (
+        (nb, "NeuralBox"),
+        (nb.images, "Images"),
+        (nb.batch([]), "Batch"),
+        (nb.history.list(), "Pager"),
+    ):
+        assert repr(thing).startswith(f"<{name}")
+        assert "sync" not in repr(thing)
+    assert repr(iter(nb.history.list())) == "<PagedItems>"
+    assert nb.images._repr_html_() is None
+    with pytest.raises(NotImplementedError):  # IPython goes on with `repr`
+        nb.images._ipython_display_()
