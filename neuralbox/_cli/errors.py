@@ -11,10 +11,10 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
@@ -24,6 +24,10 @@ from . import exit_codes, output
 from ._extras import missing_extra
 from .invocation import current
 
+if TYPE_CHECKING:
+    from .._models.generation import Generation
+
+_MOST_CANDIDATES: Final = 3
 # The first class that fits counts, so the narrower ones stand first.
 CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.ConfigurationError, exit_codes.USAGE),
@@ -54,7 +58,6 @@ REASONS: Final = {"locked": exit_codes.IN_USE} | dict.fromkeys(
 ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.InsufficientTokensError, "`neuralbox balance` shows what is left."),
     (errors.NotFoundError, "`neuralbox history` and `neuralbox models` list what there is."),
-    (errors.SubmissionUnknownError, "`neuralbox history` shows whether it was."),
     (errors.ConnectError, "Check the network and NEURALBOX_BASE_URL."),
 )
 # Errors after which nothing of their job goes on.
@@ -101,6 +104,10 @@ class Paid:
         """
         if self.advice:
             return "" if isinstance(error, errors.ConfigurationError) else self.advice
+        if isinstance(error, errors.SubmissionUnknownError) and error.candidates:
+            found = [candidate_line(each) for each in error.candidates]
+            rest = f"; or one of {len(found) - _MOST_CANDIDATES} more" if len(found) > _MOST_CANDIDATES else ""
+            return f"It may be {'; or '.join(found[:_MOST_CANDIDATES])}{rest}. If it is:  {self.adopting(error)}"
         ids = {str(job.id): None for job in self.jobs}
         job = getattr(error, "job", None)
         if isinstance(error, _OVER):
@@ -119,9 +126,18 @@ class Paid:
             more = self.wait_options if isinstance(error, KeyboardInterrupt) else ()
             going_on = self.command("wait", *ids, *self.saving_options, *more)
             return f"{start if self.is_ours else 'To'} continue:  {going_on}"
+        if isinstance(error, errors.SubmissionUnknownError):
+            return f"Whether it was shows:  {self.adopting(error)}"
         if self.is_sending and isinstance(error, KeyboardInterrupt):
             return f"A paid request may have left; whether it was accepted shows:  {self.command('history')}"
         return ""
+
+    def adopting(self, error: errors.SubmissionUnknownError) -> str:
+        """Return the command that waits for what an unknown request may have made, or that shows whether it made something."""
+        if not error.candidates:
+            return self.command("history")
+        named = str(error.candidates[0].id) if len(error.candidates) == 1 else "ID"
+        return self.command("wait", named, *self.saving_options)
 
     def command(self, *words: str) -> str:
         """Return a command with the caller's own options."""
@@ -170,7 +186,7 @@ def plain_words(extra: str = "cli", *, as_json: bool = False, paid: Paid | None 
     except (KeyboardInterrupt, Exception) as error:
         if current.debug or (described := _describe(error, extra, paid or Paid())) is None:
             raise
-        _leave(*described, error, as_json=as_json)
+        _leave(*described, error, paid or Paid(), as_json=as_json)
 
 
 def _describe(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | None:
@@ -224,12 +240,32 @@ def _advice(error: Exception) -> str:
     return next((advice for kind, advice in ADVICE if isinstance(error, kind)), "")
 
 
-def _leave(sentence: str, code: int, error: BaseException, *, as_json: bool) -> NoReturn:
+def candidate_values(candidates: Sequence[Generation]) -> list[dict[str, Any]]:
+    """Return what is known of each candidate, as JSON."""
+    return [
+        {
+            "id": each.id,
+            "created_at": None if each.created_at is None else each.created_at.isoformat(),
+            "model": each.model,
+        }
+        for each in candidates
+    ]
+
+
+def candidate_line(each: Generation) -> str:
+    """Return what is known of one candidate, in words."""
+    created = "" if each.created_at is None else f", {each.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{each.id}{created}, {each.model or 'of an unknown model'}"
+
+
+def _leave(sentence: str, code: int, error: BaseException, paid: Paid, *, as_json: bool) -> NoReturn:
     if code == exit_codes.CLOSED_PIPE:
         output.forget(sys.stdout)
     elif as_json:
         job = getattr(error, "job", None)
-        record = {"error": type(error).__name__, "message": sentence, "exit_code": code}
+        record: dict[str, Any] = {"error": type(error).__name__, "message": sentence, "exit_code": code}
+        if isinstance(error, errors.SubmissionUnknownError) and not paid.advice:
+            record |= {"candidates": candidate_values(error.candidates), "next": paid.adopting(error)}
         output.write_status(output.as_json(record | ({} if job is None else {"job": job.id}), sys.stderr))
     else:
         output.write_status(sentence)

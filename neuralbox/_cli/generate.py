@@ -68,7 +68,8 @@ def generate(
         limit = session.limit(timeout)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
-        nb = nb.with_options(hooks=PollVoice(session).hooks())
+        voice = PollVoice(session)
+        nb = nb.with_options(hooks=voice.hooks())
         job = await _submit(nb, session, model, text, options)
         if not wait:
             _print_job(job, session)
@@ -76,7 +77,7 @@ def generate(
         finished = job.generation
         if finished is None or not finished.is_final:
             session.print_status(f"{_named(job)} accepted; waiting.")
-            finished = await wait_for(job, session, limit)
+            finished = await wait_for(job, session, limit, voice)
         session.paid.jobs.clear()
         await _show(nb, session, finished, saving)
 

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
 
 
-@dataclass(slots=True)
 class Invocation:
     """What was asked for of the whole run.
 
@@ -22,14 +20,17 @@ class Invocation:
         profile: The profile that `--profile` names.
     """
 
-    debug: bool = False
-    quiet: bool = False
-    verbosity: int = 0
-    profile: str | None = None
+    __slots__ = ("debug", "profile", "quiet", "verbosity")
+
+    def __init__(self) -> None:
+        self.begin()
 
     def begin(self) -> None:
         """Forget an earlier run in this process."""
-        self.debug, self.quiet, self.verbosity, self.profile = False, False, 0, None
+        self.debug = False
+        self.quiet = False
+        self.verbosity = 0
+        self.profile: str | None = None
 
 
 current: Final = Invocation()

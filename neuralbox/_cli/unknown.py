@@ -18,6 +18,7 @@ import typer
 from .._errors import ConfigurationError
 from . import output
 from .arguments import AsJson, BaseUrl, read_id
+from .errors import candidate_line, candidate_values
 from .exit_codes import UNKNOWN
 from .session import CommandSession
 
@@ -49,7 +50,7 @@ def reconcile(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) 
                 session.print_status(line)
         session.print_status(f"{adopted} found, {absent} never accepted, {len(still)} open.")
         if adopted or absent:
-            session.print_status(f"To continue:  {resume_command(journal)}")
+            session.print_status(f"To continue:  {resume_command(journal, session.paid.options)}")
         return UNKNOWN if still else 0
 
     CommandSession(json, base_url).run(work)
@@ -85,7 +86,7 @@ def settle(
         else:
             session.print_text(output.joined(f"{key} is given up, and ends as failed; it may have been charged."))
         if not give_up:
-            session.print_status(f"To continue:  {resume_command(journal)}")
+            session.print_status(f"To continue:  {resume_command(journal, session.paid.options)}")
 
     session.run(work)
 
@@ -93,23 +94,10 @@ def settle(
 # What is said of open ones.
 
 
-def candidate_values(candidates: Sequence[Generation]) -> list[dict[str, Any]]:
-    """Return what is known of each candidate, as JSON."""
-    return [
-        {
-            "id": each.id,
-            "created_at": None if each.created_at is None else each.created_at.isoformat(),
-            "model": each.model,
-        }
-        for each in candidates
-    ]
-
-
 def decision_lines(journal: Path, key: str, candidates: Sequence[Generation]) -> Iterator[str]:
     """Yield the lines that name what may be an open request's, and the commands that decide."""
     for each in islice(candidates, _MOST_CANDIDATES):
-        created = "" if each.created_at is None else f", {each.created_at:%Y-%m-%d %H:%M:%S} UTC"
-        yield output.joined(f"{key} may be {each.id}{created}, {each.model or 'of an unknown model'}.")
+        yield output.joined(f"{key} may be {candidate_line(each)}.")
     if len(candidates) > _MOST_CANDIDATES:
         yield output.joined(f"{key} may be one of {len(candidates) - _MOST_CANDIDATES} more; --json names all.")
     yield f"To decide:  {settle_command(journal, key, candidates)}  (or --resend, or --give-up)"

@@ -40,11 +40,15 @@ class PollVoice:
 
     Args:
         session: Prints it.
+
+    Attributes:
+        is_waiting: Whether what goes wrong now goes wrong with a wait.
     """
 
     def __init__(self, session: CommandSession) -> None:
         self._session = session
         self._said = set[str]()
+        self.is_waiting = False
 
     def hooks(self) -> Hooks:
         """Return what a client is given to hear of its polls."""
@@ -54,7 +58,7 @@ class PollVoice:
 
     def say(self, what: str) -> None:
         """Say it, unless it was said."""
-        if what not in self._said:
+        if self.is_waiting and what not in self._said:
             self._said.add(what)
             self._session.print_status(what)
 
@@ -67,8 +71,9 @@ class PollVoice:
             self.say(f"The service answers with HTTP {event.status_code}. Still waiting.")
 
 
-async def wait_for(job: Job, session: CommandSession, timeout: float | None) -> Generation:
+async def wait_for(job: Job, session: CommandSession, timeout: float | None, voice: PollVoice) -> Generation:
     """Wait for a job that was accepted here."""
+    voice.is_waiting = True
     with session.measured(job.model or "waiting") as meter:
 
         def show(seen: Generation) -> None:
@@ -88,6 +93,7 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
     from .._polling.job import Job
 
     voice = PollVoice(session)
+    voice.is_waiting = True
     polled = nb.with_options(hooks=voice.hooks())
     waited: list[JobRef | Job] = [*session.paid.jobs]
     running = dict.fromkeys(str(job.id) for job in session.paid.jobs)

@@ -15,6 +15,7 @@ from neuralbox import (
     ConnectionLostError,
     DownloadError,
     ExpiredFileError,
+    Generation,
     GenerationFailedError,
     GenerationTimeoutError,
     InsufficientTokensError,
@@ -120,7 +121,7 @@ def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture
             SubmissionUnknownError(
                 "It was not sent again. It stays in `client.unresolved`, and `await client.x()` looks."
             ),
-            "It was not sent again. `neuralbox history` shows whether it was.",
+            "It was not sent again.",
         ),
         (
             GenerationTimeoutError("It goes on running on the server; `client.job(error.job)` attaches again."),
@@ -213,3 +214,25 @@ def test_a_bug_and_whatever_debugging_meets_keep_their_traceback(monkeypatch: py
 def test_an_error_whose_advice_is_for_programs_only_is_still_a_sentence() -> None:
     assert sentence_of(ConfigurationError("Call `client.job(7)`.")) == "Call `client.job(7)`."
     assert sentence_of(ConfigurationError("")) == "ConfigurationError"
+
+
+def test_an_unknown_request_names_what_may_be_its_own_and_the_command_that_comes_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def said(count: int, *, as_json: bool = False) -> str:
+        found = [
+            Generation.read({"id": number, "model": "kling-v2.1", "created_at": "2026-03-08T12:00:00Z"})
+            for number in range(1, count + 1)
+        ]
+        paid = Paid(saving_options=["--to", "my out"])
+        with pytest.raises(typer.Exit), plain_words(as_json=as_json, paid=paid):
+            raise SubmissionUnknownError("Unknown.", candidates=found)
+        return capsys.readouterr().err.strip()
+
+    assert said(0) == "Unknown. Whether it was shows:  neuralbox history"
+    known = "2026-03-08 12:00:00 UTC, kling-v2.1"
+    assert said(1) == f"Unknown. It may be 1, {known}. If it is:  neuralbox wait 1 --to 'my out'"
+    assert said(5).endswith(f"or 3, {known}; or one of 2 more. If it is:  neuralbox wait ID --to 'my out'")
+    record = json.loads(said(2, as_json=True))
+    assert [each["id"] for each in record["candidates"]] == [1, 2]
+    assert record["next"] == "neuralbox wait ID --to 'my out'"

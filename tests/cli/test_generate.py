@@ -213,6 +213,7 @@ def test_a_later_poll_that_fails_is_said_once(box: Box) -> None:
     session = CommandSession()
     voice = PollVoice(session)
     hooks = voice.hooks()
+    voice.is_waiting = True
     call = CallInfo(1, "request", "neuralbox", "http://127.0.0.1:1", "GET", "/generate/1")
     with patch.object(CommandSession, "print_status") as said:
         for _ in range(2):
