@@ -266,7 +266,7 @@ def _report_problems(requests: RequestFile, session: CommandSession, *, is_fatal
     if len(problems) == 1 and is_fatal and not session.as_json:
         raise ConfigurationError(f"{requests.path}, line {problems[0].line}: {problems[0].message} Nothing was sent.")
     for problem in problems:
-        session.print_status(f"{requests.path}, line {problem.line}: {problem.message}")
+        session.print_problem(f"{requests.path}, line {problem.line}: {problem.message}")
         session.write_record({"line": problem.line, "message": problem.message})
     if problems and is_fatal:
         raise ConfigurationError(
@@ -315,12 +315,12 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
                 settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
                 await to_thread.run_sync(remember, arguments.journal, settings)
     if seen.not_sent_budget:
-        session.print_status(not_sent_line(arguments.journal, seen.not_sent_budget))
+        session.print_problem(not_sent_line(arguments.journal, seen.not_sent_budget))
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
         session.print_status(f"{found.completed} completed, {found.failed} failed, {found.unfinished} left.")
-        session.print_status(session.paid.advice)
+        session.print_problem(session.paid.advice)
         return INTERRUPTED
     session.print_status(_ended_line(seen))
     session.print_status(f"For a page with all results:  {_report(arguments.journal)}")
@@ -354,7 +354,7 @@ def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSes
     session.print_text("\t".join(map(output.joined, (outcome.key, state, result))))
     if unknown is not None:
         for line in decision_lines(journal, outcome.key, unknown.candidates):
-            session.print_status(line)
+            session.print_problem(line)
 
 
 @contextmanager
@@ -396,7 +396,7 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     if found.unknown:
         session.print_text(f"{found.unknown} requests have no known price.")
     for key, problem in found.problems.items():  # of a pipe, which was not checked before
-        session.print_status(f"{key}: {problem}")
+        session.print_problem(f"{key}: {problem}")
     return USAGE if requests.problems or found.invalid else 0
 
 

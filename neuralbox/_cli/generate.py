@@ -228,7 +228,7 @@ def download(
             except NeuralBoxError as error:
                 said = failures.add(error)
                 session.write_record({"source": named, "error": type(error).__name__, "message": said})
-                session.print_status(f"{named}: {said}")
+                session.print_problem(f"{named}: {said}")
                 continue
             session.print_text(str(path))
             session.write_record({"source": named, "path": str(path), "bytes": path.stat().st_size})
@@ -273,7 +273,7 @@ async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generat
         from .._api.reply import safe_words
 
         why = safe_words(generation.error) or "the service gave no reason"
-        session.print_status(f"{generation.id} failed: {why}")
+        session.print_problem(f"{generation.id} failed: {why}")
         return
     address = output.joined(str(path or generation.url or generation.id))
     session.print_text(address if path is not None or generation.text is None else generation.text)

@@ -224,6 +224,6 @@ class ArchiveView:
         )
         session.print_status(", ".join(f"{count} {name}" for name, count in counts.items()))
         for failure in done.failures[:_SHOWN_FAILURES]:
-            session.print_status(str(failure))
+            session.print_problem(str(failure))
         if done.failed:
             session.print_status("Run it again to try those that failed once more.")

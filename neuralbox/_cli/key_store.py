@@ -126,13 +126,13 @@ def _keep_in_keyring(name: str, key: str) -> bool:
         from keyring.backends import fail
     except ImportError:
         return False
-    if isinstance(keyring.get_keyring(), fail.Keyring):
-        return False
     try:
+        if isinstance(keyring.get_keyring(), fail.Keyring):
+            return False
         keyring.set_password(_KEYRING_SERVICE, name, key)
+        return keyring.get_password(_KEYRING_SERVICE, name) == key  # one backend takes everything and keeps nothing
     except Exception as error:  # noqa: BLE001 - each backend has errors of its own
         raise _locked(error) from None  # what holds the key in its frames is not passed on
-    return True
 
 
 def _forget_in_keyring(name: str) -> None:

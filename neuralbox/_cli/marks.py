@@ -81,7 +81,7 @@ def _each(
             except NeuralBoxError as error:
                 why = failures.add(error)
                 session.write_record({"id": read_id(text), "error": type(error).__name__, "message": why})
-                session.print_status(f"{text}: {why}")
+                session.print_problem(f"{text}: {why}")
                 continue
             session.print_text(output.joined(f"{text} {said}"))
             session.write_record({"id": read_id(text)} | values)

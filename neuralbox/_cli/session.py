@@ -195,11 +195,12 @@ class CommandSession:
 
     def print_status(self, line: str) -> None:
         """Print on standard error what is going on; nothing where JSON, or nothing but results, is wanted."""
-        if (
-            not self.as_json
-            and not current.quiet
-            and not (self.meter is not None and self.meter.prints(line, beside=True))
-        ):
+        if not current.quiet:
+            self.print_problem(line)
+
+    def print_problem(self, line: str) -> None:
+        """Print on standard error what went wrong, or what comes next; nothing where JSON is wanted."""
+        if not self.as_json and not (self.meter is not None and self.meter.prints(line, beside=True)):
             output.write_status(line)
 
     def print_fields(self, values: Mapping[str, Any]) -> None:

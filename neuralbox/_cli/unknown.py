@@ -47,7 +47,7 @@ def reconcile(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) 
         still = [each for each in found if each.job is None and not each.is_absent]
         for request in still:
             for line in decision_lines(journal, request.key, request.candidates):
-                session.print_status(line)
+                session.print_problem(line)
         session.print_status(f"{adopted} found, {absent} never accepted, {len(still)} open.")
         if adopted or absent:
             session.print_status(f"To continue:  {resume_command(journal, session.paid.options)}")
@@ -82,7 +82,7 @@ def settle(
             session.print_text(output.joined(f"{key} is {ref.id} from now on."))
         elif resend:
             session.print_text(output.joined(f"{key} is sent again by the next run."))
-            session.print_status("If it was accepted after all, it is paid twice.")
+            session.print_problem("If it was accepted after all, it is paid twice.")
         else:
             session.print_text(output.joined(f"{key} is given up, and ends as failed; it may have been charged."))
         if not give_up:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from .._errors import NeuralBoxError, NotFoundError
+from .._errors import (
+    APIConnectionError,
+    InternalServerError,
+    NeuralBoxError,
+    NotFoundError,
+    ProtocolError,
+    RateLimitError,
+)
 from .._types import GenerationId, JobRef
 from .arguments import limit_of
 from .errors import sentence_of
@@ -26,6 +33,7 @@ SILENCE: Final = 5.0
 AGAIN: Final = 2.0
 """Seconds until an unknown id is asked for once more: a new one may not be known everywhere yet."""
 _LOOKS: Final = 8
+_PASSING: Final = (APIConnectionError, InternalServerError, ProtocolError, RateLimitError)
 # What failed, by the name of the error's class.
 _WORDS: Final = {
     "ConnectError": "No connection",
@@ -60,7 +68,7 @@ class PollVoice:
         """Say it, unless it was said."""
         if self.is_waiting and what not in self._said:
             self._said.add(what)
-            self._session.print_status(what)
+            self._session.print_problem(what)
 
     def _failed(self, event: FailureEvent) -> None:
         if event.error != "Cancelled" and not event.call.is_paid:
@@ -80,7 +88,10 @@ async def wait_for(job: Job, session: CommandSession, timeout: float | None, voi
             percent = "" if seen.progress is None else f", {seen.progress:g} %"
             meter.show(seen.progress or 0.0, None if seen.progress is None else 100.0, f"{seen.status}{percent}")
 
-        return await job.wait(timeout=limit_of(timeout), on_progress=show)
+        try:
+            return await job.wait(timeout=limit_of(timeout), on_progress=show)
+        finally:
+            voice.is_waiting = False
 
 
 async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: float | None) -> list[Generation]:
@@ -106,28 +117,34 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
         meter.show(done, len(waited), f"{done} of {len(waited)} done")
 
     with session.measured("waiting") as meter:
-        found = await _look(nb, [job.id for job in session.paid.jobs], voice)
-        waited = [
-            job if seen is None else Job(polled._core, ref=seen)
-            for job, seen in zip(session.paid.jobs.copy(), found, strict=True)
-        ]
-        for seen in found:
-            if seen is not None:
+        found: list[Generation | None] = [None] * len(waited)
+        try:
+            await _look(nb, [job.id for job in session.paid.jobs], found, voice)
+        except NeuralBoxError as error:
+            error.generations = tuple(found)
+            raise
+        finally:
+            refs = session.paid.jobs.copy()
+            for seen in filter(None, found):
                 show(seen)
+        waited = [job if seen is None else Job(polled._core, ref=seen) for job, seen in zip(refs, found, strict=True)]
         return [*await polled.generations.wait(waited, timeout=limit_of(timeout), on_progress=show)]
 
 
-async def _look(nb: AsyncNeuralBox, ids: Sequence[GenerationId], voice: PollVoice) -> list[Generation | None]:
-    """Ask once for each; None where no answer came, which is said, and left to the wait.
+async def _look(
+    nb: AsyncNeuralBox, ids: Sequence[GenerationId], found: list[Generation | None], voice: PollVoice
+) -> None:
+    """Ask once for each; None stays where no answer came, which is said, and left to the wait.
 
     Raises:
         NotFoundError: The service does not know one of them.
+        NeuralBoxError: It refuses what no patience mends.
     """
     import anyio
 
     once = nb.with_options(max_retries=0)
-    found: list[Generation | None] = [None] * len(ids)
     unknown: dict[int, NotFoundError] = {}
+    refusals: list[NeuralBoxError] = []
     places = [*range(len(ids))]
 
     async def ask() -> None:
@@ -141,8 +158,10 @@ async def _look(nb: AsyncNeuralBox, ids: Sequence[GenerationId], voice: PollVoic
                 unknown[place] = error
                 voice.say(f"The service does not know the job {ids[place]}; it is asked once more.")
                 continue
-            except NeuralBoxError as error:
+            except _PASSING as error:
                 voice.say(f"{sentence_of(error)} Still waiting.")
+            except NeuralBoxError as error:
+                refusals.append(error)
             if limit.cancelled_caught:
                 voice.say(f"No answer within {SILENCE:g} s. Still waiting.")
             elif found[place] is not None:
@@ -162,5 +181,6 @@ async def _look(nb: AsyncNeuralBox, ids: Sequence[GenerationId], voice: PollVoic
         await ask_all()
     for place, error in sorted(unknown.items()):
         error.job = JobRef(ids[place])
-        raise error
-    return found
+        refusals.append(error)
+    if refusals:
+        raise refusals[0]

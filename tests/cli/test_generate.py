@@ -181,16 +181,21 @@ def test_a_wait_that_times_out_shows_what_is_done_and_names_the_rest(slow_box: B
     assert left.err.splitlines()[-1].endswith(f" To continue:  neuralbox wait {slow}")
 
 
-def test_an_unknown_id_is_said_at_once_and_nothing_goes_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_id_is_said_at_once_and_nothing_goes_on(slow_box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "AGAIN", 0.0)
-    known = submitted(box)
-    left = box("wait", "1", known)
+    known = submitted(slow_box)
+    left = slow_box("wait", "1", known)
     assert left.code == 6
     first, last = left.err.splitlines()
     assert first == "The service does not know the job 1; it is asked once more."
     assert last.startswith("The service does not know the job 1. HTTP 404")
     assert last.endswith(f" To continue:  neuralbox wait {known}")
     assert "not lost" not in last
+    [finished] = slow_box("generate", "flux-1.1-pro", "A lighthouse", "--no-wait").lines
+    left = slow_box("wait", finished, "1")
+    assert (left.code, len(left.lines)) == (6, 1)
+    assert "neuralbox wait" not in left.err  # nothing is left to wait for
+    assert "again" not in slow_box("wait", finished, NEURALBOX_API_KEY="sk_wrong").err
 
 
 def test_a_wait_says_after_the_first_poll_without_an_answer_what_is_wrong(
@@ -215,7 +220,7 @@ def test_a_later_poll_that_fails_is_said_once(box: Box) -> None:
     hooks = voice.hooks()
     voice.is_waiting = True
     call = CallInfo(1, "request", "neuralbox", "http://127.0.0.1:1", "GET", "/generate/1")
-    with patch.object(CommandSession, "print_status") as said:
+    with patch.object(CommandSession, "print_problem") as said:
         for _ in range(2):
             assert hooks.on_failure is not None
             hooks.on_failure(FailureEvent(call, 1, "ConnectError", 0.1))

@@ -104,6 +104,12 @@ def test_a_keyring_that_nobody_has_is_none(box: Box, monkeypatch: pytest.MonkeyP
     assert "for you alone to read" in login(box).out
 
 
+def test_a_keyring_that_keeps_nothing_is_none(box: Box, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "set_password", lambda *_: None)
+    assert "for you alone to read" in login(box).out
+    assert run("balance").code == 0
+
+
 def test_a_locked_keyring_is_one_clear_line(box: Box, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     login(box)
     keys.is_locked = True

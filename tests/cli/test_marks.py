@@ -23,6 +23,7 @@ def test_a_favourite_is_marked_and_unmarked(box: Box) -> None:
     assert left.code == 6
     assert left.lines == [f"{number} is a favourite now"]
     assert left.sentence.startswith("1: HTTP 404")
+    assert box("-q", "favorite", "1").sentence.startswith("1: HTTP 404")
     assert box("favorite", "1", "--json").records[0]["error"] == "NotFoundError"
 
 

@@ -249,7 +249,8 @@ async def test_a_wrong_password_and_a_lost_cookie_end_with_authentication_errors
     ("call", "kind"),
     [
         (lambda nb: nb.text.create(model="no-such-model", prompt="x"), errors.NotFoundError),
-        (lambda nb: nb.images.create(model="dall-e-3", prompt="x", size="1x1"), errors.UnprocessableEntityError),
+        (lambda nb: nb.images.create(model="recraft-v3", prompt="x", size="1x1"), errors.UnprocessableEntityError),
+        (lambda nb: nb.images.create(model="dall-e-3", prompt="x", size="1x1"), errors.ConfigurationError),
         (lambda nb: nb.text.create(model="gpt-5", prompt=""), errors.ConfigurationError),
         (lambda nb: nb.text.create(model="gpt-5", prompt="x", temperature=3), errors.ConfigurationError),
         (lambda nb: nb.transcriptions.create(audio="/nowhere.mp3"), errors.ConfigurationError),
