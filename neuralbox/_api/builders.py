@@ -14,7 +14,7 @@ from .._errors import ConfigurationError
 from .._types import OMIT, Omit
 from . import vocabulary as words
 from .checks import require_address
-from .request import Form, Request, RetrySafety, given
+from .request import Form, FormFile, Request, RetrySafety, given
 
 
 class TextPart(TypedDict):
@@ -131,7 +131,7 @@ def build_transcription(
         raise ConfigurationError(
             f"The audio file {file_name!r} has {size} bytes; the service takes at most {words.MAX_UPLOAD_BYTES}."
         )
-    form = Form("audio", file_name, content, content_type, fields)
+    form = Form(fields, (FormFile("audio", file_name, content, content_type),))
     return Request("POST", words.STT, RetrySafety.PAID, form=form, slow=True)
 
 

@@ -5,7 +5,7 @@ The resources' builders make these; the core turns them into bytes. Nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, BinaryIO, TypeAlias
@@ -29,22 +29,35 @@ class RetrySafety(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A multipart body: one file and some text fields.
+class FormFile:
+    """A file in a multipart body.
 
     Attributes:
-        name: The field the file goes under.
+        name: The field it goes under.
         file_name: The name the service sees.
-        content: Bytes, or an open binary file that can seek to its start again.
-        content_type: The file's media type.
-        fields: The text fields.
+        content: Bytes, or what reads like a binary file that can seek to its start again.
+        content_type: Its media type.
+        digest: What tells its content from others, where that is known; "" where it is not.
     """
 
     name: str
     file_name: str
     content: bytes | BinaryIO = field(repr=False)
     content_type: str
-    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    digest: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart body: text fields, then files.
+
+    Attributes:
+        fields: The text fields; one with several texts is sent as often.
+        files: The files.
+    """
+
+    fields: Mapping[str, str | Sequence[str]] = field(default_factory=dict, repr=False)
+    files: tuple[FormFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class Request:
     anonymous: bool = False
 
     def whole_body(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the fields that are sent, in a form or as JSON, with those a call adds; a form's file is left out."""
+        """Return the fields that are sent, in a form or as JSON, with those a call adds; a form's files are left out."""
         return {**(self.form.fields if self.form is not None else self.body or {}), **(extra or {})}
 
 

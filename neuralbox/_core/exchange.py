@@ -463,8 +463,7 @@ class Core(BoundToProcess):
                 headers |= {name.lower(): value for name, value in extra.items()}
         content, form = None, request.form
         if form is not None and call.extra_body:
-            fields = {**form.fields, **dict(query(**call.extra_body))}
-            form = Form(form.name, form.file_name, form.content, form.content_type, fields)
+            form = Form({**form.fields, **dict(query(**call.extra_body))}, form.files)
         elif request.body is not None or call.extra_body:
             content = _encode({**(request.body or {}), **(call.extra_body or {})})
             headers.setdefault("content-type", "application/json")

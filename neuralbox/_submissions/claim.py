@@ -24,6 +24,8 @@ from .._types import GenerationId
 
 _CUT_FROM: Final = 16
 """A listing that cuts prompts shows at least so many characters; a shorter prompt that ours begins with is another."""
+_PROMPTS: Final = ("prompt", "text", "input")
+"""What the prompt is called in a request; speech calls it `text` (C17), GeminiGen's `input`."""
 _SECONDS_OFF: Final = 1.0  # a clip of 5 s may have 5.04
 _RATIO_OFF: Final = 0.05
 _IN_FACTS: Final = frozenset({"seed", "duration", "size", "aspect_ratio"})  # options that `fit` reads
@@ -124,21 +126,27 @@ def _options_of(request: Request, extra_body: Mapping[str, Any] | None) -> dict[
 
 def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, bool]:
     """Take the prompt out of the options: what it is, and whether that is a prediction."""
-    if form is not None:
-        # Told apart by what is said in it, since recordings are often called the same.
-        content = form.content
-        options["audio"] = hashlib.blake2b(content, digest_size=16).hexdigest() if isinstance(content, bytes) else form
-        return form.file_name, True
-    for name in ("prompt", "text"):  # `text` is what speech calls it (C17)
+    for file in () if form is None else form.files:
+        # Told apart by what is in it, since recordings are often called the same.
+        mark = file.digest or (digest_of(file.content) if isinstance(file.content, bytes) else file)
+        options[file.name] = (*options[file.name], mark) if file.name in options else (mark,)
+    for name in _PROMPTS:
         value = options.get(name)
         if isinstance(value, str):
             return options.pop(name), False
+    if form is not None and form.files:
+        return form.files[0].file_name, True
     turns = options.get("messages")
     for turn in reversed(turns) if isinstance(turns, list | tuple) else ():
         record = as_object(turn) or {}
         if record.get("role") == "user":
             return _said(record.get("content")), True
     return None, False
+
+
+def digest_of(content: bytes) -> str:
+    """Return what tells the content of a file from others."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _said(content: object) -> str | None:

@@ -171,10 +171,18 @@ def _read_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _form(form: Form) -> dict[str, Any]:
-    # httpx writes the file piece by piece and rewinds it at every sending; a file that cannot be rewound would be
+    # httpx writes a file piece by piece and rewinds it at every sending; a file that cannot be rewound would be
     # sent as nothing the second time.
-    if not isinstance(form.content, bytes) and (form.content.closed or not form.content.seekable()):
-        raise ConfigurationError(
-            f"The file {form.file_name!r} must be open and able to seek to its start; pass its bytes instead."
-        )
-    return {"files": {form.name: (form.file_name, form.content, form.content_type)}, "data": dict(form.fields)}
+    for file in form.files:
+        if not isinstance(file.content, bytes) and (file.content.closed or not file.content.seekable()):
+            raise ConfigurationError(
+                f"The file {file.file_name!r} must be open and able to seek to its start; pass its bytes instead."
+            )
+    # Text fields as parts without a name of a file: httpx writes a form without files as another media type.
+    parts: list[tuple[str, Any]] = [
+        (name, (None, text))
+        for name, value in form.fields.items()
+        for text in ([value] if isinstance(value, str) else value)
+    ]
+    parts += [(file.name, (file.file_name, file.content, file.content_type)) for file in form.files]
+    return {"files": parts}

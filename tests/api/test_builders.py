@@ -202,8 +202,9 @@ def test_a_transcription_is_the_one_multipart_request() -> None:
     assert (request.method, request.path, request.safety, request.slow) == ("POST", "/stt", RetrySafety.PAID, True)
     assert request.body is None
     assert request.form is not None
-    assert (request.form.name, request.form.file_name, request.form.content) == ("audio", "talk.wav", b"RIFF")
-    assert (request.form.content_type, request.form.fields) == ("audio/wav", fields)
+    (file,) = request.form.files
+    assert (file.name, file.file_name, file.content) == ("audio", "talk.wav", b"RIFF")
+    assert (file.content_type, request.form.fields) == ("audio/wav", fields)
 
 
 # Refused before anything is sent, with the field's name in the message.

@@ -10,7 +10,7 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from neuralbox._api import vocabulary as words
-from neuralbox._api.request import Form, Request, RetrySafety, fill, given, query
+from neuralbox._api.request import Form, FormFile, Request, RetrySafety, fill, given, query
 from neuralbox._errors import ConfigurationError
 from neuralbox._types import OMIT
 
@@ -72,7 +72,7 @@ def test_a_query_has_no_absences_and_spells_truth_as_the_service_does() -> None:
 
 
 def test_neither_prompt_nor_audio_shows_in_a_repr() -> None:
-    form = Form("audio", "talk.mp3", b"sound bytes", "audio/mpeg", {"language": "en"})
+    form = Form({"language": "en"}, (FormFile("audio", "talk.mp3", b"sound bytes", "audio/mpeg"),))
     shown = repr(Request("POST", words.GENERATE, RetrySafety.PAID, body={"prompt": "a secret plan"}, form=form))
     assert "secret plan" not in shown
     assert "sound bytes" not in shown

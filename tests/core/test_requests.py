@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form, Request, RetrySafety
+from neuralbox._api.request import Form, FormFile, Request, RetrySafety
 from neuralbox._config import NO_CALL_OPTIONS, CallOptions, Timeout
 from neuralbox._core.exchange import USER_AGENT
 from neuralbox._core.reply_capture import capture_replies
@@ -83,12 +83,10 @@ async def test_a_content_type_of_the_caller_stays() -> None:
 
 
 async def test_a_form_takes_extra_fields_as_text() -> None:
-    form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
+    form = Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))
     call = CallOptions(extra_body={"speakers": 2, "diarize": True, "left": OMIT})
     sent = await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form), call)
-    assert sent.form == Form(
-        "audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper", "speakers": "2", "diarize": "true"}
-    )
+    assert sent.form == Form({"model": "whisper", "speakers": "2", "diarize": "true"}, form.files)
     assert form.fields == {"model": "whisper"}
     assert "content-type" not in sent.headers  # its boundary is the transport's to choose
     assert (await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form))).form == form

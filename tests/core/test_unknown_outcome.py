@@ -9,7 +9,7 @@ import traceback
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form, Request, RetrySafety
+from neuralbox._api.request import Form, FormFile, Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._transport.base import Reply
 from tests.helpers import KEY, START, Play, Sent, Step, make_core, reply
@@ -50,7 +50,7 @@ async def test_the_time_of_sending_is_that_of_the_first_byte_not_of_the_call() -
 
 
 async def test_the_fields_of_an_upload_are_kept_but_not_the_recording() -> None:
-    form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
+    form = Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))
     bench = make_core([LOST])
     with pytest.raises(errors.SubmissionUnknownError) as caught:
         await bench.core.send(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neuralbox._api.request import Form, Request, RetrySafety
+from neuralbox._api.request import Form, FormFile, Request, RetrySafety
 from neuralbox._costs.prices import expected_price, price_query_of, read_price
 
 
@@ -62,7 +62,7 @@ def test_what_a_call_adds_to_the_body_counts() -> None:
 
 
 def test_a_form_is_asked_about_by_its_fields() -> None:
-    form = Form("audio", "talk.mp3", b"", "audio/mpeg", {"model": "whisper", "language": "ru"})
+    form = Form({"model": "whisper", "language": "ru"}, (FormFile("audio", "talk.mp3", b"", "audio/mpeg"),))
     assert price_query_of(Request("POST", "/stt", RetrySafety.PAID, form=form)).params == {"language": "ru"}
 
 

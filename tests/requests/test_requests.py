@@ -79,7 +79,7 @@ async def test_a_request_sends_what_its_resource_sends(kind: Any, options: Any) 
         assert form is not None
         assert built is not None
         assert {**built.fields, "later": "1"} == form.fields
-        assert (built.content, built.file_name, built.content_type) == (form.content, form.file_name, form.content_type)
+        assert built.files == form.files
     else:
         assert await request.prepare(bench.core.options.dialect) == request.build(bench.core.options.dialect)
         assert {**(request.build(bench.core.options.dialect).body or {}), **extra} == bench.sent[0].json

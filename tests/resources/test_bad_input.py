@@ -238,8 +238,8 @@ async def test_a_recording_comes_from_a_path_or_an_open_file_and_the_file_stays_
         await transcriptions.create(audio=file)
         assert not file.closed
     await transcriptions.create(audio=path, file_name="other.flac")
-    forms = [sent.form for sent in bench.sent]
-    assert [(form.file_name, form.content_type, form.content) for form in forms if form] == [
+    files = [file for sent in bench.sent if sent.form for file in sent.form.files]
+    assert [(file.file_name, file.content_type, file.content) for file in files] == [
         ("talk.ogg", "audio/ogg", b"0123456789"),
         ("talk.ogg", "audio/ogg", b"456789"),
         ("other.flac", "audio/flac", b"0123456789"),
@@ -266,4 +266,4 @@ async def test_a_pipe_is_read_to_its_end() -> None:
 
         await Transcriptions(bench.core).create(audio=Slow())  # type: ignore[arg-type]
     assert bench.sent[0].form is not None
-    assert bench.sent[0].form.content == b"first second"
+    assert bench.sent[0].form.files[0].content == b"first second"

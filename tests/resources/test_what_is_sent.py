@@ -450,8 +450,9 @@ async def test_a_recording_goes_out_as_a_form() -> None:
     (sent,) = bench.sent
     assert (sent.method, sent.path, sent.content) == ("POST", "/stt", b"")
     assert sent.form is not None
-    assert (sent.form.name, sent.form.file_name, sent.form.content) == ("audio", "talk.mp3", b"ID3")
-    assert sent.form.content_type == "audio/mpeg"
+    (file,) = sent.form.files
+    assert (file.name, file.file_name, file.content) == ("audio", "talk.mp3", b"ID3")
+    assert file.content_type == "audio/mpeg"
     assert sent.form.fields == {"model": "elevenlabs-scribe", "language": "ru", "diarize": "true"}
     assert (generation.kind, generation.model, generation.text) == ("stt", "elevenlabs-scribe", "t")
 

@@ -156,7 +156,7 @@ class Shop(Scripted):
 
     async def _order(self, sent: Sent, on_sent: Callable[[], None] | None) -> Reply | Streamed:
         fields = dict(sent.form.fields) if sent.form else {}
-        body = sent.json if sent.form is None else {**fields, "prompt": sent.form.file_name}
+        body = sent.json if sent.form is None else {**fields, "prompt": sent.form.files[0].file_name}
         number = len(self.posts)
         self.posts.append(body)
         if self.refuses_seed and ("seed" in body or "seed" in body.get("params", ())):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from neuralbox._api.builders import build_media, build_speech, build_text, build_tool
-from neuralbox._api.request import Form, Request, RetrySafety
+from neuralbox._api.request import Form, FormFile, Request, RetrySafety
 from neuralbox._submissions.claim import (
     NO_FACTS,
     Claim,
@@ -57,7 +57,7 @@ NO_TEXT: Mapping[str, Any] = {
         (build_speech(model="openai-tts", text="Hello", options={}, nested=False), "tts", ("Hello", False)),
         (build_speech(model="openai-tts", text="Hello", options={}, nested=True), "tts", ("Hello", False)),
         (build_tool(model="upscale", prompt=None, options={"image_url": "http://x.test/"}, nested=False), "tool", (None, False)),
-        (Request("POST", "/stt", RetrySafety.PAID, form=Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})), "stt", ("talk.mp3", True)),
+        (Request("POST", "/stt", RetrySafety.PAID, form=Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))), "stt", ("talk.mp3", True)),
         (Request("POST", "/generate", RetrySafety.PAID, body={"messages": "none"}), None, (None, False)),
     ],
 )  # fmt: skip
@@ -95,7 +95,7 @@ def test_the_kind_is_the_resources_or_else_the_catalogues() -> None:
 
 def test_recordings_of_one_name_are_told_apart_by_their_content() -> None:
     def claim(content: Any) -> Claim:
-        form = Form("audio", "talk.mp3", content, "audio/mpeg", {"model": "whisper"})
+        form = Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", content, "audio/mpeg"),))
         return claim_of(Request("POST", "/stt", RetrySafety.PAID, form=form), key="k", kind="stt", model="whisper")
 
     assert claim(b"one").is_same_request(claim(b"one"))
@@ -126,7 +126,7 @@ def test_a_claim_of_another_version_is_read_as_far_as_it_goes(values: Mapping[st
 
 
 def test_the_body_is_told_without_the_file() -> None:
-    form = Form("audio", "talk.mp3", b"ID3", "audio/mpeg", {"model": "whisper"})
+    form = Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))
     assert body_of(Request("POST", "/stt", RetrySafety.PAID, form=form), {"x": 1}) == {"model": "whisper", "x": 1}
     assert body_of(Request("POST", "/new", RetrySafety.PAID)) == {}
 

@@ -20,7 +20,7 @@ import trio
 import neuralbox
 from neuralbox import AsyncNeuralBox
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form
+from neuralbox._api.request import Form, FormFile
 from neuralbox._transport import Limits, Timeouts, engine
 from neuralbox._transport.aiohttp.adapter import AiohttpTransport
 from neuralbox._transport.aiohttp.network import AiohttpConnection, AiohttpNetwork, FastRequest
@@ -266,7 +266,7 @@ async def test_a_large_body_raises_no_warning_and_arrives_whole() -> None:
 async def test_a_form_is_sent_with_its_length() -> None:
     with Server(answering()) as server:
         async with transport_for() as transport:
-            form = Form("file", "a.mp3", b"ID3", "audio/mpeg", {})
+            form = Form({}, (FormFile("file", "a.mp3", b"ID3", "audio/mpeg"),))
             await transport.send(prepare(transport, server.url, "POST", form=form), max_bytes=100)
     assert "transfer-encoding" not in server.requests[0].headers
 

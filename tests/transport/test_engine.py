@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from neuralbox import _errors as errors
-from neuralbox._api.request import Form
+from neuralbox._api.request import Form, FormFile
 from neuralbox._transport import Limits, Timeouts
 
 from .servers import CERTIFICATE, Conversation, Server, answering, eventually, full_backlog, saying, silent, unused_port
@@ -426,7 +426,7 @@ async def test_no_failure_shows_the_key_or_the_query() -> None:
 
 
 def a_form(content: Any) -> Form:
-    return Form("file", "talk.mp3", content, "audio/mpeg", {"model": "whisper-1"})
+    return Form({"model": "whisper-1"}, (FormFile("file", "talk.mp3", content, "audio/mpeg"),))
 
 
 @pytest.mark.parametrize("kind", ["bytes", "memory", "file"])

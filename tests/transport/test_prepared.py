@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from neuralbox._api.request import Form
+from neuralbox._api.request import Form, FormFile
 from neuralbox._errors import ConfigurationError
 from neuralbox._transport import HttpxTransport, Limits, build_transport
 from neuralbox._transport.prepared import prepare_request
@@ -76,7 +76,11 @@ def test_a_file_must_be_open_and_rewindable() -> None:
     for file in (closed, Unseekable(b"x")):
         with pytest.raises(ConfigurationError, match="seek to its start"):
             prepare_request(
-                "POST", "http://x/", headers={}, timeouts=PATIENT, form=Form("file", "a.mp3", file, "audio/mpeg")
+                "POST",
+                "http://x/",
+                headers={},
+                timeouts=PATIENT,
+                form=Form({}, (FormFile("file", "a.mp3", file, "audio/mpeg"),)),
             )
 
 
