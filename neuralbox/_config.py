@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 
 from ._api import vocabulary as words
 from ._api.checks import require_instance, require_one_of, require_seconds, require_whole
+from ._api.pages import Envelope, read_envelope
 from ._api.reply import ErrorBody, status_error, without_secrets
+from ._api.request import Query, Request, query
 from ._budget import Budget
-from ._errors import APIStatusError, ConfigurationError
+from ._errors import APIStatusError, ConfigurationError, ProtocolError
 from ._hooks import Hooks, hooks_of
 from ._models.generation import Generation
-from ._types import JobRef
+from ._types import GenerationId, JobRef
 
 OptionStyle: TypeAlias = Literal["documented", "flat", "nested"]
 logger = logging.getLogger("neuralbox")
@@ -48,6 +50,48 @@ class Detail:
     read: Callable[[Mapping[str, Any], JobRef], Generation]
 
 
+class ReadGeneration(Protocol):
+    """Reads what a service says of a generation, wherever it says it; see `Generation.read`. Never raises."""
+
+    def __call__(
+        self, record: Mapping[str, Any], *, kind: str | None = None, asked_id: GenerationId | None = None
+    ) -> Generation: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a service is asked for what it made, the newest first.
+
+    Attributes:
+        path: Where.
+        query: Makes the query of a page: its number from 1, how many items, and of which state (None for all).
+        read: Reads the parsed answer to a page; takes its number and how many items were asked for. None is no list.
+        rewrite: Says an item under the names of `vocabulary.ALIASES`; None where it is said so.
+        has_states: Whether it can be asked for one state alone.
+    """
+
+    path: str
+    query: Callable[[int, int, str | None], Query]
+    read: Callable[[Any, int, int], Envelope | None]
+    rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    has_states: bool = True
+
+    def request(self, page: int, state: str | None = None) -> Request:
+        """Make the request of a page."""
+        return Request("GET", self.path, query=self.query(page, words.MAX_PAGE_SIZE, state))
+
+    def read_page(self, value: Any, page: int, status_code: int) -> Envelope:
+        """Read the parsed answer to it.
+
+        Raises:
+            ProtocolError: There is no list in it.
+        """
+        envelope = self.read(value, page, words.MAX_PAGE_SIZE)
+        if envelope is None:
+            raise ProtocolError(f"The service answered {status_code} without a list of items.", status_code=status_code)
+        return envelope
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Which service a client speaks to: all in which one differs from another below the resources.
@@ -60,6 +104,12 @@ class Service:
         key_help: Where its keys come from, a sentence.
         status_error: Builds the error of a refusal.
         is_ours: Whether the body of a refusal is the service's own, not a proxy's.
+        listing: How it is asked for all of them.
+        read: Reads an answer to a submission, an item of the listing, a kept record.
+        charge: Tells from a final generation what it cost, in what the service counts by; None where it is not said.
+        estimate: Tells from an accepted one what it is going to cost, in the same way.
+        announces_prices: Whether it can be asked beforehand what a request costs.
+        not_kept: Fields of a record that a journal leaves out: the prompt, which it has elsewhere, and secrets.
         detail: How it is asked for one generation; None for the two paths of `_polling.status`.
         failure_is_free: Whether it documents that a failed generation costs nothing.
         retention: How long it keeps the files of results, a sentence; "" where that is not documented as a rule.
@@ -73,6 +123,12 @@ class Service:
     key_help: str
     status_error: StatusError
     is_ours: Callable[[bytes], bool]
+    listing: Listing
+    read: ReadGeneration
+    charge: Callable[[Generation], int | None]
+    estimate: Callable[[Generation], int | None] = lambda _: None
+    announces_prices: bool = True
+    not_kept: frozenset[str] = frozenset({"prompt"})
     detail: Detail | None = None
     failure_is_free: bool = False
     retention: str = ""
@@ -87,6 +143,14 @@ NEURALBOX = Service(
     key_help="Keys start with `nb_` and are made in the dashboard under Profile, API Keys.",
     status_error=status_error,
     is_ours=lambda content: ErrorBody(content).ours,
+    # Page, limit and state are called the same in both dialects (C14).
+    listing=Listing(
+        words.HISTORY,
+        lambda page, size, state: query(page=page, limit=size, status=state),
+        lambda value, page, size: read_envelope(value, page=page, page_size=size),
+    ),
+    read=Generation.read,
+    charge=lambda generation: generation.tokens,
     failure_is_free=True,
     retention="Files are kept by plan: {}.".format(
         ", ".join(

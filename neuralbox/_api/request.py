@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import quote
 
@@ -28,6 +29,11 @@ class RetrySafety(Enum):
     """As `ONCE`, and an unknown outcome is a `SubmissionUnknownError`: it may have been charged."""
 
 
+def digest_of(content: bytes) -> str:
+    """Return what tells the content of a file from others."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class FormFile:
     """A file in a multipart body.
@@ -37,7 +43,7 @@ class FormFile:
         file_name: The name the service sees.
         content: Bytes, or what reads like a binary file that can seek to its start again.
         content_type: Its media type.
-        digest: What tells its content from others, where that is known; "" where it is not.
+        digest: What tells its content from others, where that is known already.
     """
 
     name: str
@@ -45,6 +51,11 @@ class FormFile:
     content: bytes | BinaryIO = field(repr=False)
     content_type: str
     digest: str = field(default="", repr=False)
+
+    @property
+    def mark(self) -> str:
+        """What tells its content from others; "" where that is neither known nor here."""
+        return self.digest or (digest_of(self.content) if isinstance(self.content, bytes) else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Collector:
         state = self._state
         item.ended(state.core, generation)
         self._book(item, generation)
-        state.counter.ended(generation.tokens)
+        state.counter.ended(state.core.options.service.charge(generation))
         if state.journal is None:
             item.is_open = False
             self.finish(item)
@@ -124,9 +124,9 @@ class Collector:
             self._is_recording = False
 
     async def _record(self, item: BatchItem) -> None:
-        generation = item.generation
+        generation, service = item.generation, self._state.core.options.service
         assert generation is not None
-        await self._state.write(lambda journal: journal.final(item.key, outcome_record(generation)))
+        await self._state.write(lambda journal: journal.final(item.key, outcome_record(generation, service)))
         item.is_open = False
         self.finish(item)
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._config import NEURALBOX, Service
 from .._journal.protocol import JournalRecord, to_json
 from .._models.generation import Generation
 
 
-def outcome_record(generation: Generation) -> dict[str, Any]:
+def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict[str, Any]:
     """What the journal keeps of a final generation: what the service said, less the prompt, which it keeps elsewhere."""
-    said = {name: value for name, value in generation.raw.items() if name != "prompt"}
+    said = {name: value for name, value in generation.raw.items() if name not in service.not_kept}
+    charged = service.charge(generation)
     if not _is_json(said):  # the service wrote NaN, say
         known = {"status": generation.status, "content": generation.text, "url": generation.url}
-        said = known | {"error": generation.error, "tokens_used": generation.tokens}
+        said = known | {"error": generation.error, "tokens_used": charged}
     return {
         "status": generation.status,
-        "tokens": generation.tokens,
+        "tokens": charged,
         "kind": generation.kind,
         "model": generation.model,
         "said": said,
@@ -32,12 +34,12 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def generation_of(record: JournalRecord) -> Generation:
+def generation_of(record: JournalRecord, service: Service = NEURALBOX) -> Generation:
     """Read the final generation of a record that has ended; never raises."""
     outcome = record.outcome or {}
     said = outcome.get("said")
     kind, model = outcome.get("kind"), outcome.get("model")
-    generation = Generation.read(
+    generation = service.read(
         said if isinstance(said, Mapping) else {"status": record.status},
         kind=kind if isinstance(kind, str) else record.kind,
         asked_id=record.id,

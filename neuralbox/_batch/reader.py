@@ -29,8 +29,8 @@ from anyio.lowlevel import checkpoint
 from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
-from .._requests.json_lines import as_request, check, request_from_dict
-from .._requests.requests import BatchRequest, TranscriptionRequest
+from .._requests.base import BatchRequest
+from .._requests.json_lines import check
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.registry import registry_of
 from .collector import Collector
@@ -84,8 +84,10 @@ class RequestReader:
         journal = state.journal
         try:
             if journal is not None:
-                dialect = state.core.options.dialect
-                await register_journal_ids(registry_of(state.core), journal, lambda record: prompt_of(record, dialect))
+                dialect, kinds = state.core.options.dialect, state.options.kinds
+                await register_journal_ids(
+                    registry_of(state.core), journal, lambda record: prompt_of(record, dialect, kinds)
+                )
             if self._source is not None:
                 await self._read(self._source)
             if journal is not None and state.reading:
@@ -161,7 +163,7 @@ class RequestReader:
         self._position += 1
         item = BatchItem(position_key(self._position), given)
         try:
-            request = item.request = as_request(given)
+            request = item.request = state.options.kinds.take(given)
             if request.key is not None:
                 item.key, item.is_named = request.key, True
             check(request, state.core.options.dialect)
@@ -256,7 +258,7 @@ class RequestReader:
         state = self._state
         item.job = None if record.id == "" else record.job
         if record.is_finished:
-            item.ended(state.core, generation_of(record))
+            item.ended(state.core, generation_of(record, state.core.options.service))
             item.resumed = True
             if item.error is not None and state.options.retry_failed:
                 item.start_again()
@@ -293,7 +295,9 @@ class RequestReader:
             return False
         if record.status != COMPLETED:
             return options.retry_failed
-        return options.download_to is not None and generation_of(record).url is not None
+        return (
+            options.download_to is not None and generation_of(record, self._state.core.options.service).url is not None
+        )
 
     async def _read_records(
         self, records: AsyncIterator[JournalRecord], wanted: Callable[[JournalRecord], bool]
@@ -311,7 +315,7 @@ class RequestReader:
         item.is_named = record.key != position_key(record.position)
         state.enter(item)
         try:
-            item.request = request_from_dict(record.request)
+            item.request = state.options.kinds.read(record.request)
         except ConfigurationError as error:
             # Of a version that knew more; what is paid for can be waited for all the same.
             if record.job is None:
@@ -339,10 +343,10 @@ def _planned(item: BatchItem) -> PlannedRequest:
 
 def missing_file(request: object) -> ConfigurationError | None:
     """Say which local file of a request is not there; None where none is missing."""
-    audio = request.audio if isinstance(request, TranscriptionRequest) else b""
-    if not isinstance(audio, str | os.PathLike) or Path(audio).exists():
-        return None
-    return ConfigurationError(f"The audio file {os.fspath(audio)!r} cannot be read: there is none.")
+    for path in request.paths if isinstance(request, BatchRequest) else ():
+        if not Path(path).exists():
+            return ConfigurationError(f"The file {os.fspath(path)!r} cannot be read: there is none.")
+    return None
 
 
 def given_twice(key: str) -> ConfigurationError:

@@ -19,7 +19,7 @@ from .._errors import ConfigurationError
 from .._files.naming import FileNaming
 from .._journal import Sync
 from .._polling.job import require_limit
-from .._requests.json_lines import as_request, check
+from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds, check
 from .._requests.requests import BatchRequest
 from .._types import OMIT, JobRef, Omit
 from .batch import Batch
@@ -41,8 +41,9 @@ _PROBLEMS = 100
 class Batches:
     """Run batches: any number of requests, bounded in flight, resumable."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, kinds: RequestKinds = NEURALBOX_KINDS) -> None:
         self._core = core
+        self._kinds = kinds
 
     def __call__(
         self,
@@ -125,6 +126,7 @@ class Batches:
         if journal_sync not in ("normal", "full"):
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
         options = BatchOptions(
+            kinds=self._kinds,
             download_to=None if download_to is None else os.fspath(download_to) + os.sep,
             naming=FileNaming.of(name_by),
             max_in_flight=max_in_flight,
@@ -166,7 +168,7 @@ class Batches:
             position += 1
             key = position_key(position)
             try:
-                request = as_request(given)
+                request = self._kinds.take(given)
                 key = request.key or key
                 check(request, self._core.options.dialect)
                 problem = given_twice(key) if request.key in keys else missing_file(request)

@@ -33,6 +33,7 @@ from .._files.naming import FileNaming
 from .._journal.protocol import Journal
 from .._rate_limit.limiter import limiter_of
 from .._rate_limit.windows import Why
+from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds
 from .._types import JobRef
 from .item import BatchItem, ItemStage
 from .progress import BatchProgress, ProgressCounter
@@ -45,6 +46,7 @@ class BatchOptions:
     """Hold what the caller wants of a run; checked by `Batches`.
 
     Attributes:
+        kinds: What can be asked for.
         download_to: A directory for the files, or None.
         naming: What the files there are called.
         budget: What may be spent, or None.
@@ -58,6 +60,7 @@ class BatchOptions:
         on_progress: Called with the progress.
     """
 
+    kinds: RequestKinds = NEURALBOX_KINDS
     download_to: str | os.PathLike[str] | None = None
     naming: FileNaming = field(default_factory=FileNaming)
     budget: Budget | None = None

@@ -24,7 +24,7 @@ from .._journal import Journal, JournalRecord, open_account_journal, read_summar
 from .._journal.protocol import SENDING
 from .._models.generation import Generation
 from .._polling.status import poll
-from .._requests.json_lines import request_from_dict
+from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds
 from .._submissions.claim import Claim, claim_of, kinds_fit
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.reconcile import Absent, Resolved, Settled, resolve
@@ -149,7 +149,9 @@ async def _find(journal: Journal, is_wanted: Callable[[JournalRecord], bool]) ->
     return None
 
 
-async def reconcile_journal(core: Core, journal: str | os.PathLike[str]) -> Sequence[UnknownRequest]:
+async def reconcile_journal(
+    core: Core, journal: str | os.PathLike[str], kinds: RequestKinds = NEURALBOX_KINDS
+) -> Sequence[UnknownRequest]:
     """Look in the history for everything that a journal holds as unknown, and write down what was found.
 
     What was found is accepted from now on, what is proven absent is planned again; the rest stays as it is.
@@ -157,6 +159,7 @@ async def reconcile_journal(core: Core, journal: str | os.PathLike[str]) -> Sequ
     Args:
         core: The client whose account the journal belongs to.
         journal: The journal's file.
+        kinds: What its requests may be.
 
     Returns:
         One for each unknown request, in the order of planning.
@@ -171,7 +174,7 @@ async def reconcile_journal(core: Core, journal: str | os.PathLike[str]) -> Sequ
     await to_thread.run_sync(read_summary, journal)  # a file that is none is not made
     registry = registry_of(core)
     async with await open_account_journal(core, journal) as opened:
-        await register_journal_ids(registry, opened, lambda record: prompt_of(record, core.options.dialect))
+        await register_journal_ids(registry, opened, lambda record: prompt_of(record, core.options.dialect, kinds))
         found: dict[str, UnknownRequest] = {}
         pending: dict[str, PendingSubmission] = {}
         async for record in opened.unfinished():
@@ -179,7 +182,7 @@ async def reconcile_journal(core: Core, journal: str | os.PathLike[str]) -> Sequ
                 claim = Claim.from_dict(record.claim or {})
                 found[record.key] = UnknownRequest(record.key, claim.kind, claim.model, claim.sent_at)
                 try:
-                    pending[record.key] = await _pending(core, record, claim)
+                    pending[record.key] = await _pending(core, record, claim, kinds)
                 except ConfigurationError as error:  # of a version that knew more, or its recording is gone
                     found[record.key] = replace(found[record.key], why=error.message.rstrip("."))
         for key, settled in (await _resolve_all(core, registry, pending)).items():
@@ -187,12 +190,12 @@ async def reconcile_journal(core: Core, journal: str | os.PathLike[str]) -> Sequ
     return [*found.values()]
 
 
-async def _pending(core: Core, record: JournalRecord, claim: Claim) -> PendingSubmission:
+async def _pending(core: Core, record: JournalRecord, claim: Claim, kinds: RequestKinds) -> PendingSubmission:
     """Take up a record as a run would that continues it."""
     kind, model, extra = claim.kind, claim.model, None
     wire = _keyed_request(record)
     if wire is None:
-        request = request_from_dict(record.request)
+        request = kinds.read(record.request)
         wire = await request.prepare(core.options.dialect)
         kind, model, extra = request.result_kind, request.model, request.extra_body
     whole = replace(
@@ -237,12 +240,12 @@ async def _write_down(journal: Journal, request: UnknownRequest, settled: Settle
     return replace(request, why=settled.why, candidates=settled.candidates)
 
 
-def prompt_of(record: JournalRecord, dialect: Dialect) -> str | None:
+def prompt_of(record: JournalRecord, dialect: Dialect, kinds: RequestKinds = NEURALBOX_KINDS) -> str | None:
     """Return the prompt that the history would show of a record."""
     wire, extra, model = _keyed_request(record), None, record.model
     if wire is None:
         try:
-            request = request_from_dict(record.request)
+            request = kinds.read(record.request)
             wire, extra, model = request.build(dialect), request.extra_body, request.model
         except ConfigurationError:  # of a version that knew more, or spoke another dialect
             return None

@@ -23,7 +23,7 @@ import anyio
 from .._api.request import Request
 from .._budget import Budget, Reservation
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
-from .._config import NO_CALL_OPTIONS, CallOptions
+from .._config import NEURALBOX, NO_CALL_OPTIONS, CallOptions, Service
 from .._core.exchange import Core
 from .._core.reply_capture import without_capture
 from .._errors import APIConnectionError, APIStatusError, BudgetExceededError, ProtocolError
@@ -74,7 +74,7 @@ class Prices:
             told = self._announced.get(question.key)
             if told is not None and told.until > core.clock():
                 return expected_price(told.tokens, self._charged.get(question.key))
-            if question.model is None:
+            if question.model is None or not core.options.service.announces_prices:
                 return self._charged.get(question.key)
             await self._asking.run(question.key, partial(self._ask, core, question))
 
@@ -179,9 +179,14 @@ class OpenCharges:
 
 
 class Charges:
-    """What one account's paid requests cost and came to."""
+    """What one account's paid requests cost and came to.
 
-    def __init__(self) -> None:
+    Args:
+        service: Says what each was charged.
+    """
+
+    def __init__(self, service: Service = NEURALBOX) -> None:
+        self._service = service
         self.prices = Prices()
         self.bills = OpenCharges()
 
@@ -190,8 +195,16 @@ class Charges:
         if generation.is_final:
             self.book(generation, reservation, question)
         else:
+            self.note_estimate(generation, reservation, question)
             self.bills.add(generation.id, reservation, question)
             reservation.leave()
+
+    def note_estimate(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
+        """Count on what the service says that an accepted one will cost, where nobody knew it; its end corrects that."""
+        estimate = self._service.estimate(generation) if reservation.price is None else None
+        if estimate is not None:
+            self.prices.charged(question, estimate)
+            reservation.settle(estimate)
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
@@ -201,17 +214,18 @@ class Charges:
 
     def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:
         """Book the end of a request; without a question, what it was charged tells nobody a price."""
-        if generation.is_failed:  # documented as free of charge; a service that charges all the same says so
-            reservation.settle(generation.tokens or 0)
+        charged = self._service.charge(generation)
+        if generation.is_failed:  # a service that documents it as free and charges all the same says so
+            reservation.settle(0 if charged is None and self._service.failure_is_free else charged)
             return
-        if generation.tokens is not None and question is not None:
-            self.prices.charged(question, generation.tokens)
-        reservation.settle(generation.tokens)
+        if charged is not None and question is not None:
+            self.prices.charged(question, charged)
+        reservation.settle(charged)
 
 
 def charges_of(core: Core) -> Charges:
     """Return the prices and open charges of a client's account."""
-    return core.account.state(Charges, Charges)
+    return core.account.state(Charges, lambda: Charges(core.options.service))
 
 
 async def price_of(

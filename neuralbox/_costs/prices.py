@@ -19,8 +19,8 @@ from .._api.request import Request, fill
 
 _CONTENT = frozenset(
     {
-        "assistant_id", "max_tokens", "messages", "model", "negative_prompt", "params", "prompt", "seed", "stream",
-        "system", "system_prompt", "temperature", "text",
+        "assistant_id", "blocks", "custom_prompt", "input", "max_tokens", "messages", "model", "name", "negative_prompt",
+        "params", "prompt", "ref_history", "seed", "stream", "system", "system_prompt", "temperature", "text",
     }
 )  # fmt: skip
 # Longer texts are content under a name we do not know.

@@ -1,7 +1,7 @@
 """`SweepPlanner`: the strategy that asks a listing about many jobs at once, where that takes fewer requests than polls.
 
-A sweep is a task of one waiter: it walks the pending pages of the history from the last to the first, while another
-leads. What it did not list is polled by its own waiters, or, with `Polling(detail="listing")`, searched for among the
+A sweep is a task of one waiter: it walks the pending pages of the history from the last to the first, or where a service
+lists only everything, that from the newest on, while another leads. What it did not list is polled by its own waiters, or, with `Polling(detail="listing")`, searched for among the
 completed first. The rules:
 
 - A page is taken at once, with no await in between, and stands whatever becomes of the walk.
@@ -18,16 +18,16 @@ Whether, which pages and how often is decided by `_polling.listing_plan`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from .._api import vocabulary as words
-from .._api.pages import Envelope, read_envelope
-from .._api.request import Request, query
+from .._api.pages import Envelope
 from .._core.exchange import Core
 from .._errors import (
     APIConnectionError,
@@ -38,7 +38,6 @@ from .._errors import (
     ProtocolError,
     RateLimitError,
 )
-from .._models.generation import Generation
 from .._transport import Reply
 from .listing_plan import (
     NOTHING_MEASURED,
@@ -292,11 +291,14 @@ class Sweep:
             with limit:
                 core = poller.for_one_attempt(waiter.core)
                 takes_items = core.options.polling.detail == "listing"
-                if not (takes_items and self._by_ends):
-                    step = await self._walk(core)
-                if takes_items and (step is WalkStep.COMPLETE or self._by_ends):
-                    await self._search(core)
-                    searched = self._by_ends
+                if not core.options.service.listing.has_states:
+                    step = await self._walk_whole(core, takes_items=takes_items)
+                else:
+                    if not (takes_items and self._by_ends):
+                        step = await self._walk(core)
+                    if takes_items and (step is WalkStep.COMPLETE or self._by_ends):
+                        await self._search(core)
+                        searched = self._by_ends
         finally:
             rest = self._close()
             if self._error is not None:
@@ -375,36 +377,79 @@ class Sweep:
                 if job.polled_by is self:
                     poller.take_listed(job, said, began, seconds)
 
+    # ... or the whole list, where the service knows no other, the newest first...
+
+    async def _walk_whole(self, core: Core, *, takes_items: bool) -> WalkStep:
+        """Read it until all that is asked about was shown, as far back as that is likely; what has ended is polled."""
+        planner, rewrite = self._planner, core.options.service.listing.rewrite
+        wanted = self._wanted()
+        likely = planner.stats.pages(len(self._poller.jobs))
+        search, deepest = begin_search(len(wanted), planner.found_on), 1
+
+        def take(job: PolledJob, record: Mapping[str, Any]) -> None:
+            said = read_item(record if rewrite is None else rewrite(record))[1]
+            if said.status not in words.FINAL_STATES:
+                self._ours += 1
+                job.absence = PRESENT
+                self._poller.take_listed(job, said, self._began, self._seconds)
+            elif takes_items:
+                self._accept(core, job, record)
+
+        while search.pages and wanted and self._error is None:
+            if search.pages.start > len(self._jobs):
+                return WalkStep.TOO_LONG
+            found_on, _ = await self._read_pages(core, search.pages, None, wanted, take)
+            deepest = max(deepest, found_on or 1)
+            search = search.after(found_on, max(likely, search.pages.stop))
+        planner.found_on = deepest
+        return WalkStep.COMPLETE
+
+    def _wanted(self) -> dict[str, PolledJob]:
+        """Return what nothing was heard of in this sweep, by id as text."""
+        return {str(job.ref.id): job for job in self._jobs if job.polled_by is self and job.waiters}
+
     # ... and the completed ones, the newest first.
 
     async def _search(self, core: Core) -> None:
         """Read them as far back as there is something of ours; a poll of each is for the rest."""
-        wanted = {str(job.ref.id): job for job in self._jobs if job.polled_by is self and job.waiters}
+        wanted = self._wanted()
         search = begin_search(len(wanted), self._planner.found_on)
         while search.pages and len(wanted) > 1 and self._error is None:
-            found_on, pages = await self._read_ended(core, search.pages, wanted)
+            found_on, pages = await self._read_pages(
+                core, search.pages, words.COMPLETED, wanted, partial(self._accept, core)
+            )
             search = search.after(found_on, pages)
             if found_on is not None:
                 self._planner.found_on = found_on
 
-    async def _read_ended(
-        self, core: Core, numbers: Sequence[int], wanted: dict[str, PolledJob]
+    async def _read_pages(
+        self,
+        core: Core,
+        numbers: Sequence[int],
+        state: str | None,
+        wanted: dict[str, PolledJob],
+        take: Callable[[PolledJob, Mapping[str, Any]], None],
     ) -> tuple[int | None, int | None]:
-        """Read pages of the completed list at once; return the last that had something wanted, and how many there are."""
+        """Read pages at once; return the last that had something wanted, and how many there are."""
         found_on: int | None = None
         pages: int | None = None
+        rewrite = core.options.service.listing.rewrite
 
         async def read(number: int) -> None:
             nonlocal found_on, pages
-            page = await self._ask(core, number, words.COMPLETED)
+            page = await self._ask(core, number, state)
             if page is None:
                 return
-            pages = page.pages
+            pages, others = page.pages, 0
             for record in page.records:
-                job = wanted.pop(read_item(record)[0], None)
-                if job is not None:
+                job = wanted.pop(read_item(record if rewrite is None else rewrite(record))[0], None)
+                if job is None:
+                    others += 1
+                else:
                     found_on = max(number, found_on or 0)
-                    self._accept(job, record)
+                    take(job, record)
+            if state is None:
+                self._others += others
 
         if len(numbers) == 1:
             await read(numbers[0])
@@ -414,34 +459,29 @@ class Sweep:
                 group.start_soon(read, number)
         return found_on, pages
 
-    def _accept(self, job: PolledJob, record: Mapping[str, Any]) -> None:
+    def _accept(self, core: Core, job: PolledJob, record: Mapping[str, Any]) -> None:
         """Take an item for the result where it is one; what it lacks, the job's own answer has."""
         ref = job.ref
-        generation = Generation.read(record, kind=ref.kind, asked_id=ref.id)
-        if generation.is_completed and (generation.url or generation.text) and generation.tokens is not None:
+        service = core.options.service
+        generation = service.read(record, kind=ref.kind, asked_id=ref.id)
+        has_result = generation.is_completed and (generation.url or generation.text)
+        if has_result and service.charge(generation) is not None:
             if generation.model is None:
                 generation = generation.model_copy(update={"model": ref.model})
             job.polled_by = None
             self._poller.publish(job, generation)
 
-    async def _ask(self, core: Core, number: int, status: str = words.PENDING) -> Envelope | None:
+    async def _ask(self, core: Core, number: int, status: str | None = words.PENDING) -> Envelope | None:
         """Ask for a page; None when that fails, and `_error` says why."""
-        began = self._poller.clock()
+        began, listing = self._poller.clock(), core.options.service.listing
         self._pages += 1
 
         def read(reply: Reply) -> Envelope:
             self._poller.heard(reply.headers, began)
-            page = read_envelope(core.as_json(reply), page=number, page_size=words.MAX_PAGE_SIZE)
-            if page is None:
-                raise ProtocolError(
-                    f"The service answered {reply.status_code} without a list of items.", status_code=reply.status_code
-                )
-            return page
+            return listing.read_page(core.as_json(reply), number, reply.status_code)
 
-        # Page, limit and status are called the same in both dialects (C14).
-        asked = query(page=number, limit=words.MAX_PAGE_SIZE, status=status)
         try:
-            return await core.send(Request("GET", words.HISTORY, query=asked), read)
+            return await core.send(listing.request(number, status), read)
         except (APIConnectionError, ProtocolError, APIStatusError) as error:
             self._error = error
             return None

@@ -521,6 +521,4 @@ class AccountPollers:
 def poller_of(core: Core) -> Poller:
     """Return the running loop's poller of a client's account."""
     account = core.account.state(AccountPollers, AccountPollers)
-    # A service with a path of its own has a history of its own, which sweeps cannot read.
-    is_ours = core.options.service.detail is None
-    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner() if is_ours else individually))
+    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner()))

@@ -89,8 +89,11 @@ async def poll(
         request = Request("GET", fill(detail.path, id=ref.id))
 
         def read(reply: Reply) -> Generation:
+            heard(reply.headers)
             generation = detail.read(core.as_object(reply), ref)
             _require_same_job(ref, generation, reply)
+            if generation.is_final:
+                charges_of(core).ended(ref.id, generation)
             return generation
 
         return await core.send(request, read, call)

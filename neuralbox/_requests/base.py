@@ -6,7 +6,7 @@ be right. Prompts and addresses stay out of `repr`. The way from plain values is
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ class BatchRequest(ABC):
     Attributes:
         name: The word for its kind in `to_dict`.
         kind: The service's word for it, where it has one.
+        service: Whose request it is.
         key: The caller's name for it, unique in the batch; default: its position, `"000001"` for the first.
         model: Slug of the model.
         extra_body: Fields to add to the body's top level.
@@ -31,6 +32,7 @@ class BatchRequest(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str | None]
+    service: ClassVar[str] = "neuralbox"
 
     key: str | None = None
     model: Any
@@ -56,6 +58,11 @@ class BatchRequest(ABC):
     async def prepare(self, dialect: Dialect) -> Request:
         """Build what is sent; the files it names are read now."""
         return self.build(dialect)
+
+    @property
+    def paths(self) -> Sequence[str | os.PathLike[str]]:
+        """Return the local files that it names."""
+        return ()
 
     @property
     def result_kind(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +17,68 @@ from .base import BatchRequest
 from .generate import GenerateRequest
 from .requests import REQUESTS
 
-_FIELDS: Final[Mapping[type, Mapping[str, Field[Any]]]] = {
-    kind: {option.name: option for option in fields(kind)} for kind in REQUESTS
-}
-# Each kind by its own name, and by the service's word for it.
-KINDS: Final = MappingProxyType(
-    {kind.name: kind for kind in REQUESTS} | {kind.kind: kind for kind in REQUESTS if kind.kind is not None}
-)
+
+class RequestKinds:
+    """The kinds of requests that a service takes.
+
+    Args:
+        requests: Their classes.
+        default: The name of the kind of a record that says none; None where it has to.
+
+    Attributes:
+        service: Whose they are.
+        by_name: Each by its own name, and by the service's word for it.
+    """
+
+    def __init__(self, requests: Sequence[type[Any]], default: str | None = None) -> None:
+        self.service: str = requests[0].service
+        self.by_name: Mapping[str, type[Any]] = MappingProxyType(
+            {kind.kind: kind for kind in reversed(requests) if kind.kind is not None}
+            | {kind.name: kind for kind in requests}
+        )
+        self._names = ", ".join(kind.name for kind in requests)
+        self._default = default
+        self._fields: Mapping[type, Mapping[str, Field[Any]]] = {
+            kind: {option.name: option for option in fields(kind)} for kind in requests
+        }
+
+    def read(self, record: Mapping[str, Any]) -> BatchRequest:
+        """Read a request from plain values; see `request_from_dict`."""
+        if not isinstance(record, Mapping):
+            raise ConfigurationError(
+                f"A request is one of neuralbox's requests or a mapping, not {type(record).__name__}."
+            )
+        values = dict(record)
+        name = values.pop("kind", self._default)
+        made = self.by_name.get(name) if isinstance(name, str) else None
+        if made is None:
+            raise ConfigurationError(f"`kind` must be one of {self._names}; it is {name!r}.")
+        known = self._fields[made]
+        for field_name in values:
+            if field_name not in known:
+                raise ConfigurationError(_unknown(field_name, made, known, has_kind="kind" in record))
+        for option in known.values():
+            if option.default is MISSING and option.name not in values:
+                raise ConfigurationError(f"`{option.name}` is missing: {_article(made.name)} request needs it.")
+        request: BatchRequest = made(**values)
+        return request
+
+    def take(self, given_as: BatchRequest | Mapping[str, Any]) -> BatchRequest:
+        """Take a request as it is, or read it from a mapping.
+
+        Raises:
+            ConfigurationError: It is neither, or a request to another service.
+        """
+        if not isinstance(given_as, BatchRequest):
+            return self.read(given_as)
+        if given_as.service != self.service:
+            raise ConfigurationError(
+                f"{type(given_as).__name__} is a request to {given_as.service}, and this client speaks to {self.service}."
+            )
+        return given_as
+
+
+NEURALBOX_KINDS: Final = RequestKinds(REQUESTS, GenerateRequest.name)
 
 
 def request_from_dict(record: Mapping[str, Any]) -> BatchRequest:
@@ -40,29 +95,14 @@ def request_from_dict(record: Mapping[str, Any]) -> BatchRequest:
     Raises:
         ConfigurationError: It names a field that is missing, unknown, or not what it should be.
     """
-    if not isinstance(record, Mapping):
-        raise ConfigurationError(f"A request is one of neuralbox's requests or a mapping, not {type(record).__name__}.")
-    values = dict(record)
-    name = values.pop("kind", GenerateRequest.name)
-    made = KINDS.get(name) if isinstance(name, str) else None
-    if made is None:
-        raise ConfigurationError(f"`kind` must be one of {', '.join(kind.name for kind in REQUESTS)}; it is {name!r}.")
-    known = _FIELDS[made]
-    for field_name in values:
-        if field_name not in known:
-            raise ConfigurationError(_unknown(field_name, made, has_kind="kind" in record))
-    for option in known.values():
-        if option.default is MISSING and option.name not in values:
-            raise ConfigurationError(f"`{option.name}` is missing: {_article(made.name)} request needs it.")
-    request: BatchRequest = made(**values)
-    return request
+    return NEURALBOX_KINDS.read(record)
 
 
-def _unknown(name: object, made: type[BatchRequest], *, has_kind: bool) -> str:
+def _unknown(name: object, made: type[BatchRequest], known: Mapping[str, object], *, has_kind: bool) -> str:
     unknown = f"`{name}` is not a field of {_article(made.name)} request"
     if not has_kind:
         return f"{unknown}; say `kind` (image, text, ...), or put options into `params`."
-    fields_of = ", ".join(_FIELDS[made])
+    fields_of = ", ".join(known)
     return f"{unknown}; an option this version does not know goes through `extra_body`. Its fields: {fields_of}."
 
 
@@ -76,11 +116,6 @@ def check(request: BatchRequest, dialect: Dialect) -> None:
         require_text("key", request.key)
     request.options()
     request.build(dialect)
-
-
-def as_request(given_as: BatchRequest | Mapping[str, Any]) -> BatchRequest:
-    """Take a request as it is, or read it from a mapping; `ConfigurationError` where it is neither."""
-    return given_as if isinstance(given_as, BatchRequest) else request_from_dict(given_as)
 
 
 def _article(name: str) -> str:

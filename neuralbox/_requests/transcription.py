@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final, TypeAlias
@@ -51,6 +52,11 @@ class TranscriptionRequest(BatchRequest):
     language: str | Omit = OMIT
     diarize: bool | Omit = OMIT
     file_name: str | None = None
+
+    @property
+    def paths(self) -> Sequence[str | os.PathLike[str]]:
+        """Return the recording, where it is a local file."""
+        return (self.audio,) if isinstance(self.audio, str | os.PathLike) else ()
 
     def build(self, dialect: Dialect) -> Request:  # noqa: ARG002 - a form has one shape only
         """Build what is sent, less the recording; `ConfigurationError` names what cannot be right."""

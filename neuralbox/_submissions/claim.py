@@ -128,7 +128,7 @@ def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, 
     """Take the prompt out of the options: what it is, and whether that is a prediction."""
     for file in () if form is None else form.files:
         # Told apart by what is in it, since recordings are often called the same.
-        mark = file.digest or (digest_of(file.content) if isinstance(file.content, bytes) else file)
+        mark = file.mark or file
         options[file.name] = (*options[file.name], mark) if file.name in options else (mark,)
     for name in _PROMPTS:
         value = options.get(name)
@@ -142,11 +142,6 @@ def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, 
         if record.get("role") == "user":
             return _said(record.get("content")), True
     return None, False
-
-
-def digest_of(content: bytes) -> str:
-    """Return what tells the content of a file from others."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _said(content: object) -> str | None:
@@ -176,17 +171,23 @@ class HistoryEntry:
     record: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def read(cls, record: Mapping[str, Any]) -> Self | None:
-        """Read an item; None without an id, which nobody could ask for."""
-        identity = as_id(pick(record, words.ALIASES["id"]))
+    def read(cls, record: Mapping[str, Any], said: Mapping[str, Any] | None = None) -> Self | None:
+        """Read an item; None without an id, which nobody could ask for.
+
+        Args:
+            record: The item as it came.
+            said: The same under the names of `vocabulary.ALIASES`, where it has others.
+        """
+        said = record if said is None else said
+        identity = as_id(pick(said, words.ALIASES["id"]))
         if identity is None:
             return None
-        created = as_time(record.get("created_at"))
+        created = as_time(said.get("created_at"))
         return cls(
             identity,
-            as_text(pick(record, words.ALIASES["kind"])),
-            as_text(pick(record, words.ALIASES["model"])),
-            as_text(record.get("prompt")) or "",
+            as_text(pick(said, words.ALIASES["kind"])),
+            as_text(pick(said, words.ALIASES["model"])),
+            as_text(said.get("prompt")) or "",
             None if created is None else created.timestamp(),
             record,
         )

@@ -12,7 +12,7 @@ with the same key go one after the other. A second program waits for `LOCK_WAIT`
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,7 +85,7 @@ async def submit(
     job: Job | None = None
     try:
         async with _opened(core, journal) as opened, opened.turn(key):
-            keyed = await opened.plan(key, request, call)
+            keyed = await opened.plan(core, key, request, call)
             job = keyed.known(core, call, kind=kind, model=model)
             if job is None:
                 claim = await keyed.unknown(core)
@@ -120,8 +120,15 @@ class KeyedSubmission:
         result: The result of a job without an id, which nobody could ask for.
     """
 
-    def __init__(self, journal: GroupedJournal, planned: PlannedRequest, record: JournalRecord) -> None:
+    def __init__(
+        self,
+        journal: GroupedJournal,
+        planned: PlannedRequest,
+        record: JournalRecord,
+        charge: Callable[[Generation], int | None],
+    ) -> None:
         self._journal = journal
+        self._charge = charge
         self.planned = planned
         self.job = record.job
         self.claim = record.claim
@@ -130,7 +137,7 @@ class KeyedSubmission:
     def known(self, core: Core, call: CallOptions, *, kind: str | None, model: str | None) -> Job | None:
         """Return the job, if there is one."""
         if self.result is not None:
-            return Job(core, generation=Generation.read(self.result, kind=kind), call=call)
+            return Job(core, generation=core.options.service.read(self.result, kind=kind), call=call)
         if self.job is None:
             return None
         return Job(core, ref=JobRef(self.job.id, self.job.kind or kind, self.job.model or model), call=call)
@@ -158,7 +165,7 @@ class KeyedSubmission:
         await self._journal.accepted(key, id=ref.id, kind=ref.kind, model=ref.model)
         if not generation.is_final:
             return
-        outcome: dict[str, Any] = {"status": generation.status, "tokens": generation.tokens}
+        outcome: dict[str, Any] = {"status": generation.status, "tokens": self._charge(generation)}
         if ref.id == "":
             outcome["record"] = self.result = dict(generation.raw)
         await self._journal.final(key, outcome)
@@ -191,7 +198,7 @@ class OpenJournal:
             del self._busy[key]
             over.set()
 
-    async def plan(self, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
+    async def plan(self, core: Core, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
         """Plan a request under a key, or find what the key stands for.
 
         Raises:
@@ -209,7 +216,7 @@ class OpenJournal:
                 raise changed(key, keyed.planned.request, planned.request, path=self.journal.path)
             return keyed
         (record,) = await self.journal.plan([planned])
-        keyed = KeyedSubmission(self.journal, planned, record)
+        keyed = KeyedSubmission(self.journal, planned, record, core.options.service.charge)
         if (
             record.state == FINAL and record.id is None and keyed.result is None
         ):  # a batch gave it up before it was sent
@@ -280,7 +287,9 @@ def _account(core: Core) -> str:
 
 def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
     """Describe what must be equal for a request to be the same."""
-    described: dict[str, Any] = {"path": request.path, "body": {**(request.body or {}), **(call.extra_body or {})}}
+    described: dict[str, Any] = {"path": request.path, "body": request.whole_body(call.extra_body)}
+    if request.form is not None:  # a file is another one when something else is in it, whatever it is called
+        described["files"] = [[file.name, file.mark] for file in request.form.files]
     if call.extra_query:
         described["query"] = dict(call.extra_query)
     return described

@@ -24,8 +24,7 @@ from typing import TypeAlias
 import anyio
 
 from .._api import vocabulary as words
-from .._api.pages import Envelope, read_envelope
-from .._api.request import Request, query
+from .._api.pages import Envelope
 from .._concurrency.per_loop import PerLoop
 from .._core.exchange import Core
 from .._core.reply_capture import capture_instead, without_capture
@@ -195,11 +194,11 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
             if registry.adopt(entry, result.item):
                 # Nothing is awaited from here on: it is nobody else's any more.
                 read.show(key)
-                return Resolved(_delivered(entry, result.item, read.details.get(key)))
+                return Resolved(_delivered(core, entry, result.item, read.details.get(key)))
             continue  # another loop's thread was faster
         if not result.ask:
             window = (context.opens, context.lost + context.settle) if context.guessed is None else None
-            return _unsure(entry, result, read, window)
+            return _unsure(core, entry, result, read, window)
         for key in result.ask:
             await _ask(core, registry, entry, read, key)
 
@@ -235,17 +234,19 @@ def _facts_of(generation: Generation | None) -> Facts | None:
     return Facts(generation.seed, generation.width, generation.height, generation.duration, generation.prompt)
 
 
-def _delivered(entry: PendingSubmission, item: HistoryEntry, detail: Generation | None) -> Generation:
+def _delivered(core: Core, entry: PendingSubmission, item: HistoryEntry, detail: Generation | None) -> Generation:
     claim = entry.claim
-    generation = detail or Generation.read(item.record, kind=item.kind)
+    generation = detail or core.options.service.read(item.record, kind=item.kind)
     update = {"kind": claim.kind or generation.kind, "model": generation.model or item.model or claim.model}
     if generation.is_completed and not (generation.text or generation.url):
         update["status"] = words.PENDING  # as the listing tells it, without the result: a wait will ask for that
     return generation.model_copy(update=update)
 
 
-def _unsure(entry: PendingSubmission, result: Match, read: _HistoryRead, window: tuple[float, float] | None) -> Unsure:
-    candidates = tuple(Generation.read(item.record, kind=entry.claim.kind) for item in result.candidates)
+def _unsure(
+    core: Core, entry: PendingSubmission, result: Match, read: _HistoryRead, window: tuple[float, float] | None
+) -> Unsure:
+    candidates = tuple(core.options.service.read(item.record, kind=entry.claim.kind) for item in result.candidates)
     if read.error is None:
         assert result.why is not None
         return Unsure(result.why.value, candidates, result.why, window)
@@ -278,7 +279,7 @@ class _HistoryRead:
 
     number: int
     began: float
-    walk: Walk = field(default_factory=Walk)
+    walk: Walk
     error: NeuralBoxError | None = None
     evidence: Evidence = NO_EVIDENCE
     details: dict[str, Generation | None] = field(default_factory=dict)
@@ -328,7 +329,8 @@ class _HistoryWalker:
 
     async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1
-        registry, read = self._registry, _HistoryRead(self._count, self._registry.clock())
+        registry, walk = self._registry, Walk(core.options.service.listing.rewrite)
+        read = _HistoryRead(self._count, registry.clock(), walk)
         with without_capture():
             for number in range(1, MOST_PAGES + 1):
                 try:
@@ -351,21 +353,13 @@ class _HistoryWalker:
         return opens + min(0.0, self._registry.created_ahead)
 
     async def _page(self, core: Core, number: int) -> tuple[Envelope, Reply]:
-        asked = self._registry.clock()
+        asked, listing = self._registry.clock(), core.options.service.listing
 
         def read_page(reply: Reply) -> tuple[Envelope, Reply]:
             self._registry.note_clock(reply.headers.get("date"), asked=asked)
-            page = read_envelope(core.as_json(reply), page=number, page_size=words.MAX_PAGE_SIZE)
-            if page is None:
-                raise ProtocolError(
-                    f"The service answered {reply.status_code} without a list of items.", status_code=reply.status_code
-                )
-            return page, reply
+            return listing.read_page(core.as_json(reply), number, reply.status_code), reply
 
-        # Page and limit are called the same in both dialects (C14).
-        return await core.send(
-            Request("GET", words.HISTORY, query=query(page=number, limit=words.MAX_PAGE_SIZE)), read_page
-        )
+        return await core.send(listing.request(number), read_page)
 
 
 class _Walkers(PerLoop[_HistoryWalker]):

@@ -306,7 +306,7 @@ class Submission:
 
     def read(self, reply: Reply) -> Generation:
         """Read the answer."""
-        generation = Generation.read(self._core.as_object(reply), kind=self._kind)
+        generation = self._core.options.service.read(self._core.as_object(reply), kind=self._kind)
         if generation.id == "" and not generation.is_final:
             # Accepted, it seems, but nobody could ever ask for the result: the core turns this into "unknown".
             raise ProtocolError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from .._api.pages import Envelope, walk_goes_on
 from .claim import HistoryEntry
@@ -13,6 +14,9 @@ _DISORDER: Final = 60.0  # seconds by which a listing may be out of order and st
 class Walk:
     """The pages of the history, newest first, as one walk saw them.
 
+    Args:
+        rewrite: Says an item under the names of `vocabulary.ALIASES`; None where it is said so.
+
     Attributes:
         items: By id as text.
         is_whole: Every page was read.
@@ -20,7 +24,8 @@ class Walk:
             have slipped by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None) -> None:
+        self._rewrite = rewrite
         self.items: dict[str, HistoryEntry] = {}
         self.is_whole = self.is_shaken = False
         self._pages = 0
@@ -34,7 +39,7 @@ class Walk:
         self._pages += 1
         fresh = 0
         for record in page.records:
-            item = HistoryEntry.read(record)
+            item = HistoryEntry.read(record, None if self._rewrite is None else self._rewrite(record))
             if item is None:
                 self.is_shaken = True
             elif str(item.id) not in self.items:

@@ -168,12 +168,7 @@ class HistoryItem(Model):
     @property
     def state(self) -> str:
         """`completed`, `failed` or `pending`; a status nobody knows is `pending`, and the wait's limit ends it."""
-        if self.status is None:
-            word = (self.status_desc or "").strip().casefold()
-            return COMPLETED if word in gemini.COMPLETED_WORDS else FAILED if word in gemini.FAILED_WORDS else PENDING
-        if self.status == gemini.COMPLETED:
-            return COMPLETED
-        return FAILED if self.status == gemini.FAILED or self.status < 0 else PENDING
+        return state_of(self.status, self.status_desc)
 
     @property
     def is_final(self) -> bool:
@@ -280,6 +275,29 @@ class HistoryItem(Model):
         yield from (video.asset for video in self.generated_video)
         yield from (image.asset for image in self.generated_image)
         yield from (sound.asset for sound in self.generated_audio)
+
+
+def state_of(status: int | None, description: str | None) -> str:
+    """Say a state in NeuralBox's words; the description counts only where the status is no whole number."""
+    if status is None:
+        word = (description or "").strip().casefold()
+        return COMPLETED if word in gemini.COMPLETED_WORDS else FAILED if word in gemini.FAILED_WORDS else PENDING
+    if status == gemini.COMPLETED:
+        return COMPLETED
+    return FAILED if status == gemini.FAILED or status < 0 else PENDING
+
+
+def rewrite(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say an item of the list under NeuralBox's names, as far as it takes to know it again; never raises."""
+    kind = _kind_by_start(text(record.get("type"))) or _kind_by_start(text(record.get("media_type")))
+    return {
+        "id": text(record.get("uuid")),
+        "type": kind or gemini.KIND_OF_INFERENCE.get(text(record.get("inference_type")) or ""),
+        "model": text(record.get("model_name")) or text(record.get("model")),
+        "status": state_of(integer(record.get("status")), text(record.get("status_desc"))),
+        "prompt": text(record.get("input_text")) or text(record.get("tts_input")),
+        "created_at": record.get("created_at"),
+    }
 
 
 def _kind_by_start(word: str | None) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 
 from neuralbox._config import Dialect
 from neuralbox._errors import ConfigurationError
-from neuralbox._requests.json_lines import as_request, check, read_requests, request_from_dict
+from neuralbox._requests.json_lines import NEURALBOX_KINDS, check, read_requests, request_from_dict
 from neuralbox._requests.requests import (
     REQUESTS,
     BatchRequest,
@@ -154,7 +154,7 @@ def test_nothing_of_a_prompt_shows_in_a_repr() -> None:
 )
 def test_a_dictionary_that_is_no_request_is_refused_by_the_fields_name(record: Any, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
-        as_request(record)
+        NEURALBOX_KINDS.take(record)
 
 
 @pytest.mark.parametrize(
