@@ -714,7 +714,7 @@ async def test_a_journal_that_cannot_be_read_ends_the_run(path: Path, monkeypatc
 async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def generation_of(record: object) -> None:
+    def generation_of(record: object, service: object) -> None:
         raise ZeroDivisionError
 
     world = World()

@@ -193,18 +193,53 @@ async def test_a_job_knows_what_its_reference_or_record_knew() -> None:
 
 
 @pytest.mark.anyio
-async def test_many_jobs_ask_for_nothing_but_their_details() -> None:
+@pytest.mark.parametrize("detail", ["status", "listing"])
+async def test_many_jobs_are_looked_for_in_the_list_of_everything_and_polled_when_they_have_ended(detail: Any) -> None:
+    time, polls = VirtualTime(), Counter[str]()
+
+    def item(number: int) -> dict[str, Any]:
+        is_done = time.clock() - began > 30
+        url = f"https://cdn.test/{number}.png" if is_done else None
+        return {"uuid": f"u{number}", "status": 2 if is_done else 1, "generate_result": url, "used_credit": 3}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        name = request.url.path.rpartition("/")[2]
+        polls["page" if name == "histories" else name] += 1
+        if name != "histories":
+            return httpx.Response(200, json=item(int(name[1:])))
+        size, page = int(request.url.params["items_per_page"]), int(request.url.params["page"])
+        strangers = [{"uuid": f"x{number}", "status": 2} for number in range(40)]
+        items = [*strangers, *(item(number) for number in range(150)), {"status": 1}, *strangers]
+        return httpx.Response(200, json={"result": items[(page - 1) * size : page * size], "total": len(items)})
+
+    began = time.clock()
+    async with client(handler, time=time, polling=Polling(detail=detail)) as gg:
+        found = await gg.history.wait([f"u{number}" for number in range(150)])
+    assert [item.uuid for item in found] == [f"u{number}" for number in range(150)]
+    assert all(item.url for item in found)
+    pages = polls.pop("page")
+    assert 10 <= pages <= 40  # two for each turn
+    assert sum(polls.values()) <= (150 if detail == "status" else 0)
+
+
+@pytest.mark.anyio
+async def test_a_list_of_everything_that_is_refused_or_filled_by_others_leaves_the_field_to_polls() -> None:
     polls: Counter[str] = Counter()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        polls[request.url.path] += 1
-        done = polls[request.url.path] > 3
-        return httpx.Response(200, json={"uuid": request.url.path.rpartition("/")[2], "status": 2 if done else 1})
+        name = request.url.path.rpartition("/")[2]
+        polls["page" if name == "histories" else name] += 1
+        if name != "histories":
+            return httpx.Response(200, json={"uuid": name, "status": 2 if polls[name] > 3 else 1})
+        if polls["page"] == 1:
+            return httpx.Response(200, json={"result": [{"uuid": f"x{number}", "status": 1} for number in range(100)]})
+        return httpx.Response(403, json={"detail": {"error_code": "FORBIDDEN", "error_message": "no"}})
 
     async with client(handler) as gg, anyio.create_task_group() as group:
         for number in range(60):
             group.start_soon(gg.job(f"u{number}").wait)
-    assert polls == {f"/uapi/v1/history/u{number}": 4 for number in range(60)}
+    assert 1 <= polls.pop("page") <= 4
+    assert polls == {f"u{number}": 4 for number in range(60)}
 
 
 @pytest.mark.anyio

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,7 @@ import anyio
 import pytest
 import trio
 
-from neuralbox._config import NEURALBOX, Detail, Polling
+from neuralbox._config import Polling
 from neuralbox._core.exchange import Core
 from neuralbox._errors import (
     AuthenticationError,
@@ -88,17 +87,6 @@ async def test_a_single_job_is_never_searched_for_in_a_listing() -> None:
         service.listing = Listing()
         service.job(1, 60)
         await Job(service.core(), 1).wait()
-        assert service.pages == []
-
-
-@pytest.mark.anyio
-async def test_a_service_with_a_history_of_its_own_is_not_swept() -> None:
-    async with a_service() as service:
-        service.listing = Listing()
-        detail = Detail("/generation/{id}", lambda record, ref: Generation.read(record, asked_id=ref.id))
-        core = service.core(service=replace(NEURALBOX, detail=detail))
-        spread_jobs(service, 10)
-        assert len(await wait_all(core, range(10))) == 10
         assert service.pages == []
 
 

@@ -650,7 +650,7 @@ async def test_a_bug_while_the_answer_is_read_loses_nothing(monkeypatch: pytest.
     async with a_shop() as shop:
         core = shop.core()
         with monkeypatch.context() as patched:
-            patched.setattr(Generation, "read", bug)
+            patched.setattr(submission.Submission, "read", bug)
             with pytest.raises(KeyError):
                 await draw(core)
         assert len(registry_of(core).unresolved) == 1
