@@ -32,7 +32,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from benchmarks.measure import Row, Settings, table, without_proxies
-from neuralbox import AsyncNeuralBox
+from neuralbox import AsyncGeminiGen, AsyncNeuralBox
 from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import FastTime, using
 
@@ -53,6 +53,9 @@ GIVEN_UP: Final = 30.0
 """Real seconds after which the benchmark gives up a call for its caller: replicate's `create` has no limit of its own."""
 AT_ONCE: Final = 32
 MODEL: Final = "dall-e-3"
+ROUTE: Final = "POST /generate"
+GEMINI_MODEL: Final = "nano-banana-pro"
+GEMINI_ROUTE: Final = "POST /generate_image"
 
 Buy: TypeAlias = Callable[[str], Awaitable[object]]
 """Buys the picture of a prompt and returns what tells it from others."""
@@ -179,6 +182,16 @@ async def neuralbox_single(url: str) -> AsyncIterator[Buy]:
 
 
 @asynccontextmanager
+async def geminigen_single(url: str) -> AsyncIterator[Buy]:
+    async with AsyncGeminiGen(api_key=f"geminiai-{uuid.uuid4().hex}", base_url=url, timeout=TIMEOUT) as gg:
+
+        async def buy(prompt: str) -> object:
+            return (await gg.images.create(model=GEMINI_MODEL, prompt=prompt)).id
+
+        yield buy
+
+
+@asynccontextmanager
 async def openai(url: str) -> AsyncIterator[Buy]:
     async with import_module("openai").AsyncOpenAI(api_key="sk", base_url=f"{url}/v1", timeout=TIMEOUT) as client:
 
@@ -251,10 +264,14 @@ async def aiohttp_loop(url: str) -> AsyncIterator[Buy]:
 
 
 BATCH: Final = "neuralbox, nb.batch"
+GEMINI: Final = "neuralbox, GeminiGen"
+GEMINI_BATCH: Final = "neuralbox, gg.batch"
 CLIENTS: Final = MappingProxyType(
     {
         "neuralbox": ("neuralbox", neuralbox_single),
         BATCH: ("neuralbox", None),
+        GEMINI: ("neuralbox", geminigen_single),
+        GEMINI_BATCH: ("neuralbox", None),
         "openai": ("openai", openai),
         "runwayml": ("runwayml", runway),
         "fal-client": ("fal_client", fal),
@@ -263,7 +280,7 @@ CLIENTS: Final = MappingProxyType(
         "aiohttp by hand": ("aiohttp", aiohttp_loop),
     }
 )
-OURS: Final = ("neuralbox", BATCH)
+OURS: Final = ("neuralbox", BATCH, GEMINI, GEMINI_BATCH)
 
 
 # One run.
@@ -295,11 +312,14 @@ async def bought(name: str, url: str, count: int) -> tuple[set[object], int]:
     prompts = [f"Fox {number}" for number in range(count)]
     _, opened = CLIENTS[name]
     if opened is None:
-        requests = [{"kind": "image", "model": MODEL, "prompt": prompt} for prompt in prompts]
-        async with (
-            AsyncNeuralBox(api_key=f"nb_{uuid.uuid4().hex}", base_url=url, timeout=TIMEOUT) as nb,
-            nb.batch(requests, max_sending=AT_ONCE) as run,
-        ):
+        client: AsyncNeuralBox | AsyncGeminiGen
+        if name == BATCH:
+            model, client = MODEL, AsyncNeuralBox(api_key=f"nb_{uuid.uuid4().hex}", base_url=url, timeout=TIMEOUT)
+        else:
+            key = f"geminiai-{uuid.uuid4().hex}"
+            model, client = GEMINI_MODEL, AsyncGeminiGen(api_key=key, base_url=url, timeout=TIMEOUT)
+        requests = [{"kind": "image", "model": model, "prompt": prompt} for prompt in prompts]
+        async with client, client.batch(requests, max_sending=AT_ONCE) as run:
             async for outcome in run:
                 exceptions += outcome.error is not None
                 if outcome.generation is not None:
@@ -322,17 +342,18 @@ async def bought(name: str, url: str, count: int) -> tuple[set[object], int]:
 
 
 @contextmanager
-def translated(fault: str, seed: int) -> Iterator[tuple[TranslatingSandbox, str]]:
+def translated(fault: str, seed: int, route: str = ROUTE) -> Iterator[tuple[TranslatingSandbox, str]]:
     """Serve one with this fault, in fast time."""
     fast = FastTime(PACE)
-    faults = {fault if "@" in fault else f"{fault}@POST /generate": RATE}
+    faults = {fault if "@" in fault else f"{fault}@{route}": RATE}
     with using(fast), serve(TranslatingSandbox(clock=fast.now, balance=10_000_000, seed=seed, faults=faults)) as server:
         yield server.sandbox, server.url  # type: ignore[misc]  # the one that was passed
 
 
 def measured(name: str, fault: str, count: int, seed: int) -> Came:
     """Let one client meet one fault."""
-    with translated(fault, seed) as (sandbox, url):
+    route = GEMINI_ROUTE if name in (GEMINI, GEMINI_BATCH) else ROUTE
+    with translated(fault, seed, route) as (sandbox, url):
         results, exceptions = asyncio.run(bought(name, url, count))
         ledger = sandbox.ledger
         prompts = {one.id: one.prompt for one in ledger.generations.values()}
@@ -342,7 +363,7 @@ def measured(name: str, fault: str, count: int, seed: int) -> Came:
             twice=len(charged) - len(set(charged)),
             results=len(results),
             exceptions=exceptions,
-            posts=ledger.requests_by_route["POST /generate"],
+            posts=ledger.requests_by_route[route],
         )
 
 

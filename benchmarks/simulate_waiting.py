@@ -40,7 +40,7 @@ import anyio
 
 from benchmarks.measure import Row, Settings, machine, table, versions
 from neuralbox._api.vocabulary import USUAL_SECONDS
-from neuralbox._config import ClientOptions, Polling
+from neuralbox._config import NEURALBOX, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._models.generation import Generation
@@ -49,6 +49,7 @@ from neuralbox._polling.job import Job
 from neuralbox._polling.many import GrowingJobWaiter, wait_all
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
+from neuralbox.geminigen._service import GEMINIGEN
 
 START = 1_000_000.0
 HOUR = 3_600.0
@@ -174,7 +175,7 @@ class Service:
         return reply
 
     def answer(self, url: str) -> Reply:
-        is_page = "/history?" in url
+        is_page = "?" in url
         headers = {"content-type": "application/json"}
         if not self.admit(headers, counts=self.world.reads_count):
             body: dict[str, Any] = {
@@ -255,11 +256,41 @@ def _end(job: Made) -> float:
     return job.done
 
 
+class GeminiService(Service):
+    """The other service's model: uuids, states as integers, and one list of everything, the newest first."""
+
+    def _status(self, number: int) -> Mapping[str, Any]:
+        job, now = self.jobs[number], self.time.now
+        return self._item(job, "completed" if now >= job.done else "pending")
+
+    @staticmethod
+    def _item(job: Made, status: str) -> dict[str, Any]:
+        is_done = status == "completed"
+        return {
+            "uuid": str(job.number),
+            "type": "video",
+            "model_name": "veo-2",
+            "status": 2 if is_done else 1,
+            "input_text": "A quiet harbour",
+            "generate_result": f"https://storage.example/{job.number}.mp4" if is_done else "",
+            "used_credit": 20 if is_done else 0,
+        }
+
+    def _page(self, url: str) -> Mapping[str, Any]:
+        asked = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
+        page, size = int(asked["page"]), int(asked["items_per_page"])
+        at = self.time.now - self.world.lag
+        found = [job for job in reversed(self.jobs.values()) if job.begun <= at + 1e-9]
+        items = [self._item(job, "completed" if job.done <= at else "pending") for job in found]
+        return {"success": True, "total": len(found), "result": items[(page - 1) * size : page * size]}
+
+
 def core_of(service: Service, policy: Polling, seed: int) -> Core:
     clock = service.time
+    spoken = GEMINIGEN if isinstance(service, GeminiService) else NEURALBOX
     return Core(
         service,  # type: ignore[arg-type]
-        ClientOptions(base_url=URL, polling=policy),
+        ClientOptions(base_url=URL, polling=policy, service=spoken),
         ApiKey("nb_simulation"),
         TimeSource(clock.clock, clock.clock, Random(seed).random, clock.sleep, clock.wait_until),
     )
@@ -303,10 +334,11 @@ async def waited(
     policy: Polling | None = None,
     each: bool = False,
     traced: bool = False,
+    kind: type[Service] = Service,
 ) -> Seen:
     """Submit so many jobs together and wait for all of them, in one call or in a task for each."""
     dice, clock = Random(seed), VirtualTime()
-    service = Service(clock, world, dice)
+    service = kind(clock, world, dice)
     core = core_of(service, policy or Polling(), seed)
     keeper = asyncio.create_task(clock.run())
     for _ in range(count):
@@ -335,7 +367,7 @@ async def waited(
 
     weighing = asyncio.create_task(weigh()) if traced else None
     if each or count == 1:
-        pending = [Generation.read(service._status(number)) for number in service.jobs]
+        pending = [core.options.service.read(service._status(number)) for number in service.jobs]
         waits = [one(Job(core, generation=generation)) for generation in pending]
         del pending
         await asyncio.gather(*waits)
@@ -410,7 +442,8 @@ def _alone(count: int, seed: int, policy: Polling) -> tuple[Seen, float]:
 
 def _jobs(core: Core, service: Service) -> list[Job]:
     """Handles as `submit` leaves them: the age is known, and the service said `pending`."""
-    return [Job(core, generation=Generation.read(service._status(number))) for number in service.jobs]
+    read = core.options.service.read
+    return [Job(core, generation=read(service._status(number))) for number in service.jobs]
 
 
 def _seen(count: int, service: Service, latencies: Sequence[float], cpu: float, peak: float = 0.0) -> Seen:
@@ -562,7 +595,9 @@ def run(settings: Settings, only: int | None = None) -> list[Row]:
     rows += rows_for("1,000, detail=listing", many(1_000, policy=listing), 1.4, 2.5, 5)
     by_end = World(by_completion=True)
     rows += rows_for("1,000, listed by end", many(1_000, world=by_end, policy=listing), 1.4, 2.5, 5)
+    rows += rows_for("1,000 of GeminiGen", many(1_000, kind=GeminiService), 2.6, 2.5, 5)
     if settings.full:
+        rows += rows_for("10,000 of GeminiGen", many(10_000, kind=GeminiService), 2.6, 5, 10)
         rows += rows_for("10,000", many(10_000), 2.4, 5, 10)
         rows += rows_for("100,000", many(100_000), 2.4, 5, 10)
     count = settings.pick(1_000, 20_000)

@@ -171,6 +171,11 @@ class Budget:
             listener()
 
 
+def budget_of(given: int | Budget | None) -> Budget | None:
+    """Read what a caller passes as `budget=`: a number is a budget of its own."""
+    return given if given is None or isinstance(given, Budget) else Budget(given)
+
+
 class Reservation:
     """Tokens set aside for one paid request.
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from ._api.elsewhere import Guided
 from ._api.request import Request, RetrySafety, query
 from ._base_client import BaseClient
-from ._budget import Budget
+from ._budget import Budget, budget_of
 from ._config import NEURALBOX, CallOptions, Dialect, Polling, Timeout, api_key_from_environment
 from ._core.credentials import ApiKey, Session
 from ._core.reply_capture import capture_replies
@@ -42,10 +42,6 @@ if TYPE_CHECKING:  # a resource is imported by its first use: `import neuralbox`
     from ._resources.tools import Tools
     from ._resources.transcriptions import Transcriptions
     from ._resources.videos import Videos
-
-
-def _budget(given: int | Budget | None) -> Budget | None:
-    return given if given is None or isinstance(given, Budget) else Budget(given)
 
 
 class AsyncNeuralBox(BaseClient, Guided):
@@ -141,7 +137,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             default_headers=default_headers,
             polling=polling,
             submission=submission,
-            budget=_budget(budget),
+            budget=budget_of(budget),
             pace=pace,
             warn_duplicates=warn_duplicates,
             draw_seed=draw_seed,
@@ -214,7 +210,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             default_headers=default_headers,
             polling=polling,
             submission=submission,
-            budget=_budget(budget),
+            budget=budget_of(budget),
             pace=pace,
             warn_duplicates=warn_duplicates,
             draw_seed=draw_seed,

@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeAlias
 
 BASE_URL: Final = "https://api.geminigen.ai"
 """Scheme and host [SEED 004]; clients of mid-2026 use `https://api.snapgen.ai`, with the same paths, header and fields."""
+RENAMED_URL: Final = "https://api.snapgen.ai"
+"""The same service under its later name [C7, C8, C9, C10, C12]."""
 PREFIX: Final = "/uapi/v1"
 KEY_HEADER: Final = "x-api-key"
 
@@ -18,6 +20,54 @@ KEY_HEADER: Final = "x-api-key"
 
 HISTORIES: Final = "/histories"
 HISTORY: Final = "/history/{id}"
+
+# Making: forms for pictures and films, JSON for speech. The pages of 2025-11 have the first path, `veo` and `sora` of the
+# families, and speech [PAGE]; the rest is known from clients of 2026 (docs/service/geminigen.md 2.3 to 2.6).
+
+GENERATE_IMAGE: Final = "/generate_image"
+IMAGEN: Final = "/imagen/{family}"
+META_IMAGE: Final = "/meta_ai/generate"
+VIDEO: Final = "/video-gen/{family}"
+VIDEO_EXTEND: Final = "/video-extend/{family}"
+SPEECH: Final = "/text-to-speech"
+DIALOGUE: Final = "/tts-multi-speaker"
+
+ACCOUNT: Final = "/account"
+STATUS_PREFIX: Final = "/api/v1"
+MODELS_STATUS: Final = "/models/status"
+"""Below `STATUS_PREFIX`, public [two clients]."""
+
+# What is said in a request. Words are those that were seen; the service may know more.
+
+AspectRatio: TypeAlias = Literal["1:1", "16:9", "9:16", "4:3", "3:4"]
+ASPECT_RATIOS: Final = ("1:1", "16:9", "9:16", "4:3", "3:4")
+Style: TypeAlias = Literal[
+    "3D Render",
+    "Acrylic",
+    "Anime General",
+    "Creative",
+    "Dynamic",
+    "Fashion",
+    "Game Concept",
+    "Graphic Design 3D",
+    "Illustration",
+    "Photorealistic",
+    "Portrait",
+    "Portrait Cinematic",
+    "Portrait Fashion",
+    "Ray Traced",
+    "Stock Photo",
+    "Watercolor",
+]
+ServiceMode: TypeAlias = Literal["unstable", "stable"]
+ImageMode: TypeAlias = Literal["frame", "ingredient"]
+AudioFormat: TypeAlias = Literal["mp3", "wav"]
+AudioChannel: TypeAlias = Literal["mono", "stereo"]
+
+DEFAULT_SPEECH_MODEL: Final = "tts-flash"
+MAX_SPEECH_CHARACTERS: Final = 10_000  # of a text, and of a block [PAGE]
+SPEECH_SPEEDS: Final = (1.0, 4.0)  # [PAGE Text to Speech]
+DIALOGUE_SPEEDS: Final = (0.5, 4.0)  # [PAGE Dialogue Speech]
 
 # Query of the list. The page enumerates no filter; these are seen in use.
 

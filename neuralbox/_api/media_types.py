@@ -20,6 +20,26 @@ _BY_ENDING: Final = MappingProxyType(
 )
 
 
+# Of pictures and films the same ending may mean another type than of sounds.
+_OF_REFERENCES: Final = MappingProxyType(
+    {
+        "png": "image/png",
+        "jpg": "image/jpeg",
+        "jpeg": "image/jpeg",
+        "webp": "image/webp",
+        "gif": "image/gif",
+        "mp4": "video/mp4",
+        "mov": "video/quicktime",
+        "webm": "video/webm",
+    }
+)
+
+
+def media_type(file_name: str) -> str:
+    """Return the media type of a picture, film or sound; `application/octet-stream` for an ending we do not know."""
+    return _OF_REFERENCES.get(file_name.rpartition(".")[2].lower()) or audio_type(file_name)
+
+
 def audio_type(file_name: str) -> str:
     """Return the media type of an audio upload; `application/octet-stream` for an ending we do not know."""
     return _BY_ENDING.get(file_name.rpartition(".")[2].lower(), "application/octet-stream")

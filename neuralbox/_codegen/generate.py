@@ -47,6 +47,7 @@ SYNC_SOURCES = (
     "_raw.py",
     "_client.py",
     "geminigen/_history.py",
+    "geminigen/_images.py",
     "geminigen/_raw.py",
     "geminigen/_client.py",
 )
@@ -56,7 +57,12 @@ SYNC_RULES = Rules(
     pagers={"Pager": "Page"},
     provided=frozenset({"BaseClient", "Guided"}),
     unread=frozenset({"Batch"}),
-    aliases=("_submissions/submission.py", "_files/fetch.py", "_requests/transcription.py"),
+    aliases=(
+        "_submissions/submission.py",
+        "_files/fetch.py",
+        "_requests/transcription.py",
+        "geminigen/_local_files.py",
+    ),
 )
 
 
@@ -72,8 +78,7 @@ def generate_all(package: Path = PACKAGE) -> dict[str, str]:
         return written[path] if path in written else (package / path).read_text(encoding="utf-8")
 
     for resource in PAID_RESOURCES:
-        request = f"_requests/{resource.request}.py"
-        written[f"_resources/{resource.module}.py"] = formatted(write_resource(resource, request, read(request)))
+        written[resource.target] = formatted(write_resource(resource, read))
     for client in RAW_CLIENTS:
         written[client.target] = formatted(write_raw(client, read))
     written[SYNC_TARGET] = formatted(write_sync(read))

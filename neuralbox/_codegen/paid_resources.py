@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .async_source import Module, UnsupportedError, head, read_module
@@ -29,7 +29,7 @@ _ON_ACCEPTED = (
 )
 _RAISES = (
     "SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.",
-    "GenerationFailedError: It ended without a result; no tokens were charged.",
+    "GenerationFailedError: It ended without a result{free}.",
     "GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.",
     "APIStatusError: The service refused, by status.",
 )
@@ -76,6 +76,7 @@ class PaidResource:
     Attributes:
         request: The file of the request class, without its ending; its class is the only one there.
         module: The resource's file, without its ending, and what the client calls it.
+        service: The package of another service, where the files of both are, with an underscore before their names.
         about: The first line of the resource's module.
         doc: The documentation of the resource's class.
         create: The first sentence of `create`'s documentation.
@@ -86,6 +87,9 @@ class PaidResource:
         is_streamed: Whether the kind can be read while it is written.
         is_parsed: Whether it may be asked to fit a schema, and is returned as what that describes.
         extra: What `extra_body` is to one call, where that is not a matter of course.
+        waiting: The name of the method that waits.
+        submitting: The name of the one that does not.
+        also: Further request classes whose methods stand in the same resource, under names of their own.
     """
 
     request: str
@@ -100,6 +104,25 @@ class PaidResource:
     is_streamed: bool = False
     is_parsed: bool = False
     extra: str = ""
+    service: str = ""
+    waiting: str = "create"
+    submitting: str = "submit"
+    also: Sequence[PaidResource] = ()
+
+    @property
+    def source(self) -> str:
+        """The file of the request class, below the package."""
+        return f"{self.service}/_{self.request}.py" if self.service else f"_requests/{self.request}.py"
+
+    @property
+    def target(self) -> str:
+        """The resource's file, below the package."""
+        return f"{self.service}/_{self.module}.py" if self.service else f"_resources/{self.module}.py"
+
+    @property
+    def cls(self) -> str:
+        """The resource's class."""
+        return ("Gemini" if self.service else "") + self.module.title()
 
 
 PAID_RESOURCES: Sequence[PaidResource] = (
@@ -183,6 +206,18 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         refused="The model is empty",
         submit="Run a tool",
     ),
+    PaidResource(
+        service="geminigen",
+        request="image_request",
+        module="images",
+        about="Pictures by GeminiGen.",
+        doc="Image models.",
+        create="Make a picture and wait for it.",
+        returns="The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.",
+        refused="The prompt is empty, the model's family is not known, a reference is one too many or cannot be read",
+        submit="Make a picture",
+        submitted="The job: `await job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.",
+    ),
 )
 
 
@@ -203,17 +238,40 @@ class Option:
     doc: str
 
 
-def write_resource(resource: PaidResource, request: str, text: str) -> str:
+@dataclass(frozen=True)
+class Call:
+    """One request class, and how its methods are called.
+
+    Attributes:
+        resource: What the class does not say.
+        module: Its file.
+        node: The class.
+        options: Its fields.
+        sections: Of its documentation.
+    """
+
+    resource: PaidResource
+    module: Module
+    node: ast.ClassDef
+    options: Sequence[Option]
+    sections: Mapping[str, str]
+
+
+def write_resource(resource: PaidResource, read: Callable[[str], str]) -> str:
     """Return the module of one resource, not yet formatted.
 
     Args:
-        resource: What the request class does not say.
-        request: The file of the request class, below the package.
-        text: What stands in it.
+        resource: What its request classes do not say.
+        read: Reads a file below the package.
 
     Raises:
-        UnsupportedError: The file does not hold one request class whose options are all documented.
+        UnsupportedError: A file does not hold one request class whose options are all documented.
     """
+    calls = [_read_call(each, each.source, read(each.source)) for each in (resource, *resource.also)]
+    return "\n".join(_module(resource, calls))
+
+
+def _read_call(resource: PaidResource, request: str, text: str) -> Call:
     module = read_module(request, text)
     if len(module.classes) != 1:
         raise UnsupportedError(
@@ -227,19 +285,22 @@ def write_resource(resource: PaidResource, request: str, text: str) -> str:
             raise UnsupportedError(f"{request}: {node.name}.{option.name}: has no line under `Attributes`")
     if "Source" not in sections:
         raise UnsupportedError(f"{request}: {node.name}: does not say its `Source`")
-    return "\n".join(_module(resource, module, node, options, sections))
+    return Call(resource, module, node, options, sections)
 
 
-def _module(
-    resource: PaidResource, module: Module, node: ast.ClassDef, options: Sequence[Option], sections: Mapping[str, str]
-) -> Iterator[str]:
+def _imports_of(call: Call) -> set[str]:
+    names = call.module.names
     used = {
         name.id
-        for option in options
+        for option in call.options
         for name in ast.walk(option.annotation)
-        if isinstance(name, ast.Name) and name.id in module.names
+        if isinstance(name, ast.Name) and name.id in names
     }
-    used |= {option.default for option in options if option.default in module.names}
+    used |= {option.default for option in call.options if option.default in names}
+    return {names[name] for name in {*used, call.node.name}}
+
+
+def _module(resource: PaidResource, calls: Sequence[Call]) -> Iterator[str]:
     yield f'"""{resource.about}'
     yield ""
     yield "Written by `python -m neuralbox._codegen` from the request class; do not edit."
@@ -247,20 +308,21 @@ def _module(
     yield ""
     yield "from __future__ import annotations"
     yield ""
-    yield from sorted({module.names[name] for name in {*used, node.name}})
+    yield from sorted(set().union(*map(_imports_of, calls)))
     yield from _IMPORTS
     yield ""
-    yield f"class {resource.module.title()}(Guided):"
+    yield f"class {resource.cls}{'' if resource.service else '(Guided)'}:"
     yield f'    """{resource.doc}"""'
     yield ""
     yield "    def __init__(self, core: Core) -> None:"
     yield "        self._core = core"
     yield ""
-    yield from _create(resource, node, options, sections)
-    if resource.submit:
-        yield from _submit(resource, node, options, sections)
-    if resource.is_streamed:
-        yield from _stream(node, options)
+    for call in calls:
+        yield from _create(call.resource, call.node, call.options, call.sections)
+        if call.resource.submit:
+            yield from _submit(call.resource, call.node, call.options, call.sections)
+        if call.resource.is_streamed:
+            yield from _stream(call.node, call.options)
 
 
 _IMPORTS = (
@@ -288,13 +350,12 @@ def _create(
     if resource.is_parsed:
         for form, returns in ((_PLAIN_FORM, "Generation"), (_PARSED_FORM, "SchemaT")):
             yield "    @overload"
-            yield from _signature("async def create", options, (*form, *more), returns)
+            yield from _signature(f"async def {resource.waiting}", options, (*form, *more), returns)
             yield "        ..."
             yield ""
         more = (*_BOTH_FORMS, *more)
-    yield from _signature(
-        "async def create", options, more, "Generation | SchemaT" if resource.is_parsed else "Generation"
-    )
+    returned = "Generation | SchemaT" if resource.is_parsed else "Generation"
+    yield from _signature(f"async def {resource.waiting}", options, more, returned)
     documented = {option.name: option.doc for option in options}
     documented |= _PARSED if resource.is_parsed else {}
     documented |= {"wait_timeout": _WAIT_TIMEOUT, "on_accepted": _ON_ACCEPTED}
@@ -308,7 +369,8 @@ def _create(
     for name, doc in documented.items():
         yield from _wrapped(f"{name}: {doc}", 12, 16)
     yield from _section("Returns", resource.returns)
-    raises = (*_RAISES, _MISMATCH) if resource.is_parsed else _RAISES
+    said = (*_RAISES, _MISMATCH) if resource.is_parsed else _RAISES
+    raises = (line.format(free="" if resource.service else "; no tokens were charged") for line in said)
     yield from _section("Raises", f"ConfigurationError: {resource.refused}; nothing was sent.", *raises)
     yield from _section("Source", sections["Source"])
     yield '        """'
@@ -324,8 +386,8 @@ def _submit(
     resource: PaidResource, node: ast.ClassDef, options: Sequence[Option], sections: Mapping[str, str]
 ) -> Iterator[str]:
     more = (_ACCEPTED, "journal: str | os.PathLike[str] | None = None", "key: str | None = None")
-    yield from _signature("async def submit", options, more, "Job")
-    yield f'        """{resource.submit} without waiting; arguments and errors as in `create`.'
+    yield from _signature(f"async def {resource.submitting}", options, more, "Job")
+    yield f'        """{resource.submit} without waiting; arguments and errors as in `{resource.waiting}`.'
     yield ""
     yield from _wrapped(_SUBMIT, 8)
     yield from _section("Returns", resource.submitted)

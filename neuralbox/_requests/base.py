@@ -42,7 +42,7 @@ class BatchRequest(ABC):
         """Return the request as plain values, as `request_from_dict` reads them: what was not given is not in it.
 
         Raises:
-            ConfigurationError: A recording was given as bytes, which no JSON holds.
+            ConfigurationError: A file was given as bytes, which no JSON holds.
         """
         record: dict[str, Any] = {"kind": self.name}
         for option in fields(self):
@@ -85,6 +85,15 @@ class BatchRequest(ABC):
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         raise ConfigurationError(f"`{name}` is given as bytes, which cannot be written down; pass a path.")
+    if isinstance(value, list | tuple):
+        return [_plain_item(name, item) for item in value]
     if isinstance(value, PurePath):
         return str(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _plain_item(name: str, value: Any) -> Any:
+    """Return an item of a list as a plain value; a path is told from an address by its form."""
+    if isinstance(value, os.PathLike):
+        return {"path": os.fspath(value)}
+    return _plain(name, value)

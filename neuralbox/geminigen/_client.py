@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from .._base_client import BaseClient
+from .._budget import Budget, budget_of
 from .._config import Polling, Timeout, api_key_from_environment
 from .._hooks import Hooks
 from .._polling.job import Job
+from .._submissions.reconcile import Reconciliation, reconcile
+from .._submissions.registry import UnresolvedSubmission, registry_of
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, JobRef, Omit
 from ._history import GeminiHistory, require_uuid
@@ -17,14 +20,18 @@ from ._item import HistoryItem
 from ._service import GEMINIGEN, make_credential
 
 if TYPE_CHECKING:  # imported by the first use instead
+    from .._batch.resource import Batches
     from .._resources.files import Files
+    from ._images import GeminiImages
     from ._raw import RawGeminiResources
 
 
 class AsyncGeminiGen(BaseClient):
-    """The history of GeminiGen, asynchronously, on asyncio and trio.
+    """GeminiGen, asynchronously, on asyncio and trio.
 
         async with AsyncGeminiGen() as gg:
+            image = await gg.images.create(model="nano-banana-pro", prompt="A quiet harbour")
+            await gg.files.download(image, "out/")
             async for item in gg.history.list(filter_by="image"):
                 await gg.files.download(item.to_generation(), "out/")
 
@@ -43,6 +50,13 @@ class AsyncGeminiGen(BaseClient):
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits go; see `Polling`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
+            it may have made, adopts that, sends again only what was provably never accepted, and else raises
+            `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
+        budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
+            share and to read. The service announces no prices: what it estimated or charged for the same model and
+            options counts, and the first of each passes alone. None for no limit.
+        warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
@@ -68,6 +82,9 @@ class AsyncGeminiGen(BaseClient):
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        submission: Literal["reconcile", "raise", "resend"] = "reconcile",
+        budget: int | Budget | None = None,
+        warn_duplicates: bool = True,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
@@ -86,6 +103,12 @@ class AsyncGeminiGen(BaseClient):
             max_reply_bytes=max_reply_bytes,
             default_headers=default_headers,
             polling=polling,
+            submission=submission,
+            budget=budget_of(budget),
+            warn_duplicates=warn_duplicates,
+            # No document tells of windows that answers name, nor of seeds.
+            pace="off",
+            draw_seed=False,
             hooks=hooks,
             limits=limits,
             http_client=http_client,
@@ -108,6 +131,9 @@ class AsyncGeminiGen(BaseClient):
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        submission: Literal["reconcile", "raise", "resend"] | None = None,
+        budget: int | Budget | None = None,
+        warn_duplicates: bool | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
@@ -126,6 +152,9 @@ class AsyncGeminiGen(BaseClient):
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
             polling: How waits go.
+            submission: What follows an unknown outcome.
+            budget: A budget of its own in place of the shared one.
+            warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             hooks: Replace the client's; an empty list for none.
 
         Raises:
@@ -141,10 +170,28 @@ class AsyncGeminiGen(BaseClient):
             max_reply_bytes=max_reply_bytes,
             default_headers=default_headers,
             polling=polling,
+            submission=submission,
+            budget=budget_of(budget),
+            warn_duplicates=warn_duplicates,
             hooks=hooks,
         )
 
-    # The resources. Those of creation, once they are documented well enough, stand here too.
+    # The resources.
+
+    @cached_property
+    def images(self) -> GeminiImages:
+        """Pictures."""
+        from ._images import GeminiImages
+
+        return GeminiImages(self._core)
+
+    @cached_property
+    def batch(self) -> Batches:
+        """Many requests in one call: bounded, journaled, within a budget; `gg.batch(requests, ...)`."""
+        from .._batch.resource import Batches
+        from ._kinds import GEMINI_KINDS
+
+        return Batches(self._core, GEMINI_KINDS)
 
     @cached_property
     def history(self) -> GeminiHistory:
@@ -159,6 +206,30 @@ class AsyncGeminiGen(BaseClient):
         return Files(self._core)
 
     # What is not a resource.
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget of this client and its copies, in credits: what is spent, reserved and left; None where there is none."""
+        return self._core.options.budget
+
+    @property
+    def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
+        """Paid requests that may have been accepted without our learning of it, oldest first.
+
+        Those of cancelled calls are among them. `reconcile` may settle them.
+        """
+        return registry_of(self._core).unresolved
+
+    async def reconcile(self) -> Reconciliation:
+        """Search the history for everything in `unresolved`.
+
+        Returns:
+            What was found, what was provably never accepted, and what stays open with the reason.
+
+        Cancellation:
+            Stops searching; what is not settled stays in `unresolved`.
+        """
+        return await reconcile(self._core)
 
     @cached_property
     def with_raw_response(self) -> RawGeminiResources:

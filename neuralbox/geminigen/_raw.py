@@ -21,6 +21,11 @@ class RawGeminiResources:
         self._client = client
 
     @cached_property
+    def images(self) -> RawGeminiImages:
+        """See `AsyncGeminiGen.images`."""
+        return RawGeminiImages(self._client)
+
+    @cached_property
     def history(self) -> RawGeminiHistory:
         """See `AsyncGeminiGen.history`."""
         return RawGeminiHistory(self._client)
@@ -29,6 +34,14 @@ class RawGeminiResources:
     def files(self) -> RawGeminiFiles:
         """See `AsyncGeminiGen.files`."""
         return RawGeminiFiles(self._client)
+
+
+class RawGeminiImages:
+    """`images` with raw responses."""
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.create = raw(client.images.create)
+        self.submit = raw(client.images.submit)
 
 
 class RawGeminiHistory:

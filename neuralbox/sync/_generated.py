@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, Unpack, cast, overloa
 from .._api import gemini_vocabulary as gemini
 from .._api import vocabulary as words
 from .._api.builders import Message
-from .._api.gemini_vocabulary import Filter
+from .._api.gemini_vocabulary import AspectRatio, Filter, ServiceMode, Style
 from .._api.stream_events import StreamEvent
 from .._api.vocabulary import (
     DEFAULT_TRANSCRIPTION_MODEL,
@@ -100,9 +100,12 @@ from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, GenerationId, JobRef, Omit
 from ..geminigen._client import AsyncGeminiGen as AsyncGeminiGen
 from ..geminigen._history import GeminiHistory as AsyncGeminiHistory
+from ..geminigen._images import GeminiImages as AsyncGeminiImages
 from ..geminigen._item import HistoryItem
+from ..geminigen._local_files import LocalSource
 from ..geminigen._raw import RawGeminiFiles as AsyncRawGeminiFiles
 from ..geminigen._raw import RawGeminiHistory as AsyncRawGeminiHistory
+from ..geminigen._raw import RawGeminiImages as AsyncRawGeminiImages
 from ..geminigen._raw import RawGeminiResources as AsyncRawGeminiResources
 from . import _facade as bridge
 
@@ -115,6 +118,7 @@ __all__ = [
     "Files",
     "GeminiGen",
     "GeminiHistory",
+    "GeminiImages",
     "Generate",
     "Generations",
     "History",
@@ -131,6 +135,7 @@ __all__ = [
     "RawFiles",
     "RawGeminiFiles",
     "RawGeminiHistory",
+    "RawGeminiImages",
     "RawGeminiResources",
     "RawGenerate",
     "RawGenerations",
@@ -4026,8 +4031,168 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         return bridge.call(self._async.get, uuid, **call)
 
 
+class GeminiImages(bridge.Facade[AsyncGeminiImages]):
+    """Image models."""
+
+    def create(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        aspect_ratio: AspectRatio | str | Omit = OMIT,
+        style: Style | str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        output_format: str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        orientation: str | Omit = OMIT,
+        num_result: int | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        background: str | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Make a picture and wait for it.
+
+        Which options a family takes is its own business: what is given is sent, and only what a source says is refused
+        is refused here. `neuralbox.geminigen.IMAGE_FAMILIES` has what is known.
+
+        Args:
+            model: Slug, such as `nano-banana-pro` or `imagen-4`; a family of one model is named by that: `grok`,
+                `meta_ai`, `gpt-image-2`, `gpt-image-2-lower`. The record may name another.
+            prompt: What to draw.
+            family: Where to ask, for a model whose family is not known: `generate_image` or one of the four above.
+            aspect_ratio: Such as `16:9`; the service's default is `1:1`.
+            style: Such as `Photorealistic`; left out for none.
+            resolution: `1K` (the service's default), `2K`, `4K`; up to `12K` for gpt-image-2.
+            output_format: `jpeg` (the service's default) or `png`.
+            service_mode: `unstable` (cheaper, slower at peak) or `stable`; later documents do not have it.
+            orientation: Of grok and meta_ai: `landscape`, `portrait`, `square`.
+            num_result: Of grok (at most 8) and meta_ai (at most 4): how many pictures the one record has.
+            mode: Of grok `SPEED` or `QUALITY`, of gpt-image-2 `low`, `medium`, `high`.
+            background: Of gpt-image-2.
+            files: Local pictures to go by: paths, bytes, `(name, bytes)` or open binary files; they are read while they
+                are sent. In a batch with a journal paths only.
+            file_urls: Addresses of pictures to go by.
+            ref_history: The uuid of an earlier picture to go by.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.
+
+        Raises:
+            ConfigurationError: The prompt is empty, the model's family is not known, a reference is one too many or
+                cannot be read; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
+            C9, C25].
+        """
+        return bridge.call(
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            family=family,
+            aspect_ratio=aspect_ratio,
+            style=style,
+            resolution=resolution,
+            output_format=output_format,
+            service_mode=service_mode,
+            orientation=orientation,
+            num_result=num_result,
+            mode=mode,
+            background=background,
+            files=files,
+            file_urls=file_urls,
+            ref_history=ref_history,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        aspect_ratio: AspectRatio | str | Omit = OMIT,
+        style: Style | str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        output_format: str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        orientation: str | Omit = OMIT,
+        num_result: int | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        background: str | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Make a picture without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
+            C9, C25].
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                family=family,
+                aspect_ratio=aspect_ratio,
+                style=style,
+                resolution=resolution,
+                output_format=output_format,
+                service_mode=service_mode,
+                orientation=orientation,
+                num_result=num_result,
+                mode=mode,
+                background=background,
+                files=files,
+                file_urls=file_urls,
+                ref_history=ref_history,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+
 class RawGeminiResources(bridge.Facade[AsyncRawGeminiResources]):
     """The resources of a client whose calls return a `RawResponse`."""
+
+    @cached_property
+    def images(self) -> RawGeminiImages:
+        """See `GeminiGen.images`."""
+        return RawGeminiImages.of(self._async.images)
 
     @cached_property
     def history(self) -> RawGeminiHistory:
@@ -4038,6 +4203,162 @@ class RawGeminiResources(bridge.Facade[AsyncRawGeminiResources]):
     def files(self) -> RawGeminiFiles:
         """See `GeminiGen.files`."""
         return RawGeminiFiles.of(self._async.files)
+
+
+class RawGeminiImages(bridge.Facade[AsyncRawGeminiImages]):
+    """`images` with raw responses."""
+
+    def create(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        aspect_ratio: AspectRatio | str | Omit = OMIT,
+        style: Style | str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        output_format: str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        orientation: str | Omit = OMIT,
+        num_result: int | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        background: str | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Make a picture and wait for it.
+
+        Which options a family takes is its own business: what is given is sent, and only what a source says is refused
+        is refused here. `neuralbox.geminigen.IMAGE_FAMILIES` has what is known.
+
+        Args:
+            model: Slug, such as `nano-banana-pro` or `imagen-4`; a family of one model is named by that: `grok`,
+                `meta_ai`, `gpt-image-2`, `gpt-image-2-lower`. The record may name another.
+            prompt: What to draw.
+            family: Where to ask, for a model whose family is not known: `generate_image` or one of the four above.
+            aspect_ratio: Such as `16:9`; the service's default is `1:1`.
+            style: Such as `Photorealistic`; left out for none.
+            resolution: `1K` (the service's default), `2K`, `4K`; up to `12K` for gpt-image-2.
+            output_format: `jpeg` (the service's default) or `png`.
+            service_mode: `unstable` (cheaper, slower at peak) or `stable`; later documents do not have it.
+            orientation: Of grok and meta_ai: `landscape`, `portrait`, `square`.
+            num_result: Of grok (at most 8) and meta_ai (at most 4): how many pictures the one record has.
+            mode: Of grok `SPEED` or `QUALITY`, of gpt-image-2 `low`, `medium`, `high`.
+            background: Of gpt-image-2.
+            files: Local pictures to go by: paths, bytes, `(name, bytes)` or open binary files; they are read while they
+                are sent. In a batch with a journal paths only.
+            file_urls: Addresses of pictures to go by.
+            ref_history: The uuid of an earlier picture to go by.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.
+
+        Raises:
+            ConfigurationError: The prompt is empty, the model's family is not known, a reference is one too many or
+                cannot be read; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
+            C9, C25].
+        """
+        return bridge.call(
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            family=family,
+            aspect_ratio=aspect_ratio,
+            style=style,
+            resolution=resolution,
+            output_format=output_format,
+            service_mode=service_mode,
+            orientation=orientation,
+            num_result=num_result,
+            mode=mode,
+            background=background,
+            files=files,
+            file_urls=file_urls,
+            ref_history=ref_history,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        aspect_ratio: AspectRatio | str | Omit = OMIT,
+        style: Style | str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        output_format: str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        orientation: str | Omit = OMIT,
+        num_result: int | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        background: str | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Make a picture without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
+            C9, C25].
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                family=family,
+                aspect_ratio=aspect_ratio,
+                style=style,
+                resolution=resolution,
+                output_format=output_format,
+                service_mode=service_mode,
+                orientation=orientation,
+                num_result=num_result,
+                mode=mode,
+                background=background,
+                files=files,
+                file_urls=file_urls,
+                ref_history=ref_history,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
 
 
 class RawGeminiHistory(bridge.Facade[AsyncRawGeminiHistory]):
@@ -4240,9 +4561,11 @@ class RawGeminiFiles(bridge.Facade[AsyncRawGeminiFiles]):
 
 
 class GeminiGen(bridge.Root[AsyncGeminiGen]):
-    """The history of GeminiGen in blocking calls.
+    """GeminiGen, asynchronously, on asyncio and trio.
 
         with GeminiGen() as gg:
+            image = gg.images.create(model="nano-banana-pro", prompt="A quiet harbour")
+            gg.files.download(image, "out/")
             for item in gg.history.list(filter_by="image"):
                 gg.files.download(item.to_generation(), "out/")
 
@@ -4261,6 +4584,13 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: Longer answers are refused; files are not concerned.
         default_headers: Sent with every request to the service, never to the storage.
         polling: How waits go; see `Polling`.
+        submission: What follows a paid request whose outcome is unknown: `reconcile` searches the history for what
+            it may have made, adopts that, sends again only what was provably never accepted, and else raises
+            `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
+        budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
+            share and to read. The service announces no prices: what it estimated or charged for the same model and
+            options counts, and the first of each passes alone. None for no limit.
+        warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
             own business.
@@ -4286,6 +4616,9 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: int = 64 * 1024 * 1024,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        submission: Literal["reconcile", "raise", "resend"] = "reconcile",
+        budget: int | Budget | None = None,
+        warn_duplicates: bool = True,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
         http_client: HttpClient | None = None,
@@ -4304,6 +4637,9 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 max_reply_bytes=max_reply_bytes,
                 default_headers=default_headers,
                 polling=polling,
+                submission=submission,
+                budget=budget,
+                warn_duplicates=warn_duplicates,
                 hooks=hooks,
                 limits=limits,
                 http_client=http_client,
@@ -4325,6 +4661,9 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         max_reply_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         polling: Polling | None = None,
+        submission: Literal["reconcile", "raise", "resend"] | None = None,
+        budget: int | Budget | None = None,
+        warn_duplicates: bool | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
         """Return a copy with some options changed.
@@ -4343,6 +4682,9 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
             max_reply_bytes: Longest answer.
             default_headers: Replace the client's.
             polling: How waits go.
+            submission: What follows an unknown outcome.
+            budget: A budget of its own in place of the shared one.
+            warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             hooks: Replace the client's; an empty list for none.
 
         Raises:
@@ -4359,9 +4701,22 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 max_reply_bytes=max_reply_bytes,
                 default_headers=default_headers,
                 polling=polling,
+                submission=submission,
+                budget=budget,
+                warn_duplicates=warn_duplicates,
                 hooks=hooks,
             )
         )
+
+    @cached_property
+    def images(self) -> GeminiImages:
+        """Pictures."""
+        return GeminiImages.of(self._async.images)
+
+    @cached_property
+    def batch(self) -> Batches:
+        """Many requests in one call: bounded, journaled, within a budget; `gg.batch(requests, ...)`."""
+        return Batches.of(self._async.batch)
 
     @cached_property
     def history(self) -> GeminiHistory:
@@ -4372,6 +4727,32 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
     def files(self) -> Files:
         """Fetching files: of a record's `to_generation()`, of a job, or of any `url` of an asset."""
         return Files.of(self._async.files)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget of this client and its copies, in credits: what is spent, reserved and left; None where there is
+        none.
+        """
+        return self._async.budget
+
+    @property
+    def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
+        """Paid requests that may have been accepted without our learning of it, oldest first.
+
+        Those of interrupted calls are among them. `reconcile` may settle them.
+        """
+        return self._async.unresolved
+
+    def reconcile(self) -> Reconciliation:
+        """Search the history for everything in `unresolved`.
+
+        Returns:
+            What was found, what was provably never accepted, and what stays open with the reason.
+
+        Ctrl-C:
+            Stops searching; what is not settled stays in `unresolved`.
+        """
+        return bridge.call(self._async.reconcile)
 
     @cached_property
     def with_raw_response(self) -> RawGeminiResources:

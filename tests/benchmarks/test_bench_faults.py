@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from benchmarks import bench_faults
-from benchmarks.bench_faults import BATCH, CLIENTS, Came
+from benchmarks.bench_faults import CLIENTS, OURS, Came
 
 COUNT = 12
 
@@ -15,7 +15,7 @@ def came(name: str, fault: str) -> Came:
 
 
 def test_ours_loses_and_doubles_nothing() -> None:
-    for name in ("neuralbox", BATCH):
+    for name in OURS:
         one = came(name, "reset-after-accept")
         assert (one.charges, one.twice, one.results, one.exceptions) == (COUNT, 0, COUNT, 0)
 

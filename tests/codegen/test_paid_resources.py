@@ -44,7 +44,7 @@ class MoodRequest(BatchRequest):
 
 
 def write(source: str, resource: PaidResource = RESOURCE) -> str:
-    return write_resource(resource, "_requests/mood.py", textwrap.dedent(source))
+    return write_resource(resource, {"_requests/mood.py": textwrap.dedent(source)}.__getitem__)
 
 
 def test_a_method_has_the_fields_of_its_request_class_and_their_words() -> None:

@@ -1,7 +1,7 @@
-"""GeminiGen's two endpoints: the same generations, told as that service tells of its own.
+"""GeminiGen's history: the same generations, told as that service tells of its own.
 
-A second view of the ledger and nothing more: whoever made images, videos and speech through the other endpoints sees
-them here with the same key, under a uuid, with states that are integers and refusals in a `detail`. Shapes and names are
+A second view of the ledger and nothing more: whoever made images, videos and speech through the other endpoints, of either
+service (`gemini_make`), sees them here with the same key, under a uuid, with states that are integers and refusals in a `detail`. Shapes and names are
 those of SEED 004. The words are written here once more and not imported, and a test compares them with the client's.
 """
 
@@ -52,7 +52,7 @@ class GeminiRefusal(Refusal):
 
 async def histories(call: IncomingCall) -> Response:
     """Return the list: a page of records with their `media_files`, newest first [SEED 004]."""
-    account = _identify(call)
+    account = identify(call)
     page = _whole(call, "page", 1)
     size = min(_whole(call, "items_per_page", _DEFAULT_ITEMS), _MOST_ITEMS)
     wanted = call.request.query_params.get("filter_by", "all")
@@ -64,7 +64,7 @@ async def histories(call: IncomingCall) -> Response:
 
 async def history(call: IncomingCall) -> Response:
     """Return the detail: one bare record with its videos, images, sounds and references [SEED 004]."""
-    account = _identify(call)
+    account = identify(call)
     asked = call.path("uuid")
     number = asked.rpartition("-")[2]
     for record in call.sandbox.ledger.of_account(account):
@@ -78,7 +78,8 @@ async def history(call: IncomingCall) -> Response:
 # Who is asking, and for what.
 
 
-def _identify(call: IncomingCall) -> SandboxAccount:
+def identify(call: IncomingCall) -> SandboxAccount:
+    """Return whose key it is."""
     key = call.request.headers.get(KEY_HEADER, "")
     if not key:
         raise GeminiRefusal("API_KEY_REQUIRED", "API key is required", status=401)

@@ -1,4 +1,4 @@
-"""Reading the multipart upload of speech to text, strictly."""
+"""Reading multipart forms, and the upload of speech to text, strictly."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ async def read_upload(headers: Headers, body: bytes) -> Upload:
     Raises:
         Refusal: 400 for what is no form or lacks `audio`; 422 for a wrong type, too many bytes, or wrong fields.
     """
+    form = await read_form(headers, body)
+    try:
+        return _check(form)
+    finally:
+        await form.close()
+
+
+async def read_form(headers: Headers, body: bytes) -> FormData:
+    """Read a form, into memory.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
     if not headers.get("content-type", "").startswith("multipart/form-data"):
         raise bad_request("Send the file as multipart/form-data.")
 
@@ -43,13 +56,9 @@ async def read_upload(headers: Headers, body: bytes) -> Upload:
         yield body
 
     try:
-        form = await _MemoryUpload(headers, whole()).parse()
+        return await _MemoryUpload(headers, whole()).parse()
     except (MultiPartException, KeyError) as error:  # starlette: KeyError where the boundary is missing
         raise bad_request("The form cannot be read.") from error
-    try:
-        return _check(form)
-    finally:
-        await form.close()
 
 
 _TRUTHS: Final = {"true": True, "false": False}

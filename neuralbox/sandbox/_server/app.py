@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from ..._api import vocabulary as words
-from .._endpoints import account, files, gemini, generate, history, login
+from .._endpoints import account, files, gemini, gemini_make, generate, history, login
 from .endpoint import endpoint, refuse_unknown_path
 
 if TYPE_CHECKING:
@@ -46,6 +46,20 @@ def build_app(sandbox: Sandbox) -> Starlette:
         endpoint(sandbox, "POST", words.AUTH_REFRESH, login.refresh, public=True),
         endpoint(sandbox, "GET", gemini.HISTORIES, gemini.histories, prefix=gemini.PREFIX, public=True),
         endpoint(sandbox, "GET", gemini.HISTORY, gemini.history, prefix=gemini.PREFIX, public=True),
+        *(
+            endpoint(sandbox, "POST", path, handler, prefix=gemini.PREFIX, public=True)
+            for path, handler in (
+                (gemini_make.IMAGE, gemini_make.image),
+                (gemini_make.IMAGEN, gemini_make.imagen),
+                (gemini_make.META_IMAGE, gemini_make.meta_image),
+                (gemini_make.VIDEO, gemini_make.video),
+                (gemini_make.EXTEND, gemini_make.extend),
+                (gemini_make.SPEECH, gemini_make.speech),
+                (gemini_make.DIALOGUE, gemini_make.dialogue),
+            )
+        ),
+        endpoint(sandbox, "GET", gemini_make.ACCOUNT, gemini_make.account, prefix=gemini.PREFIX, public=True),
+        endpoint(sandbox, "GET", gemini_make.STATUS, gemini_make.status, prefix=gemini_make.STATUS_PREFIX, public=True),
         endpoint(sandbox, "GET", "/storage/generations/{name}", files.result, prefix="", public=True),
         endpoint(sandbox, "GET", "/storage/thumbnails/{name}", files.thumbnail, prefix="", public=True),
     ]
