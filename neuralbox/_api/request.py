@@ -85,6 +85,7 @@ class Request:
         slow: The answer may take as long as a generation, so the long read limit counts.
         accept: The `Accept` header.
         anonymous: Sent without the credential (end-user login).
+        prefix: What stands before the path, where it is not the service's own prefix.
     """
 
     method: str
@@ -96,6 +97,7 @@ class Request:
     slow: bool = False
     accept: str = "application/json"
     anonymous: bool = False
+    prefix: str | None = None
 
     def whole_body(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the fields that are sent, in a form or as JSON, with those a call adds; a form's files are left out."""

@@ -48,6 +48,10 @@ SYNC_SOURCES = (
     "_client.py",
     "geminigen/_history.py",
     "geminigen/_images.py",
+    "geminigen/_videos.py",
+    "geminigen/_speech.py",
+    "geminigen/_account.py",
+    "geminigen/_models.py",
     "geminigen/_raw.py",
     "geminigen/_client.py",
 )

@@ -125,6 +125,8 @@ class PaidResource:
         return ("Gemini" if self.service else "") + self.module.title()
 
 
+_GEMINI_JOB = "The job: `await job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`."
+
 PAID_RESOURCES: Sequence[PaidResource] = (
     PaidResource(
         request="generate",
@@ -216,7 +218,63 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         returns="The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.",
         refused="The prompt is empty, the model's family is not known, a reference is one too many or cannot be read",
         submit="Make a picture",
-        submitted="The job: `await job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.",
+        submitted=_GEMINI_JOB,
+    ),
+    PaidResource(
+        service="geminigen",
+        request="video_request",
+        module="videos",
+        about="Films by GeminiGen, and more of them.",
+        doc="Video models.",
+        create="Make a film and wait for it.",
+        returns="The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.",
+        refused="The prompt is empty, the model's family is not known, a reference is one too many or cannot be read",
+        submit="Make a film",
+        submitted=_GEMINI_JOB,
+        also=(
+            PaidResource(
+                request="extension_request",
+                module="videos",
+                service="geminigen",
+                about="",
+                doc="",
+                waiting="extend",
+                submitting="submit_extension",
+                create="Go on with a film and wait for what comes of it.",
+                returns="The completed generation, a record of its own; `url` is the file.",
+                refused="The prompt or the uuid is empty, or films of the family are not extended",
+                submit="Go on with a film",
+                submitted=_GEMINI_JOB,
+            ),
+        ),
+    ),
+    PaidResource(
+        service="geminigen",
+        request="speech_request",
+        module="speech",
+        about="Speech by GeminiGen: a text, or a dialogue.",
+        doc="Speech models.",
+        create="Speak a text and wait for the recording.",
+        returns="The completed generation; `url` is the file.",
+        refused="The text is empty or too long, there is no voice, or the speed is out of range",
+        submit="Speak a text",
+        submitted=_GEMINI_JOB,
+        also=(
+            PaidResource(
+                request="dialogue_request",
+                module="speech",
+                service="geminigen",
+                about="",
+                doc="",
+                waiting="create_dialogue",
+                submitting="submit_dialogue",
+                create="Speak a dialogue and wait for the recording.",
+                returns="The completed generation; `url` is the file.",
+                refused="A block is empty or too long, there is no voice, or the speed is out of range",
+                submit="Speak a dialogue",
+                submitted=_GEMINI_JOB,
+            ),
+        ),
     ),
 )
 

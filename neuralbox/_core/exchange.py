@@ -467,7 +467,7 @@ class Core(BoundToProcess):
         elif request.body is not None or call.extra_body:
             content = _encode({**(request.body or {}), **(call.extra_body or {})})
             headers.setdefault("content-type", "application/json")
-        url = options.root + request.path
+        url = (options.root if request.prefix is None else options.base_url + request.prefix) + request.path
         pairs = list(request.query)
         if call.extra_query:
             pairs += query(**call.extra_query)

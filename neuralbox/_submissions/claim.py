@@ -136,6 +136,10 @@ def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, 
             return options.pop(name), False
     if form is not None and form.files:
         return form.files[0].file_name, True
+    blocks = options.get("blocks")  # of a dialogue
+    if isinstance(blocks, list | tuple):
+        said = [(as_object(block) or {}).get("input") for block in blocks]
+        return "\n".join(text for text in said if isinstance(text, str)) or None, True
     turns = options.get("messages")
     for turn in reversed(turns) if isinstance(turns, list | tuple) else ():
         record = as_object(turn) or {}

@@ -22,8 +22,12 @@ from ._service import GEMINIGEN, make_credential
 if TYPE_CHECKING:  # imported by the first use instead
     from .._batch.resource import Batches
     from .._resources.files import Files
+    from ._account import GeminiAccount
     from ._images import GeminiImages
+    from ._models import GeminiModels
     from ._raw import RawGeminiResources
+    from ._speech import GeminiSpeech
+    from ._videos import GeminiVideos
 
 
 class AsyncGeminiGen(BaseClient):
@@ -184,6 +188,34 @@ class AsyncGeminiGen(BaseClient):
         from ._images import GeminiImages
 
         return GeminiImages(self._core)
+
+    @cached_property
+    def videos(self) -> GeminiVideos:
+        """Films, and more of them."""
+        from ._videos import GeminiVideos
+
+        return GeminiVideos(self._core)
+
+    @cached_property
+    def speech(self) -> GeminiSpeech:
+        """Texts and dialogues, spoken."""
+        from ._speech import GeminiSpeech
+
+        return GeminiSpeech(self._core)
+
+    @cached_property
+    def account(self) -> GeminiAccount:
+        """Whose key it is, and what is left."""
+        from ._account import GeminiAccount
+
+        return GeminiAccount(self._core)
+
+    @cached_property
+    def models(self) -> GeminiModels:
+        """How the models are doing."""
+        from ._models import GeminiModels
+
+        return GeminiModels(self._core)
 
     @cached_property
     def batch(self) -> Batches:

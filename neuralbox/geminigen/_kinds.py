@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from .._requests.json_lines import RequestKinds
+from ._dialogue_request import GeminiDialogueRequest
+from ._extension_request import GeminiExtensionRequest
 from ._image_request import GeminiImageRequest
+from ._speech_request import GeminiSpeechRequest
+from ._video_request import GeminiVideoRequest
 
-GEMINI_KINDS: Final = RequestKinds((GeminiImageRequest,))
+GEMINI_KINDS: Final = RequestKinds(
+    (GeminiImageRequest, GeminiVideoRequest, GeminiExtensionRequest, GeminiSpeechRequest, GeminiDialogueRequest)
+)

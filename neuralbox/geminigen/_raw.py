@@ -26,6 +26,26 @@ class RawGeminiResources:
         return RawGeminiImages(self._client)
 
     @cached_property
+    def videos(self) -> RawGeminiVideos:
+        """See `AsyncGeminiGen.videos`."""
+        return RawGeminiVideos(self._client)
+
+    @cached_property
+    def speech(self) -> RawGeminiSpeech:
+        """See `AsyncGeminiGen.speech`."""
+        return RawGeminiSpeech(self._client)
+
+    @cached_property
+    def account(self) -> RawGeminiAccount:
+        """See `AsyncGeminiGen.account`."""
+        return RawGeminiAccount(self._client)
+
+    @cached_property
+    def models(self) -> RawGeminiModels:
+        """See `AsyncGeminiGen.models`."""
+        return RawGeminiModels(self._client)
+
+    @cached_property
     def history(self) -> RawGeminiHistory:
         """See `AsyncGeminiGen.history`."""
         return RawGeminiHistory(self._client)
@@ -42,6 +62,40 @@ class RawGeminiImages:
     def __init__(self, client: AsyncGeminiGen) -> None:
         self.create = raw(client.images.create)
         self.submit = raw(client.images.submit)
+
+
+class RawGeminiVideos:
+    """`videos` with raw responses."""
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.create = raw(client.videos.create)
+        self.submit = raw(client.videos.submit)
+        self.extend = raw(client.videos.extend)
+        self.submit_extension = raw(client.videos.submit_extension)
+
+
+class RawGeminiSpeech:
+    """`speech` with raw responses."""
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.create = raw(client.speech.create)
+        self.submit = raw(client.speech.submit)
+        self.create_dialogue = raw(client.speech.create_dialogue)
+        self.submit_dialogue = raw(client.speech.submit_dialogue)
+
+
+class RawGeminiAccount:
+    """`account` with raw responses."""
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.get = raw(client.account.get)
+
+
+class RawGeminiModels:
+    """`models` with raw responses."""
+
+    def __init__(self, client: AsyncGeminiGen) -> None:
+        self.status = raw(client.models.status)
 
 
 class RawGeminiHistory:

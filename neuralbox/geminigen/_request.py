@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from .._api import gemini_vocabulary as gemini
 from .._api.builders import require_text
 from .._api.gemini_families import Family, family_of
 from .._api.request import Form, Request, RetrySafety
 from .._errors import ConfigurationError
 from .._requests.base import BatchRequest
 from .._types import Omit
-from ._local_files import load_files, path_of, sources_of
+from ._local_files import LocalSource, load_files, path_of, sources_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +132,67 @@ def require_prompt(family: Family, prompt: Any) -> str:
             f"Source: {family.source}."
         )
     return text
+
+
+# References of which a text is an address or a uuid, and a file is given as such.
+
+
+def file_references(name: str, given: object) -> Sequence[LocalSource]:
+    """Return the local files among references."""
+    return [source for source in sources_of(name, given) if not isinstance(source, str)]
+
+
+def text_references(name: str, given: object) -> Sequence[str] | None:
+    """Return the addresses and uuids among references; None where there are none."""
+    return [source for source in sources_of(name, given) if isinstance(source, str)] or None
+
+
+# Speech.
+
+
+def json_request(path: str, body: Mapping[str, Any]) -> Request:
+    """Make a paid request of JSON."""
+    return Request("POST", path, RetrySafety.PAID, body=body, slow=True)
+
+
+def require_said(name: str, value: Any) -> str:
+    """Refuse what is no text, or longer than the service speaks."""
+    text = require_text(name, value)
+    if len(text) > gemini.MAX_SPEECH_CHARACTERS:
+        raise ConfigurationError(
+            f"`{name}` has {len(text):,} characters; the service speaks at most {gemini.MAX_SPEECH_CHARACTERS:,}."
+        )
+    return text
+
+
+def require_blocks(blocks: Any) -> Sequence[Mapping[str, Any]]:
+    """Read the blocks of a dialogue: texts, or mappings with an `input`."""
+    if isinstance(blocks, str | Mapping) or not isinstance(blocks, Sequence) or not blocks:
+        raise ConfigurationError('`blocks` must be a list of texts, or of {"input": ...}, with one at least.')
+    return [_block(f"blocks[{number}]", block) for number, block in enumerate(blocks)]
+
+
+def _block(place: str, block: object) -> Mapping[str, Any]:
+    if isinstance(block, str):
+        return {"input": require_said(place, block)}
+    if not isinstance(block, Mapping):
+        raise ConfigurationError(f"`{place}` must be a text, or a mapping with `input`.")
+    require_said(f"{place}.input", block.get("input"))
+    return block
+
+
+def require_voices(voices: Any) -> Sequence[Mapping[str, Any]]:
+    """Refuse what is no list of mappings."""
+    is_list = isinstance(voices, Sequence) and not isinstance(voices, str) and bool(voices)
+    if not is_list or not all(isinstance(voice, Mapping) for voice in voices):
+        raise ConfigurationError('`voices` must be a list of {"name": ..., "voice": {"id": ..., "name": ...}}.')
+    return list(voices)
+
+
+def require_speed(speed: object, bounds: tuple[float, float]) -> None:
+    """Refuse a speed outside its bounds; `OMIT` and None pass."""
+    if speed is None or isinstance(speed, Omit):
+        return
+    lowest, highest = bounds
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not lowest <= speed <= highest:
+        raise ConfigurationError(f"`speed` must be a number from {lowest:g} to {highest:g}; it is {speed!r}.")

@@ -15,7 +15,16 @@ from typing import Any, Generic, Literal, Self, TypeAlias, Unpack, cast, overloa
 from .._api import gemini_vocabulary as gemini
 from .._api import vocabulary as words
 from .._api.builders import Message
-from .._api.gemini_vocabulary import AspectRatio, Filter, ServiceMode, Style
+from .._api.gemini_vocabulary import (
+    DEFAULT_SPEECH_MODEL,
+    AspectRatio,
+    AudioChannel,
+    AudioFormat,
+    Filter,
+    ImageMode,
+    ServiceMode,
+    Style,
+)
 from .._api.stream_events import StreamEvent
 from .._api.vocabulary import (
     DEFAULT_TRANSCRIPTION_MODEL,
@@ -98,15 +107,24 @@ from .._submissions.registry import UnresolvedSubmission
 from .._text_stream.stream import TextStream as AsyncTextStream
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, GenerationId, JobRef, Omit
+from ..geminigen._account import GeminiAccount as AsyncGeminiAccount
 from ..geminigen._client import AsyncGeminiGen as AsyncGeminiGen
 from ..geminigen._history import GeminiHistory as AsyncGeminiHistory
 from ..geminigen._images import GeminiImages as AsyncGeminiImages
 from ..geminigen._item import HistoryItem
 from ..geminigen._local_files import LocalSource
+from ..geminigen._models import GeminiModels as AsyncGeminiModels
+from ..geminigen._raw import RawGeminiAccount as AsyncRawGeminiAccount
 from ..geminigen._raw import RawGeminiFiles as AsyncRawGeminiFiles
 from ..geminigen._raw import RawGeminiHistory as AsyncRawGeminiHistory
 from ..geminigen._raw import RawGeminiImages as AsyncRawGeminiImages
+from ..geminigen._raw import RawGeminiModels as AsyncRawGeminiModels
 from ..geminigen._raw import RawGeminiResources as AsyncRawGeminiResources
+from ..geminigen._raw import RawGeminiSpeech as AsyncRawGeminiSpeech
+from ..geminigen._raw import RawGeminiVideos as AsyncRawGeminiVideos
+from ..geminigen._speech import GeminiSpeech as AsyncGeminiSpeech
+from ..geminigen._standing import GeminiUser, ModelGroupStatus
+from ..geminigen._videos import GeminiVideos as AsyncGeminiVideos
 from . import _facade as bridge
 
 __all__ = [
@@ -116,9 +134,13 @@ __all__ = [
     "Batch",
     "Batches",
     "Files",
+    "GeminiAccount",
     "GeminiGen",
     "GeminiHistory",
     "GeminiImages",
+    "GeminiModels",
+    "GeminiSpeech",
+    "GeminiVideos",
     "Generate",
     "Generations",
     "History",
@@ -133,10 +155,14 @@ __all__ = [
     "RawAssistants",
     "RawAuth",
     "RawFiles",
+    "RawGeminiAccount",
     "RawGeminiFiles",
     "RawGeminiHistory",
     "RawGeminiImages",
+    "RawGeminiModels",
     "RawGeminiResources",
+    "RawGeminiSpeech",
+    "RawGeminiVideos",
     "RawGenerate",
     "RawGenerations",
     "RawHistory",
@@ -4186,6 +4212,536 @@ class GeminiImages(bridge.Facade[AsyncGeminiImages]):
         )
 
 
+class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
+    """Video models."""
+
+    def create(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        mode_image: ImageMode | str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        enhance_prompt: bool | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_images: Sequence[LocalSource] | Omit = OMIT,
+        ref_videos: Sequence[LocalSource] | Omit = OMIT,
+        ref_audios: Sequence[LocalSource] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Make a film and wait for it.
+
+        Which options a family takes is its own business: what is given is sent, and only what a source says is refused
+        is refused here. `neuralbox.geminigen.VIDEO_FAMILIES` has what is known.
+
+        Args:
+            model: Slug, such as `veo-3.1-fast`, `sora-2`, `grok-3`, `kling-video-...`; the record may name another.
+            prompt: What to film. Of grok, text after the first `;` was seen to be lost.
+            family: Where to ask, for a model whose family is not known, such as `veo` or `seedance`.
+            resolution: Such as `720p` or `1080p`; of sora `small` or `large`.
+            duration: Seconds; which ones depends on the family.
+            aspect_ratio: Such as `16:9`; of sora and grok a word such as `landscape`.
+            mode: Of grok, kling and seedance; of kling it fixes the resolution.
+            mode_image: Of veo, what the references are: `frame` (the service's default: first, then last frame, at most
+                2) or `ingredient` (at most 3).
+            service_mode: `unstable` (cheaper, slower at peak) or `stable`; later documents do not have it.
+            enhance_prompt: Whether the prompt may be reworked; always so for veo 3.
+            files: Local files to go by: paths, bytes, `(name, bytes)` or open binary files; they are read while they
+                are sent. In a batch with a journal paths only.
+            file_urls: Addresses of pictures to go by.
+            ref_images: Pictures to go by, in later documents: local files as above, but a text is an address or the
+                uuid of an earlier picture, so that a path has to be a `Path`.
+            ref_videos: Films to go by, likewise.
+            ref_audios: Sounds to go by, likewise.
+            ref_history: The uuid of an earlier film or picture to go by.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.
+
+        Raises:
+            ConfigurationError: The prompt is empty, the model's family is not known, a reference is one too many or
+                cannot be read; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
+            families of 2026 from clients [C5, C7, C11, C20].
+        """
+        return bridge.call(
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            family=family,
+            resolution=resolution,
+            duration=duration,
+            aspect_ratio=aspect_ratio,
+            mode=mode,
+            mode_image=mode_image,
+            service_mode=service_mode,
+            enhance_prompt=enhance_prompt,
+            files=files,
+            file_urls=file_urls,
+            ref_images=ref_images,
+            ref_videos=ref_videos,
+            ref_audios=ref_audios,
+            ref_history=ref_history,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        mode_image: ImageMode | str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        enhance_prompt: bool | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_images: Sequence[LocalSource] | Omit = OMIT,
+        ref_videos: Sequence[LocalSource] | Omit = OMIT,
+        ref_audios: Sequence[LocalSource] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Make a film without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
+            families of 2026 from clients [C5, C7, C11, C20].
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                family=family,
+                resolution=resolution,
+                duration=duration,
+                aspect_ratio=aspect_ratio,
+                mode=mode,
+                mode_image=mode_image,
+                service_mode=service_mode,
+                enhance_prompt=enhance_prompt,
+                files=files,
+                file_urls=file_urls,
+                ref_images=ref_images,
+                ref_videos=ref_videos,
+                ref_audios=ref_audios,
+                ref_history=ref_history,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+    def extend(
+        self,
+        *,
+        family: str,
+        ref_history: str,
+        prompt: str,
+        mode: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        model: str | None = None,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Go on with a film and wait for what comes of it.
+
+        Args:
+            family: That of the film: `veo`, `grok`, `seedance` or `kling`.
+            ref_history: The film's uuid.
+            prompt: What happens next.
+            mode: Of seedance and kling.
+            duration: Seconds, of seedance and kling; veo inherits model, ratio and resolution.
+            model: The film's model, where it is known: not sent, but the job's.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation, a record of its own; `url` is the file.
+
+        Raises:
+            ConfigurationError: The prompt or the uuid is empty, or films of the family are not extended; nothing was
+                sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+        """
+        return bridge.call(
+            self._async.extend,
+            family=family,
+            ref_history=ref_history,
+            prompt=prompt,
+            mode=mode,
+            duration=duration,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_extension(
+        self,
+        *,
+        family: str,
+        ref_history: str,
+        prompt: str,
+        mode: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        model: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Go on with a film without waiting; arguments and errors as in `extend`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit_extension,
+                family=family,
+                ref_history=ref_history,
+                prompt=prompt,
+                mode=mode,
+                duration=duration,
+                model=model,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+
+class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
+    """Speech models."""
+
+    def create(
+        self,
+        *,
+        input: str,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        emotion: str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Speak a text and wait for the recording.
+
+        Its documents of 2026 do not list speech any more; it may have been withdrawn.
+
+        Args:
+            input: What to say, at most 10,000 characters.
+            voices: Who says it: `[{"name": "Speaker", "voice": {"id": "GM013", "name": "Gacrux"}}]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            speed: 1 to 4; the service's default is 1.
+            output_format: `mp3` (the service's default) or `wav`.
+            emotion: A word for how it is said.
+            custom_prompt: How it is to be said.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The text is empty or too long, there is no voice, or the speed is out of range; nothing
+                was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+        """
+        return bridge.call(
+            self._async.create,
+            input=input,
+            voices=voices,
+            model=model,
+            speed=speed,
+            output_format=output_format,
+            emotion=emotion,
+            custom_prompt=custom_prompt,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        input: str,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        emotion: str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Speak a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                input=input,
+                voices=voices,
+                model=model,
+                speed=speed,
+                output_format=output_format,
+                emotion=emotion,
+                custom_prompt=custom_prompt,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+    def create_dialogue(
+        self,
+        *,
+        blocks: Sequence[str | Mapping[str, Any]],
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        model_name: str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        output_channel: AudioChannel | str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        title: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Speak a dialogue and wait for the recording.
+
+        What the history shows as its prompt is not documented, so a lost answer may stay unknown.
+
+        Args:
+            blocks: What is said, in order, each at most 10,000 characters: texts, or `{"input": ...}`. Voices go to
+                speakers in the order of the blocks.
+            voices: Who speaks: `[{"name": "Speaker 1", "voice": {"id": "GM013", "name": "Gacrux"}}, ...]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            model_name: The model's label, where the service wants it.
+            speed: 0.5 to 4; the service's default is 1.
+            output_format: `mp3` or `wav`.
+            output_channel: `mono` (the service's default) or `stereo`.
+            custom_prompt: How it is to be said.
+            title: The record's `name`.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: A block is empty or too long, there is no voice, or the speed is out of range; nothing
+                was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+        """
+        return bridge.call(
+            self._async.create_dialogue,
+            blocks=blocks,
+            voices=voices,
+            model=model,
+            model_name=model_name,
+            speed=speed,
+            output_format=output_format,
+            output_channel=output_channel,
+            custom_prompt=custom_prompt,
+            title=title,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_dialogue(
+        self,
+        *,
+        blocks: Sequence[str | Mapping[str, Any]],
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        model_name: str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        output_channel: AudioChannel | str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        title: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Speak a dialogue without waiting; arguments and errors as in `create_dialogue`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit_dialogue,
+                blocks=blocks,
+                voices=voices,
+                model=model,
+                model_name=model_name,
+                speed=speed,
+                output_format=output_format,
+                output_channel=output_channel,
+                custom_prompt=custom_prompt,
+                title=title,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+
+class GeminiAccount(bridge.Facade[AsyncGeminiAccount]):
+    """The account the key belongs to."""
+
+    def get(self, **call: Unpack[CallArgs]) -> GeminiUser:
+        """Ask whose key it is and what is left; free, and a good check of a key.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            AuthenticationError: The key is not known.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [C5, C7, C8, C9, C10], `GET /uapi/v1/account`.
+        """
+        return bridge.call(self._async.get, **call)
+
+
+class GeminiModels(bridge.Facade[AsyncGeminiModels]):
+    """What is known of the models."""
+
+    def status(self, *, window: str = "1h", **call: Unpack[CallArgs]) -> Sequence[ModelGroupStatus]:
+        """Ask how the groups of models have been doing; free, and sent without the key.
+
+        Args:
+            window: Of what time, such as `1h`.
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Returns:
+            One for each group, in the service's order.
+
+        Raises:
+            ConfigurationError: The window is no text; nothing was sent.
+            ProtocolError: The answer has no list of models.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Two clients (docs/service/geminigen.md 8), `GET /api/v1/models/status`, outside `/uapi/v1`.
+        """
+        return bridge.call(self._async.status, window=window, **call)
+
+
 class RawGeminiResources(bridge.Facade[AsyncRawGeminiResources]):
     """The resources of a client whose calls return a `RawResponse`."""
 
@@ -4193,6 +4749,26 @@ class RawGeminiResources(bridge.Facade[AsyncRawGeminiResources]):
     def images(self) -> RawGeminiImages:
         """See `GeminiGen.images`."""
         return RawGeminiImages.of(self._async.images)
+
+    @cached_property
+    def videos(self) -> RawGeminiVideos:
+        """See `GeminiGen.videos`."""
+        return RawGeminiVideos.of(self._async.videos)
+
+    @cached_property
+    def speech(self) -> RawGeminiSpeech:
+        """See `GeminiGen.speech`."""
+        return RawGeminiSpeech.of(self._async.speech)
+
+    @cached_property
+    def account(self) -> RawGeminiAccount:
+        """See `GeminiGen.account`."""
+        return RawGeminiAccount.of(self._async.account)
+
+    @cached_property
+    def models(self) -> RawGeminiModels:
+        """See `GeminiGen.models`."""
+        return RawGeminiModels.of(self._async.models)
 
     @cached_property
     def history(self) -> RawGeminiHistory:
@@ -4359,6 +4935,540 @@ class RawGeminiImages(bridge.Facade[AsyncRawGeminiImages]):
             ),
             Job.of,
         )
+
+
+class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
+    """`videos` with raw responses."""
+
+    def create(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        mode_image: ImageMode | str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        enhance_prompt: bool | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_images: Sequence[LocalSource] | Omit = OMIT,
+        ref_videos: Sequence[LocalSource] | Omit = OMIT,
+        ref_audios: Sequence[LocalSource] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Make a film and wait for it.
+
+        Which options a family takes is its own business: what is given is sent, and only what a source says is refused
+        is refused here. `neuralbox.geminigen.VIDEO_FAMILIES` has what is known.
+
+        Args:
+            model: Slug, such as `veo-3.1-fast`, `sora-2`, `grok-3`, `kling-video-...`; the record may name another.
+            prompt: What to film. Of grok, text after the first `;` was seen to be lost.
+            family: Where to ask, for a model whose family is not known, such as `veo` or `seedance`.
+            resolution: Such as `720p` or `1080p`; of sora `small` or `large`.
+            duration: Seconds; which ones depends on the family.
+            aspect_ratio: Such as `16:9`; of sora and grok a word such as `landscape`.
+            mode: Of grok, kling and seedance; of kling it fixes the resolution.
+            mode_image: Of veo, what the references are: `frame` (the service's default: first, then last frame, at most
+                2) or `ingredient` (at most 3).
+            service_mode: `unstable` (cheaper, slower at peak) or `stable`; later documents do not have it.
+            enhance_prompt: Whether the prompt may be reworked; always so for veo 3.
+            files: Local files to go by: paths, bytes, `(name, bytes)` or open binary files; they are read while they
+                are sent. In a batch with a journal paths only.
+            file_urls: Addresses of pictures to go by.
+            ref_images: Pictures to go by, in later documents: local files as above, but a text is an address or the
+                uuid of an earlier picture, so that a path has to be a `Path`.
+            ref_videos: Films to go by, likewise.
+            ref_audios: Sounds to go by, likewise.
+            ref_history: The uuid of an earlier film or picture to go by.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file, and `HistoryItem.read(generation.raw)` has all there is.
+
+        Raises:
+            ConfigurationError: The prompt is empty, the model's family is not known, a reference is one too many or
+                cannot be read; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
+            families of 2026 from clients [C5, C7, C11, C20].
+        """
+        return bridge.call(
+            self._async.create,
+            model=model,
+            prompt=prompt,
+            family=family,
+            resolution=resolution,
+            duration=duration,
+            aspect_ratio=aspect_ratio,
+            mode=mode,
+            mode_image=mode_image,
+            service_mode=service_mode,
+            enhance_prompt=enhance_prompt,
+            files=files,
+            file_urls=file_urls,
+            ref_images=ref_images,
+            ref_videos=ref_videos,
+            ref_audios=ref_audios,
+            ref_history=ref_history,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        family: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        aspect_ratio: str | Omit = OMIT,
+        mode: str | Omit = OMIT,
+        mode_image: ImageMode | str | Omit = OMIT,
+        service_mode: ServiceMode | str | Omit = OMIT,
+        enhance_prompt: bool | Omit = OMIT,
+        files: Sequence[LocalSource] | Omit = OMIT,
+        file_urls: Sequence[str] | Omit = OMIT,
+        ref_images: Sequence[LocalSource] | Omit = OMIT,
+        ref_videos: Sequence[LocalSource] | Omit = OMIT,
+        ref_audios: Sequence[LocalSource] | Omit = OMIT,
+        ref_history: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Make a film without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
+            families of 2026 from clients [C5, C7, C11, C20].
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                family=family,
+                resolution=resolution,
+                duration=duration,
+                aspect_ratio=aspect_ratio,
+                mode=mode,
+                mode_image=mode_image,
+                service_mode=service_mode,
+                enhance_prompt=enhance_prompt,
+                files=files,
+                file_urls=file_urls,
+                ref_images=ref_images,
+                ref_videos=ref_videos,
+                ref_audios=ref_audios,
+                ref_history=ref_history,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
+    def extend(
+        self,
+        *,
+        family: str,
+        ref_history: str,
+        prompt: str,
+        mode: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        model: str | None = None,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Go on with a film and wait for what comes of it.
+
+        Args:
+            family: That of the film: `veo`, `grok`, `seedance` or `kling`.
+            ref_history: The film's uuid.
+            prompt: What happens next.
+            mode: Of seedance and kling.
+            duration: Seconds, of seedance and kling; veo inherits model, ratio and resolution.
+            model: The film's model, where it is known: not sent, but the job's.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation, a record of its own; `url` is the file.
+
+        Raises:
+            ConfigurationError: The prompt or the uuid is empty, or films of the family are not extended; nothing was
+                sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+        """
+        return bridge.call(
+            self._async.extend,
+            family=family,
+            ref_history=ref_history,
+            prompt=prompt,
+            mode=mode,
+            duration=duration,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_extension(
+        self,
+        *,
+        family: str,
+        ref_history: str,
+        prompt: str,
+        mode: str | Omit = OMIT,
+        duration: int | Omit = OMIT,
+        model: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Go on with a film without waiting; arguments and errors as in `extend`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit_extension,
+                family=family,
+                ref_history=ref_history,
+                prompt=prompt,
+                mode=mode,
+                duration=duration,
+                model=model,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
+
+class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
+    """`speech` with raw responses."""
+
+    def create(
+        self,
+        *,
+        input: str,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        emotion: str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Speak a text and wait for the recording.
+
+        Its documents of 2026 do not list speech any more; it may have been withdrawn.
+
+        Args:
+            input: What to say, at most 10,000 characters.
+            voices: Who says it: `[{"name": "Speaker", "voice": {"id": "GM013", "name": "Gacrux"}}]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            speed: 1 to 4; the service's default is 1.
+            output_format: `mp3` (the service's default) or `wav`.
+            emotion: A word for how it is said.
+            custom_prompt: How it is to be said.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The text is empty or too long, there is no voice, or the speed is out of range; nothing
+                was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+        """
+        return bridge.call(
+            self._async.create,
+            input=input,
+            voices=voices,
+            model=model,
+            speed=speed,
+            output_format=output_format,
+            emotion=emotion,
+            custom_prompt=custom_prompt,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit(
+        self,
+        *,
+        input: str,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        emotion: str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Speak a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                input=input,
+                voices=voices,
+                model=model,
+                speed=speed,
+                output_format=output_format,
+                emotion=emotion,
+                custom_prompt=custom_prompt,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
+    def create_dialogue(
+        self,
+        *,
+        blocks: Sequence[str | Mapping[str, Any]],
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        model_name: str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        output_channel: AudioChannel | str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        title: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Speak a dialogue and wait for the recording.
+
+        What the history shows as its prompt is not documented, so a lost answer may stay unknown.
+
+        Args:
+            blocks: What is said, in order, each at most 10,000 characters: texts, or `{"input": ...}`. Voices go to
+                speakers in the order of the blocks.
+            voices: Who speaks: `[{"name": "Speaker 1", "voice": {"id": "GM013", "name": "Gacrux"}}, ...]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            model_name: The model's label, where the service wants it.
+            speed: 0.5 to 4; the service's default is 1.
+            output_format: `mp3` or `wav`.
+            output_channel: `mono` (the service's default) or `stereo`.
+            custom_prompt: How it is to be said.
+            title: The record's `name`.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: A block is empty or too long, there is no voice, or the speed is out of range; nothing
+                was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+        """
+        return bridge.call(
+            self._async.create_dialogue,
+            blocks=blocks,
+            voices=voices,
+            model=model,
+            model_name=model_name,
+            speed=speed,
+            output_format=output_format,
+            output_channel=output_channel,
+            custom_prompt=custom_prompt,
+            title=title,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_dialogue(
+        self,
+        *,
+        blocks: Sequence[str | Mapping[str, Any]],
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        model_name: str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        output_channel: AudioChannel | str | Omit = OMIT,
+        custom_prompt: str | Omit = OMIT,
+        title: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Speak a dialogue without waiting; arguments and errors as in `create_dialogue`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit_dialogue,
+                blocks=blocks,
+                voices=voices,
+                model=model,
+                model_name=model_name,
+                speed=speed,
+                output_format=output_format,
+                output_channel=output_channel,
+                custom_prompt=custom_prompt,
+                title=title,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
+
+class RawGeminiAccount(bridge.Facade[AsyncRawGeminiAccount]):
+    """`account` with raw responses."""
+
+    def get(self, **call: Unpack[CallArgs]) -> RawResponse[GeminiUser]:
+        """Ask whose key it is and what is left; free, and a good check of a key.
+
+        Args:
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Raises:
+            AuthenticationError: The key is not known.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [C5, C7, C8, C9, C10], `GET /uapi/v1/account`.
+        """
+        return bridge.call(self._async.get, **call)
+
+
+class RawGeminiModels(bridge.Facade[AsyncRawGeminiModels]):
+    """`models` with raw responses."""
+
+    def status(self, *, window: str = "1h", **call: Unpack[CallArgs]) -> RawResponse[Sequence[ModelGroupStatus]]:
+        """Ask how the groups of models have been doing; free, and sent without the key.
+
+        Args:
+            window: Of what time, such as `1h`.
+            **call: `timeout`, `extra_headers`, `extra_query` of this call.
+
+        Returns:
+            One for each group, in the service's order.
+
+        Raises:
+            ConfigurationError: The window is no text; nothing was sent.
+            ProtocolError: The answer has no list of models.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Two clients (docs/service/geminigen.md 8), `GET /api/v1/models/status`, outside `/uapi/v1`.
+        """
+        return bridge.call(self._async.status, window=window, **call)
 
 
 class RawGeminiHistory(bridge.Facade[AsyncRawGeminiHistory]):
@@ -4712,6 +5822,26 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
     def images(self) -> GeminiImages:
         """Pictures."""
         return GeminiImages.of(self._async.images)
+
+    @cached_property
+    def videos(self) -> GeminiVideos:
+        """Films, and more of them."""
+        return GeminiVideos.of(self._async.videos)
+
+    @cached_property
+    def speech(self) -> GeminiSpeech:
+        """Texts and dialogues, spoken."""
+        return GeminiSpeech.of(self._async.speech)
+
+    @cached_property
+    def account(self) -> GeminiAccount:
+        """Whose key it is, and what is left."""
+        return GeminiAccount.of(self._async.account)
+
+    @cached_property
+    def models(self) -> GeminiModels:
+        """How the models are doing."""
+        return GeminiModels.of(self._async.models)
 
     @cached_property
     def batch(self) -> Batches:
