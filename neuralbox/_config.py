@@ -108,6 +108,7 @@ class Service:
         read: Reads an answer to a submission, an item of the listing, a kept record.
         charge: Tells from a final generation what it cost, in what the service counts by; None where it is not said.
         estimate: Tells from an accepted one what it is going to cost, in the same way.
+        unit: What it counts by: `tokens`, or `credits`, which are never added to them.
         announces_prices: Whether it can be asked beforehand what a request costs.
         not_kept: Fields of a record that a journal leaves out: the prompt, which it has elsewhere, and secrets.
         detail: How it is asked for one generation; None for the two paths of `_polling.status`.
@@ -127,6 +128,7 @@ class Service:
     read: ReadGeneration
     charge: Callable[[Generation], int | None]
     estimate: Callable[[Generation], int | None] = lambda _: None
+    unit: Literal["tokens", "credits"] = "tokens"
     announces_prices: bool = True
     not_kept: frozenset[str] = frozenset({"prompt"})
     detail: Detail | None = None

@@ -2,7 +2,7 @@
 
 A family has a path of its own; a model belongs to one. Both change often, so that a model nobody knows may be asked for with
 its family beside it. Limits stand here only where a source names them, and each entry says which (docs/service/geminigen.md
-0): pages of the vendor, or clients `C…`, which are observations and no contract.
+0): pages of the vendor, or programs of others, which are observations and no contract.
 """
 
 from __future__ import annotations
@@ -69,16 +69,23 @@ IMAGE_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                     "imagen-flash",
                 ),
                 prefixes=("nano-banana-", "imagen-"),
-                source="[PAGE /resources/0.image-generation]; models of 2026 [C5, C9]",
+                source="[gem:image]; models of 2026 [gem:client 5, 9]",
             ),
-            Family("grok", _of(gemini.IMAGEN, "grok"), ("grok",), sends_model=False, results=8, source="[C5, C7, C8]"),
-            Family("meta_ai", gemini.META_IMAGE, ("meta_ai",), sends_model=False, results=4, source="[C5]"),
+            Family(
+                "grok",
+                _of(gemini.IMAGEN, "grok"),
+                ("grok",),
+                sends_model=False,
+                results=8,
+                source="[gem:client 5, 7, 8]",
+            ),
+            Family("meta_ai", gemini.META_IMAGE, ("meta_ai",), sends_model=False, results=4, source="[gem:client 5]"),
             Family(
                 "gpt-image-2",
                 _of(gemini.IMAGEN, "gpt-image-2"),
                 ("gpt-image-2",),
                 sends_model=False,
-                source="[C8, C25]",
+                source="[gem:client 8, 25]",
             ),
             Family(
                 "gpt-image-2-lower",
@@ -86,7 +93,7 @@ IMAGE_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 ("gpt-image-2-lower",),
                 sends_model=False,
                 references=10,
-                source="[C9]",
+                source="[gem:client 9]",
             ),
         )
     }
@@ -103,7 +110,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("veo-3.1", "veo-3.1-fast", "veo-3.1-lite", "veo-3", "veo-3-fast", "veo-2", "omni-flash"),
                 prefixes=("veo-",),
                 references_of=MappingProxyType({"frame": 2, "ingredient": 3}),
-                source="[PAGE /resources/0.video-generation]; models and references of 2026 [C5, C20]",
+                source="[gem:video]; models and references of 2026 [gem:client 5, 20]",
             ),
             Family(
                 "sora",
@@ -112,7 +119,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 prefixes=("sora-",),
                 references=1,
                 durations=(10, 15, 25),
-                source="[PAGE Video Generation Sora]; references, 25 s and hd [C5]",
+                source="[gem:sora]; references, 25 s and hd [gem:client 5]",
             ),
             Family(
                 "grok",
@@ -120,9 +127,9 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("grok-3",),
                 one_kind=True,
                 durations=(6, 10, 15),
-                source="[C5, C11, C30]",
+                source="[gem:client 5, 11, 30]",
             ),
-            Family("grok-lower", _of(gemini.VIDEO, "grok-lower"), source="[C20]"),
+            Family("grok-lower", _of(gemini.VIDEO, "grok-lower"), source="[gem:client 20]"),
             Family(
                 "seedance",
                 _of(gemini.VIDEO, "seedance"),
@@ -130,7 +137,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 prefixes=("seedance-",),
                 references_of=MappingProxyType({"seedance-2-5-omni": 14}),
                 durations=(4, 30),
-                source="[C5, C20]; references of 2-5 (docs/service/geminigen.md 8)",
+                source="[gem:client 5, 20]; references of 2-5 (docs/service/geminigen.md 8)",
             ),
             Family(
                 "kling",
@@ -138,7 +145,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 prefixes=("kling-video-",),
                 durations=(3, 15),
                 shortest_prompt=10,
-                source="[C5]",
+                source="[gem:client 5]",
             ),
             Family(
                 "flux",
@@ -146,7 +153,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("flux-3",),
                 references=10,
                 durations=(5, 20),
-                source="[C7, C20]; limits (docs/service/geminigen.md 8)",
+                source="[gem:client 7, 20]; limits (docs/service/geminigen.md 8)",
             ),
             Family(
                 "minimax",
@@ -154,16 +161,16 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("minimax-h3",),
                 references=9,
                 durations=(5, 15),
-                source="[C7, C20]; limits (docs/service/geminigen.md 8)",
+                source="[gem:client 7, 20]; limits (docs/service/geminigen.md 8)",
             ),
-            Family("meta", _of(gemini.VIDEO, "meta"), source="[C7, C20]"),
+            Family("meta", _of(gemini.VIDEO, "meta"), source="[gem:client 7, 20]"),
         )
     }
 )
 """Of films, by name."""
 
 EXTENDED_FAMILIES: Final = ("veo", "grok", "seedance", "kling")
-"""Those whose films can be extended [C5, C7]."""
+"""Those whose films can be extended [gem:client 5, 7]."""
 
 
 def family_of(families: Mapping[str, Family], model: str) -> Family | None:

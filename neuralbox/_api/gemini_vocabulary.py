@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 BASE_URL: Final = "https://api.geminigen.ai"
 """Scheme and host [SEED 004]; clients of mid-2026 use `https://api.snapgen.ai`, with the same paths, header and fields."""
 RENAMED_URL: Final = "https://api.snapgen.ai"
-"""The same service under its later name [C7, C8, C9, C10, C12]."""
+"""The same service under its later name [gem:client 7, 8, 9, 10, 12]."""
 PREFIX: Final = "/uapi/v1"
 KEY_HEADER: Final = "x-api-key"
 
@@ -22,7 +22,7 @@ HISTORIES: Final = "/histories"
 HISTORY: Final = "/history/{id}"
 
 # Making: forms for pictures and films, JSON for speech. The pages of 2025-11 have the first path, `veo` and `sora` of the
-# families, and speech [PAGE]; the rest is known from clients of 2026 (docs/service/geminigen.md 2.3 to 2.6).
+# families, and speech; the rest is known from clients of 2026 (docs/service/geminigen.md 2.3 to 2.6).
 
 GENERATE_IMAGE: Final = "/generate_image"
 IMAGEN: Final = "/imagen/{family}"
@@ -35,7 +35,7 @@ DIALOGUE: Final = "/tts-multi-speaker"
 ACCOUNT: Final = "/account"
 STATUS_PREFIX: Final = "/api/v1"
 MODELS_STATUS: Final = "/models/status"
-"""Below `STATUS_PREFIX`, public [two clients]."""
+"""Below `STATUS_PREFIX`, public (docs/service/geminigen.md 8)."""
 
 # What is said in a request. Words are those that were seen; the service may know more.
 
@@ -65,9 +65,9 @@ AudioFormat: TypeAlias = Literal["mp3", "wav"]
 AudioChannel: TypeAlias = Literal["mono", "stereo"]
 
 DEFAULT_SPEECH_MODEL: Final = "tts-flash"
-MAX_SPEECH_CHARACTERS: Final = 10_000  # of a text, and of a block [PAGE]
-SPEECH_SPEEDS: Final = (1.0, 4.0)  # [PAGE Text to Speech]
-DIALOGUE_SPEEDS: Final = (0.5, 4.0)  # [PAGE Dialogue Speech]
+MAX_SPEECH_CHARACTERS: Final = 10_000  # of a text, and of a block [gem:speech, gem:dialogue]
+SPEECH_SPEEDS: Final = (1.0, 4.0)  # [gem:speech]
+DIALOGUE_SPEEDS: Final = (0.5, 4.0)  # [gem:dialogue]
 
 # Query of the list. The page enumerates no filter; these are seen in use.
 

@@ -57,6 +57,7 @@ class BatchItem:
         generation: Its final state.
         error: Why there is no result, or no file.
         path: Its file.
+        credits: Credits it was charged, by a service that counts by those.
         price: Tokens it is announced to cost.
         reservation: The tokens set aside for it.
         claim: What an earlier run wrote down before it was sent, where that run did not learn what became of it and this
@@ -70,6 +71,7 @@ class BatchItem:
     __slots__ = (
         "again",
         "claim",
+        "credits",
         "error",
         "generation",
         "is_named",
@@ -95,6 +97,7 @@ class BatchItem:
         self.price: int | None = None
         self.reservation: Reservation | None = None
         self.claim: Mapping[str, Any] | None = None
+        self.credits: int | None = None
         self.resumed = False
         self.again = False
         self.is_named = False
@@ -117,7 +120,9 @@ class BatchItem:
 
     def ended(self, core: Core, generation: Generation) -> None:
         """Take its final state."""
-        self.generation = generation
+        self.generation, service = generation, core.options.service
+        if service.unit == "credits":
+            self.credits = service.charge(generation)
         if self.job is None:
             self.accepted(generation)
         try:
@@ -143,4 +148,5 @@ class BatchItem:
             price=self.price,
             job=self.job,
             resumed=self.resumed,
+            credits=self.credits,
         )

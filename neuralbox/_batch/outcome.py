@@ -27,6 +27,7 @@ class BatchOutcome:
         price: Tokens it was announced to cost, where the batch asked; None otherwise.
         job: The paid generation, where there is one; `client.job(outcome.job)` attaches again.
         resumed: Whether it was final before this run began, and comes from the journal.
+        credits: Credits charged, by a service that counts by those; None elsewhere, or where it did not say.
     """
 
     key: str
@@ -37,6 +38,7 @@ class BatchOutcome:
     price: int | None = None
     job: JobRef | None = None
     resumed: bool = False
+    credits: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -83,6 +85,7 @@ class BatchOutcome:
             "tokens": self.tokens,
             "error": None if error is None else {"type": type(error).__name__, "message": message},
             "resumed": self.resumed,
+            **({} if self.credits is None else {"credits": self.credits}),
         }
 
 

@@ -18,7 +18,8 @@ from functools import partial
 import anyio
 
 from .._api.request import Request
-from .._costs.charges import price_of, reserve_tokens
+from .._costs.charges import charges_of, price_of, reserve_tokens
+from .._costs.prices import price_query_of
 from .._errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -151,6 +152,7 @@ class Submitter:
             if item.claim is None:  # else it may have been paid for already
                 await self._reserve(item, wire)
             generation = await self._submit(item, wire)
+            self._note_estimate(item, wire, generation)
         except Exception as error:  # noqa: BLE001 - an outcome where it is ours, else raised to the caller as it is
             self._failed(item, error)
             return
@@ -244,6 +246,13 @@ class Submitter:
                 item.reservation = budget.reserve(price)
             except BudgetExceededError:
                 logger.warning("What the batch has on its way costs more than its budget.")
+
+    def _note_estimate(self, item: BatchItem, wire: Request, generation: Generation) -> None:
+        """Let others go by what the service says that one of an unknown price will cost."""
+        if item.reservation is not None and not generation.is_final:
+            assert isinstance(item.request, BatchRequest)
+            query = price_query_of(wire, model=item.request.model, extra=item.request.extra_body)
+            charges_of(self._core).note_estimate(generation, item.reservation, query)
 
     async def _price(self, item: BatchItem, wire: Request) -> int | None:
         assert isinstance(item.request, BatchRequest)

@@ -21,7 +21,7 @@ RULES: tuple[tuple[str, str], ...] = (
             "the call. Ctrl-C cancels the call, and the client stays usable."
         ),
     ),
-    (r"The history of GeminiGen, asynchronously, on asyncio and trio\.", "The history of GeminiGen in blocking calls."),
+    (r"GeminiGen, asynchronously, on asyncio and trio\.", "GeminiGen in blocking calls."),
     (
         r"any number of tasks and event loops; it starts no task and no thread\.",
         "any number of threads, as `NeuralBox` does.",

@@ -30,7 +30,7 @@ class GeminiAccount:
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7, C8, C9, C10], `GET /uapi/v1/account`.
+            Clients [gem:client 5, 7, 8, 9, 10], `GET /uapi/v1/account`.
         """
 
         def read(reply: Reply) -> GeminiUser:

@@ -33,7 +33,7 @@ class GeminiDialogueRequest(GeminiRequest):
         title: The record's `name`.
 
     Source:
-        GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+        GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
     """
 
     name: ClassVar[str] = "dialogue"

@@ -28,7 +28,7 @@ class GeminiExtensionRequest(GeminiRequest):
         model: The film's model, where it is known: not sent, but the job's.
 
     Source:
-        Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+        Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
     """
 
     name: ClassVar[str] = "extension"

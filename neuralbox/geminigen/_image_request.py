@@ -53,7 +53,7 @@ class GeminiImageRequest(GeminiRequest):
         ref_history: The uuid of an earlier picture to go by.
 
     Source:
-        GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8, C9, C25].
+        GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients [gem:client 5, 8, 9, 25].
     """
 
     name: ClassVar[str] = "image"

@@ -90,8 +90,8 @@ class GeminiImages:
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         request = GeminiImageRequest(
             model=model,
@@ -156,8 +156,8 @@ class GeminiImages:
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         request = GeminiImageRequest(
             model=model,

@@ -290,13 +290,15 @@ def state_of(status: int | None, description: str | None) -> str:
 def rewrite(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Say an item of the list under NeuralBox's names, as far as it takes to know it again; never raises."""
     kind = _kind_by_start(text(record.get("type"))) or _kind_by_start(text(record.get("media_type")))
+    created = record.get("created_at")
     return {
         "id": text(record.get("uuid")),
         "type": kind or gemini.KIND_OF_INFERENCE.get(text(record.get("inference_type")) or ""),
         "model": text(record.get("model_name")) or text(record.get("model")),
         "status": state_of(integer(record.get("status")), text(record.get("status_desc"))),
         "prompt": text(record.get("input_text")) or text(record.get("tts_input")),
-        "created_at": record.get("created_at"),
+        # Documented as text alone: a number that is no time would put what may be ours outside its window.
+        "created_at": created if isinstance(created, str) else None,
     }
 
 

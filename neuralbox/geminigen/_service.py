@@ -110,6 +110,7 @@ GEMINIGEN = Service(
     read=_read,
     charge=_charge,
     estimate=_estimate,
+    unit="credits",
     announces_prices=False,
     not_kept=frozenset({"input_text", "tts_input", "name", "file_password", "note"}),
     detail=Detail(gemini.HISTORY, _found),

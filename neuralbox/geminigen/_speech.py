@@ -71,7 +71,7 @@ class GeminiSpeech:
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         request = GeminiSpeechRequest(
             input=input,
@@ -120,7 +120,7 @@ class GeminiSpeech:
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         request = GeminiSpeechRequest(
             input=input,
@@ -192,7 +192,7 @@ class GeminiSpeech:
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         request = GeminiDialogueRequest(
             blocks=blocks,
@@ -245,7 +245,7 @@ class GeminiSpeech:
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         request = GeminiDialogueRequest(
             blocks=blocks,

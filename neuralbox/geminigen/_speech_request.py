@@ -30,7 +30,7 @@ class GeminiSpeechRequest(GeminiRequest):
         custom_prompt: How it is to be said.
 
     Source:
-        GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+        GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
     """
 
     name: ClassVar[str] = "speech"

@@ -56,8 +56,8 @@ class GeminiVideoRequest(GeminiRequest):
         ref_history: The uuid of an earlier film or picture to go by.
 
     Source:
-        GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`; families of 2026
-        from clients [C5, C7, C11, C20].
+        GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST /uapi/v1/video-gen/{family}`; families of 2026
+        from clients [gem:client 5, 7, 11, 20].
     """
 
     name: ClassVar[str] = "video"

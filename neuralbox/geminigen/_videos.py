@@ -94,8 +94,8 @@ class GeminiVideos:
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         request = GeminiVideoRequest(
             model=model,
@@ -162,8 +162,8 @@ class GeminiVideos:
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         request = GeminiVideoRequest(
             model=model,
@@ -235,7 +235,7 @@ class GeminiVideos:
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         request = GeminiExtensionRequest(
             family=family, ref_history=ref_history, prompt=prompt, mode=mode, duration=duration, model=model
@@ -277,7 +277,7 @@ class GeminiVideos:
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         request = GeminiExtensionRequest(
             family=family, ref_history=ref_history, prompt=prompt, mode=mode, duration=duration, model=model

@@ -89,7 +89,7 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     "A video's thumbnail is a JPEG of 480 pixels on its longer side.",
     # GeminiGen
     (
-        "GeminiGen's history shows the images, videos and speech that the same key made through the other endpoints, as "
+        "GeminiGen's history shows the images, videos and speech that the same key made through either service's endpoints, as "
         "`image_generation`, `video_generation` and `tts-text`, newest first, under a uuid of their own."
     ),
     (
@@ -106,6 +106,12 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
     ),
     "A failed one has the code `SYSTEM_ERROR`; `used_credit` counts the sandbox's tokens; `expired_at` is 30 days later.",
     'An unknown uuid is 404 `{"detail": "Not Found"}`; faults answer as they do elsewhere.',
+    (
+        "GeminiGen makes pictures in 4 to 12 s, films in 20 to 180 s and speech in 2 to 6 s; any model of a family is taken, and "
+        "costs what an example says, else 10 credits a picture, 20 a film, 2 a character."
+    ),
+    "An extension inherits the model of its source, which has to be the account's; a dialogue is listed as `tts-text`, its blocks as lines.",
+    "An upload is told by its name's ending; the status of the models is the same whatever the window.",
 )
 
 

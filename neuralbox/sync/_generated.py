@@ -4123,8 +4123,8 @@ class GeminiImages(bridge.Facade[AsyncGeminiImages]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         return bridge.call(
             self._async.create,
@@ -4183,8 +4183,8 @@ class GeminiImages(bridge.Facade[AsyncGeminiImages]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         return Job.of(
             bridge.call(
@@ -4281,8 +4281,8 @@ class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         return bridge.call(
             self._async.create,
@@ -4343,8 +4343,8 @@ class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         return Job.of(
             bridge.call(
@@ -4412,7 +4412,7 @@ class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         return bridge.call(
             self._async.extend,
@@ -4453,7 +4453,7 @@ class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         return Job.of(
             bridge.call(
@@ -4519,7 +4519,7 @@ class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         return bridge.call(
             self._async.create,
@@ -4562,7 +4562,7 @@ class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         return Job.of(
             bridge.call(
@@ -4630,7 +4630,7 @@ class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         return bridge.call(
             self._async.create_dialogue,
@@ -4677,7 +4677,7 @@ class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         return Job.of(
             bridge.call(
@@ -4713,7 +4713,7 @@ class GeminiAccount(bridge.Facade[AsyncGeminiAccount]):
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7, C8, C9, C10], `GET /uapi/v1/account`.
+            Clients [gem:client 5, 7, 8, 9, 10], `GET /uapi/v1/account`.
         """
         return bridge.call(self._async.get, **call)
 
@@ -4847,8 +4847,8 @@ class RawGeminiImages(bridge.Facade[AsyncRawGeminiImages]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         return bridge.call(
             self._async.create,
@@ -4907,8 +4907,8 @@ class RawGeminiImages(bridge.Facade[AsyncRawGeminiImages]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Image Generation" [PAGE], `POST /uapi/v1/generate_image`; families of 2026 from clients [C5, C8,
-            C9, C25].
+            GeminiGen, "Image Generation" [gem:image], `POST /uapi/v1/generate_image`; families of 2026 from clients
+            [gem:client 5, 8, 9, 25].
         """
         return bridge.with_view(
             bridge.call(
@@ -5006,8 +5006,8 @@ class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         return bridge.call(
             self._async.create,
@@ -5068,8 +5068,8 @@ class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Video Generation" and "Video Generation Sora" [PAGE], `POST /uapi/v1/video-gen/{family}`;
-            families of 2026 from clients [C5, C7, C11, C20].
+            GeminiGen, "Video Generation" and "Video Generation Sora" [gem:video, gem:sora], `POST
+            /uapi/v1/video-gen/{family}`; families of 2026 from clients [gem:client 5, 7, 11, 20].
         """
         return bridge.with_view(
             bridge.call(
@@ -5138,7 +5138,7 @@ class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         return bridge.call(
             self._async.extend,
@@ -5179,7 +5179,7 @@ class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            Clients [C5, C7], `POST /uapi/v1/video-extend/{family}`.
+            Clients [gem:client 5, 7], `POST /uapi/v1/video-extend/{family}`.
         """
         return bridge.with_view(
             bridge.call(
@@ -5246,7 +5246,7 @@ class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         return bridge.call(
             self._async.create,
@@ -5289,7 +5289,7 @@ class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Text to Speech" [PAGE], `POST /uapi/v1/text-to-speech`; the last two [C2].
+            GeminiGen, "Text to Speech" [gem:speech], `POST /uapi/v1/text-to-speech`; the last two [gem:client 2].
         """
         return bridge.with_view(
             bridge.call(
@@ -5358,7 +5358,7 @@ class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
             APIStatusError: The service refused, by status.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         return bridge.call(
             self._async.create_dialogue,
@@ -5405,7 +5405,7 @@ class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
             JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
 
         Source:
-            GeminiGen, "Dialogue Speech" [PAGE], `POST /uapi/v1/tts-multi-speaker`.
+            GeminiGen, "Dialogue Speech" [gem:dialogue], `POST /uapi/v1/tts-multi-speaker`.
         """
         return bridge.with_view(
             bridge.call(
@@ -5442,7 +5442,7 @@ class RawGeminiAccount(bridge.Facade[AsyncRawGeminiAccount]):
             APIStatusError: The service refused, by status.
 
         Source:
-            Clients [C5, C7, C8, C9, C10], `GET /uapi/v1/account`.
+            Clients [gem:client 5, 7, 8, 9, 10], `GET /uapi/v1/account`.
         """
         return bridge.call(self._async.get, **call)
 
@@ -5671,7 +5671,7 @@ class RawGeminiFiles(bridge.Facade[AsyncRawGeminiFiles]):
 
 
 class GeminiGen(bridge.Root[AsyncGeminiGen]):
-    """GeminiGen, asynchronously, on asyncio and trio.
+    """GeminiGen in blocking calls.
 
         with GeminiGen() as gg:
             image = gg.images.create(model="nano-banana-pro", prompt="A quiet harbour")

@@ -87,4 +87,5 @@ def test_a_request_class_that_says_too_little_is_refused(before: str, after: str
 def test_every_kind_has_a_resource() -> None:
     assert {resource.request for resource in PAID_RESOURCES} == {
         "text", "image", "video", "speech", "music", "tool", "transcription", "generate",
+        "image_request", "video_request", "speech_request",
     }  # fmt: skip

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from neuralbox._api import gemini_vocabulary as words
-from neuralbox.sandbox._endpoints import gemini
+from neuralbox.sandbox._endpoints import gemini, gemini_make
 from tests import samples
 
 from .conftest import Api, Start
@@ -235,3 +235,73 @@ def test_an_image_that_was_given_along_is_the_reference(api: Api, model: str) ->
     (reference,) = detail(api, listed(api)["result"][0]["uuid"])["reference_item"]
     assert shape(reference) == shape(DETAIL["reference_item"][0])
     assert reference["thumbnail_url"] == "https://images.example/a.jpg"
+
+
+# Making.
+
+
+def make(api: Api, path: str, *, key: str | None = "nb_test", json: Any = None, **form: Any) -> httpx.Response:
+    headers = {} if key is None else {"x-api-key": key}
+    parts: Any = [(name, value if isinstance(value, tuple) else (None, value)) for name, value in form.items()]
+    body: dict[str, Any] = {"files": parts} if json is None else {"json": json}
+    return httpx.post(f"{api.url}/uapi/v1{path}", headers=headers, trust_env=False, timeout=5, **body)
+
+
+def test_its_words_for_making_are_the_clients() -> None:
+    pairs = [
+        (gemini_make.IMAGE, words.GENERATE_IMAGE), (gemini_make.IMAGEN, words.IMAGEN),
+        (gemini_make.META_IMAGE, words.META_IMAGE), (gemini_make.VIDEO, words.VIDEO),
+        (gemini_make.EXTEND, words.VIDEO_EXTEND), (gemini_make.SPEECH, words.SPEECH),
+        (gemini_make.DIALOGUE, words.DIALOGUE), (gemini_make.ACCOUNT, words.ACCOUNT),
+        (gemini_make.STATUS_PREFIX, words.STATUS_PREFIX), (gemini_make.STATUS, words.MODELS_STATUS),
+    ]  # fmt: skip
+    assert [ours for ours, _ in pairs] == [theirs for _, theirs in pairs]
+
+
+VOICES = [{"name": "A", "voice": {"id": "v", "name": "V"}}]
+PICTURE = ("a.png", b"png", "image/png")
+REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
+    ("/generate_image", {}, 422, "'prompt'"),
+    ("/generate_image", {"prompt": "P"}, 422, "'model'"),
+    ("/generate_image", {"model": "m"}, 422, "'prompt'"),
+    ("/generate_image", {"model": "m", "prompt": " "}, 400, "EMPTY_PROMPT"),
+    ("/generate_image", {"model": "m", "prompt": "P", "aspect_ratio": "wide"}, 422, "'aspect_ratio'"),
+    ("/generate_image", {"model": "m", "prompt": "P", "output_format": "gif"}, 422, "'output_format'"),
+    ("/generate_image", {"model": "m", "prompt": "P", "files": ("a.exe", b"x", "image/png")}, 400, "FILE_TYPE_NOT_ALLOWED"),
+    ("/imagen/other", {"prompt": "P"}, 404, "Not Found"),
+    ("/video-gen/other", {"prompt": "P"}, 404, "Not Found"),
+    ("/video-gen/sora", {"prompt": "P", "model": "m", "files": PICTURE, "file_urls": "u"}, 400, "TOO_MANY_IMAGES"),
+    ("/video-gen/veo", {"prompt": "P", "model": "m", "duration": "long"}, 422, "'duration'"),
+    ("/video-extend/sora", {"prompt": "P", "ref_history": "u"}, 404, "Not Found"),
+    ("/video-extend/veo", {"prompt": "P", "ref_history": "u"}, 404, "Reference history"),
+    ("/text-to-speech", {"json": {"voices": VOICES}}, 422, "'input'"),
+    ("/text-to-speech", {"json": {"input": "x" * 10_001, "voices": VOICES}}, 400, "TEXT_TOO_LONG"),
+    ("/text-to-speech", {"json": {"input": "x", "voices": VOICES, "speed": 0.5}}, 422, "'speed'"),
+    ("/text-to-speech", {"json": {"input": "x", "voices": VOICES, "output_format": "ogg"}}, 422, "'output_format'"),
+    ("/text-to-speech", {"json": {"input": "x"}}, 404, "VOICE_NOT_FOUND"),
+    ("/text-to-speech", {"json": [1]}, 422, "JSON object"),
+    ("/tts-multi-speaker", {"json": {"voices": VOICES}}, 422, "'blocks'"),
+    ("/meta_ai/generate", {"json": {}}, 422, "'prompt'"),
+    ("/generate_image", {"key": None, "model": "m", "prompt": "P"}, 401, "API_KEY_REQUIRED"),
+    ("/tts-multi-speaker", {"json": {"blocks": [{"input": "x" * 9_000}] * 90, "voices": VOICES}}, 402, "NOT_ENOUGH_CREDIT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "arguments", "status", "says"), REFUSED)
+def test_what_cannot_be_made_is_refused_in_its_words(
+    api: Api, path: str, arguments: dict[str, Any], status: int, says: str
+) -> None:
+    reply = make(api, path, **arguments)
+    assert reply.status_code == status
+    assert says in str(reply.json()["detail"])
+    assert api.sandbox.ledger.generation_count == 0
+
+
+def test_a_picture_is_pending_then_charged_and_an_extension_names_its_source(api: Api) -> None:
+    made = make(api, "/imagen/grok", prompt="P", orientation="portrait", files=PICTURE).json()
+    assert (made["status"], made["used_credit"], made["model_name"]) == (1, 0, "grok")
+    film = make(api, "/video-gen/veo", prompt="P", model="veo-2", aspect_ratio="9:16").json()
+    assert film["estimated_credit"] == 20
+    more = make(api, "/video-extend/veo", prompt="On", ref_history=film["uuid"]).json()
+    assert more["model_name"] == "veo-2"
+    assert detail(api, more["uuid"])["reference_item"][0]["thumbnail_url"] == f"history:{film['uuid']}"

@@ -8,9 +8,9 @@ read by the vendor's pages where there is one, and loosely where only clients te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import ImmutableMultiDict, UploadFile
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
@@ -54,7 +54,7 @@ FAILURE: Final = "Content was blocked"
 
 
 async def image(call: IncomingCall) -> Response:
-    """Make a picture [PAGE /resources/0.image-generation]."""
+    """Make a picture [gem:image]."""
     account = identify(call)
     form = await _form(call)
     model = _text(form, "model", required=True)
@@ -62,7 +62,7 @@ async def image(call: IncomingCall) -> Response:
 
 
 async def imagen(call: IncomingCall) -> Response:
-    """Make a picture with a family that has a path of its own [clients]."""
+    """Make a picture with a family that has a path of its own."""
     account = identify(call)
     family = call.path("family")
     if family not in _IMAGEN_FAMILIES:
@@ -71,12 +71,12 @@ async def imagen(call: IncomingCall) -> Response:
 
 
 async def meta_image(call: IncomingCall) -> Response:
-    """Make a picture with Meta's models [clients]."""
+    """Make a picture with Meta's models."""
     return await _picture(call, identify(call), await _form(call), "meta_ai", family="meta_ai")
 
 
 async def video(call: IncomingCall) -> Response:
-    """Make a film [PAGE /resources/0.video-generation, Sora]."""
+    """Make a film [gem:video, gem:sora]."""
     account = identify(call)
     family = call.path("family")
     if family not in _VIDEO_FAMILIES:
@@ -88,7 +88,7 @@ async def video(call: IncomingCall) -> Response:
 
 
 async def extend(call: IncomingCall) -> Response:
-    """Extend a film [clients]: `prompt` and the uuid of the source, whose model it inherits."""
+    """Extend a film: `prompt` and the uuid of the source, whose model it inherits."""
     account = identify(call)
     if call.path("family") not in _EXTENDED:
         raise GeminiRefusal("", "Not Found", status=404)
@@ -101,7 +101,7 @@ async def extend(call: IncomingCall) -> Response:
 
 
 async def speech(call: IncomingCall) -> Response:
-    """Speak a text [PAGE Text to Speech]."""
+    """Speak a text [gem:speech]."""
     account, body = identify(call), _json(call)
     said = _said(body.get("input"), "input")
     record = _spoken(call, account, body, said, low=1.0)
@@ -110,7 +110,7 @@ async def speech(call: IncomingCall) -> Response:
 
 
 async def dialogue(call: IncomingCall) -> Response:
-    """Speak a dialogue [PAGE Dialogue Speech]; its reply has no `id`, `type` or `input_text`."""
+    """Speak a dialogue [gem:dialogue]; its reply has no `id`, `type` or `input_text`."""
     account, body = identify(call), _json(call)
     blocks = body.get("blocks")
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, dict) for block in blocks):
@@ -125,7 +125,7 @@ async def dialogue(call: IncomingCall) -> Response:
 
 
 async def account(call: IncomingCall) -> Response:
-    """Say whose key it is, and what is left [clients]."""
+    """Say whose key it is, and what is left."""
     found = identify(call)
     credit = {"available_credit": found.free_tokens, "locked_credit": found.reserved}
     return JSONResponse(
@@ -142,7 +142,7 @@ async def account(call: IncomingCall) -> Response:
 
 
 async def status(call: IncomingCall) -> Response:
-    """Say how the models are doing; public and free [clients]."""
+    """Say how the models are doing; public and free."""
     groups = ("nano-banana", "imagen", "veo", "sora", "grok", "kling", "seedance")
     window = call.request.query_params.get("window", "1h")
     return JSONResponse({"window": window, "models": [{"group_key": key, "success_rate": 0.98} for key in groups]})
@@ -151,12 +151,30 @@ async def status(call: IncomingCall) -> Response:
 # What is asked for.
 
 
-async def _form(call: IncomingCall) -> FormData:
+class UploadedFile(NamedTuple):
+    """A file of a form."""
+
+    name: str
+    size: int
+
+
+Fields: TypeAlias = "ImmutableMultiDict[str, str | UploadedFile]"
+
+
+async def _form(call: IncomingCall) -> Fields:
     """Read the form; a body that is none lacks every field."""
     try:
-        return await read_form(call.request.headers, call.body)
+        form = await read_form(call.request.headers, call.body)
     except Refusal as refusal:
         raise _invalid("prompt", "Field required") from refusal
+    try:
+        return ImmutableMultiDict([(name, _part(part)) for name, part in form.multi_items()])
+    finally:
+        await form.close()
+
+
+def _part(part: str | UploadFile) -> str | UploadedFile:
+    return part if isinstance(part, str) else UploadedFile(part.filename or "", len(part.file.read()))
 
 
 def _json(call: IncomingCall) -> dict[str, Any]:
@@ -170,7 +188,7 @@ def _invalid(name: str, why: str) -> GeminiRefusal:
     return GeminiRefusal("", f"Invalid input field: ('body', '{name}'), {why}", status=422)
 
 
-def _text(form: FormData, name: str, *, required: bool = False) -> str:
+def _text(form: Fields, name: str, *, required: bool = False) -> str:
     value = form.get(name, "")
     if not isinstance(value, str) or (required and not value.strip()):
         if name == "prompt" and name in form:
@@ -179,16 +197,15 @@ def _text(form: FormData, name: str, *, required: bool = False) -> str:
     return value
 
 
-def _references(form: FormData, family: str) -> str | None:
+def _references(form: Fields, family: str) -> str | None:
     """Check what a film or picture is to go by, and return where the first of it is."""
     found: list[str] = []
     for name in ("files", "ref_images", "ref_videos", "ref_audios", "file_urls", "ref_history"):
         for part in form.getlist(name):
-            if isinstance(part, UploadFile):
-                ending = (part.filename or "").rpartition(".")[2].lower()
-                if ending not in _ENDINGS or not part.file.read():
-                    raise GeminiRefusal("FILE_TYPE_NOT_ALLOWED", f"{part.filename} is not allowed", status=400)
-                found.append(f"upload:{part.filename}")
+            if isinstance(part, UploadedFile):
+                if part.name.rpartition(".")[2].lower() not in _ENDINGS or not part.size:
+                    raise GeminiRefusal("FILE_TYPE_NOT_ALLOWED", f"{part.name} is not allowed", status=400)
+                found.append(f"upload:{part.name}")
             else:
                 found.append(part)
     if len(found) > _MOST_REFERENCES.get(family, len(found)):
@@ -208,7 +225,7 @@ def _said(value: object, name: str) -> str:
 
 
 async def _picture(
-    call: IncomingCall, account: SandboxAccount, form: FormData, model: str, *, family: str
+    call: IncomingCall, account: SandboxAccount, form: Fields, model: str, *, family: str
 ) -> JSONResponse:
     prompt = _text(form, "prompt", required=True)
     shape = _text(form, "aspect_ratio") or _text(form, "orientation") or "1:1"
@@ -231,7 +248,7 @@ async def _picture(
 
 
 def _film(
-    call: IncomingCall, account: SandboxAccount, prompt: str, model: str, form: FormData, reference: str | None
+    call: IncomingCall, account: SandboxAccount, prompt: str, model: str, form: Fields, reference: str | None
 ) -> JSONResponse:
     seconds = _text(form, "duration") or "8"
     if not seconds.isdecimal() or len(seconds) > 3 or not int(seconds):
