@@ -7,7 +7,7 @@ its family beside it. Limits stand here only where a source names them, and each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -36,13 +36,13 @@ class Family:
 
     name: str
     path: str
-    models: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
+    models: Sequence[str] = ()
+    prefixes: Sequence[str] = ()
     sends_model: bool = True
     references: int | None = None
     references_of: Mapping[str, int] = field(default_factory=dict)
     one_kind: bool = False
-    durations: tuple[int, ...] = ()
+    durations: Sequence[int] = ()
     results: int | None = None
     shortest_prompt: int = 0
     source: str = ""
@@ -176,6 +176,6 @@ EXTENDED_FAMILIES: Final = ("veo", "grok", "seedance", "kling")
 def family_of(families: Mapping[str, Family], model: str) -> Family | None:
     """Return the family of a model, by its slug or how that begins; None of one nobody knows."""
     for family in families.values():
-        if model in family.models or model.startswith(family.prefixes):
+        if model in family.models or model.startswith(tuple(family.prefixes)):
             return family
     return None
