@@ -11,8 +11,6 @@ from typing import Final, Literal, TypeAlias
 
 BASE_URL: Final = "https://api.geminigen.ai"
 """Scheme and host [SEED 004]; clients of mid-2026 use `https://api.snapgen.ai`, with the same paths, header and fields."""
-RENAMED_URL: Final = "https://api.snapgen.ai"
-"""The same service under its later name [gem:client 7, 8, 9, 10, 12]."""
 PREFIX: Final = "/uapi/v1"
 KEY_HEADER: Final = "x-api-key"
 
@@ -40,7 +38,6 @@ MODELS_STATUS: Final = "/models/status"
 # What is said in a request. Words are those that were seen; the service may know more.
 
 AspectRatio: TypeAlias = Literal["1:1", "16:9", "9:16", "4:3", "3:4"]
-ASPECT_RATIOS: Final = ("1:1", "16:9", "9:16", "4:3", "3:4")
 Style: TypeAlias = Literal[
     "3D Render",
     "Acrylic",
