@@ -9,10 +9,12 @@ _CLI: Final = frozenset({"platformdirs", "rich", "typer"})
 _SANDBOX: Final = frozenset({"PIL", "av", "python_multipart", "starlette", "uvicorn"})
 _REPORT: Final = frozenset({"PIL", "jinja2", "markupsafe"})
 _WATCH: Final = frozenset({"textual"})
+_MCP: Final = frozenset({"PIL", "mcp"})
 BROUGHT_BY: Final = {
     "cli": _CLI,
     "sandbox": _SANDBOX,
     "demo": _CLI | _SANDBOX,
+    "mcp": _CLI | _MCP,
     "report": _REPORT,
     "watch": _CLI | _WATCH,
 }

@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "price": ("queries", "Show what a generation would cost."),
     "login": ("login", "Keep the API key, for this command line only."),
     "logout": ("login", "Forget the API key that is kept."),
+    "mcp": ("mcp", "Serve the models as tools for agents (MCP)."),
     "demo": ("local", "See it work on a local sandbox; needs no key."),
     "sandbox": ("local", "Serve a local sandbox of the whole API."),
 }

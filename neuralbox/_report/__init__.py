@@ -6,7 +6,7 @@ link or presses play. Prompts, texts, reasons and addresses come from outside an
 where it is http or https.
 
 `batch` reads a journal and `history` asks the service; both make `card`s and count them in `totals`, `charts` says what
-is drawn, `thumbnails` shrinks pictures (where pillow is installed) and `page` writes the file.
+is drawn, `_thumbnails` shrinks pictures (where pillow is installed) and `page` writes the file.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from .._batch.progress_words import not_sent_line
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
 from .._plain_text import plain
+from .._thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
 from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
-from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
 from .totals import Totals
 
 _THREADS: Final = 4

@@ -19,9 +19,9 @@ from .._client import AsyncNeuralBox
 from .._errors import NeuralBoxError
 from .._html import web_address
 from .._models.generation import Generation
+from .._thumbnails import DecodeBudget, ThumbnailImage, are_possible, thumbnail_of
 from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
 from .page import MOST_CARDS, ReportPage, find_target, write_page
-from .thumbnails import DecodeBudget, ThumbnailImage, are_possible, thumbnail_of
 from .totals import Totals
 
 logger = logging.getLogger("neuralbox")

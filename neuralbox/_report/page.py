@@ -19,10 +19,10 @@ from markupsafe import Markup
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
 from .._files.target import locate_target, require_free
+from .._thumbnails import ThumbnailImage
 from .._version import __version__
 from . import charts, sorting
 from .card import Card
-from .thumbnails import ThumbnailImage
 from .totals import Totals
 
 MOST_CARDS: Final = 1_000

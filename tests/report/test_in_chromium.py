@@ -23,8 +23,8 @@ from neuralbox._batch.resource import Batches
 from neuralbox._report import write_batch_report, write_history_report
 from neuralbox._report.card import PROMPT_CHARACTERS, Card, Clipped
 from neuralbox._report.page import ReportPage, write_page
-from neuralbox._report.thumbnails import DecodeBudget, thumbnail_of
 from neuralbox._report.totals import Totals
+from neuralbox._thumbnails import DecodeBudget, thumbnail_of
 from neuralbox.sandbox import Faults, Sandbox, serve
 
 from .browser import Browser, browser

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from neuralbox._report import thumbnails
-from neuralbox._report.thumbnails import DecodeBudget, ThumbnailImage, are_possible
+from neuralbox import _thumbnails as thumbnails
+from neuralbox._thumbnails import DecodeBudget, ThumbnailImage, are_possible
 from neuralbox.sandbox._media.audio import encode_audio
 from neuralbox.sandbox._media.videos import encode_video
 
@@ -81,9 +81,11 @@ def test_a_picture_of_noise_stays_below_the_limit() -> None:
     assert len(thumbnail.uri) < 12_000
 
 
-def test_the_smallest_attempt_is_taken_whatever_it_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "_MOST_BYTES", 0)
-    assert opened(thumbnail_of(picture(2_000, 1_000))).size == (160, 80)
+@pytest.mark.parametrize(("longest", "size"), [(320, (160, 80)), (1_000, (500, 250))])
+def test_the_smallest_attempt_is_taken_whatever_it_weighs(longest: int, size: tuple[int, int]) -> None:
+    with DecodeBudget() as budget:
+        small = thumbnails.thumbnail_of(picture(2_000, 1_000), budget, longest=longest, most_bytes=0)
+    assert opened(small).size == size
 
 
 @pytest.mark.parametrize(
@@ -141,11 +143,11 @@ def test_large_pictures_are_decoded_one_after_the_other_and_small_ones_beside_th
     threads: dict[int, set[str]] = {}
     decode = thumbnails._decode
 
-    def watched(content: Path | bytes) -> ThumbnailImage:
+    def watched(content: Path | bytes, *how: int) -> ThumbnailImage:
         threads.setdefault(len(content) if isinstance(content, bytes) else 0, set()).add(
             threading.current_thread().name
         )
-        return decode(content)
+        return decode(content, *how)
 
     with pytest.MonkeyPatch.context() as patch, DecodeBudget() as budget, ThreadPoolExecutor(4) as pool:
         patch.setattr(thumbnails, "_decode", watched)
@@ -174,7 +176,7 @@ import re, sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from neuralbox._report.thumbnails import DecodeBudget, thumbnail_of
+from neuralbox._thumbnails import DecodeBudget, thumbnail_of
 files = [Path(name) for name in sys.argv[1:]] * 2
 with ThreadPoolExecutor(8) as pool, DecodeBudget() as budget:
     made = list(pool.map(partial(thumbnail_of, budget=budget), files))

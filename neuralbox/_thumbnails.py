@@ -1,4 +1,4 @@
-"""Thumbnails: a picture shrunk to a few kilobytes, written into the page itself. Blocking; for worker threads.
+"""Thumbnails: a picture shrunk to a few kilobytes, as a `data:` address. Blocking; for worker threads.
 
 A film on the disk lends its first picture where av is there to open it. Pictures and films come from outside and may be
 anything: only PNG, JPEG, WebP and GIF are opened, and films in the containers of MP4 and WebM, by their first bytes and
@@ -36,8 +36,8 @@ _PLAIN: Final = 5
 _TRANSPARENT: Final = 9
 _PROGRESSIVE: Final = 6
 _FILM: Final = 13
-# Size of the longer side and quality, until one is small enough; the last is taken in any case.
-_ATTEMPTS: Final = ((_LONGEST, 62), (_LONGEST, 38), (240, 30), (160, 20))
+# Share of the longest side and quality, until one is small enough; the last is taken in any case.
+_ATTEMPTS: Final = ((1.0, 62), (1.0, 38), (0.75, 30), (0.5, 20))
 
 
 class ThumbnailImage(NamedTuple):
@@ -90,33 +90,41 @@ class DecodeBudget:
         return act() if memory <= _SMALL else self._large.submit(act).result()
 
 
-def thumbnail_of(picture: Path | bytes, budget: DecodeBudget) -> ThumbnailImage | None:
+def thumbnail_of(
+    picture: Path | bytes, budget: DecodeBudget, *, longest: int = _LONGEST, most_bytes: int = _MOST_BYTES
+) -> ThumbnailImage | None:
     """Shrink a picture; None where it is none, is damaged, or is too large to be opened.
 
     Needs pillow (`are_possible`).
+
+    Args:
+        picture: The file, or what is in it.
+        budget: What decoding may take.
+        longest: Pixels of the longer side at most.
+        most_bytes: What it is made smaller for, in bytes before base64; one that cannot be is longer.
     """
     try:
-        return budget.decode(*_measure(picture), partial(_decode, picture))
+        return budget.decode(*_measure(picture, longest), partial(_decode, picture, longest, most_bytes))
     except Exception:  # noqa: BLE001 - pillow raises anything for a damaged file, and one must not end the report
         return None
 
 
-def _measure(picture: Path | bytes) -> tuple[int, int]:
+def _measure(picture: Path | bytes, longest: int) -> tuple[int, int]:
     """Return how many pixels a picture has, and the bytes of memory that it takes at most."""
     with _open(picture) as image:
         pixels = image.width * image.height
         # All of a progressive JPEG is held before its first line is.
         whole = _PROGRESSIVE * pixels if "progressive" in image.info else 0
-        _draft(image)
+        _draft(image, longest)
         is_plain = image.mode in {"L", "RGB"} and not image.has_transparency_data
         each = _WEBP if image.format == "WEBP" else _PLAIN if is_plain else _TRANSPARENT
         return pixels, whole + each * image.width * image.height
 
 
-def _decode(picture: Path | bytes) -> ThumbnailImage:
+def _decode(picture: Path | bytes, longest: int, most_bytes: int) -> ThumbnailImage:
     with _open(picture) as image:
-        _draft(image)
-        return _shrink(image)
+        _draft(image, longest)
+        return _shrink(image, longest, most_bytes)
 
 
 def _open(picture: Path | bytes) -> Image.Image:
@@ -125,9 +133,9 @@ def _open(picture: Path | bytes) -> Image.Image:
     return Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture, formats=_FORMATS)
 
 
-def _draft(image: Image.Image) -> None:
+def _draft(image: Image.Image, longest: int) -> None:
     """Have a JPEG decoded at a fraction of its size."""
-    image.draft("RGB", (2 * _LONGEST, 2 * _LONGEST))
+    image.draft("RGB", (2 * longest, 2 * longest))
 
 
 def still_of(film: Path, budget: DecodeBudget) -> ThumbnailImage | None:
@@ -157,20 +165,20 @@ def still_of(film: Path, budget: DecodeBudget) -> ThumbnailImage | None:
         return None
 
 
-def _shrink(image: Image.Image) -> ThumbnailImage:
+def _shrink(image: Image.Image, longest: int = _LONGEST, most_bytes: int = _MOST_BYTES) -> ThumbnailImage:
     from PIL import ImageOps
 
     mode = "RGBA" if image.has_transparency_data else "RGB"
     if image.mode not in {"L", "LA", "RGB", "RGBA"} or (mode == "RGBA") != image.mode.endswith("A"):
         image = image.convert(mode)  # a palette cannot be shrunk
-    image.thumbnail((_LONGEST, _LONGEST), reducing_gap=2.0)
+    image.thumbnail((longest, longest), reducing_gap=2.0)
     small = ImageOps.exif_transpose(image.convert(mode))
     content = b""
-    for longest, quality in _ATTEMPTS:
-        small.thumbnail((longest, longest))
+    for share, quality in _ATTEMPTS:
+        small.thumbnail((longest * share, longest * share))
         file = BytesIO()
         small.save(file, "WEBP", quality=quality, method=2)
         content = file.getvalue()
-        if len(content) <= _MOST_BYTES:
+        if len(content) <= most_bytes:
             break
     return ThumbnailImage(f"data:image/webp;base64,{base64.b64encode(content).decode()}", small.width, small.height)
