@@ -55,7 +55,7 @@ python_use_unqualified_type_names = True
 nitpicky = True
 nitpick_ignore_regex = [
     # Names of others: nothing is fetched to build the site.
-    ("py:.*", r"(anyio|collections|datetime|httpx|opentelemetry|os|pathlib|respx|starlette)(\..*)?"),
+    ("py:.*", r"(anyio|collections|datetime|httpx|mcp|opentelemetry|os|pathlib|respx|starlette)(\..*)?"),
     # Names that are not public have no page.
     ("py:.*", r"(\w+\.)*_\w+(\.\w+)*"),
 ]

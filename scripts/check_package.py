@@ -35,6 +35,7 @@ IMPORTS: Final = {
     "cli": "neuralbox._cli.app",
     "demo": "neuralbox._cli.app, neuralbox._demo",
     "keyring": "neuralbox._cli.key_store, keyring",
+    "mcp": "neuralbox.mcp, neuralbox._cli.app, PIL",
     "otel": "opentelemetry.trace",
     "report": "neuralbox._report, PIL",
     "sandbox": "neuralbox.sandbox, PIL, av",

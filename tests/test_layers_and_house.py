@@ -28,6 +28,7 @@ PUBLIC_MODULES = [
     for name in (
         "neuralbox",
         "neuralbox.geminigen",
+        "neuralbox.mcp",
         "neuralbox.otel",
         "neuralbox.sandbox",
         "neuralbox.sync",

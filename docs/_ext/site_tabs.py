@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ALONE = re.compile(
-    r"\banyio\b|\basyncio\b|\basync def\b|\bhttpx\b|\btrio\b|\bSandbox\b|transport=|neuralbox\.testing|neuralbox\.otel"
+    r"\banyio\b|\basyncio\b|\basync def\b|\bhttpx\b|\btrio\b|\bSandbox\b|transport=|neuralbox\.testing|neuralbox\.otel|neuralbox\.mcp"
 )
 _RULES = (
     # A listing that is awaited is its first page.

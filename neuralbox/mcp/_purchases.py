@@ -121,7 +121,7 @@ class Purchases:
             accepted: list[JobRef] = []
             try:
                 job = await self._submitted(wire, request, key, accepted)
-                return await self._waited(job, wait, on_progress, earlier=was_sent and not accepted)
+                return await self._waited(job, wait, on_progress, earlier=was_sent)
             except GenerationFailedError:
                 self._failed[name] = attempt
                 if accepted or not was_sent:
