@@ -105,7 +105,7 @@ def forget_key(name: str) -> bool:
     record = records.pop(name, None)
     if record is None:
         return False
-    if not isinstance(record, dict) or "key" not in record:
+    if isinstance(record, dict) and "key" not in record:
         _forget_in_keyring(name)
     _write(records)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,7 +99,7 @@ class CommandSession:
 
     def _go(
         self,
-        client: Callable[..., Client],
+        client: Callable[..., AbstractAsyncContextManager[Client]],
         work: Callable[[Client, CommandSession], Awaitable[int | None]],
         service: str,
         key: str | None,

@@ -21,8 +21,6 @@ from .test_output import Screen
 class Keys(KeyringBackend):
     """A keyring in memory; locked, it opens for nobody."""
 
-    priority = 1.0
-
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.held: dict[tuple[str, str], str] = {}
