@@ -25,6 +25,7 @@ BENCHMARKS = (
     "stress_cancel",
     "bench_watch",
     "simulate_waiting",
+    "simulate_plan",
     "bench_peers",
 )
 MEASURED = (

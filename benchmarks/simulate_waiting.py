@@ -225,10 +225,14 @@ class Service:
 
     def _page(self, url: str) -> Mapping[str, Any]:
         asked = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
-        page, limit, status = int(asked["page"]), int(asked["limit"]), asked["status"]
-        found = self._of(status)
+        page, limit, status = int(asked["page"]), int(asked["limit"]), asked.get("status")
+        at = self.time.now - self.world.lag
+        if status is None:
+            found = [job for job in reversed(self.jobs.values()) if job.begun <= at + 1e-9]
+        else:
+            found = self._of(status)
         shown = found[(page - 1) * limit : page * limit]
-        items = [self._item(job, status) for job in shown]
+        items = [self._item(job, status or ("completed" if job.done <= at else "pending")) for job in shown]
         return {"items": items, "total": len(found), "page": page, "limit": limit, "pages": ceil(len(found) / limit)}
 
     def _of(self, status: str) -> list[Made]:

@@ -205,14 +205,17 @@ class Polling:
         timeout: Default limit of a wait, in seconds; None waits without limit.
         min_interval: Shortest pause between two polls of one job, in seconds; below 5 is more than 12 polls a minute.
         max_interval: Longest pause between two polls of one job, in seconds.
-        detail: What is asked when a listing shows that a job has ended: `status` asks for the job itself; `listing`
+        detail: What is asked when a listing shows that a job has ended. `status` asks for the job itself; `listing`
             takes the history's item for the result where it has a url or text and tokens, and saves that request.
+            `auto` takes it where it lacks nothing that such a job's own answer has said, where the caller needs no more (a
+            batch with `download_to`), or where the plan's requests are scarce; a result that may lack something has
+            `is_partial`.
     """
 
     timeout: float | None = 600.0
     min_interval: float = 5.0
     max_interval: float = 30.0
-    detail: Literal["status", "listing"] = "status"
+    detail: Literal["auto", "status", "listing"] = "auto"
 
     def __post_init__(self) -> None:
         require_seconds("polling.timeout", self.timeout)
@@ -220,7 +223,7 @@ class Polling:
         require_seconds("polling.max_interval", self.max_interval, optional=False)
         if self.max_interval < self.min_interval:
             raise ConfigurationError("polling.max_interval must not be below polling.min_interval.")
-        require_one_of("polling.detail", self.detail, ("status", "listing"))
+        require_one_of("polling.detail", self.detail, ("auto", "status", "listing"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,11 @@ class Collector:
     def __init__(self, state: BatchState) -> None:
         self._state = state
         self._waiter: GrowingJobWaiter[BatchItem] = GrowingJobWaiter(
-            state.core, state.options.wait_timeout, state.group, self._heard
+            state.core,
+            state.options.wait_timeout,
+            state.group,
+            self._heard,
+            needs_result_only=state.options.download_to is not None,  # the file is what is wanted
         )
         self._ended: deque[BatchItem] = deque()
         self._is_recording = False

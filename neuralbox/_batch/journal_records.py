@@ -17,13 +17,14 @@ def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict
     if not _is_json(said):  # the service wrote NaN, say
         known = {"status": generation.status, "content": generation.text, "url": generation.url}
         said = known | {"error": generation.error, "tokens_used": charged}
-    return {
+    record = {
         "status": generation.status,
         "tokens": charged,
         "kind": generation.kind,
         "model": generation.model,
         "said": said,
     }
+    return {**record, "partial": True} if generation.is_partial else record
 
 
 def _is_json(value: object) -> bool:
@@ -44,6 +45,7 @@ def generation_of(record: JournalRecord, service: Service = NEURALBOX) -> Genera
         kind=kind if isinstance(kind, str) else record.kind,
         asked_id=record.id,
     )
+    changes: dict[str, object] = {"is_partial": True} if outcome.get("partial") is True else {}
     if generation.model is None and isinstance(model, str):
-        return generation.model_copy(update={"model": model})
-    return generation
+        changes["model"] = model
+    return generation.model_copy(update=changes) if changes else generation

@@ -30,6 +30,7 @@ from .._errors import (
     SubmissionUnknownError,
 )
 from .._models.generation import Generation
+from .._rate_limit.limiter import limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
 from .._submissions.claim import Claim
@@ -267,12 +268,14 @@ class Submitter:
         if state.options.max_throttle_wait is not None and told > state.options.max_throttle_wait:
             state.halt(error)
             return
-        core, seconds = state.core, max(told, floor)
+        core, seconds, limiter = state.core, max(told, floor), limiter_of(state.core)
         logger.info("A request of the batch waits %.0f s for the account's limits.", seconds)
         until, woken = core.clock() + seconds, anyio.Event()
         state.sleepers[woken] = core.now() + seconds
+        limiter.queued += 1  # what is left of the window is for such as this one
         try:
             while core.clock() < until and state.refusal is None:
                 await core.wait_until(woken, until - core.clock())
         finally:
+            limiter.queued -= 1
             del state.sleepers[woken]

@@ -228,8 +228,9 @@ class CommandSession:
 
 
 def plain_values(generation: Generation) -> dict[str, Any]:
-    """Return a generation as JSON: what is known of it, without the reply as it came."""
-    return generation.model_dump(mode="json", exclude={"raw"}, exclude_none=True)
+    """Return a generation as JSON: what is known of it, without the reply as it came, and whether that may not be all."""
+    values = generation.model_dump(mode="json", exclude={"raw"}, exclude_none=True)
+    return {**values, "is_partial": True} if generation.is_partial else values
 
 
 def service_of(service: str) -> Service:

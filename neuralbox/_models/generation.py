@@ -93,6 +93,8 @@ class Generation(Model):
         is_favorited: The favourite mark, in history items of the page dialect.
         rating: The user's rating, in history items of the page dialect.
         metadata: `result_metadata` as it came.
+        is_partial: Whether it was read from a listing that may leave out what its own answer says; what was not told is None
+            then, and `job.refresh()` or `generations.get(id)` asks for the whole.
         raw: The reply as it came.
     """
 
@@ -122,6 +124,8 @@ class Generation(Model):
     is_favorited: bool | None = None
     rating: float | None = None
     metadata: Mapping[str, Any] | None = Field(default=None, repr=False)
+    # What is said of the answer, not by it.
+    is_partial: bool = Field(default=False, exclude=True, repr=False)
 
     @classmethod
     def read(
@@ -143,6 +147,7 @@ class Generation(Model):
             values["id"] = "" if asked_id is None else asked_id
         values["kind"] = values["kind"] or kind
         values["raw"] = record
+        values["is_partial"] = False
         return _made(cls, values)
 
     @property

@@ -16,8 +16,8 @@ class DurationLog(dict[str, ModelTimes]):
         """Return what was seen of a model."""
         return self.get(model or "", NOTHING_SEEN)
 
-    def note(self, job: PolledJob, generation: Generation, now: float) -> None:
-        """Remember how long a completed job took: by the service's own times, else by when we learnt of it."""
+    def note(self, job: PolledJob, generation: Generation, now: float | None) -> None:
+        """Remember how long a completed job took: by the service's own times, else by when we learnt of it (None: too late)."""
         model = job.ref.model or generation.model
         begin, end = generation.created_at, generation.completed_at
         if not model or not generation.is_completed:
@@ -26,7 +26,7 @@ class DurationLog(dict[str, ModelTimes]):
             seconds = (end - begin).total_seconds()
         elif generation.processing_ms is not None:
             seconds = generation.processing_ms / 1000
-        elif job.dated:
+        elif job.dated and now is not None:
             seconds = now - job.since
         else:
             return

@@ -1,8 +1,11 @@
 """`SweepPlanner`: the strategy that asks a listing about many jobs at once, where that takes fewer requests than polls.
 
 A sweep is a task of one waiter: it walks the pending pages of the history from the last to the first, or where a service
-lists only everything, that from the newest on, while another leads. What it did not list is polled by its own waiters, or, with `Polling(detail="listing")`, searched for among the
-completed first. The rules:
+lists only everything, that from the newest on, while another leads. What it did not list is polled by its own waiters, or,
+where an item is enough (`_polling.listed_fields`), searched for among the completed first. Where the plan's requests are scarce,
+it reads the newest pages of the whole history instead, when `ReadPlan` says: they show what runs, what has ended, and with
+which result, in one request. The rules:
+
 
 - A page is taken at once, with no await in between, and stands whatever becomes of the walk.
 - What a walk that broke off had not come to is due again: whoever leads then takes it up.
@@ -18,7 +21,7 @@ Whether, which pages and how often is decided by `_polling.listing_plan`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +42,9 @@ from .._errors import (
     RateLimitError,
 )
 from .._transport import Reply
+from .listed_fields import is_enough
 from .listing_plan import (
+    CONFIRM,
     NOTHING_MEASURED,
     PRESENT,
     UNLISTED_AFTER,
@@ -53,7 +58,7 @@ from .listing_plan import (
     read_item,
     walkers,
 )
-from .polled_job import JobState, PolledJob
+from .polled_job import JobState, PolledJob, kind_and_model
 from .schedule import spread
 from .waiter import GRACE, Waiter
 
@@ -68,6 +73,8 @@ _FAILURES = 3
 _BY_ENDS = 3  # of so many sweeps, all but one may read the completed list in place of the pending one
 AFTER_TOO_LONG = 300.0
 """Seconds without sweeps after the list turned out longer than it is worth."""
+LISTED_WITHIN = 30.0
+"""Seconds after which a job that the newest pages do not show is asked by itself."""
 _RECOUNT = 1.0
 _LONGEST_WALK = 60.0  # a million jobs take 10,000 pages, half a minute of them
 _NO_SUCH_PAGE = (400, 404, 416, 422)
@@ -94,12 +101,14 @@ class SweepPlanner:
     Attributes:
         stats: What the walks have told.
         found_on: How far back in the completed list the last search found something of ours.
+        finds_all: Whether its items were enough for all that the last search was for.
         given_up: Whether the listing is of no use, for good.
     """
 
     def __init__(self) -> None:
         self.stats: ListingStats = NOTHING_MEASURED
         self.found_on = 1
+        self.finds_all = False
         self.given_up = False
         self._paused_until: float | None = None
         self._next_at: float | None = None
@@ -113,11 +122,42 @@ class SweepPlanner:
             together = []
         else:
             together = [job for job in due if job.absence is PRESENT or not job.absence.is_alone(now)]
-        if together and self._is_on(poller, together, now):
+        if poller.reads.next_at(now) is not None:
+            self._read_sparingly(poller, due, together, now)
+        elif together and self._is_on(poller, together, now):
             self._sweep_or_put_off(poller, together, now)
         for job in due:
             if job.state is JobState.DUE:
                 poller.assign(job)
+
+    def _read_sparingly(
+        self, poller: Poller, due: Sequence[PolledJob], together: Sequence[PolledJob], now: float
+    ) -> None:
+        """Read once for all that are waited for, where the listing can tell; else poll one of those that are due."""
+        alone = list(due)
+        if len(poller.jobs) > 1 and together:
+            sweep = self._sweep
+            asked = {job for job in together if sweep is None or not job.wants_last_poll(now)}
+            alone = [job for job in due if job not in asked]
+            if sweep is not None:
+                for job in asked:
+                    sweep.put_off(job, now)
+            else:
+                self._read_newest(poller, now)
+        if alone:
+            poller.assign_sparingly(alone, now)
+
+    def _read_newest(self, poller: Poller, now: float) -> None:
+        """Begin to read the newest pages for all that they can tell of."""
+        jobs = [
+            job
+            for job in poller.jobs
+            if job.polled_by is None and (job.absence is PRESENT or not job.absence.is_alone(now))
+        ]
+        poller.reads.read(now)
+        self._next_at = now
+        self._sweep = Sweep(self, poller, jobs, jobs[0].polling.min_interval, sparing=True)
+        poller.dispatch(self._sweep, jobs)
 
     def _sweep_or_put_off(self, poller: Poller, together: Sequence[PolledJob], now: float) -> None:
         """Begin a sweep where it is time, or make the jobs due at the next one; last polls are not put off."""
@@ -179,7 +219,7 @@ class SweepPlanner:
         Failures are in neither list, so that every third sweep is a walk over the pending pages all the same.
         """
         self._sweeps += 1
-        return self._sweeps % _BY_ENDS != 1 and self.found_on < self.stats.pages(total)
+        return self._sweeps % _BY_ENDS != 1 and self.finds_all and self.found_on < self.stats.pages(total)
 
     # What came of a sweep.
 
@@ -207,12 +247,10 @@ class SweepPlanner:
         for job in jobs:
             poller.reschedule(job, poller.now() + poller.spread(job))
 
-    def walked(self, poller: Poller, *, pages: int, ours: int, others: int, absent: Sequence[PolledJob]) -> None:
+    def walked(self, poller: Poller, *, ours: int, others: int, absent: Sequence[PolledJob]) -> None:
         """Take account of a whole walk, and have what it did not list polled."""
         self.stats = self.stats.after_walk(ours=ours, others=others, absent=len(absent))
         self._failures = self._refusals = 0
-        if ours:
-            poller.spend(pages)
         now = poller.now()
         for job in absent:
             job.absence = job.absence.once_more(now)
@@ -222,6 +260,20 @@ class SweepPlanner:
             # Many that end together are not polled together.
             stretch = spread(jitter=1.0, outstanding=len(absent), min_interval=job.polling.min_interval / 3)
             poller.reschedule(job, now + stretch * number / len(absent))
+
+    def read(self, poller: Poller, *, found: int, absent: Sequence[PolledJob]) -> None:
+        """Take account of newest pages that were read sparingly; few of what they did not show is polled by itself."""
+        self.stats = replace(self.stats, hits=self.stats.hits or found > 0)
+        self._failures = self._refusals = 0
+        now, alone = poller.now(), 1 + found // 10
+        for job in absent:
+            if job.absence is not CONFIRM and now - job.since >= LISTED_WITHIN:
+                absence = job.absence.once_more(now)
+                job.absence = absence if alone > 0 else absence.confirmed()
+                alone -= absence.confirm
+            poller.reschedule(job, now)
+        if not self.stats.hits and any(job.absence.walks >= UNLISTED_AFTER for job in absent):
+            self.given_up = True
 
     def too_long(self, poller: Poller) -> None:
         """Note that the list has more pages than there are jobs to ask about: others fill it."""
@@ -237,13 +289,21 @@ class Sweep:
         jobs: What it is for; it polls them until it is over.
         seconds: Until the sweep after it.
         by_ends: Whether the completed list is read in place of the pending one, where its items are answers.
+        sparing: Whether the newest pages of the whole history are read in place of both, since requests are scarce.
 
     Attributes:
         waiting: What came due meanwhile (a walk may take a minute with many), and waits for the end of it.
     """
 
     def __init__(
-        self, planner: SweepPlanner, poller: Poller, jobs: Sequence[PolledJob], seconds: float, *, by_ends: bool
+        self,
+        planner: SweepPlanner,
+        poller: Poller,
+        jobs: Sequence[PolledJob],
+        seconds: float,
+        *,
+        by_ends: bool = False,
+        sparing: bool = False,
     ) -> None:
         self.waiting: list[PolledJob] = []
         self._planner = planner
@@ -251,10 +311,13 @@ class Sweep:
         self._jobs = jobs
         self._seconds = seconds
         self._by_ends = by_ends
+        self._sparing = sparing
         self._began = poller.clock()
-        self._pages = self._ours = self._others = 0
+        self._ours = self._others = 0
         self._last_ends: tuple[str, str] | None = None
         self._ignores_page = False
+        self._step = WalkStep.PROBE
+        self._searched = self._is_read = False
         self._error: NeuralBoxError | None = None
         self._waiting_until: float | None = None
 
@@ -286,33 +349,42 @@ class Sweep:
         limit: AbstractContextManager[Any] = nullcontext()
         if waiter.deadline is not None:
             limit = anyio.move_on_after(max(0.0, waiter.deadline + GRACE - began))
-        step, searched = WalkStep.PROBE, False
         try:
             with limit:
                 core = poller.for_one_attempt(waiter.core)
-                takes_items = core.options.polling.detail == "listing"
-                if not core.options.service.listing.has_states:
-                    step = await self._walk_whole(core, takes_items=takes_items)
-                else:
-                    if not (takes_items and self._by_ends):
-                        step = await self._walk(core)
-                    if takes_items and (step is WalkStep.COMPLETE or self._by_ends):
-                        await self._search(core)
-                        searched = self._by_ends
+                await self._read(core)
         finally:
             rest = self._close()
             if self._error is not None:
                 planner.failed(poller, rest, self._error, began)
-            elif step is WalkStep.COMPLETE:
+            elif self._is_read:
                 poller.slowdown.answered(began)
-                planner.walked(poller, pages=self._pages, ours=self._ours, others=self._others, absent=rest)
-            elif step is WalkStep.TOO_LONG:
+                planner.read(poller, found=self._ours, absent=rest)
+            elif self._step is WalkStep.COMPLETE:
+                poller.slowdown.answered(began)
+                planner.walked(poller, ours=self._ours, others=self._others, absent=rest)
+            elif self._step is WalkStep.TOO_LONG:
                 planner.too_long(poller)
                 for job in rest:
                     poller.reschedule(job, poller.now() + poller.spread(job))
             else:
                 for job in rest:  # cut off: now, for whoever leads next
-                    poller.reschedule(job, began + self._seconds if searched else poller.now())
+                    poller.reschedule(job, began + self._seconds if self._searched else poller.now())
+
+    async def _read(self, core: Core) -> None:
+        """Read what this sweep is to read, as far as it comes."""
+        takes_items, service = core.options.polling.detail != "status", core.options.service
+        if self._sparing:
+            self._is_read = await self._read_newest(core)
+        elif not service.listing.has_states:
+            self._step = await self._walk_whole(core, takes_items=takes_items)
+        elif self._by_ends and takes_items:
+            await self._search(core)
+            self._searched = True
+        else:
+            self._step = await self._walk(core)
+            if takes_items and self._step is WalkStep.COMPLETE:
+                await self._search(core)
 
     # The pending pages, the last first...
 
@@ -408,19 +480,27 @@ class Sweep:
         """Return what nothing was heard of in this sweep, by id as text."""
         return {str(job.ref.id): job for job in self._jobs if job.polled_by is self and job.waiters}
 
-    # ... and the completed ones, the newest first.
+    # ... or the completed ones, the newest first...
 
     async def _search(self, core: Core) -> None:
         """Read them as far back as there is something of ours; a poll of each is for the rest."""
-        wanted = self._wanted()
-        search = begin_search(len(wanted), self._planner.found_on)
-        while search.pages and len(wanted) > 1 and self._error is None:
+        detail, planner, poller = core.options.polling.detail, self._planner, self._poller
+        gone = [*self._wanted().values()]
+        if detail == "listing":
+            wanted = gone
+        else:
+            wanted = [job for job in gone if job.needs_result_only or poller.fields.may_be_whole(kind_and_model(job))]
+        if gone:
+            planner.finds_all = len(wanted) == len(gone)
+        by_id = {str(job.ref.id): job for job in wanted}
+        search = begin_search(len(by_id), planner.found_on)
+        while search.pages and len(by_id) > 1 and self._error is None:
             found_on, pages = await self._read_pages(
-                core, search.pages, words.COMPLETED, wanted, partial(self._accept, core)
+                core, search.pages, words.COMPLETED, by_id, partial(self._accept, core)
             )
             search = search.after(found_on, pages)
             if found_on is not None:
-                self._planner.found_on = found_on
+                planner.found_on = found_on
 
     async def _read_pages(
         self,
@@ -445,7 +525,7 @@ class Sweep:
                 job = wanted.pop(read_item(record if rewrite is None else rewrite(record))[0], None)
                 if job is None:
                     others += 1
-                else:
+                elif job.waiters:
                     found_on = max(number, found_on or 0)
                     take(job, record)
             if state is None:
@@ -460,21 +540,58 @@ class Sweep:
         return found_on, pages
 
     def _accept(self, core: Core, job: PolledJob, record: Mapping[str, Any]) -> None:
-        """Take an item for the result where it is one; what it lacks, the job's own answer has."""
-        ref = job.ref
-        service = core.options.service
-        generation = service.read(record, kind=ref.kind, asked_id=ref.id)
-        has_result = generation.is_completed and (generation.url or generation.text)
-        if has_result and service.charge(generation) is not None:
-            if generation.model is None:
-                generation = generation.model_copy(update={"model": ref.model})
+        """Take an item for the result where it is enough; what it lacks, the job's own answer has."""
+        poller, of, service = self._poller, kind_and_model(job), core.options.service
+        item = service.read(record, kind=of[0], asked_id=job.ref.id)
+        if item.is_completed:
+            poller.fields.saw_item(of, item)
+            changes: dict[str, object] = {"is_partial": poller.fields.is_partial(of, item)}
+            item = item.model_copy(update=changes if item.model is not None else {**changes, "model": of[1]})
+        is_result = item.is_completed and bool(item.url or item.text) and service.charge(item) is not None
+        detail, result_only = job.polling.detail, job.needs_result_only
+        if is_result and is_enough(item, detail=detail, needs_result_only=result_only, scarce=self._sparing):
             job.polled_by = None
-            self._poller.publish(job, generation)
+            poller.publish(job, item, is_late=self._sparing)
+        elif self._sparing:  # it has ended, and nothing cheaper tells how
+            job.absence = CONFIRM
+
+    # ... or the newest of all.
+
+    async def _read_newest(self, core: Core) -> bool:
+        """Read pages until all that are old enough to be listed were seen, or nothing more of ours comes; False if one fails."""
+        wanted = self._wanted()
+        rewrite = core.options.service.listing.rewrite
+        number, goes_on = 0, True
+        while goes_on:
+            number += 1
+            page = await self._ask(core, number, None)
+            if page is None:
+                return False
+            found = 0
+            for record in page.records:
+                key, said = read_item(record if rewrite is None else rewrite(record))
+                job = wanted.pop(key, None)
+                if job is None or not job.waiters:  # somebody else's, or nobody waits for it any more
+                    continue
+                found += 1
+                job.absence = PRESENT
+                if said.status in words.FINAL_STATES:
+                    self._accept(core, job, record)
+                else:
+                    self._poller.take_listed(job, said, self._began, self._seconds)
+            self._ours += found
+            self._poller.reads.pages = number
+            is_last = not page.records or (page.pages is not None and number >= page.pages)
+            goes_on = not is_last and (found > 0 or number == 1) and self._misses(wanted.values())
+        return True
+
+    def _misses(self, jobs: Collection[PolledJob]) -> bool:
+        """Whether any of some jobs is old enough to be listed."""
+        return any(self._began - job.since >= LISTED_WITHIN for job in jobs)
 
     async def _ask(self, core: Core, number: int, status: str | None = words.PENDING) -> Envelope | None:
-        """Ask for a page; None when that fails, and `_error` says why."""
+        """Ask for a page, of one status or of all; None when that fails, and `_error` says why."""
         began, listing = self._poller.clock(), core.options.service.listing
-        self._pages += 1
 
         def read(reply: Reply) -> Envelope:
             self._poller.heard(reply.headers, began)

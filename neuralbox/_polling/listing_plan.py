@@ -163,6 +163,8 @@ class Absence:
 
 
 PRESENT = Absence()
+CONFIRM = Absence(confirm=True)
+"""It has ended, and its own answer is to say how."""
 
 
 # A walk over the pending pages...

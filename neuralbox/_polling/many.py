@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
-from .._errors import ConfigurationError, NeuralBoxError
+from .._errors import ConfigurationError, NeuralBoxError, RateLimitError
 from .._models.generation import Generation
 from .._types import OMIT, JobRef, Omit
 from .job import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
@@ -33,6 +33,7 @@ Ended: TypeAlias = Generation | Exception
 MAX_POLLS = 64
 """Polls of one call under way at once; the transport's connection limit may let fewer pass."""
 _SAID = 256
+_TRIES = 3  # last polls, where the plan's requests may run out just then
 
 
 class PollWorkers:
@@ -184,15 +185,17 @@ class _Attended(Generic[T]):
         more: What it was added for again.
         ends_at: When its limit passes, by the clock; None for never.
         last_poll_until: Until when the last poll at its limit may take; None before that.
+        last_polls: How many there were.
     """
 
-    __slots__ = ("ends_at", "item", "last_poll_until", "more")
+    __slots__ = ("ends_at", "item", "last_poll_until", "last_polls", "more")
 
     def __init__(self, item: T, ends_at: float | None) -> None:
         self.item = item
         self.more: tuple[T, ...] = ()
         self.ends_at = ends_at
         self.last_poll_until: float | None = None
+        self.last_polls = 0
 
 
 class GrowingJobWaiter(Waiter, Generic[T]):
@@ -207,12 +210,24 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         group: Where its polls run.
         ended: Called with what a job was added for and what it came to: the final state, or the error that ended its
             wait. It may neither raise nor wait.
+        needs_result_only: Whether text or address are all that is needed of them.
     """
 
-    __slots__ = ("_attended", "_ended", "_joined", "_limit", "_over", "_said", "_workers")
+    __slots__ = ("_attended", "_ended", "_joined", "_limit", "_over", "_said", "_workers", "needs_result_only")
 
-    def __init__(self, core: Core, limit: float | None, group: TaskGroup, ended: Callable[[T, Ended], None]) -> None:
+    is_patient = True
+
+    def __init__(
+        self,
+        core: Core,
+        limit: float | None,
+        group: TaskGroup,
+        ended: Callable[[T, Ended], None],
+        *,
+        needs_result_only: bool = False,
+    ) -> None:
         super().__init__(core, NO_CALL_OPTIONS, None, wants_progress=False)
+        self.needs_result_only = needs_result_only
         self._workers = PollWorkers(self, group)
         self._limit = limit
         self._ended = ended
@@ -289,7 +304,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
 
     def _polled(self, poller: Poller, job: PolledJob) -> None:
         attended = self._attended.get(job)
-        if attended is not None and attended.last_poll_until is not None:
+        if attended is not None and attended.last_poll_until is not None and not self._is_put_off(poller, job):
             self._let_go(poller, job)
         else:
             self._lighten(job)
@@ -343,16 +358,32 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         return over, min(times, default=None), is_ending
 
     def _end(self, poller: Poller, job: PolledJob) -> None:
-        """Give a job whose limit passed a last poll, or let it go after that."""
-        attended = self._attended[job]
+        """Give a job whose limit passed a last poll, or let it go after that.
+
+        Where the plan's requests are scarce the next page that is read anyway is its last poll: nobody waits for it alone.
+        """
+        attended, now = self._attended[job], poller.now()
         assert attended.ends_at is not None
         is_fresh = job.asked_at is not None and job.asked_at + job.polling.min_interval > attended.ends_at
-        if attended.last_poll_until is not None or is_fresh:
+        if is_fresh and not self._is_put_off(poller, job):
             self._let_go(poller, job)
             return
-        attended.last_poll_until = attended.ends_at + GRACE
+        read_at = poller.reads.next_at(now)
+        if read_at is not None:
+            attended.last_poll_until = max(now, read_at) + GRACE
+            return
+        attended.last_polls += 1
+        if attended.last_polls > (_TRIES if poller.reads.is_metered else 1):
+            self._let_go(poller, job)
+            return
+        attended.last_poll_until = now + GRACE
         if job.polled_by is None:
             poller.assign(job)
+
+    @staticmethod
+    def _is_put_off(poller: Poller, job: PolledJob) -> bool:
+        """Whether the last poll of a job was refused since the plan's requests are used up; another follows."""
+        return poller.reads.is_metered and isinstance(job.failure, RateLimitError)
 
     def _let_go(self, poller: Poller, job: PolledJob) -> None:
         if job in self.todo:

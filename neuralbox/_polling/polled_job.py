@@ -157,6 +157,11 @@ class PolledJob:
         """How often it may be polled: the policy of whoever waits longest."""
         return self.waiters[0].core.options.polling
 
+    @property
+    def needs_result_only(self) -> bool:
+        """Whether text or address are all that those who wait for it need."""
+        return all(waiter.needs_result_only for waiter in self.waiters)
+
     def wants_last_poll(self, now: float) -> bool:
         """Whether the limit of one of its waits passed without a poll at its end."""
         for waiter in self.waiters:  # asked for every job at every turn, and nearly always no
@@ -173,3 +178,11 @@ class PolledJob:
 def progress_of(generation: Generation | None) -> tuple[object, ...]:
     """Return what of an answer is news where it differs from the one before."""
     return () if generation is None else (generation.status, generation.progress, generation.eta_seconds)
+
+
+def kind_and_model(job: PolledJob) -> tuple[str | None, str | None]:
+    """Return what a job is, as far as its reference or what was last said of it tells."""
+    ref, seen = job.ref, job.seen
+    if seen is None:
+        return ref.kind, ref.model
+    return ref.kind or seen.kind, ref.model or seen.model

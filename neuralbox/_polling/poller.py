@@ -57,17 +57,20 @@ from .._errors import (
     NotFoundError,
     PermissionDeniedError,
     ProtocolError,
+    RateLimitError,
 )
 from .._models.generation import Generation
 from .._transport.closing import closed_error, is_closed, listen
 from .._types import JobRef
 from .durations import DurationLog
 from .leadership import Leadership
+from .listed_fields import ListedFields
 from .listing import SweepPlanner
 from .listing_plan import ListedJob, next_turn
 from .poll_queue import PollQueue
-from .polled_job import JobSnapshot, JobState, PolledJob, progress_of
-from .schedule import FIRST, NOTHING_SEEN, TRUSTED, next_poll, ramp, spread
+from .polled_job import JobSnapshot, JobState, PolledJob, kind_and_model, progress_of
+from .reading import ReadPlan
+from .schedule import NOTHING_SEEN, TRUSTED, next_poll, ramp, spread
 from .slowdown import Slowdown
 from .status import poll
 from .waiter import GRACE, PollTask, Task, Waiter
@@ -77,6 +80,7 @@ YOUNG = 30.0
 # A timer may fire a hair early, and virtual clocks add up floats.
 _HAIR = 1e-6
 _MOMENT = 0.1
+_PAUSE = 1.0  # until the answers to those that were chosen are there
 
 
 Strategy: TypeAlias = Callable[["Poller", Sequence[PolledJob]], Awaitable[None]]
@@ -103,17 +107,27 @@ class Poller:
         queue: When which job needs anybody.
         leadership: Who keeps the clock.
         slowdown: What holds the polls of all.
+        reads: When jobs are asked about, where the plan's requests are scarce.
+        fields: What a listing leaves out.
     """
 
-    def __init__(self, core: Core, durations: DurationLog, strategy: Strategy = individually) -> None:
+    def __init__(
+        self,
+        core: Core,
+        durations: DurationLog,
+        strategy: Strategy = individually,
+        fields: ListedFields | None = None,
+    ) -> None:
         self.clock = core.clock
         self.random = core.random
         self.strategy = strategy
         self.queue = PollQueue()
         self.leadership = Leadership(core.clock, core.wait_until)
-        self.slowdown = Slowdown(core)
+        self.slowdown = Slowdown()
+        self.fields = fields or ListedFields()
         self._durations = durations
         self._jobs: dict[str, PolledJob] = {}
+        self.reads = ReadPlan(core, durations, self._jobs)
         self._overdue: dict[PolledJob, None] = {}
         self._charges = charges_of(core)
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
@@ -152,7 +166,10 @@ class Poller:
         if is_closed(core.transport):
             waiter.failure = closed_error()
         job = self._jobs.get(key)
+        self.reads.awaited += not waiter.is_patient
         if job is None:
+            if not self._jobs:
+                self.reads.begin()
             job = self._jobs[key] = PolledJob(ref, known or JobSnapshot(now))
             job.waiters = (waiter,)
             told_at = now if known is None else known.told_at
@@ -166,6 +183,7 @@ class Poller:
     def unsubscribe(self, waiter: Waiter, *jobs: PolledJob) -> None:
         """Stop waiting for some jobs, which the waiter must not be chosen to poll; one nobody waits for is forgotten."""
         for job in jobs:
+            self.reads.awaited -= not waiter.is_patient and waiter in job.waiters
             job.waiters = tuple(other for other in job.waiters if other is not waiter)
             if not job.waiters and not job.is_ended:
                 self._forget(job, JobState.ABANDONED)
@@ -236,6 +254,8 @@ class Poller:
         while (job := self.queue.pop(now)) is not None:
             if job.polled_by is None:
                 last = job.wants_last_poll(now)
+                if last and not self.reads.left:
+                    last, job.asked_at, job.failure = False, now, self.reads.used_up(now)
                 if last or (job.poll_at <= now and self._may_poll(job, now)):
                     job.state = JobState.DUE
                     due.append(job)
@@ -245,16 +265,15 @@ class Poller:
 
     def _may_poll(self, job: PolledJob, now: float) -> bool:
         """Whether a job's poll is neither held nor too dear; where it is, its time is moved."""
-        slowdown = self.slowdown
-        if slowdown.held_until is not None and slowdown.held_until > now:
+        held_until = self.slowdown.held_until
+        if held_until is not None and held_until > now:
             jitter, others = self.random(), len(self._jobs) - 1
-            wait = ramp(jitter=jitter, outstanding=others, min_interval=job.polling.min_interval)
-            job.poll_at = slowdown.held_until + wait
+            job.poll_at = held_until + ramp(jitter=jitter, outstanding=others, min_interval=job.polling.min_interval)
             return False
-        is_over_it_seems = job.absence.confirm or (not job.polls and now > job.since + FIRST)
-        if slowdown.scarce_until is None or slowdown.scarce_until <= now or is_over_it_seems:
+        read_at = self.reads.next_at(now)
+        if read_at is None or read_at <= now or (job.absence.confirm and self.reads.left > 0):
             return True
-        job.poll_at = slowdown.scarce_until
+        job.poll_at = read_at
         return False
 
     def _schedule(self, job: PolledJob) -> None:
@@ -297,6 +316,18 @@ class Poller:
         waiter.todo.append(job)
         self._schedule(job)
         self.leadership.wake(waiter)
+
+    def assign_sparingly(self, due: Sequence[PolledJob], now: float) -> None:
+        """Have one of some due jobs polled, that which was asked longest ago; the others wait for the next read."""
+        chosen = [job for job in due if job.wants_last_poll(now) or job.absence.confirm][: self.reads.left]
+        if not chosen and self.reads.left:
+            chosen = [min(due, key=lambda job: job.since if job.asked_at is None else job.asked_at)]
+        self.reads.read(now)
+        for job in chosen:
+            self.assign(job)
+        for job in due:
+            if job.state is JobState.DUE:
+                self.reschedule(job, max(now + _PAUSE, self.reads.next_at(now) or now))
 
     def dispatch(self, task: PollTask, jobs: Sequence[PolledJob]) -> None:
         """Give the leader a task for many jobs; from a strategy only. As with a poll, another leads meanwhile."""
@@ -358,6 +389,7 @@ class Poller:
             return
         began = self.begin(job)
         answer: Generation | NeuralBoxError | None = None
+        self.reads.under_way += 1
         limit: AbstractContextManager[Any] = nullcontext()
         if waiter.deadline is not None:
             limit = anyio.move_on_after(max(0.0, waiter.deadline + GRACE - began))
@@ -368,6 +400,7 @@ class Poller:
         except (APIConnectionError, ProtocolError, APIStatusError) as error:
             answer = error
         finally:
+            self.reads.under_way -= 1
             job.polled_by = None
             if job.state is JobState.POLLING:
                 self._take(job, answer, began)
@@ -382,9 +415,9 @@ class Poller:
         now = self.now()
         if isinstance(answer, Generation):
             self.slowdown.answered(began)
-            if not answer.is_final:
-                self.spend(1)
-            self.publish(job, answer)
+            if answer.is_completed:
+                self.fields.saw_status(kind_and_model(job), answer)
+            self.publish(job, answer, is_late=self.reads.is_scarce)
         elif isinstance(answer, AuthenticationError | PermissionDeniedError) and answer.is_from_service:
             for other in list(self._jobs.values()):
                 self._end(other, answer)
@@ -400,10 +433,10 @@ class Poller:
                 pause = max(job.polling.min_interval, self.slow_down(job, answer, began))
             self.reschedule(job, now + max(0.0, pause))
 
-    def publish(self, job: PolledJob, generation: Generation) -> None:
+    def publish(self, job: PolledJob, generation: Generation, *, is_late: bool = False) -> None:
         """Tell all who wait for a job what the service said of it, and set the time of the next poll.
 
-        After a final answer nothing more is heard.
+        After a final answer nothing more is heard. One that is late says nothing of when the job ended.
         """
         if job.state is JobState.ENDED or job.state is JobState.ABANDONED:
             return
@@ -412,7 +445,7 @@ class Poller:
         job.take(generation, self.clock())
         job.version += changed
         if generation.is_final:
-            self._durations.note(job, generation, self.clock())
+            self._durations.note(job, generation, None if is_late else self.clock())
             self._charges.ended(job.ref.id, generation)
             self._end(job, None)
             return
@@ -426,7 +459,7 @@ class Poller:
 
         What its own status said of it is kept, since that says more.
         """
-        changed = False
+        changed, job.failure = False, None
         if not isinstance(job.seen, Generation):
             changed = job.seen is not said and job.seen != said
             job.seen = said
@@ -461,6 +494,8 @@ class Poller:
         job.state = state
         self.queue.remove(job)
         del self._jobs[str(job.ref.id)]
+        if not self._jobs:
+            self.reads.end()
 
     # When next?
 
@@ -484,7 +519,6 @@ class Poller:
             remaining=min(ends, default=None),
             min_interval=polling.min_interval,
             max_interval=polling.max_interval,
-            scarce=self.slowdown.price(len(self._jobs)) > polling.min_interval,
         )
 
     def spread(self, job: PolledJob) -> float:
@@ -493,15 +527,13 @@ class Poller:
         return spread(jitter=self.random(), outstanding=others, min_interval=job.polling.min_interval)
 
     def heard(self, headers: Mapping[str, str], began: float) -> None:
-        """Take note of what the headers of an answer say of the hourly limit."""
-        self.slowdown.heard(headers, began=began, outstanding=len(self._jobs))
-
-    def spend(self, requests: int) -> None:
-        """Pause after requests that found nothing finished, where they are scarce."""
-        self.slowdown.spend(requests, now=self.now(), outstanding=len(self._jobs))
+        """Take note of what the headers of an answer say of the plan's windows."""
+        self.reads.heard(headers, began)
 
     def slow_down(self, job: PolledJob, error: NeuralBoxError, began: float) -> float:
         """Hold everybody's polls after one that failed, and return for how long."""
+        if isinstance(error, RateLimitError) and error.is_from_service:
+            self.reads.refused(error)
         return self.slowdown.failed(error, began=began, now=self.now(), jitter=self.random(), polling=job.polling)
 
 
@@ -509,16 +541,17 @@ class Poller:
 
 
 class AccountPollers:
-    """The pollers of one account, one for each event loop; they share nothing but how long each model takes."""
+    """The pollers of one account, one for each event loop; they share what was seen of models and their listings."""
 
-    __slots__ = ("durations", "pollers")
+    __slots__ = ("durations", "fields", "pollers")
 
     def __init__(self) -> None:
         self.durations = DurationLog()
+        self.fields = ListedFields()
         self.pollers: PerLoop[Poller] = PerLoop()
 
 
 def poller_of(core: Core) -> Poller:
     """Return the running loop's poller of a client's account."""
     account = core.account.state(AccountPollers, AccountPollers)
-    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner()))
+    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner(), account.fields))

@@ -20,14 +20,13 @@ FIRST = 3.0
 """Seconds until the first poll of a job nothing is known of: an image may be done by then."""
 TRUSTED = 8
 """So many polls follow the service's estimate; one that is still wrong after them slows down like any other job."""
-LONGEST = 300.0
-"""Seconds the longest pause may be where polls are scarce."""
 LONGEST_HOLD = 3_600.0
 """Seconds a `Retry-After` is obeyed at most; the documented limits are per hour."""
 
 _AFTER = 0.1  # estimates come in whole seconds: a poll just before the end costs a whole pause more, in shortest pauses
 _RELAXED = 1.3  # the pause between polls of a job of ordinary age, in shortest pauses
 _AGING = 25.0  # an old job is polled every 1/25 of its age
+_SLOW = 1.6  # one that takes longer than any is supposed to end before it is so much older
 _KEPT = 32
 _ENOUGH = 3
 
@@ -70,7 +69,6 @@ def next_poll(
     remaining: float | None = None,
     min_interval: float = 5.0,
     max_interval: float = 30.0,
-    scarce: bool = False,
 ) -> float:
     """Return the seconds until the next poll of a job.
 
@@ -86,7 +84,6 @@ def next_poll(
         remaining: Seconds left of the wait, or None for no limit.
         min_interval: Shortest pause after the first poll, in seconds.
         max_interval: Longest pause, in seconds.
-        scarce: Whether each poll is dear: then none is made while the job is sure to run, however long that is.
 
     Returns:
         At least 0 before the first poll and at least `min_interval` after it, unless the wait ends sooner: then the
@@ -99,10 +96,10 @@ def next_poll(
     if hint is not None:
         pause = hint + _AFTER * min_interval
     elif usual is not None and age < usual:
-        pause = (usual - age) * (0.95 + 0.1 * jitter) if not scarce else (usual - age) + 0.05 * usual * jitter + 0.5
+        pause = (usual - age) * (0.95 + 0.1 * jitter)
     elif polls == 0:
         pause = (min(FIRST, min_interval) - age) * (0.9 + 0.2 * jitter)
-    pause = min(max(pause, min_interval if polls else 0.0), max_interval if not scarce else max(max_interval, LONGEST))
+    pause = min(max(pause, min_interval if polls else 0.0), max_interval)
     return pause if remaining is None else _within(pause, max(0.0, remaining), min_interval)
 
 
@@ -133,6 +130,38 @@ def _within(pause: float, remaining: float, min_interval: float) -> float:
     if remaining >= pause + min_interval:
         return pause
     return remaining - min_interval if remaining >= 2 * min_interval else remaining
+
+
+# When a job may have ended, where it is not asked by itself...
+
+
+@dataclass(frozen=True, slots=True)
+class UsualSeconds:
+    """How many seconds such a job takes, at the soonest and at the latest."""
+
+    shortest: float
+    longest: float
+
+
+def usual_seconds(model: str | None, kind: str | None, times: ModelTimes) -> UsualSeconds:
+    """Return how long a job takes: as seen, else as documented, else as long as a video of which nothing is known."""
+    if times.shortest is not None:
+        return UsualSeconds(times.shortest, max(times.seen))
+    shortest, longest = USUAL_SECONDS.get(model or "", USUAL_VIDEO_SECONDS)
+    return UsualSeconds(shortest if model in USUAL_SECONDS or kind == "video" else FIRST, longest)
+
+
+def may_end_at(age: float, usual: UsualSeconds, place: float) -> float:
+    """Return the age at which a job may end that was seen running at this one.
+
+    Args:
+        age: Seconds; 0 just after the submission.
+        usual: How long such jobs take; any time between is as likely.
+        place: Which of them it is, in [0, 1): of many jobs, some are quick and some are slow.
+    """
+    earliest = max(age, usual.shortest)
+    latest = usual.longest if earliest < usual.longest else _SLOW * earliest  # a slow one: the older, the less often
+    return earliest + place * (latest - earliest)
 
 
 # Slowing down, for all jobs at once...

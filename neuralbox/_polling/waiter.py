@@ -52,9 +52,14 @@ class Waiter(ABC):
         todo: Jobs it was chosen to poll, and tasks for many.
         event: Set to wake it; None while it does not sleep.
         failure: What ends it whatever becomes of its jobs: its client was closed. None before that.
+        is_patient: Whether nobody waits for one of its jobs by itself, as in a batch.
+        needs_result_only: Whether text or address, and what was charged, are all that its caller needs of a completed job.
     """
 
     __slots__ = ("call", "core", "deadline", "event", "failure", "is_waiting", "todo", "wants_progress")
+
+    is_patient = False
+    needs_result_only = False
 
     def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool) -> None:
         self.core = core

@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
+from typing import Protocol
 
 from .._api import vocabulary as words
 from .._api.request import Request
@@ -44,10 +45,19 @@ from .._errors import APIConnectionError, APIStatusError, ProtocolError, RateLim
 from .._models.account import AccountLimits, LimitWindow, User
 from .._transport import Reply
 from .._transport.closing import closed_error, is_closed, listen
+from .plan import (
+    NO_DEMAND,
+    Allowance,
+    Demand,
+    Outstanding,
+    ReadsSeen,
+    allowance_of,
+    cost_of_submission,
+    set_aside_for_reads,
+)
 from .windows import (
     ASK_AGAIN_AFTER,
     AWAIT_ANSWERS,
-    COST_WITH_POLLS,
     MAX_UNANSWERED,
     NOTHING_KNOWN,
     SEND_NOW,
@@ -62,6 +72,7 @@ from .windows import (
     note_refusal,
     note_sent,
     note_user,
+    reserve_of,
     turn,
 )
 
@@ -89,6 +100,7 @@ class Permit:
     def heard(self, core: Core, headers: Mapping[str, str], *, accepted: bool = True) -> None:
         """Take note of an answer's headers, and whether it was accepted."""
         limiter = self._limiter
+        limiter.answered += accepted
         heard = limiter.heard(headers, began=self._began, clock=core.clock(), now=core.now())
         if accepted:
             limiter.windows = note_accepted(limiter.windows, began=self._began)
@@ -110,22 +122,44 @@ class Permit:
             limiter.wake_all()
 
 
+class Reader(Protocol):
+    """Who waits for jobs, and reads what became of them."""
+
+    @property
+    def outstanding(self) -> Outstanding:
+        """How many are waited for."""
+
+    @property
+    def closed_until(self) -> float | None:
+        """Until when nothing is read since a window is used up, by the clock; None where that is not so."""
+
+
 class RateLimiter:
     """Decides when the submissions of one account leave.
 
     Attributes:
         windows: What is known of the plan's windows.
         under_way: Submissions that have left and are not answered yet.
-        polls_count: Whether polls were seen to use up the windows too.
+        reads: Whether reads were seen to use up the windows too.
+        answered: Submissions that were accepted, ever.
+        demand: How many came lately that nobody has in a queue.
+        readers: Those who wait for jobs, for as long as they do.
+        queued: Submissions that wait elsewhere until they may leave.
     """
 
     def __init__(self) -> None:
         self.windows: Windows = NOTHING_KNOWN
         self.under_way: dict[Permit, bool] = {}
-        self.polls_count = False
+        self.reads = ReadsSeen()
+        self.answered = 0
+        self.demand: Demand = NO_DEMAND
+        self.readers: dict[Reader, None] = {}
+        self.queued = 0
         self._said: tuple[str | None, ...] = ()
         self._noted: Windows | None = None
-        self._outstanding = 0
+        self._quiet_since: int | None = None  # how many had left at the last answer, where none was under way; or None
+        self._answered_then = 0
+        self._left = 0
         self._last = -inf
         self._asked_at = -inf
         self._asking = SingleFlight()
@@ -135,14 +169,21 @@ class RateLimiter:
         return f"<RateLimiter: {len(self.under_way)} under way, {len(self._throttled)} throttled>"
 
     def throttled(self, core: Core) -> tuple[float, Why] | None:
-        """Return when the next of those that wait may leave, in Unix seconds, and why; None where nobody waits for a known time."""
+        """Return when the next of those that wait goes on, in Unix seconds, and why; None where nobody waits for a known time.
+
+        Submissions, and reads of those who wait for jobs.
+        """
+        clock, day = core.clock(), self.windows.day
         held = [(each.at, each.why) for each in list(self._throttled.values()) if each.at is not None]
+        why: Why = "day" if day is not None and day.remaining <= reserve_of(day.limit) else "hour"
+        closed = [reader.closed_until for reader in list(self.readers)]
+        held += [(at, why) for at in closed if at is not None and at > clock]
         if not held:
             return None
         at, why = min(held)
-        return core.now() + max(0.0, at - core.clock()), why
+        return core.now() + max(0.0, at - clock), why
 
-    def allowance(self, core: Core) -> AccountLimits:
+    def limits(self, core: Core) -> AccountLimits:
         """Return what is known of the windows, for the user to read."""
         clock, now = core.clock(), core.now()
         windows = self.windows = turn(self.windows, clock=clock)
@@ -220,11 +261,16 @@ class RateLimiter:
                 raise closed_error()
             await self._throttle(core, send_time)
         self._last = clock
+        self._left += 1
+        if not spread:  # what is left of a batch is known by those that wait for their turn
+            self.demand = self.demand.with_more(1, clock)
         permit = Permit(self, clock)
         self.under_way[permit] = True
         return permit
 
-    def heard(self, headers: Mapping[str, str], *, began: float, clock: float, now: float) -> bool:
+    def heard(
+        self, headers: Mapping[str, str], *, began: float, clock: float, now: float, is_read: bool = False
+    ) -> bool:
         """Take note of what an answer's headers say of the windows; False where they say nothing.
 
         Args:
@@ -232,28 +278,57 @@ class RateLimiter:
             began: When its request began, by the clock.
             clock: The clock.
             now: Unix seconds.
+            is_read: Whether it was a read: what it leaves of the windows tells whether reads count.
         """
         if headers.get(words.LIMIT_HOUR) is None and headers.get(words.LIMIT_DAY) is None:
+            self._quiet_since = None
             return False
         said = tuple(map(headers.get, _NAMES))
-        before = self.windows
-        if said == self._said and before is self._noted:  # as most polls say, since they use up nothing
+        before, is_new = self.windows, said != self._said
+        if not is_new and before is self._noted:  # as most polls say, since they use up nothing
             self.windows = self._noted = replace(before, noted_at=max(before.noted_at, clock))
-            return True
-        self._said = said
-        self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
+        else:
+            self._said = said
+            self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
+        self._learn(before, is_new=is_new, began=began, clock=clock, is_read=is_read)
         if self._throttled and (before.hour, before.day) != (self.windows.hour, self.windows.day):
             self.wake_all()
         return True
 
-    def polled(self, *, counted: bool, outstanding: int) -> None:
-        """Take note of what the poller knows.
+    def _learn(self, before: Windows, *, is_new: bool, began: float, clock: float, is_read: bool) -> None:
+        """Learn from two answers that followed one another whether reads count, and what others send."""
+        quiet_since, answered_then = self._quiet_since, self._answered_then
+        self._quiet_since = None if len(self.under_way) > (not is_read) else self._left
+        self._answered_then = self.answered
+        fell = 0 if not is_new else _fall(before, self.windows)
+        if quiet_since is None or began < before.noted_at or fell is None:
+            return
+        ours = self.answered - answered_then
+        if is_read:
+            if ours or self.under_way or self._left != quiet_since:
+                return
+            self.reads = self.reads.after(fell)
+            ours += self.reads.counted is not False
+        if fell > ours:
+            self.demand = self.demand.with_more(fell - ours, clock)
 
-        Args:
-            counted: Whether polls were seen to use up the hourly window.
-            outstanding: Jobs that are waited for.
-        """
-        self.polls_count, self._outstanding = counted, outstanding
+    def read_refused(self, error: RateLimitError, *, clock: float) -> None:
+        """Take note that a read was refused: nothing else is sent before the time that the refusal names."""
+        self.windows = note_refusal(self.windows, error.retry_after, clock=clock)
+        if self.windows.hour is not None or self.windows.day is not None:
+            self.reads = self.reads.refused()
+
+    # What the reads of waits need.
+
+    def allowance(self, clock: float) -> Allowance:
+        """Return what reads may spend."""
+        windows = self.windows
+        if windows.hour is None and windows.day is None:
+            return _UNLIMITED
+        windows = self.windows = turn(windows, clock=clock)
+        self.demand = self.demand.at_time(clock)  # from now on none that comes is known to be none
+        known = allowance_of(windows, clock=clock, reads_count=self.reads.counted, demand=0.0)
+        return replace(known, demand=inf if self._throttled or self.queued else self.demand.an_hour(clock, known.pace))
 
     def wake_all(self) -> None:
         """Make everybody who waits decide again."""
@@ -273,14 +348,20 @@ class RateLimiter:
             return _ASK_NOW
         if windows.hour is None and windows.day is None and windows.closed_until <= clock:
             return SEND_NOW
-        counts = self.polls_count and kind not in _AT_ONCE
+        cost, set_aside = 1.0, 0
+        if self.reads.counted:
+            allowance = allowance_of(windows, clock=clock, reads_count=True, demand=inf)
+            outstanding = self._outstanding()
+            set_aside = set_aside_for_reads(allowance, outstanding)
+            if kind not in _AT_ONCE:
+                cost = cost_of_submission(allowance, outstanding, patient=spread)
         send_time = next_send_time(
             windows,
             clock=clock,
             under_way=len(self.under_way),
             last=self._last,
-            cost=COST_WITH_POLLS if counts else 1.0,
-            outstanding=self._outstanding if self.polls_count else 0,
+            cost=cost,
+            set_aside=set_aside,
             spread=spread,
         )
         if send_time.decision is Decision.ASK and not (spread and may_ask):
@@ -291,7 +372,19 @@ class RateLimiter:
             return AWAIT_ANSWERS if self.under_way else SEND_NOW
         return send_time
 
+    def _outstanding(self) -> Outstanding:
+        everybody = [reader.outstanding for reader in list(self.readers)]
+        if len(everybody) == 1:
+            return everybody[0]
+        return Outstanding(
+            sum(one.jobs for one in everybody),
+            sum(one.awaited for one in everybody),
+            any(one.asks_each for one in everybody),
+        )
+
     def _may_go_to_see(self, send_time: SendTime, clock: float) -> bool:
+        if self.reads.counted and send_time.why == "hour" and send_time.certain:
+            return False  # what is left is for reads, and they tell of a plan that was changed
         said_at = self.windows.closed_at if send_time.why == "asked" else self.windows.noted_at
         return clock >= said_at + TRY_AGAIN_AFTER and not self.under_way
 
@@ -356,6 +449,17 @@ class RateLimiter:
 
 
 _ASK_NOW = SendTime(Decision.ASK)
+_UNLIMITED = Allowance()
+
+
+def _fall(before: Windows, after: Windows) -> int | None:
+    """By how much what is left fell from one answer to the next; None where they are not about the same windows."""
+    falls = [
+        old.remaining - new.remaining
+        for old, new in ((before.hour, after.hour), (before.day, after.day))
+        if old is not None and new is not None and old is not new and (old.limit, old.reset) == (new.limit, new.reset)
+    ]
+    return max(falls, default=None)
 
 
 def limiter_of(core: Core) -> RateLimiter:

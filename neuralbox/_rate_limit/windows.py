@@ -7,7 +7,8 @@ more than what was counted here. The rules:
 - While a window has more than its last fifth left, submissions leave at once. The last fifth is spread over what
   remains of the window, for those who wish it so: others who share the account, and a request that comes late, still
   find something.
-- Where polls were seen to count (`_polling.quota`), a submission takes what its polls will need along with it.
+- Where reads were seen to count (`_rate_limit.plan`), a submission takes what finding its job will cost along with it.
+- Those who spread leave a small reserve, for whoever calls by hand.
 - A used-up window is left alone until it ends, and a moment longer; into the new one a few go ahead. Where nobody knows
   its end the service is asked again.
 
@@ -33,8 +34,6 @@ MAX_UNANSWERED = 8
 """Submissions that are under way at once while nobody knows what is left: in a new window, or where nothing was said."""
 NO_TIME_SAID = 60.0
 """Seconds for which a 429 counts that names none."""
-COST_WITH_POLLS = 2.5
-"""Requests a submission takes where polls count: itself, the poll that finds it finished, half of one that does not."""
 _SCARCE = 0.2
 # The window ends by the service's clock, which `Date` tells to the second only.
 _MARGIN = 1.5
@@ -266,7 +265,7 @@ def next_send_time(
     under_way: int = 0,
     last: float = -inf,
     cost: float = 1.0,
-    outstanding: int = 0,
+    set_aside: int = 0,
     spread: bool = True,
 ) -> SendTime:
     """Decide whether the next submission may leave, and when.
@@ -276,9 +275,9 @@ def next_send_time(
         clock: The clock.
         under_way: Submissions that have left and are not answered yet.
         last: When the last one left, by the clock.
-        cost: Requests a submission takes (`COST_WITH_POLLS` where polls count).
-        outstanding: Jobs whose last polls are still to come, where polls count.
-        spread: Whether the last fifth of a window is spread over what remains of it.
+        cost: Requests a submission takes: more than itself where reads count.
+        set_aside: Requests that are kept for finding the jobs that are out, where reads count.
+        spread: Whether the last fifth of a window is spread over what remains of it, and its reserve left alone.
 
     Returns:
         The strictest of what the windows and the last 429 say.
@@ -294,10 +293,10 @@ def next_send_time(
     for window, why in both:
         if window is None:
             continue
-        left = int((window.remaining - outstanding) / cost)
+        left = int((window.remaining - set_aside - (reserve_of(window.limit) if spread else 0)) / cost)
         if left < 1:
             held = _closed(windows, window, why)
-        elif under_way >= (min(left, MAX_UNANSWERED) if _is_new(window) else left):
+        elif under_way >= _most_under_way(window, left, spread=spread):
             return AWAIT_ANSWERS
         elif (
             spread and window.ends_at is not None and last > -inf and left - under_way <= _SCARCE * window.limit / cost
@@ -312,6 +311,19 @@ def next_send_time(
     if until > clock or send_time is SEND_NOW:
         return send_time
     return SEND_NOW if send_time.certain else SendTime(Decision.ASK, None, send_time.why, certain=False)
+
+
+def reserve_of(limit: int) -> int:
+    """Return how many requests of a window a program leaves to whoever calls by hand: one of 200, where it has ten or more."""
+    return 0 if limit < 10 else max(1, limit // 200)
+
+
+def _most_under_way(window: Window, left: int, *, spread: bool) -> int:
+    """Return how many submissions may be under way at once, where so many may leave."""
+    if _is_new(window):
+        return min(left, MAX_UNANSWERED)
+    # Other programs that share the account may be sending as many just now, and know it no better.
+    return max(1, left // 3) if spread else left
 
 
 def _is_new(window: Window) -> bool:

@@ -95,7 +95,7 @@ class Account:
         options, limiter = CallOptions.of(call), limiter_of(self._core)
         if not limiter.windows.known or self._core.options.pace == "off":
             await limiter.ask(self._core, options)
-        return limiter.allowance(self._core)
+        return limiter.limits(self._core)
 
     async def update(
         self,

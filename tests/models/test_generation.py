@@ -27,8 +27,8 @@ def moment(hour: int, minute: int, second: int, *, month: int = 3, day: int = 8)
 
 
 def said(generation: Generation) -> dict[str, Any]:
-    """What a reading found: every field that is not None, but for `raw`."""
-    fields = {name: getattr(generation, name) for name in Generation.model_fields if name != "raw"}
+    """What a reading found: every field that is not None, but for `raw` and what is said of the answer itself."""
+    fields = {name: getattr(generation, name) for name in Generation.model_fields if name not in ("raw", "is_partial")}
     return {name: value for name, value in fields.items() if value is not None}
 
 

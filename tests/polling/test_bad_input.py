@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from neuralbox._config import Polling
 from neuralbox._errors import GenerationTimeoutError, NotFoundError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.many import wait_all
@@ -149,7 +150,7 @@ def _constant(value: Any) -> Callable[[float], Any]:
 )
 async def test_an_estimate_that_cannot_be_right_is_no_tight_loop_and_hides_no_end(swept: bool, eta: Any) -> None:
     async with a_service() as service:
-        core = service.core(seed=1)
+        core = service.core(seed=1, polling=Polling(detail="status"))
         jobs: list[Any] = [*others(service, swept=swept), service.job(ODD, 100, eta_seconds=eta, progress=eta)]
         submitted = Generation.read({"id": ODD, "status": "pending", "eta_seconds": eta})
         found = await wait_all(core, [*jobs[:-1], submitted], timeout=LIMIT)

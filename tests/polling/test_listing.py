@@ -57,7 +57,7 @@ def polls_of(service: Service) -> Counter[str]:
 async def test_a_hundred_jobs_cost_a_page_each_time_and_one_poll_each() -> None:
     async with a_service() as service:
         service.listing = Listing()
-        core = service.core(seed=1)
+        core = service.core(seed=1, polling=Polling(detail="status"))
         spread_jobs(service, 100)
         results = await wait_all(core, range(100))
         assert all(result.url for result in results)
@@ -327,7 +327,7 @@ async def test_every_job_is_found_whatever_the_listing_is_like(
 ) -> None:
     async with a_service() as service:
         service.listing = listing
-        core = service.core(seed=1)
+        core = service.core(seed=1, polling=Polling(detail="status"))
         spread_jobs(service, 60)
         results = await wait_all(core, range(60))
         assert all(result.is_completed for result in results)

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from neuralbox._polling.schedule import (
     FIRST,
-    LONGEST,
     LONGEST_HOLD,
     TRUSTED,
     ModelTimes,
+    UsualSeconds,
     back_off,
+    may_end_at,
     next_poll,
     ramp,
     spread,
+    usual_seconds,
 )
 
 SEEN = ModelTimes((40.0, 45.0, 60.0))
@@ -53,10 +55,6 @@ def plain(**changes: Any) -> float:
         ({"age": 500.0}, 20.0),
         ({"age": 1e9}, 30.0),
         ({"jitter": 0.0}, 6.5 * 0.9),
-        # Where polls are scarce, none while the job is sure to run.
-        ({"age": 0.0, "polls": 0, "kind": "video", "times": SEEN, "scarce": True}, 41.5),
-        ({"age": 0.0, "polls": 0, "eta": 100, "scarce": True}, 100.5),
-        ({"age": 0.0, "polls": 0, "eta": 1e9, "scarce": True}, LONGEST),
         # The service's hints.
         ({"eta": 20}, 20.5),
         ({"eta": 0.2}, 5.0),
@@ -231,3 +229,32 @@ def test_one_job_costs_few_requests_and_is_found_soon(
     assert requests <= most
     assert middle <= median_s
     assert late <= p95_s
+
+
+# When a job may have ended.
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "seen", "expected"),
+    [
+        ("kling-v2.1", "video", (), (45, 90)),
+        ("wan-2.1", "video", (), (20, 180)),
+        (None, None, (), (FIRST, 180)),
+        ("kling-v2.1", "video", (30.0, 31.0, 50.0), (30.0, 50.0)),
+        ("wan-2.1", "video", (30.0,), (20, 180)),
+    ],
+)
+def test_how_long_a_job_takes_is_seen_or_documented(
+    model: str | None, kind: str | None, seen: tuple[float, ...], expected: tuple[float, float]
+) -> None:
+    assert usual_seconds(model, kind, ModelTimes(seen)) == UsualSeconds(*expected)
+
+
+@pytest.mark.parametrize(
+    ("age", "place", "ends"),
+    [(0.0, 0.0, 20.0), (0.0, 0.5, 100.0), (100.0, 0.5, 140.0), (180.0, 0.5, 234.0), (200.0, 0.0, 200.0)],
+)
+def test_where_many_may_end_between_two_times_their_ends_are_spread_over_it(
+    age: float, place: float, ends: float
+) -> None:
+    assert may_end_at(age, UsualSeconds(20.0, 180.0), place) == pytest.approx(ends)

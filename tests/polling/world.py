@@ -127,7 +127,7 @@ class Service:
         key, page = headers["authorization"][-4:], None
         if name.startswith("history"):
             values = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
-            page = PageAsked(self.time.clock(), int(values["page"]), values["status"], headers)
+            page = PageAsked(self.time.clock(), int(values["page"]), values.get("status", ""), headers)
             self.pages.append(page)
         else:
             self.asked.append(Asked(self.time.clock(), name, path, key, headers))
@@ -164,7 +164,8 @@ class Service:
         for name, answer in reversed(list(self.answers.items()) if now >= 1_000 + listing.lag else []):
             said = answer(now)
             assert isinstance(said, Mapping)
-            if name not in listing.hidden and (said["status"] == page.status or not listing.filters):
+            is_shown = page.status in ("", said["status"]) or not listing.filters
+            if name not in listing.hidden and is_shown:
                 items.append({**said, **listing.items, "id": int(name) if listing.numbers else name})
         number = 1 if listing.ignores_page else page.number
         shown = [] if number in listing.empty else items[(number - 1) * size : number * size]
