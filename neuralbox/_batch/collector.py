@@ -49,6 +49,7 @@ class Collector:
         self._is_recording = False
         self._unsaved: deque[BatchItem] = deque()
         self._savers = 0
+        self._is_abandoned = False
 
     async def run(self) -> None:
         """Wait for what is attended to."""
@@ -57,6 +58,14 @@ class Collector:
     def leave(self) -> None:
         """Wait for nothing any more."""
         self._waiter.leave()
+
+    def abandon(self) -> None:
+        """Let everything go that is waited for, now and later: another worker brings it to its end."""
+        self._is_abandoned = True
+        self._waiter.leave()
+        for item in [*self._state.live.values()]:
+            if item.stage is ItemStage.WAITING:
+                self._state.drop(item)
 
     # Waited for...
 
@@ -79,6 +88,9 @@ class Collector:
             self._state.give_up(item, ProtocolError("The service accepted the request without an id to ask by."))
             return
         self._state.move(item, ItemStage.WAITING)
+        if self._is_abandoned:
+            self._state.drop(item)
+            return
         self._waiter.add(item.job, item, generation=generation, age=age)
 
     def _heard(self, item: BatchItem, ended: Ended) -> None:

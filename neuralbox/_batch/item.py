@@ -6,6 +6,7 @@
     queued     an earlier run was given its id                         waiting
     queued     it completed in an earlier run, its file is wanted      saving
     queued     it ended in an earlier run, or cannot be sent           ready
+    queued     another worker has it                                   waiting
     queued     the run stops                                           -
     sending    the service accepts it                                  waiting
     sending    it is completed at once, its file is wanted             saving
@@ -13,6 +14,8 @@
     sending    the run stops before it leaves                          -
     waiting    it is completed, its file is wanted                     saving
     waiting    it ends, or its wait does                               ready
+    waiting    the worker that had it is gone                          sending
+    waiting    another worker brings it to its end                     -
     saving     its file is saved, or cannot be                         ready
     ready      its outcome is delivered                                -
 

@@ -29,6 +29,7 @@ from anyio.lowlevel import checkpoint
 from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
+from .._journal.shared import SharedJournal
 from .._requests.base import BatchRequest
 from .._requests.json_lines import check
 from .._submissions.journal_ids import register_journal_ids
@@ -36,6 +37,7 @@ from .._submissions.registry import registry_of
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .journal_records import generation_of
+from .others import OthersWork
 from .state import BatchState
 from .submitter import Submitter
 from .unknown import prompt_of
@@ -49,6 +51,8 @@ REMEMBERED = 65_536
 """Keys given by the caller that are remembered to tell a second one, where no journal does it."""
 _TURN = 32  # requests of a plain list that are read without letting others run
 _GOODBYE = 5.0
+_LOOK_AGAIN = 2.0
+"""Seconds between two looks for work that others may leave."""
 
 
 class RequestReader:
@@ -59,9 +63,19 @@ class RequestReader:
         source: The requests; None for those of the journal.
         submitter: Takes those that are to be sent.
         collector: Takes those that were accepted, or have ended, in an earlier run.
+        others: Takes those that another worker has.
     """
 
-    def __init__(self, state: BatchState, source: Source | None, submitter: Submitter, collector: Collector) -> None:
+    def __init__(
+        self,
+        state: BatchState,
+        source: Source | None,
+        submitter: Submitter,
+        collector: Collector,
+        others: OthersWork,
+    ) -> None:
+        others.pass_on = self._pass_on
+        self._others = others
         self._state = state
         self._source = source
         self._submitter = submitter
@@ -166,8 +180,9 @@ class RequestReader:
             request = item.request = state.options.kinds.take(given)
             if request.key is not None:
                 item.key, item.is_named = request.key, True
+            self._require_key(request)
             check(request, state.core.options.dialect)
-            planned = None if state.journal is None else _planned(item)
+            planned = None if state.journal is None else planned_request(item.key, request)
         except ConfigurationError as error:
             state.enter(item)
             state.give_up(item, error)
@@ -181,6 +196,14 @@ class RequestReader:
             if not self._is_planning:
                 self._is_planning = True
                 state.group.start_soon(state.guarded, self._plan_all)
+
+    def _require_key(self, request: BatchRequest) -> None:
+        journal = self._state.journal
+        if request.key is None and journal is not None and journal.shared is not None:
+            raise ConfigurationError(
+                "In a journal that many share each request needs a `key` of its own: a place in the list names another request "
+                "in every worker's share."
+            )
 
     def _submit(self, item: BatchItem) -> None:
         """Send one when its turn comes; a recording that is not there is told now, before anything else is bought."""
@@ -257,7 +280,9 @@ class RequestReader:
     async def _route(self, item: BatchItem, record: JournalRecord) -> None:
         state = self._state
         item.job = None if record.id == "" else record.job
-        if record.is_finished:
+        if record.is_foreign:
+            self._others.watch(item)
+        elif record.is_finished:
             item.ended(state.core, generation_of(record, state.core.options.service))
             item.resumed = True
             if item.error is not None and state.options.retry_failed:
@@ -279,6 +304,11 @@ class RequestReader:
 
     async def _read_journal(self, journal: Journal) -> None:
         state = self._state
+        if journal.shared is not None:
+            # What a share does not name is another's share.
+            if self._source is None:
+                await self._read_shared(journal.shared)
+            return
         if self._source is None:
             await self._read_records(journal.finished(), self._is_wanted_again)
         # What is here now may end before its page is read; afterwards nothing of the list is added any more.
@@ -287,6 +317,29 @@ class RequestReader:
             journal.unfinished(),
             lambda record: record.key not in before and (record.state != PLANNED or self._source is None),
         )
+
+    async def _read_shared(self, journal: SharedJournal) -> None:
+        """Take what nobody works on, page by page, until the whole run has ended or is in living hands that end it."""
+        state, options = self._state, self._state.options
+        while state.reading and state.refusal is None:
+            page, others_work = await journal.take_page()
+            for record in page:
+                if not await self._read_record(record):
+                    return
+            if not page:
+                if not others_work:
+                    break
+                await state.core.sleep(_LOOK_AGAIN)  # a worker may die, and its part is ours then
+        for completed, is_wanted in ((True, options.download_to is not None), (False, options.retry_failed)):
+            after = 0
+            while is_wanted and state.reading and state.refusal is None:
+                ended = await journal.take_ended(after=after, completed=completed)
+                if not ended:
+                    break
+                after = ended[-1].position
+                for record in ended:
+                    if self._is_wanted_again(record) and not await self._read_record(record):
+                        return
 
     def _is_wanted_again(self, record: JournalRecord) -> bool:
         """Whether one that has ended is still without its file, or is to be tried again."""
@@ -330,13 +383,12 @@ def position_key(position: int) -> str:
     return f"{position:06d}"
 
 
-def _planned(item: BatchItem) -> PlannedRequest:
-    """Return what the journal is told of a request; its key has a place of its own."""
-    assert isinstance(item.request, BatchRequest)
-    require_key(item.key)
-    record = item.request.to_dict()
+def planned_request(key: str, request: BatchRequest) -> PlannedRequest:
+    """Return what a journal is told of a request; its key has a place of its own."""
+    require_key(key)
+    record = request.to_dict()
     record.pop("key", None)
-    planned = PlannedRequest(item.key, record)
+    planned = PlannedRequest(key, record)
     planned.text  # noqa: B018 - what cannot be written down is refused now
     return planned
 

@@ -33,10 +33,12 @@ from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
-from .._submissions.claim import Claim
+from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
+from .._submissions.shared_record import SharedRecord
 from .collector import Collector
 from .item import BatchItem, ItemStage
+from .others import OthersWork
 from .state import BatchState, StoppedError
 
 logger = logging.getLogger("neuralbox")
@@ -67,7 +69,10 @@ class JournalRecorder:
         if item.reservation is None:
             await self._reserve()
         if journal is not None:
-            await journal.sending(item.key, claim.to_dict())
+            if journal.shared is None:
+                await journal.sending(item.key, claim.to_dict())
+            else:
+                await journal.shared.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt))
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
         self._state.looked_up(item)
 
@@ -100,11 +105,13 @@ class Submitter:
     Args:
         state: The run.
         collector: What sees accepted jobs to their ends.
+        others: What waits for those that another worker has.
     """
 
-    def __init__(self, state: BatchState, collector: Collector) -> None:
+    def __init__(self, state: BatchState, collector: Collector, others: OthersWork) -> None:
         self._state = state
         self._collector = collector
+        self._others = others
         self._new = _Queue()
         self._unknown = _Queue()
         self._is_held = False
@@ -179,6 +186,8 @@ class Submitter:
         assert isinstance(request, BatchRequest)
         recorder, tries = JournalRecorder(state, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
+        journal = None if state.journal is None else state.journal.shared
+        shared = None if journal is None else SharedRecord(journal, item.key)
         if claim is None and state.journal is not None and not self._has_asked_clock:
             await learn_clock(self._core)
             # Its lock lets one pass at a time, and what comes together is to be written together.
@@ -193,6 +202,7 @@ class Submitter:
                     kind=request.result_kind,
                     model=request.model,
                     witness=recorder,
+                    shared=shared,
                     claim=claim,
                 )
             except RateLimitError as error:
@@ -209,6 +219,9 @@ class Submitter:
             item.reservation.release()
         if isinstance(error, StoppedError):
             state.drop(item)
+            return
+        if isinstance(error, JournalError) and error.reason == "taken":
+            self._others.watch(item)
             return
         if isinstance(error, InsufficientTokensError | AuthenticationError):
             state.halt(error)

@@ -7,7 +7,7 @@ journal may be a batch's or that of single jobs with keys.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, cast
@@ -19,7 +19,7 @@ from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
 from .._config import Dialect
 from .._core.exchange import Attempt, Core
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, JournalError
 from .._journal import Journal, JournalRecord, open_account_journal, read_summary
 from .._journal.protocol import SENDING
 from .._models.generation import Generation
@@ -29,6 +29,7 @@ from .._submissions.claim import Claim, claim_of, kinds_fit
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.reconcile import Absent, Resolved, Settled, resolve
 from .._submissions.registry import PendingSubmission, Registry, registry_of
+from .._submissions.shared_record import SharedRecord
 from .._types import GenerationId, JobRef
 
 GIVEN_UP: Final = "Given up by hand: what became of it stayed unknown, and it may have been charged."
@@ -107,9 +108,17 @@ async def settle(
 
 
 async def _unknown_claim(journal: Journal, key: str) -> Claim:
+    if journal.shared is not None:
+        await journal.shared.take([key])
     record = await _find(journal, lambda record: record.key == key)
     if record is None:
         raise ConfigurationError(f"The journal knows no request {key!r}.")
+    if record.is_foreign:
+        raise JournalError(
+            f"Another worker has the request {key!r} at this moment; it may learn what became of it.",
+            reason="taken",
+            key=key,
+        )
     if record.state != SENDING:
         known = "" if record.id is None else f" as {record.id}"
         raise ConfigurationError(f"Nothing is unknown of the request {key!r}: it is {record.state!r}{known}.")
@@ -177,20 +186,31 @@ async def reconcile_journal(
         await register_journal_ids(registry, opened, lambda record: prompt_of(record, core.options.dialect, kinds))
         found: dict[str, UnknownRequest] = {}
         pending: dict[str, PendingSubmission] = {}
-        async for record in opened.unfinished():
-            if record.state == SENDING:
-                claim = Claim.from_dict(record.claim or {})
-                found[record.key] = UnknownRequest(record.key, claim.kind, claim.model, claim.sent_at)
-                try:
-                    pending[record.key] = await _pending(core, record, claim, kinds)
-                except ConfigurationError as error:  # of a version that knew more, or its recording is gone
-                    found[record.key] = replace(found[record.key], why=error.message.rstrip("."))
+        async for record in _unknown_records(opened):
+            claim = Claim.from_dict(record.claim or {})
+            found[record.key] = UnknownRequest(record.key, claim.kind, claim.model, claim.sent_at)
+            try:
+                pending[record.key] = await _pending(core, opened, record, claim, kinds)
+            except ConfigurationError as error:  # of a version that knew more, or its recording is gone
+                found[record.key] = replace(found[record.key], why=error.message.rstrip("."))
         for key, settled in (await _resolve_all(core, registry, pending)).items():
             found[key] = await _write_down(opened, found[key], settled)
     return [*found.values()]
 
 
-async def _pending(core: Core, record: JournalRecord, claim: Claim, kinds: RequestKinds) -> PendingSubmission:
+async def _unknown_records(journal: Journal) -> AsyncIterator[JournalRecord]:
+    """Yield what is unknown; of a journal that many share, what nobody works on any more."""
+    async with aclosing(cast("AsyncGenerator[JournalRecord]", journal.unfinished())) as records:
+        async for record in records:
+            if record.state != SENDING:
+                continue
+            for each in [record] if journal.shared is None else await journal.shared.take([record.key]):
+                yield each
+
+
+async def _pending(
+    core: Core, journal: Journal, record: JournalRecord, claim: Claim, kinds: RequestKinds
+) -> PendingSubmission:
     """Take up a record as a run would that continues it."""
     kind, model, extra = claim.kind, claim.model, None
     wire = _keyed_request(record)
@@ -205,7 +225,10 @@ async def _pending(core: Core, record: JournalRecord, claim: Claim, kinds: Reque
         lost_at=claim.lost_at,
         seed=claim.seed,
     )
-    return PendingSubmission(whole, wire, extra, Attempt(core.clock()))
+    pending = PendingSubmission(whole, wire, extra, Attempt(core.clock()))
+    if journal.shared is not None:
+        pending.shared = SharedRecord(journal.shared, record.key)
+    return pending
 
 
 async def _resolve_all(

@@ -26,10 +26,11 @@ from .arguments import AsJson, BaseUrl, PollInterval, limit_of
 from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures, sentence_of
 from .exit_codes import INTERRUPTED, USAGE
+from .journal_place import Journal, JournalOption, Place, page_of, shown
 from .request_file import RequestFile, copied_input, open_requests
 from .saving import NameBy, To
 from .session import CommandSession
-from .unknown import Journal, decision_lines, decision_values, resume_command, settle, unknown_records
+from .unknown import decision_lines, decision_values, resume_command, settle, unknown_records
 
 if TYPE_CHECKING:
     from .._batch.outcome import BatchEstimate, BatchOutcome
@@ -69,7 +70,7 @@ class _RunArguments:
 
     Attributes:
         requests: What to send; None for what the journal has left.
-        journal: The journal's file.
+        journal: The journal: its file or its address.
         settings: Where the files go, and what may be spent.
         timeout: Seconds for each job, or None for the client's.
         retry_failed: Whether what failed is sent again.
@@ -78,7 +79,7 @@ class _RunArguments:
     """
 
     requests: RequestFile | None
-    journal: Path
+    journal: Place
     settings: BatchSettings
     timeout: float | None
     retry_failed: bool
@@ -102,7 +103,7 @@ class _RunOptions:
     retry_failed: bool
     bounds: tuple[int | None, int | None, int | None]
 
-    def arguments(self, session: CommandSession, requests: RequestFile | None, journal: Path) -> _RunArguments:
+    def arguments(self, session: CommandSession, requests: RequestFile | None, journal: Place) -> _RunArguments:
         """Complete them by what the journal remembers, and then by the user's settings.
 
         Raises:
@@ -138,9 +139,7 @@ def run(
     format: Annotated[
         Literal["jsonl", "csv"] | None, typer.Option("--format", help="Default: by the name's ending, else jsonl.")
     ] = None,
-    journal: Annotated[
-        Path | None, typer.Option("--journal", metavar="FILE", help="Default: the requests' name with .sqlite.")
-    ] = None,
+    journal: JournalOption = None,
     to: To = None,
     name_by: NameBy = None,
     budget: Budget = None,
@@ -168,13 +167,55 @@ def run(
         requests = open_requests(called, source, is_table=is_table)
         if journal is None and not dry_run and (is_input or requests.count is None):
             raise ConfigurationError(f"{called} is no regular file: name the journal with --journal.")
-        place = journal or file.with_suffix(".sqlite")
-        _report_problems(requests, session, is_fatal=not dry_run, is_resumed=place.exists())
+        place: Place = journal or file.with_suffix(".sqlite")
+        is_file = isinstance(place, Path)
+        requests = requests if is_file else replace(requests, is_shared=True)
+        _report_problems(requests, session, is_fatal=not dry_run, is_resumed=not is_file or Path(place).exists())
         if dry_run:
             session.run(partial(_estimate, requests=requests, budget=budget))
         else:
             arguments = told.arguments(session, requests, place)
             session.run(partial(_carry_out, arguments=arguments))
+
+
+@batch.command()
+def plan(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Requests, as for `run`.")],
+    journal: JournalOption = None,
+    json: AsJson = False,
+    base_url: BaseUrl = None,
+) -> None:
+    """Write a file's requests into a shared journal; each `batch resume` of it then takes its part. Needs no key."""
+    session = CommandSession(json, base_url)
+    with session.plain_words():
+        from time import time
+
+        from .._batch.planning import plan as plan_requests
+        from .._config import ClientOptions, base_url_from_environment
+
+        if journal is None or isinstance(journal, Path):
+            raise ConfigurationError("Name a journal that many can share: --journal postgresql://host/db#run")
+        requests = replace(open_requests(file, file, is_table=file.suffix.lower() == ".csv"), is_shared=True)
+        _report_problems(requests, session, is_fatal=True, is_resumed=False)
+        service = ClientOptions(base_url=base_url_from_environment(base_url)).base_url
+        new, known = plan_requests(journal, requests, service=service, now=time())
+        session.write_record({"planned": new, "known": known})
+        session.print_text(f"{new} planned, {known} known already.")
+        session.print_status(f"To work on them, here and on any machine:  {resume_command(journal)}")
+
+
+@batch.command("accept-restored")
+def accept_restored(journal: Journal, json: AsJson = False) -> None:
+    """Go on with a database that was restored from a backup: what was sent since that backup may be paid for again."""
+    session = CommandSession(json)
+    with session.plain_words():
+        from .._journal.reading import accept_restored as accept
+
+        if isinstance(journal, Path):
+            raise ConfigurationError("Only a journal in a database is ever asked this.")
+        accept(journal)
+        session.write_record({"accepted": True})
+        session.print_text("Accepted. What it holds as planned and was sent since the backup is paid for again.")
 
 
 @batch.command()
@@ -224,7 +265,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
             session.write_record(counts | ended | times | {"service": found.service, "running": running} | more)
             return
         session.print_fields(counts | ended | {"service": found.service})
-        for line in [*lines, *([not_sent_line(journal, not_sent)] if not_sent else [])]:
+        for line in [*lines, *([not_sent_line(shown(journal), not_sent)] if not_sent else [])]:
             session.print_text(line)
         if owner is not None:
             session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
@@ -245,7 +286,7 @@ def report(
     with session.plain_words("report"):
         from .._report import write_batch_report
 
-        path = write_batch_report(journal, target or journal.with_suffix(".html"))
+        path = write_batch_report(journal, target or page_of(journal))
         session.print_text(str(path))
         session.write_record({"path": str(path), "bytes": path.stat().st_size})
 
@@ -315,7 +356,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
                 settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
                 await to_thread.run_sync(remember, arguments.journal, settings)
     if seen.not_sent_budget:
-        session.print_problem(not_sent_line(arguments.journal, seen.not_sent_budget))
+        session.print_problem(not_sent_line(shown(arguments.journal), seen.not_sent_budget))
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
@@ -338,7 +379,7 @@ def _ended_line(seen: BatchProgress) -> str:
     return f"{nothing}{', '.join(parts)}, {seen.tokens_spent} tokens spent by this run."
 
 
-def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession, journal: Path) -> None:
+def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession, journal: Place) -> None:
     error = outcome.error
     unknown = error if isinstance(error, SubmissionUnknownError) else None
     more = {} if unknown is None else decision_values(journal, outcome.key, unknown.candidates)
@@ -400,5 +441,5 @@ async def _estimate(nb: AsyncNeuralBox, session: CommandSession, *, requests: Re
     return USAGE if requests.problems or found.invalid else 0
 
 
-def _report(journal: Path) -> str:
-    return f"neuralbox batch report {shlex.quote(str(journal))}"
+def _report(journal: Place) -> str:
+    return f"neuralbox batch report {shlex.quote(shown(journal))}"

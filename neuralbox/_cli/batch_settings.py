@@ -58,11 +58,11 @@ class BatchSettings:
         return BatchSettings(place, self.budget if budget is None else budget, name_by=name_by)
 
 
-def recall(journal: Path) -> BatchSettings:
+def recall(journal: Path | str) -> BatchSettings:
     """Read what a journal's batch was told; nothing where it was not told by a command line.
 
     Args:
-        journal: A file that is known to be a journal.
+        journal: What is known to be a journal: a file, or the address of a run.
     """
     from .._journal import facts
 
@@ -82,15 +82,16 @@ def recall(journal: Path) -> BatchSettings:
     )
 
 
-def _is_near(to: str, journal: Path) -> bool:
+def _is_near(to: str, journal: Path | str) -> bool:
     try:
         place = Path(to).resolve()
-        return any(place.is_relative_to(near.resolve()) for near in (journal.resolve().parent, Path()))
+        beside = [journal.resolve().parent] if isinstance(journal, Path) else []
+        return any(place.is_relative_to(near.resolve()) for near in (*beside, Path()))
     except (OSError, ValueError, RuntimeError):  # no path at all, or links in a circle
         return False
 
 
-def remember(journal: Path, settings: BatchSettings) -> None:
+def remember(journal: Path | str, settings: BatchSettings) -> None:
     """Write it into a journal that is open in this process.
 
     Raises:

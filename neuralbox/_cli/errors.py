@@ -51,8 +51,8 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (OSError, exit_codes.UNUSABLE_DISK),
 )
 # A journal that fails is the disk's business, unless its reason says otherwise.
-REASONS: Final = {"locked": exit_codes.IN_USE} | dict.fromkeys(
-    ("account", "changed", "duplicate", "foreign", "missing", "service", "version"), exit_codes.USAGE
+REASONS: Final = dict.fromkeys(("lease", "locked", "taken"), exit_codes.IN_USE) | dict.fromkeys(
+    ("account", "changed", "duplicate", "foreign", "missing", "restored", "service", "version"), exit_codes.USAGE
 )
 # What to do about it in words of the command line, where the library's own sentence does not say.
 ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (

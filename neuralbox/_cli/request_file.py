@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ class RequestFile:
         is_table: Whether it is a table.
         count: How many there are, or None where that is not known.
         problems: What keeps some of them from being sent, in the order of the lines.
+        is_shared: Whether each gets a key, by its place in the file where it has none.
     """
 
     path: Path
@@ -56,14 +57,16 @@ class RequestFile:
     is_table: bool
     count: int | None
     problems: tuple[LineProblem, ...] = ()
+    is_shared: bool = False
 
     def __iter__(self) -> Iterator[BatchRequest]:
         from .._requests.json_lines import read_lines
 
-        for line, found in read_lines(self.source, is_table=self.is_table):
+        for position, (line, found) in enumerate(read_lines(self.source, is_table=self.is_table), 1):
             if isinstance(found, ConfigurationError):
                 raise ConfigurationError(f"{self.path}, line {line}: {found.message}")
-            yield found
+            is_named = found.key is not None or not self.is_shared
+            yield found if is_named else replace(found, key=f"{position:06d}")
 
     def __length_hint__(self) -> int:
         """Say how many there are, as far as that is known."""

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -20,14 +19,13 @@ from . import output
 from .arguments import AsJson, BaseUrl, read_id
 from .errors import candidate_line, candidate_values
 from .exit_codes import UNKNOWN
+from .journal_place import Journal, Place, shown
 from .session import CommandSession
 
 if TYPE_CHECKING:
     from .._batch.unknown import UnknownRequest
     from .._client import AsyncNeuralBox
     from .._models.generation import Generation
-
-Journal = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a batch, e.g. run.sqlite.")]
 
 _MOST_CANDIDATES: Final = 8
 _MOST_REQUESTS: Final = 20
@@ -94,7 +92,7 @@ def settle(
 # What is said of open ones.
 
 
-def decision_lines(journal: Path, key: str, candidates: Sequence[Generation]) -> Iterator[str]:
+def decision_lines(journal: Place, key: str, candidates: Sequence[Generation]) -> Iterator[str]:
     """Yield the lines that name what may be an open request's, and the commands that decide."""
     for each in islice(candidates, _MOST_CANDIDATES):
         yield output.joined(f"{key} may be {candidate_line(each)}.")
@@ -103,30 +101,30 @@ def decision_lines(journal: Path, key: str, candidates: Sequence[Generation]) ->
     yield f"To decide:  {settle_command(journal, key, candidates)}  (or --resend, or --give-up)"
 
 
-def decision_values(journal: Path, key: str, candidates: Sequence[Generation]) -> dict[str, Any]:
+def decision_values(journal: Place, key: str, candidates: Sequence[Generation]) -> dict[str, Any]:
     """Return the same as JSON."""
     return {"candidates": candidate_values(candidates), "next": settle_command(journal, key, candidates)}
 
 
-def settle_command(journal: Path, key: str, candidates: Sequence[Generation] = ()) -> str:
+def settle_command(journal: Place, key: str, candidates: Sequence[Generation] = ()) -> str:
     """Return the command that adopts; with its id where there is one candidate."""
     adopt = f"--adopt {shlex.quote(str(candidates[0].id)) if len(candidates) == 1 else 'ID'}"
     # A key that looks like an option stands last, behind what ends them.
     named = f"{adopt} -- {shlex.quote(key)}" if key.startswith("-") else f"{shlex.quote(key)} {adopt}"
-    return output.joined(f"neuralbox batch settle {shlex.quote(str(journal))} {named}")
+    return output.joined(f"neuralbox batch settle {shlex.quote(shown(journal))} {named}")
 
 
-def resume_command(journal: Path, options: Sequence[str] = ()) -> str:
+def resume_command(journal: Place, options: Sequence[str] = ()) -> str:
     """Return the command that continues a batch, with the caller's own options."""
-    return output.joined(f"neuralbox batch resume {shlex.join([str(journal), *options])}")
+    return output.joined(f"neuralbox batch resume {shlex.join([shown(journal), *options])}")
 
 
-def reconcile_command(journal: Path) -> str:
+def reconcile_command(journal: Place) -> str:
     """Return the command that looks for what is open."""
-    return f"neuralbox reconcile {shlex.quote(str(journal))}"
+    return f"neuralbox reconcile {shlex.quote(shown(journal))}"
 
 
-def unknown_records(journal: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def unknown_records(journal: Place) -> tuple[list[dict[str, Any]], list[str]]:
     """Read the open requests of a journal that nobody runs: as JSON, and the lines that name them."""
     from .._journal import SENDING, read_records
 
@@ -143,7 +141,7 @@ def unknown_records(journal: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return records, lines
 
 
-def _record_of(journal: Path, request: UnknownRequest) -> Mapping[str, Any]:
+def _record_of(journal: Place, request: UnknownRequest) -> Mapping[str, Any]:
     state = "adopted" if request.job is not None else "absent" if request.is_absent else "open"
     known: dict[str, Any] = {"key": request.key, "state": state, "id": None if request.job is None else request.job.id}
     if state != "open":

@@ -59,6 +59,13 @@ class AttemptListener:
     def sending(self) -> None:
         """Hear that an attempt begins."""
 
+    def leaving(self) -> None:
+        """Keep the first byte of a paid request from leaving, by raising; it counts as not sent.
+
+        Raises:
+            NeuralBoxError: It may not leave.
+        """
+
     def answered(self, reply: Answer) -> None:
         """Hear that an answer has come, of whatever status; of a streamed one its headers."""
 

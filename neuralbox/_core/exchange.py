@@ -122,6 +122,26 @@ class Attempt:
         self.outcome = None
 
 
+class _FirstByte:
+    """What is called at the first byte of what must not be sent twice: the listeners may keep it from leaving."""
+
+    __slots__ = ("_attempt", "_core")
+
+    def __init__(self, core: Core, attempt: Attempt) -> None:
+        self._core = core
+        self._attempt = attempt
+
+    def __call__(self) -> None:
+        for listener in self._attempt.listeners:
+            listener.leaving()
+        self.note()
+
+    def note(self) -> None:
+        """Note that it has left, or may have, where nobody was asked before."""
+        attempt = self._attempt
+        attempt.sent, attempt.sent_at, attempt.sent_clock = True, self._core.now(), self._core.clock()
+
+
 class Core(BoundToProcess):
     """Sends requests of one client: one account, one base URL, one set of options.
 
@@ -314,11 +334,7 @@ class Core(BoundToProcess):
             attempt.sent = True
             return None
         attempt.sent, attempt.outcome = False, None
-
-        def on_sent() -> None:
-            attempt.sent, attempt.sent_at, attempt.sent_clock = True, self.now(), self.clock()
-
-        return on_sent
+        return _FirstByte(self, attempt)
 
     async def _exchange(self, request: Request, attempt: Attempt, prepared: Prepared) -> Reply:
         on_sent = self._begin(request, attempt)

@@ -12,7 +12,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 import anyio
 
@@ -21,6 +21,9 @@ from .._types import GenerationId, JobRef
 from . import operations
 from .group_commit import CommitItem, GroupCommit
 from .protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
+
+if TYPE_CHECKING:
+    from .shared import SharedJournal
 
 T = TypeVar("T")
 
@@ -81,7 +84,11 @@ class GroupedJournal:
         self._closed = False
         self._commits = GroupCommit(self)
         self.path = store.path
-        """What names the journal to its user: its file."""
+        """What names the journal to its user: its file, or its address without a password."""
+
+    @property
+    def shared(self) -> SharedJournal | None:
+        return None
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         for entry in entries:
@@ -91,8 +98,8 @@ class GroupedJournal:
         await self._commit(item)
         return item.found
 
-    async def sending(self, key: str, claim: Mapping[str, Any]) -> None:
-        await self._commit(operations.sending(key, claim, self._time()))
+    async def sending(self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None) -> None:
+        await self._commit(operations.sending(key, claim, self._time(), mark))
 
     async def accepted(self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None) -> None:
         await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time()))

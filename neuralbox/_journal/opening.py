@@ -7,17 +7,19 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
 
 from .._core.exchange import Core
 from .grouped import GroupedJournal
+from .postgres.address import is_address, read_address, require_library
 from .protocol import Sync
+from .shared import SharedJournal
 from .sqlite import lock
 from .sqlite.reading import owner_of
-from .sqlite.store import SqliteStore, open_store
+from .sqlite.store import open_store
 
 _TRY_EVERY: Final = 0.05
 # A reader that asks whether somebody has the lock holds a share of it for an instant, and must not count as an owner.
@@ -62,7 +64,8 @@ async def open_journal(
     Costs a few milliseconds, so that one job may have it for itself (`submit(journal=...)`).
 
     Args:
-        path: The file. SQLite keeps `-wal` and `-shm` beside it while it is open; the empty `-lock` stays.
+        path: The file. SQLite keeps `-wal` and `-shm` beside it while it is open; the empty `-lock` stays. Or the address of
+            a run in a database, `postgresql://host/db#run`, which many processes may have open at once.
         account: What tells the account from others; only a hash of it is written.
         service: Base URL of the service.
         sync: `normal`: changes survive the killing of the process. `full`: and the loss of power.
@@ -78,6 +81,8 @@ async def open_journal(
     Cancellation:
         The journal is closed again.
     """
+    if is_address(path):
+        return await _open_shared(path, account=account, service=service, sync=sync, now=now, clock=clock)
     file = os.path.realpath(path)  # noqa: ASYNC240 - a few system calls; two names of one file are one journal
     deadline = clock() + lock_timeout
     tries = 0
@@ -91,7 +96,19 @@ async def open_journal(
         await sleep(_TRY_EVERY)
 
 
-async def _open(act: Callable[[], SqliteStore | None]) -> SqliteStore | None:
+async def _open_shared(
+    journal: str, *, account: str, service: str, sync: Sync, now: Callable[[], float], clock: Callable[[], float]
+) -> SharedJournal:
+    require_library()
+    from .postgres.store import open_store as enter
+
+    act = partial(enter, read_address(journal), account=account, service=service, sync=sync, now=now())
+    store = await _open(act)
+    assert store is not None
+    return SharedJournal(store, now=now, clock=clock)
+
+
+async def _open(act: Callable[[], S | None]) -> S | None:
     attempt = _Attempt(act)
     try:
         # Not cancelled by a scope while it runs; a cancelled asyncio task leaves the thread behind.
@@ -102,14 +119,21 @@ async def _open(act: Callable[[], SqliteStore | None]) -> SqliteStore | None:
     return attempt.store
 
 
-class _Attempt:
+class _Openable(Protocol):
+    def abandon(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Openable)
+
+
+class _Attempt(Generic[S]):
     """One try to open, in a worker thread; what it opened is closed again where nobody waits for it any more."""
 
-    def __init__(self, act: Callable[[], SqliteStore | None]) -> None:
+    def __init__(self, act: Callable[[], S | None]) -> None:
         self._act = act
         self._lock = threading.Lock()
         self._left = False
-        self.store: SqliteStore | None = None
+        self.store: S | None = None
 
     def run(self) -> None:
         store = self._act()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from .._types import GenerationId, JobRef
@@ -26,7 +26,8 @@ class StateChange(CommitItem):
         key: Whose record.
         values: What is written down, by name, the key included: `at` in Unix seconds where the time counts, and
 
-            SENDING   `claim` as JSON; where it has a prompt, `prompt` (its JSON string) and `rest` (the claim without it)
+            SENDING   `claim` as JSON; where it has a prompt, `prompt` (its JSON string) and `rest` (the claim without it);
+                      `mark`, a digest of the prompt or None
             ACCEPTED  `id`, `kind`, `model`
             FINAL     `status`, `tokens`, and `outcome` as JSON
             SAVED     `path` (bytes where it is no valid text), `size_bytes`
@@ -82,15 +83,15 @@ class Close(CommitItem):
 # The changes of state, from the methods of the protocol.
 
 
-def sending(key: str, claim: Mapping[str, Any], at: float) -> StateChange:
+def sending(key: str, claim: Mapping[str, Any], at: float, mark: bytes | None = None) -> StateChange:
     """Build the change to `SENDING`."""
-    prompt = claim.get("prompt")
+    prompt, named = claim.get("prompt"), {"key": key, "at": at, "mark": mark}
     if not (isinstance(prompt, str) and prompt):
-        return StateChange(SENDING, {"key": key, "at": at, "claim": _json(claim), "prompt": None, "rest": None})
+        return StateChange(SENDING, {**named, "claim": _json(claim), "prompt": None, "rest": None})
     literal = _json(prompt)
     rest = _json({name: value for name, value in claim.items() if name != "prompt"})
     whole = f'{{"prompt":{literal}{"," if len(rest) > 2 else ""}{rest[1:]}'
-    return StateChange(SENDING, {"key": key, "at": at, "claim": whole, "prompt": literal, "rest": rest})
+    return StateChange(SENDING, {**named, "claim": whole, "prompt": literal, "rest": rest})
 
 
 def accepted(key: str, job: JobRef, at: float) -> StateChange:
@@ -136,3 +137,32 @@ def _id(id: GenerationId) -> GenerationId:
     if isinstance(id, str):
         return id.encode("utf-8", "replace").decode()
     return id if -(2**63) <= id < 2**63 else str(id)
+
+
+# How a group is carried through.
+
+
+def layers_of(changes: Sequence[StateChange]) -> list[dict[str, list[StateChange]]]:
+    """Sort changes so that each statement runs once for many, and the changes of one key stay in their order."""
+    layers: list[dict[str, list[StateChange]]] = []
+    depths: dict[str, int] = {}
+    for change in changes:
+        depth = depths[change.key] = depths.get(change.key, -1) + 1
+        if depth == len(layers):
+            layers.append({})
+        layers[depth].setdefault(change.state, []).append(change)
+    return layers
+
+
+def each_once(entries: Sequence[PlannedRequest], path: str) -> Iterator[PlannedRequest]:
+    """Yield the entries of a plan.
+
+    Raises:
+        JournalError: A key is given twice.
+    """
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.key in seen:
+            raise transitions.duplicate(entry.key, path=path)
+        seen.add(entry.key)
+        yield entry

@@ -32,10 +32,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from .._errors import ConfigurationError
 from .._types import GenerationId, JobRef
+
+if TYPE_CHECKING:
+    from .shared import SharedJournal
 
 PLANNED: Final = "planned"
 """Read and written down; never left this machine, or was refused without a charge."""
@@ -118,6 +121,7 @@ class JournalRecord:
         sent_at: Unix seconds of the last `sending`.
         accepted_at: Unix seconds of `accepted`.
         final_at: Unix seconds of `final`.
+        is_foreign: Whether another worker has it at this moment; only of what has not ended, in a journal that many share.
     """
 
     position: int
@@ -136,6 +140,7 @@ class JournalRecord:
     sent_at: float | None = None
     accepted_at: float | None = None
     final_at: float | None = None
+    is_foreign: bool = False
 
     @property
     def job(self) -> JobRef | None:
@@ -247,6 +252,11 @@ class JournalSummary:
 class Journal(Protocol):
     """Keep a record of every request of a batch. For one event loop; the rules are those of this module."""
 
+    @property
+    def shared(self) -> SharedJournal | None:
+        """Return itself where many processes share it, and None where this one has it alone."""
+        ...
+
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         """Write requests down, and tell what is already known of them.
 
@@ -262,8 +272,14 @@ class Journal(Protocol):
         """
         ...
 
-    async def sending(self, key: str, claim: Mapping[str, Any]) -> None:
-        """Note that the request is about to leave; durable when it returns. Again before each repetition."""
+    async def sending(self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None) -> None:
+        """Note that the request is about to leave; durable when it returns. Again before each repetition.
+
+        Args:
+            key: Which request.
+            claim: How to find out later what became of it.
+            mark: Digest of its prompt, for a journal that many share.
+        """
         ...
 
     async def accepted(self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None) -> None:
@@ -333,6 +349,11 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 def to_json(value: object) -> str:
     """Write a value as canonical JSON: ASCII, so that any text survives, half surrogates included."""
     return _canonical.encode(value)
+
+
+def fingerprint_of(account: str) -> str:
+    """Return a hash of whatever names an account, even a key: nothing else of it gets near a disk."""
+    return hashlib.sha256(b"neuralbox journal\0" + account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def require_key(key: object) -> None:

@@ -17,7 +17,8 @@ from .._batch.budget_record import budget_record
 from .._batch.journal_records import generation_of
 from .._batch.progress_words import not_sent_line
 from .._html import web_address
-from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, read_records, read_summary
+from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, is_address, read_records, read_summary
+from .._journal.postgres.address import read_address
 from .._plain_text import plain
 from .._thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
 from .card import PROMPT_CHARACTERS, TEXT_CHARACTERS, Card, State, clip, label, reason_of, shown_as
@@ -45,7 +46,7 @@ def write_batch_report(
     first `limit` are shown one by one.
 
     Args:
-        journal: The journal's file.
+        journal: The journal: its file, or its address.
         target: The page's file, which is replaced if it is there; or a directory, for `<journal>.html` in it.
         files: Where the results' files are, if they were moved since.
         limit: Most results shown one by one.
@@ -59,13 +60,15 @@ def write_batch_report(
         DownloadError: The page cannot be written.
     """
     require_whole("`limit`", limit, lowest=0)
-    source = Path(journal)
+    # Of a database's the run is the name, and files are looked for where we are.
+    source = Path(read_address(journal).run.replace("/", "_")) if is_address(journal) else Path(journal)
     path = find_target(target, f"{source.stem}.html")
-    summary = read_summary(source)
+    summary = read_summary(journal)
     find = Finder(source, path, None if files is None else Path(files))
     totals, cards = Totals(), list[Card]()
-    for record in read_records(source):
-        card = card_of(record, find, None if summary.owner is not None else shlex.quote(os.fspath(journal)))
+    named = read_address(journal).shown if is_address(journal) else os.fspath(journal)
+    for record in read_records(journal):
+        card = card_of(record, find, None if summary.owner is not None else shlex.quote(named))
         totals.add(card, ended_at=record.final_at)
         if len(cards) < limit:
             cards.append(card)
@@ -75,7 +78,13 @@ def write_batch_report(
         about=_about(summary),
         totals=totals,
         cards=cards,
-        notes=_notes(totals, cards, summary, source, possible=possible),
+        notes=_notes(
+            totals,
+            cards,
+            summary,
+            read_address(journal).shown if is_address(journal) else str(source),
+            possible=possible,
+        ),
     )
     with ThreadPoolExecutor(_THREADS) as pool, DecodeBudget() as budget:
         thumbnails = pool.map(partial(_thumbnail, budget), cards) if possible else iter([None] * len(cards))
@@ -94,12 +103,12 @@ def _about(summary: JournalSummary) -> str:
     return ""
 
 
-def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, journal: Path, *, possible: bool) -> list[str]:
+def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, journal: str, *, possible: bool) -> list[str]:
     notes = []
     if summary.owner is not None:
         notes.append("The batch was running when this page was made.")
     elif summary.sending:
-        name = shlex.quote(str(journal))
+        name = shlex.quote(journal)
         notes.append(
             f"Of {summary.sending:,} requests it is unknown whether they were accepted. To look for them: neuralbox "
             f"reconcile {name}; to decide: neuralbox batch settle {name} KEY --adopt ID (or --resend, or --give-up)."

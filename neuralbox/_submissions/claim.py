@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, Self
@@ -44,6 +45,7 @@ class Claim:
             not say what the history shows of such a request.
         options: All else that was sent, the drawn seed aside.
         seed: The seed that was drawn for it, by which its generation is known from any other.
+        twin: Of another process's claim: the digest of all that it asks for, since only a part of that is known here.
         sent_at: Unix seconds of this machine's clock just before the first byte left, or before it could.
         server_offset: Seconds the server's clock is ahead of this machine's, or None where no answer told.
         lost_at: Unix seconds when its outcome was given up, or None while it is awaited (or the process died first).
@@ -59,6 +61,7 @@ class Claim:
     server_offset: float | None = None
     lost_at: float | None = None
     seed: int | None = None
+    twin: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what cannot be read from the request again, as plain JSON values; no prompt, no option is in it."""
@@ -85,9 +88,43 @@ class Claim:
             seed=as_int(values.get("seed")),
         )
 
+    def to_shared_dict(self) -> dict[str, Any]:
+        """Return what other processes need to tell its generation from theirs: its prompt, and the options that show."""
+        shown = {name: value for name, value in self.options.items() if name in _IN_FACTS and _is_plain(value)}
+        return {
+            **self.to_dict(),
+            "prompt": self.prompt,
+            "predicted": self.predicted,
+            "options": shown,
+            "twin": self._digest(),
+        }
+
+    @classmethod
+    def from_shared_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what another process's `to_shared_dict` wrote; what is missing or of another type is None."""
+        return replace(
+            cls.from_dict(values),
+            prompt=as_text(values.get("prompt")),
+            predicted=values.get("predicted") is True,
+            options=as_object(values.get("options")) or {},
+            twin=as_text(values.get("twin")) or "",
+        )
+
     def is_same_request(self, other: Claim) -> bool:
         """Whether both ask for the same, so that either may have the other's generation."""
-        return self.model == other.model and self.prompt == other.prompt and self.options == other.options
+        if self.twin is None and other.twin is None:
+            return self.model == other.model and self.prompt == other.prompt and self.options == other.options
+        return self._digest() == other._digest()
+
+    def _digest(self) -> str:
+        if self.twin is not None:
+            return self.twin
+        asked = json.dumps([self.model, self.prompt, self.options], sort_keys=True, default=repr)
+        return hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 # From a request to its claim.

@@ -25,7 +25,7 @@ _EARLIER: Final = 60.0
 async def register_journal_ids(
     registry: Registry, journal: Journal, prompt_of: Callable[[JournalRecord], str | None]
 ) -> None:
-    """Tell a registry what belongs to whom; does nothing where nothing is unknown.
+    """Tell a registry what belongs to whom; does nothing where nothing is unknown, or the journal is a shared one.
 
     Args:
         registry: The account's.
@@ -34,8 +34,8 @@ async def register_journal_ids(
     """
     from .._journal.protocol import SENDING  # SQLite is loaded by the first journal
 
-    if not (await journal.summary()).sending:
-        return
+    if journal.shared is not None or not (await journal.summary()).sending:
+        return  # a shared one is asked after each walk what it knows of that
     first: JournalRecord | None = None
     is_dated = True
     async for record in journal.unfinished():

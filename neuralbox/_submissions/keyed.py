@@ -27,10 +27,11 @@ from .._models.generation import Generation
 from .._polling.job import Job
 from .._types import JobRef
 from . import submission
-from .claim import Claim, claim_of
+from .claim import Claim, claim_of, mark_of
 from .journal_ids import register_journal_ids
 from .reconcile import learn_clock
 from .registry import registry_of
+from .shared_record import SharedRecord
 from .submission import OnAccepted
 
 if TYPE_CHECKING:  # SQLite is loaded by the first durable job
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # SQLite is loaded by the first durable job
 LOCK_WAIT: Final = 30.0
 """Seconds a call waits for another program that has the journal."""
 KEPT: Final = 10_000
+_LOOK_AGAIN: Final = 0.25
 
 
 async def submit(
@@ -98,6 +100,7 @@ async def submit(
                     kind=kind,
                     model=model,
                     witness=keyed,
+                    shared=keyed.shared,
                     claim=claim,
                     on_accepted=on_accepted,
                 )
@@ -115,6 +118,7 @@ class KeyedSubmission:
 
     Attributes:
         planned: The request under this key.
+        shared: Its record, where other processes share the journal.
         job: Its job, once it was accepted.
         claim: Its claim, while it is unknown whether it was.
         result: The result of a job without an id, which nobody could ask for.
@@ -129,6 +133,7 @@ class KeyedSubmission:
     ) -> None:
         self._journal = journal
         self._charge = charge
+        self.shared = None if journal.shared is None else SharedRecord(journal.shared, planned.key)
         self.planned = planned
         self.job = record.job
         self.claim = record.claim
@@ -154,8 +159,9 @@ class KeyedSubmission:
 
     async def sending(self, claim: Claim) -> None:
         """Write down that it may leave."""
-        written = claim.to_dict()
-        await self._journal.sending(self.planned.key, written)
+        written = claim.to_dict() if self.shared is None else claim.to_shared_dict()
+        mark = None if self.shared is None else mark_of(claim.prompt)
+        await self._journal.sending(self.planned.key, written, mark=mark)
         self.claim = written
 
     async def accepted(self, generation: Generation) -> None:
@@ -216,6 +222,8 @@ class OpenJournal:
                 raise changed(key, keyed.planned.request, planned.request, path=self.journal.path)
             return keyed
         (record,) = await self.journal.plan([planned])
+        if record.is_foreign and record.id is None:
+            record = await self._wait_for(record, core)
         keyed = KeyedSubmission(self.journal, planned, record, core.options.service.charge)
         if (
             record.state == FINAL and record.id is None and keyed.result is None
@@ -226,6 +234,28 @@ class OpenJournal:
             for old in [name for name in list(self._keyed)[: KEPT // 8] if name not in self._busy]:
                 del self._keyed[old]
         return keyed
+
+    async def _wait_for(self, record: JournalRecord, core: Core) -> JournalRecord:
+        """Wait until another program's submission of a key has its job, or that program is gone.
+
+        Raises:
+            JournalError: It takes longer than `LOCK_WAIT` seconds.
+        """
+        assert self.journal is not None
+        journal = self.journal.shared
+        assert journal is not None
+        until = core.clock() + LOCK_WAIT
+        while core.clock() < until:
+            await core.sleep(_LOOK_AGAIN)
+            found = await journal.look(record.key)
+            if not found.is_foreign or found.id is not None:
+                return found
+        raise JournalError(
+            f"Another program is submitting the request {record.key!r} of the journal {journal.path}. Wait until it has ended.",
+            reason="locked",
+            path=journal.path,
+            key=record.key,
+        )
 
     async def open(self, core: Core, path: str) -> None:
         """Open the journal, unless it is open."""
@@ -275,8 +305,11 @@ async def _opened(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[
 
 
 def _name(core: Core, journal: str | os.PathLike[str]) -> tuple[str, str, str]:
-    """Name an open journal by file, service and account; two names of one file are one journal."""
-    return os.path.realpath(journal), core.options.base_url, _account(core)
+    """Name an open journal by file or address, service and account; two names of one file are one journal."""
+    from .._journal import is_address
+
+    place = journal if is_address(journal) else os.path.realpath(journal)
+    return place, core.options.base_url, _account(core)
 
 
 def _account(core: Core) -> str:

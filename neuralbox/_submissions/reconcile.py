@@ -17,9 +17,10 @@ What a walk says about a claim is decided in `_submissions.matching`, what is kn
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import anyio
 
@@ -46,7 +47,11 @@ from .evidence import NO_EVIDENCE, Evidence
 from .matching import Conclusion, Match, OpenReason, match, window_opens
 from .owned import HIDDEN_FOR
 from .registry import PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
+from .shared_record import SharedRecord
 from .walk import Walk
+
+if TYPE_CHECKING:  # SQLite is loaded by the first journal
+    from .._journal.shared import Refusal, SharedJournal
 
 MOST_PAGES = 200
 """A walk gives up after so many pages."""
@@ -145,6 +150,13 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
     """
     registry = registry_of(core)
     walker = _walker_of(core)
+    with walker.attended():
+        return await _resolve(core, registry, walker, entry, until)
+
+
+async def _resolve(
+    core: Core, registry: Registry, walker: _HistoryWalker, entry: PendingSubmission, until: float | None
+) -> Settled:
     settled: Settled = Unsure(OpenReason.DEADLINE.value, reason=OpenReason.DEADLINE)
     while True:
         began = registry.clock()
@@ -188,19 +200,65 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
         context = registry.context_of(entry, read.walk, read.began, facts, read.evidence)
         result = match(context)
         if result.conclusion is Conclusion.ABSENT:
-            return Absent()
+            grant = None if entry.shared is None else await entry.shared.absent(entry.claim)
+            return Absent() if grant is None else _overtaken(registry, entry, grant)
         if result.item is not None:
             key = str(result.item.id)
-            if registry.adopt(entry, result.item):
-                # Nothing is awaited from here on: it is nobody else's any more.
-                read.show(key)
-                return Resolved(_delivered(core, entry, result.item, read.details.get(key)))
-            continue  # another loop's thread was faster
+            if not registry.adopt(entry, result.item):
+                continue  # another loop's thread was faster
+            if entry.shared is not None:
+                otherwise = await _otherwise(registry, entry, entry.shared, result.item)
+                if otherwise == _TAKEN:
+                    continue
+                if otherwise is not None:
+                    return otherwise
+            # Nothing is awaited from here on: it is nobody else's any more.
+            read.show(key)
+            return Resolved(_delivered(core, entry, result.item, read.details.get(key)))
         if not result.ask:
             window = (context.opens, context.lost + context.settle) if context.guessed is None else None
             return _unsure(core, entry, result, read, window)
         for key in result.ask:
             await _ask(core, registry, entry, read, key)
+
+
+_TAKEN: Final = "taken"
+
+
+async def _otherwise(
+    registry: Registry, entry: PendingSubmission, shared: SharedRecord, item: HistoryEntry
+) -> Settled | Literal["taken"] | None:
+    """Have an adoption granted that the registry has let pass; returns what is so instead, and then undoes it here."""
+    from .._journal.shared import Refusal  # SQLite is loaded by the first journal
+
+    job = JobRef(item.id, entry.claim.kind or item.kind, item.model)
+    try:
+        with anyio.CancelScope(shield=True):
+            grant = await shared.adopt(entry.claim, job, registry.sent(entry))
+    except BaseException:
+        registry.return_unheard(entry, item.id)
+        raise
+    if grant is None:
+        return None
+    registry.return_unheard(entry, item.id)
+    if grant is not Refusal.TAKEN:
+        return _overtaken(registry, entry, grant)
+    registry.own(item.id, kind=item.kind, model=item.model)
+    return _TAKEN
+
+
+def _overtaken(registry: Registry, entry: PendingSubmission, grant: Refusal | JobRef) -> Settled:
+    """Say what follows where a journal knew better."""
+    from .._journal.shared import Refusal
+
+    if isinstance(grant, JobRef):  # the answer came after all, to whoever had sent it
+        registry.accept(entry, grant)
+        record = {"id": grant.id, "status": words.PENDING, "model": grant.model}
+        return Resolved(Generation.read(record, kind=grant.kind))
+    if grant is Refusal.UNSENT:
+        return Absent()
+    registry.outdate(entry)
+    return Unsure(OpenReason.EARLY.value, reason=OpenReason.EARLY)
 
 
 async def _ask(core: Core, registry: Registry, entry: PendingSubmission, read: _HistoryRead, key: str) -> None:
@@ -301,6 +359,8 @@ class _HistoryWalker:
         self._lock = anyio.Lock()
         self._waiting: set[PendingSubmission] = set()
         self._last: _HistoryRead | None = None
+        self._met: set[SharedJournal] = set()
+        self._users = 0
         self._count = 0
         self._has_learnt = False
 
@@ -317,6 +377,19 @@ class _HistoryWalker:
             self._waiting.discard(entry)
             if not self._waiting:
                 self._last = None
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Know what others have under way for as long as anybody draws a conclusion, and not any longer."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                for journal in self._met:
+                    self._registry.part_from(journal)
+                self._met = set()
 
     async def learn_clock(self, core: Core) -> None:
         """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
@@ -343,8 +416,17 @@ class _HistoryWalker:
                 read.replies.append((reply, read.walk.items.keys() - before))
                 if not goes_on or read.walk.is_past(self._opens()):
                     break
+        await self._learn_of_others(read.walk)
         read.evidence = registry.note_walk(read.walk, read.began)
         return read
+
+    async def _learn_of_others(self, walk: Walk) -> None:
+        """Ask the journals of those who wait what else is under way; only now, since all that the walk shows was by then."""
+        journals = {entry.shared.journal for entry in self._waiting if entry.shared is not None}
+        self._met |= journals
+        for journal in journals:
+            unknown = [item.id for key, item in walk.items.items() if key not in self._registry.owned]
+            self._registry.meet(journal, await journal.view(unknown))
 
     def _opens(self) -> float:
         """Tell how far back those who wait need it; without a clock that tells, to its end."""

@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .._api.request import Request
+from .._api.request import Request, RetrySafety
 from .._api.vocabulary import PENDING
 from .._core.exchange import Attempt, Core
 from .._errors import ConfigurationError
@@ -37,6 +37,10 @@ from .matching import EARLY, LATE, WHOLE_SECONDS, CompetingRequest, MatchContext
 from .owned import HIDDEN_FOR, ListingLag, ObservedService, OwnedGeneration, OwnedGenerations
 from .service_clock import ServiceClock
 from .walk import Walk
+
+if TYPE_CHECKING:  # SQLite is loaded by the first journal
+    from .._journal.shared import AccountView
+    from .shared_record import SharedRecord
 
 logger = logging.getLogger("neuralbox")
 
@@ -62,6 +66,8 @@ WITHIN = 10.0
 _ASKED_KEPT = 256
 _DETAILS_KEPT = 256
 _MODELS_KEPT = 1_000
+_UNSEEN: Final = Request("POST", "", RetrySafety.PAID)
+"""What another process sends: of that only the claim is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,7 @@ class PendingSubmission:
         why: Why it is open.
         candidates: What may be it.
         body: What was sent; from the moment it is open.
+        shared: Its record in a journal that other processes share, which grants what is concluded.
     """
 
     __slots__ = (
@@ -158,6 +165,7 @@ class PendingSubmission:
         "is_open",
         "left_until",
         "lost",
+        "shared",
         "why",
     )
 
@@ -165,6 +173,7 @@ class PendingSubmission:
         self.claim = claim
         self.ending = ending
         self.admission: Admission | None = None
+        self.shared: SharedRecord | None = None
         self.body: Mapping[str, Any] = {}
         self._sent: tuple[Request, Mapping[str, Any] | None] | None = (request, extra_body)
         self.lost: float | None = None
@@ -243,6 +252,7 @@ class Registry:
         self.service_clock = ServiceClock()
         self.observed = ObservedService()
         self._submissions: dict[str, PendingSubmission] = {}
+        self._others: dict[object, dict[str, PendingSubmission]] = {}
         self._asked_before = RecentRequests(core.clock)
         self._began = core.clock()
         self.created_ahead = 0.0
@@ -281,7 +291,10 @@ class Registry:
         self._submissions.pop(entry.claim.key, None)
 
     def leave_open(self, entry: PendingSubmission, why: str, candidates: Sequence[Generation] = ()) -> None:
-        """Keep an unknown submission that nobody waits for any more."""
+        """Keep an unknown submission that nobody waits for any more; one that a shared journal knows is in good hands."""
+        if entry.shared is not None:
+            self.remove(entry)
+            return
         if entry.lost is None:
             self.mark_unknown(entry)
         self._submissions[entry.claim.key] = entry
@@ -338,15 +351,74 @@ class Registry:
         kind: str | None = None,
         model: str | None = None,
         prompt: str | None = None,
+        mark: bytes | None = None,
     ) -> None:
-        """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness."""
+        """Note an id that a journal knows: it is nobody else's candidate, and with its prompt it is a witness.
+
+        Args:
+            generation_id: The id.
+            kind: What it is.
+            model: What made it.
+            prompt: Its prompt, or
+            mark: the digest of that.
+        """
         if str(generation_id) not in self.owned:
+            mark = mark_of(prompt) if mark is None else mark
             self._own(
                 str(generation_id),
-                OwnedGeneration(
-                    kind, model, mark_of(prompt), predicted=False, at=self.clock(), id=generation_id, prompt=prompt
-                ),
+                OwnedGeneration(kind, model, mark, predicted=False, at=self.clock(), id=generation_id, prompt=prompt),
             )
+
+    # What other processes of the account do, by a journal that they share...
+
+    def meet(self, journal: object, view: AccountView) -> None:
+        """Take note of what a shared journal knows of the account, in place of what it knew before.
+
+        Args:
+            journal: Which one.
+            view: What it said after a walk: whatever the walk shows was in it before.
+        """
+        for known in view.known:
+            self.own(known.job.id, kind=known.job.kind, model=known.job.model, mark=known.mark)
+        before, now = self._others.get(journal, {}), dict[str, PendingSubmission]()
+        for each in view.in_flight:
+            claim = Claim.from_shared_dict(each.claim)
+            entry = before.get(claim.key)
+            if entry is None and claim.key in self._submissions:  # our own, or one that another journal told of
+                mine = self._submissions[claim.key]
+                if mine.shared is not None and each.widened > mine.shared.widened:
+                    mine.shared.widened = each.widened
+                    self._widen(mine, each.opens)
+                continue
+            if entry is None:
+                entry = PendingSubmission(claim, _UNSEEN, None, Attempt(self.clock()))
+                entry.ending.sent = True
+                self.begin(entry)
+            # It may have been sent again since: what was unknown is in flight then, and a rival for whatever is shown.
+            entry.claim, entry.early = claim, 0.0
+            entry.lost = (self.clock() if entry.lost is None else entry.lost) if each.is_unknown else None
+            self._open_earlier(entry, each.opens)
+            now[claim.key] = entry
+        self._others[journal] = now
+        for key in before.keys() - now.keys():
+            self._submissions.pop(key, None)
+
+    def part_from(self, journal: object) -> None:
+        """Forget what a shared journal told is under way."""
+        for key in self._others.pop(journal, {}):
+            self._submissions.pop(key, None)
+
+    def _widen(self, entry: PendingSubmission, opens: float | None) -> None:
+        """Look back as far as one that took what may have been this one's, and as long as one lost just now."""
+        self._open_earlier(entry, opens)
+        entry.lost = self.clock()
+
+    def _open_earlier(self, entry: PendingSubmission, opens: float | None) -> None:
+        sent = self.sent(entry)
+        if opens is not None and sent is not None:
+            entry.early = max(entry.early, sent + entry.early - opens)
+
+    # ... and what is found.
 
     def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
         """Give an item to a submission; False when another was faster."""
@@ -385,6 +457,17 @@ class Registry:
             record = {"id": generation_id, "status": PENDING, "model": ref.model}
             entry.admission.accepted(Generation.read(record, kind=ref.kind))
         return ref
+
+    def return_unheard(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
+        """Undo an adoption that was not granted, or of which nobody knows whether it was: it is looked for again."""
+        with self._lock:
+            self.owned.discard(str(generation_id))
+            self.listing.forget(str(generation_id))
+            self._submissions[entry.claim.key] = entry
+
+    def outdate(self, entry: PendingSubmission) -> None:
+        """Look for a submission as long as for one lost just now: others took what may have been its."""
+        self._widen(entry, None)
 
     def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""

@@ -54,6 +54,7 @@ from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
 from .registry import WITHIN, PendingSubmission, registry_of
+from .shared_record import SharedRecord
 
 logger = logging.getLogger("neuralbox")
 
@@ -140,6 +141,7 @@ async def send(
     kind: str | None,
     model: str | None,
     witness: SubmissionRecorder | None = None,
+    shared: SharedRecord | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
 ) -> Generation:
@@ -152,6 +154,7 @@ async def send(
         kind: What the resource knows it to be.
         model: The slug asked for.
         witness: Writes down what happens, before anything else is done with it. What it raises ends the call.
+        shared: Where the witness writes into a journal that other processes share: the request's record in it.
         claim: An unknown one that a journal kept of an earlier run, for this same request: it is looked for first, and
             the request is sent only if it is proven absent.
         on_accepted: Called as soon as the id is known.
@@ -168,6 +171,7 @@ async def send(
             kind=kind,
             model=model,
             witness=witness,
+            shared=shared,
             claim=claim,
             on_accepted=on_accepted,
             observer=observer,
@@ -182,12 +186,21 @@ async def _send(
     kind: str | None,
     model: str | None,
     witness: SubmissionRecorder | None = None,
+    shared: SharedRecord | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
     observer: CallObserver | None,
 ) -> Generation:
     submission = Submission(
-        core, request, call, kind=kind, model=model, witness=witness, on_accepted=on_accepted, observer=observer
+        core,
+        request,
+        call,
+        kind=kind,
+        model=model,
+        witness=witness,
+        shared=shared,
+        on_accepted=on_accepted,
+        observer=observer,
     )
     try:
         generation = None if claim is None else await submission.resume(claim)
@@ -239,6 +252,7 @@ class Submission:
         kind: str | None,
         model: str | None,
         witness: SubmissionRecorder | None = None,
+        shared: SharedRecord | None = None,
         on_accepted: OnAccepted | None = None,
         observer: CallObserver | None = None,
     ) -> None:
@@ -259,6 +273,9 @@ class Submission:
         if seed is not None:
             self.request, claim = with_seed(request, seed), replace(claim, seed=seed)
         self._entry = PendingSubmission(claim, self.request, call.extra_body, self.attempt)
+        self._shared = self._entry.shared = shared
+        if shared is not None:
+            self.attempt.listeners += (shared,)
         self._has_begun = False
         self._admission: Admission | None = None
         self._lost_answer: LostAnswer | None = None
@@ -395,7 +412,12 @@ class Submission:
         lost_answer = self._lost()
         if not isinstance(error, SubmissionUnknownError):
             error = lost_answer.as_unknown(error)
-        return await self._carry_out(lost_answer.settle(error))
+        return await self._carry_out(self._settle(lost_answer, error))
+
+    async def _settle(self, lost_answer: LostAnswer, error: NeuralBoxError) -> Decision:
+        if self._shared is not None:  # others wait for an answer, unless they are told
+            await self._shared.lost(self._entry.claim)
+        return await lost_answer.settle(error)
 
     async def resume(self, claim: Claim) -> Generation | None:
         """Settle a claim of an earlier run: the generation it made, or None to send.

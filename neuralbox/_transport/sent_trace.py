@@ -1,4 +1,8 @@
-"""The moment at which a request leaves: what `on_sent` hangs on. Only requests that ask for it carry a trace."""
+"""The moment at which a request leaves: what `on_sent` hangs on. Only requests that ask for it carry a trace.
+
+`on_sent` may raise, and then nothing leaves. Where an engine does not tell the moment it is too late for that: then its
+method `note` is called, if it has one, which says only that the request has left.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,15 @@ class SentTrace:
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.seen = True
         # A tunnel's CONNECT is a request too, but not ours.
-        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
-            self.note()
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT" and not self.sent:
+            self._on_sent()  # may raise, so that nothing leaves
+            self.sent = True
 
     def note(self) -> None:
-        """Call `on_sent`, the first time."""
+        """Say afterwards that it has left, or may have, where the engine did not tell the moment."""
         if not self.sent:
             self.sent = True
-            self._on_sent()
+            getattr(self._on_sent, "note", self._on_sent)()
 
     @property
     def unsent(self) -> bool:

@@ -39,7 +39,7 @@ class Clock:
 
 
 async def a_journal(
-    path: Path,
+    path: Path | str,
     clock: Clock | None = None,
     *,
     account: str = KEY,

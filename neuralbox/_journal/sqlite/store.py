@@ -10,11 +10,10 @@ so that a deleted file or a deleted lock is an error instead of changes that nob
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +21,8 @@ from ..._errors import JournalError
 from ..._types import GenerationId, JobRef
 from .. import transitions
 from ..group_commit import CommitItem
-from ..operations import Close, PlanRequests, Query, StateChange
-from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync
+from ..operations import Close, PlanRequests, Query, StateChange, each_once, layers_of
+from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync, fingerprint_of
 from . import errors, files, rows, schema
 from . import lock as ownership
 from .statements import OUTCOME, STATEMENTS
@@ -139,7 +138,7 @@ class SqliteStore:
     def _change_together(self, changes: Sequence[StateChange]) -> bool:
         """Make changes that all follow."""
         try:
-            for layer in _layers(changes):
+            for layer in layers_of(changes):
                 for state, same in layer.items():
                     done = self._connection.executemany(STATEMENTS[state], [change.values for change in same]).rowcount
                     if done != len(same):
@@ -155,7 +154,7 @@ class SqliteStore:
     def _plan_known(self, plans: Sequence[PlanRequests]) -> bool:
         for plan in plans:
             try:
-                before = [self._compare(entry) for entry in _each_once(plan.entries, self.path)]
+                before = [self._compare(entry) for entry in each_once(plan.entries, self.path)]
             except JournalError as error:
                 plan.error = error
                 continue
@@ -319,7 +318,7 @@ def _prepare(connection: sqlite3.Connection, path: str, *, account: str, service
     connection.execute("BEGIN IMMEDIATE")
     version = schema.require_ours(connection, path)
     schema.migrate(connection, version)
-    facts = {"account": _fingerprint(account), "service": service.rstrip("/")}
+    facts = {"account": fingerprint_of(account), "service": service.rstrip("/")}
     if version == 0:
         connection.executemany("INSERT INTO journal VALUES (?, ?)", [*facts.items(), ("created_at", now)])
     for name, fact in facts.items():
@@ -341,11 +340,6 @@ def _prepare(connection: sqlite3.Connection, path: str, *, account: str, service
     return number
 
 
-def _fingerprint(account: str) -> str:
-    """Whatever names the account, even a key: it is hashed before it gets near the disk."""
-    return hashlib.sha256(b"neuralbox journal\0" + account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     """What tells a file from another one put in its place, or None where there is none."""
     try:
@@ -353,24 +347,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _layers(changes: Sequence[StateChange]) -> list[dict[str, list[StateChange]]]:
-    """Sort changes so that each statement runs once for many, and the changes of one key stay in their order."""
-    layers: list[dict[str, list[StateChange]]] = []
-    depths: dict[str, int] = {}
-    for change in changes:
-        depth = depths[change.key] = depths.get(change.key, -1) + 1
-        if depth == len(layers):
-            layers.append({})
-        layers[depth].setdefault(change.state, []).append(change)
-    return layers
-
-
-def _each_once(entries: Sequence[PlannedRequest], path: str) -> Iterator[PlannedRequest]:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.key in seen:
-            raise transitions.duplicate(entry.key, path=path)
-        seen.add(entry.key)
-        yield entry

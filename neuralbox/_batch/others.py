@@ -1,0 +1,84 @@
+"""What a run on a shared journal has to do with the other workers.
+
+Requests that another worker has are waited for, and taken over when it is gone. The journal is asked in turns whether any of
+them has ended or has nobody any more; what a turn misses, the next one sees. What has ended is delivered here as well, and
+costs nothing: an engine that gives the same work to two workers gets it from both. A turn looks at `_AT_ONCE` of them and
+costs one query, however many there are.
+
+A worker whose own lease is over leaves: others may have taken over all that it had, and bring it to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from typing import Final
+
+from .._errors import JournalError
+from .._journal.protocol import JournalRecord
+from .._journal.shared import SharedJournal
+from .collector import Collector
+from .item import BatchItem, ItemStage
+from .state import BatchState, StoppedError
+
+_EVERY: Final = 1.0
+"""Seconds between two turns."""
+_AT_ONCE: Final = 512
+
+
+class OthersWork:
+    """See to the requests of one run that other workers have.
+
+    Args:
+        state: The run.
+        collector: Waits for what is ours.
+        journal: The run's, where it is a shared one.
+
+    Attributes:
+        pass_on: Takes those that have ended, or are ours now.
+    """
+
+    def __init__(self, state: BatchState, collector: Collector, journal: SharedJournal | None) -> None:
+        self._state = state
+        self._collector = collector
+        self._journal = journal
+        self._items: dict[str, BatchItem] = {}
+        self.pass_on: Callable[[BatchItem, JournalRecord], Awaitable[None]] | None = None
+
+    def watch(self, item: BatchItem) -> None:
+        """Wait for one more."""
+        item.claim, item.is_open = None, True
+        self._state.move(item, ItemStage.WAITING)
+        self._items[item.key] = item
+
+    async def run(self) -> None:
+        """Look after them, and after the lease; returns at once where the journal is nobody else's."""
+        journal, state = self._journal, self._state
+        while journal is not None:
+            await state.core.sleep(_EVERY)
+            try:
+                journal.require_life()
+            except JournalError as error:
+                state.fail(error)
+                self._collector.abandon()
+            if isinstance(state.refusal, StoppedError):
+                self._drop()
+            elif self._items:
+                await self._look(journal)
+
+    async def _look(self, journal: SharedJournal) -> None:
+        assert self.pass_on is not None
+        keys = [*islice(self._items, _AT_ONCE)]
+        for record in await journal.take(keys):
+            await self.pass_on(self._items.pop(record.key), record)
+        for key in keys:  # the next turn begins with others
+            item = self._items.pop(key, None)
+            if item is not None:
+                self._items[key] = item
+
+    def _drop(self) -> None:
+        """Wait for none of them any more: nothing of them is this run's."""
+        items, self._items = self._items, {}
+        for item in items.values():
+            if item.stage is not None:  # else its worker's lease is over, and it was dropped with the others
+                self._state.drop(item)

@@ -1,0 +1,107 @@
+"""Connections to the database of a shared journal, and doing a thing again when one is lost.
+
+A connection belongs to one thread at a time, and keeps no state between two transactions: no prepared statement, no
+setting, no lock. A pooler may therefore stand between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeAlias, TypeVar
+
+import psycopg
+
+from . import errors
+from .address import PostgresAddress
+
+T = TypeVar("T")
+
+Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
+_CONNECT_WITHIN: Final = 5
+_DEAD_WITHIN: Final = 10
+"""Seconds after which a peer that acknowledges nothing counts as gone."""
+_AGAIN: Final = 0.1
+_IN_THE_WAY: Final = 20
+"""Tries of a transaction that others were in the way of."""
+
+
+def connect(address: PostgresAddress) -> Connection:
+    """Connect, with the limits by which a dead peer is noticed; the address may say otherwise.
+
+    Raises:
+        JournalError: The address cannot be read.
+        psycopg.Error: No connection could be made.
+    """
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(address.dsn)
+    except psycopg.ProgrammingError as error:
+        raise errors.unreadable(error, address) from None
+    limits: dict[str, Any] = {
+        "connect_timeout": _CONNECT_WITHIN,
+        "keepalives_idle": _DEAD_WITHIN // 2,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": _DEAD_WITHIN * 1_000,
+        "application_name": "neuralbox",
+        "client_encoding": "utf8",
+    }
+    return psycopg.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
+
+
+class Reconnecting:
+    """A connection that is made again when it is lost.
+
+    Args:
+        address: Where to.
+        patience: Seconds for which a lost connection is made again.
+        check: Looks at each new connection before it is used.
+    """
+
+    def __init__(self, address: PostgresAddress, *, patience: float, check: Callable[[Connection], None]) -> None:
+        self.address = address
+        self._patience = patience
+        self._check = check
+        self._connection: Connection | None = None
+
+    def run(self, act: Callable[[Connection], T], *, patience: float | None = None) -> T:
+        """Do something, again where the connection was lost or another transaction was in the way.
+
+        What `act` does must come to the same when it is done twice: a commit whose answer was lost may have been one.
+
+        Raises:
+            psycopg.Error: It cannot be done, or the database stayed away for longer than `patience`.
+        """
+        until = time.monotonic() + (self._patience if patience is None else patience)
+        tries = 0
+        while True:
+            try:
+                return act(self._open())
+            except errors.FOREIGN as error:
+                if errors.is_conflict(error) and tries < _IN_THE_WAY:
+                    tries += 1
+                    continue
+                if not errors.is_connection_lost(error) or time.monotonic() >= until:
+                    raise
+                self.close()
+                time.sleep(_AGAIN)
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect(self.address)
+            try:
+                self._check(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Close it; the next use makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()

@@ -1,0 +1,165 @@
+"""Reading and filling a shared journal without being one of its workers: for reports, `batch status` and `batch plan`.
+
+Everything here blocks, on a connection of its own that is open while it reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from ..._errors import JournalError
+from .. import transitions
+from ..operations import each_once
+from ..protocol import STATES, JournalRecord, JournalSummary, PlannedRequest
+from . import errors, rows, schema, statements
+from .address import read_address
+from .connection import Connection, connect
+
+_AT_ONCE: Final = 2_000
+"""Requests planned in one transaction."""
+
+
+def read_summary(journal: str) -> JournalSummary:
+    """Count what a run holds; `owner` is one of its workers, where it has any at this moment.
+
+    Raises:
+        JournalError: There is no such run, or it cannot be read.
+    """
+    with _reading(journal) as (connection, run, service):
+        return rows.summary(connection, run, service)
+
+
+def read_records(journal: str, *, states: Sequence[str] = STATES, after: int = 0) -> Iterator[JournalRecord]:
+    """Iterate over a run's records in the order of planning; memory does not grow with the journal.
+
+    Raises:
+        JournalError: There is no such run, or it cannot be read.
+    """
+    shown = read_address(journal).shown
+    with _reading(journal) as (connection, run, _):
+        while page := rows.page(connection, run, states, after, shown):
+            yield from page
+            after = page[-1].position
+
+
+def facts(journal: str) -> dict[str, Any]:
+    """Return what `remember` wrote into a run, by name; no run gives nothing."""
+    with contextlib.suppress(JournalError), _reading(journal) as (connection, run, _):
+        row = connection.execute("SELECT facts FROM neuralbox.run WHERE id = %s", (run,)).fetchone()
+        return dict(row[0]) if row is not None and isinstance(row[0], Mapping) else {}
+    return {}
+
+
+def remember(journal: str, name: str, value: object) -> None:
+    """Keep a fact of the caller's with a run, in place of an earlier one of that name.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    with _reading(journal) as (connection, run, _):
+        connection.execute("UPDATE neuralbox.run SET facts = facts || %s WHERE id = %s", (Jsonb({name: value}), run))
+
+
+def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:
+    """Write requests down that nobody works on yet; each worker of the run then takes its part. Needs no key.
+
+    Args:
+        journal: The address of the run, which is made if it is not there.
+        entries: The requests; read as they are written.
+        service: Base URL of the service.
+        now: Unix seconds.
+
+    Returns:
+        How many were new, and how many stood there already.
+
+    Raises:
+        JournalError: A key stands there with another request, or is given twice in a row; what came before is planned. Or
+            the run belongs to another service, or cannot be written.
+        ConfigurationError: A request cannot be written down.
+    """
+    address, new, known = read_address(journal), 0, 0
+    with _connected(journal, may_make=True) as connection:
+        connection.execute(
+            "INSERT INTO neuralbox.run (name, service, made_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (address.run, service.rstrip("/"), now),
+        )
+        row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (address.run,)).fetchone()
+        assert row is not None
+        if row[1] != service.rstrip("/"):
+            raise JournalError(
+                f"The journal {address.shown} belongs to the service at {row[1]}, not to {service}. Give this run another name "
+                "behind the `#`.",
+                reason="service",
+                path=address.shown,
+            )
+        given = iter(entries)
+        while page := [*each_once([*islice(given, _AT_ONCE)], address.shown)]:
+            fresh = _plan_page(connection, row[0], page, address.shown, now)
+            new, known = new + fresh, known + len(page) - fresh
+    return new, known
+
+
+def _plan_page(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str, now: float) -> int:
+    keys, digests = [entry.key for entry in page], [entry.digest for entry in page]
+    bodies = [entry.text for entry in page]
+    with connection.transaction():
+        values = {"run": run, "at": now, "keys": keys, "digests": digests, "bodies": bodies}
+        fresh = len(connection.execute(statements.PLAN_FREE, values).fetchall())
+        if fresh < len(page):
+            other = connection.execute(
+                """SELECT r.key, q.body FROM unnest(%s::text[], %s::text[]) AS g (key, digest)
+                    JOIN neuralbox.record r ON r.run = %s AND r.key = g.key JOIN neuralbox.request q ON q.id = r.id
+                    WHERE r.fingerprint <> g.digest LIMIT 1""",
+                (keys, digests, run),
+            ).fetchone()
+            if other is not None:
+                given = next(entry for entry in page if entry.key == other[0])
+                raise transitions.changed(other[0], json.loads(other[1]), json.loads(given.text), path=shown)
+    return fresh
+
+
+def accept_restored(journal: str) -> None:
+    """Go on with a database that was restored from a backup, for better or worse.
+
+    What was sent after that backup is not in it: what it holds as planned may have been paid for already, and is paid for
+    again when it is sent.
+
+    Raises:
+        JournalError: There is no journal, or it cannot be written.
+    """
+    with _connected(journal, is_checked=False) as connection:
+        schema.accept_identity(connection.cursor())
+
+
+@contextlib.contextmanager
+def _connected(journal: str, *, may_make: bool = False, is_checked: bool = True) -> Iterator[Connection]:
+    address = read_address(journal)
+    try:
+        with contextlib.closing(connect(address)) as connection:
+            if is_checked:
+                with connection.transaction():
+                    schema.prepare(connection.cursor(), address.shown, may_make=may_make)
+            yield connection
+    except errors.FOREIGN as error:
+        raise errors.explain(error, address) from None
+
+
+@contextlib.contextmanager
+def _reading(journal: str) -> Iterator[tuple[Connection, int, str]]:
+    """Yield a connection with the number and the service of the run."""
+    address = read_address(journal)
+    with _connected(journal) as connection:
+        row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (address.run,)).fetchone()
+        if row is None:
+            raise JournalError(
+                f"There is no run {address.run!r} in the journal {address.shown}. A batch makes it when it starts.",
+                reason="missing",
+                path=address.shown,
+            )
+        yield connection, row[0], row[1]

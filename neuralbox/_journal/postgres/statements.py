@@ -1,0 +1,157 @@
+"""The SQL of a shared journal. One statement serves all changes of a kind in a group; values are bound by name.
+
+The guards say what `transitions.FOLLOWS` says, and more: who may make a change. Only the owner sends, and only while its
+lease holds. What came of a request may be said by its owner and by whoever sent it last, since a fact stays one although
+its owner changed. An owner whose lease is over never comes back, so taking over a record compares the owner it had: of two
+who find it free, one gets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING
+
+STATES: Final[Mapping[int, str]] = {0: PLANNED, 1: SENDING, 2: ACCEPTED, 3: FINAL, 4: SAVED}
+NUMBERS: Final[Mapping[str, int]] = {state: number for number, state in STATES.items()}
+
+# ruff: noqa: S608 - built of constants
+
+ALIVE: Final = "EXISTS (SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner AND w.lease_until > clock_timestamp())"
+"""Whether somebody works on `r`."""
+
+CHANGES: Final[Mapping[str, str]] = {
+    SENDING: """
+        UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
+            attempt = r.attempt + 1, opens = NULL, sent_at = g.at, claim = g.claim, mark = g.mark
+        FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(mark)s::bytea[]) AS g (key, at, claim, mark)
+        WHERE r.run = %(run)s AND r.key = g.key AND r.owner = %(owner)s AND r.state IN (0, 1)
+            AND EXISTS (SELECT 1 FROM neuralbox.owner w
+                WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp())
+        RETURNING r.key""",
+    # The same id again changes nothing, and counts as made.
+    ACCEPTED: """
+        UPDATE neuralbox.record r SET state = greatest(r.state, 2::smallint), account = %(account)s, unsure = false,
+            claim = NULL, accepted_at = CASE WHEN r.state < 2 THEN g.at ELSE r.accepted_at END, gen_id = g.id,
+            gen_is_int = g.is_int, kind = coalesce(g.kind, r.kind), model = coalesce(g.model, r.model),
+            news = r.news OR (r.state < 2 AND r.owner IS DISTINCT FROM %(owner)s)
+        FROM unnest(%(key)s::text[], %(at)s::float8[], %(id)s::text[], %(is_int)s::boolean[], %(kind)s::text[],
+            %(model)s::text[]) AS g (key, at, id, is_int, kind, model)
+        WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND r.owner = %(owner)s)
+            OR (r.state = 1 AND r.sender = %(owner)s) OR (r.state > 1 AND r.gen_id = g.id))
+        RETURNING r.key""",
+    PLANNED: """
+        UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, claim = NULL, gen_id = NULL,
+            gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL, sent_at = NULL,
+            accepted_at = NULL, final_at = NULL, owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
+            news = r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s
+        FROM unnest(%(key)s::text[]) AS g (key)
+        WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND r.owner = %(owner)s)
+            OR (r.state = 1 AND r.sender = %(owner)s) OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
+        RETURNING r.key""",
+    FINAL: """
+        WITH g AS (SELECT * FROM unnest(%(key)s::text[], %(at)s::float8[], %(status)s::text[], %(tokens)s::bigint[],
+                %(outcome)s::text[]) AS g (key, at, status, tokens, outcome)),
+            done AS (UPDATE neuralbox.record r SET state = 3, final_at = g.at, status = g.status, tokens = g.tokens,
+                    news = r.news OR (r.state = 2 AND r.owner IS DISTINCT FROM %(owner)s)
+                FROM g WHERE r.run = %(run)s AND r.key = g.key
+                    AND (r.state IN (2, 3) OR (r.state = 0 AND r.owner = %(owner)s))
+                RETURNING r.id, r.key),
+            kept AS (INSERT INTO neuralbox.outcome (id, body) SELECT done.id, g.outcome FROM done JOIN g USING (key)
+                ON CONFLICT (id) DO UPDATE SET body = excluded.body)
+        SELECT key FROM done""",
+    SAVED: """
+        UPDATE neuralbox.record r SET state = 4, saved_at = g.at, path = g.path, size_bytes = g.size_bytes
+        FROM unnest(%(key)s::text[], %(at)s::float8[], %(path)s::bytea[], %(size_bytes)s::bigint[])
+            AS g (key, at, path, size_bytes)
+        WHERE r.run = %(run)s AND r.key = g.key AND r.state IN (3, 4)
+        RETURNING r.key""",
+}
+"""Each returns the keys that were changed."""
+
+PLAN: Final = """
+    WITH given AS (SELECT * FROM unnest(%(keys)s::text[], %(digests)s::text[], %(bodies)s::text[]) WITH ORDINALITY
+            AS g (key, digest, body, place)),
+        made AS (INSERT INTO neuralbox.record (run, key, fingerprint, owner, planned_at)
+            SELECT %(run)s, g.key, g.digest, %(owner)s, %(at)s FROM given g
+            WHERE NOT EXISTS (SELECT 1 FROM neuralbox.record r WHERE r.run = %(run)s AND r.key = g.key)
+            ORDER BY g.place ON CONFLICT (run, key) DO NOTHING RETURNING id, key),
+        kept AS (INSERT INTO neuralbox.request (id, body) SELECT made.id, given.body FROM made JOIN given USING (key))
+    SELECT id, key FROM made"""
+
+_TAKE: Final = """
+    UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, news = false, kept = 0
+    FROM found WHERE r.id = found.id AND r.owner IS NOT DISTINCT FROM found.owner AND r.state {states}
+    RETURNING r.id"""
+
+TAKE_KEYS: Final = f"""
+    WITH found AS MATERIALIZED (SELECT r.id, r.owner FROM neuralbox.record r
+        WHERE r.run = %(run)s AND r.key = ANY(%(keys)s) AND r.state < 3 AND NOT {ALIVE})
+    {_TAKE.format(states="< 3")}"""
+
+TAKE_FREE: Final = """
+    WITH found AS (SELECT r.id FROM neuralbox.record r WHERE r.run = %(run)s AND r.state = 0 AND r.owner IS NULL
+        ORDER BY r.id LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+    UPDATE neuralbox.record r SET owner = %(owner)s FROM found WHERE r.id = found.id RETURNING r.id"""
+
+TAKE_LEFT: Final = f"""
+    WITH found AS MATERIALIZED (SELECT r.id, r.owner FROM neuralbox.record r
+        WHERE r.run = %(run)s AND r.state < 3 AND NOT {ALIVE} ORDER BY r.id LIMIT %(most)s)
+    {_TAKE.format(states="< 3")}"""
+
+TAKE_ENDED: Final = f"""
+    WITH found AS MATERIALIZED (SELECT r.id, r.owner FROM neuralbox.record r
+        WHERE r.run = %(run)s AND r.id > %(after)s AND r.state = 3 AND (r.status = 'completed') = %(completed)s
+            AND NOT {ALIVE} ORDER BY r.id LIMIT %(most)s)
+    {_TAKE.format(states="= 3")}"""
+
+OTHERS_WORK: Final = """
+    SELECT EXISTS (SELECT 1 FROM neuralbox.record r
+        WHERE r.run = %(run)s AND r.state < 3 AND r.owner IS DISTINCT FROM %(owner)s)"""
+
+UNSURE: Final = """
+    UPDATE neuralbox.record r SET unsure = true, claim = %(claim)s
+    WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.sender = %(owner)s"""
+
+# What is under way for an account, and whose the generations of a walk are: one statement, so that all of it is of one
+# moment. What a walk shows was `sending` before it existed, so here it is either still that, or has its id.
+VIEW: Final = f"""
+    SELECT r.run, r.key, r.state, r.claim, r.unsure OR NOT {ALIVE}, r.gen_id, r.gen_is_int, r.kind, r.model, r.mark,
+        r.widened, r.opens
+    FROM neuralbox.record r WHERE r.account = %(account)s AND r.state = 1
+    UNION ALL
+    SELECT r.run, r.key, r.state, NULL, false, r.gen_id, r.gen_is_int, r.kind, r.model, r.mark, r.widened, r.opens
+    FROM neuralbox.record r WHERE r.account = %(account)s AND r.gen_id = ANY(%(ids)s) AND r.gen_id <> ''"""
+
+# The account's row is locked first, so that adoptions go one after the other. An adopter may have taken what an equal
+# request had made, which may then get what was left: the window of each opens as early as the adopter's own.
+LOCK_ACCOUNT: Final = "SELECT 1 FROM neuralbox.account WHERE id = %(account)s FOR UPDATE"
+
+ADOPT: Final = """
+    UPDATE neuralbox.record r SET state = 2, accepted_at = %(at)s, gen_id = %(id)s, gen_is_int = %(is_int)s,
+        kind = coalesce(%(kind)s, r.kind), model = coalesce(%(model)s, r.model), claim = NULL, unsure = false
+    WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
+        AND (r.claim::json ->> 'key') = %(claim_key)s
+    RETURNING r.mark"""
+
+WIDEN: Final = """
+    UPDATE neuralbox.record r SET widened = r.widened + 1, opens = least(coalesce(r.opens, 'Infinity'), %(sent)s)
+    WHERE r.account = %(account)s AND r.state = 1 AND r.mark IS NOT DISTINCT FROM %(mark)s"""
+
+ABSENT: Final = """
+    UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, sent_at = NULL
+    WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
+        AND (r.claim::json ->> 'key') = %(claim_key)s AND r.widened = %(widened)s"""
+
+STANDING: Final = f"""
+    SELECT r.state, r.gen_id, r.gen_is_int, r.owner, r.kind, r.model, {ALIVE}, r.claim::json ->> 'key'
+    FROM neuralbox.record r WHERE r.run = %(run)s AND r.key = %(key)s"""
+
+SUMMARY: Final = """
+    SELECT state, count(*), count(*) FILTER (WHERE status = 'completed'), coalesce(sum(tokens), 0)::bigint,
+        min(planned_at), max(greatest(planned_at, sent_at, accepted_at, final_at, saved_at))
+    FROM neuralbox.record WHERE run = %(run)s GROUP BY state"""
+
+PLAN_FREE: Final = PLAN.replace("%(owner)s", "NULL")
+"""Plans what nobody works on yet."""

@@ -1,0 +1,105 @@
+"""Reading a journal without owning it, whichever kind it is: for reports, and for `batch status` while others run it.
+
+Everything here blocks, a little. The library of a database is imported when a journal is in one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from .postgres.address import is_address, require_library
+from .protocol import STATES, JournalRecord, JournalSummary, PlannedRequest
+from .sqlite import facts as file_facts
+from .sqlite import reading as file_reading
+
+
+class _Reading(Protocol):
+    def read_summary(self, journal: str) -> JournalSummary: ...
+
+    def read_records(
+        self, journal: str, *, states: Sequence[str] = ..., after: int = ...
+    ) -> Iterator[JournalRecord]: ...
+
+    def facts(self, journal: str) -> dict[str, Any]: ...
+
+    def remember(self, journal: str, name: str, value: object) -> None: ...
+
+    def plan_requests(
+        self, journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float
+    ) -> tuple[int, int]: ...
+
+    def accept_restored(self, journal: str) -> None: ...
+
+
+def read_summary(journal: str | os.PathLike[str]) -> JournalSummary:
+    """Count what a journal holds. `owner` is set while somebody works on it.
+
+    Changes that a worker still holds back (about a second's worth) are not in it.
+
+    Raises:
+        JournalError: There is no such journal, or it cannot be read.
+    """
+    if is_address(journal):
+        return _postgres().read_summary(journal)
+    return file_reading.read_summary(journal)
+
+
+def read_records(
+    journal: str | os.PathLike[str], *, states: Sequence[str] = STATES, after: int = 0
+) -> Iterator[JournalRecord]:
+    """Iterate over a journal's records in the order of planning; memory does not grow with the journal.
+
+    Args:
+        journal: Its file or its address.
+        states: Which ones.
+        after: Where to begin: behind the record at this position.
+
+    Raises:
+        JournalError: There is no such journal, or it cannot be read.
+    """
+    if is_address(journal):
+        return _postgres().read_records(journal, states=states, after=after)
+    return file_reading.read_records(journal, states=states, after=after)
+
+
+def facts(journal: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `remember` wrote into a journal, by name; what is not JSON, or no journal, gives nothing."""
+    if is_address(journal):
+        return _postgres().facts(journal)
+    return file_facts.facts(journal)
+
+
+def remember(journal: str | os.PathLike[str], name: str, value: object) -> None:
+    """Keep a fact of the caller's in a journal, in place of an earlier one of that name.
+
+    Args:
+        journal: Its file or its address; it is there.
+        name: Its name; none of the journal's own.
+        value: JSON values.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    if is_address(journal):
+        _postgres().remember(journal, name, value)
+    else:
+        file_facts.remember(journal, name, value)
+
+
+def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:
+    """Write requests down in a journal that many share; see `postgres.reading.plan_requests`."""
+    return _postgres().plan_requests(journal, entries, service=service, now=now)
+
+
+def accept_restored(journal: str) -> None:
+    """Go on with a database that was restored; see `postgres.reading.accept_restored`."""
+    _postgres().accept_restored(journal)
+
+
+def _postgres() -> _Reading:
+    require_library()
+    from .postgres import reading
+
+    return reading

@@ -1,0 +1,436 @@
+"""Workers of one journal in PostgreSQL: whatever two of them are given, each request is paid for once, and is one's own.
+
+Two workers here are two clients that share nothing but the journal: the time source of each is one of its own, so that
+each has an account, a registry and a poller as another process would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.reader import planned_request
+from neuralbox._batch.resource import Batches
+from neuralbox._batch.unknown import reconcile_journal, settle
+from neuralbox._config import NO_CALL_OPTIONS, ClientOptions, Polling
+from neuralbox._core.credentials import ApiKey
+from neuralbox._core.exchange import Core
+from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
+from neuralbox._journal import open_account_journal, read_records, read_summary
+from neuralbox._journal.group_commit import CommitItem, GroupCommit
+from neuralbox._journal.postgres import membership
+from neuralbox._journal.shared import AccountView, ClaimInFlight, Refusal, SharedJournal, taken
+from neuralbox._report import write_batch_report
+from neuralbox._requests.requests import ImageRequest, VideoRequest
+from neuralbox._submissions import keyed
+from neuralbox._submissions.claim import claim_of
+from neuralbox._submissions.registry import registry_of
+from neuralbox._types import JobRef
+
+from ..helpers import KEY, refusal
+from ..postgres import PostgresServer
+from .world import World
+
+pytestmark = pytest.mark.anyio
+
+BASE_URL = "http://box.test"
+
+
+@pytest.fixture
+def place(postgres: PostgresServer) -> Iterator[str]:
+    postgres.empty()
+    yield postgres.url()
+    assert membership._hearts == {}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A service whose clock stands still while a worker waits for the database."""
+    world, commit = World(), GroupCommit.commit
+
+    async def held(commits: GroupCommit, item: CommitItem) -> None:
+        with world.time.busy():
+            await commit(commits, item)
+
+    monkeypatch.setattr(GroupCommit, "commit", held)
+    return world
+
+
+def worker(world: World, number: int = 0, **options: Any) -> Core:
+    """A client that shares nothing with the others in this process."""
+    options.setdefault("polling", Polling(min_interval=1.0, max_interval=5.0))
+    source = replace(world.time.time_source, random=lambda: 0.5 + number / 1_000)
+    return Core(world, ClientOptions(base_url=BASE_URL, **options), ApiKey(KEY), source)
+
+
+def videos(*prompts: str) -> list[VideoRequest]:
+    return [
+        VideoRequest(model="kling-v2.1", prompt=prompt, key=f"{prompt}/{number}", duration=5)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+async def outcomes_of(core: Core, requests: Any, place: str, **options: Any) -> dict[str, BatchOutcome]:
+    found: dict[str, BatchOutcome] = {}
+    async with Batches(core)(requests, journal=place, **options) as run:
+        async for outcome in run:
+            assert outcome.key not in found
+            found[outcome.key] = outcome
+    return found
+
+
+def ids_of(*found: dict[str, BatchOutcome]) -> set[Any]:
+    return {outcome.job.id for each in found for outcome in each.values() if outcome.job is not None}
+
+
+def end_leases(postgres: PostgresServer, batch: Any) -> None:
+    """Let a lease end in the database, and its owner hear of it as with the next beat."""
+    owner = batch._journal._store._owner
+    postgres.execute("UPDATE neuralbox.owner SET lease_until = clock_timestamp() WHERE number = %s", (owner.number,))
+    owner.lost = True
+
+
+async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_by_both(
+    world: World, place: str
+) -> None:
+    found = list[dict[str, BatchOutcome]]()
+
+    async def work(number: int) -> None:
+        found.append(await outcomes_of(worker(world, number), videos("a", "b", "b"), place))
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(work, number)
+    assert [sorted(each) for each in found] == [["a/0", "b/1", "b/2"]] * 3
+    assert len(world.ledger) == 3
+    assert len(ids_of(*found)) == 3
+    assert all(outcome.ok for each in found for outcome in each.values())
+    assert sum(outcome.resumed for each in found for outcome in each.values()) >= 4
+    again = await outcomes_of(worker(world, 9), videos("a", "b", "b"), place)
+    assert all(outcome.resumed for outcome in again.values())
+    assert len(world.ledger) == 3
+
+
+@pytest.mark.parametrize("fate", ["lost", "unsent"])
+async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_their_own(
+    world: World, place: str, fate: str
+) -> None:
+    """Without the journal's word each would take what it finds first, and one generation would be delivered twice."""
+    found, world.latency = list[dict[str, BatchOutcome]](), 1.0
+    world.does = lambda number: fate if number % 3 == 1 else ""
+
+    async def work(number: int) -> None:
+        share = [request for at, request in enumerate(videos(*["same"] * 12)) if at % 2 == number]
+        found.append(await outcomes_of(worker(world, number), share, place))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, 0)
+        group.start_soon(work, 1)
+    assert [len(each) for each in found] == [6, 6]
+    assert len(ids_of(*found)) == sum(outcome.ok for each in found for outcome in each.values())
+    # Where nothing proves that one was never accepted it stays unknown, and a later worker, which sees more, settles it.
+    last = await outcomes_of(worker(world, 2), videos(*["same"] * 12), place)
+    for number in range(3, 7):
+        if not all(outcome.ok for outcome in last.values()):
+            last = await outcomes_of(worker(world, number), videos(*["same"] * 12), place)
+    assert [outcome.error for outcome in last.values() if not outcome.ok] == []
+    assert len(ids_of(last)) == len(world.ledger) == 12
+
+
+async def test_what_a_dead_worker_left_is_settled_by_the_next(world: World, place: str) -> None:
+    world.does = lambda number: {3: "lost", 4: "unsent"}.get(number, "")
+    share = videos("one", "two", "three", "four")
+    first = await outcomes_of(worker(world, 1, submission="raise"), share, place, max_sending=1)
+    assert sum(isinstance(outcome.error, SubmissionUnknownError) for outcome in first.values()) == 2
+    assert sorted(record.state for record in read_records(place)) == ["final", "final", "sending", "sending"]
+    found = await outcomes_of(worker(world, 2), share, place)
+    assert [outcome.error for outcome in found.values() if not outcome.ok] == []
+    assert len(ids_of(found)) == len(world.ledger) == 4
+
+
+async def test_an_unknown_one_is_the_journals_and_not_the_clients(world: World, place: str) -> None:
+    world.does = lambda number: "lost"
+    core = worker(world, submission="raise")
+    await outcomes_of(core, videos("one"), place)
+    assert registry_of(core).unresolved == ()
+
+
+async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
+    world: World, place: str, postgres: PostgresServer
+) -> None:
+    world.seconds = 30.0
+    found = dict[str, BatchOutcome]()
+    async with Batches(worker(world, 1))(videos("a", "b"), journal=place) as first:
+        while read_summary(place).accepted < 2:
+            await world.time.sleep(0.1)
+
+        async def work() -> None:
+            found.update(await outcomes_of(worker(world, 2), videos("a", "b", "c"), place))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            await world.time.sleep(5.0)
+            end_leases(postgres, first)
+            with pytest.raises(JournalError, match="It sends nothing more; run it again") as caught:
+                await anext(first)
+        assert caught.value.reason == "lease"
+    assert sorted(found) == ["a/0", "b/1", "c/2"]
+    assert len(ids_of(found)) == len(world.ledger) == 3
+
+
+async def test_a_request_that_nobody_may_send_any_more_does_not_leave(
+    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+
+    def suspended(journal: SharedJournal, key: str | None = None) -> None:
+        asked.append(str(key))
+        raise JournalError("It was suspended between the two.", reason="lease")
+
+    monkeypatch.setattr(SharedJournal, "require_lease", suspended)
+    with pytest.raises(JournalError, match="suspended between"):
+        await outcomes_of(worker(world), videos("a"), place)
+    assert set(asked) == {"a/0"}
+    assert world.ledger == []
+    assert [record.state for record in read_records(place)] == ["planned"]
+
+
+async def test_requests_in_a_shared_journal_have_keys(world: World, place: str) -> None:
+    requests = [ImageRequest(model="flux-1.1-pro", prompt="no key"), *videos("a")]
+    found = await outcomes_of(worker(world), requests, place)
+    assert "needs a `key` of its own" in str(found["000001"].error)
+    assert found["a/0"].ok
+
+
+async def test_workers_without_requests_take_what_was_planned(world: World, place: str, tmp_path: Path) -> None:
+    from neuralbox._batch.planning import plan
+
+    found = list[dict[str, BatchOutcome]]()
+    assert plan(place, videos(*"abcdefgh"), service=BASE_URL, now=world.time.now()) == (8, 0)
+    with pytest.raises(ConfigurationError, match="needs a `key` of its own"):
+        plan(place, [VideoRequest(model="kling-v2.1", prompt="x")], service=BASE_URL, now=0.0)
+
+    async def work(number: int) -> None:
+        found.append(await outcomes_of(worker(world, number), None, place, max_in_flight=2, download_to=tmp_path))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, 0)
+        group.start_soon(work, 1)
+    assert sorted(key for each in found for key in each) == sorted(request.key or "" for request in videos(*"abcdefgh"))
+    assert len(world.ledger) == 8
+    assert read_summary(place).saved == 8
+    assert write_batch_report(place, tmp_path / "page.html").exists()
+
+
+async def test_files_and_failures_that_were_left_are_seen_to_where_that_is_wanted(
+    world: World, place: str, tmp_path: Path
+) -> None:
+    world.does = lambda number: "failed" if number == 1 else ""
+    await outcomes_of(worker(world), videos("a", "b"), place)
+    assert await outcomes_of(worker(world), None, place) == {}
+    found = await outcomes_of(worker(world, 1), None, place, download_to=tmp_path, retry_failed=True)
+    assert sorted(found) == ["a/0", "b/1"]
+    assert read_summary(place).saved == 2
+    assert len(world.ledger) == 3
+
+
+async def test_a_worker_without_tokens_leaves_the_rest_to_others(world: World, place: str) -> None:
+    from neuralbox._batch.planning import plan
+
+    world.does = lambda number: refusal(402, "insufficient_tokens")
+    plan(place, videos(*["a"] * 600), service=BASE_URL, now=world.time.now())
+    found = await outcomes_of(worker(world), None, place, max_sending=1, max_in_flight=4)
+    assert all(isinstance(outcome.error, InsufficientTokensError) for outcome in found.values())
+    assert len(found) < 300
+    assert read_summary(place).planned == 600
+
+
+async def test_leaving_early_leaves_the_rest_to_others(world: World, place: str) -> None:
+    from neuralbox._batch.planning import plan
+
+    plan(place, videos("a", "b", "c"), service=BASE_URL, now=world.time.now())
+    async with Batches(worker(world))(None, journal=place, max_in_flight=1) as run:
+        async for _ in run:
+            break
+    found = await outcomes_of(worker(world, 1), None, place)
+    assert len(found) == 2
+
+
+async def test_reconciling_and_settling_work_on_a_run_in_a_database(world: World, place: str) -> None:
+    world.does = lambda number: {1: "lost", 2: "unsent", 3: "unsent"}.get(number, "")
+    await outcomes_of(worker(world, submission="raise"), videos("a", "b", "c", "d"), place, max_sending=1)
+    assert await settle(worker(world, 3), place, "c/2") is None
+    found = {each.key: each for each in await reconcile_journal(worker(world, 1), place)}
+    assert found["a/0"].job is not None
+    assert found["b/1"].is_absent
+    assert {record.key: record.state for record in read_records(place)} == {
+        "a/0": "accepted",
+        "b/1": "planned",
+        "c/2": "final",
+        "d/3": "final",
+    }
+    with pytest.raises(ConfigurationError, match="Nothing is unknown"):
+        await settle(worker(world), place, "a/0", resend=True)
+
+
+async def test_what_a_living_worker_has_is_not_settled_by_others(world: World, place: str) -> None:
+    world.latency = 5.0
+    async with Batches(worker(world, 1))(videos("a"), journal=place) as run:
+        while read_summary(place).sending == 0:
+            await world.time.sleep(0.1)
+        with pytest.raises(JournalError, match="has the request 'a/0' at this moment"):
+            await settle(worker(world, 2), place, "a/0")
+        assert await reconcile_journal(worker(world, 2), place) == []
+        assert [outcome.ok async for outcome in run] == [True]
+
+
+# One job with a key.
+
+
+async def submit(core: Core, place: str, key: str, prompt: str = "once") -> Any:
+    request = VideoRequest(model="kling-v2.1", prompt=prompt).build(core.options.dialect)
+    return await keyed.submit(core, request, NO_CALL_OPTIONS, kind="video", model="kling-v2.1", journal=place, key=key)
+
+
+async def test_a_job_with_a_key_is_bought_once_by_any_number_of_processes(world: World, place: str) -> None:
+    jobs, world.latency = list[Any](), 2.0
+    world.does = lambda number: "lost"
+
+    async def buy(number: int) -> None:
+        jobs.append((await submit(worker(world, number), place, "order-7")).ref.id)
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(buy, number)
+    assert len(world.ledger) == 1
+    assert jobs == [world.ledger[0].id] * 3
+
+
+async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: World, place: str) -> None:
+    core = worker(world, 1)
+    async with await open_account_journal(core, place) as other:
+        request = VideoRequest(model="kling-v2.1", prompt="once").build(core.options.dialect)
+        from neuralbox._journal import PlannedRequest
+
+        await other.plan([PlannedRequest("order-7", keyed._described(request, NO_CALL_OPTIONS))])
+        with pytest.raises(JournalError, match="Another program is submitting the request 'order-7'") as caught:
+            await submit(worker(world, 2), place, "order-7")
+        assert caught.value.reason == "locked"
+        await other.accepted("order-7", id=7)
+        assert (await submit(worker(world, 3), place, "order-7")).ref.id == 7
+
+
+# What the journal grants.
+
+
+@pytest.mark.parametrize("said", ["taken", "unsent", "late", "raises"])
+async def test_what_is_found_counts_only_when_it_is_granted(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    says: dict[str, Any] = {"taken": Refusal.TAKEN, "unsent": Refusal.UNSENT, "late": JobRef(18_002, "video")}
+    answers = [says.get(said, JournalError("The database is gone."))]
+    adopt, asked = SharedJournal.adopt, list[JobRef]()
+
+    async def answer(journal: SharedJournal, key: str, claim_key: str, job: JobRef, **more: Any) -> Any:
+        asked.append(job)
+        if not answers:
+            return await adopt(journal, key, claim_key, job, **more)
+        if isinstance(answers[0], Exception):
+            raise answers.pop()
+        return answers.pop()
+
+    monkeypatch.setattr(SharedJournal, "adopt", answer)
+    world.does = lambda number: "lost" if number == 3 else ""
+    core = worker(world)
+    if said == "raises":
+        with pytest.raises(JournalError, match="database is gone"):
+            await outcomes_of(core, videos("a", "b", "c"), place, max_sending=1)
+        found = await outcomes_of(worker(world, 1), videos("a", "b", "c"), place)
+        assert found["c/2"].ok
+        assert len(world.ledger) == 3
+        return
+    found = await outcomes_of(core, videos("a", "b", "c"), place, max_sending=1)
+    (job,) = asked
+    assert job.id == 18_002
+    assert found["c/2"].job is not None
+    if said == "late":
+        assert found["c/2"].job.id == 18_002
+    else:  # whoever has it, or sent it before, says that it was not this one's, so it is sent again
+        assert found["c/2"].job.id == 18_003
+        assert len(world.ledger) == 4
+
+
+async def test_what_is_absent_is_looked_for_again_where_something_was_taken_meanwhile(
+    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent, asked = SharedJournal.absent, list[int]()
+
+    async def answer(journal: SharedJournal, key: str, claim_key: str, *, widened: int) -> Any:
+        asked.append(widened)
+        if len(asked) == 1:  # an equal one adopts something just now
+            postgres.execute("UPDATE neuralbox.record SET widened = 1, opens = 5 WHERE state = 1")
+        return await absent(journal, key, claim_key, widened=widened)
+
+    monkeypatch.setattr(SharedJournal, "absent", answer)
+    world.does = lambda number: "unsent" if number == 3 else ""
+    found = await outcomes_of(worker(world), videos("a", "b", "c", "d"), place, max_sending=2)
+    assert asked == [0, 1]
+    assert [outcome.error for outcome in found.values() if not outcome.ok] == []
+    assert len(world.ledger) == 4
+
+
+async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: World) -> None:
+    registry = registry_of(worker(world))
+    wire = VideoRequest(model="kling-v2.1", prompt="same").build(worker(world).options.dialect)
+    claim = claim_of(wire, key="theirs", kind="video", model="kling-v2.1")
+    told = replace(claim, sent_at=world.time.now(), server_offset=0.0).to_shared_dict()
+    for is_unknown in (False, True, True, False):
+        registry.meet("a journal", AccountView([ClaimInFlight(told, is_unknown, 1, opens=5.0)], []))
+        entry = registry._submissions["theirs"]
+        assert entry.in_flight is not is_unknown
+        assert registry.sent(entry) == 5.0
+    registry.meet(
+        "another journal", AccountView([ClaimInFlight(told, is_unknown=False)], [])
+    )  # of the same database, say
+    registry.part_from("another journal")
+    assert "theirs" in registry._submissions
+    registry.meet("a journal", AccountView([], []))
+    assert "theirs" not in registry._submissions
+
+
+async def test_a_request_that_another_worker_took_meanwhile_is_waited_for(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending, refused = SharedJournal.sending, list[str]()
+
+    async def answer(journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None) -> None:
+        if not refused:
+            refused.append(key)
+            raise taken(journal.path, key)
+        await sending(journal, key, claim, mark=mark)
+
+    monkeypatch.setattr(SharedJournal, "sending", answer)
+    found = await outcomes_of(worker(world), videos("a"), place)
+    assert (found["a/0"].ok, refused, len(world.ledger)) == (True, ["a/0"], 1)
+
+
+async def test_a_run_that_fails_waits_for_nothing_that_is_anothers(world: World, place: str) -> None:
+    def requests() -> Iterator[VideoRequest]:
+        yield from videos("a")
+
+    async with await open_account_journal(worker(world, 1), place) as other:
+        await other.plan([planned_request("a/0", videos("a")[0])])
+        async with Batches(worker(world))(requests(), journal=place) as run:
+            while run.progress.waiting == 0:
+                await world.time.sleep(0.1)
+            assert run._state is not None
+            run._state.fail(LookupError("of a callback"))
+            with pytest.raises(LookupError):
+                await anext(run)
+    assert world.ledger == []

@@ -1,0 +1,17 @@
+"""Workers of one journal killed and suspended, the database killed: charged = requested = delivered = different."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.stress_shared import SMALL, Scenario, run
+
+
+@pytest.mark.usefixtures("postgres")  # skipped where there is none
+@pytest.mark.parametrize("scenario", SMALL, ids=["all differ", "four times equal"])
+def test_each_request_is_charged_once_and_delivered_as_its_own_result(scenario: Scenario) -> None:
+    counts = run(replace(scenario, requests=60, lease=2.0))
+    assert counts.is_right, counts
+    assert sum(counts.faults.values()) >= 2
