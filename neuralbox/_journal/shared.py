@@ -62,7 +62,7 @@ class AccountView:
     known: Sequence[KnownGeneration]
 
 
-class Refusal(Enum):
+class GrantRefusal(Enum):
     """Say why a conclusion was not granted."""
 
     TAKEN = "another request has the generation"
@@ -70,7 +70,7 @@ class Refusal(Enum):
     UNSENT = "whoever sent it has said meanwhile that it was not accepted"
 
 
-Grant: TypeAlias = "Refusal | JobRef | None"
+Grant: TypeAlias = "GrantRefusal | JobRef | None"
 """What became of a conclusion: granted (None), refused, or overtaken by the answer, which came late."""
 
 

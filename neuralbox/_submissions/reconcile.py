@@ -51,7 +51,7 @@ from .shared_record import SharedRecord
 from .walk import Walk
 
 if TYPE_CHECKING:  # SQLite is loaded by the first journal
-    from .._journal.shared import Refusal, SharedJournal
+    from .._journal.shared import GrantRefusal, SharedJournal
 
 MOST_PAGES = 200
 """A walk gives up after so many pages."""
@@ -229,7 +229,7 @@ async def _otherwise(
     registry: Registry, entry: PendingSubmission, shared: SharedRecord, item: HistoryEntry
 ) -> Settled | Literal["taken"] | None:
     """Have an adoption granted that the registry has let pass; returns what is so instead, and then undoes it here."""
-    from .._journal.shared import Refusal  # SQLite is loaded by the first journal
+    from .._journal.shared import GrantRefusal  # SQLite is loaded by the first journal
 
     job = JobRef(item.id, entry.claim.kind or item.kind, item.model)
     try:
@@ -241,21 +241,21 @@ async def _otherwise(
     if grant is None:
         return None
     registry.return_unheard(entry, item.id)
-    if grant is not Refusal.TAKEN:
+    if grant is not GrantRefusal.TAKEN:
         return _overtaken(registry, entry, grant)
     registry.own(item.id, kind=item.kind, model=item.model)
     return _TAKEN
 
 
-def _overtaken(registry: Registry, entry: PendingSubmission, grant: Refusal | JobRef) -> Settled:
+def _overtaken(registry: Registry, entry: PendingSubmission, grant: GrantRefusal | JobRef) -> Settled:
     """Say what follows where a journal knew better."""
-    from .._journal.shared import Refusal
+    from .._journal.shared import GrantRefusal
 
     if isinstance(grant, JobRef):  # the answer came after all, to whoever had sent it
         registry.accept(entry, grant)
         record = {"id": grant.id, "status": words.PENDING, "model": grant.model}
         return Resolved(Generation.read(record, kind=grant.kind))
-    if grant is Refusal.UNSENT:
+    if grant is GrantRefusal.UNSENT:
         return Absent()
     registry.outdate(entry)
     return Unsure(OpenReason.EARLY.value, reason=OpenReason.EARLY)

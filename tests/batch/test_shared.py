@@ -25,7 +25,7 @@ from neuralbox._errors import ConfigurationError, InsufficientTokensError, Journ
 from neuralbox._journal import open_account_journal, read_records, read_summary
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._journal.postgres import membership
-from neuralbox._journal.shared import AccountView, ClaimInFlight, Refusal, SharedJournal, taken
+from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
 from neuralbox._report import write_batch_report
 from neuralbox._requests.requests import ImageRequest, VideoRequest
 from neuralbox._submissions import keyed
@@ -333,7 +333,7 @@ async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: 
 async def test_what_is_found_counts_only_when_it_is_granted(
     world: World, place: str, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    says: dict[str, Any] = {"taken": Refusal.TAKEN, "unsent": Refusal.UNSENT, "late": JobRef(18_002, "video")}
+    says: dict[str, Any] = {"taken": GrantRefusal.TAKEN, "unsent": GrantRefusal.UNSENT, "late": JobRef(18_002, "video")}
     answers = [says.get(said, JournalError("The database is gone."))]
     adopt, asked = SharedJournal.adopt, list[JobRef]()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,7 @@ from neuralbox._journal.postgres import errors, membership, schema
 from neuralbox._journal.postgres.address import is_address, read_address
 from neuralbox._journal.postgres.store import PostgresStore
 from neuralbox._journal.reading import accept_restored, plan_requests
-from neuralbox._journal.shared import Refusal, SharedJournal
+from neuralbox._journal.shared import GrantRefusal, SharedJournal
 from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
@@ -125,7 +126,7 @@ async def test_only_who_sent_it_last_may_say_late_what_became_of_it(place: str, 
         await first.planned_again("two")
         await first.flush()
         assert await second.absent("two", "two", widened=0) is None  # as its sender has said
-        assert await second.adopt("two", "two", JobRef(2), sent=None) is Refusal.UNSENT
+        assert await second.adopt("two", "two", JobRef(2), sent=None) is GrantRefusal.UNSENT
         with refused("taken"):
             await first.absent("one", "again", widened=0)
         with refused("taken"):
@@ -144,8 +145,8 @@ async def test_a_generation_is_one_requests_and_a_conclusion_holds_only_while_no
 
         assert await first.adopt("one", "one", JobRef(1, "image"), sent=50.0) is None
         assert await first.adopt("one", "one", JobRef(1, "image"), sent=50.0) is None  # its answer was lost, say
-        assert await second.adopt("three", "three", JobRef(1, "image"), sent=60.0) is Refusal.TAKEN
-        assert await second.absent("three", "three", widened=0) is Refusal.OUTDATED
+        assert await second.adopt("three", "three", JobRef(1, "image"), sent=60.0) is GrantRefusal.TAKEN
+        assert await second.absent("three", "three", widened=0) is GrantRefusal.OUTDATED
         view = await second.view([1, 2])
         assert [(each.job, each.mark) for each in view.known] == [(JobRef(1, "image"), MARK)]
         (three,) = [each for each in view.in_flight if each.claim["key"] == "three"]
@@ -617,8 +618,7 @@ async def test_opening_that_is_cancelled_leaves_nobody_behind(place: str, postgr
 )
 def test_each_trouble_of_a_database_is_said_with_its_way_on(error: psycopg.Error, words: str) -> None:
     said = errors.explain(error, read_address("postgresql://me:secret@host/db#run"))
-    with refused(said.reason, words):
-        raise said
+    assert re.search(words, str(said))
     assert (said.__cause__ is None) == ("secret" in str(error))
 
 

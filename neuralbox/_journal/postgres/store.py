@@ -24,7 +24,7 @@ from .. import transitions
 from ..group_commit import CommitItem
 from ..operations import Close, PlanRequests, Query, StateChange, each_once, layers_of
 from ..protocol import ACCEPTED, FINISHED, SENDING, JournalRecord, JournalSummary, Sync, fingerprint_of
-from ..shared import AccountView, ClaimInFlight, Grant, KnownGeneration, Refusal, lease_over, taken
+from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGeneration, lease_over, taken
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
 from .connection import Connection, Reconnecting
@@ -340,7 +340,7 @@ class PostgresStore:
         try:
             return self._database.run(act)
         except codes.UniqueViolation:
-            return Refusal.TAKEN
+            return GrantRefusal.TAKEN
 
     def absent(self, key: str, claim_key: str, widened: int) -> Grant:
         values = {**self._named, "key": key, "claim_key": claim_key, "widened": widened}
@@ -350,7 +350,7 @@ class PostgresStore:
                 if connection.execute(statements.ABSENT, values).rowcount:
                     return None
                 standing = self._standing(connection, key, claim_key)
-                return None if standing is Refusal.UNSENT else standing
+                return None if standing is GrantRefusal.UNSENT else standing
 
         return self._database.run(act)
 
@@ -365,10 +365,10 @@ class PostgresStore:
             raise taken(self.path, key)
         state, gen_id, is_int, _, kind, model, _, claim = row
         if state == NUMBERS[SENDING] and claim == claim_key:
-            return Refusal.OUTDATED
+            return GrantRefusal.OUTDATED
         if gen_id is not None:
             return JobRef(rows.known_id(gen_id, is_int), kind, model)
-        return Refusal.UNSENT
+        return GrantRefusal.UNSENT
 
     # Queries...
 
