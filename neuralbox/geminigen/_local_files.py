@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
@@ -148,7 +149,7 @@ def _why(error: Exception) -> str:
 # What reads like a file, as far as HTTP libraries look at one.
 
 
-class _Pieces:
+class _Pieces(ABC):
     """A file of a known size that is read by position.
 
     Attributes:
@@ -181,8 +182,9 @@ class _Pieces:
             yield piece
         self.seek(0)
 
+    @abstractmethod
     def _read(self, at: int, size: int) -> bytes:
-        raise NotImplementedError
+        """Read some bytes of it."""
 
 
 class FileOnDisk(_Pieces):

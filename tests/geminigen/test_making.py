@@ -95,6 +95,27 @@ SENT: list[tuple[str, str, dict[str, Any], str, Mapping[str, Any]]] = [
         "/tts-multi-speaker",
         {"model": "tts-flash", "voices": VOICES, "blocks": [{"input": "Hi"}, {"input": "Ho"}], "name": "T", "output_channel": "stereo"},
     ),
+    (
+        "videos",
+        "submit_extension",
+        {"family": "veo", "ref_history": "u-1", "prompt": "On", "model": "veo-2"},
+        "/video-extend/veo",
+        {"prompt": ["On"], "ref_history": ["u-1"]},
+    ),
+    (
+        "speech",
+        "submit",
+        {"input": "Hello", "voices": VOICES, "model": "tts-pro"},
+        "/text-to-speech",
+        {"model": "tts-pro", "voices": VOICES, "input": "Hello"},
+    ),
+    (
+        "speech",
+        "submit_dialogue",
+        {"blocks": ["Hi"], "voices": VOICES},
+        "/tts-multi-speaker",
+        {"model": "tts-flash", "voices": VOICES, "blocks": [{"input": "Hi"}]},
+    ),
 ]  # fmt: skip
 
 
@@ -105,7 +126,7 @@ async def test_each_kind_is_asked_for_at_its_place_and_waited_for(
     shop = GeminiShop(VirtualTime())
     async with opened(shop) as gg:
         made = await getattr(getattr(gg, resource), method)(**arguments)
-        if method == "submit":
+        if method.startswith("submit"):
             made = await made.wait()
     (order,) = shop.orders
     assert (order.path, order.fields, order.files) == (path, fields, [])
@@ -113,8 +134,12 @@ async def test_each_kind_is_asked_for_at_its_place_and_waited_for(
     assert made.kind == {"images": "image", "videos": "video", "speech": "audio"}[resource]
     assert HistoryItem.read(made.raw).used_credit == 4
     assert made.tokens is None
-    kinds = {"create": None, "extend": "extension", "create_dialogue": "dialogue"}
-    kind = kinds.get(method) or {"images": "image", "videos": "video", "speech": "speech"}[resource]
+    kinds = {"extend": "extension", "submit_extension": "extension"}
+    kind = (
+        kinds.get(method)
+        or ("dialogue" if "dialogue" in method else "")
+        or {"images": "image", "videos": "video", "speech": "speech"}[resource]
+    )
     request = GEMINI_KINDS.read({"kind": kind, "key": "k", **arguments})
     assert GEMINI_KINDS.read(request.to_dict()) == request  # the same from a journal
 
@@ -514,6 +539,9 @@ async def test_the_account_and_the_status_are_read_as_far_as_they_say_anything()
         (group,) = await gg.models.status(window="6h")
         assert (user.credit.available, user.credit.locked, user.benefits, user.is_active) == (7, None, (1,), None)
         assert "e@x" not in repr(user)
+        raw = gg.with_raw_response
+        assert (await raw.account.get()).value == user
+        assert raw.images.create and raw.videos.extend and raw.speech.submit and raw.models.status  # noqa: PT018
         assert (group.group_key, group.rates) == ("veo", {"rate": 0.5})
         answers["/uapi/v1/account"] = {"user_credit": 5, "user_benefits": None}
         assert (await gg.account.get()).credit.available is None
@@ -521,8 +549,9 @@ async def test_the_account_and_the_status_are_read_as_far_as_they_say_anything()
         with pytest.raises(errors.ProtocolError, match="without a list of models"):
             await gg.models.status()
     assert seen[0].headers["x-api-key"] == KEY
-    assert "x-api-key" not in seen[1].headers  # it is public, and not below the service's prefix
-    assert str(seen[1].url).endswith("/api/v1/models/status?window=6h")
+    status = next(request for request in seen if request.url.path.endswith("/status"))
+    assert "x-api-key" not in status.headers  # it is public, and not below the service's prefix
+    assert str(status.url).endswith("/api/v1/models/status?window=6h")
 
 
 # On a socket.

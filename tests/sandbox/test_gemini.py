@@ -304,4 +304,5 @@ def test_a_picture_is_pending_then_charged_and_an_extension_names_its_source(api
     assert film["estimated_credit"] == 20
     more = make(api, "/video-extend/veo", prompt="On", ref_history=film["uuid"]).json()
     assert more["model_name"] == "veo-2"
+    assert make(api, "/video-extend/veo", prompt="Again", ref_history=film["uuid"]).json()["uuid"] != more["uuid"]
     assert detail(api, more["uuid"])["reference_item"][0]["thumbnail_url"] == f"history:{film['uuid']}"
