@@ -44,7 +44,7 @@ IMPORTS: Final = {
     "watch": "neuralbox._cli.app, neuralbox._watch.screen",
 }
 # For ourselves: the environment that runs this script has them.
-OURS: Final = {"bench", "dev", "docs", "test"}
+OURS: Final = {"bench", "dev", "docs", "recipes", "test"}
 METADATA: Final = (
     "Author",
     "Classifier",
