@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,5 +76,5 @@ def test_a_broken_part_of_the_sdk_shows_as_what_it_is(monkeypatch: pytest.Monkey
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(ModuleNotFoundError) as caught:
-        import neuralbox.mcp as again  # noqa: F401 - importing it is the test
+        importlib.import_module("neuralbox.mcp")
     assert caught.value.name == "mcp_types"
