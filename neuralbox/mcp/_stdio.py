@@ -10,14 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
-_PIECE = 65_536
+_PIECE: Final = 65_536
+_ON_WINDOWS: Final = os.name == "nt"
 
 
 async def serve_stdio(server: Server[Any]) -> None:
@@ -29,9 +30,11 @@ async def serve_stdio(server: Server[Any]) -> None:
         server: As `build_server` returns it.
     """
     async with anyio.create_task_group() as group:
-        group.start_soon(stop_on_signal, group.cancel_scope)
-        # It is only iterated over; the SDK names the one class it makes itself.
-        lines = cast("anyio.AsyncFile[str]", read_lines(sys.stdin.fileno()))
+        lines = None  # the SDK reads: Windows waits for sockets only, and has no such signals
+        if not _ON_WINDOWS:
+            group.start_soon(stop_on_signal, group.cancel_scope)
+            # It is only iterated over; the SDK names the one class it makes itself.
+            lines = cast("anyio.AsyncFile[str]", read_lines(sys.stdin.fileno()))
         try:
             async with stdio_server(stdin=lines) as (reading, writing):
                 await server.run(reading, writing, server.create_initialization_options())

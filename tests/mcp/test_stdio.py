@@ -20,7 +20,7 @@ from anyio import to_thread
 from mcp import Client, StdioServerParameters
 
 from neuralbox import AsyncNeuralBox
-from neuralbox.mcp import McpSettings, build_server, serve_stdio
+from neuralbox.mcp import McpSettings, _stdio, build_server, serve_stdio
 from neuralbox.mcp._stdio import read_lines
 
 from ..cli.processes import PATIENCE, environment
@@ -85,12 +85,13 @@ async def serve_here(box: McpBox, over: anyio.Event) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("ending", ["input", "output", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("ending", ["input", "output", "SIGTERM", "SIGINT", "input on Windows"])
 async def test_it_serves_until_the_client_leaves_or_it_is_told_to_stop(
     ending: str, pipes: Pipes, slow_box: McpBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", pipes.theirs[0])
     monkeypatch.setattr(sys, "stdout", pipes.theirs[1])
+    monkeypatch.setattr(_stdio, "_ON_WINDOWS", ending.endswith("Windows"))
     over = anyio.Event()
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
@@ -101,7 +102,7 @@ async def test_it_serves_until_the_client_leaves_or_it_is_told_to_stop(
                 pipes.into, line("notifications/initialized", {}) + call("generate_video", FILM, 2, progressToken="t")
             )
             await until(lambda: slow_box.accepted > 0)
-            if ending == "input":
+            if ending.startswith("input"):
                 os.close(pipes.into)
             elif ending == "output":
                 os.close(pipes.out)
