@@ -525,7 +525,7 @@ class Sweep:
                 job = wanted.pop(read_item(record if rewrite is None else rewrite(record))[0], None)
                 if job is None:
                     others += 1
-                elif job.waiters:
+                else:
                     found_on = max(number, found_on or 0)
                     take(job, record)
             if state is None:
@@ -548,7 +548,7 @@ class Sweep:
             changes: dict[str, object] = {"is_partial": poller.fields.is_partial(of, item)}
             item = item.model_copy(update=changes if item.model is not None else {**changes, "model": of[1]})
         is_result = item.is_completed and bool(item.url or item.text) and service.charge(item) is not None
-        detail, result_only = job.polling.detail, job.needs_result_only
+        detail, result_only = core.options.polling.detail, job.needs_result_only
         if is_result and is_enough(item, detail=detail, needs_result_only=result_only, scarce=self._sparing):
             job.polled_by = None
             poller.publish(job, item, is_late=self._sparing)

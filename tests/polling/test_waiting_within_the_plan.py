@@ -154,7 +154,7 @@ async def test_jobs_that_the_listing_does_not_show_or_whose_end_it_does_not_tell
 async def test_where_no_listing_shows_them_one_after_the_other_is_asked() -> None:
     async with metered(left=60, listing=Listing(hidden={str(number) for number in range(6)})) as service:
         core = service.core(seed=1)
-        found = await wait_all(core, submitted(core, service, *range(6)), timeout=None)
+        found = await wait_all(core, submitted(core, service, *range(6), seconds=900.0), timeout=None)
         assert all(result.is_completed for result in found)
         assert service.reads < 60
         assert service.refused == 0
@@ -315,6 +315,23 @@ async def test_an_estimate_of_the_service_s_own_brings_the_page_forward() -> Non
             jobs.append(Job(core, generation=Generation.read(pending)))
         assert all(result.is_completed for result in await wait_all(core, jobs, timeout=None))
         assert any(20.0 <= page.at - START < 24.0 for page in service.pages)
+        assert service.refused == 0
+
+
+async def test_who_joins_while_a_page_is_on_its_way_waits_for_the_next() -> None:
+    async with metered(limit=200, left=150, latency=25.0) as service:
+        core = service.core(seed=1)
+        jobs = submitted(core, service, *range(40), seconds=900.0)
+
+        async def join(number: int) -> None:
+            await service.time.sleep(600.0 + 7.0 * number)
+            (job,) = submitted(core, service, 100 + number, seconds=30.0)
+            assert (await job.wait()).is_completed
+
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(join, number)
+            await wait_all(core, jobs, timeout=None)
         assert service.refused == 0
 
 
