@@ -167,6 +167,7 @@ class Poller:
             waiter.failure = closed_error()
         job = self._jobs.get(key)
         self.reads.awaited += not waiter.is_patient
+        self.reads.asks_each = core.options.polling.detail == "status"
         if job is None:
             if not self._jobs:
                 self.reads.begin()

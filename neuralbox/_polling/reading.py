@@ -40,6 +40,7 @@ class ReadPlan:
 
     Attributes:
         awaited: Waits of one job by itself.
+        asks_each: Whether whoever joined last wants each job asked itself in the end.
         closed_until: Until when nothing is read since a window is used up, by the clock; None where that is not so.
         pages: Pages that the last read of the listing took.
         under_way: Polls of single jobs on their way.
@@ -56,6 +57,7 @@ class ReadPlan:
         "_limiter",
         "_random",
         "_unix_now",
+        "asks_each",
         "awaited",
         "closed_until",
         "pages",
@@ -64,6 +66,7 @@ class ReadPlan:
 
     def __init__(self, core: Core, durations: DurationLog, jobs: Mapping[str, PolledJob]) -> None:
         self.awaited = 0
+        self.asks_each = False
         self.closed_until: float | None = None
         self._clock, self._unix_now, self._random = core.clock, core.now, core.random
         self._limiter = limiter_of(core)
@@ -81,10 +84,8 @@ class ReadPlan:
     @property
     def outstanding(self) -> Outstanding:
         """How many jobs are waited for."""
-        jobs = self._jobs
-        job = next(iter(jobs.values()), None)
-        asks_each = job is not None and job.polling.detail == "status"
-        return Outstanding(len(jobs), min(self.awaited, len(jobs)), asks_each)
+        jobs = len(self._jobs)  # asked for in any thread
+        return Outstanding(jobs, min(self.awaited, jobs), self.asks_each)
 
     def begin(self) -> None:
         """Take part in the account's plan, since something is waited for."""
