@@ -108,10 +108,9 @@ class Listing(Site):
         return self._head % len(content) + b"\r\n\r\n" + content
 
 
-async def serve(count: int) -> None:
+async def serve(site: Site) -> None:
     """Serve until standard input ends."""
     loop = asyncio.get_running_loop()
-    site = Listing(Behaviour(latency=LATENCY), count)
     server = await loop.create_server(lambda: Wire(site, loop), HOST, 0, backlog=128)
     async with server:
         print(server.sockets[0].getsockname()[1], flush=True)
@@ -122,9 +121,9 @@ async def serve(count: int) -> None:
 
 
 @contextmanager
-def serving(count: int) -> Iterator[str]:
-    """Run the other side and hand out its address."""
-    command = [sys.executable, "-m", "benchmarks.bench_paging", "--serve", str(count)]
+def serving(count: int, module: str = "benchmarks.bench_paging") -> Iterator[str]:
+    """Run the other side, which a module is with `--serve`, and hand out its address."""
+    command = [sys.executable, "-m", module, "--serve", str(count)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -235,6 +234,6 @@ def run(settings: Settings) -> list[Row]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(int(sys.argv[2])))
+        asyncio.run(serve(Listing(Behaviour(latency=LATENCY), int(sys.argv[2]))))
     else:
         main(run, __doc__)

@@ -47,6 +47,7 @@ from ._version import __version__
 if typing.TYPE_CHECKING:
     from ._api.builders import Message
     from ._archive.results import ArchiveFailure, ArchiveProgress, ArchiveResult, ExportResult
+    from ._archive.summary import HistorySummary, SummaryRow
     from ._batch.batch import Batch
     from ._batch.outcome import BatchEstimate, BatchOutcome
     from ._batch.outcome_lines import write_outcomes
@@ -65,6 +66,7 @@ if typing.TYPE_CHECKING:
         RetryEvent,
         SubmissionEvent,
     )
+    from ._merged_history import MergedHistory, history_of
     from ._models.account import AccountLimits, ApiKeyInfo, Balance, KindStats, LimitWindow, Login, Stats, User
     from ._models.catalogue import Assistant, ModelInfo, Price
     from ._models.generation import Generation, Usage
@@ -134,6 +136,7 @@ __all__ = [
     "GenerationFailedError",
     "GenerationId",
     "GenerationTimeoutError",
+    "HistorySummary",
     "Hooks",
     "ImageRequest",
     "InsufficientTokensError",
@@ -145,6 +148,7 @@ __all__ = [
     "LimitWindow",
     "Limits",
     "Login",
+    "MergedHistory",
     "Message",
     "ModelInfo",
     "ModelUnavailableError",
@@ -173,6 +177,7 @@ __all__ = [
     "StreamInterruptedError",
     "SubmissionEvent",
     "SubmissionUnknownError",
+    "SummaryRow",
     "TextRequest",
     "TextStream",
     "Timeout",
@@ -184,6 +189,7 @@ __all__ = [
     "User",
     "VideoRequest",
     "__version__",
+    "history_of",
     "image_part",
     "read_requests",
     "request_from_dict",
@@ -194,6 +200,8 @@ __all__ = [
 _HOMES = {
     "._api.builders": ("Message",),
     "._archive.results": ("ArchiveFailure", "ArchiveProgress", "ArchiveResult", "ExportResult"),
+    "._archive.summary": ("HistorySummary", "SummaryRow"),
+    "._merged_history": ("MergedHistory", "history_of"),
     "._batch.outcome": ("BatchEstimate", "BatchOutcome"),
     "._batch.outcome_lines": ("write_outcomes",),
     "._batch.progress": ("BatchProgress",),

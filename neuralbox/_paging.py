@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import anyio
 
 from ._api.pages import Envelope, PageWalk, read_envelope
+from ._api.seen_ids import SeenIds
 from ._core.exchange import Core
 from ._errors import ConfigurationError, ProtocolError
 from ._models.page import Page
@@ -212,7 +213,7 @@ class PageIterator(AsyncIterator[Page[T]]):
         self._last: int | None = None
         self._size = 0
         self._left = max_items
-        self._seen: set[str] = set()
+        self._seen = SeenIds()
 
     def __aiter__(self) -> Self:
         return self
@@ -246,11 +247,7 @@ class PageIterator(AsyncIterator[Page[T]]):
         identity = self._identity(item)
         if identity is None or identity == "":
             return True  # without an id nothing can be told apart
-        key = str(identity)  # C1: an id may come as a number here and as text there
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        return True
+        return self._seen.add(str(identity))  # C1: an id may come as a number here and as text there
 
 
 class ItemIterator(AsyncIterator[T]):
@@ -272,3 +269,22 @@ class ItemIterator(AsyncIterator[T]):
         if self._left is not None:
             self._left -= 1
         return self._items.popleft()
+
+
+class PagesOfItems(AsyncIterator[Sequence[T]]):
+    """The items of a listing, those of a page together, as many as its `max_items` allows."""
+
+    def __init__(self, pager: Pager[T]) -> None:
+        self._pages = pager.pages()
+        self._left = pager.max_items
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[T]:
+        if self._left is not None and self._left <= 0:
+            raise StopAsyncIteration
+        items = (await self._pages.__anext__()).items[: self._left]
+        if self._left is not None:
+            self._left -= len(items)
+        return items

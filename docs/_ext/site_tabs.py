@@ -25,6 +25,7 @@ _RULES = (
     (r"\basync (with|for)\b", r"\1"),
     (r"\bawait (?=[\w(])", ""),
     (r"\bAsync(NeuralBox|GeminiGen)\b", r"\1"),
+    (r"\bneuralbox\.history_of\b", "neuralbox.sync.history_of"),
 )
 
 

@@ -89,8 +89,11 @@ class ExportResult(PlainValues):
         path: The file.
         items: Generations in it.
         bytes: Its length.
+        added: Of them, those that this export wrote: fewer than all where it appended to a file, none where there was
+            nothing new.
     """
 
     path: Path
     items: int
     bytes: int
+    added: int = 0

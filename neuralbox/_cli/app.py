@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("marks", "Delete generations from the history."),
     "geminigen": ("gemini", "List, show or mirror the history of GeminiGen."),
     "balance": ("queries", "Show how many tokens are left."),
+    "costs": ("costs", "Show what was generated and what it cost, in rows."),
     "stats": ("queries", "Show what was generated and what it cost."),
     "models": ("queries", "List the models, or show one."),
     "price": ("queries", "Show what a generation would cost."),

@@ -54,10 +54,11 @@ SYNC_SOURCES = (
     "geminigen/_models.py",
     "geminigen/_raw.py",
     "geminigen/_client.py",
+    "_merged_history.py",
 )
 SYNC_RULES = Rules(
     roots=frozenset({"AsyncNeuralBox", "AsyncGeminiGen"}),
-    iterators=frozenset({"PageIterator", "ItemIterator", "Watch"}),
+    iterators=frozenset({"PageIterator", "ItemIterator", "MergedWalk", "PagesOfItems", "Watch"}),
     pagers={"Pager": "Page"},
     provided=frozenset({"BaseClient", "Guided"}),
     unread=frozenset({"Batch"}),

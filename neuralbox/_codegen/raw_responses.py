@@ -17,6 +17,8 @@ WITHOUT: Mapping[str, str] = {
     "batch": "many requests",
     "history.archive": "many requests and many files",
     "history.export": "many requests and one file",
+    "history.summary": "many requests",
+    "history.to_arrow": "many requests",
 }
 # What the documentation of a class adds.
 _NOTES: Mapping[str, str] = {

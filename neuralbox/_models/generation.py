@@ -79,6 +79,7 @@ class Generation(Model):
         thumbnail_url: A still of a video.
         error: Why it failed, in the service's words.
         tokens: NeuralBox tokens charged; 0 while pending and when failed.
+        credits: GeminiGen's credits charged, which are no tokens; None for generations of NeuralBox.
         balance: Tokens left after this call.
         seed: The seed that was used.
         progress: Percent done.
@@ -95,6 +96,7 @@ class Generation(Model):
         metadata: `result_metadata` as it came.
         is_partial: Whether it was read from a listing that may leave out what its own answer says; what was not told is None
             then, and `job.refresh()` or `generations.get(id)` asks for the whole.
+        service: Whose it is, `neuralbox` or `geminigen`.
         raw: The reply as it came.
     """
 
@@ -110,6 +112,7 @@ class Generation(Model):
     thumbnail_url: str | None = Field(default=None, repr=False)
     error: str | None = None
     tokens: int | None = None
+    credits: float | None = None
     balance: int | None = None
     seed: int | None = None
     progress: float | None = None
@@ -126,6 +129,7 @@ class Generation(Model):
     metadata: Mapping[str, Any] | None = Field(default=None, repr=False)
     # What is said of the answer, not by it.
     is_partial: bool = Field(default=False, exclude=True, repr=False)
+    service: str = Field(default="neuralbox", repr=False)
 
     @classmethod
     def read(
@@ -146,6 +150,8 @@ class Generation(Model):
         if values["id"] is None:
             values["id"] = "" if asked_id is None else asked_id
         values["kind"] = values["kind"] or kind
+        values["credits"] = None
+        values["service"] = "neuralbox"
         values["raw"] = record
         values["is_partial"] = False
         return _made(cls, values)

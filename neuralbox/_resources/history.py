@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
 from .._api.fields import as_flag, pick
@@ -14,16 +15,20 @@ from .._api.reply import read_object
 from .._api.request import Request, RetrySafety, fill, query
 from .._api.vocabulary import Kind
 from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
+from .._archive.summary import HistorySummary
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, ProtocolError
 from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
-from .._paging import Pager, read_listing, require_prefetch, without_retries
+from .._paging import Pager, PagesOfItems, read_listing, require_prefetch, without_retries
 from .._polling.status import as_ref, poll
 from .._transport import Reply
 from .._types import GenerationId
+
+if TYPE_CHECKING:
+    from .._archive.arrow import ExportSource
 
 MAX_ARCHIVED_BYTES: Final = 4 * 1024**3
 """A longer file is a failure of an archive unless `max_bytes` says otherwise."""
@@ -207,28 +212,39 @@ class History:
         favorites_only: bool | None = None,
         max_items: int | None = None,
         overwrite: bool = False,
+        append: bool = False,
         escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
-        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+        """Write the history into one file: `history.jsonl` with every field and record, `.csv` as a table, or `.parquet`.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets expect;
-        `metadata` and `usage` are JSON in it, and `raw` is left out.
+        `metadata` and `usage` are JSON in it, and `raw` is left out. Parquet (extra `arrow`) has the same columns with
+        their types, and can grow:
+
+            await nb.history.export("history.parquet", append=True)     # the first time all of it, then what is new
+
+        With `append` the pages are asked for from the newest on, until one has nothing new; what was pending the last
+        time is looked for until it is met, or its time is passed, and its row replaced. Marks and ratings of older rows,
+        and deletions, are not seen again.
 
         Args:
-            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            target: The file; its ending, `.jsonl`, `.csv` or `.parquet`, says how it is written.
             type: Only generations of this kind.
             model: Only generations of this model.
             status: Only `completed`, `pending` or `failed` ones.
             favorites_only: Only favourites (documented for the page dialect only).
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            append: Add what is new to the Parquet file that stands there, or make it: of the same account, with the same
+                filters. With neither `max_items` nor `overwrite`.
             escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
                 it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
-            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            ConfigurationError: The ending is another, or the file cannot be or is there already; or it cannot be appended
+                to, since it is of another history, other filters or another version; or pyarrow is not installed.
             DownloadError: The file cannot be written.
             NeuralBoxError: The history cannot be read.
 
@@ -247,7 +263,118 @@ class History:
             prefetch=_ARCHIVE_PREFETCH,
             **call,
         )
-        return await export(pager, Generation, os.fspath(target), overwrite=overwrite, escape_formulas=escape_formulas)
+        return await export(
+            pager,
+            Generation,
+            os.fspath(target),
+            partial(self._export_source, call, type=type, model=model, status=status, favorites_only=favorites_only),
+            overwrite=overwrite,
+            append=append,
+            escape_formulas=escape_formulas,
+        )
+
+    async def _export_source(self, call: CallArgs, **filters: object) -> ExportSource:
+        """Say whose history an export is of."""
+        from .._archive.arrow import ExportSource
+
+        user = await self._user(CallOptions.of(call))
+        return ExportSource(
+            service="neuralbox",
+            account=None if user is None or user.id is None else str(user.id),
+            filters={name: str(value) for name, value in filters.items() if value is not None},
+            id_column="id",
+            identity=lambda item: str(item.id),
+            is_final=lambda item: item.is_final,
+        )
+
+    async def to_arrow(
+        self,
+        *,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        favorites_only: bool | None = None,
+        max_items: int | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Any:
+        """Return the history as a `pyarrow.Table`, for pandas, polars or DuckDB; needs the extra `arrow`.
+
+        It has a column for each field of a `Generation` but `raw`; `metadata` and `usage` are JSON.
+
+        Args:
+            type: Only generations of this kind.
+            model: Only generations of this model.
+            status: Only `completed`, `pending` or `failed` ones.
+            favorites_only: Only favourites (documented for the page dialect only).
+            max_items: Stop after so many; None for all, which are held in memory.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: pyarrow is not installed; nothing was sent.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 000).
+        """
+        from .._archive.arrow import table_of
+
+        pager = self.list(
+            type=type,
+            model=model,
+            status=status,
+            favorites_only=favorites_only,
+            page_size=words.MAX_PAGE_SIZE,
+            max_items=max_items,
+            prefetch=_ARCHIVE_PREFETCH,
+            **call,
+        )
+        return await table_of(Generation, PagesOfItems(pager))
+
+    async def summary(
+        self,
+        *,
+        by: str | Sequence[str] = ("model", "day", "kind", "status"),
+        since: dt.datetime | None = None,
+        type: Kind | str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> HistorySummary:
+        """Count the history: generations, tokens and ratings in rows, failed and rated ones among them.
+
+            for row in await nb.history.summary(by=("model", "day")):
+                print(row.day, row.model, row.count, row.failed, row.tokens, row.rating)
+
+        The whole history is read, or with `since` as much as is needed; memory does not grow with it.
+
+        Args:
+            by: What rows are grouped by: some of `service`, `model`, `day` (of the creation, UTC), `kind`, `status`.
+            since: Only what was created then or later; with a time zone. The walk ends at a page that is older throughout.
+            type: Only generations of this kind.
+            model: Only generations of this model.
+            status: Only `completed`, `pending` or `failed` ones.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: There is no such group, or `since` has no time zone; nothing was sent.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 000); ratings in items of the page dialect [nb:en/api-reference/user/history].
+        """
+        from .._archive.summary import require_groups, require_since, summarize
+
+        groups = require_groups(by)
+        require_since(since)
+        pager = self.list(
+            type=type,
+            model=model,
+            status=status,
+            page_size=words.MAX_PAGE_SIZE,
+            prefetch=_ARCHIVE_PREFETCH,
+            **call,
+        )
+        return await summarize(PagesOfItems(pager), groups, since, lambda item: item)
 
     async def _user(self, options: CallOptions) -> User | None:
         """Ask whose history it is; None where the service does not tell."""

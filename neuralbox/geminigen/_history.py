@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .._api import gemini_vocabulary as gemini
 from .._api.checks import require_whole
@@ -13,11 +14,12 @@ from .._api.fields import as_object
 from .._api.gemini_vocabulary import Filter
 from .._api.request import Request, fill, query
 from .._archive.results import ArchiveResult, ExportResult
+from .._archive.summary import HistorySummary
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError
 from .._models.page import Page
-from .._paging import Pager, no_list, require_prefetch, without_retries
+from .._paging import Pager, PagesOfItems, no_list, require_prefetch, without_retries
 from .._polling.job import Job, OnProgress
 from .._polling.many import wait_all
 from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
@@ -26,6 +28,9 @@ from .._types import OMIT, JobRef, Omit
 from ._item import HistoryItem
 from ._reading import find_list, integer
 from ._service import read_detail
+
+if TYPE_CHECKING:
+    from .._archive.arrow import ExportSource
 
 # The highest that is in use.
 _ARCHIVE_PAGE = 100
@@ -156,15 +161,14 @@ class GeminiHistory:
         options = CallOptions.of(call)
         archive_options = ArchiveOptions(directory, None, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
-        # Whose history it is, its records say.
-        first = next((item for item in await self.list(items_per_page=1, **call) if item.user_id is not None), None)
+        account = await self._account(call)
 
         async def ask(item: HistoryItem) -> HistoryItem:
             return await self.get(item, **call)
 
         source = ArchiveSource(
             service="geminigen",
-            account=None if first is None else str(first.user_id),
+            account=account,
             model=HistoryItem,
             read=HistoryItem.read,
             generation=HistoryItem.to_generation,
@@ -180,25 +184,30 @@ class GeminiHistory:
         filter_by: Filter | str = gemini.ALL,
         max_items: int | None = None,
         overwrite: bool = False,
+        append: bool = False,
         escape_formulas: bool = True,
         **call: Unpack[CallArgs],
     ) -> ExportResult:
-        """Write the history into one file: `history.jsonl` with every field and record, or `history.csv` as a table.
+        """Write the history into one file: `history.jsonl` with every field and record, `.csv` as a table, or `.parquet`.
 
         The file appears under its name when it is whole. A table is UTF-8 with the mark that spreadsheets need;
-        `media_files` and its like are JSON in it, and `raw` is left out.
+        `media_files` and its like are JSON in it, and `raw` is left out. Parquet (extra `arrow`) has the same columns with
+        their types, and grows by `append=True`, as NeuralBox's `history.export` does.
 
         Args:
-            target: The file; its ending, `.jsonl` or `.csv`, says how it is written.
+            target: The file; its ending, `.jsonl`, `.csv` or `.parquet`, says how it is written.
             filter_by: As in `list`.
             max_items: Stop after so many; None for all.
             overwrite: Replace a file that stands there; otherwise that is an error, found before anything is asked.
+            append: Add what is new to the Parquet file that stands there, or make it: of the same account, with the same
+                filter. With neither `max_items` nor `overwrite`.
             escape_formulas: In a table, write `'` before a text that a spreadsheet would run as a formula; False writes
                 it as it came.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
 
         Raises:
-            ConfigurationError: The ending is another, or the file cannot be or is there already.
+            ConfigurationError: The ending is another, or the file cannot be or is there already; or it cannot be appended
+                to, since it is of another history, another filter or another version; or pyarrow is not installed.
             DownloadError: The file cannot be written.
             NeuralBoxError: The history cannot be read.
 
@@ -214,7 +223,92 @@ class GeminiHistory:
             prefetch=_ARCHIVE_PREFETCH,
             **call,
         )
-        return await export(pager, HistoryItem, os.fspath(target), overwrite=overwrite, escape_formulas=escape_formulas)
+
+        async def source() -> ExportSource:
+            from .._archive.arrow import ExportSource
+
+            return ExportSource(
+                service="geminigen",
+                account=await self._account(call),
+                filters={} if filter_by == gemini.ALL else {"filter_by": filter_by},
+                id_column="uuid",
+                identity=lambda item: item.uuid,
+                is_final=lambda item: item.is_final,
+            )
+
+        return await export(
+            pager,
+            HistoryItem,
+            os.fspath(target),
+            source,
+            overwrite=overwrite,
+            append=append,
+            escape_formulas=escape_formulas,
+        )
+
+    async def _account(self, call: CallArgs) -> str | None:
+        """Say whose history it is, as its records do; None where none says it."""
+        first = next((item for item in await self.list(items_per_page=1, **call) if item.user_id is not None), None)
+        return None if first is None else str(first.user_id)
+
+    async def to_arrow(
+        self, *, filter_by: Filter | str = gemini.ALL, max_items: int | None = None, **call: Unpack[CallArgs]
+    ) -> Any:
+        """Return the history as a `pyarrow.Table`, for pandas, polars or DuckDB; needs the extra `arrow`.
+
+        It has a column for each field of a `HistoryItem` but `raw`; nested ones are JSON.
+
+        Args:
+            filter_by: As in `list`.
+            max_items: Stop after so many; None for all, which are held in memory.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Raises:
+            ConfigurationError: pyarrow is not installed; nothing was sent.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 004).
+        """
+        from .._archive.arrow import table_of
+
+        pager = self.list(
+            filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, max_items=max_items, prefetch=_ARCHIVE_PREFETCH, **call
+        )
+        return await table_of(HistoryItem, PagesOfItems(pager))
+
+    async def summary(
+        self,
+        *,
+        by: str | Sequence[str] = ("model", "day", "kind", "status"),
+        since: dt.datetime | None = None,
+        filter_by: Filter | str = gemini.ALL,
+        **call: Unpack[CallArgs],
+    ) -> HistorySummary:
+        """Count the history: generations, credits and ratings in rows, failed and rated ones among them.
+
+        Args:
+            by: What rows are grouped by: some of `service`, `model`, `day` (of the creation, UTC), `kind`, `status`.
+            since: Only what was created then or later; with a time zone. The walk ends at a page that is older throughout.
+            filter_by: As in `list`.
+            **call: `timeout`, `extra_headers`, `extra_query` of each page's call.
+
+        Returns:
+            As NeuralBox's `history.summary`, with `credits` in place of `tokens`.
+
+        Raises:
+            ConfigurationError: There is no such group, or `since` has no time zone; nothing was sent.
+            NeuralBoxError: The history cannot be read.
+
+        Source:
+            As `list` (SEED 004).
+        """
+        from .._archive.summary import require_groups, require_since, summarize
+
+        groups = require_groups(by)
+        require_since(since)
+        pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
+        return await summarize(PagesOfItems(pager), groups, since, HistoryItem.to_generation)
 
     async def wait(
         self,

@@ -251,8 +251,8 @@ class HistoryItem(Model):
     def to_generation(self) -> Generation:
         """Say the same in NeuralBox's vocabulary: what jobs and waits return, and `files` takes.
 
-        `id` is the uuid, `status` the `state`, `raw` the record. `tokens` stays None, since credits are no tokens, and
-        so does `completed_at`, which the service does not tell.
+        `id` is the uuid, `status` the `state`, `credits` the `cost`, `raw` the record. `tokens` stays None, since credits
+        are no tokens, and so does `completed_at`, which the service does not tell.
         """
         kind = self.kind  # a picture may come with a film, whose length is not the picture's
         seconds = (asset.duration for asset in self.assets if asset.duration is not None and asset.kind == kind)
@@ -265,9 +265,12 @@ class HistoryItem(Model):
             url=self.url,
             thumbnail_url=self.preview_url,
             error=self.error,
+            credits=self.cost,
             progress=self.progress,
             duration=next(seconds, None) if self.duration is None else self.duration,
             created_at=self.created_at,
+            rating=number(self.rating),
+            service="geminigen",
             raw=self.raw,
         )
 

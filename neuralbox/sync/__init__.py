@@ -13,6 +13,10 @@ Everything else (errors, results, options) is imported from `neuralbox`.
 
 from __future__ import annotations
 
+import datetime as dt
+import typing
+
+from .._merged_history import MergedHistory as _AsyncMergedHistory
 from ._facade import Items
 from ._generated import (
     Account,
@@ -34,6 +38,7 @@ from ._generated import (
     Images,
     Job,
     Keys,
+    MergedHistory,
     Models,
     Music,
     NeuralBox,
@@ -67,6 +72,7 @@ __all__ = [
     "Items",
     "Job",
     "Keys",
+    "MergedHistory",
     "Models",
     "Music",
     "NeuralBox",
@@ -77,4 +83,22 @@ __all__ = [
     "Tools",
     "Transcriptions",
     "Videos",
+    "history_of",
 ]
+
+
+def history_of(
+    *clients: NeuralBox | GeminiGen, since: dt.datetime | None = None, max_items: int | None = None, prefetch: int = 0
+) -> MergedHistory:
+    """Return one history of several accounts, of NeuralBox and GeminiGen alike, the newest first.
+
+        with NeuralBox() as nb, GeminiGen() as gg:
+            for item in history_of(nb, gg, max_items=100):
+                print(item.service, item.created_at, item.model, item.tokens, item.credits)
+
+    Nothing is sent before it is read; arguments and errors as of `neuralbox.history_of`.
+    """
+    unwrapped: list[typing.Any] = [
+        getattr(client, "_async", client) for client in clients
+    ]  # what is no client is refused
+    return MergedHistory.of(_AsyncMergedHistory(unwrapped, since=since, max_items=max_items, prefetch=prefetch))

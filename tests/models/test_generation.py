@@ -26,9 +26,12 @@ def moment(hour: int, minute: int, second: int, *, month: int = 3, day: int = 8)
     return datetime(2026, month, day, hour, minute, second, tzinfo=UTC)
 
 
+_ASIDE = ("raw", "is_partial", "service")
+
+
 def said(generation: Generation) -> dict[str, Any]:
     """What a reading found: every field that is not None, but for `raw` and what is said of the answer itself."""
-    fields = {name: getattr(generation, name) for name in Generation.model_fields if name not in ("raw", "is_partial")}
+    fields = {name: getattr(generation, name) for name in Generation.model_fields if name not in _ASIDE}
     return {name: value for name, value in fields.items() if value is not None}
 
 
