@@ -40,6 +40,7 @@ from ._errors import (
     StreamInterruptedError,
     SubmissionUnknownError,
     UnprocessableEntityError,
+    WebhookError,
 )
 from ._types import OMIT, GenerationId, JobRef, Omit
 from ._version import __version__
@@ -188,6 +189,7 @@ __all__ = [
     "Usage",
     "User",
     "VideoRequest",
+    "WebhookError",
     "__version__",
     "history_of",
     "image_part",

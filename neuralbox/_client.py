@@ -17,7 +17,9 @@ from ._core.reply_capture import capture_replies
 from ._errors import ConfigurationError
 from ._hooks import Hooks
 from ._models.raw import RawResponse
+from ._models.webhook_event import ServiceName, WebhookEvent
 from ._polling.job import Job
+from ._polling.poller import notify
 from ._submissions.reconcile import Reconciliation, reconcile
 from ._submissions.registry import UnresolvedSubmission, registry_of
 from ._transport import HttpClient, HttpTransport, Limits
@@ -364,6 +366,28 @@ class AsyncNeuralBox(BaseClient, Guided):
             Stops searching; what is not settled stays in `unresolved`.
         """
         return await reconcile(self._core)
+
+    def notify(self, event: WebhookEvent) -> bool:
+        """Have the generation of a webhook's event asked for now, if this process waits for it; sends nothing itself.
+
+        The event is a hint. Whoever waits asks the service once, which ends the wait where it is true, and is one request
+        where it is not; an event that was had before changes nothing. It may be called in any thread and in any loop.
+
+        Args:
+            event: As `neuralbox.webhooks.read_event` returns it; `WebhookReceiver` does both.
+
+        Returns:
+            Whether anybody waits for it, and has not been told before.
+
+        Raises:
+            ConfigurationError: The event is of another service.
+        """
+        return notify(self._core, event)
+
+    @property
+    def service_name(self) -> ServiceName:
+        """The service this client speaks to: `neuralbox`."""
+        return "neuralbox"
 
     def job(self, job: GenerationId | JobRef) -> Job:
         """Return a handle on a generation submitted earlier; nothing is sent.

@@ -17,6 +17,7 @@
         SchemaMismatchError                  `.text .problems .answers`
       StreamInterruptedError                 `.text` so far, `.job`
       BudgetExceededError (`.price .left .budget`)  JournalError
+      WebhookError                           `.reason .status_code`
       DownloadError                          `.status_code`
         ExpiredFileError                     `.plan .expired_at`
 
@@ -452,6 +453,25 @@ class JournalError(NeuralBoxError):
         self.path = path
         self.key = key
         self.unwritten = dict(unwritten or {})
+
+
+class WebhookError(NeuralBoxError):
+    """What was posted to a webhook is no event, or not signed as one.
+
+    Attributes:
+        reason: One word for programs: `unreadable` or `signature`. New words may come.
+        status_code: The HTTP status to answer with: 400, or 401 for a signature.
+    """
+
+    reason: str
+
+    def __init__(self, message: str, *, reason: str = "", job: JobRef | None = None) -> None:
+        super().__init__(message, job=job)
+        self.reason = reason
+
+    @property
+    def status_code(self) -> int:
+        return 401 if self.reason == "signature" else 400
 
 
 class DownloadError(NeuralBoxError):

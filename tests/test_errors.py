@@ -56,6 +56,7 @@ ARGUMENTS: dict[str, Any] = {
     "text": "so far",
     "problems": ("age: Input should be a valid integer",),
     "answers": (Generation.read({"id": 1}),),
+    "reason": "signature",
     "price": 60,
     "left": 7,
     "budget": 500,

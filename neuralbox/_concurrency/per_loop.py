@@ -51,6 +51,11 @@ class PerLoop(Generic[T]):
                 self._values[loop] = value
             return value
 
+    def all(self) -> list[T]:
+        """Return the values of all loops, those that have ended without anybody's noticing included."""
+        with _lock:
+            return [*self._values.values()]
+
     def pop(self) -> T | None:
         """Take out the value of the running loop; None where there is none."""
         with _lock:

@@ -53,6 +53,7 @@ from .._errors import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
+    ConfigurationError,
     NeuralBoxError,
     NotFoundError,
     PermissionDeniedError,
@@ -60,6 +61,7 @@ from .._errors import (
     RateLimitError,
 )
 from .._models.generation import Generation
+from .._models.webhook_event import WebhookEvent
 from .._transport.closing import closed_error, is_closed, listen
 from .._types import JobRef
 from .durations import DurationLog
@@ -71,6 +73,7 @@ from .poll_queue import PollQueue
 from .polled_job import JobSnapshot, JobState, PolledJob, kind_and_model, progress_of
 from .reading import ReadPlan
 from .schedule import NOTHING_SEEN, TRUSTED, next_poll, ramp, spread
+from .seen_events import SeenEvents
 from .slowdown import Slowdown
 from .status import poll
 from .waiter import GRACE, PollTask, Task, Waiter
@@ -129,6 +132,7 @@ class Poller:
         self._jobs: dict[str, PolledJob] = {}
         self.reads = ReadPlan(core, durations, self._jobs)
         self._overdue: dict[PolledJob, None] = {}
+        self._hinted: set[str] = set()  # jobs that are said to have ended, and were not polled since
         self._charges = charges_of(core)
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
         self._loop = running_loop()
@@ -220,6 +224,17 @@ class Poller:
     def transport_closed(self, transport: object) -> None:
         """End the waits of a client that is closed; called in any thread."""
         call_in_loop(self._loop, lambda: self._end_waits(transport))
+
+    def confirm(self, key: str) -> None:
+        """Poll a job soon, by itself or with others: it is said to have ended. Called in any thread."""
+        call_in_loop(self._loop, lambda: self._confirm(key))
+
+    def _confirm(self, key: str) -> None:
+        job = self._jobs.get(key)
+        if job is not None:
+            self._hinted.add(key)
+            if job.state is JobState.SCHEDULED and job.polled_by is None:
+                self.reschedule(job, job.poll_at)
 
     def _end_waits(self, transport: object) -> None:
         for job in self._jobs.values():
@@ -350,6 +365,11 @@ class Poller:
     def reschedule(self, job: PolledJob, poll_at: float) -> None:
         """Make a job due at a time, or now, if that has passed."""
         job.poll_at = poll_at
+        if self._hinted and job.polled_by is None and str(job.ref.id) in self._hinted:
+            # What answered just now may have been asked before it ended; and two polls keep their distance.
+            self._hinted.remove(str(job.ref.id))
+            soon = self.now() if job.asked_at is None else job.asked_at + job.polling.min_interval
+            job.poll_at = min(poll_at, max(self.now(), soon))
         if job.polled_by is None and (job.state is JobState.POLLING or job.state is JobState.DUE):
             job.state = JobState.SCHEDULED
         self._schedule(job)
@@ -492,6 +512,7 @@ class Poller:
 
     def _forget(self, job: PolledJob, state: JobState) -> None:
         self._overdue.pop(job, None)
+        self._hinted.discard(str(job.ref.id))
         job.state = state
         self.queue.remove(job)
         del self._jobs[str(job.ref.id)]
@@ -541,13 +562,36 @@ class Poller:
 # One poller per account and loop.
 
 
+def notify(core: Core, event: WebhookEvent) -> bool:
+    """Have the job of an event polled by those of this process who wait for it, in whichever loop and thread.
+
+    Returns:
+        Whether anybody does; False for an event that was had before.
+
+    Raises:
+        ConfigurationError: It is of another service.
+    """
+    service = core.options.service.name
+    if event.service != service:
+        raise ConfigurationError(f"The event is of {event.service}; this client's service is {service}.")
+    account = core.account.state(AccountPollers, AccountPollers)
+    key = str(event.generation_id)
+    told = [poller for poller in account.pollers.all() if poller.find(key) is not None]
+    if not told or not account.events.add(event.key):
+        return False
+    for poller in told:
+        poller.confirm(key)
+    return True
+
+
 class AccountPollers:
     """The pollers of one account, one for each event loop; they share what was seen of models and their listings."""
 
-    __slots__ = ("durations", "fields", "pollers")
+    __slots__ = ("durations", "events", "fields", "pollers")
 
     def __init__(self) -> None:
         self.durations = DurationLog()
+        self.events = SeenEvents()
         self.fields = ListedFields()
         self.pollers: PerLoop[Poller] = PerLoop()
 

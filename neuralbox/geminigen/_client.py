@@ -10,7 +10,9 @@ from .._base_client import BaseClient
 from .._budget import Budget, budget_of
 from .._config import Polling, Timeout, api_key_from_environment
 from .._hooks import Hooks
+from .._models.webhook_event import ServiceName, WebhookEvent
 from .._polling.job import Job
+from .._polling.poller import notify
 from .._submissions.reconcile import Reconciliation, reconcile
 from .._submissions.registry import UnresolvedSubmission, registry_of
 from .._transport import HttpClient, HttpTransport, Limits
@@ -269,6 +271,29 @@ class AsyncGeminiGen(BaseClient):
         from ._raw import RawGeminiResources
 
         return RawGeminiResources(self)
+
+    def notify(self, event: WebhookEvent) -> bool:
+        """Have the generation of a webhook's event asked for now, if this process waits for it; sends nothing itself.
+
+        The event is a hint, signed or not. Whoever waits asks the service once, which ends the wait where it is true, and
+        is one request where it is not; an event that was had before changes nothing. It may be called in any thread and
+        in any loop.
+
+        Args:
+            event: As `neuralbox.webhooks.read_event` returns it; `WebhookReceiver` does both.
+
+        Returns:
+            Whether anybody waits for it, and has not been told before.
+
+        Raises:
+            ConfigurationError: The event is of another service.
+        """
+        return notify(self._core, event)
+
+    @property
+    def service_name(self) -> ServiceName:
+        """The service this client speaks to: `geminigen`."""
+        return "geminigen"
 
     def job(self, job: str | JobRef | HistoryItem) -> Job:
         """Return a handle on a generation that was started elsewhere; nothing is sent.

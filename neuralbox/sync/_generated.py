@@ -65,6 +65,7 @@ from .._models.catalogue import Assistant, ModelInfo, Price
 from .._models.generation import Generation
 from .._models.page import Page
 from .._models.raw import RawResponse
+from .._models.webhook_event import ServiceName, WebhookEvent
 from .._paging import Pager as AsyncPager
 from .._paging import T
 from .._polling.job import Job as AsyncJob
@@ -3890,6 +3891,29 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         """
         return bridge.call(self._async.reconcile)
 
+    def notify(self, event: WebhookEvent) -> bool:
+        """Have the generation of a webhook's event asked for now, if this process waits for it; sends nothing itself.
+
+        The event is a hint. Whoever waits asks the service once, which ends the wait where it is true, and is one
+        request where it is not; an event that was had before changes nothing. It may be called in any thread and in any
+        loop.
+
+        Args:
+            event: As `neuralbox.webhooks.read_event` returns it; `WebhookReceiver` does both.
+
+        Returns:
+            Whether anybody waits for it, and has not been told before.
+
+        Raises:
+            ConfigurationError: The event is of another service.
+        """
+        return self._async.notify(event)
+
+    @property
+    def service_name(self) -> ServiceName:
+        """The service this client speaks to: `neuralbox`."""
+        return self._async.service_name
+
     def job(self, job: GenerationId | JobRef) -> Job:
         """Return a handle on a generation submitted earlier; nothing is sent.
 
@@ -6036,6 +6060,29 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
     def with_raw_response(self) -> RawGeminiResources:
         """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
         return RawGeminiResources.of(self._async.with_raw_response)
+
+    def notify(self, event: WebhookEvent) -> bool:
+        """Have the generation of a webhook's event asked for now, if this process waits for it; sends nothing itself.
+
+        The event is a hint, signed or not. Whoever waits asks the service once, which ends the wait where it is true,
+        and is one request where it is not; an event that was had before changes nothing. It may be called in any thread
+        and in any loop.
+
+        Args:
+            event: As `neuralbox.webhooks.read_event` returns it; `WebhookReceiver` does both.
+
+        Returns:
+            Whether anybody waits for it, and has not been told before.
+
+        Raises:
+            ConfigurationError: The event is of another service.
+        """
+        return self._async.notify(event)
+
+    @property
+    def service_name(self) -> ServiceName:
+        """The service this client speaks to: `geminigen`."""
+        return self._async.service_name
 
     def job(self, job: str | JobRef | HistoryItem) -> Job:
         """Return a handle on a generation that was started elsewhere; nothing is sent.

@@ -29,6 +29,7 @@ PUBLIC_MODULES = (
     "neuralbox.sandbox",
     "neuralbox.sync",
     "neuralbox.testing",
+    "neuralbox.webhooks",
 )
 
 
