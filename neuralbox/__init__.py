@@ -88,6 +88,7 @@ if typing.TYPE_CHECKING:
         TranscriptionRequest,
         VideoRequest,
     )
+    from ._result_cache import ResultCache
     from ._submissions.reconcile import Adopted, Reconciliation
     from ._submissions.registry import UnresolvedSubmission
     from ._text_stream.stream import TextStream
@@ -170,6 +171,7 @@ __all__ = [
     "Reconciliation",
     "RequestEvent",
     "ResponseEvent",
+    "ResultCache",
     "RetryEvent",
     "SchemaMismatchError",
     "Session",
@@ -238,6 +240,7 @@ _HOMES = {
         "SubmissionEvent",
     ),
     "._polling.job": ("Job",),
+    "._result_cache": ("ResultCache",),
     "._text_stream.stream": ("TextStream",),
     "._models.account": (
         "AccountLimits",

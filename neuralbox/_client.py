@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -20,6 +21,7 @@ from ._models.raw import RawResponse
 from ._models.webhook_event import ServiceName, WebhookEvent
 from ._polling.job import Job
 from ._polling.poller import notify
+from ._result_cache import ResultCache, cache_of
 from ._submissions.reconcile import Reconciliation, reconcile
 from ._submissions.registry import UnresolvedSubmission, registry_of
 from ._transport import HttpClient, HttpTransport, Limits
@@ -73,6 +75,9 @@ class AsyncNeuralBox(BaseClient, Guided):
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a batch,
+            costs no request and no tokens, and its result has `is_cached`. Streams, `submit`, and texts with a `schema`
+            are not cached. None for no cache.
         pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.
@@ -110,6 +115,7 @@ class AsyncNeuralBox(BaseClient, Guided):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] = "reconcile",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         pace: Literal["burst", "spread", "off"] = "burst",
         warn_duplicates: bool = True,
         draw_seed: bool = True,
@@ -140,6 +146,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             polling=polling,
             submission=submission,
             budget=budget_of(budget),
+            cache=cache_of(cache),
             pace=pace,
             warn_duplicates=warn_duplicates,
             draw_seed=draw_seed,
@@ -168,6 +175,7 @@ class AsyncNeuralBox(BaseClient, Guided):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] | None = None,
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         pace: Literal["burst", "spread", "off"] | None = None,
         warn_duplicates: bool | None = None,
         draw_seed: bool | None = None,
@@ -192,6 +200,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             polling: How waits poll.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
+            cache: A cache in place of the client's.
             pace: What happens when the plan's hour or day is used up.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             draw_seed: Whether pictures without a seed get a drawn one.
@@ -213,6 +222,7 @@ class AsyncNeuralBox(BaseClient, Guided):
             polling=polling,
             submission=submission,
             budget=budget_of(budget),
+            cache=cache_of(cache),
             pace=pace,
             warn_duplicates=warn_duplicates,
             draw_seed=draw_seed,

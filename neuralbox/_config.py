@@ -22,6 +22,7 @@ from ._budget import Budget
 from ._errors import APIStatusError, ConfigurationError, ProtocolError
 from ._hooks import Hooks, hooks_of
 from ._models.generation import Generation
+from ._result_cache import ResultCache
 from ._types import GenerationId, JobRef
 
 OptionStyle: TypeAlias = Literal["documented", "flat", "nested"]
@@ -267,6 +268,7 @@ class ClientOptions:
         draw_seed: Whether a picture that is asked for without a seed gets a drawn one, by which it is known as yours.
         dialect: How to speak where the documents disagree.
         budget: Tokens that the paid calls of this client and its copies may spend together; None without limit.
+        cache: Results that were bought before; None for none.
         pace: What a paid call does when the plan's hour or day is used up. `burst` waits for the next window up to
             `max_retry_wait` and else raises `RateLimitError` with the time; `spread` also spreads the last fifth of a
             window over what remains of it; `off` sends and sees.
@@ -287,6 +289,7 @@ class ClientOptions:
     draw_seed: bool = True
     dialect: Dialect = field(default_factory=Dialect)
     budget: Budget | None = None
+    cache: ResultCache | None = None
     pace: Literal["burst", "spread", "off"] = "burst"
     hooks: tuple[Hooks, ...] = field(default=(), repr=False)
     service: Service = field(default=NEURALBOX, repr=False)

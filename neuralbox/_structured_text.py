@@ -87,6 +87,7 @@ async def create(
                 model=asked.model,
                 wait_timeout=wait_timeout,
                 on_accepted=on_accepted,
+                uses_cache=False,  # an answer that does not fit would be the same for ever
             )
         except NeuralBoxError as error:
             if not answers:

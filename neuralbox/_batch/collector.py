@@ -105,8 +105,11 @@ class Collector:
         """Take the final state of one, book it, and let it be finished."""
         state = self._state
         item.ended(state.core, generation)
-        self._book(item, generation)
-        state.counter.ended(state.core.options.service.charge(generation))
+        if not generation.is_cached:
+            self._book(item, generation)
+        state.counter.ended(0 if generation.is_cached else state.core.options.service.charge(generation))
+        if item.cached is not None:
+            state.group.start_soon(item.cached.keep, generation)
         if state.journal is None:
             item.is_open = False
             self.finish(item)

@@ -35,6 +35,7 @@ from .._errors import GenerationFailedError
 from .._models.generation import Generation
 from .._polling.job import Job
 from .._requests.requests import BatchRequest
+from .._submissions.cached_call import CachedCall
 from .._types import JobRef
 from .outcome import BatchOutcome
 
@@ -62,6 +63,7 @@ class BatchItem:
         path: Its file.
         credits: Credits it was charged, by a service that counts by those.
         price: Tokens it is announced to cost.
+        cached: Its place in the cache, where there is one and it was not found there.
         reservation: The tokens set aside for it.
         claim: What an earlier run wrote down before it was sent, where that run did not learn what became of it and this
             one has not yet.
@@ -73,6 +75,7 @@ class BatchItem:
 
     __slots__ = (
         "again",
+        "cached",
         "claim",
         "credits",
         "error",
@@ -98,6 +101,7 @@ class BatchItem:
         self.error: Exception | None = None
         self.path: Path | None = None
         self.price: int | None = None
+        self.cached: CachedCall | None = None
         self.reservation: Reservation | None = None
         self.claim: Mapping[str, Any] | None = None
         self.credits: int | None = None

@@ -21,6 +21,7 @@ from .._journal import Sync
 from .._polling.job import require_limit
 from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds, check
 from .._requests.requests import BatchRequest
+from .._result_cache import ResultCache, cache_of
 from .._types import OMIT, JobRef, Omit
 from .batch import Batch
 from .outcome import BatchEstimate
@@ -54,6 +55,7 @@ class Batches:
         download_to: str | os.PathLike[str] | None = None,
         name_by: str = "key",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         max_in_flight: int = 1_000,
         max_sending: int = 64,
         max_downloads: int = 8,
@@ -92,6 +94,9 @@ class Batches:
                 such as `{model}/{key}`, that stays below the directory.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
+            cache: A file, or a `ResultCache`, of what was bought before, in place of the client's; what is in it is delivered
+                without a request and free (`outcome.generation.is_cached`). Equal requests that are on their way at the
+                same time are each bought.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
             max_sending: Submissions at once; below the client's `limits.max_connections`, or polls have to queue.
             max_downloads: Downloads at once.
@@ -140,7 +145,10 @@ class Batches:
         )
         if budget is not None and not isinstance(budget, Budget):
             Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
-        return Batch(self._core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget)
+        core = self._core
+        if cache is not None:
+            core = core.with_options(core.options.with_changes(cache=cache_of(cache)))
+        return Batch(core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget)
 
     async def estimate(
         self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]

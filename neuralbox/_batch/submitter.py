@@ -33,6 +33,7 @@ from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
+from .._submissions.cached_call import CachedCall
 from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
 from .._submissions.shared_record import SharedRecord
@@ -157,6 +158,10 @@ class Submitter:
             state.look_up(item)
         try:
             wire = await self._plan(item)
+            found = await self._find_cached(item, wire)
+            if found is not None:
+                self._collector.accept(item, found)
+                return
             if item.claim is None:  # else it may have been paid for already
                 await self._reserve(item, wire)
             generation = await self._submit(item, wire)
@@ -179,6 +184,21 @@ class Submitter:
         if item.again and state.journal is not None:
             await state.journal.planned_again(item.key)
         return wire
+
+    async def _find_cached(self, item: BatchItem, wire: Request) -> Generation | None:
+        """Look for a result that was bought before; of what may have been sent already, the history tells."""
+        state, request = self._state, item.request
+        cache = state.core.options.cache
+        if cache is None or item.claim is not None:
+            return None
+        assert isinstance(request, BatchRequest)
+        item.cached = CachedCall(state.core, cache, wire, request.options(), kind=request.result_kind)
+        found = await item.cached.find()
+        if found is not None:
+            item.accepted(found)
+            kind, model = found.kind, found.model
+            await state.write(lambda journal: journal.accepted(item.key, id=found.id, kind=kind, model=model))
+        return found
 
     async def _submit(self, item: BatchItem, wire: Request) -> Generation:
         """Send it, once more whenever the account's limits refused it."""

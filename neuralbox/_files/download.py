@@ -27,7 +27,7 @@ from anyio import to_thread
 from .._api.content import HEAD_BYTES, announced_content, expected_content, starts_like
 from .._config import Timeout
 from .._core.exchange import Core
-from .._errors import DownloadError
+from .._errors import DownloadError, ExpiredFileError
 from .._models.generation import Generation
 from .expiry import warn_if_soon
 from .fetch import AlreadyThereError, FetchOptions, Located, OnBytes, fetch
@@ -113,6 +113,9 @@ async def save(
         if await sink.locate():
             with suppress(AlreadyThereError):
                 await fetch(core, file, sink, fetching)
+    except ExpiredFileError:
+        await _forget(core, source)
+        raise
     finally:
         await sink.close(keep=keep_partial)
     assert sink.saved is not None
@@ -129,8 +132,19 @@ async def read(
 ) -> bytes:
     """Fetch a small file into memory; arguments and errors are those of `save`."""
     sink = MemorySink()
-    await fetch(core, FileSource.of(source), sink, FetchOptions(max_bytes, None, timeout, plan))
+    try:
+        await fetch(core, FileSource.of(source), sink, FetchOptions(max_bytes, None, timeout, plan))
+    except ExpiredFileError:
+        await _forget(core, source)
+        raise
     return b"".join(sink.pieces)
+
+
+async def _forget(core: Core, source: Generation | str) -> None:
+    """Take a result whose file is gone out of the client's cache: asked for again, it is made again."""
+    if core.options.cache is not None and isinstance(source, Generation):
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(core.options.cache.forget, source.id)
 
 
 class MemorySink:

@@ -172,6 +172,11 @@ class Generation(Model):
         return self.status == words.FAILED
 
     @property
+    def is_cached(self) -> bool:
+        """Whether it comes from a cache: it was neither made nor charged again."""
+        return False
+
+    @property
     def ref(self) -> JobRef:
         """What is needed to find it again."""
         return JobRef(self.id, self.kind, self.model)

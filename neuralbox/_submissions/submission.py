@@ -50,6 +50,7 @@ from .._polling.job import Job, require_limit
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
 from .admission import Admission, admit
+from .cached_call import CachedCall
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
@@ -111,9 +112,29 @@ async def create(
     model: str | None,
     wait_timeout: float | Omit | None = OMIT,
     on_accepted: OnAccepted | None = None,
+    uses_cache: bool = True,
 ) -> Generation:
-    """Send a paid request and return the finished generation, waiting where the service answers `pending`."""
+    """Send a paid request and return the finished generation, waiting where the service answers `pending`.
+
+    With a cache, one that was bought before is returned without a request.
+    """
     require_limit(wait_timeout, core)  # before anything is paid for
+    if core.options.cache is not None and uses_cache:
+        cached = CachedCall(core, core.options.cache, request, call, kind=kind)
+        found = await cached.find()
+        if found is None:
+            found = await create(
+                core,
+                request,
+                call,
+                kind=kind,
+                model=model,
+                wait_timeout=wait_timeout,
+                on_accepted=on_accepted,
+                uses_cache=False,
+            )
+            await cached.keep(found)
+        return found
     with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as observer:
         generation = await _send(
             core, request, call, kind=kind, model=model, on_accepted=on_accepted, observer=observer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
@@ -13,6 +14,7 @@ from .._hooks import Hooks
 from .._models.webhook_event import ServiceName, WebhookEvent
 from .._polling.job import Job
 from .._polling.poller import notify
+from .._result_cache import ResultCache, cache_of
 from .._submissions.reconcile import Reconciliation, reconcile
 from .._submissions.registry import UnresolvedSubmission, registry_of
 from .._transport import HttpClient, HttpTransport, Limits
@@ -62,6 +64,8 @@ class AsyncGeminiGen(BaseClient):
         budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read. The service announces no prices: what it estimated or charged for the same model and
             options counts, and the first of each passes alone. None for no limit.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a batch,
+            costs no request and no credits, and its result has `is_cached`. None for no cache.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
@@ -90,6 +94,7 @@ class AsyncGeminiGen(BaseClient):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] = "reconcile",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         warn_duplicates: bool = True,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
@@ -111,6 +116,7 @@ class AsyncGeminiGen(BaseClient):
             polling=polling,
             submission=submission,
             budget=budget_of(budget),
+            cache=cache_of(cache),
             warn_duplicates=warn_duplicates,
             # No document tells of windows that answers name, nor of seeds.
             pace="off",
@@ -139,6 +145,7 @@ class AsyncGeminiGen(BaseClient):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] | None = None,
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         warn_duplicates: bool | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
@@ -160,6 +167,7 @@ class AsyncGeminiGen(BaseClient):
             polling: How waits go.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
+            cache: A cache in place of the client's.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             hooks: Replace the client's; an empty list for none.
 
@@ -178,6 +186,7 @@ class AsyncGeminiGen(BaseClient):
             polling=polling,
             submission=submission,
             budget=budget_of(budget),
+            cache=cache_of(cache),
             warn_duplicates=warn_duplicates,
             hooks=hooks,
         )

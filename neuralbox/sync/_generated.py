@@ -105,6 +105,7 @@ from .._resources.text import Text as AsyncText
 from .._resources.tools import Tools as AsyncTools
 from .._resources.transcriptions import Transcriptions as AsyncTranscriptions
 from .._resources.videos import Videos as AsyncVideos
+from .._result_cache import ResultCache
 from .._structured_text import SchemaT
 from .._submissions.reconcile import Reconciliation
 from .._submissions.registry import UnresolvedSubmission
@@ -2026,6 +2027,7 @@ class Batches(bridge.Facade[AsyncBatches]):
         download_to: str | os.PathLike[str] | None = None,
         name_by: str = "key",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         max_in_flight: int = 1000,
         max_sending: int = 64,
         max_downloads: int = 8,
@@ -2063,6 +2065,9 @@ class Batches(bridge.Facade[AsyncBatches]):
                 `{seed}`, such as `{model}/{key}`, that stays below the directory.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
                 others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
+            cache: A file, or a `ResultCache`, of what was bought before, in place of the client's; what is in it is
+                delivered without a request and free (`outcome.generation.is_cached`). Equal requests that are on their
+                way at the same time are each bought.
             max_in_flight: Requests read and not delivered, at most: a slow consumer slows the batch down.
             max_sending: Submissions at once; below the client's `limits.max_connections`, or polls have to queue.
             max_downloads: Downloads at once.
@@ -2089,6 +2094,7 @@ class Batches(bridge.Facade[AsyncBatches]):
                 download_to=download_to,
                 name_by=name_by,
                 budget=budget,
+                cache=cache,
                 max_in_flight=max_in_flight,
                 max_sending=max_sending,
                 max_downloads=max_downloads,
@@ -3639,6 +3645,9 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a
+            batch, costs no request and no tokens, and its result has `is_cached`. Streams, `submit`, and texts with a
+            `schema` are not cached. None for no cache.
         pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.
@@ -3676,6 +3685,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] = "reconcile",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         pace: Literal["burst", "spread", "off"] = "burst",
         warn_duplicates: bool = True,
         draw_seed: bool = True,
@@ -3701,6 +3711,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 polling=polling,
                 submission=submission,
                 budget=budget,
+                cache=cache,
                 pace=pace,
                 warn_duplicates=warn_duplicates,
                 draw_seed=draw_seed,
@@ -3728,6 +3739,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] | None = None,
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         pace: Literal["burst", "spread", "off"] | None = None,
         warn_duplicates: bool | None = None,
         draw_seed: bool | None = None,
@@ -3752,6 +3764,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             polling: How waits poll.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
+            cache: A cache in place of the client's.
             pace: What happens when the plan's hour or day is used up.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             draw_seed: Whether pictures without a seed get a drawn one.
@@ -3774,6 +3787,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
                 polling=polling,
                 submission=submission,
                 budget=budget,
+                cache=cache,
                 pace=pace,
                 warn_duplicates=warn_duplicates,
                 draw_seed=draw_seed,
@@ -5872,6 +5886,8 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read. The service announces no prices: what it estimated or charged for the same model and
             options counts, and the first of each passes alone. None for no limit.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a
+            batch, costs no request and no credits, and its result has `is_cached`. None for no cache.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its
@@ -5900,6 +5916,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] = "reconcile",
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         warn_duplicates: bool = True,
         hooks: Hooks | Sequence[Hooks] | None = None,
         limits: Limits | None = None,
@@ -5921,6 +5938,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 polling=polling,
                 submission=submission,
                 budget=budget,
+                cache=cache,
                 warn_duplicates=warn_duplicates,
                 hooks=hooks,
                 limits=limits,
@@ -5945,6 +5963,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         polling: Polling | None = None,
         submission: Literal["reconcile", "raise", "resend"] | None = None,
         budget: int | Budget | None = None,
+        cache: str | os.PathLike[str] | ResultCache | None = None,
         warn_duplicates: bool | None = None,
         hooks: Hooks | Sequence[Hooks] | None = None,
     ) -> Self:
@@ -5966,6 +5985,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
             polling: How waits go.
             submission: What follows an unknown outcome.
             budget: A budget of its own in place of the shared one.
+            cache: A cache in place of the client's.
             warn_duplicates: Whether equal paid requests within seconds are worth a warning.
             hooks: Replace the client's; an empty list for none.
 
@@ -5985,6 +6005,7 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
                 polling=polling,
                 submission=submission,
                 budget=budget,
+                cache=cache,
                 warn_duplicates=warn_duplicates,
                 hooks=hooks,
             )

@@ -1,0 +1,215 @@
+"""`ResultCache`: what was bought once, by what was asked; so that the same thing is not bought twice on purpose either.
+
+A request is named by a hash of all that decides its result: the service and its address, the kind, the model, the options,
+the prompt, and the bytes of the files that go along. What is hashed is what is sent: a file is read once. The results are
+kept in one SQLite file, which programs may share. Reading it comes before anything is paid for, so what is wrong with the
+file is an error there; writing comes after, so what goes wrong then is a line in the log, and the result is delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import from_json, to_json
+
+from ._api import vocabulary as words
+from ._api.checks import require_seconds
+from ._api.request import Request
+from ._errors import ConfigurationError
+from ._models.generation import Generation
+from ._types import GenerationId
+
+if TYPE_CHECKING:
+    import sqlite3
+else:
+
+    class _LateSQLite:
+        """The module `sqlite3`, imported by the first cache: a client without one does without it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(importlib.import_module("sqlite3"), name)
+
+    sqlite3 = _LateSQLite()
+
+logger = logging.getLogger("neuralbox")
+
+_VERSION: Final = 1
+_APPLICATION: Final = 0x4E42_5243  # "NBRC"
+_DAY: Final = 86_400.0
+_PATIENCE: Final = 5.0  # seconds for another program that writes
+_SCHEMA: Final = f"""
+    CREATE TABLE IF NOT EXISTS results (
+        key TEXT PRIMARY KEY, id TEXT NOT NULL, kind TEXT, model TEXT, record BLOB NOT NULL, expires_at REAL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS results_by_id ON results (id);
+    PRAGMA application_id = {_APPLICATION};
+    PRAGMA user_version = {_VERSION};
+"""
+
+
+class CachedGeneration(Generation):
+    """A generation that was bought before and cost nothing this time: `tokens` is 0, `is_cached` true."""
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it comes from a cache: it was neither made nor charged again."""
+        return True
+
+
+class ResultCache:
+    """Results by what was asked for, in a SQLite file; pass it, or its path, as `cache=`.
+
+        nb = AsyncNeuralBox(cache="results.sqlite")
+        first = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # made and charged
+        again = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # no request; again.is_cached
+
+    Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
+    forgotten by the download that found out. It may be used by any number of clients, threads and programs.
+
+    Args:
+        path: The file; made at the first use, for its owner alone.
+        plan: The account's plan, by which the service keeps results: `free` 7 days, `basic` 30, `pro` and `vip` 90,
+            `elite` without limit. Left out, the shortest of them.
+        max_age: Keep results for so many seconds at most; None for as long as the service does.
+
+    Raises:
+        ConfigurationError: The plan is none, or `max_age` no number of seconds above 0.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, plan: str | None = None, max_age: float | None = None) -> None:
+        require_seconds("`max_age`", max_age)
+        name = (plan or "free").strip().lower()
+        if name not in words.RETENTION_DAYS:
+            raise ConfigurationError(f"`plan` must be one of {', '.join(words.RETENTION_DAYS)}; it is {plan!r}.")
+        days = words.RETENTION_DAYS[name]
+        ages = [age for age in (max_age, None if days is None else days * _DAY) if age is not None]
+        self._age = min(ages, default=None)
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+        self._owner = 0
+
+    def __repr__(self) -> str:
+        return f"<ResultCache {str(self.path)!r}>"
+
+    def get(self, key: str, now: float, read: Callable[..., Generation] = Generation.read) -> Generation | None:
+        """Return the result of a request, or None; it blocks for the time of a look into the file.
+
+        Args:
+            key: As `content_key` makes it.
+            now: Unix seconds.
+            read: Reads a record of the service.
+
+        Raises:
+            ConfigurationError: The file cannot be used: it is another's, of another version, or broken.
+        """
+        try:
+            with self._lock:
+                row = (
+                    self._open()
+                    .execute(
+                        "SELECT record, kind, model FROM results WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)",
+                        (key, now),
+                    )
+                    .fetchone()
+                )
+            if row is None:
+                return None
+            found = read(from_json(row[0]), kind=row[1])
+        except (sqlite3.Error, OSError, ValueError) as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(f"The cache {str(self.path)!r} cannot be read: {error}.") from error
+        credits = None if found.credits is None else 0
+        free = {
+            "tokens": 0 if credits is None else None,
+            "credits": credits,
+            "balance": None,
+            "model": found.model or row[2],
+        }
+        return CachedGeneration.model_construct(**(vars(found) | free))
+
+    def put(self, key: str, generation: Generation, now: float) -> None:
+        """Keep a completed result; what goes wrong is logged, since the result is paid for either way."""
+        expires = generation.expires_at()
+        ends = [] if expires is None else [expires.timestamp()]
+        ends += [] if self._age is None else [now + self._age]
+        try:
+            record = to_json(dict(generation.raw), inf_nan_mode="null")
+            values = (key, str(generation.id), generation.kind, generation.model, record, min(ends, default=None))
+            with self._lock, self._open() as database:
+                database.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)", values)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            logger.warning("A result was not kept in the cache %s: %s", self.path, error)
+
+    def forget(self, generation_id: GenerationId) -> None:
+        """Forget a result, by its generation's id: it is gone, or no good."""
+        try:
+            with self._lock, self._open() as database:
+                database.execute("DELETE FROM results WHERE id = ?", (str(generation_id),))
+        except (sqlite3.Error, OSError, ValueError) as error:
+            logger.warning("A result was not removed from the cache %s: %s", self.path, error)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            database, self._database = self._database, None
+            if database is not None and self._owner == os.getpid():
+                database.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is not None and self._owner == os.getpid():
+            return self._database
+        # A connection of before a fork belongs to the parent: it is neither used nor closed here.
+        self._database = None
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
+        try:
+            self._check(database)
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._owner = database, os.getpid()
+        return database
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != _APPLICATION and tables:
+            raise ConfigurationError(
+                f"{str(self.path)!r} is a database of something else; name another file for the cache."
+            )
+        if application == _APPLICATION and version != _VERSION:
+            raise ConfigurationError(
+                f"The cache {str(self.path)!r} is of version {version}, and this is version {_VERSION}; "
+                "delete it, or name another file."
+            )
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.executescript(_SCHEMA)
+
+
+def cache_of(cache: str | os.PathLike[str] | ResultCache | None) -> ResultCache | None:
+    """Return the cache that is meant by an argument."""
+    return cache if cache is None or isinstance(cache, ResultCache) else ResultCache(cache)
+
+
+def content_key(
+    request: Request, extra_body: Mapping[str, Any] | None, *, service: str, server: str, kind: str | None
+) -> str | None:
+    """Return what names a request's result; None where it cannot be told, since a file is read while it is sent."""
+    files = [] if request.form is None else [(one.name, one.file_name, one.mark) for one in request.form.files]
+    if not all(mark for _, _, mark in files):
+        return None
+    told = [_VERSION, service, server, kind, request.path, request.whole_body(extra_body), files]
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,292 @@
+"""`cache=`: the same thing is bought once, a hit is free and marked, and what is wrong with the file is said before paying."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from neuralbox import (
+    AsyncNeuralBox,
+    BatchOutcome,
+    ConfigurationError,
+    ExpiredFileError,
+    Generation,
+    NeuralBox,
+    ResultCache,
+    TranscriptionRequest,
+)
+from neuralbox._api.request import Form, FormFile, Request
+from neuralbox._result_cache import content_key
+from neuralbox.sandbox import Sandbox, serve
+from tests.geminigen.support import client as gemini_client
+from tests.helpers import KEY, make_client
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86_400.0
+
+
+class Shop:
+    """A service that sells; what it sold, and whether its files are gone."""
+
+    def __init__(self, *, status: str = "completed") -> None:
+        self.sold = 0
+        self.are_gone = False
+        self.status = status
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == "storage.test":
+            return httpx.Response(410) if self.are_gone else httpx.Response(200, content=b"\x89PNG\r\n\x1a\n")
+        if request.method == "GET":
+            return httpx.Response(200, json={"items": [], "total": 0})
+        if request.url.path.endswith("calculate-price"):
+            return httpx.Response(200, json={"token_cost": 8})
+        self.sold += 1
+        url = f"https://storage.test/{self.sold}.png"
+        body = {"id": self.sold, "status": self.status, "result_url": url, "tokens_spent": 8, "balance": 90}
+        return httpx.Response(200, json={**body, "result_text": "words"})
+
+
+def client(shop: Shop, cache: Any, **options: Any) -> AsyncNeuralBox:
+    return make_client(shop, cache=cache, warn_duplicates=False, **options)
+
+
+async def test_the_same_thing_is_bought_once_and_a_hit_is_marked_and_free(tmp_path: Path) -> None:
+    shop, path = Shop(), tmp_path / "cache.sqlite"
+    async with client(shop, path, budget=100) as nb:
+        first = await nb.images.create(model="flux-1.1-pro", prompt="A fox", size="1024x1024")
+        again = await nb.images.create(model="flux-1.1-pro", prompt="A fox", size="1024x1024")
+        assert (shop.sold, first.is_cached, again.is_cached) == (1, False, True)
+        assert (again.id, again.url, again.kind, again.model) == (first.id, first.url, "image", "flux-1.1-pro")
+        assert (first.tokens, again.tokens, again.balance) == (8, 0, None)
+        assert nb.budget is not None
+        assert nb.budget.spent == 8
+        for more in (
+            {"size": "768x1344"},
+            {"size": "1024x1024", "seed": 1},
+            {"size": "1024x1024", "extra_body": {"x": 1}},
+        ):
+            await nb.images.create(model="flux-1.1-pro", prompt="A fox", **more)
+        await nb.images.create(model="dall-e-3", prompt="A fox", size="1024x1024")
+        await nb.text.create(model="gpt-5", prompt="A fox")
+        assert shop.sold == 6
+    async with client(shop, path) as other, client(shop, None) as without:
+        assert (await other.text.create(model="gpt-5", prompt="A fox")).is_cached
+        assert not (await without.text.create(model="gpt-5", prompt="A fox")).is_cached
+        elsewhere = other.with_options(base_url="http://other.test")
+        assert not (await elsewhere.text.create(model="gpt-5", prompt="A fox")).is_cached
+        assert (await without.with_options(cache=path).text.create(model="gpt-5", prompt="A fox")).is_cached
+    assert shop.sold == 8
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116 - no event loop waits for it
+
+
+async def test_what_failed_is_asked_for_again(tmp_path: Path) -> None:
+    shop = Shop(status="failed")
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        for _ in range(2):
+            with pytest.raises(Exception, match="failed"):
+                await nb.images.create(model="flux-1.1-pro", prompt="A fox")
+    assert shop.sold == 2
+
+
+async def test_a_file_is_known_by_its_content_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, talk = Shop(), tmp_path / "talk.mp3"
+    talk.write_bytes(b"hello")
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        await nb.transcriptions.create(audio=talk)
+        assert (await nb.transcriptions.create(audio=b"hello", file_name="talk.mp3")).is_cached
+        talk.write_bytes(b"other")
+        real = TranscriptionRequest.prepare
+
+        async def vanishing(self: TranscriptionRequest, dialect: Any) -> Request:
+            wire = await real(self, dialect)
+            talk.unlink()  # after it was hashed, or rather read
+            return wire
+
+        monkeypatch.setattr(TranscriptionRequest, "prepare", vanishing)
+        assert not (await nb.transcriptions.create(audio=talk)).is_cached
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            await nb.transcriptions.create(audio=talk)
+    assert shop.sold == 2
+
+
+def test_a_file_that_is_read_while_it_is_sent_has_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    with path.open("rb") as file:
+        request = Request("POST", "/stt", form=Form(files=(FormFile("audio", "a.mp3", file, "audio/mpeg"),)))
+        assert content_key(request, None, service="neuralbox", server="s", kind="stt") is None
+
+
+async def test_a_streamed_upload_is_bought_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralbox._submissions.cached_call.content_key", lambda *_, **__: None)
+    shop = Shop()
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        for _ in range(2):
+            assert not (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
+    assert shop.sold == 2
+
+
+async def test_a_result_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
+    shop = Shop()
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        for fetch in (lambda found: nb.files.download(found, tmp_path / "x.png"), nb.files.read):
+            await nb.images.create(model="flux-1.1-pro", prompt="A fox")
+            found = await nb.images.create(model="flux-1.1-pro", prompt="A fox")
+            assert found.is_cached
+            shop.are_gone = True
+            with pytest.raises(ExpiredFileError):
+                await fetch(found)
+            shop.are_gone = False
+        shop.are_gone = True
+        with pytest.raises(ExpiredFileError):
+            await nb.files.read("https://storage.test/9.png")
+    assert shop.sold == 2
+
+
+def made(**more: Any) -> Generation:
+    return Generation.read({"id": 1, "status": "completed", "result_url": "https://storage.test/1.png", **more})
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "seconds"),
+    [
+        ({}, {}, 7 * DAY),
+        ({"plan": "VIP"}, {}, 90 * DAY),
+        ({"plan": "elite"}, {}, None),
+        ({"plan": "elite", "max_age": 5}, {}, 5),
+        ({"max_age": 99 * DAY}, {}, 7 * DAY),
+        ({"plan": "elite"}, {"expired_at": "1970-01-02T00:00:00Z"}, DAY),
+    ],
+)
+def test_results_are_kept_as_long_as_the_service_keeps_their_files(
+    options: Any, more: Any, seconds: float | None, tmp_path: Path
+) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite", **options)
+    cache.put("k", made(**more), 0.0)
+    assert cache.get("k", (seconds or 1e12) - 1) is not None
+    assert (cache.get("k", (seconds or 0) + 1) is None) is (seconds is not None)
+    cache.close()
+    cache.close()
+
+
+def test_a_file_of_another_version_or_of_something_else_is_said_before_anything_is_paid(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    ResultCache(path).put("k", made(), 0.0)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(ConfigurationError, match="is of version 9, and this is version 1; delete it"):
+        ResultCache(path).get("k", 0.0)
+    with sqlite3.connect(tmp_path / "mine.sqlite") as database:
+        database.execute("CREATE TABLE mine (a)")
+    database.close()
+    with pytest.raises(ConfigurationError, match="is a database of something else"):
+        ResultCache(tmp_path / "mine.sqlite").get("k", 0.0)
+    (tmp_path / "broken.sqlite").write_bytes(b"no database at all" * 100)
+    for name in ("broken.sqlite", "missing/c.sqlite"):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            ResultCache(tmp_path / name).get("k", 0.0)
+    for arguments in ({"plan": "gold"}, {"max_age": 0}):
+        with pytest.raises(ConfigurationError):
+            ResultCache(path, **arguments)  # type: ignore[arg-type]
+    assert "c.sqlite" in repr(ResultCache(path))
+
+
+async def test_a_cache_that_cannot_be_read_costs_nothing_and_one_that_cannot_be_written_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, path = Shop(), tmp_path / "c.sqlite"
+    path.write_bytes(b"no database at all" * 100)
+    async with client(shop, path) as nb:
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            await nb.text.create(model="gpt-5", prompt="A fox")
+        assert shop.sold == 0
+        monkeypatch.setattr(ResultCache, "get", lambda *_: None)
+        assert (await nb.text.create(model="gpt-5", prompt="A fox")).is_completed
+    ResultCache(path).forget(1)
+    assert [record.message.partition(" in the")[0].partition(" from the")[0] for record in caplog.records] == [
+        "A result was not kept",
+        "A result was not removed",
+    ]
+
+
+def test_a_connection_of_before_a_fork_is_not_used_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made(), 0.0)
+    before = cache._database
+    assert before is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        assert cache.get("k", 1.0) is not None
+        assert cache._database is not before
+    cache.close()  # of the "child": left to it
+    assert cache.get("k", 1.0) is not None
+    cache.close()
+    before.close()
+
+
+async def test_a_batch_delivers_what_was_bought_before(tmp_path: Path) -> None:
+    with serve(Sandbox(plan="vip", speed=1_000)) as server:
+        async with AsyncNeuralBox(api_key=KEY, base_url=server.url) as nb:
+            requests = [
+                {"kind": "image", "model": "flux-1.1-pro", "prompt": f"A fox {n}", "key": f"k{n}"} for n in range(4)
+            ]
+
+            async def run(count: int, **options: Any) -> dict[str, BatchOutcome]:
+                cache = tmp_path / "c.sqlite"
+                async with nb.batch(requests[:count], cache=cache, download_to=tmp_path / "out", **options) as batch:
+                    return {outcome.key: outcome async for outcome in batch}
+
+            await run(3)
+            charged = server.sandbox.ledger.charged
+            found = await run(4, journal=tmp_path / "j.sqlite", budget=50)
+            cached = {key: outcome.generation.is_cached for key, outcome in found.items() if outcome.generation}
+            assert cached == {"k0": True, "k1": True, "k2": True, "k3": False}
+            assert all(outcome.path is not None and outcome.error is None for outcome in found.values())
+            assert [found[key].generation.tokens for key in ("k0", "k1")] == [0, 0]  # type: ignore[union-attr]
+            assert server.sandbox.ledger.charged == charged * 4 // 3
+            again = await run(4, journal=tmp_path / "j.sqlite")
+            assert all(outcome.resumed for outcome in again.values())
+
+
+def test_the_blocking_client_has_it_too_and_a_hit_takes_no_time_worth_a_word(tmp_path: Path) -> None:
+    with serve(Sandbox(plan="vip")) as server:
+        with NeuralBox(api_key=KEY, base_url=server.url, cache=ResultCache(tmp_path / "c.sqlite", plan="vip")) as nb:
+            nb.text.create(model="gpt-5", prompt="Hello")
+            begun = time.perf_counter()
+            assert nb.text.create(model="gpt-5", prompt="Hello").is_cached
+            assert time.perf_counter() - begun < 1
+        assert server.sandbox.ledger.generation_count == 1
+
+
+async def test_geminigens_results_are_read_in_its_own_words_and_cost_no_credits(tmp_path: Path) -> None:
+    record = {
+        "uuid": "u1",
+        "status": 2,
+        "used_credit": 10,
+        "model_name": "imagen-4",
+        "generate_result": "https://a.test/x",
+    }
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(200, json=record)
+
+    async with gemini_client(handler, cache=tmp_path / "c.sqlite", budget=100) as gg:
+        first = await gg.images.create(model="imagen-4", prompt="A fox")
+        again = await gg.images.create(model="imagen-4", prompt="A fox")
+        assert gg.with_options(cache=ResultCache(tmp_path / "d.sqlite")).budget is gg.budget
+        assert gg.budget is not None
+        assert gg.budget.spent == 10
+    assert asked == ["POST"]
+    assert (first.credits, again.credits, again.tokens, again.is_cached) == (10, 0, None, True)
+    assert (again.id, again.url, again.service) == ("u1", "https://a.test/x", "geminigen")
