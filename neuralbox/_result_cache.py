@@ -128,10 +128,10 @@ class ResultCache:
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(f"The cache {str(self.path)!r} cannot be read: {error}.") from error
-        credits = None if found.credits is None else 0
+        counted = None if found.credits is None else 0
         free = {
-            "tokens": 0 if credits is None else None,
-            "credits": credits,
+            "tokens": 0 if counted is None else None,
+            "credits": counted,
             "balance": None,
             "model": found.model or row[2],
         }

@@ -196,7 +196,7 @@ def test_a_file_of_another_version_or_of_something_else_is_said_before_anything_
             ResultCache(tmp_path / name).get("k", 0.0)
     for arguments in ({"plan": "gold"}, {"max_age": 0}):
         with pytest.raises(ConfigurationError):
-            ResultCache(path, **arguments)  # type: ignore[arg-type]
+            ResultCache(path, **arguments)
     assert "c.sqlite" in repr(ResultCache(path))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from .._errors import ConfigurationError
 from .._models.generation import Generation
+from .._types import PlainValues
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class HistorySummary:
+class HistorySummary(PlainValues):
     """A history in rows, which iterating it gives.
 
     Attributes:
