@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .._concurrency.callbacks import call_either
 from .._errors import WebhookError
@@ -12,15 +12,14 @@ from .._models.webhook_event import MAX_BYTES, WebhookEvent
 from ._receiver import WebhookReceiver
 
 if TYPE_CHECKING:
+    import starlette.routing
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Route
-
-OnEvent: TypeAlias = Callable[[WebhookEvent], Any] | Callable[[WebhookEvent], Awaitable[Any]]
-"""Called with each new event; plain or async."""
 
 
-def starlette_route(path: str, receiver: WebhookReceiver, *, on_event: OnEvent | None = None) -> Route:
+def starlette_route(
+    path: str, receiver: WebhookReceiver, *, on_event: Callable[[WebhookEvent], Any] | None = None
+) -> starlette.routing.Route:
     """Return a route that takes a service's events.
 
         app = Starlette(routes=[starlette_route("/hooks/geminigen", WebhookReceiver(gg, public_key=pem))])
@@ -31,7 +30,7 @@ def starlette_route(path: str, receiver: WebhookReceiver, *, on_event: OnEvent |
     Args:
         path: Where; a path that nobody guesses keeps made-up events away.
         receiver: Takes the events.
-        on_event: Called with each new event before it is answered. Where it raises, the event counts as not received.
+        on_event: Called with each new event before it is answered; plain or async. Where it raises, the event counts as not received.
 
     Raises:
         ImportError: starlette is not installed.
