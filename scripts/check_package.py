@@ -38,6 +38,7 @@ IMPORTS: Final = {
     "mcp": "neuralbox.mcp, neuralbox._cli.app, PIL",
     "arrow": "pyarrow.parquet, neuralbox._archive.arrow",
     "otel": "opentelemetry.trace",
+    "postgres": "neuralbox._journal.postgres.store",
     "report": "neuralbox._report, PIL",
     "webhooks": "cryptography, neuralbox.webhooks",
     "sandbox": "neuralbox.sandbox, PIL, av",

@@ -72,6 +72,8 @@ class PostgresStore:
         self._named = {"run": run, "owner": owner.number, "account": account}
         self._pid = os.getpid()
         self._ended: dict[int, None] = {}
+        self._planned = 0
+        self._looked_over_at = PAGE
 
     # Groups of work...
 
@@ -110,6 +112,11 @@ class PostgresStore:
         try:
             entries = [*each_once(plan.entries, self.path)]
             plan.found = self._database.run(partial(self._plan_once, plan, entries))
+            self._planned += len(entries)
+            if self._planned >= self._looked_over_at:
+                # A planner that knows nothing of a young table reads all of a run for a few keys.
+                self._looked_over_at = 4 * self._planned
+                self._database.run(lambda connection: connection.execute("ANALYZE neuralbox.record"))
         except (JournalError, *_ITS_OWN_FAULT) as error:
             plan.error = error
 
