@@ -5,6 +5,7 @@
 - In "Tokens charged: 0 where ..." what stands before the colon is no type, since types are annotated.
 - Names that a module imports for type checkers only are imported after all, so that annotations can be resolved.
 - `neuralbox._client.AsyncNeuralBox` in a signature is what users import as `neuralbox.AsyncNeuralBox`.
+- A resource is documented as what users write, `nb.images`, and not as the class behind it: a module `nb` stands for the client.
 - The constructor of a resource or handle takes what no user has; it is not shown.
 """
 
@@ -16,8 +17,9 @@ import inspect
 import re
 import sys
 import textwrap
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,12 +103,32 @@ def import_for_annotations(_app: Sphinx) -> None:
             if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
                 code = compile(ast.Module(node.body, []), name, "exec")
                 exec(code, vars(module))  # noqa: S102 - the package's own imports
+    resources()
+
+
+@cache
+def resources() -> dict[str, type]:
+    """Make the module `nb`, in which each resource of the client stands under the name users write; return their classes."""
+    from neuralbox import AsyncNeuralBox
+
+    nb = AsyncNeuralBox(api_key="nb_documentation")
+    module, found = ModuleType("nb"), {}
+    for name, member in inspect.getmembers_static(AsyncNeuralBox):
+        resource = type(getattr(nb, name)) if isinstance(member, cached_property) and name[0] != "_" else None
+        if resource is None or not resource.__module__.startswith(("neuralbox._resources.", "neuralbox._batch.")):
+            continue
+        # A class of its own: under another name than its own autodoc would show no more than an alias.
+        members = {key: value for key, value in vars(resource).items() if key not in ("__dict__", "__weakref__")}
+        setattr(module, name, type(name, resource.__bases__, members | {"__module__": "nb", "__qualname__": name}))
+        found[name] = resource
+    sys.modules["nb"] = module
+    return found
 
 
 @cache
 def homes() -> dict[str, str]:
     """The public name of each thing, by where it is defined; the first where there are several."""
-    found: dict[str, str] = {}
+    found: dict[str, str] = {f"{one.__module__}.{one.__qualname__}": f"nb.{name}" for name, one in resources().items()}
     for module in PUBLIC:
         for name in importlib.import_module(module).__all__:
             thing = getattr(importlib.import_module(module), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -86,8 +87,35 @@ def test_the_site_is_built_without_a_warning_and_has_every_page_and_every_public
     assert missing_names((site / "objects.inv").read_bytes()) == []
     assert figures_of_waits() <= set(re.findall(r"<p>(.*?)</p>", read(site / "promises" / "cheap-waiting.html")))
     assert len(re.findall(r"<svg [^>]*role=\"img\"", read(site / "inside.html"))) == 6  # drawn: no script runs
+    names = found_by_name(read(site / "searchindex.js"))
+    assert {f"nb.{name}" for name in ("text.create", "images.submit", "history.list", "files.download")} <= names
+    assert [name for name in names if re.search(r"(^|\.)_[a-z]", name)] == []  # nothing private is a hit of the search
+    assert [word for word in SEARCHED if not pages_that_say(word, read(site / "searchindex.js"))] == []
+    landing = read(site / "index.html")
+    assert "copybutton.js" in landing
+    assert 'icon" href="_static/favicon.svg"' in landing
     for page in site.rglob("*.html"):
         assert re.findall(r"""<(?:script|img|link)[^>]* (?:src|href)=["']https?://[^"']+""", read(page)) == []
+
+
+SEARCHED = ("parallel", "rate limit", "synchronous", "webhook", "retry", "backoff", "Django")
+"""What people look for, in the words they have."""
+
+
+def pages_that_say(words: str, index: str) -> set[int]:
+    """The pages that the site's own search finds: those that have each of the words, by its stem."""
+    from sphinx.search.en import SearchEnglish
+
+    terms = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["terms"]
+    stem = SearchEnglish({}).stem
+    found = [terms.get(stem(word.lower()), []) for word in words.split()]
+    return set.intersection(*({pages} if isinstance(pages, int) else set(pages) for pages in found))
+
+
+def found_by_name(index: str) -> set[str]:
+    """Every name of the reference that the site's search knows."""
+    objects = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["objects"]
+    return {f"{prefix}.{entry[-1]}".removeprefix(".") for prefix, entries in objects.items() for entry in entries}
 
 
 def missing_names(inventory: bytes) -> list[str]:
