@@ -237,8 +237,8 @@ async def bring(world: PlanWorld, count: int, *, seed: int, trace: bool = False)
     plan = World(hourly=world.hourly, reads_count=world.reads_count)
     service = PlanService(clock, plan, Random(seed), daily=world.daily, trace=trace)
     keeper = asyncio.create_task(clock.run())
-    saves = vars(collector)["save"]
-    vars(collector)["save"] = _saved_nowhere
+    module: Any = collector
+    saves, module.save = module.save, _saved_nowhere
     found = list[tuple[float, float]]()
     timeouts = 0
 
@@ -286,7 +286,7 @@ async def bring(world: PlanWorld, count: int, *, seed: int, trace: bool = False)
         else:
             for program in range(world.programs):
                 group.start_soon(batch, program)
-    vars(collector)["save"] = saves
+    module.save = saves
     keeper.cancel()
     await asyncio.gather(keeper, return_exceptions=True)
     return _brought(world, service, found, timeouts)

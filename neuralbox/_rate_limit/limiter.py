@@ -128,6 +128,7 @@ class Reader(Protocol):
     @property
     def outstanding(self) -> Outstanding:
         """How many are waited for."""
+        ...
 
     @property
     def closed_until(self) -> float | None:
@@ -174,14 +175,16 @@ class RateLimiter:
         Submissions, and reads of those who wait for jobs.
         """
         clock, day = core.clock(), self.windows.day
-        held = [(each.at, each.why) for each in list(self._throttled.values()) if each.at is not None]
+        held: list[tuple[float, Why]] = [
+            (each.at, each.why) for each in list(self._throttled.values()) if each.at is not None
+        ]
         why: Why = "day" if day is not None and day.remaining <= reserve_of(day.limit) else "hour"
         closed = [reader.closed_until for reader in list(self.readers)]
         held += [(at, why) for at in closed if at is not None and at > clock]
         if not held:
             return None
-        at, why = min(held)
-        return core.now() + max(0.0, at - clock), why
+        first = min(held)
+        return core.now() + max(0.0, first[0] - clock), first[1]
 
     def limits(self, core: Core) -> AccountLimits:
         """Return what is known of the windows, for the user to read."""

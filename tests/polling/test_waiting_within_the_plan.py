@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +77,7 @@ class Metered(Service):
 
 
 @asynccontextmanager
-async def metered(**how: Any) -> Any:
+async def metered(**how: Any) -> AsyncIterator[Metered]:
     async with a_service() as plain:
         yield Metered(plain.time, **{"listing": Listing(), **how})
 
@@ -193,8 +193,7 @@ async def test_a_used_up_hour_is_waited_for_without_asking_and_shown() -> None:
                 assert held[1] == "hour"
 
             group.start_soon(look)
-            found = await wait_all(core, jobs, timeout=None)
-        assert all(result.is_completed for result in found)
+            assert all(result.is_completed for result in await wait_all(core, jobs, timeout=None))
         assert HOUR <= service.time.clock() - START < HOUR + 120.0
         assert service.refused <= 1
         assert limiter_of(core).throttled(core) is None
