@@ -180,7 +180,7 @@ class RateLimiter:
         ]
         why: Why = "day" if day is not None and day.remaining <= reserve_of(day.limit) else "hour"
         closed = [reader.closed_until for reader in list(self.readers)]
-        held += [(at, why) for at in closed if at is not None and at > clock]
+        held.extend((at, why) for at in closed if at is not None and at > clock)
         if not held:
             return None
         first = min(held)
