@@ -68,11 +68,12 @@ async def test_the_same_thing_is_bought_once_and_a_hit_is_marked_and_free(tmp_pa
         assert (first.tokens, again.tokens, again.balance) == (8, 0, None)
         assert nb.budget is not None
         assert nb.budget.spent == 8
-        for more in (
+        others: list[dict[str, Any]] = [
             {"size": "768x1344"},
             {"size": "1024x1024", "seed": 1},
             {"size": "1024x1024", "extra_body": {"x": 1}},
-        ):
+        ]
+        for more in others:
             await nb.images.create(model="flux-1.1-pro", prompt="A fox", **more)
         await nb.images.create(model="dall-e-3", prompt="A fox", size="1024x1024")
         await nb.text.create(model="gpt-5", prompt="A fox")
@@ -194,7 +195,8 @@ def test_a_file_of_another_version_or_of_something_else_is_said_before_anything_
     for name in ("broken.sqlite", "missing/c.sqlite"):
         with pytest.raises(ConfigurationError, match="cannot be read"):
             ResultCache(tmp_path / name).get("k", 0.0)
-    for arguments in ({"plan": "gold"}, {"max_age": 0}):
+    refused: list[dict[str, Any]] = [{"plan": "gold"}, {"max_age": 0}]
+    for arguments in refused:
         with pytest.raises(ConfigurationError):
             ResultCache(path, **arguments)
     assert "c.sqlite" in repr(ResultCache(path))

@@ -225,8 +225,9 @@ BAD_CALLS: list[tuple[dict[str, Any], str]] = [
 async def test_what_cannot_be_right_is_refused_before_anything_is_paid(arguments: Any, problem: str) -> None:
     nb, sent = answered()
     async with nb:
+        given: dict[str, Any] = {"model": "gpt-5", "prompt": "x", **arguments}
         with pytest.raises(ConfigurationError, match=problem):
-            await nb.text.create(**{"model": "gpt-5", "prompt": "x", **arguments})
+            await nb.text.create(**given)
     assert sent == []
 
 

@@ -190,7 +190,8 @@ async def test_geminigens_records_have_their_own_columns(tmp_path: Path) -> None
 async def test_what_cannot_be_appended_to_is_refused_and_left_alone(tmp_path: Path) -> None:
     service, path = service_of(3), tmp_path / "h.parquet"
     async with make_client(service) as nb:
-        for arguments in ({"overwrite": True}, {"max_items": 5}):
+        refused: list[dict[str, Any]] = [{"overwrite": True}, {"max_items": 5}]
+        for arguments in refused:
             with pytest.raises(ConfigurationError, match="`append` adds"):
                 await nb.history.export(path, append=True, **arguments)
         with pytest.raises(ConfigurationError, match="`append` adds"):

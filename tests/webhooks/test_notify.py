@@ -42,8 +42,7 @@ async def test_a_true_event_ends_the_wait_by_one_request() -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(tell)
-            done = await Job(core, 1).wait()
-        assert done.is_completed
+            assert (await Job(core, 1).wait()).is_completed
         assert service.time.clock() - 1_000 < 22
         assert not notify(core, event(1, 1))  # nobody waits any more
 
