@@ -32,17 +32,29 @@ class Budget:
     Args:
         tokens: How many may be spent, above 0.
         spent: How many of them were spent already, by an earlier run.
+        within: A budget that what is spent here counts in too: one for each user, say, within one for all.
 
     Raises:
         ConfigurationError: One of them is not a whole number, or below its bound.
     """
 
-    __slots__ = ("__weakref__", "_free", "_listeners", "_reserved", "_running", "_spent", "_tokens", "_uncounted")
+    __slots__ = (
+        "__weakref__",
+        "_free",
+        "_listeners",
+        "_reserved",
+        "_running",
+        "_spent",
+        "_tokens",
+        "_uncounted",
+        "_within",
+    )
 
-    def __init__(self, tokens: int, *, spent: int = 0) -> None:
+    def __init__(self, tokens: int, *, spent: int = 0, within: Budget | None = None) -> None:
         _require_tokens("budget", tokens, lowest=1)
         _require_tokens("spent", spent, lowest=0)
         self._tokens = tokens
+        self._within = within
         self._spent = spent
         self._reserved = 0
         self._running = 0  # reservations whose calls still run, and so will be settled
@@ -95,19 +107,35 @@ class Budget:
         Raises:
             BudgetExceededError: The budget does not cover it.
         """
+        outer = None if self._within is None else self._within.reserve(price)
         with _lock:
             why = self._refusal(price)
-            if why:
-                raise BudgetExceededError(why, price=price, left=self.left, budget=self._tokens)
-            made = Reservation(self, price)
-            self._running += 1
-            self._reserved += price or 0
-            if price is None:
-                self._free = made
-            return made
+            if not why:
+                made = Reservation(self, price, outer)
+                self._running += 1
+                self._reserved += price or 0
+                if price is None:
+                    self._free = made
+                return made
+        if outer is not None:
+            outer.release()
+        raise BudgetExceededError(why, price=price, left=self.left, budget=self._tokens)
+
+    def charge(self, tokens: int) -> None:
+        """Book tokens that were charged for something that was not reserved here, by an earlier run for instance.
+
+        They may exceed the budget.
+        """
+        _require_tokens("tokens", tokens, lowest=0)
+        with _lock:
+            self._spent += tokens
+        if self._within is not None:
+            self._within.charge(tokens)
 
     def may_wait_for(self, price: int | None) -> bool:
         """Whether a price that was refused may fit when calls that still run are settled, or fits by now."""
+        if self._within is not None and not self._within.may_wait_for(price):
+            return False
         with _lock:
             if self._refusal(price) is None:
                 return True
@@ -120,6 +148,8 @@ class Budget:
         """Call a function once, in whichever thread, when the next reservation is settled, released or left alone."""
         with _lock:
             self._listeners.append(listener)
+        if self._within is not None:
+            self._within.on_change(listener)
 
     # Inside.
 
@@ -185,10 +215,11 @@ class Reservation:
         price: What it was made for, or None where nobody knows.
     """
 
-    __slots__ = ("_booked", "_budget", "_charged", "_runs", "price")
+    __slots__ = ("_booked", "_budget", "_charged", "_outer", "_runs", "price")
 
-    def __init__(self, budget: Budget, price: int | None) -> None:
+    def __init__(self, budget: Budget, price: int | None, outer: Reservation | None = None) -> None:
         self.price: int | None = price
+        self._outer = outer  # the same tokens in the budget that this one is within
         self._budget = budget
         self._charged = 0
         self._booked = False
@@ -204,6 +235,8 @@ class Reservation:
 
         Called again with better knowledge it corrects what it booked.
         """
+        if self._outer is not None:
+            self._outer.settle(tokens)
         self._budget._book(self, tokens)
         self.leave()
 
@@ -213,6 +246,8 @@ class Reservation:
 
     def leave(self) -> None:
         """Say that the call it was made for has ended, so that nobody waits for it; an open one keeps its tokens."""
+        if self._outer is not None:
+            self._outer.leave()
         with _lock:
             if self._runs:
                 self._runs = False

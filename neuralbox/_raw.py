@@ -126,6 +126,7 @@ class RawText:
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self._client = client
+        self.submit = raw(client.text.submit)
         self.stream = raw_stream(client.text.stream)
 
     @overload
@@ -258,6 +259,7 @@ class RawSpeech:
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.create = raw(client.speech.create)
+        self.submit = raw(client.speech.submit)
 
 
 class RawTranscriptions:
@@ -265,6 +267,7 @@ class RawTranscriptions:
 
     def __init__(self, client: AsyncNeuralBox) -> None:
         self.create = raw(client.transcriptions.create)
+        self.submit = raw(client.transcriptions.submit)
 
 
 class RawMusic:

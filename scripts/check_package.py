@@ -34,6 +34,7 @@ IMPORTS: Final = {
     "all": "neuralbox._cli.app, neuralbox._demo, neuralbox.testing, neuralbox._transport.aiohttp.adapter",
     "cli": "neuralbox._cli.app",
     "demo": "neuralbox._cli.app, neuralbox._demo",
+    "gateway": "neuralbox.gateway, neuralbox.gateway._serving",
     "keyring": "neuralbox._cli.key_store, keyring",
     "mcp": "neuralbox.mcp, neuralbox._cli.app, PIL",
     "arrow": "pyarrow.parquet, neuralbox._archive.arrow",

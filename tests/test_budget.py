@@ -228,3 +228,39 @@ def test_with_true_prices_the_budget_is_never_exceeded(requests: list[tuple[int,
             one.leave()
             running += price
         assert figures(budget) == (spent, running, 100 - spent - running, 0)
+
+
+# One within another.
+
+
+def test_what_is_spent_within_another_budget_counts_in_both() -> None:
+    company = Budget(10)
+    mine, yours = Budget(8, within=company), Budget(8, within=company)
+    reservation = mine.reserve(6)
+    assert (mine.left, company.left, yours.left) == (2, 4, 8)
+    with pytest.raises(BudgetExceededError):
+        yours.reserve(5)
+    assert (yours.left, company.left) == (8, 4)
+    with pytest.raises(BudgetExceededError):
+        mine.reserve(3)
+    assert company.left == 4  # what was refused inside is given back outside
+    assert yours.may_wait_for(5)
+    changed: list[str] = []
+    yours.on_change(lambda: changed.append("told"))
+    reservation.settle(3)
+    assert changed
+    assert (mine.spent, company.spent, company.left) == (3, 3, 7)
+    yours.reserve(5).release()
+    assert (yours.left, company.left) == (8, 7)
+    assert not yours.may_wait_for(9)
+
+
+def test_what_was_charged_elsewhere_is_booked_and_may_exceed_the_budget() -> None:
+    company = Budget(10)
+    mine = Budget(4, within=company)
+    mine.charge(5)
+    assert (mine.spent, mine.overrun, company.spent) == (5, 1, 5)
+    with pytest.raises(BudgetExceededError):
+        mine.reserve(0)
+    with pytest.raises(ConfigurationError):
+        mine.charge(-1)

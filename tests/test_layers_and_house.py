@@ -27,6 +27,7 @@ PUBLIC_MODULES = [
     name
     for name in (
         "neuralbox",
+        "neuralbox.gateway",
         "neuralbox.geminigen",
         "neuralbox.mcp",
         "neuralbox.otel",

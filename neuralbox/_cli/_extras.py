@@ -10,7 +10,9 @@ _SANDBOX: Final = frozenset({"PIL", "av", "python_multipart", "starlette", "uvic
 _REPORT: Final = frozenset({"PIL", "jinja2", "markupsafe"})
 _WATCH: Final = frozenset({"textual"})
 _MCP: Final = frozenset({"PIL", "mcp"})
+_GATEWAY: Final = frozenset({"python_multipart", "starlette", "uvicorn"})
 BROUGHT_BY: Final = {
+    "gateway": _CLI | _GATEWAY,
     "cli": _CLI,
     "sandbox": _SANDBOX,
     "demo": _CLI | _SANDBOX,

@@ -45,6 +45,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "login": ("login", "Keep the API key, for this command line only."),
     "logout": ("login", "Forget the API key that is kept."),
     "mcp": ("mcp", "Serve the models as tools for agents (MCP)."),
+    "gateway": ("gateway", "Serve programs written for openai's API."),
     "demo": ("local", "See it work on a local sandbox; needs no key."),
     "sandbox": ("local", "Serve a local sandbox of the whole API."),
 }

@@ -177,6 +177,13 @@ class CommandSession:
         typed: str = typer.prompt(f"{name} API key (not shown)", hide_input=True, err=True)
         return typed
 
+    def known_key(self, where: str) -> str | None:
+        """Return the key of the environment or of the profile for a service at this address; None where there is none."""
+        from .._config import has_environment_key
+
+        is_known = has_environment_key(service_of("neuralbox")) or self._kept("neuralbox") is not None
+        return self._key_for("neuralbox", where) if is_known else None
+
     # Output.
 
     def print_text(self, line: str = "", end: str = "\n") -> None:

@@ -146,6 +146,8 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         returns="The completed generation; `text` holds the answer, `usage` the language model's own token counts. With "
         "`schema`, what the answer says.",
         refused="Something in the call cannot be right",
+        submit="Generate a text",
+        submitted="The job, which is already finished: `await job.wait()` gives its text.",
         is_streamed=True,
         is_parsed=True,
     ),
@@ -177,6 +179,7 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         create="Speak a text.",
         returns="The completed generation; `url` is the file.",
         refused="The text or model is empty, or the speed is out of range",
+        submit="Speak a text",
     ),
     PaidResource(
         request="transcription",
@@ -186,6 +189,7 @@ PAID_RESOURCES: Sequence[PaidResource] = (
         create="Write down what is said in a recording.",
         returns="The completed generation; `text` holds the words.",
         refused="The file is not there, empty or too large",
+        submit="Write down what is said in a recording",
         extra=" (further form fields)",
     ),
     PaidResource(

@@ -5,6 +5,7 @@ Written by `python -m neuralbox._codegen` from the request class; do not edit.
 
 from __future__ import annotations
 
+import os
 from typing import Unpack
 
 from .._api.elsewhere import Guided
@@ -12,8 +13,9 @@ from .._api.vocabulary import SpeechFormat, SpeechModel, Voice
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
 from .._requests.speech import SpeechRequest
-from .._submissions import submission
+from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 
@@ -73,4 +75,44 @@ class Speech(Guided):
             model=model,
             wait_timeout=wait_timeout,
             on_accepted=on_accepted,
+        )
+
+    async def submit(
+        self,
+        *,
+        model: SpeechModel | str,
+        text: str,
+        voice_id: Voice | str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        format: SpeechFormat | str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Speak a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            TTS page [elu:en/api-reference/generations/tts], `POST /api/v2/generate`.
+        """
+        request = SpeechRequest(model=model, text=text, voice_id=voice_id, speed=speed, format=format)
+        wire = request.build(self._core.options.dialect)
+        return await keyed.submit(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
         )

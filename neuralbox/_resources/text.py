@@ -5,6 +5,7 @@ Written by `python -m neuralbox._codegen` from the request class; do not edit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal, Unpack, overload
 
@@ -15,9 +16,10 @@ from .._api.vocabulary import TextModel
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
+from .._polling.job import Job
 from .._requests.text import TextRequest
 from .._structured_text import SchemaT
-from .._submissions import submission
+from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._text_stream.stream import TextStream
 from .._types import OMIT, Omit
@@ -150,6 +152,56 @@ class Text(Guided):
             model=model,
             wait_timeout=wait_timeout,
             on_accepted=on_accepted,
+        )
+
+    async def submit(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Generate a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which is already finished: `await job.wait()` gives its text.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
+        """
+        request = TextRequest(
+            model=model,
+            prompt=prompt,
+            messages=messages,
+            system=system,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            assistant_id=assistant_id,
+        )
+        wire = request.build(self._core.options.dialect)
+        return await keyed.submit(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
         )
 
     def stream(

@@ -7,10 +7,14 @@ refused for certain stays planned, and the next call with its key sends it.
 
 A journal is open only while somebody submits, so programs may take turns; calls of one event loop share it, and those
 with the same key go one after the other. A second program waits for `LOCK_WAIT` seconds and then gets `JournalError`.
+
+A program that submits all the time keeps it open (`opened`), or asks for a `KeyedBook` without a file, which knows its
+keys for as long as the program runs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from .._api.request import Request, RetrySafety
+from .._api.vocabulary import FAILED
 from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
@@ -86,26 +91,9 @@ async def submit(
         raise ConfigurationError("`journal` and `key` go together: a file, and what names the job in it.")
     job: Job | None = None
     try:
-        async with _opened(core, journal) as opened, opened.turn(key):
-            keyed = await opened.plan(core, key, request, call)
-            job = keyed.known(core, call, kind=kind, model=model)
-            if job is None:
-                claim = await keyed.unknown(core)
-                if claim is None:
-                    await learn_clock(core)
-                generation = await submission.send(
-                    core,
-                    request,
-                    call,
-                    kind=kind,
-                    model=model,
-                    witness=keyed,
-                    shared=keyed.shared,
-                    claim=claim,
-                    on_accepted=on_accepted,
-                )
-                job = Job(core, generation=generation, call=call)
-                job.raise_if_failed()
+        async with opened(core, journal) as book:
+            job = await book.submit(core, key, request, call, kind=kind, model=model, on_accepted=on_accepted)
+            job.raise_if_failed()
     except JournalError as error:
         if job is None or error.job is not None:
             raise
@@ -114,7 +102,7 @@ async def submit(
 
 
 class KeyedSubmission:
-    """Record in an open journal what happens to the submission of one key.
+    """Record in an open journal, or in memory alone, what happens to the submission of one key.
 
     Attributes:
         planned: The request under this key.
@@ -126,14 +114,15 @@ class KeyedSubmission:
 
     def __init__(
         self,
-        journal: GroupedJournal,
+        journal: GroupedJournal | None,
         planned: PlannedRequest,
         record: JournalRecord,
         charge: Callable[[Generation], int | None],
     ) -> None:
         self._journal = journal
         self._charge = charge
-        self.shared = None if journal.shared is None else SharedRecord(journal.shared, planned.key)
+        self.shared = None if journal is None or journal.shared is None else SharedRecord(journal.shared, planned.key)
+        self._is_given_up = False
         self.planned = planned
         self.job = record.job
         self.claim = record.claim
@@ -151,8 +140,9 @@ class KeyedSubmission:
         """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
         if self.claim is None:
             return None
-        # The prompts of the others in the history are what makes it believed when it does not show this one.
-        await register_journal_ids(registry_of(core), self._journal, _prompt_of)
+        if self._journal is not None:
+            # The prompts of the others in the history are what makes it believed when it does not show this one.
+            await register_journal_ids(registry_of(core), self._journal, _prompt_of)
         return Claim.from_dict(self.claim)
 
     # What it is told.
@@ -160,30 +150,49 @@ class KeyedSubmission:
     async def sending(self, claim: Claim) -> None:
         """Write down that it may leave."""
         written = claim.to_dict() if self.shared is None else claim.to_shared_dict()
-        mark = None if self.shared is None else mark_of(claim.prompt)
-        await self._journal.sending(self.planned.key, written, mark=mark)
+        if self._journal is not None:
+            mark = None if self.shared is None else mark_of(claim.prompt)
+            await self._journal.sending(self.planned.key, written, mark=mark)
         self.claim = written
 
     async def accepted(self, generation: Generation) -> None:
         """Write down its id; of a result without an id, the result."""
         key, ref = self.planned.key, generation.ref
         self.job, self.claim = ref, None
-        await self._journal.accepted(key, id=ref.id, kind=ref.kind, model=ref.model)
+        if self._journal is not None:
+            await self._journal.accepted(key, id=ref.id, kind=ref.kind, model=ref.model)
         if not generation.is_final:
             return
         outcome: dict[str, Any] = {"status": generation.status, "tokens": self._charge(generation)}
         if ref.id == "":
-            outcome["record"] = self.result = dict(generation.raw)
-        await self._journal.final(key, outcome)
+            # What was streamed stands in no record of the service.
+            said = {"status": generation.status} | ({} if generation.text is None else {"text": generation.text})
+            outcome["record"] = self.result = {**generation.raw, "result_text": generation.text, **said}
+        if self._journal is not None:
+            await self._journal.final(key, outcome)
 
     async def refused(self) -> None:
         """Write down that it was not charged."""
         self.claim = None
-        await self._journal.planned_again(self.planned.key)
+        if self._journal is not None:
+            await self._journal.planned_again(self.planned.key)
+
+    async def give_up(self) -> None:
+        """Write down that nobody will send it again; does nothing for what was sent. Planning it again takes it back."""
+        if self.job is None and self.claim is None and not self._is_given_up:
+            self._is_given_up = True
+            if self._journal is not None:
+                await self._journal.final(self.planned.key, {"status": FAILED, "tokens": 0})
+
+    async def take_up(self) -> None:
+        """Take `give_up` back, before it is sent after all."""
+        if self._is_given_up and self._journal is not None:
+            await self._journal.planned_again(self.planned.key)
+        self._is_given_up = False
 
 
-class OpenJournal:
-    """Share a journal that is open in one event loop, for as long as anybody uses it."""
+class KeyedBook:
+    """Know the submissions of one event loop by their keys: with an open journal, or without one as long as it lives."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -211,27 +220,29 @@ class OpenJournal:
             JournalError: It stands for another request.
         """
         from .._journal import PlannedRequest
-        from .._journal.protocol import FINAL
+        from .._journal.protocol import FINAL, JournalRecord
         from .._journal.transitions import changed
 
-        assert self.journal is not None
+        journal = self.journal
         planned = PlannedRequest(key, _described(request, call))
         keyed = self._keyed.get(key)
         if keyed is not None:  # a journal plans each key once while it is open
             if keyed.planned.digest != planned.digest:
-                raise changed(key, keyed.planned.request, planned.request, path=self.journal.path)
+                path = None if journal is None else journal.path
+                raise changed(key, keyed.planned.request, planned.request, path=path)
+            await keyed.take_up()
             return keyed
-        (record,) = await self.journal.plan([planned])
-        if record.is_foreign and record.id is None:
-            record = await self._wait_for(record, core)
-        keyed = KeyedSubmission(self.journal, planned, record, core.options.service.charge)
-        if (
-            record.state == FINAL and record.id is None and keyed.result is None
-        ):  # a batch gave it up before it was sent
-            await self.journal.planned_again(key)
-        self._keyed[key] = keyed
+        if journal is None:
+            record = JournalRecord(0, key, {})
+        else:
+            (record,) = await journal.plan([planned])
+            if record.is_foreign and record.id is None:
+                record = await self._wait_for(record, core)
+            if record.state == FINAL and record.id is None and "record" not in (record.outcome or {}):
+                await journal.planned_again(key)  # it was given up before it was sent
+        keyed = self._keyed[key] = KeyedSubmission(journal, planned, record, core.options.service.charge)
         if len(self._keyed) > KEPT:
-            for old in [name for name in list(self._keyed)[: KEPT // 8] if name not in self._busy]:
+            for old in [name for name in self._keyed if not self._is_needed(name)][: KEPT // 8]:
                 del self._keyed[old]
         return keyed
 
@@ -256,6 +267,54 @@ class OpenJournal:
             path=journal.path,
             key=record.key,
         )
+
+    def _is_needed(self, key: str) -> bool:
+        """Whether somebody is at it, or nothing else knows that it is open."""
+        return key in self._busy or (self.journal is None and self._keyed[key].claim is not None)
+
+    async def submit(
+        self,
+        core: Core,
+        key: str,
+        request: Request,
+        call: CallOptions,
+        *,
+        kind: str | None,
+        model: str | None,
+        on_accepted: OnAccepted | None = None,
+    ) -> Job:
+        """Send a paid request once for its key and return its job, whatever its state; as `submit` otherwise."""
+        async with self.turn(key):
+            keyed = await self.plan(core, key, request, call)
+            job = keyed.known(core, call, kind=kind, model=model)
+            if job is not None:
+                return job
+            claim = await keyed.unknown(core)
+            if claim is None:
+                await learn_clock(core)
+            generation = await submission.send(
+                core,
+                request,
+                call,
+                kind=kind,
+                model=model,
+                witness=keyed,
+                shared=keyed.shared,
+                claim=claim,
+                on_accepted=on_accepted,
+            )
+            return Job(core, generation=generation, call=call)
+
+    async def give_up(self, key: str) -> None:
+        """Write down that nobody will send a planned one; nothing else is changed by it."""
+        keyed = self._keyed.get(key)
+        if keyed is not None:
+            await keyed.give_up()
+
+    async def ended(self, key: str, generation: Generation) -> None:
+        """Write down how a job ended that was accepted under a key."""
+        if self.journal is not None:
+            await self.journal.final(key, {"status": generation.status, "tokens": generation.tokens})
 
     async def open(self, core: Core, path: str) -> None:
         """Open the journal, unless it is open."""
@@ -283,24 +342,29 @@ class OpenJournal:
                     await journal.aclose()
 
 
-_open_journals: PerLoop[dict[tuple[str, str, str], OpenJournal]] = PerLoop()
+_open_journals: PerLoop[dict[tuple[str, str, str], KeyedBook]] = PerLoop()
 
 
 @asynccontextmanager
-async def _opened(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[OpenJournal]:
+async def opened(core: Core, journal: str | os.PathLike[str]) -> AsyncIterator[KeyedBook]:
+    """Keep a journal open while the block runs, for all who submit with it on this event loop.
+
+    Raises:
+        JournalError: It cannot be opened, or another program has it for longer than `LOCK_WAIT`.
+    """
     shared, name = _open_journals.get(dict), _name(core, journal)
-    opened = shared.get(name)
-    if opened is None:
-        opened = shared[name] = OpenJournal()
-    opened.users += 1
+    book = shared.get(name)
+    if book is None:
+        book = shared[name] = KeyedBook()
+    book.users += 1
     try:
-        await opened.open(core, name[0])
-        yield opened
+        await book.open(core, name[0])
+        yield book
     finally:
-        opened.users -= 1
-        if not opened.users:
-            await opened.close()
-            if not opened.users and shared.get(name) is opened:
+        book.users -= 1
+        if not book.users:
+            await book.close()
+            if not book.users and shared.get(name) is book:
                 del shared[name]
 
 
@@ -320,12 +384,30 @@ def _account(core: Core) -> str:
 
 def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
     """Describe what must be equal for a request to be the same."""
-    described: dict[str, Any] = {"path": request.path, "body": request.whole_body(call.extra_body)}
+    body = request.whole_body(call.extra_body)
+    if "messages" in body:
+        body["messages"] = _without_files(body["messages"])
+    described: dict[str, Any] = {"path": request.path, "body": body}
     if request.form is not None:  # a file is another one when something else is in it, whatever it is called
         described["files"] = [[file.name, file.mark] for file in request.form.files]
     if call.extra_query:
         described["query"] = dict(call.extra_query)
     return described
+
+
+def _without_files(value: Any) -> Any:
+    """Put a digest in the place of each file that stands in messages as a `data:` address: a journal is no place for it."""
+    if isinstance(value, str):
+        return f"data:{_digest(value.encode('utf-8', 'surrogatepass'))}" if value.startswith("data:") else value
+    if isinstance(value, Mapping):
+        return {name: _without_files(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_files(each) for each in value]
+    return value
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _prompt_of(record: JournalRecord) -> str | None:

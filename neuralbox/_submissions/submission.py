@@ -367,11 +367,7 @@ class Submission:
         self._registry.note_seed(self._entry, generation)
         self.finish(generation)
         try:
-            if self._recorder is not None:
-                with anyio.CancelScope(shield=True):
-                    await self._recorder.accepted(generation)
-        except NeuralBoxError as error:  # a full disk must not hide what was bought
-            raise error.with_job(ref) from error
+            await self.record(generation)
         finally:
             if self._on_accepted is not None:
                 await self._call_back(self._on_accepted, ref)
@@ -379,8 +375,25 @@ class Submission:
     async def accept_ref(self, ref: JobRef | None) -> None:
         """Take note of the id alone, or that it is over without one: a stream is not finished when it begins."""
         self._note_accepted(ref)
-        if ref is not None and self._on_accepted is not None:
-            await self._call_back(self._on_accepted, ref)
+        if ref is None:
+            return
+        try:
+            if self._recorder is not None:
+                pending = {"id": ref.id, "status": words.PENDING, "model": ref.model}
+                await self.record(Generation.read(pending, kind=ref.kind))
+        finally:
+            if self._on_accepted is not None:
+                await self._call_back(self._on_accepted, ref)
+
+    async def record(self, generation: Generation) -> None:
+        """Have it written down what is known of the generation, where anybody does; once more at the end of a stream."""
+        if self._recorder is None:
+            return
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._recorder.accepted(generation)
+        except NeuralBoxError as error:  # a full disk must not hide what was bought
+            raise error.with_job(generation.ref) from error
 
     def finish(self, generation: Generation) -> None:
         """Book what it costs; for a stream, whose id was all that `accept_ref` knew, at its end."""

@@ -69,7 +69,8 @@ from .._errors import (
 )
 from .._models.generation import Generation
 from .._polling.job import Job
-from .._submissions.submission import OnAccepted, Submission
+from .._submissions.claim import Claim
+from .._submissions.submission import OnAccepted, Submission, SubmissionRecorder
 from .._types import JobRef
 from .reader import BodyReader
 from .record import StreamRecord
@@ -110,11 +111,17 @@ class TextStream:
         call: CallOptions = NO_CALL_OPTIONS,
         *,
         on_accepted: OnAccepted | None = None,
+        witness: SubmissionRecorder | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self._core = core
         self._request = request
         self._call = call
         self._on_accepted = on_accepted
+        self._recorder = (
+            witness  # as `submission.send` has it, and the claim of an earlier run that is looked for first
+        )
+        self._claim = claim
         model = (request.body or {}).get("model")
         self._record = StreamRecord(model if isinstance(model, str) else None)
         self._parts = self._record.parts
@@ -181,11 +188,13 @@ class TextStream:
             self._call,
             kind="text",
             model=model,
+            witness=self._recorder,
             on_accepted=self._on_accepted,
             observer=observer,
         )
         try:
-            await self._begin()
+            found = None if self._claim is None else await self._submission.resume(self._claim)
+            await self._begin(found)
         except BaseException as error:
             self._state = LEFT
             await self._submission.close()
@@ -194,9 +203,9 @@ class TextStream:
             raise
         return self
 
-    async def _begin(self) -> None:
+    async def _begin(self, found: Generation | None = None) -> None:
         """Send the request, again if need be, until there is a reply to read or a generation to ask for."""
-        submission, found = self._submission, None
+        submission = self._submission
         while found is None:
             await submission.begin()
             block = self._core.open(self._request, self._call, submission.attempt)
@@ -226,12 +235,15 @@ class TextStream:
         result = self._result
         failure = None if isinstance(result, Generation) else result
         ended = getattr(failure, "generation", None) if failure is not None else result
-        if isinstance(ended, Generation):
-            self._submission.finish(ended)
-        await self._submission.close()
-        if self._observer is not None:
-            self._observer.end(failure)
-        await self._close(drain=kind is None and isinstance(result, Generation))
+        try:
+            if isinstance(ended, Generation):
+                self._submission.finish(ended)
+                await self._submission.record(ended)
+        finally:
+            await self._submission.close()
+            if self._observer is not None:
+                self._observer.end(failure)
+            await self._close(drain=kind is None and isinstance(result, Generation))
 
     async def _close(self, *, drain: bool = False) -> None:
         if self._reader is not None:

@@ -584,6 +584,52 @@ class Text(bridge.Facade[AsyncText]):
         )
         return value
 
+    def submit(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Generate a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which is already finished: `job.wait()` gives its text.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                messages=messages,
+                system=system,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                assistant_id=assistant_id,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
     def stream(
         self,
         *,
@@ -909,6 +955,48 @@ class Speech(bridge.Facade[AsyncSpeech]):
             **call,
         )
 
+    def submit(
+        self,
+        *,
+        model: SpeechModel | str,
+        text: str,
+        voice_id: Voice | str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        format: SpeechFormat | str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Speak a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            TTS page [elu:en/api-reference/generations/tts], `POST /api/v2/generate`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                text=text,
+                voice_id=voice_id,
+                speed=speed,
+                format=format,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
 
 class Transcriptions(bridge.Facade[AsyncTranscriptions]):
     """Speech-to-text models."""
@@ -964,6 +1052,48 @@ class Transcriptions(bridge.Facade[AsyncTranscriptions]):
             wait_timeout=wait_timeout,
             on_accepted=bridge.callback(on_accepted),
             **call,
+        )
+
+    def submit(
+        self,
+        *,
+        audio: AudioSource,
+        model: TranscriptionModel | str = DEFAULT_TRANSCRIPTION_MODEL,
+        language: str | Omit = OMIT,
+        diarize: bool | Omit = OMIT,
+        file_name: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Write down what is said in a recording without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            STT page [elu:en/api-reference/generations/stt], `POST /api/v2/stt`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit,
+                audio=audio,
+                model=model,
+                language=language,
+                diarize=diarize,
+                file_name=file_name,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
         )
 
 
@@ -2304,6 +2434,53 @@ class RawText(bridge.Facade[AsyncRawText]):
     `stream` is entered, and its `value` iterated; the reply is the one it opened with.
     """
 
+    def submit(
+        self,
+        *,
+        model: TextModel | str | None = None,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        temperature: float | Omit = OMIT,
+        max_tokens: int | Omit | None = OMIT,
+        assistant_id: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Generate a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which is already finished: `job.wait()` gives its text.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                prompt=prompt,
+                messages=messages,
+                system=system,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                assistant_id=assistant_id,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
     def stream(
         self,
         *,
@@ -2741,6 +2918,49 @@ class RawSpeech(bridge.Facade[AsyncRawSpeech]):
             **call,
         )
 
+    def submit(
+        self,
+        *,
+        model: SpeechModel | str,
+        text: str,
+        voice_id: Voice | str | Omit = OMIT,
+        speed: float | Omit = OMIT,
+        format: SpeechFormat | str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Speak a text without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            TTS page [elu:en/api-reference/generations/tts], `POST /api/v2/generate`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                model=model,
+                text=text,
+                voice_id=voice_id,
+                speed=speed,
+                format=format,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
 
 class RawTranscriptions(bridge.Facade[AsyncRawTranscriptions]):
     """`transcriptions` with raw responses."""
@@ -2796,6 +3016,49 @@ class RawTranscriptions(bridge.Facade[AsyncRawTranscriptions]):
             wait_timeout=wait_timeout,
             on_accepted=bridge.callback(on_accepted),
             **call,
+        )
+
+    def submit(
+        self,
+        *,
+        audio: AudioSource,
+        model: TranscriptionModel | str = DEFAULT_TRANSCRIPTION_MODEL,
+        language: str | Omit = OMIT,
+        diarize: bool | Omit = OMIT,
+        file_name: str | None = None,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Write down what is said in a recording without waiting; arguments and errors as in `create`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job, which may already be finished.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            STT page [elu:en/api-reference/generations/stt], `POST /api/v2/stt`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit,
+                audio=audio,
+                model=model,
+                language=language,
+                diarize=diarize,
+                file_name=file_name,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
         )
 
 

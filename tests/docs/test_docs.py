@@ -25,6 +25,7 @@ site_tabs: Any = importlib.import_module("site_tabs")
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 PUBLIC_MODULES = (
     "neuralbox",
+    "neuralbox.gateway",
     "neuralbox.geminigen",
     "neuralbox.otel",
     "neuralbox.sandbox",

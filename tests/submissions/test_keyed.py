@@ -30,6 +30,7 @@ from neuralbox._errors import (
 from neuralbox._journal import open_journal, read_records, read_summary
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._journal.protocol import PlannedRequest
+from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
 from neuralbox._types import JobRef
@@ -207,7 +208,7 @@ async def test_in_the_same_program_an_unknown_key_is_looked_for_too(journal: Pat
     async with a_shop() as shop:
         core = shop.core(submission="raise")
         shop.end_with("dropped after")
-        async with keyed._opened(core, journal):  # somebody keeps the journal open
+        async with keyed.opened(core, journal):  # somebody keeps the journal open
             with pytest.raises(SubmissionUnknownError):
                 await buy(core, journal)
             job = await buy(core.with_options(core.options.with_changes(submission="reconcile")), journal)
@@ -258,7 +259,7 @@ async def test_a_result_without_an_id_is_kept_itself(journal: Path) -> None:
     bench = make_core(
         [history, reply(200, {"status": "completed", "result_url": "http://box.test/f", "tokens_spent": 3})]
     )
-    async with keyed._opened(bench.core, journal):
+    async with keyed.opened(bench.core, journal):
         for _ in range(2):
             assert (await (await buy(bench.core, journal)).wait()).url == "http://box.test/f"
     assert (await (await buy(bench.core, journal)).wait()).tokens == 3
@@ -268,7 +269,7 @@ async def test_a_result_without_an_id_is_kept_itself(journal: Path) -> None:
 async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) -> None:
     async with a_shop() as shop:
         core = shop.core()
-        async with keyed._opened(core, journal) as opened:
+        async with keyed.opened(core, journal) as opened:
             assert opened.journal is not None
             body = {"model": "kling-v2.1", "prompt": "A boat"}
             await opened.journal.plan([PlannedRequest("intro", {"path": "/generate", "body": body})])
@@ -382,7 +383,7 @@ async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
     monkeypatch.setattr(keyed, "KEPT", 8)
     async with a_shop() as shop:
         core = shop.core()
-        async with keyed._opened(core, journal) as opened:
+        async with keyed.opened(core, journal) as opened:
             for number in range(12):
                 await buy(core, journal, f"key {number}")
                 assert len(opened._keyed) <= 8
@@ -434,3 +435,49 @@ def test_two_programs_with_the_same_key_at_once_buy_once(
         said = [one.communicate(timeout=30) for one in both]
         assert said[0][0] == said[1][0] != "", said
         assert len(server.sandbox.ledger.charges) == 1
+
+
+async def test_files_in_messages_are_told_apart_by_a_digest_and_stay_out_of_the_journal(journal: Path) -> None:
+    def message(picture: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": [{"image_url": {"url": picture, "weight": 1}}]}]}
+
+    picture = "data:image/png;base64," + "A" * 10_000
+    async with a_shop() as shop:
+        core = shop.core()
+        first = await buy(core, journal, **message(picture))
+        assert (await buy(core, journal, **message(picture))).id == first.id
+        with pytest.raises(JournalError) as caught:
+            await buy(core, journal, **message(picture + "B"))
+        assert caught.value.reason == "changed"
+    assert await anyio.Path(journal).stat()
+    assert all(len(str(record.request)) < 500 for record in read_records(journal))
+
+
+async def test_a_book_without_a_file_knows_its_keys_and_keeps_those_that_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keyed, "KEPT", 8)
+    request = build_media(model="kling-v2.1", prompt="A boat", options={}, nested=False)
+    async with a_shop() as shop:
+        book = keyed.KeyedBook()
+
+        async def submit(key: str, core: Core) -> Job:
+            return await book.submit(core, key, request, CallOptions(), kind="video", model="kling-v2.1")
+
+        shop.end_with("dropped after")
+        with pytest.raises(SubmissionUnknownError):
+            await submit("lost", shop.core(submission="raise"))
+        core = shop.core()
+        made = [await submit(f"{number}", core) for number in range(10)]
+        assert (await submit("9", core)).id == made[9].id
+        assert len(book._keyed) <= 9
+        assert (await submit("lost", core)).id == 18_000
+        shop.ends = lambda _number, _body: "402"
+        with pytest.raises(InsufficientTokensError):
+            await submit("poor", core)
+        shop.end_with()
+        await book.give_up("poor")
+        await book.give_up("poor")
+        await book.give_up("nobody")
+        await book.ended("poor", Generation.read({"id": 1, "status": "completed"}))
+        assert (await submit("poor", core)).id not in {each.id for each in made}

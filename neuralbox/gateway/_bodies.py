@@ -1,0 +1,99 @@
+"""The body of a request: read within a limit, as JSON or as a form, with a digest by which a repetition is known.
+
+What is too long is read to its end and dropped, within bounds: a client that is still sending would see a broken
+connection in place of the answer. A form's digest is that of its fields, since each sending draws another boundary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import anyio
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from ._error_answers import RefusedCallError, refuse, too_large
+from ._joins import digest_of
+from ._orders import UploadedFile
+
+_DROPPED: Final = 1024 * 1024 * 1024
+_DROPPED_SECONDS: Final = 300.0
+_FIELDS: Final = 200
+
+
+async def read_json(request: Request, most: int) -> tuple[Mapping[str, Any], str]:
+    """Read a JSON object.
+
+    Returns:
+        The object, and a digest of the path and the body.
+
+    Raises:
+        RefusedCallError: It is too long, or no JSON object.
+    """
+    content = await _read(request, most)
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise refuse(None, "We could not parse the JSON body of your request.") from None
+    if not isinstance(body, dict):
+        raise refuse(None, "The body of the request must be a JSON object.")
+    return body, digest_of(request.url.path.encode(), content)
+
+
+async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str]:
+    """Read a form, or a JSON object where it is one; files are `UploadedFile`.
+
+    Raises:
+        RefusedCallError: It is too long, or no form.
+    """
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        return await read_json(request, most)
+    content = await _read(request, most)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    # In another application starlette would raise what that one is to answer.
+    scope = {name: value for name, value in request.scope.items() if name != "app"}
+    values: dict[str, Any] = {}
+    parts = [request.url.path.encode()]
+    try:
+        async with Request(scope, receive).form(max_files=4, max_fields=_FIELDS, max_part_size=most) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    file = values[name] = UploadedFile(value.filename or "", await value.read())
+                    parts += [name.encode(), file.name.encode(), file.content]
+                else:
+                    values[name] = value
+                    parts += [name.encode("utf-8", "surrogatepass"), value.encode("utf-8", "surrogatepass")]
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise refuse(None, "We could not parse the form of your request.") from error
+    return values, digest_of(*parts)
+
+
+async def _read(request: Request, most: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    pieces, size = list[bytes](), 0
+    is_long = declared.isdigit() and int(declared) > most
+    try:
+        async with aclosing(request.stream()) as stream:
+            while not is_long and (piece := await anext(stream, None)) is not None:
+                size += len(piece)
+                pieces.append(piece)
+                is_long = size > most
+            if is_long:
+                pieces.clear()
+                with anyio.move_on_after(_DROPPED_SECONDS):
+                    while size <= _DROPPED and (piece := await anext(stream, None)) is not None:
+                        size += len(piece)
+    except ClientDisconnect:
+        raise refuse(None, "The client left before its request was whole.") from None
+    if is_long:
+        raise RefusedCallError(too_large(most))
+    return b"".join(pieces)

@@ -1,0 +1,366 @@
+"""Who calls: which account pays, with which budget, what may be used, and whose videos may be seen.
+
+Two ways. With the operator's client inside, callers bring keys of the gateway's own (`_keys`); each has a copy of that
+client with its own budget, and sees only what was made with its key: the ids of videos are sealed with it. Without,
+callers bring their own keys of the service, which are passed on; each has a client of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from anyio import create_task_group, to_thread
+
+from .._api.vocabulary import KEY_PREFIX as SERVICE_PREFIX
+from .._budget import Budget
+from .._client import AsyncNeuralBox
+from .._concurrency.single_flight import SingleFlight
+from .._errors import ConfigurationError
+from .._journal import ACCEPTED, JournalRecord, read_records
+from .._models.generation import Generation
+from .._types import GenerationId, JobRef
+from ._error_answers import NO_KEY, WRONG_KEY, RefusedCallError, too_often
+from ._followed import FollowedJobs
+from ._joins import JOINED_FOR, caller_in, whole_name
+from ._keys import GatewayKey, KeyFile, digest_of_key
+from ._purchases import Cashier, Purchase
+
+MOST_CALLERS: Final = 256
+"""Callers with keys of their own whose clients are kept."""
+VIDEO: Final = "video"
+_VIDEO: Final = "video_"
+_MINUTE: Final = 60.0
+
+
+class Caller:
+    """One key and what it may do.
+
+    Attributes:
+        id: A short name, for logs and the journal.
+        client: The client that buys for it.
+        account: The account that pays.
+        key: What the gateway knows of its key; None for a key of the service.
+    """
+
+    def __init__(self, id: str, client: AsyncNeuralBox, account: GatewayAccount, key: GatewayKey | None) -> None:
+        self.id = id
+        self.client = client
+        self.account = account
+        self.key = key
+        self._sent: list[float] = []
+
+    def may_use(self, model: str) -> bool:
+        """Whether it may use a model."""
+        return self.key is None or self.key.may_use(model)
+
+    def count(self, now: float) -> None:
+        """Count a paid request.
+
+        Raises:
+            RefusedCallError: There were too many in the last minute.
+        """
+        limit = None if self.key is None else self.key.per_minute
+        if limit is None:
+            return
+        self._sent = [each for each in self._sent if now - each < _MINUTE]
+        if len(self._sent) >= limit:
+            raise RefusedCallError(too_often(limit, self._sent[0] + _MINUTE - now))
+        self._sent.append(now)
+
+    # Whose videos.
+
+    def public_id(self, job_id: GenerationId) -> str:
+        """Return a job's id for this caller."""
+        return f"{_VIDEO}{job_id}{self._seal(str(job_id))}"
+
+    def job_id(self, public_id: str) -> GenerationId | None:
+        """Return the job that an id stands for; None where it is none, or another caller's."""
+        if not public_id.startswith(_VIDEO):
+            return None
+        text = public_id.removeprefix(_VIDEO)
+        if self.key is not None:
+            text, mark, seal = text.rpartition("_")
+            if not hmac.compare_digest((mark + seal).encode("utf-8", "replace"), self._seal(text).encode()):
+                return None
+        if not text:
+            return None
+        return int(text) if text.isascii() and text.isdigit() else text
+
+    def _seal(self, text: str) -> str:
+        if self.key is None:
+            return ""
+        secret = bytes.fromhex(self.key.digest)
+        return "_" + hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+
+
+class GatewayAccount:
+    """One account of the service: what is bought for it, and which of its jobs are followed.
+
+    Args:
+        client: The account's client.
+        journal: The journal's file, or None.
+        join_equal: As `Cashier` has it.
+        is_own: Whether it is the operator's, so that its refusals are no fault of the callers'.
+    """
+
+    def __init__(self, client: AsyncNeuralBox, *, journal: str | None, join_equal: float, is_own: bool) -> None:
+        self.client = client
+        self.is_own = is_own
+        self.cashier = Cashier(client, journal=journal, join_equal=join_equal)
+        self.jobs = FollowedJobs(client, self.cashier.spawn)
+        self._videos: dict[str, set[str]] = {}
+        self._spent: dict[str, int] = {}
+        self._budgets: dict[str, Budget] = {}
+        self._journal = journal
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being bought."""
+        return not self.cashier.running
+
+    async def start(self) -> None:
+        """Open the journal, and take up what it knows.
+
+        Raises:
+            JournalError: It cannot be used.
+        """
+        kept = [] if self._journal is None else await to_thread.run_sync(_kept, self._journal)
+        await self.cashier.start()
+        core = self.client._core
+        now, clock = core.now(), core.clock()
+        recent: dict[str, float] = {}
+        for each in kept:
+            self._charge(each.name, each.tokens)
+            if each.job is not None:
+                if each.job.kind == VIDEO:
+                    self.own(caller_in(each.name), each.job.id)
+                if each.is_open:
+                    self.jobs.follow(each.job, on_end=partial(self._settle, each.name))
+            if now - each.touched <= JOINED_FOR:
+                recent[whole_name(each.name)] = each.touched
+        for name, touched in sorted(recent.items(), key=lambda item: item[1]):
+            self.cashier.joins.add(Purchase(name, touched=clock - (now - touched), created=touched), clock)
+        if self.client.budget is not None and self._spent:
+            self.client.budget.charge(sum(self._spent.values()))
+
+    def budget_of(self, key: GatewayKey) -> Budget | None:
+        """Return a key's budget, less what the journal says was spent; it counts in the account's too."""
+        if key.budget is None:
+            return self.client.budget
+        known = self._budgets.get(key.id)
+        if known is None or known.tokens != key.budget:
+            spent = self._spent.get(key.id, 0) if known is None else known.spent
+            known = self._budgets[key.id] = Budget(key.budget, spent=spent, within=self.client.budget)
+        return known
+
+    # Videos.
+
+    def own(self, caller: str, job_id: GenerationId) -> None:
+        """Take note of whose a video is."""
+        self._videos.setdefault(caller, set()).add(str(job_id))
+
+    def owns(self, caller: Caller, job_id: GenerationId) -> bool:
+        """Whether a video of the account's history is this caller's."""
+        return caller.key is None or str(job_id) in self._videos.get(caller.id, ())
+
+    def follow(self, name: str, generation: Generation, asked: Mapping[str, Any]) -> None:
+        """Follow what was just bought, and write down how it ends."""
+        self.own(caller_in(name), generation.id)
+        self.jobs.follow(generation, asked, partial(self.cashier.book.ended, name))
+
+    async def _settle(self, name: str, generation: Generation) -> None:
+        """Write down how a job of an earlier run ended, and book what it cost."""
+        await self.cashier.book.ended(name, generation)
+        tokens = generation.tokens or 0
+        self._charge(name, tokens)
+        budget = self._budgets.get(caller_in(name), self.client.budget)
+        if budget is not None:
+            budget.charge(tokens)
+
+    def _charge(self, name: str, tokens: int) -> None:
+        caller = caller_in(name)
+        self._spent[caller] = self._spent.get(caller, 0) + tokens
+
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Stop; see `Cashier.aclose`."""
+        await self.cashier.aclose(grace)
+
+
+# What an earlier run left.
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPurchase:
+    """What a journal says of one purchase, without the request.
+
+    Attributes:
+        name: Its name.
+        job: Its job, where it was accepted.
+        is_open: Whether its end is not written down.
+        tokens: What it cost.
+        touched: Unix seconds of its last change.
+    """
+
+    name: str
+    job: JobRef | None
+    is_open: bool
+    tokens: int
+    touched: float
+
+
+def _kept(path: str) -> list[KeptPurchase]:
+    """Read what a journal knows; nothing where there is none yet."""
+    if not Path(path).is_file():
+        return []
+    return [_purchase(record) for record in read_records(path)]
+
+
+def _purchase(record: JournalRecord) -> KeptPurchase:
+    touched = max(record.final_at or 0.0, record.accepted_at or 0.0, record.sent_at or 0.0)
+    return KeptPurchase(record.key, record.job, record.state == ACCEPTED, record.tokens or 0, touched)
+
+
+# Both ways to call.
+
+
+class CallerRegistry(ABC):
+    """Knows the callers by their keys."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Make ready what does not wait for a caller."""
+
+    @abstractmethod
+    async def find(self, secret: str) -> Caller:
+        """Return whose key it is.
+
+        Raises:
+            RefusedCallError: Nobody's.
+            NeuralBoxError: It could not be found out.
+        """
+
+    @abstractmethod
+    def accounts(self) -> Sequence[GatewayAccount]:
+        """Return the accounts that are open."""
+
+    async def aclose(self, grace: float) -> None:
+        """Stop everything, as long as `grace` seconds in good order."""
+        async with create_task_group() as tasks:
+            for account in self.accounts():
+                tasks.start_soon(account.aclose, grace)
+
+    async def of(self, authorization: str | None) -> Caller:
+        """Return the caller that an `Authorization` header names.
+
+        Raises:
+            RefusedCallError: It names none.
+        """
+        scheme, _, secret = (authorization or "").partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not secret:
+            raise RefusedCallError(NO_KEY)
+        return await self.find(secret)
+
+
+class OwnKeyCallers(CallerRegistry):
+    """Callers with keys of the gateway's own, on the operator's account."""
+
+    def __init__(self, account: GatewayAccount, keys: KeyFile) -> None:
+        self._account = account
+        self._keys = keys
+        self._callers: dict[str, Caller] = {}
+
+    async def start(self) -> None:
+        self._keys.all()
+        await self._account.start()
+
+    async def find(self, secret: str) -> Caller:
+        key = self._keys.find(secret)
+        if key is None:
+            raise RefusedCallError(WRONG_KEY)
+        caller = self._callers.get(key.id)
+        if caller is None or caller.key != key:
+            budget = self._account.budget_of(key)
+            client = self._account.client
+            client = client if budget is client.budget else client.with_options(budget=budget)
+            caller = self._callers[key.id] = Caller(key.id, client, self._account, key)
+        return caller
+
+    def accounts(self) -> Sequence[GatewayAccount]:
+        return [self._account]
+
+
+class PassedOnCallers(CallerRegistry):
+    """Callers with keys of the service, which are passed on; each has an account of its own.
+
+    Args:
+        connect: Makes the client of a key.
+        journal: What the journals' names begin with: each account has its own, beside this path; None for none.
+        join_equal: As `Cashier` has it.
+    """
+
+    def __init__(self, connect: Callable[[str], AsyncNeuralBox], *, journal: str | None, join_equal: float) -> None:
+        self._connect = connect
+        self._journal = journal
+        self._join_equal = join_equal
+        self._callers: dict[str, Caller] = {}
+        self._opening = SingleFlight()
+
+    async def start(self) -> None:
+        """Do nothing: each account is opened by its first call."""
+
+    async def find(self, secret: str) -> Caller:
+        if not secret.startswith(SERVICE_PREFIX):
+            raise RefusedCallError(WRONG_KEY)
+        digest = digest_of_key(secret)[:24]
+        while (caller := self._callers.get(digest)) is None:
+            await self._opening.run(digest, partial(self._open, secret, digest))
+        self._callers[digest] = self._callers.pop(digest)  # the one that was used last stands last
+        return caller
+
+    async def _open(self, secret: str, digest: str) -> None:
+        try:
+            client = self._connect(secret)
+        except ConfigurationError as error:
+            raise RefusedCallError(WRONG_KEY) from error
+        journal = None
+        if self._journal is not None:
+            path = Path(self._journal)
+            journal = str(path.with_name(f"{path.stem}-{digest}{path.suffix}"))
+        try:
+            if journal is not None:
+                await client.account.balance()  # a file is made for keys that the service knows, and for no others
+            account = GatewayAccount(client, journal=journal, join_equal=self._join_equal, is_own=False)
+            await account.start()
+        except BaseException:
+            await client.aclose()
+            raise
+        self._callers[digest] = Caller(digest, client, account, None)
+        await self._make_room()
+
+    async def _make_room(self) -> None:
+        for digest, caller in list(self._callers.items())[: max(0, len(self._callers) - MOST_CALLERS)]:
+            if caller.account.is_idle:
+                del self._callers[digest]
+                await _close(caller)
+
+    def accounts(self) -> Sequence[GatewayAccount]:
+        return [caller.account for caller in self._callers.values()]
+
+    async def aclose(self, grace: float) -> None:
+        await super().aclose(grace)
+        for caller in self._callers.values():
+            await caller.client.aclose()
+        self._callers.clear()
+
+
+async def _close(caller: Caller) -> None:
+    await caller.account.aclose()
+    await caller.client.aclose()

@@ -1,0 +1,317 @@
+"""What a call buys: in a task of its own, shared by all who ask for it, and kept by its name.
+
+A purchase goes on when its caller leaves: it is paid for, and whoever repeats the call finds it. What the caller gets is
+read from it, piece by piece where it is streamed. The charge is the core's business (`_submissions.keyed`): here a name
+is given, and asking again under the same name continues what was begun.
+
+    | state   | event                                              | next    |
+    | ------- | -------------------------------------------------- | ------- |
+    | new     | somebody asks for it                               | running |
+    | running | its results are there                              | done    |
+    | running | refused, unknown, or not waited for to the end     | ended   |
+    | running | the gateway stops                                  | ended   |
+    | ended   | the call is repeated                               | running |
+    | done    | the call is repeated                               | done    |
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import anyio
+
+from .._api.request import Request
+from .._api.vocabulary import PENDING
+from .._client import AsyncNeuralBox
+from .._concurrency.broadcast import Broadcast
+from .._concurrency.detached import DetachedTaskGroup
+from .._errors import GenerationFailedError, NeuralBoxError
+from .._models.generation import Generation
+from .._submissions.keyed import KeyedBook, opened
+from .._text_stream.stream import TextStream
+from .._types import JobRef
+from ._error_answers import BUG, STOPPING, ErrorAnswer
+from ._joins import Joins, part_name
+from ._orders import Order
+
+logger = logging.getLogger("neuralbox.gateway")
+
+
+class PurchaseRun:
+    """One go at a purchase; whoever joined reads from it, and it does not change any more when it has ended.
+
+    Attributes:
+        is_running: Whether something is being done.
+        generations: The results, once they are there.
+        pieces: Of a stream: the pieces that have come.
+        changed: Rung with every piece, and at the end.
+        error: Why it ended without a result.
+        answer: What to say where that was no error of the client.
+    """
+
+    def __init__(self) -> None:
+        self.is_running = True
+        self.generations: Sequence[Generation] = ()
+        self.pieces: list[str] = []
+        self.changed = Broadcast()
+        self.error: NeuralBoxError | None = None
+        self.answer: ErrorAnswer | None = None
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        while self.is_running:
+            await self.changed.wait()
+
+
+class Purchase:
+    """One call's purchase.
+
+    Attributes:
+        name: Under which the journal keeps it.
+        digest: Of the call's path and body; None where an earlier run made it.
+        count: The highest `x-stainless-retry-count` it was asked with; None where that is not known any more.
+        touched: When it was last heard of.
+        created: Unix seconds, for answers whose time the service does not tell.
+        is_delivered: Whether its answer was handed over.
+        run: The last go at it.
+        jobs: What is accepted of it, by its parts.
+        sending: How many parts are on their way to the service.
+        has_left: Asks whether its last caller is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        digest: str | None = None,
+        count: int | None = None,
+        touched: float = 0.0,
+        created: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.created = created
+        self.digest = digest
+        self.count = count
+        self.touched = touched
+        self.is_delivered = False
+        self.run: PurchaseRun | None = None
+        self.jobs: dict[int, JobRef] = {}
+        self.sending = 0
+        self.has_left: Callable[[], Awaitable[bool]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Purchase {self.name}>"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is being done for it."""
+        return self.run is None or not self.run.is_running
+
+
+class Cashier:
+    """Buys for one account of the service, and remembers what was bought.
+
+    Args:
+        client: The account's client; a caller's own copy of it may buy, with a budget of its own.
+        journal: The journal's file; None remembers for as long as this runs.
+        join_equal: Seconds for which an equal call joins without any sign that it is a repetition.
+
+    Attributes:
+        joins: The calls that may be repeated.
+        book: What the core knows by name.
+    """
+
+    def __init__(self, client: AsyncNeuralBox, *, journal: str | None = None, join_equal: float = 0.0) -> None:
+        self.client = client
+        self.joins: Joins[Purchase] = Joins(join_equal=join_equal)
+        self.book = KeyedBook()
+        self._journal = journal
+        self._stack = AsyncExitStack()
+        self._group = DetachedTaskGroup()
+        self._tasks: anyio.abc.TaskGroup
+        self._running: dict[str, Purchase] = {}
+        self._changed = Broadcast()
+
+    @property
+    def running(self) -> int:
+        """How many purchases something is being done for."""
+        return len(self._running)
+
+    async def start(self) -> None:
+        """Open the journal; purchases may be made from here on.
+
+        Raises:
+            JournalError: It cannot be opened.
+        """
+        if self._journal is not None:
+            self.book = await self._stack.enter_async_context(opened(self.client._core, self._journal))
+
+        def begin(tasks: anyio.abc.TaskGroup) -> None:
+            self._tasks = tasks
+
+        await self._group.start(begin)
+
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Stop: wait for what is on its way to the service, as long as `grace` seconds, and close the journal.
+
+        What is accepted goes on at the service, and the journal knows it; what is still on its way then is in the
+        journal as such, and the next run looks for it.
+        """
+        with anyio.move_on_after(grace):
+            while any(each.sending for each in self._running.values()):
+                await self._changed.wait()
+        for purchase in self._running.values():
+            logger.warning("%r is left behind: %s", purchase, ", ".join(map(str, purchase.jobs.values())) or "unknown")
+        await self._group.aclose()
+        await self._stack.aclose()
+
+    def spawn(self, work: Callable[..., object], *values: object) -> None:
+        """Run something for as long as this runs, in a task of its own."""
+        self._tasks.start_soon(work, *values)  # type: ignore[arg-type]  # whatever it is, it is awaited
+
+    # Buying.
+
+    def buy(self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox) -> PurchaseRun:
+        """Begin a purchase, or go on with one that ended without a result; any other stays as it is.
+
+        Args:
+            purchase: Which.
+            order: What was asked for.
+            request: What is sent, as often as the order says.
+            client: Who buys.
+
+        Returns:
+            The go at it that will have the result, or has it.
+        """
+        run = purchase.run
+        if run is None or not (run.is_running or run.generations):
+            run = purchase.run = PurchaseRun()
+            self._running[purchase.name] = purchase
+            self.spawn(self._carry_out, purchase, run, order, request, client)
+        return run
+
+    async def _carry_out(
+        self, purchase: Purchase, run: PurchaseRun, order: Order, request: Request, client: AsyncNeuralBox
+    ) -> None:
+        try:
+            if order.is_streamed:
+                run.generations = [await self._stream(purchase, run, order, request, client)]
+            elif order.count == 1:
+                run.generations = [await self._one(purchase, order, request, client, 0)]
+            else:
+                run.generations = await self._several(purchase, order, request, client)
+        except NeuralBoxError as error:
+            run.error = error
+            if isinstance(error, GenerationFailedError):
+                self.joins.drop(purchase)  # it cost nothing, and the same again is another try
+        except Exception:  # a bug of ours must not end everybody's purchases
+            run.answer = BUG
+            logger.exception("%r failed", purchase)
+        except BaseException:
+            run.answer = STOPPING
+            raise
+        finally:
+            self._running.pop(purchase.name, None)
+            run.is_running = False
+            run.changed.ring()
+            self._changed.ring()
+
+    async def _several(
+        self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox
+    ) -> Sequence[Generation]:
+        """Buy several at once; those that failed free of charge are left out where there are others."""
+        found: dict[int, Generation] = {}
+        failed: dict[int, NeuralBoxError] = {}
+
+        async def one(index: int) -> None:
+            try:
+                found[index] = await self._one(purchase, order, request, client, index)
+            except NeuralBoxError as error:
+                failed[index] = error
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(order.count):
+                tasks.start_soon(one, index)
+        serious = [each for each in failed.values() if not isinstance(each, GenerationFailedError)]
+        if serious or not found:
+            raise (serious or [*failed.values()])[0]
+        return [found[index] for index in sorted(found)]
+
+    async def _one(
+        self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox, index: int
+    ) -> Generation:
+        name, bought, core = part_name(purchase.name, index), order.request, client._core
+        purchase.sending += 1
+        is_sending = True
+
+        def sent() -> None:
+            nonlocal is_sending
+            purchase.sending -= is_sending
+            is_sending = False
+            self._changed.ring()
+
+        try:
+            job = await self.book.submit(
+                core, name, request, bought.options(), kind=bought.result_kind, model=order.model
+            )
+            purchase.jobs[index] = job.ref
+            sent()
+            if bought.kind == _ACCEPTED_IS_ENOUGH:
+                job.raise_if_failed()
+                pending = {"id": job.id, "status": PENDING, "model": job.model}
+                return job.generation or Generation.read(pending, kind=job.kind)
+            was_final = job.generation is not None
+            generation = await job.wait()
+            if not was_final:
+                await self.book.ended(name, generation)
+            return generation
+        except NeuralBoxError:
+            await self.book.give_up(name)
+            raise
+        finally:
+            sent()
+
+    async def _stream(
+        self, purchase: Purchase, run: PurchaseRun, order: Order, request: Request, client: AsyncNeuralBox
+    ) -> Generation:
+        """Buy a text piece by piece; one that was bought before comes as one piece."""
+        name, bought, core = purchase.name, order.request, client._core
+        call = bought.options()
+        purchase.sending = 1
+        try:
+            async with self.book.turn(name):
+                keyed = await self.book.plan(core, name, request, call)
+                job = keyed.known(core, call, kind=bought.result_kind, model=order.model)
+                if job is None:
+                    claim = await keyed.unknown(core)
+                    stream = TextStream(core, request, call, witness=keyed, claim=claim)
+                    async with stream:
+                        async for piece in stream:
+                            if not run.pieces:
+                                self._is_accepted(purchase, stream.job)
+                            run.pieces.append(piece)
+                            run.changed.ring()
+                    return stream.result
+            self._is_accepted(purchase, job.ref)
+            generation = await job.wait()
+            await self.book.ended(name, generation)
+            run.pieces.append(generation.text or "")
+            return generation
+        except NeuralBoxError:
+            await self.book.give_up(name)
+            raise
+        finally:
+            purchase.sending = 0
+            self._changed.ring()
+
+    def _is_accepted(self, purchase: Purchase, job: JobRef | None) -> None:
+        if job is not None:
+            purchase.jobs[0] = job
+            purchase.sending = 0
+            self._changed.ring()
+
+
+_ACCEPTED_IS_ENOUGH: Final = "video"

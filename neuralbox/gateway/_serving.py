@@ -1,0 +1,179 @@
+"""Serving a gateway until Ctrl-C or SIGTERM, on loopback unless told otherwise.
+
+uvicorn does the HTTP. A stop is in good order: no new connection, answers under way get their time, then the gateway
+waits for what is on its way to the service. A second Ctrl-C is at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from .._errors import ConfigurationError
+from ._app import Gateway
+
+_BACKLOG = 2_048
+
+
+class GatewayServer:
+    """A gateway that listens, to be served by whoever has a thread for it.
+
+    Args:
+        gateway: What to serve.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+        allow_remote: Listen on an address that is not loopback. There is no TLS here: put a proxy in front.
+
+    Attributes:
+        url: The base URL for openai's clients.
+
+    Raises:
+        ConfigurationError: The address is not a loopback one.
+        OSError: The port is in use.
+    """
+
+    def __init__(
+        self, gateway: Gateway, *, host: str = "127.0.0.1", port: int = 8787, allow_remote: bool = False
+    ) -> None:
+        self._gateway = gateway
+        self._listener = _listen(host, port, allow_remote=allow_remote)
+        shown = f"[{host}]" if ":" in host else host
+        self.url: str = f"http://{shown}:{self._listener.getsockname()[1]}/v1"
+        self._server = _Server(
+            uvicorn.Config(
+                gateway,
+                http=_WritingAtOnce,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, round(gateway.grace)),
+            )
+        )
+
+    def run(
+        self,
+        announce: Callable[[str], object] = lambda _: None,
+        *,
+        close: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Serve until `stop`, Ctrl-C or SIGTERM.
+
+        Args:
+            announce: Called with the base URL when it is ready.
+            close: Awaited at the end, after the gateway has stopped.
+
+        Raises:
+            JournalError: The journal cannot be used.
+        """
+        with self._listener:
+            anyio.run(self._serve, announce, close)
+
+    def stop(self) -> None:
+        """Ask it to stop, from any thread."""
+        self._server.should_exit = True
+
+    async def _serve(self, announce: Callable[[str], object], close: Callable[[], Awaitable[object]] | None) -> None:
+        try:
+            await self._gateway.start()
+            gc.collect()
+            gc.freeze()  # what is loaded by now stays: no collection need look at it again
+            announce(self.url)
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            gc.unfreeze()
+            with anyio.CancelScope(shield=True):
+                await self._gateway.aclose()
+                if close is not None:
+                    await close()
+
+
+def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
+    if not allow_remote and not _is_loopback(host):
+        raise ConfigurationError(
+            f"{host} is not a loopback address: whoever reaches the gateway can try keys, and there is no TLS. "
+            "`--allow-remote` listens there all the same."
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named, asyncio sends small answers without waiting for the other side's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"The gateway cannot listen on {host} port {port}: {error.strerror}") from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which returns when it was told to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on Ctrl-C and SIGTERM and go on with the program; uvicorn would raise them again."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+class _WritingAtOnce(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two classes, by what is installed
+    """uvicorn's HTTP/1.1, which writes once a turn of the loop."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_HeldTransport(transport))
+
+
+class _HeldTransport:
+    """A transport that keeps what is written until the turn of the loop ends: head and body of an answer leave together."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write with the next turn."""
+        if not self._held:
+            self._loop.call_soon(self._write)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Write what is kept, and close."""
+        self._write()
+        self._transport.close()
+
+    def _write(self) -> None:
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()

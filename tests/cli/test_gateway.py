@@ -1,0 +1,93 @@
+"""`neuralbox gateway`: keys from the command line, and a gateway as a process that ends in good order."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from neuralbox._cli import exit_codes
+
+from .conftest import Box, run
+from .processes import finish, start
+
+
+def test_keys_are_made_listed_and_revoked() -> None:
+    made = run("gateway", "key", "web", "--budget", "50", "--model", "gpt-5", "--model", "sora-2", "--per-minute", "9")
+    assert made.lines[0].startswith("nbgw_")
+    listed = run("gateway", "keys")
+    assert listed.out.split("\t")[1:] == ["web", "budget=50", "per_minute=9", "models=gpt-5,sora-2\n"]
+    assert made.lines[0] not in listed.out
+    (record,) = run("gateway", "keys", "--json").records
+    assert (record["name"], record["budget"]) == ("web", 50)
+    assert set(run("gateway", "key", "app", "--json").records[0]) == {"key", "id", "name"}
+    assert run("gateway", "revoke", "web").err == "web is revoked.\n"
+    gone = run("gateway", "revoke", "web")
+    assert (gone.code, gone.sentence) == (exit_codes.USAGE, "There is no key 'web' in gateway-keys.json.")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "has no key to call with"),
+        (["--alias", "gpt-4o"], "`--alias` is NAME=SLUG"),
+        (["--host", "192.0.2.1"], "192.0.2.1 is not a loopback address"),
+        (["--host", "example.test"], "example.test is not a loopback address"),
+        (["--port", "1", "--host", "127.0.0.1"], "cannot listen on 127.0.0.1 port 1"),
+    ],
+)
+def test_a_gateway_that_cannot_be_served_is_one_sentence(
+    box: Box, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if options:
+        box("gateway", "key", "me")
+    if "--port" in options:
+        monkeypatch.setattr("socket.socket.bind", _in_use)
+    left = box("gateway", *options)
+    assert left.code != 0
+    assert said in left.sentence
+
+
+def _in_use(*_: object) -> None:
+    raise OSError(98, "Address already in use")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_gateway_serves_until_it_is_told_to_stop(box: Box, tmp_path: Path, own: bool) -> None:
+    key = box("gateway", "key", "me").lines[0] if own else box.key
+    given = {"NEURALBOX_BASE_URL": box.server.url, "NEURALBOX_API_KEY": box.key if own else ""}
+    options = ["--port", "0", "--json", "--journal", "jobs.sqlite", "--budget", "50", "--alias", "gpt-4o=gpt-5"]
+    process = start("gateway", *options, "--trace" if own else "--quiet", given=given)
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "my secret"}]}
+    for _ in range(2):
+        came = httpx.post(
+            f"{url}/chat/completions", json=body, headers={"authorization": f"Bearer {key}", "idempotency-key": "1"}
+        )
+        assert came.status_code == 200, came.text
+    process.send_signal(signal.SIGTERM)
+    left = finish(process)
+    assert (left.code, box.spent) == (0, 2)
+    assert ("POST /v1/chat/completions 200" in left.err) is own
+    assert "my secret" not in left.err
+    assert list(tmp_path.glob("jobs*.sqlite"))
+
+
+def test_a_gateway_in_this_process_listens_where_it_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything but the waiting for a signal; on IPv6, by name, and with the log of accesses."""
+    from neuralbox.gateway import _serving
+
+    async def at_once(server: object, sockets: object = None) -> None:
+        assert sockets
+
+    monkeypatch.setattr(_serving._Server, "serve", at_once)
+    box("gateway", "key", "me")
+    left = box("gateway", "--port", "0", "--trace", "--host", "localhost", "--alias", "a=gpt-5", "--budget", "9")
+    assert left.code == 0
+    assert left.out.startswith("Gateway on http://localhost:")
+    passed = box("gateway", "--port", "0", "--json", "--pass-keys-on", "--quiet", "--allow-remote", "--host", "::1")
+    assert passed.records[0]["url"].startswith("http://[::1]:")

@@ -1,0 +1,202 @@
+"""Keys of the gateway's own, and callers with keys of the service: what each may do, spend and see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from neuralbox import AsyncNeuralBox, Budget, ConfigurationError
+from neuralbox.gateway import KeyFile, _callers, app
+from neuralbox.gateway._purchases import Purchase
+from neuralbox.testing import in_memory
+
+from .caller import Calls, calling, in_process
+
+
+def test_a_key_is_shown_once_kept_as_a_hash_and_refused_when_it_is_revoked(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys = KeyFile(path)
+    assert keys.all() == []
+    secret, made = keys.make("web", budget=100, models=("gpt-5",), per_minute=5, now=7.0)
+    assert secret not in path.read_text(encoding="utf-8")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert KeyFile(path).find(secret) == keys.find(secret) == made
+    assert (made.may_use("gpt-5"), made.may_use("sora-2"), made.created_at) == (True, False, 7)
+    assert keys.find("nbgw_other") is None
+    with pytest.raises(ConfigurationError, match="name of its own"):
+        keys.make("web")
+    with pytest.raises(ConfigurationError, match="`budget` must be at least 1"):
+        keys.make("app", budget=0)
+    other, _ = KeyFile(path).make("app")
+    assert keys.find(other) is not None  # made by another process
+    with pytest.raises(ConfigurationError, match="no key 'mail'"):
+        keys.revoke("mail")
+    keys.revoke(made.id)
+    assert keys.find(secret) is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"keys": [{"id": "a"}]}', '{"keys": [{"digest": "a"}]}', "[]"])
+def test_a_file_of_keys_that_is_none_is_said_so(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="holds no keys of a gateway"):
+        KeyFile(path).all()
+
+
+def test_a_place_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="cannot be used: Not a directory"):
+        KeyFile(tmp_path / "file" / "keys.json").all()
+    with pytest.raises(ConfigurationError, match="cannot be used: No such file"):
+        KeyFile(tmp_path / "nowhere" / "keys.json").make("me")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("header", "code"), [("", None), ("Basic x", None), ("Bearer ", None), ("Bearer nbgw_x", "invalid_api_key")]
+)
+async def test_a_key_that_is_not_ours_is_refused_before_anything_is_read(
+    tmp_path: Path, header: str, code: str | None
+) -> None:
+    async with in_process(tmp_path) as calls:
+        for path in ("models", "videos/video_1", "videos/video_1/content"):
+            came = await calls.get(path, authorization=header)
+            assert (came.status, came.error["code"], came.headers["x-should-retry"]) == (401, code, "false")
+        assert (await calls.chat(x_authorization=header, key="nb_operator")).status == 401
+        assert not calls.running.ledger.requests_by_route
+
+
+@pytest.mark.anyio
+async def test_a_key_uses_its_models_alone_and_no_more_often_than_it_may(tmp_path: Path) -> None:
+    async with in_process(tmp_path, models=("gpt-5", "dall-e-3"), per_minute=2) as calls:
+        other = await calls.post("images/generations", {"model": "flux-1.1-pro", "prompt": "A fox"})
+        assert (other.status, other.error["code"]) == (404, "model_not_found")
+        assert {each["id"] for each in (await calls.get("models")).body["data"]} == {"gpt-5", "dall-e-3"}
+        assert [(await calls.chat()).status for _ in range(2)] == [200, 200]
+        assert (await calls.chat(x_stainless_retry_count="1")).status == 200  # a repetition is no request more
+        refused = await calls.chat()
+        assert (refused.status, refused.error["type"], refused.headers["retry-after"]) == (429, "requests", "60")
+        await calls.running.time.sleep(60.0)
+        assert (await calls.chat()).status == 200
+
+
+@pytest.mark.anyio
+async def test_a_caller_over_its_budget_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    total = Budget(1_000)
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, budget=5, journal=journal, client={"budget": total}) as calls:
+            said = [await calls.chat() for _ in range(4)]
+            assert [each.status for each in said] == [200, 200, 429, 429]
+            assert said[-1].error["type"] == "insufficient_quota"
+            assert said[-1].headers["x-should-retry"] == "false"
+            assert (total.spent, calls.charges) == (4, 2)
+            key = calls.key
+        after = Budget(1_000)
+        async with calling(tmp_path, running, journal=journal, client={"budget": after}) as calls:
+            assert (await calls.chat(key=key)).status == 429  # what the journal says was spent counts
+            assert (await calls.chat()).status == 200
+            assert after.spent == 6
+
+
+@pytest.mark.anyio
+async def test_what_an_earlier_run_left_running_is_charged_to_its_key(tmp_path: Path) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    body = {"model": "kling-v2.1", "prompt": "A boat"}
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, budget=100, journal=journal) as calls:
+            assert (await calls.post("videos", body)).status == 200
+            key = calls.key
+        total = Budget(1_000)
+        async with calling(tmp_path, running, journal=journal, client={"budget": total}) as calls:
+            listed = await calls.get("videos", key=key)
+            (video,) = listed.body["data"]
+            while (await calls.get(f"videos/{video['id']}", key=key)).body["status"] != "completed":
+                await running.time.sleep(5.0)
+            (charge,) = running.ledger.charges
+            await running.time.sleep(1.0)
+            assert total.spent == charge.tokens
+
+
+@pytest.mark.anyio
+async def test_a_changed_key_has_its_new_limits_at_once(tmp_path: Path) -> None:
+    async with in_process(tmp_path, budget=3) as calls:
+        assert [(await calls.chat()).status for _ in range(2)] == [200, 429]
+        path = tmp_path / "keys.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["keys"][0]["budget"] = 4_000
+        path.write_text(json.dumps(record), encoding="utf-8")
+        assert (await calls.chat()).status == 200
+        record["keys"][0]["per_minute"] = 1
+        path.write_text(json.dumps(record), encoding="utf-8")
+        assert [(await calls.chat()).status for _ in range(2)] == [200, 429]
+
+
+# Keys of the service.
+
+
+@pytest.mark.anyio
+async def test_keys_of_the_service_are_passed_on_each_with_its_own_account_and_journal(tmp_path: Path) -> None:
+    with in_memory(balance=10_000) as running:
+        gateway = app(connect=lambda key: running.client(api_key=key), journal=tmp_path / "jobs.sqlite")
+        calls = Calls(gateway, "nb_one", running)
+        first = await calls.chat()
+        other = await calls.chat(x_stainless_retry_count="1", key="nb_two")
+        again = await calls.chat(x_stainless_retry_count="1")
+        assert first.body == again.body != other.body
+        assert running.ledger.balance("nb_one") == running.ledger.balance("nb_two") == 9_998
+        for key in ("sk-1234", "nb_with a blank", "nbgw_x"):
+            assert (await calls.chat(key=key)).error["code"] == "invalid_api_key"
+        made = await calls.post("videos", {"model": "kling-v2.1", "prompt": "A boat"})
+        assert made.body["id"].startswith("video_1")
+        assert (await calls.get(f"videos/{made.body['id']}", key="nb_two")).status == 404
+        assert (await calls.get("videos/video_")).status == 404
+        await gateway.aclose()
+    assert len([each async for each in anyio.Path(tmp_path).glob("jobs-*.sqlite")]) == 2
+
+
+@pytest.mark.anyio
+async def test_a_key_that_the_service_does_not_know_leaves_no_file(tmp_path: Path) -> None:
+    with in_memory() as running:
+        nowhere = {"base_url": "http://127.0.0.1:9", "max_retries": 0}
+        gateway = app(connect=lambda key: running.client(api_key=key, **nowhere), journal=tmp_path / "jobs.sqlite")
+        came = await Calls(gateway, "nb_gone", running).chat()
+        assert (came.status, came.error["code"]) == (502, "upstream_error")
+        await gateway.aclose()
+    assert [each async for each in anyio.Path(tmp_path).iterdir()] == []
+
+
+@pytest.mark.anyio
+async def test_no_more_clients_are_kept_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_callers, "MOST_CALLERS", 2)
+    with in_memory() as running:
+        made: list[AsyncNeuralBox] = []
+
+        def connect(key: str) -> AsyncNeuralBox:
+            made.append(running.client(api_key=key))
+            return made[-1]
+
+        gateway = app(connect=connect)
+        for number in (1, 2, 1, 3, 1):
+            assert (await Calls(gateway, f"nb_{number}", running).chat()).status == 200
+        assert (len(gateway.callers.accounts()), len(made)) == (2, 3)
+        busy = gateway.callers.accounts()[0]
+        busy.cashier._running["busy"] = Purchase("busy")
+        assert (await Calls(gateway, "nb_4", running).chat()).status == 200
+        assert busy in gateway.callers.accounts()
+        busy.cashier._running.clear()
+        await gateway.aclose()
+        assert not gateway.callers.accounts()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keys": "keys.json"}, {"client": True}, {"max_body_bytes": 0}, {"join_equal": -1.0}, {"grace": -1.0}]
+)
+def test_an_application_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    if "client" in wrong:
+        wrong = {"client": AsyncNeuralBox(api_key="nb_x")}
+    with pytest.raises(ConfigurationError):
+        app(**wrong)  # type: ignore[arg-type]
