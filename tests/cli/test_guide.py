@@ -24,7 +24,7 @@ def commands() -> Iterator[str]:
     for document in (GUIDE, README):
         for block in re.findall(r"^```sh\n(.*?)^```$", document, re.MULTILINE | re.DOTALL):
             for line in block.splitlines():
-                yield from re.findall(r"(?:^|\| |\$\(|_any )neuralbox ([^|>)#]+)", line)
+                yield from re.findall(r"(?:^|\| |\$\(|_any )neuralbox ((?:[^|>)#]|(?<=\S)#)+)", line)
 
 
 @pytest.mark.parametrize("line", sorted({line.strip() for line in commands()}))

@@ -41,7 +41,7 @@ def test_another_name_is_an_attribute_error_and_the_usual_questions_have_their_a
     for owner in (client, client.images):
         with pytest.raises(AttributeError, match=r"has no 'colour'\.$"):
             owner.colour  # noqa: B018
-        assert not hasattr(owner, "_repr_html_")
+        assert getattr(owner, "_repr_html_", lambda: None)() is None
         assert getattr(owner, "chat_", None) is None
 
 

@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from typer.testing import CliRunner
 
+from neuralbox import Generation
 from neuralbox import _errors as errors
 from neuralbox._cli.app import app
 from neuralbox._client import AsyncNeuralBox
@@ -176,7 +177,8 @@ class Seen:
 
     def show(self, *things: object) -> None:
         for one in things:
-            self.texts += [repr(one), str(one)]
+            # `print(generation)` is where a person wants the address; whatever else may end in a log.
+            self.texts += [repr(one)] if isinstance(one, Generation) else [repr(one), str(one)]
 
     async def error(self, call: Awaitable[object], kind: type[BaseException] = errors.NeuralBoxError) -> Any:
         """Await what fails, and look at its error: its text, and all a program that ends with it would print."""

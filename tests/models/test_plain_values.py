@@ -32,8 +32,8 @@ DONE = Generation.read(
         "created_at": "2026-11-29T20:00:00Z",
     }
 )
-# Options, hooks' events and what users make themselves are no results.
-NO_RESULTS = {"BatchRequest", "Dialect", "Hooks", "Limits", "Polling", "Timeout"}
+# Options, hooks' events, what users make themselves and what is known of a service are no results.
+NO_RESULTS = {"BatchRequest", "Dialect", "Family", "Hooks", "Limits", "Polling", "Timeout"}
 
 
 def test_every_public_result_is_plain_values() -> None:
