@@ -46,3 +46,10 @@ def test_without_its_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "textual.app", None)
     left = run("watch", journal(tmp_path / "run.sqlite", [Kept("a")]))
     assert "pip install 'neuralbox[watch]'" in left.sentence
+
+
+def test_a_journal_in_a_database_is_shown_by_another_command_and_its_password_by_none() -> None:
+    left = run("watch", "postgresql://me:planted-secret@db.test/box#summer")
+    assert left.code == 2
+    assert "neuralbox batch status 'postgresql://" in left.sentence
+    assert "planted-secret" not in left.out + left.sentence
