@@ -1,8 +1,8 @@
 """`SharedAccountState`: what the clients of a process know together of one account, held by their cores.
 
 Each feature keeps its state under its own type (`core.account.state(RateLimiter, RateLimiter)`), so this module knows
-none of them. Clients with the same credential, base URL and clock share one account, copies or not; it goes with the
-last of them.
+none of them. Clients of one service with the same credential, base URL and clock share one account, copies or not; it
+goes with the last of them.
 """
 
 from __future__ import annotations

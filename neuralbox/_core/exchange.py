@@ -169,7 +169,9 @@ class Core(BoundToProcess):
         self.sleep: Callable[[float], Awaitable[None]] = time_source.sleep
         self.wait_until: Callable[[anyio.Event, float], Awaitable[None]] = time_source.wait_until
         # A clock of a test's own makes an account of its own.
-        self.account: SharedAccountState = account_of(options.base_url, credential.identity, time_source)
+        self.account: SharedAccountState = account_of(
+            options.service.name, options.base_url, credential.identity, time_source
+        )
         self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
         self._renewal = SessionRefresher()
         self._hooks = options.hooks

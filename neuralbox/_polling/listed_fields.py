@@ -29,6 +29,8 @@ FIELDS = (
     "metadata",
 )
 """What belongs to a result; a prompt, a mark or what is left of the tokens does not."""
+_LISTS = ("generated_video", "generated_image", "generated_audio")
+"""What was made one by one, with a still and a length each: GeminiGen's details have these, its listing has not."""
 _KEPT = 256
 
 KindAndModel: TypeAlias = tuple[str | None, str | None]
@@ -63,8 +65,10 @@ class ListedFields:
 
 def fields_of(generation: Generation) -> frozenset[str]:
     """Return which fields of a result are there."""
-    values = generation.__dict__
-    return frozenset(name for name in FIELDS if values[name] is not None)
+    values, record = generation.__dict__, generation.raw
+    return frozenset(
+        [name for name in FIELDS if values[name] is not None] + [name for name in _LISTS if record.get(name)]
+    )
 
 
 def _note(seen: dict[KindAndModel, frozenset[str]], of: KindAndModel, generation: Generation) -> None:

@@ -19,7 +19,7 @@ from starlette.types import Message
 
 from ._error_answers import RefusedCallError, refuse, too_large
 from ._joins import digest_of
-from ._orders import UploadedFile
+from ._orders import FormUpload
 
 _DROPPED: Final = 1024 * 1024 * 1024
 _DROPPED_SECONDS: Final = 300.0
@@ -46,7 +46,7 @@ async def read_json(request: Request, most: int) -> tuple[Mapping[str, Any], str
 
 
 async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str]:
-    """Read a form, or a JSON object where it is one; files are `UploadedFile`.
+    """Read a form, or a JSON object where it is one; files are `FormUpload`.
 
     Raises:
         RefusedCallError: It is too long, or no form.
@@ -67,7 +67,7 @@ async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str
         async with Request(scope, receive).form(max_files=4, max_fields=_FIELDS, max_part_size=most) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    file = values[name] = UploadedFile(value.filename or "", await value.read())
+                    file = values[name] = FormUpload(value.filename or "", await value.read())
                     parts += [name.encode(), file.name.encode(), file.content]
                 else:
                     values[name] = value

@@ -50,7 +50,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class UploadedFile:
+class FormUpload:
     """A file of a form.
 
     Attributes:
@@ -196,7 +196,7 @@ class Translator:
         """Translate `/v1/audio/transcriptions`: a form."""
         values = _OrderValues(tables.TRANSCRIPTIONS, {name.removesuffix("[]"): value for name, value in body.items()})
         file = values.get("file")
-        if not isinstance(file, UploadedFile):
+        if not isinstance(file, FormUpload):
             raise refuse("file", "You must provide a file to transcribe.")
         return Order(
             request=TranscriptionRequest(
@@ -287,7 +287,7 @@ def _with_reference(body: Mapping[str, Any]) -> dict[str, Any]:
     address = values.pop("input_reference[image_url]", None)
     if isinstance(reference, Mapping):
         address = reference.get("image_url")
-    if isinstance(reference, UploadedFile) or (reference is not None and address is None):
+    if isinstance(reference, FormUpload) or (reference is not None and address is None):
         message = (
             "Unsupported value: 'input_reference' cannot be a file here, since NeuralBox takes an address; pass "
             "{'image_url': 'https://...'}."

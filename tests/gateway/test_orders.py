@@ -9,7 +9,7 @@ import pytest
 
 from neuralbox._config import Dialect
 from neuralbox.gateway._error_answers import RefusedCallError
-from neuralbox.gateway._orders import Order, Translator, UploadedFile
+from neuralbox.gateway._orders import FormUpload, Order, Translator
 
 TRANSLATOR = Translator({"gpt-4o": "gpt-5"})
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -18,7 +18,7 @@ RESPONSE = {"model": "gpt-5", "input": "Hello"}
 IMAGE = {"model": "flux-1.1-pro", "prompt": "A fox"}
 VIDEO = {"model": "kling-v2.1", "prompt": "A boat"}
 SPEECH = {"model": "tts-1", "input": "Hello", "voice": "alloy"}
-SOUND = UploadedFile("talk.mp3", b"ID3")
+SOUND = FormUpload("talk.mp3", b"ID3")
 TRANSCRIPT = {"model": "whisper-1", "file": SOUND}
 
 
