@@ -232,6 +232,7 @@ async def _otherwise(
     from .._journal.shared import GrantRefusal  # SQLite is loaded by the first journal
 
     job = JobRef(item.id, entry.claim.kind or item.kind, item.model)
+    grant: GrantRefusal | JobRef | None = None
     try:
         with anyio.CancelScope(shield=True):
             grant = await shared.adopt(entry.claim, job, registry.sent(entry))

@@ -220,7 +220,7 @@ class JournalView:
         return [spans[(self._next + step) % len(spans)] for step in range(most)]
 
     def _take(self, number: int, marks: Sequence[JournalMark]) -> None:
-        counts = dict.fromkeys(STATES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
         completed = tokens = 0
         on_its_way: list[JournalMark] = []
         sent: list[float] = []

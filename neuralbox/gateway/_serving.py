@@ -148,7 +148,8 @@ class _WritingAtOnce(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one
     """uvicorn's HTTP/1.1, which writes once a turn of the loop."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(_HeldTransport(transport))
+        held: Any = _HeldTransport(transport)
+        super().connection_made(held)
 
 
 class _HeldTransport:

@@ -179,7 +179,7 @@ async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
             end_leases(postgres, first)
             with pytest.raises(JournalError, match="It sends nothing more; run it again") as caught:
                 await anext(first)
-        assert caught.value.reason == "lease"
+            assert caught.value.reason == "lease"
     assert sorted(found) == ["a/0", "b/1", "c/2"]
     assert len(ids_of(found)) == len(world.ledger) == 3
 

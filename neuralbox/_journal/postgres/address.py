@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Final, TypeGuard
 from urllib.parse import unquote, urlsplit
 
@@ -54,7 +55,7 @@ def require_library() -> None:
         ConfigurationError: It is not installed.
     """
     try:
-        import psycopg  # noqa: F401
+        import_module("psycopg")
     except ImportError as error:
         raise ConfigurationError(
             f"A journal in PostgreSQL needs psycopg ({error}): pip install 'neuralbox[postgres]'"

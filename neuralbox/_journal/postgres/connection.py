@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from . import errors
 from .address import PostgresAddress
@@ -36,7 +37,7 @@ def connect(address: PostgresAddress) -> Connection:
         psycopg.Error: No connection could be made.
     """
     try:
-        given = psycopg.conninfo.conninfo_to_dict(address.dsn)
+        given = conninfo_to_dict(address.dsn)
     except psycopg.ProgrammingError as error:
         raise errors.unreadable(error, address) from None
     limits: dict[str, Any] = {

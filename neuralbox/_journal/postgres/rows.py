@@ -25,10 +25,10 @@ _COLUMNS: Final = f"""
     WHERE """
 _PAGE: Final = f"""
     WITH near AS (SELECT r.id FROM neuralbox.record r
-            WHERE r.run = %(run)s AND r.id > %(after)s AND r.state = ANY(%(states)s) ORDER BY r.id LIMIT {PAGE_RECORDS}),
+            WHERE r.run = %(run)s AND r.id > %(after)s AND r.state = ANY(%(states)s) ORDER BY r.id LIMIT %(most)s),
         sized AS (SELECT near.id, octet_length(q.body) AS size, sum(octet_length(q.body)) OVER (ORDER BY near.id) AS whole
             FROM near JOIN neuralbox.request q USING (id))
-    {_COLUMNS} r.id IN (SELECT id FROM sized WHERE whole - size <= {PAGE_BYTES}) ORDER BY r.id"""
+    {_COLUMNS} r.id IN (SELECT id FROM sized WHERE whole - size <= %(bytes)s) ORDER BY r.id"""
 
 
 def to_record(row: Sequence[Any], shown: str, *, owner: int | None, taken_at: float | None = None) -> JournalRecord:
@@ -107,7 +107,13 @@ def page(
     connection: Connection, run: int, states: Sequence[str], after: int, shown: str, *, owner: int | None = None
 ) -> list[JournalRecord]:
     """Read the next records in any of `states`; an empty list ends the reading. Bounded in number and in size."""
-    values = {"run": run, "after": after, "states": [NUMBERS[state] for state in states]}
+    values = {
+        "run": run,
+        "after": after,
+        "states": [NUMBERS[state] for state in states],
+        "most": PAGE_RECORDS,
+        "bytes": PAGE_BYTES,
+    }
     return [to_record(row, shown, owner=owner) for row in connection.execute(_PAGE, values).fetchall()]
 
 

@@ -9,7 +9,7 @@ who find it free, one gets it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, LiteralString
 
 from ..protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING
 
@@ -21,7 +21,7 @@ NUMBERS: Final[Mapping[str, int]] = {state: number for number, state in STATES.i
 ALIVE: Final = "EXISTS (SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner AND w.lease_until > clock_timestamp())"
 """Whether somebody works on `r`."""
 
-CHANGES: Final[Mapping[str, str]] = {
+CHANGES: Final[Mapping[str, LiteralString]] = {
     SENDING: """
         UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
             attempt = r.attempt + 1, opens = NULL, sent_at = g.at, claim = g.claim, mark = g.mark
