@@ -92,7 +92,7 @@ class ResultCache:
         days = words.RETENTION_DAYS[name]
         ages = [age for age in (max_age, None if days is None else days * _DAY) if age is not None]
         self._age = min(ages, default=None)
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._owner = 0
