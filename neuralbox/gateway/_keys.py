@@ -61,7 +61,7 @@ class KeyFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._seen: tuple[int, int, int] | None = None
         self._keys: Mapping[str, GatewayKey] = {}
 

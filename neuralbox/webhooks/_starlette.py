@@ -12,15 +12,14 @@ from .._models.webhook_event import MAX_BYTES, WebhookEvent
 from ._receiver import WebhookReceiver
 
 if TYPE_CHECKING:
-    import starlette.routing
     from starlette.requests import Request
     from starlette.responses import Response
 
 
 def starlette_route(
     path: str, receiver: WebhookReceiver, *, on_event: Callable[[WebhookEvent], Any] | None = None
-) -> starlette.routing.Route:
-    """Return a route that takes a service's events.
+) -> Any:  # a starlette.routing.Route, which is not known where starlette is not installed
+    """Return a `starlette.routing.Route` that takes a service's events.
 
         app = Starlette(routes=[starlette_route("/hooks/geminigen", WebhookReceiver(gg, public_key=pem))])
 

@@ -347,6 +347,8 @@ async def test_two_first_requests_start_it_once(tmp_path: Path) -> None:
     async with in_process(tmp_path, journal=tmp_path / "jobs.sqlite") as calls, anyio.create_task_group() as tasks:
         for _ in range(2):
             tasks.start_soon(calls.chat)
+        tasks.start_soon(calls.gateway.start)
+        await calls.gateway.start()
 
 
 @pytest.mark.anyio
