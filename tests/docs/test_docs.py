@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -56,6 +57,19 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("code", [example for page in PAGES for example in documents.examples(page)])
 async def test_every_python_example_runs(code: CodeType, anyio_backend: str) -> None:
     await documents.run(code)
+
+
+def test_no_example_is_cut_short_when_it_is_typed_into_an_interpreter() -> None:
+    """`python -m asyncio` ends a block at an empty line."""
+    cut = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for example in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            lines = example[1].splitlines()
+            parsed = compile(example[1], str(page), "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            inside = [at for one in parsed.body for at in range(one.lineno, one.end_lineno or 0)]
+            cut += [f"{page.name}: {lines[at - 2]}" for at in inside if not lines[at - 1].strip()]
+    assert cut == []
 
 
 @pytest.mark.usefixtures("reader")
