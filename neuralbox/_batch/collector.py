@@ -63,9 +63,8 @@ class Collector:
         """Let everything go that is waited for, now and later: another worker brings it to its end."""
         self._is_abandoned = True
         self._waiter.leave()
-        for item in [*self._state.live.values()]:
-            if item.stage is ItemStage.WAITING:
-                self._state.drop(item)
+        for item in [item for item in self._state.live.values() if item.stage is ItemStage.WAITING]:
+            self._state.drop(item)
 
     # Waited for...
 

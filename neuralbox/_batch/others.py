@@ -79,6 +79,6 @@ class OthersWork:
     def _drop(self) -> None:
         """Wait for none of them any more: nothing of them is this run's."""
         items, self._items = self._items, {}
-        for item in items.values():
-            if item.stage is not None:  # else its worker's lease is over, and it was dropped with the others
-                self._state.drop(item)
+        # One that is in no stage was dropped with the others when the worker's lease was over.
+        for item in [item for item in items.values() if item.stage is not None]:
+            self._state.drop(item)

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from neuralbox._batch.batch import Batch
+from neuralbox._batch.item import BatchItem
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import BatchProgress
 from neuralbox._config import Polling
@@ -633,3 +634,25 @@ async def test_nothing_of_a_prompt_is_logged(caplog: pytest.LogCaptureFixture) -
     found = await outcomes_of(batches(world)(requests))
     assert "secret" not in caplog.text
     assert "secret" not in repr(found.values())
+
+
+async def test_what_is_accepted_after_another_worker_took_over_is_let_go() -> None:
+    world = World()
+    async with batches(world)(videos(2)) as run:
+        while len(run.unfinished) < 2:
+            await world.time.sleep(0.1)
+        assert run._collector is not None
+        run._collector.abandon()
+        item = BatchItem("late", videos(1)[0])
+        assert run._state is not None
+        run._state.enter(item)
+        item.job = JobRef(18_009, "video", "kling-v2.1")
+        run._collector.attend(item, age=0.0)
+        assert item.stage is None
+        assert [outcome async for outcome in run] == []
+
+
+async def test_progress_tells_which_of_the_plans_windows_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralbox._rate_limit.limiter.RateLimiter.throttled", lambda _self, _core: (1_800.0, "hour"))
+    async with batches(World())(images(1)) as run:
+        assert run.progress.throttled_until == 1_800.0

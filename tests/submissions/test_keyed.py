@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -29,10 +30,11 @@ from neuralbox._errors import (
 )
 from neuralbox._journal import open_journal, read_records, read_summary
 from neuralbox._journal.grouped import GroupedJournal
-from neuralbox._journal.protocol import PlannedRequest
+from neuralbox._journal.protocol import JournalRecord, PlannedRequest
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
+from neuralbox._submissions.shared_record import SharedRecord
 from neuralbox._types import JobRef
 from neuralbox.sandbox import Sandbox, serve
 from tests.helpers import make_core, reply
@@ -481,3 +483,26 @@ async def test_a_book_without_a_file_knows_its_keys_and_keeps_those_that_are_unk
         await book.give_up("nobody")
         await book.ended("poor", Generation.read({"id": 1, "status": "completed"}))
         assert (await submit("poor", core)).id not in {each.id for each in made}
+
+
+async def test_a_key_that_another_program_submits_is_not_waited_for_without_end() -> None:
+    async with a_shop() as shop:
+        record = JournalRecord(0, "k", {}, is_foreign=True)
+
+        async def look(_key: str) -> JournalRecord:
+            return record
+
+        book: Any = SimpleNamespace(journal=SimpleNamespace(shared=SimpleNamespace(look=look, path="db#run")))
+        with pytest.raises(JournalError, match="Another program is submitting") as caught:
+            await keyed.KeyedBook._wait_for(book, record, shop.core())
+        assert caught.value.reason == "locked"
+        assert keyed.LOCK_WAIT <= shop.time.elapsed < keyed.LOCK_WAIT + 5.0
+
+
+async def test_no_attempt_follows_one_that_was_kept_from_leaving() -> None:
+    asked: list[str] = []
+    journal: Any = SimpleNamespace(require_lease=asked.append)
+    record = SharedRecord(journal, "k")
+    record.leaving()
+    await record.before_repeat()
+    assert asked == ["k", "k"]
