@@ -48,7 +48,7 @@ IMPORTS: Final = {
     "watch": "neuralbox._cli.app, neuralbox._watch.screen",
 }
 # For ourselves: the environment that runs this script has them.
-OURS: Final = {"bench", "dev", "docs", "recipes", "test"}
+OURS: Final = {"bench", "dev", "docs", "recipes", "recipes-airflow", "test"}
 METADATA: Final = (
     "Author",
     "Classifier",
