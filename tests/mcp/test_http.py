@@ -19,6 +19,7 @@ from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
+from sse_starlette.sse import AppStatus
 
 from neuralbox import AsyncNeuralBox
 from neuralbox.mcp import McpSettings, build_server, serve_http
@@ -46,6 +47,7 @@ def anyio_backend() -> str:
 async def serving(box: McpBox, *, ask_above: int = 1_000) -> AsyncIterator[str]:
     """Serve here, and stop as a signal does."""
     told, announced = [], anyio.Event()
+    AppStatus.should_exit = False  # a signal to the process ends the streams of all servers in it, later ones too
 
     def announce(url: str) -> None:
         told.append(url)
