@@ -337,9 +337,8 @@ class RequestReader:
                 if not ended:
                     break
                 after = ended[-1].position
-                for record in ended:
-                    if self._is_wanted_again(record):
-                        await self._read_record(record)
+                for record in filter(self._is_wanted_again, ended):
+                    await self._read_record(record)
 
     def _is_wanted_again(self, record: JournalRecord) -> bool:
         """Whether one that has ended is still without its file, or is to be tried again."""

@@ -141,9 +141,10 @@ class Gateway:
             JournalError: It cannot be opened.
         """
         async with self._starting:
-            if not self._is_started:
-                await self.callers.start()
-                self._is_started = True
+            if self._is_started:
+                return
+            await self.callers.start()
+            self._is_started = True
 
     async def aclose(self) -> None:
         """Stop in good order: refuse new calls, wait for what is on its way to the service, close the journal."""

@@ -497,6 +497,13 @@ async def test_a_key_that_another_program_submits_is_not_waited_for_without_end(
             await keyed.KeyedBook._wait_for(book, record, shop.core())
         assert caught.value.reason == "locked"
         assert keyed.LOCK_WAIT <= shop.time.elapsed < keyed.LOCK_WAIT + 5.0
+        mine = JournalRecord(0, "k", {})
+
+        async def look_again(_key: str) -> JournalRecord:
+            return mine
+
+        book.journal.shared.look = look_again
+        assert await keyed.KeyedBook._wait_for(book, record, shop.core()) is mine
 
 
 async def test_no_attempt_follows_one_that_was_kept_from_leaving() -> None:
