@@ -96,7 +96,16 @@ def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
     if in_file or not _keep_in_keyring(name, key):
         record["key"] = key
     _write(records | {name: record})
-    return f"in {credentials_file()}, for you alone to read" if "key" in record else "in the system's keyring"
+    if "key" not in record:
+        return "in the system's keyring"
+    where = f"in {credentials_file()}, for you alone to read"
+    former = records.get(name)
+    if isinstance(former, dict) and "key" not in former:
+        try:
+            _forget_in_keyring(name)
+        except ConfigurationError:  # locked: that may be why the new one goes into the file
+            return f"{where}; the former one stays in the system's keyring, which cannot be opened"
+    return where
 
 
 def forget_key(name: str) -> bool:

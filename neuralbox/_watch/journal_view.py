@@ -116,7 +116,8 @@ class JournalView:
         self.journal = journal
         self._now = now
         self._spans: dict[int, _Span] = {}
-        self._next = 0
+        self._next_live = 0
+        self._next_other = 0
         self._last = 0
         self._owner: JournalOwner | None = None
         self._budget = BudgetRecord(None, 0)
@@ -207,17 +208,13 @@ class JournalView:
         live = [number for number, span in spans.items() if span.on_its_way]
         to_send = (number for number, span in spans.items() if span.counts[PLANNED])
         chosen = {end, end + 1, *islice(to_send, 2)}
-        chosen.update(self._turn(live, _LIVE_SPANS))
+        # Each kind has a turn of its own, or the steps of one would keep the other from some for ever.
+        chosen.update(_from(live, self._next_live, _LIVE_SPANS))
+        self._next_live += _LIVE_SPANS
         if self._owner is not None or live:
-            chosen.update(self._turn(range(end + 1), _OTHER_SPANS))
+            chosen.update(_from(range(end + 1), self._next_other, _OTHER_SPANS))
+            self._next_other += _OTHER_SPANS
         return sorted(chosen)
-
-    def _turn(self, spans: Sequence[int], most: int) -> Sequence[int]:
-        """Choose at most so many, others each time."""
-        if len(spans) <= most:
-            return spans
-        self._next += most
-        return [spans[(self._next + step) % len(spans)] for step in range(most)]
 
     def _take(self, number: int, marks: Sequence[JournalMark]) -> None:
         counts: dict[str, int] = dict.fromkeys(STATES, 0)
@@ -294,6 +291,13 @@ class JournalView:
             owner=owner,
             unread=unread,
         )
+
+
+def _from(spans: Sequence[int], start: int, most: int) -> Sequence[int]:
+    """Return at most so many, from a place in the round."""
+    if len(spans) <= most:
+        return spans
+    return [spans[(start + step) % len(spans)] for step in range(most)]
 
 
 def _latest(ended: dict[int, JournalMark]) -> Sequence[JournalMark]:

@@ -108,7 +108,7 @@ class Purchases:
         """
         wire = request.build(self._nb._core.options.dialect)
         name = f"{self._settings.session}/{tool}/{_digest(wire, variant)}"
-        paid = await self._known()
+        paid, journal = await self._known(), await self._journal()
         while True:
             attempt = self._failed.get(name, 0) + 1
             key = name if attempt == 1 else f"{name}/{attempt}"
@@ -120,32 +120,34 @@ class Purchases:
                 paid.add(key)  # agreed to: whoever repeats the call meanwhile is not asked again
             accepted: list[JobRef] = []
             try:
-                job = await self._submitted(wire, request, key, accepted)
-                return await self._waited(job, wait, on_progress, earlier=was_sent)
+                job = await self._submitted(wire, request, key, journal, accepted)
+                # Agreed to is not sent yet: what this call had accepted was bought by it.
+                return await self._waited(job, wait, on_progress, earlier=was_sent and not accepted)
             except GenerationFailedError:
                 self._failed[name] = attempt
                 if accepted or not was_sent:
                     raise
                 # It had failed before this call, which therefore is a new attempt.
+            except SubmissionUnknownError:
+                raise
+            except NeuralBoxError as error:
+                if not (was_sent or accepted or error.job):  # never sent: the next equal call is asked about
+                    paid.discard(key)
+                raise
 
-    async def _submitted(self, wire: Request, request: BatchRequest, key: str, accepted: list[JobRef]) -> Job:
-        try:
-            return await keyed.submit(
-                self._nb._core,
-                wire,
-                NO_CALL_OPTIONS,
-                kind=request.result_kind,
-                model=request.model,
-                on_accepted=accepted.append,
-                journal=await self._journal(),
-                key=key,
-            )
-        except (GenerationFailedError, SubmissionUnknownError):
-            raise
-        except NeuralBoxError:  # refused, or never sent: the next equal call is asked about
-            assert self._paid is not None
-            self._paid.discard(key)
-            raise
+    async def _submitted(
+        self, wire: Request, request: BatchRequest, key: str, journal: Path, accepted: list[JobRef]
+    ) -> Job:
+        return await keyed.submit(
+            self._nb._core,
+            wire,
+            NO_CALL_OPTIONS,
+            kind=request.result_kind,
+            model=request.model,
+            on_accepted=accepted.append,
+            journal=journal,
+            key=key,
+        )
 
     async def _waited(self, job: Job, wait: float, on_progress: OnProgress, *, earlier: bool) -> Bought:
         try:

@@ -198,3 +198,15 @@ def test_the_key_is_typed_where_nobody_sees_it(box: Box, keys: Keys, monkeypatch
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), encoding="utf-8"))
     with pytest.raises(ConfigurationError, match="no text on standard input"):
         _typed("neuralbox")
+
+
+def test_a_key_that_moves_into_the_file_does_not_stay_in_the_keyring(box: Box, keys: Keys) -> None:
+    assert login(box).code == 0
+    assert [*keys.held.values()] == [box.key]
+    assert login(box, "--file").code == 0
+    assert keys.held == {}
+    assert login(box).code == 0
+    keys.is_locked = True
+    left = login(box, "--file")
+    assert left.code == 0
+    assert "the former one stays in the system's keyring, which cannot be opened" in left.out

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
 import anyio
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult
+
+from neuralbox._errors import JournalError, NeuralBoxError, SubmissionUnknownError
+from neuralbox._submissions import keyed
 
 from .conftest import ERAS, FILM, PICTURE, PRICE, McpBox, Person, until, values, words
 
@@ -100,6 +106,50 @@ async def test_what_failed_was_free_and_may_be_bought_again_after_another_questi
         again = values(await client.call_tool("generate_video", FILM))
     assert (bought["status"], again["id"]) == ("completed", bought["id"])
     assert (len(person.asked), box.spent) == (3, bought["tokens"])
+
+
+async def test_what_was_bought_is_never_offered_again_where_its_journal_is_locked(
+    box: McpBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with box.client(ask_above=PRICE) as client:
+        first = values(await client.call_tool("generate_image", PICTURE))
+    async with box.client(ask_above=0) as client:  # it cannot ask
+        with monkeypatch.context() as patched:
+            patched.setattr(keyed, "submit", _raising(JournalError("Another program has it.", reason="locked")))
+            assert (await client.call_tool("generate_image", PICTURE)).is_error
+        again = values(await client.call_tool("generate_image", PICTURE))
+    assert (again["id"], box.spent) == (first["id"], PRICE)
+    assert "not charged again" in again["bought_before"]
+
+
+async def test_what_was_agreed_to_and_not_sent_is_not_said_to_have_been_bought_before(
+    box: McpBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person()
+    async with box.client(person=person, ask_above=0) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(keyed, "submit", _raising(SubmissionUnknownError("It may be.", request={})))
+            assert (await client.call_tool("generate_image", PICTURE)).is_error
+        bought = values(await client.call_tool("generate_image", PICTURE))
+    assert "bought_before" not in bought
+    assert (len(person.asked), box.spent) == (1, PRICE)
+
+
+async def test_what_was_refused_is_asked_about_again(box: McpBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person()
+    async with box.client(person=person, ask_above=0) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(keyed, "submit", _raising(JournalError("Another program has it.", reason="locked")))
+            assert (await client.call_tool("generate_image", PICTURE)).is_error
+        values(await client.call_tool("generate_image", PICTURE))
+    assert (len(person.asked), box.spent) == (2, PRICE)
+
+
+def _raising(error: NeuralBoxError) -> Callable[..., Awaitable[NoReturn]]:
+    async def submit(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return submit
 
 
 # Money.

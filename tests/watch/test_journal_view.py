@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from neuralbox._errors import JournalError
 from neuralbox._journal import PlannedRequest, read_summary, remember
 from neuralbox._journal.grouped import GroupedJournal
-from neuralbox._watch import JournalView, summary_lines, summary_values
+from neuralbox._watch import JournalView, journal_view, summary_lines, summary_values
 from neuralbox._watch.journal_view import _KEPT, SPAN
 
 from ..journal.files import Clock, a_journal, refused, tell
@@ -227,3 +227,23 @@ async def test_what_runs_is_said_with_its_process(tmp_path: Path) -> None:
         first, second = summary_lines(path, view.counts)
         assert first.startswith("running: process ")
         assert second == "0 tokens, 1 waiting, 1 not sent yet, since 0:00"
+
+
+async def test_of_many_parts_that_change_each_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("_LIVE_SPANS", 2), ("_OTHER_SPANS", 1)):
+        monkeypatch.setattr(journal_view, name, most)
+    read, real = set[int](), journal_view.read_marks
+
+    def read_marks(path: Any, spans: Sequence[tuple[int, int]]) -> Any:
+        read.update(after // SPAN for after, _ in spans)
+        return real(path, spans)
+
+    path, clock = tmp_path / "run.sqlite", Clock()
+    async with running(path, clock, 6 * SPAN) as kept:
+        for number in range(6):
+            await lead(kept, number * SPAN + 1, to="sending")
+        view = settled(JournalView(path, clock.now))
+        monkeypatch.setattr(journal_view, "read_marks", read_marks)
+        for _ in range(12):
+            view.refresh()
+    assert read >= {*range(6)}
