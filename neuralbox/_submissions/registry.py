@@ -328,7 +328,18 @@ class Registry:
                 claim.prompt,
             )
             self._own(str(ref.id), owned)
-            self.listing.expect(str(ref.id), now)
+            self.listing.expect(str(ref.id), self._made_at(entry))
+
+    def _made_at(self, entry: PendingSubmission) -> float:
+        """Tell since when the history should list what was accepted, by the monotonic clock.
+
+        One that was looked for may have been found late because it was listed late: counted from now, it would say that
+        the history lists at once, and the next that is lost would be taken for absent too early.
+        """
+        if entry.lost is None:
+            return self.clock()
+        sent, skew = self.sent(entry), self.skew
+        return entry.lost if sent is None or skew is None else min(entry.lost, sent + entry.early - skew)
 
     def note_seed(self, entry: PendingSubmission, generation: Generation) -> None:
         """Learn from a finished generation whether its model shows the seed that was sent."""

@@ -43,7 +43,7 @@ from neuralbox._submissions.reconcile import Reconciliation, learn_clock, reconc
 from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, UnresolvedSubmission, registry_of
 from neuralbox._submissions.walk import Walk
 from neuralbox._transport import Reply
-from neuralbox._types import JobRef
+from neuralbox._types import GenerationId, JobRef
 from tests.helpers import START, refusal, reply
 
 from .shop import LOST, Shop, a_shop
@@ -59,6 +59,10 @@ def image(prompt: str = "A fox", **options: Any) -> Request:
 
 async def draw(core: Core, prompt: str = "A fox", **options: Any) -> Generation:
     return await Images(core).create(model="dall-e-3", prompt=prompt, **options)
+
+
+async def film(core: Core, prompt: str = "A fox") -> GenerationId:
+    return (await Videos(core).submit(model="kling-v2.1", prompt=prompt)).id
 
 
 async def unknown(core: Core, prompt: str = "A fox", **options: Any) -> SubmissionUnknownError:
@@ -285,6 +289,18 @@ async def test_a_listing_that_was_seen_to_lag_is_given_as_long() -> None:
         await Videos(core).submit(model="kling-v2.1", prompt="A fox")
         assert len(shop.posts) == 3
         assert 30.0 <= shop.time.elapsed <= 45.0
+
+
+async def test_one_that_was_found_late_does_not_say_that_the_history_lists_at_once() -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped after", "dropped after")
+        core = shop.core()
+        shop.lag = lambda: 20.0
+        await film(core, "A hen")
+        await shop.time.sleep(60.0)
+        assert await film(core, "A cock") == 18_001
+        assert await film(core) == 18_002
+        assert len(shop.charged) == len(shop.posts) == 3
 
 
 async def test_a_listing_that_hides_what_is_ours_proves_nothing() -> None:
