@@ -7,9 +7,7 @@ for what `Pager` keeps to tell them apart.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -70,7 +68,7 @@ async def export(
         )
     policy = read_overwrite(overwrite or append)
     await _on_disk(partial(require_free, path, policy))
-    part = PartFile(path.parent, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])
+    part = PartFile.beside(path)
     writer: _TextExport | ParquetExport
     if is_parquet:
         load_pyarrow()  # before anything is asked

@@ -93,6 +93,14 @@ def raise_budget_command(journal: str | os.PathLike[str]) -> str:
     return f"neuralbox batch resume {shlex.quote(os.fspath(journal))} --budget TOKENS"
 
 
+def settle_command(journal: str, key: str, generation_id: str | None = None) -> str:
+    """Return the command that adopts a generation for a request of unknown outcome; `ID` where it is not known."""
+    adopt = f"--adopt {'ID' if generation_id is None else shlex.quote(generation_id)}"
+    # A key that looks like an option stands last, behind what ends them.
+    named = f"{adopt} -- {shlex.quote(key)}" if key.startswith("-") else f"{shlex.quote(key)} {adopt}"
+    return f"neuralbox batch settle {shlex.quote(journal)} {named}"
+
+
 def not_sent_line(journal: str | os.PathLike[str], count: int) -> str:
     """Say how many a budget did not cover, and the command that raises it."""
     return f"{count:,} {NOT_SENT}; to raise it:  {raise_budget_command(journal)}"

@@ -29,7 +29,10 @@ def costs(
     type: OfKind = None,
     model: OfModel = None,
     gemini: Annotated[
-        bool, typer.Option("--geminigen", help="GeminiGen's history as well; the key is GEMINIGEN_API_KEY.")
+        bool,
+        typer.Option(
+            "--geminigen", help="GeminiGen's history as well; the key is GEMINIGEN_API_KEY, or the one that is kept."
+        ),
     ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print a table for spreadsheets.")] = False,
     json: AsJson = False,
@@ -43,7 +46,7 @@ def costs(
             raise ConfigurationError("Pass --json or --csv, not both.")
         start = _time(since)
         if gemini:
-            found = await _of_both(nb, groups, start, filtered=bool(type or model))
+            found = await _of_both(nb, session, groups, start, filtered=bool(type or model))
         else:
             found = await nb.history.summary(by=groups, since=start, type=type, model=model)
         for row in found:
@@ -56,13 +59,17 @@ def costs(
     CommandSession(json, base_url).run(work)
 
 
-async def _of_both(nb: AsyncNeuralBox, groups: list[str], start: datetime | None, *, filtered: bool) -> HistorySummary:
+async def _of_both(
+    nb: AsyncNeuralBox, session: CommandSession, groups: list[str], start: datetime | None, *, filtered: bool
+) -> HistorySummary:
     from .._merged_history import history_of
     from ..geminigen import AsyncGeminiGen
 
     if filtered:
         raise ConfigurationError("--geminigen shows all of both services: leave --type and --model out.")
-    async with AsyncGeminiGen() as gg:
+    other = CommandSession(session.as_json)  # `--base-url` says where NeuralBox is
+    where = other.base_url_of("geminigen")
+    async with AsyncGeminiGen(api_key=other.key_for("geminigen", where), base_url=where) as gg:
         return await history_of(nb, gg, since=start, prefetch=4).summary(by=groups)
 
 

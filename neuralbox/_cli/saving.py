@@ -129,20 +129,26 @@ class Saving:
         return saved.path
 
     def write_text(self, session: CommandSession, generation: Generation) -> Path:
-        """Write a text to the file; where that fails it is printed, since it is paid for.
+        """Write a text to the file, whole or not at all; where that fails the result is printed, since it is paid for.
+
+        Returns:
+            Where it is: beside the name, where something came to stand there meanwhile.
 
         Raises:
             OSError: It cannot be written.
         """
+        from .._files.partial_file import write_whole
+        from .session import plain_values
+
         assert self.output is not None
         assert generation.text is not None
         try:
-            with self.output.open("w" if self.overwrite == "replace" else "x", encoding="utf-8") as file:
-                file.write(generation.text + "\n")
-        except OSError:
+            path = write_whole(self.output, (generation.text, "\n"), self.overwrite)
+        except (OSError, ConfigurationError):
             session.print_text(generation.text)
+            session.write_record(plain_values(generation))
             raise
-        return self.output
+        return path or self.output
 
 
 def require_directory(to: Path) -> None:

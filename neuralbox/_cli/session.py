@@ -108,7 +108,7 @@ class CommandSession:
             import anyio
 
             where = self.base_url_of(service)
-            found = self._key_for(service, where) if key is None else key
+            found = self.key_for(service, where) if key is None else key
             pause = self.settings.poll_interval if self.poll_interval is None else self.poll_interval
             more: dict[str, Any] = {}
             if pause is not None:
@@ -150,7 +150,7 @@ class CommandSession:
 
         return find_key(key_name(self.settings.profile, service))
 
-    def _key_for(self, service: str, where: str) -> str:
+    def key_for(self, service: str, where: str) -> str:
         """Return the key of the environment or of the profile, else what is typed at a prompt; never an argument.
 
         Raises:
@@ -182,7 +182,7 @@ class CommandSession:
         from .._config import has_environment_key
 
         is_known = has_environment_key(service_of("neuralbox")) or self._kept("neuralbox") is not None
-        return self._key_for("neuralbox", where) if is_known else None
+        return self.key_for("neuralbox", where) if is_known else None
 
     # Output.
 

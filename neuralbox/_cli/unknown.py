@@ -98,20 +98,20 @@ def decision_lines(journal: Place, key: str, candidates: Sequence[Generation]) -
         yield output.joined(f"{key} may be {candidate_line(each)}.")
     if len(candidates) > _MOST_CANDIDATES:
         yield output.joined(f"{key} may be one of {len(candidates) - _MOST_CANDIDATES} more; --json names all.")
-    yield f"To decide:  {settle_command(journal, key, candidates)}  (or --resend, or --give-up)"
+    yield f"To decide:  {_settle_command(journal, key, candidates)}  (or --resend, or --give-up)"
 
 
 def decision_values(journal: Place, key: str, candidates: Sequence[Generation]) -> dict[str, Any]:
     """Return the same as JSON."""
-    return {"candidates": candidate_values(candidates), "next": settle_command(journal, key, candidates)}
+    return {"candidates": candidate_values(candidates), "next": _settle_command(journal, key, candidates)}
 
 
-def settle_command(journal: Place, key: str, candidates: Sequence[Generation] = ()) -> str:
+def _settle_command(journal: Place, key: str, candidates: Sequence[Generation] = ()) -> str:
     """Return the command that adopts; with its id where there is one candidate."""
-    adopt = f"--adopt {shlex.quote(str(candidates[0].id)) if len(candidates) == 1 else 'ID'}"
-    # A key that looks like an option stands last, behind what ends them.
-    named = f"{adopt} -- {shlex.quote(key)}" if key.startswith("-") else f"{shlex.quote(key)} {adopt}"
-    return output.joined(f"neuralbox batch settle {shlex.quote(shown(journal))} {named}")
+    from .._batch.progress_words import settle_command
+
+    only = str(candidates[0].id) if len(candidates) == 1 else None
+    return output.joined(settle_command(shown(journal), key, only))
 
 
 def resume_command(journal: Place, options: Sequence[str] = ()) -> str:
@@ -132,7 +132,7 @@ def unknown_records(journal: Place) -> tuple[list[dict[str, Any]], list[str]]:
     for record in islice(read_records(journal, states=(SENDING,)), _MOST_REQUESTS):
         model = (record.claim or {}).get("model")
         at = None if record.sent_at is None else datetime.fromtimestamp(record.sent_at, UTC)
-        command = settle_command(journal, record.key)
+        command = _settle_command(journal, record.key)
         records.append({"key": record.key, "model": model, "sent_at": record.sent_at, "next": command})
         said = "" if at is None else f", sent {at:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(output.joined(f"{record.key}: unknown whether it was accepted ({model}{said}):  {command}"))

@@ -20,7 +20,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,6 +82,11 @@ class PartFile:
         self._hashed = 0
         self._is_closed = False
         self._lock = threading.Lock()
+
+    @classmethod
+    def beside(cls, target: Path) -> PartFile:
+        """Make the part of a file that this program writes itself, named after its target."""
+        return cls(target.parent, hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16])
 
     @property
     def sha256(self) -> str | None:
@@ -305,6 +310,31 @@ class PartFile:
         except OSError as error:
             if error.errno not in _NOT_OURS:
                 raise
+
+
+def write_whole(path: Path, pieces: Iterable[str], overwrite: Overwrite) -> Path | None:
+    """Write a text that stands under its name when all of it is on the disk. Blocking.
+
+    Args:
+        path: The name.
+        pieces: The text; half a character, which no file holds, becomes a question mark.
+        overwrite: What happens where something stands there.
+
+    Returns:
+        Where it is; None where something stands there that stays.
+
+    Raises:
+        ConfigurationError: What stands there may not be replaced.
+        OSError: It cannot be written.
+    """
+    part = PartFile.beside(path)
+    try:
+        part.begin(0, None)
+        for piece in pieces:
+            part.write(piece.encode("utf-8", "replace"))
+        return part.publish(path, overwrite)
+    finally:
+        part.close(keep=False)
 
 
 def _candidates(target: Path) -> Iterator[Path]:

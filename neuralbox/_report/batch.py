@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from .._api.checks import require_whole
 from .._batch.budget_record import budget_record
 from .._batch.journal_records import generation_of
-from .._batch.progress_words import not_sent_line
+from .._batch.progress_words import not_sent_line, settle_command
 from .._html import web_address
 from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, is_address, read_records, read_summary
 from .._journal.postgres.address import read_address
@@ -68,7 +68,7 @@ def write_batch_report(
     totals, cards = Totals(), list[Card]()
     named = read_address(journal).shown if is_address(journal) else os.fspath(journal)
     for record in read_records(journal):
-        card = card_of(record, find, None if summary.owner is not None else shlex.quote(named))
+        card = card_of(record, find, None if summary.owner is not None else named)
         totals.add(card, ended_at=record.final_at)
         if len(cards) < limit:
             cards.append(card)
@@ -169,7 +169,7 @@ def card_of(record: JournalRecord, find: Finder, stopped: str | None = None) -> 
     Args:
         record: It.
         find: Finds its file.
-        stopped: The journal as a shell takes it, where nobody runs the batch; its commands are advised of what has not ended.
+        stopped: The journal's name, where nobody runs the batch; its commands are advised of what has not ended.
     """
     request = record.request
     kind = label(record.kind or _text(request, "kind"))
@@ -211,12 +211,9 @@ def card_of(record: JournalRecord, find: Finder, stopped: str | None = None) -> 
 def _advice(record: JournalRecord, journal: str) -> tuple[str, str]:
     """Say what to do about one that has not ended and that nobody waits for."""
     if record.state != SENDING:
-        return "To continue:", f"neuralbox batch resume {journal}"
-    key = shlex.quote(record.key)
-    # A key that looks like an option stands last, behind what ends them.
-    named = f"--adopt ID -- {key}" if record.key.startswith("-") else f"{key} --adopt ID"
-    settle = plain(f"neuralbox batch settle {journal} {named}")
-    return f"To look for it: neuralbox reconcile {journal}; to decide:", settle
+        return "To continue:", f"neuralbox batch resume {shlex.quote(journal)}"
+    settle = plain(settle_command(journal, record.key))
+    return f"To look for it: neuralbox reconcile {shlex.quote(journal)}; to decide:", settle
 
 
 def prompt_of(request: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from .._errors import ConfigurationError, DownloadError
-from .._files.partial_file import PartFile
+from .._files.partial_file import write_whole
 from .._files.target import locate_target, require_free
 from .._thumbnails import ThumbnailImage
 from .._version import __version__
@@ -82,16 +82,10 @@ def write_page(report: ReportPage, thumbnails: Iterable[ThumbnailImage | None], 
     Raises:
         DownloadError: The disk fails.
     """
-    part = PartFile(path.parent, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])
     try:
-        part.begin(0, None)
-        for piece in _pieces(report, thumbnails):
-            part.write(piece.encode("utf-8", "replace"))  # half a character, which no page holds
-        part.publish(path, "replace")
+        write_whole(path, _pieces(report, thumbnails), "replace")
     except OSError as error:
         raise DownloadError(f"The report cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.close(keep=False)
     return path
 
 

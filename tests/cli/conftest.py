@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import neuralbox._client
+import neuralbox._merged_history  # it names the class that `box` replaces
 from neuralbox import AsyncNeuralBox, Polling
 from neuralbox._cli.app import app
 from neuralbox._cli.invocation import current

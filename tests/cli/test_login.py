@@ -14,6 +14,8 @@ import typer
 from keyring.backend import KeyringBackend
 from keyring.backends import fail
 
+from neuralbox.sandbox import Server
+
 from .conftest import Box, Left, run
 from .test_output import Screen
 
@@ -147,11 +149,13 @@ def test_what_is_no_key_or_a_wrong_one_is_not_kept(box: Box, keys: Keys) -> None
     assert keys.held == {}
 
 
-def test_the_other_service_has_a_key_of_its_own(box: Box, keys: Keys) -> None:
+def test_the_other_service_has_a_key_of_its_own(box: Box, slowly_served: Server, keys: Keys) -> None:
     assert login(box, "--service", "geminigen").err == "The key is right.\n"
     assert keys.held == {("neuralbox", "default (geminigen)"): box.key}
     assert login(box, "--service", "geminigen", "--no-check").err == ""
     assert run("geminigen", "history").code == 0
+    # `--base-url` is the other service's: the key stays with the address it was given for.
+    assert box("costs", "--geminigen", "--base-url", slowly_served.url).code == 0
     assert run("logout", "--service", "geminigen").code == 0
     assert "GEMINIGEN_API_KEY" in run("geminigen", "history").sentence
 

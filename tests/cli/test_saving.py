@@ -48,19 +48,25 @@ def test_a_text_is_written_to_a_file_and_printed_where_that_fails(box: Box, tmp_
     Path("link.txt").unlink()
 
 
-def test_a_text_that_cannot_be_written_is_not_lost(box: Box) -> None:
+def test_a_text_that_cannot_be_written_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     from neuralbox import Generation
     from neuralbox._cli.saving import Saving
     from neuralbox._cli.session import CommandSession
     from neuralbox._files.naming import FileNaming
 
-    Path("taken.txt").write_text("mine")
-    session = CommandSession()
-    saving = Saving(None, Path("taken.txt"), FileNaming(), "rename")
-    with patch.object(CommandSession, "print_text") as printed, pytest.raises(FileExistsError):
-        saving.write_text(session, Generation.read({"id": 1, "content": "paid for"}))
-    printed.assert_called_once_with("paid for")
-    assert Path("taken.txt").read_text() == "mine"
+    answer = Generation.read({"id": 1, "content": "paid for"})
+    Path("taken.txt").write_text("mine")  # it came to stand there while the text was made
+    saved = Saving(None, Path("taken.txt"), FileNaming(), "rename").write_text(CommandSession(), answer)
+    assert (Path("taken.txt").read_text(), saved.read_text()) == ("mine", "paid for\n")
+    for session in (CommandSession(), CommandSession(as_json=True)):
+        saving = Saving(None, Path("full.txt"), FileNaming(), "rename")
+        with (
+            patch.object(os, "write", side_effect=OSError(28, "the disk is full")),
+            pytest.raises(OSError, match="full"),
+        ):
+            saving.write_text(session, answer)
+        assert "paid for" in capsys.readouterr().out
+        assert not Path("full.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ import pytest
 import neuralbox._batch.unknown
 from neuralbox import AsyncNeuralBox, SubmissionUnknownError
 from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.progress_words import settle_command
 from neuralbox._batch.unknown import UnknownRequest
 from neuralbox._cli.batch import _show_outcome
 from neuralbox._cli.errors import Failures
 from neuralbox._cli.session import CommandSession
-from neuralbox._cli.unknown import settle_command
 from neuralbox._journal import PlannedRequest, open_account_journal, read_records
 from neuralbox._models.generation import Generation
 from neuralbox._submissions.claim import Claim
@@ -214,7 +214,7 @@ def test_an_outcome_that_is_unknown_names_its_candidates(count: int, capsys: pyt
 
 def test_a_key_that_looks_like_an_option_can_be_settled(box: Box) -> None:
     leave(box, "-boat")
-    assert settle_command(JOURNAL, "-boat") == "neuralbox batch settle run.sqlite --adopt ID -- -boat"
+    assert settle_command(str(JOURNAL), "-boat") == "neuralbox batch settle run.sqlite --adopt ID -- -boat"
     assert box("batch", "settle", JOURNAL, "--resend", "--", "-boat").code == 0
 
 
