@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from neuralbox._errors import JournalError
-from neuralbox._journal import PlannedRequest, read_summary, remember
+from neuralbox._journal import PlannedRequest, read_marks, read_summary, remember
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._watch import JournalView, journal_view, summary_lines, summary_values
 from neuralbox._watch.journal_view import _KEPT, SPAN
@@ -232,9 +232,9 @@ async def test_what_runs_is_said_with_its_process(tmp_path: Path) -> None:
 async def test_of_many_parts_that_change_each_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, most in (("_LIVE_SPANS", 2), ("_OTHER_SPANS", 1)):
         monkeypatch.setattr(journal_view, name, most)
-    read, real = set[int](), journal_view.read_marks
+    read, real = set[int](), read_marks
 
-    def read_marks(path: Any, spans: Sequence[tuple[int, int]]) -> Any:
+    def noting(path: Any, spans: Sequence[tuple[int, int]]) -> Any:
         read.update(after // SPAN for after, _ in spans)
         return real(path, spans)
 
@@ -243,7 +243,7 @@ async def test_of_many_parts_that_change_each_has_its_turn(tmp_path: Path, monke
         for number in range(6):
             await lead(kept, number * SPAN + 1, to="sending")
         view = settled(JournalView(path, clock.now))
-        monkeypatch.setattr(journal_view, "read_marks", read_marks)
+        monkeypatch.setattr(journal_view, "read_marks", noting)
         for _ in range(12):
             view.refresh()
     assert read >= {*range(6)}
