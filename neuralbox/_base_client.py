@@ -13,7 +13,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 import anyio
 
@@ -25,6 +25,7 @@ from ._core.reply_capture import CapturedReplies, capture_replies
 from ._errors import ConfigurationError
 from ._hooks import Hooks, hooks_of
 from ._models.raw import RawResponse
+from ._result_cache import ResultCache, close_cache
 from ._transport import HttpClient, HttpTransport, Limits, Transport, build_transport
 from ._transport.closing import announce_closed, announce_open
 from ._types import BoundToProcess, Omit
@@ -76,6 +77,7 @@ class BaseClient(BoundToProcess):
             service=service,
             **options,
         )
+        self._connections.keep(made.cache)
         self._core = Core(self._connections.of(credential, made.base_url), made, credential, self._clockwork)
 
     def _copied(
@@ -99,6 +101,7 @@ class BaseClient(BoundToProcess):
         options, credential = core.options.with_changes(**changes), credential or core.credential
         copy = object.__new__(type(self))
         copy._connections = self._connections
+        copy._connections.keep(changes.get("cache"))
         if credential.identity == core.credential.identity and options.base_url == core.options.base_url:
             copy._core = core.with_options(options)
         else:
@@ -107,7 +110,7 @@ class BaseClient(BoundToProcess):
         return copy
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop, those of copies included; a closed client sends nothing more.
+        """Close the connections of the running loop and the cache, those of copies included; a closed client sends nothing more.
 
         Entering `async with` again opens it again. A user's own `http_client` is left open.
         """
@@ -128,9 +131,9 @@ class BaseClient(BoundToProcess):
 
 
 class TransportPool:
-    """The transports of a client and its copies, opened and closed together.
+    """The transports and the caches of a client and its copies, opened and closed together.
 
-    One for each account and base URL: a program that makes a copy for each request of its users holds no more
+    One transport for each account and base URL: a program that makes a copy for each request of its users holds no more
     connections than it has accounts.
     """
 
@@ -144,6 +147,8 @@ class TransportPool:
     ) -> None:
         self._arguments = (limits, http_client, transport, trust_env, private_files)
         self._transports: dict[tuple[object, str], Transport] = {}
+        # A program that makes a copy with another cache for each of its users keeps no more of them than are in use.
+        self._caches: WeakValueDictionary[int, ResultCache] = WeakValueDictionary()
         self._closed = False
         self._owner: ReferenceType[object] | None = None
 
@@ -163,6 +168,11 @@ class TransportPool:
             )
             self._transports[credential.identity, base_url] = made
         return made
+
+    def keep(self, cache: ResultCache | None) -> None:
+        """Close a cache with the transports, if anybody still has it then."""
+        if cache is not None:
+            self._caches[id(cache)] = cache
 
     @property
     def owner(self) -> object:
@@ -188,6 +198,8 @@ class TransportPool:
         with anyio.move_on_after(_GOODBYE, shield=True):
             for transport in [*self._transports.values()]:
                 await transport.aclose()
+        for cache in [cache for known in self._caches.valuerefs() if (cache := known()) is not None]:
+            await close_cache(cache)
 
 
 # `with_raw_response`: nothing is sent differently; whoever calls sees which replies the call ended with.

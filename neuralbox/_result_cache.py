@@ -17,7 +17,9 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
+from anyio import CancelScope, to_thread
 from pydantic_core import from_json, to_json
 
 from ._api import vocabulary as words
@@ -72,7 +74,8 @@ class ResultCache:
         again = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # no request; again.is_cached
 
     Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
-    forgotten by the download that found out. It may be used by any number of clients, threads and programs.
+    forgotten by the download that found out. It may be used by any number of clients, threads and programs. Its file is
+    closed with each client, and at the end of each batch, that it was given to; the next use opens it again.
 
     Args:
         path: The file; made at the first use, for its owner alone.
@@ -95,7 +98,12 @@ class ResultCache:
         self.path: Path = Path(path)
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._owner = 0
+        _caches.add(self)
+
+    def __del__(self) -> None:
+        # Nobody has it any more, so no lock is needed; and one whose arguments were refused has no file.
+        if getattr(self, "_database", None) is not None:
+            self._close()
 
     def __repr__(self) -> str:
         return f"<ResultCache {str(self.path)!r}>"
@@ -161,24 +169,30 @@ class ResultCache:
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
-            database, self._database = self._database, None
-            if database is not None and self._owner == os.getpid():
-                database.close()
+            self._close()
+
+    def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
     def _open(self) -> sqlite3.Connection:
-        if self._database is not None and self._owner == os.getpid():
-            return self._database
-        # A connection of before a fork belongs to the parent: it is neither used nor closed here.
-        self._database = None
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        database = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
-        try:
-            self._check(database)
-        except BaseException:
-            database.close()
-            raise
-        self._database, self._owner = database, os.getpid()
-        return database
+        if self._database is None:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            database = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
+            try:
+                self._check(database)
+            except BaseException:
+                database.close()
+                raise
+            self._database = database
+        return self._database
+
+    def _begin_in_child(self) -> None:
+        """Begin anew after a fork: another thread may have held the lock, and the connection is the parent's."""
+        if self._database is not None:
+            _inherited.append(self._database)
+        self._lock, self._database = threading.Lock(), None
 
     def _check(self, database: sqlite3.Connection) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
@@ -198,9 +212,29 @@ class ResultCache:
         database.executescript(_SCHEMA)
 
 
+# SQLite wants a connection of before a fork neither used nor closed in the child, so those are kept there to its end.
+_caches: WeakSet[ResultCache] = WeakSet()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _after_fork() -> None:
+    for cache in [*_caches]:
+        cache._begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def cache_of(cache: str | os.PathLike[str] | ResultCache | None) -> ResultCache | None:
     """Return the cache that is meant by an argument."""
     return cache if cache is None or isinstance(cache, ResultCache) else ResultCache(cache)
+
+
+async def close_cache(cache: ResultCache) -> None:
+    """Close a cache's file in a thread, whoever cancels: the last to close it writes what the log beside it still has."""
+    with CancelScope(shield=True):
+        await to_thread.run_sync(cache.close)
 
 
 def content_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -21,6 +23,7 @@ from neuralbox import (
     NeuralBox,
     ResultCache,
     TranscriptionRequest,
+    _result_cache,
 )
 from neuralbox._api.request import Form, FormFile, Request
 from neuralbox._result_cache import content_key
@@ -86,6 +89,35 @@ async def test_the_same_thing_is_bought_once_and_a_hit_is_marked_and_free(tmp_pa
         assert (await without.with_options(cache=path).text.create(model="gpt-5", prompt="A fox")).is_cached
     assert shop.sold == 8
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116 - no event loop waits for it
+
+
+async def test_what_is_cancelled_when_its_result_has_come_is_kept_all_the_same(tmp_path: Path) -> None:
+    shop = Shop()
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        with anyio.CancelScope() as scope:
+            await nb.text.create(model="gpt-5", prompt="A fox", on_accepted=lambda _: scope.cancel())
+        assert (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
+    assert shop.sold == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_so_is_what_a_cancelled_asyncio_task_has_bought(
+    anyio_backend: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop()
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+
+        async def buy() -> None:
+            await nb.text.create(model="gpt-5", prompt="A fox", on_accepted=lambda _: task.cancel())
+
+        task = asyncio.create_task(buy())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [record.message for record in caplog.records] == [
+            "A call was cancelled when its result had come; the job 1 (text gpt-5) is in the cache."
+        ]
+        assert (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
+    assert shop.sold == 1
 
 
 async def test_what_failed_is_asked_for_again(tmp_path: Path) -> None:
@@ -220,19 +252,74 @@ async def test_a_cache_that_cannot_be_read_costs_nothing_and_one_that_cannot_be_
     ]
 
 
-def test_a_connection_of_before_a_fork_is_not_used_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_can_use_a_cache_whose_lock_another_thread_held(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path / "c.sqlite")
     cache.put("k", made(), 0.0)
     before = cache._database
+    with cache._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                has_own = cache.get("k", 1.0) is not None and cache._database is not before
+                cache.put("of the child", made(), 0.0)
+                cache.close()
+                os._exit(0 if has_own else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert cache.get("of the child", 1.0) is not None
+    assert cache._database is before
+    unused = ResultCache(tmp_path / "unused.sqlite")
+    _result_cache._after_fork()  # what the child did
+    assert _result_cache._inherited.pop() is before
     assert before is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: -1)
-        assert cache.get("k", 1.0) is not None
-        assert cache._database is not before
-    cache.close()  # of the "child": left to it
+    before.close()
     assert cache.get("k", 1.0) is not None
     cache.close()
-    before.close()
+    assert not unused.path.exists()
+
+
+async def test_the_files_are_closed_with_the_client_and_its_copies(tmp_path: Path) -> None:
+    shop, mine, yours = Shop(), tmp_path / "mine.sqlite", tmp_path / "yours.sqlite"
+    async with client(shop, mine) as nb:
+        copy = nb.with_options(cache=yours)
+        for one in (nb, copy):
+            await one.text.create(model="gpt-5", prompt="A fox")
+        assert open_files(tmp_path) == ["mine.sqlite", "yours.sqlite"]
+    assert open_files(tmp_path) == []
+    async with nb:
+        assert (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await nb.aclose()
+        assert open_files(tmp_path) == []
+
+
+def test_one_that_nobody_closed_is_closed_when_it_is_dropped(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made(), 0.0)
+    assert open_files(tmp_path) == ["c.sqlite"]
+    del cache
+    assert open_files(tmp_path) == []
+
+
+async def test_a_batch_closes_the_file_it_was_given(tmp_path: Path) -> None:
+    with serve(Sandbox(plan="vip", speed=1_000)) as server:
+        async with AsyncNeuralBox(api_key=KEY, base_url=server.url) as nb:
+            request = {"kind": "text", "model": "gpt-5", "prompt": "A fox"}
+            for is_cached in (False, True):
+                async with nb.batch([request], cache=tmp_path / "c.sqlite") as batch:
+                    outcomes = [outcome async for outcome in batch]
+                    assert open_files(tmp_path) == ["c.sqlite"]
+                assert [one.generation and one.generation.is_cached for one in outcomes] == [is_cached]
+                assert open_files(tmp_path) == []
+
+
+def open_files(directory: Path) -> list[str]:
+    """Return the names of the databases that somebody has open: the last to close one takes its log away."""
+    return sorted(path.name.removesuffix("-wal") for path in directory.glob("*-wal"))
 
 
 async def test_a_batch_delivers_what_was_bought_before(tmp_path: Path) -> None:

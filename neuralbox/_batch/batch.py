@@ -1,7 +1,7 @@
 """`Batch`: one run of many requests, from the entry of its block to its exit.
 
 The block opens the journal and begins to read and send; the loop over it takes outcomes as they come; leaving it, for
-whatever reason, ends every task of the run and closes the journal. Each stage has a module of its own, and passes
+whatever reason, ends every task of the run and closes its files. Each stage has a module of its own, and passes
 requests to the next: `reader`, `submitter`, `collector`; `state` is what they share.
 """
 
@@ -24,6 +24,7 @@ from .._concurrency.detached import DetachedTaskGroup
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, JournalSummary, Sync, open_account_journal
+from .._result_cache import ResultCache, close_cache
 from .._types import JobRef
 from .collector import Collector
 from .others import OthersWork
@@ -71,6 +72,7 @@ class Batch:
         journal: str | os.PathLike[str] | None,
         journal_sync: Sync,
         budget: int | Budget | None,
+        cache: ResultCache | None = None,
     ) -> None:
         self._core = core
         self._source = source
@@ -78,6 +80,7 @@ class Batch:
         self._journal_at = journal
         self._journal_sync: Sync = journal_sync
         self._budget = budget
+        self._cache = cache
         self._entered = False
         self._journal: Journal | None = None
         self._tasks: DetachedTaskGroup | None = None
@@ -137,7 +140,7 @@ class Batch:
             await self._tasks.start(partial(self._begin, options, total))
         except BaseException as error:
             await self._end_tasks()
-            await self._close_journal(error)
+            await self._close_files(error)
             raise
         return self
 
@@ -179,7 +182,7 @@ class Batch:
             try:
                 await self._end_tasks()
             finally:
-                await self._close_journal(error)
+                await self._close_files(error)
         assert self._tasks is not None
         if self._tasks.error is not None and error is None:
             self._tasks.raise_error()
@@ -201,7 +204,10 @@ class Batch:
                 return
             await self._core.wait_until(state.changed.next, until - self._core.clock())
 
-    async def _close_journal(self, error: BaseException | None = None) -> None:
+    async def _close_files(self, error: BaseException | None = None) -> None:
+        """Close the cache of this batch's own, and the journal."""
+        if self._cache is not None:
+            await close_cache(self._cache)
         if self._journal is None:
             return
         try:

@@ -145,10 +145,10 @@ class Batches:
         )
         if budget is not None and not isinstance(budget, Budget):
             Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
-        core = self._core
-        if cache is not None:
-            core = core.with_options(core.options.with_changes(cache=cache_of(cache)))
-        return Batch(core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget)
+        core, own = self._core, cache_of(cache)
+        if own is not None:
+            core = core.with_options(core.options.with_changes(cache=own))
+        return Batch(core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget, cache=own)
 
     async def estimate(
         self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
-from anyio import to_thread
+from anyio import CancelScope, get_cancelled_exc_class, to_thread
 
 from .._api.request import Request
 from .._config import CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
 from .._result_cache import ResultCache, content_key
+
+logger = logging.getLogger("neuralbox")
 
 
 class CachedCall:
@@ -48,6 +51,18 @@ class CachedCall:
         return await to_thread.run_sync(self._cache.get, self._key, core.now(), core.options.service.read)
 
     async def keep(self, generation: Generation) -> None:
-        """Keep a result, if it is one."""
-        if self._key is not None and generation.is_completed and not generation.is_cached:
-            await to_thread.run_sync(partial(self._cache.put, self._key, generation, self._core.now()))
+        """Keep a result, if it is one, whoever is cancelled meanwhile: it is paid for."""
+        if self._key is None or not generation.is_completed or generation.is_cached:
+            return
+        write = partial(self._cache.put, self._key, generation, self._core.now())
+        cancelled: BaseException | None = None
+        while True:
+            try:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(write)
+                break
+            except get_cancelled_exc_class() as error:  # of an asyncio task itself: no scope holds that back
+                cancelled = error  # perhaps before a thread had it; to write it twice does no harm
+        if cancelled is not None:
+            logger.warning("A call was cancelled when its result had come; the %s is in the cache.", generation.ref)
+            raise cancelled
