@@ -15,11 +15,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
+
+_MOMENT: Final = 0.05
+"""Seconds for which an end without anybody may hold up the event loop: a file is closed in less, a database may be away."""
 
 
 class CommitWaiter:
@@ -165,11 +168,14 @@ class GroupCommit:
                 return
         self._busy = False
         if any(item.last for item in self.queue):
-            # Whoever was to end everything was cancelled in a way that cannot be held back: it is ended here and now,
-            # in the event loop, for a few milliseconds.
-            run = self._take()
-            run.work()
-            self._publish(run)
+            # Whoever was to end everything was cancelled in a way that cannot be held back, in asyncio. It is ended all the
+            # same, by a thread; an end that takes no longer than a moment is over when this returns.
+            self._busy, run = True, self._take()
+            thread = threading.Thread(target=run.work, name="neuralbox journal end")
+            thread.start()
+            thread.join(_MOMENT)
+            if not run.leave_to(asyncio.get_running_loop(), self._publish):
+                self._publish(run)
 
 
 _Publish: TypeAlias = "Callable[[_CommitRun], None]"

@@ -347,6 +347,26 @@ def test_the_end_comes_even_if_nobody_waits_for_it() -> None:
     assert in_asyncio(scenario).groups == [["leader"], ["end"]]
 
 
+def test_an_end_that_takes_long_does_not_stop_the_event_loop() -> None:
+    """A database that is away is waited for, and others of this loop have something to do meanwhile."""
+
+    async def scenario(disk: Disk, commits: GroupCommit) -> None:
+        limiter = commits._limiter
+        await limiter.acquire_on_behalf_of("somebody")
+        disk.free.clear()
+        end = asyncio.create_task(commits.commit(Named("end", keep=True, last=True)))
+        await turns()
+        end.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await end
+        await until(disk.began.is_set)
+        assert disk.groups == []
+        disk.free.set()
+        await until(lambda: not commits._busy)
+
+    assert in_asyncio(scenario).groups == [["end"]]
+
+
 def test_an_end_that_fails_is_not_tried_for_ever() -> None:
     async def scenario(disk: Disk, commits: GroupCommit) -> None:
         disk.broken = OSError("full")
