@@ -206,7 +206,9 @@ class GroupedJournal:
         return self._store.explain(error, key=key, job=job, unwritten=self._unwritten())
 
     def unheard(self, item: CommitItem, error: Exception) -> None:
-        if item.keep and self._unheard is None:
+        # What another worker brings to its end in our place is nothing that was lost.
+        is_anothers = isinstance(error, JournalError) and error.reason == "taken"
+        if item.keep and not is_anothers and self._unheard is None:
             self._unheard = self.explain(item, error)
 
     def _raise_unheard(self) -> None:

@@ -26,8 +26,8 @@ class StateChange(CommitItem):
         key: Whose record.
         values: What is written down, by name, the key included: `at` in Unix seconds where the time counts, and
 
-            SENDING   `claim` as JSON; where it has a prompt, `prompt` (its JSON string) and `rest` (the claim without it);
-                      `mark`, a digest of the prompt or None
+            SENDING   `claim` as JSON, and its `claim_key`; where it has a prompt, `prompt` (its JSON string) and `rest` (the
+                      claim without it); `mark`, a digest of the prompt or None
             ACCEPTED  `id`, `kind`, `model`
             FINAL     `status`, `tokens`, and `outcome` as JSON
             SAVED     `path` (bytes where it is no valid text), `size_bytes`
@@ -85,7 +85,8 @@ class Close(CommitItem):
 
 def sending(key: str, claim: Mapping[str, Any], at: float, mark: bytes | None = None) -> StateChange:
     """Build the change to `SENDING`."""
-    prompt, named = claim.get("prompt"), {"key": key, "at": at, "mark": mark}
+    name, prompt = claim.get("key"), claim.get("prompt")
+    named = {"key": key, "at": at, "mark": mark, "claim_key": _text(name) if isinstance(name, str) else None}
     if not (isinstance(prompt, str) and prompt):
         return StateChange(SENDING, {**named, "claim": _json(claim), "prompt": None, "rest": None})
     literal = _json(prompt)

@@ -1,14 +1,14 @@
 """Connections to the database of a shared journal, and doing a thing again when one is lost.
 
 A connection belongs to one thread at a time, and keeps no state between two transactions: no prepared statement, no
-setting, no lock. A pooler may therefore stand between.
+setting, no lock. A pooler may therefore stand between. What a transaction may hold up others by is limited in each.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
@@ -27,6 +27,11 @@ _DEAD_WITHIN: Final = 10
 _AGAIN: Final = 0.1
 _IN_THE_WAY: Final = 20
 """Tries of a transaction that others were in the way of."""
+_IDLE_PART: Final = 4
+"""A client that is suspended in the middle of a transaction loses it after this part of the time that matters."""
+
+_LIMITS: Final = """
+    SELECT set_config('lock_timeout', %(lock)s, true), set_config('idle_in_transaction_session_timeout', %(idle)s, true)"""
 
 
 def connect(address: PostgresAddress) -> Connection:
@@ -57,7 +62,7 @@ class Reconnecting:
 
     Args:
         address: Where to.
-        patience: Seconds for which a lost connection is made again.
+        patience: Seconds for which a lost connection is made again, and for which a lock is waited for at most.
         check: Looks at each new connection before it is used.
     """
 
@@ -66,6 +71,42 @@ class Reconnecting:
         self._patience = patience
         self._check = check
         self._connection: Connection | None = None
+        self._limits = {
+            "lock": f"{max(1, int(patience * 1_000 / _IN_THE_WAY))}ms",
+            "idle": f"{max(1, int(patience * 1_000 / _IDLE_PART))}ms",
+        }
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """Hold a transaction open that can hold up nobody for long, whatever becomes of this process.
+
+        The limits are those of the transaction, so that no pooler hands them on.
+        """
+        with connection.transaction():
+            connection.execute(_LIMITS, self._limits)
+            yield
+
+    def once(self, act: Callable[[Connection], T]) -> T:
+        """Do something in a transaction of its own, not a second time where it was done and the answer to that was lost.
+
+        Raises:
+            psycopg.Error: As `run`.
+        """
+        last: tuple[str, T] | None = None
+
+        def attempt(connection: Connection) -> T:
+            nonlocal last
+            if last is not None and _is_committed(connection, last[0]):
+                return last[1]
+            last = None
+            with self.transaction(connection):
+                found = act(connection)
+                row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+                if row is not None and row[0] is not None:  # else it has changed nothing
+                    last = row[0], found
+            return found
+
+        return self.run(attempt)
 
     def run(self, act: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """Do something, again where the connection was lost or another transaction was in the way.
@@ -106,3 +147,16 @@ class Reconnecting:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
+
+
+def _is_committed(connection: Connection, number: str) -> bool:
+    """Whether a transaction was committed.
+
+    Raises:
+        psycopg.OperationalError: The server is still at it.
+    """
+    row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
+    status = None if row is None else row[0]
+    if status == "in progress":
+        raise psycopg.OperationalError("The server has not noticed yet that the connection was lost.")
+    return status == "committed"

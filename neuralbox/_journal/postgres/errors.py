@@ -34,6 +34,16 @@ _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
         "The server only answers reads: it is a standby, or was set so",
         "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
     ),
+    "55000": (
+        "unwritable",
+        "The server only answers reads: it is a standby",
+        "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
+    ),
+    "55P03": (
+        "unwritable",
+        "Something holds what it needs locked for a long time",
+        f"Look for it in `pg_locks`: work by hand that was not ended, say. {_NOTHING_LOST}",
+    ),
     "53100": ("full", "The disk of the server is full", f"Make room. {_NOTHING_LOST}"),
     "53300": (
         "unwritable",
@@ -47,6 +57,8 @@ _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
     "42P01": ("corrupt", "A table is missing", "The schema `neuralbox` was changed by hand; restore it."),
     "42703": ("corrupt", "A column is missing", "The schema `neuralbox` was changed by hand; restore it."),
 }
+_TOOK_TOO_LONG: Final = ("25P03", "25P04")
+"""The server has ended the connection of a client that stood still in the middle of a transaction."""
 _UNREACHED: Final = (
     "unwritable",
     "The database cannot be reached",
@@ -57,6 +69,8 @@ _ELSE: Final = ("unwritable", "It cannot be used", "See the cause below.")
 
 def is_connection_lost(error: BaseException) -> bool:
     """Whether an error says that the connection is gone, or the server not there yet; another try may work."""
+    if isinstance(error, psycopg.Error) and error.sqlstate in _TOOK_TOO_LONG:
+        return True
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     state = error.sqlstate

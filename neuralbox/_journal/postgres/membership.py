@@ -4,6 +4,9 @@ The lease is by the database's clock alone. What this process may do is judged b
 that succeeded, on a clock that counts a machine's sleep as well. A request may leave only while more than `MARGIN` of its
 lease is left, so whoever takes over what this owner had finds that nothing can leave any more.
 
+Others wait for `GRACE` longer before they take over: a beat that the database judges in time may become visible only after
+the end. One that was answered later than that counts for nothing, since somebody may have taken over before it was seen.
+
 A lease that is over stays over: its owner never writes `sending` again.
 """
 
@@ -28,6 +31,9 @@ BEATS: Final = 4
 """Beats in one lease."""
 MARGIN: Final = 1 / 3
 """The part of a lease that must be left for a request to leave."""
+
+GRACE: Final = 1 / 12
+"""The part of a lease by which `lease_until` in the database is later than the end of the lease."""
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 """Counts the time a machine is suspended: Linux calls it so, macOS means it by the other."""
@@ -54,8 +60,15 @@ class Owner:
         self._safe_until = beaten_at + lease
 
     def beaten(self, at: float) -> None:
-        """Take note of a beat that succeeded and was begun then."""
+        """Take note of a beat that succeeded just now and was begun then."""
+        if self._clock() > self._safe_until + self.grace:
+            self.lost = True
         self._safe_until = max(self._safe_until, at + self._lease)
+
+    @property
+    def grace(self) -> float:
+        """Seconds by which others wait longer than its lease holds."""
+        return self._lease * GRACE
 
     @property
     def may_send(self) -> bool:
@@ -100,10 +113,12 @@ class Heart:
         began = boot_clock()
         try:
             self._connection = self._connection or connect(self._address)
+            grace = self._lease * GRACE
             kept = self._connection.execute(
                 """UPDATE neuralbox.owner SET lease_until = clock_timestamp() + make_interval(secs => %s)
-                    WHERE number = ANY(%s) AND lease_until > clock_timestamp() RETURNING number""",
-                (self._lease, [*owners]),
+                    WHERE number = ANY(%s) AND lease_until > clock_timestamp() + make_interval(secs => %s)
+                    RETURNING number""",
+                (self._lease + grace, [*owners], grace),
             ).fetchall()
         except psycopg.Error:
             self._drop()

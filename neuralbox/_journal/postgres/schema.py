@@ -7,8 +7,8 @@ session keeps, so that a pooler may hand each transaction to another session.
     account    one row for each account of a service. The fingerprint is a hash, never the key. `keeper*` belong to the one
                process that waits for all, the windows to allotments
     run        one row for each name: a list of requests with a journal of its own
-    owner      one row for each journal that is open: which process has it, and until when its lease holds by the database's
-               clock. A record whose owner is not here, or whose lease is over, is anybody's
+    owner      one row for each journal that is open: which process has it, and until when nobody may take over by the
+               database's clock. A record whose owner is not here, or whose time is over, is anybody's
     record     one narrow row for each request
                  state       0 planned, 1 sending, 2 accepted, 3 final, 4 saved
                  account     from `sending` on: whose it is
@@ -17,6 +17,8 @@ session keeps, so that a pooler may hand each transaction to another session.
                  attempt     how often it was sent
                  unsure      while `sending`: its sender does not know what became of it
                  claim       while `sending`: JSON, how to find out what became of it
+                 claim_key   which of its sendings that is: what a JSON text has escaped (a NUL, half a surrogate pair) the
+                             database could not read out of it
                  mark        digest of its prompt
                  widened     counts what widened the window in which its generation is looked for, and
                  opens       where that window begins by now, Unix seconds of the service's clock
@@ -79,6 +81,11 @@ STEPS: Final[Sequence[Sequence[str]]] = [
             owner bigint NOT NULL, what text NOT NULL, run int NOT NULL DEFAULT 0, amount bigint NOT NULL,
             until timestamptz NOT NULL, PRIMARY KEY (owner, what, run))""",
     ),
+    (  # to version 2
+        "ALTER TABLE neuralbox.record ADD COLUMN claim_key text",
+        # A quotation mark inside of a prompt is escaped, so this is the claim's own.
+        """UPDATE neuralbox.record SET claim_key = substring(claim from '"key":"([^"\\\\]*)"') WHERE state = 1""",
+    ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""
 
@@ -123,7 +130,7 @@ def prepare(cursor: Any, shown: str, *, may_make: bool) -> None:
                 f"INSERT INTO neuralbox.journal VALUES (%s, ({_IDENTITY}), clock_timestamp())",  # noqa: S608 - constants
                 (len(STEPS),),
             )
-        elif version < len(STEPS):  # pragma: no cover - there is one version yet
+        elif version < len(STEPS):
             cursor.execute("UPDATE neuralbox.journal SET version = %s", (len(STEPS),))
     elif version == 0:
         raise JournalError(

@@ -1,8 +1,8 @@
 """The SQL of a shared journal. One statement serves all changes of a kind in a group; values are bound by name.
 
 The guards say what `transitions.FOLLOWS` says, and more: who may make a change. Only the owner sends, and only while its
-lease holds. What came of a request may be said by its owner and by whoever sent it last, since a fact stays one although
-its owner changed. An owner whose lease is over never comes back, so taking over a record compares the owner it had: of two
+lease holds. What came of a request, its end included, may be said by its owner and by whoever sent it last, since a fact
+stays one although its owner changed; nobody else may, who may speak of another sending. An owner whose lease is over never comes back, so taking over a record compares the owner it had: of two
 who find it free, one gets it.
 """
 
@@ -24,11 +24,12 @@ ALIVE: Final = "EXISTS (SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner
 CHANGES: Final[Mapping[str, LiteralString]] = {
     SENDING: """
         UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
-            attempt = r.attempt + 1, opens = NULL, sent_at = g.at, claim = g.claim, mark = g.mark
-        FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(mark)s::bytea[]) AS g (key, at, claim, mark)
+            attempt = r.attempt + 1, opens = NULL, sent_at = g.at, claim = g.claim, claim_key = g.claim_key, mark = g.mark
+        FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[], %(mark)s::bytea[])
+            AS g (key, at, claim, claim_key, mark)
         WHERE r.run = %(run)s AND r.key = g.key AND r.owner = %(owner)s AND r.state IN (0, 1)
             AND EXISTS (SELECT 1 FROM neuralbox.owner w
-                WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp())
+                WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp() + make_interval(secs => %(grace)s))
         RETURNING r.key""",
     # The same id again changes nothing, and counts as made.
     ACCEPTED: """
@@ -45,18 +46,20 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
         UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, claim = NULL, gen_id = NULL,
             gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL, sent_at = NULL,
             accepted_at = NULL, final_at = NULL, owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
-            news = r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s
+            news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
         FROM unnest(%(key)s::text[]) AS g (key)
-        WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND r.owner = %(owner)s)
-            OR (r.state = 1 AND r.sender = %(owner)s) OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
+        WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND (r.owner = %(owner)s OR r.sender = %(owner)s))
+            OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
         RETURNING r.key""",
     FINAL: """
         WITH g AS (SELECT * FROM unnest(%(key)s::text[], %(at)s::float8[], %(status)s::text[], %(tokens)s::bigint[],
                 %(outcome)s::text[]) AS g (key, at, status, tokens, outcome)),
-            done AS (UPDATE neuralbox.record r SET state = 3, final_at = g.at, status = g.status, tokens = g.tokens,
+            done AS (UPDATE neuralbox.record r SET state = greatest(r.state, 3::smallint), final_at = g.at,
+                    status = g.status, tokens = g.tokens,
                     news = r.news OR (r.state = 2 AND r.owner IS DISTINCT FROM %(owner)s)
                 FROM g WHERE r.run = %(run)s AND r.key = g.key
-                    AND (r.state IN (2, 3) OR (r.state = 0 AND r.owner = %(owner)s))
+                    AND ((r.state IN (2, 3) AND (r.owner = %(owner)s OR r.sender = %(owner)s))
+                        OR (r.state = 0 AND r.owner = %(owner)s) OR (r.state = 4 AND r.final_at = g.at))
                 RETURNING r.id, r.key),
             kept AS (INSERT INTO neuralbox.outcome (id, body) SELECT done.id, g.outcome FROM done JOIN g USING (key)
                 ON CONFLICT (id) DO UPDATE SET body = excluded.body)
@@ -68,7 +71,8 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
         WHERE r.run = %(run)s AND r.key = g.key AND r.state IN (3, 4)
         RETURNING r.key""",
 }
-"""Each returns the keys that were changed."""
+"""Each returns the keys that were changed. Made twice, since the answer to a commit was lost, each comes to the same: so an
+end is said again of what is saved by now, if it is the same end."""
 
 PLAN: Final = """
     WITH given AS (SELECT * FROM unnest(%(keys)s::text[], %(digests)s::text[], %(bodies)s::text[]) WITH ORDINALITY
@@ -132,7 +136,7 @@ ADOPT: Final = """
     UPDATE neuralbox.record r SET state = 2, accepted_at = %(at)s, gen_id = %(id)s, gen_is_int = %(is_int)s,
         kind = coalesce(%(kind)s, r.kind), model = coalesce(%(model)s, r.model), claim = NULL, unsure = false
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
-        AND (r.claim::json ->> 'key') = %(claim_key)s
+        AND r.claim_key = %(claim_key)s
     RETURNING r.mark"""
 
 WIDEN: Final = """
@@ -142,10 +146,10 @@ WIDEN: Final = """
 ABSENT: Final = """
     UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, sent_at = NULL
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
-        AND (r.claim::json ->> 'key') = %(claim_key)s AND r.widened = %(widened)s"""
+        AND r.claim_key = %(claim_key)s AND r.widened = %(widened)s"""
 
 STANDING: Final = f"""
-    SELECT r.state, r.gen_id, r.gen_is_int, r.owner, r.kind, r.model, {ALIVE}, r.claim::json ->> 'key'
+    SELECT r.state, r.gen_id, r.gen_is_int, r.owner, r.kind, r.model, {ALIVE}, r.claim_key
     FROM neuralbox.record r WHERE r.run = %(run)s AND r.key = %(key)s"""
 
 SUMMARY: Final = """

@@ -23,7 +23,7 @@ from ..._types import JobRef
 from .. import transitions
 from ..group_commit import CommitItem
 from ..operations import Close, PlanRequests, Query, StateChange, each_once, layers_of
-from ..protocol import ACCEPTED, FINISHED, SENDING, JournalRecord, JournalSummary, Sync, fingerprint_of
+from ..protocol import ACCEPTED, FINAL, FINISHED, PLANNED, SENDING, JournalRecord, JournalSummary, Sync, fingerprint_of
 from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGeneration, lease_over, taken
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
@@ -69,7 +69,7 @@ class PostgresStore:
         self._run = run
         self._service = service
         self._is_full = sync == "full"
-        self._named = {"run": run, "owner": owner.number, "account": account}
+        self._named = {"run": run, "owner": owner.number, "account": account, "grace": owner.grace}
         self._pid = os.getpid()
         self._ended: dict[int, None] = {}
         self._planned = 0
@@ -111,7 +111,8 @@ class PostgresStore:
     def _plan(self, plan: PlanRequests) -> None:
         try:
             entries = [*each_once(plan.entries, self.path)]
-            plan.found = self._database.run(partial(self._plan_once, plan, entries))
+            plan.found = self._database.once(partial(self._plan_once, plan, entries))
+            self._remember(plan.found)
             self._planned += len(entries)
             if self._planned >= self._looked_over_at:
                 # A planner that knows nothing of a young table reads all of a run for a few keys.
@@ -128,19 +129,17 @@ class PostgresStore:
             "digests": [entry.digest for entry in entries],
             "bodies": [entry.text for entry in entries],
         }
-        with connection.transaction():
-            fresh = {key: number for number, key in connection.execute(statements.PLAN, values).fetchall()}
-            found = {
-                entry.key: JournalRecord(fresh[entry.key], entry.key, entry.request)
-                for entry in entries
-                if entry.key in fresh
-            }
-            known = {entry.key: entry for entry in entries if entry.key not in fresh}
-            if known:
-                self._require_new(connection, known)
-                for record in self._take_keys(connection, known, plan.at):
-                    found[record.key] = record
-        self._remember(found.values())
+        fresh = {key: number for number, key in connection.execute(statements.PLAN, values).fetchall()}
+        found = {
+            entry.key: JournalRecord(fresh[entry.key], entry.key, entry.request)
+            for entry in entries
+            if entry.key in fresh
+        }
+        known = {entry.key: entry for entry in entries if entry.key not in fresh}
+        if known:
+            self._require_new(connection, known)
+            for record in self._take_keys(connection, known, plan.at):
+                found[record.key] = record
         return [found[entry.key] for entry in entries]
 
     def _require_new(self, connection: Connection, known: Mapping[str, Any]) -> None:
@@ -185,7 +184,7 @@ class PostgresStore:
 
     def _change_together(self, changes: Sequence[StateChange], connection: Connection) -> None:
         asked: list[tuple[list[StateChange], psycopg.Cursor[tuple[Any, ...]]]] = []
-        with connection.pipeline(), connection.transaction():
+        with connection.pipeline(), self._database.transaction(connection):
             self._begin(connection)
             for layer in layers_of(changes):
                 for state, same in layer.items():
@@ -197,7 +196,7 @@ class PostgresStore:
 
     def _change_singly(self, changes: Sequence[StateChange], connection: Connection) -> None:
         """Make the changes one by one, to find out whose values are refused."""
-        with connection.transaction():
+        with self._database.transaction(connection):
             self._begin(connection)
             for change in changes:
                 change.error = None
@@ -231,9 +230,9 @@ class PostgresStore:
         """Say why a change was not made."""
         row = connection.execute(statements.STANDING, {"run": self._run, "key": change.key}).fetchone()
         state, gen_id, is_int, owner = (None, None, None, None) if row is None else row[:4]
+        if row is not None and owner != self._owner.number and change.state in (SENDING, PLANNED, FINAL):
+            return taken(self.path, change.key)
         if change.state == SENDING and state in (0, 1):
-            if owner != self._owner.number:
-                return taken(self.path, change.key)
             self._owner.lost = True
             return lease_over(self.path, change.key)
         name = None if state is None else STATES[state]
@@ -260,45 +259,34 @@ class PostgresStore:
         return self._owner.lost
 
     def take(self, keys: Collection[str], at: float) -> list[JournalRecord]:
-        def act(connection: Connection) -> list[JournalRecord]:
-            with connection.transaction():
-                return self._take_keys(connection, keys, at)
-
-        found = [record for record in self._database.run(act) if not record.is_foreign]
+        taken_over = self._database.once(lambda connection: self._take_keys(connection, keys, at))
+        found = [record for record in taken_over if not record.is_foreign]
         self._remember(found)
         return found
 
     def look(self, key: str, at: float) -> JournalRecord:
-        def act(connection: Connection) -> JournalRecord:
-            with connection.transaction():
-                (found,) = self._take_keys(connection, [key], at)
-                return found
-
-        return self._database.run(act)
+        (found,) = self._database.once(lambda connection: self._take_keys(connection, [key], at))
+        return found
 
     def take_page(self, at: float) -> tuple[list[JournalRecord], bool]:
         def act(connection: Connection) -> tuple[list[JournalRecord], bool]:
             values = {**self._named, "most": PAGE}
-            with connection.transaction():
-                ids = connection.execute(statements.TAKE_FREE, values).fetchall()
-                ids = ids or connection.execute(statements.TAKE_LEFT, values).fetchall()
-                if ids:
-                    return [
-                        self._record(row, at) for row in rows.by_id(connection, [number for (number,) in ids])
-                    ], True
-                row = connection.execute(statements.OTHERS_WORK, self._named).fetchone()
-                return [], row is not None and row[0]
+            ids = connection.execute(statements.TAKE_FREE, values).fetchall()
+            ids = ids or connection.execute(statements.TAKE_LEFT, values).fetchall()
+            if ids:
+                return [self._record(row, at) for row in rows.by_id(connection, [number for (number,) in ids])], True
+            row = connection.execute(statements.OTHERS_WORK, self._named).fetchone()
+            return [], row is not None and row[0]
 
-        return self._database.run(act)
+        return self._database.once(act)
 
     def take_ended(self, after: int, *, completed: bool) -> list[JournalRecord]:
         def act(connection: Connection) -> list[JournalRecord]:
             values = {**self._named, "after": after, "completed": completed, "most": PAGE}
-            with connection.transaction():
-                ids = connection.execute(statements.TAKE_ENDED, values).fetchall()
-                return [self._record(row) for row in rows.by_id(connection, [number for (number,) in ids])]
+            ids = connection.execute(statements.TAKE_ENDED, values).fetchall()
+            return [self._record(row) for row in rows.by_id(connection, [number for (number,) in ids])]
 
-        return self._database.run(act)
+        return self._database.once(act)
 
     # ... and what became of what was lost.
 
@@ -334,7 +322,7 @@ class PostgresStore:
         }
 
         def act(connection: Connection) -> Grant:
-            with connection.transaction():
+            with self._database.transaction(connection):
                 connection.execute(statements.LOCK_ACCOUNT, values)
                 row = connection.execute(statements.ADOPT, values).fetchone()
                 if row is None:
@@ -353,7 +341,7 @@ class PostgresStore:
         values = {**self._named, "key": key, "claim_key": claim_key, "widened": widened}
 
         def act(connection: Connection) -> Grant:
-            with connection.transaction():
+            with self._database.transaction(connection):
                 if connection.execute(statements.ABSENT, values).rowcount:
                     return None
                 standing = self._standing(connection, key, claim_key)
@@ -445,7 +433,9 @@ def open_store(
     try:
         began = boot_clock()
         number, run, account_number = database.run(
-            partial(_enter, address=address, account=account, service=service.rstrip("/"), now=now, lease=lease),
+            partial(
+                _enter, database, address=address, account=account, service=service.rstrip("/"), now=now, lease=lease
+            ),
             patience=0.0,
         )
     except BaseException as error:
@@ -467,11 +457,18 @@ def _check(connection: Connection, address: PostgresAddress) -> None:
 
 
 def _enter(
-    connection: Connection, *, address: PostgresAddress, account: str, service: str, now: float, lease: float
+    database: Reconnecting,
+    connection: Connection,
+    *,
+    address: PostgresAddress,
+    account: str,
+    service: str,
+    now: float,
+    lease: float,
 ) -> tuple[int, int, int]:
     """Enter a worker: returns the numbers of its owner, its run and its account."""
     shown = address.shown
-    with connection.transaction():
+    with database.transaction(connection):
         fingerprint = fingerprint_of(account)
         connection.execute(
             "INSERT INTO neuralbox.account (service, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING",
@@ -503,7 +500,7 @@ def _enter(
             connection,
             """INSERT INTO neuralbox.owner (account, run, host, pid, since, lease_until)
                 VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING number""",
-            (account_number, run, socket.gethostname(), os.getpid(), now, lease),
+            (account_number, run, socket.gethostname(), os.getpid(), now, lease * (1 + membership.GRACE)),
         )
         return number, run, account_number
 
