@@ -63,6 +63,7 @@ class Collector:
         """Let everything go that is waited for, now and later: another worker brings it to its end."""
         self._is_abandoned = True
         self._waiter.leave()
+        self._ended.clear()  # an end that is not written down is another worker's to write down
         for item in [item for item in self._state.live.values() if item.stage is ItemStage.WAITING]:
             self._state.drop(item)
 
@@ -146,7 +147,8 @@ class Collector:
         assert generation is not None
         await self._state.write(lambda journal: journal.final(item.key, outcome_record(generation, service)))
         item.is_open = False
-        self.finish(item)
+        if item.stage is not None:  # else it was let go meanwhile
+            self.finish(item)
 
     # ... its file fetched, and delivered.
 

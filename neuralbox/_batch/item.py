@@ -137,6 +137,11 @@ class BatchItem:
         except GenerationFailedError as error:
             self.error = error
 
+    def leave_tokens(self) -> None:
+        """Let nobody wait to be told what it came to."""
+        if self.reservation is not None:
+            self.reservation.leave()
+
     def start_again(self) -> None:
         """Forget the failure of an earlier run."""
         self.job = self.generation = self.error = None

@@ -64,7 +64,10 @@ class OthersWork:
             if isinstance(state.refusal, StoppedError):
                 self._drop()
             elif self._items:
-                await self._look(journal)
+                try:
+                    await self._look(journal)
+                except Exception as error:  # noqa: BLE001 - raised to the caller as it is; the next turn drops them
+                    state.fail(error)
 
     async def _look(self, journal: SharedJournal) -> None:
         assert self.pass_on is not None

@@ -164,12 +164,12 @@ class BatchState:
     def give_up(self, item: BatchItem, error: Exception) -> None:
         """Let an item end without a generation."""
         item.error = error
-        if item.reservation is not None:
-            item.reservation.leave()
+        item.leave_tokens()
         self.finish(item)
 
     def drop(self, item: BatchItem) -> None:
-        """Let an item go that was never sent, without an outcome."""
+        """Let an item go without an outcome: it was never sent, or is another worker's."""
+        item.leave_tokens()
         self._leave(item)
         self.news.ring()
 

@@ -27,7 +27,6 @@ from .._errors import (
     JournalError,
     NeuralBoxError,
     RateLimitError,
-    SubmissionUnknownError,
 )
 from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
@@ -235,12 +234,14 @@ class Submitter:
             state.fail(error)
             self._collector.attend(item, age=0.0)
             return
-        if item.reservation is not None and not isinstance(error, SubmissionUnknownError):
+        if item.reservation is not None and not item.is_open:  # else it may be paid for
             item.reservation.release()
         if isinstance(error, StoppedError):
             state.drop(item)
             return
         if isinstance(error, JournalError) and error.reason == "taken":
+            item.leave_tokens()
+            item.reservation = None
             self._others.watch(item)
             return
         if isinstance(error, InsufficientTokensError | AuthenticationError):

@@ -16,6 +16,7 @@ What a walk says about a claim is decided in `_submissions.matching`, what is kn
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -194,7 +195,14 @@ def _pause(
 
 
 async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, read: _HistoryRead) -> Settled:
-    """Draw a conclusion from a walk, asking for details as it needs them; adopts what it finds."""
+    """Draw a conclusion from a walk, asking for details as it needs them; adopts what it finds.
+
+    Raises:
+        JournalError: The journal that keeps it could not say what others have under way.
+    """
+    unheard = None if entry.shared is None else read.unheard.get(entry.shared.journal)
+    if unheard is not None:
+        raise copy.copy(unheard)
     while True:
         facts = {key: _facts_of(generation) for key, generation in read.details.items()}
         context = registry.context_of(entry, read.walk, read.began, facts, read.evidence)
@@ -330,6 +338,7 @@ class _HistoryRead:
         number: Counts the walks of a loop, from 1.
         began: By the monotonic clock.
         error: Why it broke off.
+        unheard: Why a journal could not say what else is under way.
         evidence: What the walk said of the service.
         details: Generations that were asked for afterwards, by id as text; None where that brought nothing.
         asking: Those being asked for.
@@ -340,6 +349,7 @@ class _HistoryRead:
     began: float
     walk: Walk
     error: NeuralBoxError | None = None
+    unheard: dict[SharedJournal, NeuralBoxError] = field(default_factory=dict)
     evidence: Evidence = NO_EVIDENCE
     details: dict[str, Generation | None] = field(default_factory=dict)
     asking: dict[str, anyio.Event] = field(default_factory=dict)
@@ -417,17 +427,23 @@ class _HistoryWalker:
                 read.replies.append((reply, read.walk.items.keys() - before))
                 if not goes_on or read.walk.is_past(self._opens()):
                     break
-        await self._learn_of_others(read.walk)
+        await self._learn_of_others(read)
         read.evidence = registry.note_walk(read.walk, read.began)
         return read
 
-    async def _learn_of_others(self, walk: Walk) -> None:
-        """Ask the journals of those who wait what else is under way; only now, since all that the walk shows was by then."""
+    async def _learn_of_others(self, read: _HistoryRead) -> None:
+        """Ask the journals of those who wait what else is under way; only now, since all that the walk shows was by then.
+
+        One that cannot say so is the trouble of those whose requests it keeps, and not of others who share the walk.
+        """
         journals = {entry.shared.journal for entry in self._waiting if entry.shared is not None}
         self._met |= journals
         for journal in journals:
-            unknown = [item.id for key, item in walk.items.items() if key not in self._registry.owned]
-            self._registry.meet(journal, await journal.view(unknown))
+            unknown = [item.id for key, item in read.walk.items.items() if key not in self._registry.owned]
+            try:
+                self._registry.meet(journal, await journal.view(unknown))
+            except NeuralBoxError as error:
+                read.unheard[journal] = error
 
     def _opens(self) -> float:
         """Tell how far back those who wait need it; without a clock that tells, to its end."""

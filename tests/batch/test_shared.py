@@ -18,6 +18,7 @@ from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.reader import planned_request
 from neuralbox._batch.resource import Batches
 from neuralbox._batch.unknown import reconcile_journal, settle
+from neuralbox._budget import Budget
 from neuralbox._config import NO_CALL_OPTIONS, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
@@ -28,7 +29,7 @@ from neuralbox._journal.postgres import membership
 from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
 from neuralbox._report import write_batch_report
 from neuralbox._requests.requests import ImageRequest, VideoRequest
-from neuralbox._submissions import keyed
+from neuralbox._submissions import keyed, submission
 from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.registry import registry_of
 from neuralbox._types import JobRef
@@ -117,6 +118,47 @@ async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_b
     assert len(world.ledger) == 3
 
 
+@pytest.mark.parametrize("where", ["first", "second"])
+async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    world.seconds, takes = 60.0, list[int]()
+    take = SharedJournal.take
+
+    async def answer(journal: SharedJournal, keys: Any) -> Any:
+        takes.append(1)
+        if where == "first" or len(takes) > 3:
+            raise JournalError("The database is gone.")
+        return await take(journal, keys)
+
+    async with Batches(worker(world, 1))(videos("a", "b"), journal=place) as first:
+        while read_summary(place).accepted < 2:
+            await world.time.sleep(0.1)
+        monkeypatch.setattr(SharedJournal, "take", answer)
+        with pytest.raises(JournalError, match="database is gone"), anyio.fail_after(20):
+            await outcomes_of(worker(world, 2), videos("a", "b"), place)
+        monkeypatch.setattr(SharedJournal, "take", take)
+        assert [outcome.ok async for outcome in first] == [True, True]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(world: World, place: str, seconds: float) -> None:
+    world.does = lambda number: "failed" if number == 1 else ""
+    await outcomes_of(worker(world), videos("a"), place)
+    found = list[dict[str, BatchOutcome]]()
+
+    async def work(number: int) -> None:
+        found.append(await outcomes_of(worker(world, number), videos("a"), place, retry_failed=True))
+
+    world.latency = seconds
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, 1)
+        group.start_soon(work, 2)
+    assert [outcome.error for each in found for outcome in each.values() if not outcome.ok] == []
+    assert [len(each) for each in found] == [1, 1]
+    assert (len(world.ledger), len(ids_of(*found))) == (2, 1)
+
+
 @pytest.mark.parametrize("fate", ["lost", "unsent"])
 async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_their_own(
     world: World, place: str, fate: str
@@ -182,6 +224,32 @@ async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
             assert caught.value.reason == "lease"
     assert sorted(found) == ["a/0", "b/1", "c/2"]
     assert len(ids_of(found)) == len(world.ledger) == 3
+
+
+async def test_what_had_ended_and_was_not_written_down_goes_with_the_lease(
+    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final, written = SharedJournal.final, anyio.Event()
+
+    async def held(journal: SharedJournal, key: str, outcome: Any) -> None:
+        written.set()
+        await world.time.sleep(5.0)
+        await final(journal, key, outcome)
+
+    monkeypatch.setattr(SharedJournal, "final", held)
+    async with Batches(worker(world, 1))(videos("a", "b"), journal=place) as batch:
+        await written.wait()
+        end_leases(postgres, batch)
+        with pytest.raises(JournalError) as caught:
+            await anext(batch)
+        assert caught.value.reason == "lease"
+        await world.time.sleep(10.0)
+        assert batch._state is not None
+        assert (batch._state.counter.in_flight, [*batch._state.done]) == (0, [])
+    monkeypatch.setattr(SharedJournal, "final", final)
+    found = await outcomes_of(worker(world, 2), videos("a", "b"), place)
+    assert all(outcome.ok for outcome in found.values())
+    assert len(world.ledger) == 2
 
 
 async def test_a_request_that_nobody_may_send_any_more_does_not_leave(
@@ -364,6 +432,64 @@ async def test_what_is_found_counts_only_when_it_is_granted(
     else:  # whoever has it, or sent it before, says that it was not this one's, so it is sent again
         assert found["c/2"].job.id == 18_003
         assert len(world.ledger) == 4
+
+
+async def test_tokens_of_what_may_be_paid_for_stay_set_aside_whatever_the_journal_says(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def adopt(journal: SharedJournal, *given: Any, **more: Any) -> Any:
+        raise JournalError("The database is gone.")
+
+    monkeypatch.setattr(SharedJournal, "adopt", adopt)
+    world.does = lambda number: "lost" if number == 3 else ""
+    budget = Budget(100)
+    with pytest.raises(JournalError, match="database is gone"):
+        await outcomes_of(worker(world), videos("a", "b", "c"), place, max_sending=1, budget=budget)
+    assert (budget.spent, budget.reserved) == (8, 4)
+    assert not budget.may_wait_for(95)  # nobody will say what it came to
+
+
+async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending, refused = SharedJournal.sending, list[str]()
+
+    async def answer(journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None) -> None:
+        if not refused:
+            refused.append(key)
+            raise taken(journal.path, key)
+        await sending(journal, key, claim, mark=mark)
+
+    monkeypatch.setattr(SharedJournal, "sending", answer)
+    budget = Budget(100)
+    found = await outcomes_of(worker(world), videos("a"), place, budget=budget)
+    assert found["a/0"].ok
+    assert (budget.spent, budget.reserved) == (4, 0)
+
+
+async def test_who_uses_no_journal_does_not_suffer_from_one(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def view(journal: SharedJournal, ids: Any) -> Any:
+        raise JournalError("The database is gone.")
+
+    monkeypatch.setattr(SharedJournal, "view", view)
+    world.does = lambda number: "lost" if number in (3, 4) else ""
+    core, ended = worker(world), list[Any]()
+    wire = VideoRequest(model="kling-v2.1", prompt="mine").build(core.options.dialect)
+    await outcomes_of(core, videos("a", "b"), place)
+
+    async def create() -> None:
+        ended.append((await submission.send(core, wire, NO_CALL_OPTIONS, kind="video", model="kling-v2.1")).id)
+
+    async def work() -> None:
+        with pytest.raises(JournalError, match="database is gone"):
+            await outcomes_of(core, videos("c"), place)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(create)
+        group.start_soon(work)
+    assert ended == [next(made.id for made in world.ledger if made.prompt == "mine")]
 
 
 async def test_what_is_absent_is_looked_for_again_where_something_was_taken_meanwhile(
