@@ -404,12 +404,17 @@ class _HistoryWalker:
 
     async def learn_clock(self, core: Core) -> None:
         """Ask for a page for its `Date` alone, unless the clock is known or one asked already."""
+        if self._is_clock_known():
+            return  # before each submission but the first: no turn of the loop for a lock
         async with self._lock:
-            if self._registry.skew is not None or self._has_learnt:
+            if self._is_clock_known():
                 return
             with without_capture(), suppress(NeuralBoxError), anyio.move_on_after(_PATIENCE):
                 await self._page(core, 1)
             self._has_learnt = True  # not where a caller was cancelled meanwhile: the next one asks
+
+    def _is_clock_known(self) -> bool:
+        return self._has_learnt or self._registry.skew is not None
 
     async def _walk(self, core: Core) -> _HistoryRead:
         self._count += 1

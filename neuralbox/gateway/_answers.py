@@ -23,11 +23,12 @@ from ._orders import Order
 from ._parameters import OUTPUT_FORMATS
 
 DONE: Final = b"data: [DONE]\n\n"
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def to_bytes(value: object) -> bytes:
     """Write a value as JSON: ASCII, so that any text survives, half surrogates included."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def unix(moment: datetime | None, otherwise: float) -> int:

@@ -27,7 +27,7 @@ from .._errors import ConfigurationError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import GenerationId
 from . import _answers as answers
-from ._bodies import read_form, read_json
+from ._bodies import has_left, read_form, read_json
 from ._callers import Caller, CallerRegistry
 from ._error_answers import (
     BUG,
@@ -262,7 +262,7 @@ class Gateway:
         if is_joined:
             facts["joined"] = "yes"
         cashier, clock = caller.account.cashier, caller.client._core.clock
-        purchase.has_left, purchase.is_delivered = request.is_disconnected, False
+        purchase.has_left, purchase.is_delivered = partial(has_left, request), False
         run = cashier.buy(purchase, order, wire, caller.client)
         cashier.joins.touch(purchase, clock())
         call = PaidCall(request, caller, order, purchase, run)
@@ -275,7 +275,7 @@ class Gateway:
         response = await say(call, run.generations)
         _tell_cost(response.headers, facts, run.generations)
         cashier.joins.touch(purchase, clock())
-        purchase.is_delivered = not await request.is_disconnected()
+        purchase.is_delivered = not await has_left(request)
         return response
 
     async def _purchase(self, caller: Caller, identity: CallIdentity) -> tuple[Purchase, bool]:
@@ -485,7 +485,7 @@ class EventsResponse(Response):
         if problem is None:
             last = events.end(run.generations[0])
             _tell_cost({}, scope["neuralbox.facts"], run.generations)
-            call.purchase.is_delivered = not await call.request.is_disconnected()
+            call.purchase.is_delivered = not await has_left(call.request)
         else:
             last = events.failed(problem.body())
         await send({"type": "http.response.body", "body": last, "more_body": False})

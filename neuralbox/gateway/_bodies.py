@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any, Final
 
 import anyio
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Message
 
 from ._error_answers import RefusedCallError, refuse, too_large
@@ -42,7 +41,7 @@ async def read_json(request: Request, most: int) -> tuple[Mapping[str, Any], str
         raise refuse(None, "We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
         raise refuse(None, "The body of the request must be a JSON object.")
-    return body, digest_of(request.url.path.encode(), content)
+    return body, digest_of(_path(request), content)
 
 
 async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str]:
@@ -62,7 +61,7 @@ async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str
     # In another application starlette would raise what that one is to answer.
     scope = {name: value for name, value in request.scope.items() if name != "app"}
     values: dict[str, Any] = {}
-    parts = [request.url.path.encode()]
+    parts = [_path(request)]
     try:
         async with Request(scope, receive).form(max_files=4, max_fields=_FIELDS, max_part_size=most) as form:
             for name, value in form.multi_items():
@@ -77,23 +76,45 @@ async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str
     return values, digest_of(*parts)
 
 
+def _path(request: Request) -> bytes:
+    path: str = request.scope["path"]
+    return path.encode()
+
+
 async def _read(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    pieces, size = list[bytes](), 0
     is_long = declared.isdigit() and int(declared) > most
-    try:
-        async with aclosing(request.stream()) as stream:
-            while not is_long and (piece := await anext(stream, None)) is not None:
-                size += len(piece)
-                pieces.append(piece)
-                is_long = size > most
-            if is_long:
-                pieces.clear()
-                with anyio.move_on_after(_DROPPED_SECONDS):
-                    while size <= _DROPPED and (piece := await anext(stream, None)) is not None:
-                        size += len(piece)
-    except ClientDisconnect:
-        raise refuse(None, "The client left before its request was whole.") from None
+    pieces, size, goes_on = list[bytes](), 0, True
+    while goes_on and not is_long:
+        piece, goes_on = await _next_piece(request)
+        size += len(piece)
+        pieces.append(piece)
+        is_long = size > most
     if is_long:
+        pieces.clear()
+        with anyio.move_on_after(_DROPPED_SECONDS):
+            while goes_on and size <= _DROPPED:
+                piece, goes_on = await _next_piece(request)
+                size += len(piece)
         raise RefusedCallError(too_large(most))
     return b"".join(pieces)
+
+
+async def _next_piece(request: Request) -> tuple[bytes, bool]:
+    """Return a piece of the body, and whether there is more."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise refuse(None, "The client left before its request was whole.")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def has_left(request: Request) -> bool:
+    """Tell whether the client is gone, or has its answer.
+
+    Where uvicorn serves, its own marks are read: to be asked as any server may be takes two turns of the loop.
+    """
+    cycle = getattr(request.receive, "__self__", None)
+    is_gone = getattr(cycle, "disconnected", None)
+    if isinstance(is_gone, bool):
+        return is_gone or getattr(cycle, "response_complete", False) is True
+    return await request.is_disconnected()

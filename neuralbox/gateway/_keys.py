@@ -122,7 +122,7 @@ class KeyFile:
 
     def _read(self) -> Mapping[str, GatewayKey]:
         try:
-            state = self.path.stat()
+            state = os.stat(self.path)  # noqa: PTH116 - for each call: half the time of `Path.stat`
         except FileNotFoundError:
             self._seen, self._keys = None, {}
             return self._keys
