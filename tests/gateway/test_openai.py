@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import bench_gateway
 from benchmarks.bench_gateway import in_thread
+from neuralbox import AsyncNeuralBox
 from neuralbox.gateway import KeyFile, app
 from neuralbox.testing import RunningSandbox, served
 
@@ -36,6 +38,59 @@ def strict(service: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) ->
         openai.OpenAI(api_key=key, base_url=url, _strict_response_validation=True) as caller,
     ):
         yield caller
+
+
+CALLS: Mapping[str, Callable[[openai.OpenAI], object]] = {
+    "POST /v1/chat/completions": lambda client: client.chat.completions.create(model="gpt-5", messages=HELLO),
+    "POST /v1/chat/completions streamed": lambda client: list(
+        client.chat.completions.create(model="gpt-5", messages=HELLO, stream=True)
+    ),
+    "POST /v1/responses": lambda client: client.responses.create(model="gpt-5", input="Hello"),
+    "POST /v1/responses streamed": lambda client: list(
+        client.responses.create(model="gpt-5", input="Hello", stream=True)
+    ),
+    "POST /v1/images/generations": lambda client: client.images.generate(model="flux-1.1-pro", prompt="A fox", n=2),
+    "POST /v1/audio/speech": lambda client: spoken(client).read(),
+    "POST /v1/audio/transcriptions": lambda client: client.audio.transcriptions.create(
+        model="whisper-1", file=("talk.mp3", spoken(client).read())
+    ),
+    "POST /v1/videos": lambda client: client.videos.create(model="sora-2", prompt="A boat"),
+    "GET /v1/videos": lambda client: list(client.videos.list(limit=2)),
+    "GET /v1/videos/{}": lambda client: client.videos.retrieve(filmed(client).id),
+    "GET /v1/videos/{}/content": lambda client: client.videos.download_content(filmed(client).id).read(),
+    "DELETE /v1/videos/{}": lambda client: client.videos.delete(filmed(client).id),
+    "GET /v1/models": lambda client: list(client.models.list()),
+    "GET /v1/models/{}": lambda client: client.models.retrieve("gpt-5"),
+}
+"""A call of each endpoint; openai's client validates what comes back, piece by piece where it is streamed."""
+
+
+def spoken(client: openai.OpenAI) -> Any:
+    return client.audio.speech.create(model="tts-1", voice="alloy", input="Hello there")
+
+
+def filmed(client: openai.OpenAI) -> Any:
+    return client.videos.create_and_poll(model="sora-2", prompt="A boat", poll_interval_ms=20)
+
+
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+@pytest.mark.parametrize("endpoint", CALLS)
+def test_openais_models_fit_the_answers_of_each_endpoint(strict: openai.OpenAI, endpoint: str) -> None:
+    assert CALLS[endpoint](strict)
+
+
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+def test_openais_models_fit_what_is_said_of_a_video_that_failed(service: RunningSandbox, strict: openai.OpenAI) -> None:
+    service.faults.set("fail-generation", 1.0, times=1)
+    video = filmed(strict)
+    assert (video.status, video.error.code) == ("failed", "generation_failed")
+
+
+def test_each_endpoint_of_the_gateway_is_called_by_openais_client() -> None:
+    gateway = app(connect=lambda key: AsyncNeuralBox(api_key=key))
+    served = {f"{method} {path}" for method, path in gateway._paths}
+    served |= {f"{method} {re.sub('[(].*?[)]', '{}', named.pattern)}" for method, named, _ in gateway._patterns}
+    assert {endpoint.removesuffix(" streamed") for endpoint in CALLS} == served
 
 
 def test_texts_whole_and_streamed(strict: openai.OpenAI) -> None:
