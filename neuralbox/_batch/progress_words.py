@@ -88,19 +88,19 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def raise_budget_command(journal: str | os.PathLike[str]) -> str:
-    """Return the command that goes on with more to spend."""
-    return f"neuralbox batch resume {shlex.quote(os.fspath(journal))} --budget TOKENS"
+def raise_budget_command(journal: str | os.PathLike[str], options: Sequence[str] = ()) -> str:
+    """Return the command that goes on with more to spend, with the caller's own options."""
+    return f"neuralbox batch resume {shlex.join([os.fspath(journal), *options])} --budget TOKENS"
 
 
-def settle_command(journal: str, key: str, generation_id: str | None = None) -> str:
+def settle_command(journal: str, key: str, generation_id: str | None = None, options: Sequence[str] = ()) -> str:
     """Return the command that adopts a generation for a request of unknown outcome; `ID` where it is not known."""
     adopt = f"--adopt {'ID' if generation_id is None else shlex.quote(generation_id)}"
     # A key that looks like an option stands last, behind what ends them.
     named = f"{adopt} -- {shlex.quote(key)}" if key.startswith("-") else f"{shlex.quote(key)} {adopt}"
-    return f"neuralbox batch settle {shlex.quote(journal)} {named}"
+    return f"neuralbox batch settle {shlex.join([journal, *options])} {named}"
 
 
-def not_sent_line(journal: str | os.PathLike[str], count: int) -> str:
+def not_sent_line(journal: str | os.PathLike[str], count: int, options: Sequence[str] = ()) -> str:
     """Say how many a budget did not cover, and the command that raises it."""
-    return f"{count:,} {NOT_SENT}; to raise it:  {raise_budget_command(journal)}"
+    return f"{count:,} {NOT_SENT}; to raise it:  {raise_budget_command(journal, options)}"

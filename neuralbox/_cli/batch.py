@@ -201,7 +201,9 @@ def plan(
         new, known = plan_requests(journal, requests, service=service, now=time())
         session.write_record({"planned": new, "known": known})
         session.print_text(f"{new} planned, {known} known already.")
-        session.print_status(f"To work on them, here and on any machine:  {resume_command(journal)}")
+        session.print_status(
+            f"To work on them, here and on any machine:  {resume_command(journal, session.paid.options)}"
+        )
 
 
 @batch.command("accept-restored")
@@ -255,7 +257,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
         owner = found.owner
         counts = {name: getattr(found, name) for name in ("total", "planned", "sending", "accepted")}
         ended = {"completed": found.completed, "failed": found.failed, "saved": found.saved, "tokens": found.tokens}
-        unknown, lines = unknown_records(journal) if owner is None else ([], [])
+        unknown, lines = unknown_records(journal, session.paid.options) if owner is None else ([], [])
         # What a run did not send is planned; a later one may have sent it without this command line.
         not_sent = 0 if owner is not None else min(recall(journal).not_sent_budget, found.planned)
         if json:
@@ -265,12 +267,14 @@ def status(journal: Journal, json: AsJson = False) -> None:
             session.write_record(counts | ended | times | {"service": found.service, "running": running} | more)
             return
         session.print_fields(counts | ended | {"service": found.service})
-        for line in [*lines, *([not_sent_line(shown(journal), not_sent)] if not_sent else [])]:
+        if not_sent:
+            lines.append(not_sent_line(shown(journal), not_sent, session.paid.options))
+        for line in lines:
             session.print_text(line)
         if owner is not None:
             session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
         elif found.unfinished:
-            session.print_text(f"Stopped; to continue:  {resume_command(journal)}")
+            session.print_text(f"Stopped; to continue:  {resume_command(journal, session.paid.options)}")
 
 
 @batch.command()
@@ -356,7 +360,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
                 settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
                 await to_thread.run_sync(remember, arguments.journal, settings)
     if seen.not_sent_budget:
-        session.print_problem(not_sent_line(shown(arguments.journal), seen.not_sent_budget))
+        session.print_problem(not_sent_line(shown(arguments.journal), seen.not_sent_budget, session.paid.options))
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
@@ -382,7 +386,7 @@ def _ended_line(seen: BatchProgress) -> str:
 def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSession, journal: Place) -> None:
     error = outcome.error
     unknown = error if isinstance(error, SubmissionUnknownError) else None
-    more = {} if unknown is None else decision_values(journal, outcome.key, unknown.candidates)
+    more = {} if unknown is None else decision_values(journal, outcome.key, unknown.candidates, session.paid.options)
     session.write_record(outcome.to_dict() | more)
     if error is not None:
         failures.add(error)
@@ -394,7 +398,7 @@ def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSes
     state = "ok" if outcome.ok else "failed"
     session.print_text("\t".join(map(output.joined, (outcome.key, state, result))))
     if unknown is not None:
-        for line in decision_lines(journal, outcome.key, unknown.candidates):
+        for line in decision_lines(journal, outcome.key, unknown.candidates, session.paid.options):
             session.print_problem(line)
 
 

@@ -103,13 +103,16 @@ def stream(
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0.0 to 2.0; the service's default is 0.7.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of the language model to write.")] = None,
+    target: Output = None,
+    overwrite: Replace = False,
     json: AsJson = False,
     base_url: BaseUrl = None,
 ) -> None:
-    """Generate a text and print it while it is written."""
+    """Generate a text and print it while it is written; with -o it goes to a file too."""
     session = CommandSession(json, base_url)
     with session.plain_words():
         text = read_prompt(prompt, context)
+        saving = Saving.of(session, None, target, replace=overwrite)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         given = nb.text.stream(
@@ -120,18 +123,25 @@ def stream(
             max_tokens=OMIT if max_tokens is None else max_tokens,
             on_accepted=session.paid.jobs.append,
         )
-        session.paid.is_sending = True
+        session.paid.is_sending, is_whole = True, False
         try:
             async with given as running:
                 async for delta in running:
                     session.write_record({"delta": delta})
                     session.print_text(delta, end="")
+            is_whole = True
         finally:
+            # First, since nobody may read what is printed any more.
+            kept = None if is_whole else saving.keep_part(given.text)
             session.print_text(end="\n" if given.text else "")
+            if kept is not None:
+                session.print_problem(output.joined(f"{kept} has what came of it."))
+        path = None if saving.output is None else saving.write_text(session, given.result, is_shown=True)
         session.paid.jobs.clear()
-        session.write_record(plain_values(given.result))
-        session.print_status(_cost(given.result))
+        session.write_record(plain_values(given.result) | ({} if path is None else {"path": str(path)}))
+        session.print_status(_cost(given.result) if path is None else output.joined(f"{path}: {_cost(given.result)}"))
 
+    session.paid.saving_options += saving.repeated
     session.run(work)
 
 

@@ -128,8 +128,13 @@ class Saving:
             _tell_ending(session, source, saved.path)
         return saved.path
 
-    def write_text(self, session: CommandSession, generation: Generation) -> Path:
+    def write_text(self, session: CommandSession, generation: Generation, *, is_shown: bool = False) -> Path:
         """Write a text to the file, whole or not at all; where that fails the result is printed, since it is paid for.
+
+        Args:
+            session: Prints it.
+            generation: The text.
+            is_shown: Whether it was printed while it was written.
 
         Returns:
             Where it is: beside the name, where something came to stand there meanwhile.
@@ -145,10 +150,26 @@ class Saving:
         try:
             path = write_whole(self.output, (generation.text, "\n"), self.overwrite)
         except (OSError, ConfigurationError):
-            session.print_text(generation.text)
+            if not is_shown:
+                session.print_text(generation.text)
             session.write_record(plain_values(generation))
             raise
         return path or self.output
+
+    def keep_part(self, text: str) -> Path | None:
+        """Write what came of a text that was cut short beside the file, which only a whole one gets.
+
+        Returns:
+            Where it is; None where no file is wanted, nothing came, or it cannot be written: it was printed.
+        """
+        from .._files.partial_file import write_whole
+
+        if self.output is None or not text:
+            return None
+        try:
+            return write_whole(self.output.with_name(f"{self.output.name}.part"), (text,), "rename")
+        except OSError:
+            return None
 
 
 def require_directory(to: Path) -> None:

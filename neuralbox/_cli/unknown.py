@@ -39,12 +39,12 @@ def reconcile(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) 
 
         found = await reconcile_journal(nb._core, journal)
         for request in found:
-            session.write_record(_record_of(journal, request))
+            session.write_record(_record_of(journal, request, session.paid.options))
             session.print_text("\t".join(map(output.joined, _row_of(request))))
         adopted, absent = sum(each.job is not None for each in found), sum(each.is_absent for each in found)
         still = [each for each in found if each.job is None and not each.is_absent]
         for request in still:
-            for line in decision_lines(journal, request.key, request.candidates):
+            for line in decision_lines(journal, request.key, request.candidates, session.paid.options):
                 session.print_problem(line)
         session.print_status(f"{adopted} found, {absent} never accepted, {len(still)} open.")
         if adopted or absent:
@@ -92,39 +92,41 @@ def settle(
 # What is said of open ones.
 
 
-def decision_lines(journal: Place, key: str, candidates: Sequence[Generation]) -> Iterator[str]:
-    """Yield the lines that name what may be an open request's, and the commands that decide."""
+def decision_lines(journal: Place, key: str, candidates: Sequence[Generation], options: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that name what may be an open request's, and the commands that decide, with the caller's options."""
     for each in islice(candidates, _MOST_CANDIDATES):
         yield output.joined(f"{key} may be {candidate_line(each)}.")
     if len(candidates) > _MOST_CANDIDATES:
         yield output.joined(f"{key} may be one of {len(candidates) - _MOST_CANDIDATES} more; --json names all.")
-    yield f"To decide:  {_settle_command(journal, key, candidates)}  (or --resend, or --give-up)"
+    yield f"To decide:  {_settle_command(journal, key, candidates, options)}  (or --resend, or --give-up)"
 
 
-def decision_values(journal: Place, key: str, candidates: Sequence[Generation]) -> dict[str, Any]:
+def decision_values(
+    journal: Place, key: str, candidates: Sequence[Generation], options: Sequence[str]
+) -> dict[str, Any]:
     """Return the same as JSON."""
-    return {"candidates": candidate_values(candidates), "next": _settle_command(journal, key, candidates)}
+    return {"candidates": candidate_values(candidates), "next": _settle_command(journal, key, candidates, options)}
 
 
-def _settle_command(journal: Place, key: str, candidates: Sequence[Generation] = ()) -> str:
+def _settle_command(journal: Place, key: str, candidates: Sequence[Generation], options: Sequence[str]) -> str:
     """Return the command that adopts; with its id where there is one candidate."""
     from .._batch.progress_words import settle_command
 
     only = str(candidates[0].id) if len(candidates) == 1 else None
-    return output.joined(settle_command(shown(journal), key, only))
+    return output.joined(settle_command(shown(journal), key, only, options))
 
 
-def resume_command(journal: Place, options: Sequence[str] = ()) -> str:
+def resume_command(journal: Place, options: Sequence[str]) -> str:
     """Return the command that continues a batch, with the caller's own options."""
     return output.joined(f"neuralbox batch resume {shlex.join([shown(journal), *options])}")
 
 
-def reconcile_command(journal: Place) -> str:
+def reconcile_command(journal: Place, options: Sequence[str]) -> str:
     """Return the command that looks for what is open."""
-    return f"neuralbox reconcile {shlex.quote(shown(journal))}"
+    return f"neuralbox reconcile {shlex.join([shown(journal), *options])}"
 
 
-def unknown_records(journal: Place) -> tuple[list[dict[str, Any]], list[str]]:
+def unknown_records(journal: Place, options: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Read the open requests of a journal that nobody runs: as JSON, and the lines that name them."""
     from .._journal import SENDING, read_records
 
@@ -132,22 +134,22 @@ def unknown_records(journal: Place) -> tuple[list[dict[str, Any]], list[str]]:
     for record in islice(read_records(journal, states=(SENDING,)), _MOST_REQUESTS):
         model = (record.claim or {}).get("model")
         at = None if record.sent_at is None else datetime.fromtimestamp(record.sent_at, UTC)
-        command = _settle_command(journal, record.key)
+        command = _settle_command(journal, record.key, (), options)
         records.append({"key": record.key, "model": model, "sent_at": record.sent_at, "next": command})
         said = "" if at is None else f", sent {at:%Y-%m-%d %H:%M:%S} UTC"
         lines.append(output.joined(f"{record.key}: unknown whether it was accepted ({model}{said}):  {command}"))
     if records:
-        lines.append(f"To look for them in the history:  {reconcile_command(journal)}")
+        lines.append(f"To look for them in the history:  {reconcile_command(journal, options)}")
     return records, lines
 
 
-def _record_of(journal: Place, request: UnknownRequest) -> Mapping[str, Any]:
+def _record_of(journal: Place, request: UnknownRequest, options: Sequence[str]) -> Mapping[str, Any]:
     state = "adopted" if request.job is not None else "absent" if request.is_absent else "open"
     known: dict[str, Any] = {"key": request.key, "state": state, "id": None if request.job is None else request.job.id}
     if state != "open":
         return known
     more = {"kind": request.kind, "model": request.model, "sent_at": request.sent_at, "why": request.why}
-    return known | more | decision_values(journal, request.key, request.candidates)
+    return known | more | decision_values(journal, request.key, request.candidates, options)
 
 
 def _row_of(request: UnknownRequest) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 from pathlib import Path
 from unittest.mock import patch
@@ -9,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from neuralbox import CallInfo, FailureEvent
-from neuralbox._cli import generate, waiting
+from neuralbox._cli import exit_codes, generate, waiting
 from neuralbox._cli.session import CommandSession
 from neuralbox._cli.waiting import PollVoice
 
@@ -148,6 +149,44 @@ def test_a_stream_that_fails_ends_its_line_first(box: Box) -> None:
     assert left.code == 7
     assert left.out.endswith("\n")
     assert left.sentence
+
+
+def test_a_stream_goes_to_a_file_as_well(box: Box) -> None:
+    left = box("stream", "gpt-5", "Good morning", "-o", "said/story.txt")
+    assert left.err.startswith("said/story.txt: 2 tokens")
+    assert Path("said/story.txt").read_text("utf-8") == left.out
+    *deltas, result = box("stream", "gpt-5", "Good morning", "--json", "-o", "story.txt").records
+    assert result["path"] == "story.txt"
+    assert Path("story.txt").read_text("utf-8") == "".join(record["delta"] for record in deltas) + "\n"
+    spent = box.spent
+    refused = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
+    assert refused.sentence.startswith("story.txt is there already; --overwrite replaces it.")
+    assert box.spent == spent
+    assert box("stream", "gpt-5", "Another", "-o", "story.txt", "--overwrite").code == 0
+    assert "Another" in Path("story.txt").read_text("utf-8")
+
+
+def test_what_came_of_a_stream_that_was_cut_short_is_beside_its_file(box: Box) -> None:
+    box.sandbox.faults.set("stream-error", 1.0)
+    left = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
+    assert left.code == 7
+    assert left.err.splitlines()[0] == "story.txt.part has what came of it."
+    assert Path("story.txt.part").read_text("utf-8") + "\n" == left.out
+    assert [path.name for path in Path().iterdir() if path.name.startswith("story")] == ["story.txt.part"]
+
+
+def test_a_stream_whose_file_cannot_be_written_was_printed_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("neuralbox._files.partial_file.write_whole", full)
+    left = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
+    assert left.code == exit_codes.UNUSABLE_DISK
+    assert len(left.lines) == 1
+    box.sandbox.faults.set("stream-error", 1.0)
+    cut = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
+    assert cut.code == 7
+    assert ".part" not in cut.err
 
 
 # wait.

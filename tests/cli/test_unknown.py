@@ -212,6 +212,25 @@ def test_an_outcome_that_is_unknown_names_its_candidates(count: int, capsys: pyt
     assert '"next": "neuralbox batch settle' in capsys.readouterr().out
 
 
+def test_each_command_that_comes_next_names_the_profile(config: Path, box: Box) -> None:
+    config.parent.mkdir()
+    config.write_text(f'[profiles.work]\nbase-url = "{box.server.url}"\n', encoding="utf-8")
+    assert box("login", "--file", "--no-check", "--profile", "work", stdin=box.key).code == 0
+    write(3)
+    left = box("batch", "run", "run.jsonl", "--budget", str(PRICE), "--profile", "work")
+    raising = "2 not sent (budget); to raise it:  neuralbox batch resume run.sqlite --profile work --budget TOKENS"
+    assert raising in left.err.splitlines()
+    shown = box("--profile", "work", "batch", "status", JOURNAL).lines
+    assert raising in shown
+    assert "Stopped; to continue:  neuralbox batch resume run.sqlite --profile work" in shown
+    JOURNAL.unlink()
+    leave(box, "boat")
+    unknown, found, last = box("batch", "status", JOURNAL, "--profile", "work").lines[-3:]
+    assert unknown.endswith("neuralbox batch settle run.sqlite --profile work boat --adopt ID")
+    assert found == "To look for them in the history:  neuralbox reconcile run.sqlite --profile work"
+    assert last == "Stopped; to continue:  neuralbox batch resume run.sqlite --profile work"
+
+
 def test_a_key_that_looks_like_an_option_can_be_settled(box: Box) -> None:
     leave(box, "-boat")
     assert settle_command(str(JOURNAL), "-boat") == "neuralbox batch settle run.sqlite --adopt ID -- -boat"
