@@ -184,6 +184,9 @@ class RequestReader:
             check(request, state.core.options.dialect)
             planned = None if state.journal is None else planned_request(item.key, request)
         except ConfigurationError as error:
+            key = given.get("key") if isinstance(given, Mapping) else None
+            if isinstance(key, str) and key:  # whoever gave it knows it by that
+                item.key, item.is_named = key, True
             state.enter(item)
             state.give_up(item, error)
             return

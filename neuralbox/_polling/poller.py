@@ -164,9 +164,7 @@ class Poller:
             known: What the handle knows of it; None where that is no more than the id: then the first poll is at once.
         """
         now, key, core = self.now(), str(ref.id), waiter.core
-        if core not in self._single:
-            self._single[core] = core.with_options(core.options.with_changes(max_retries=0))
-            listen(core.transport, self)
+        self.for_one_attempt(core)
         if is_closed(core.transport):
             waiter.failure = closed_error()
         job = self._jobs.get(key)
@@ -428,7 +426,11 @@ class Poller:
 
     def for_one_attempt(self, core: Core) -> Core:
         """Return a core that does not repeat: a poll that fails is made up for by the next one, not by three in a row."""
-        return self._single[core]
+        single = self._single.get(core)
+        if single is None:  # a batch that has no job yet may lead as well
+            single = self._single[core] = core.with_options(core.options.with_changes(max_retries=0))
+            listen(core.transport, self)
+        return single
 
     # ... and what comes of it.
 

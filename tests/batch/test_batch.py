@@ -14,6 +14,7 @@ from neuralbox._batch.batch import Batch
 from neuralbox._batch.item import BatchItem
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import BatchProgress
+from neuralbox._batch.resource import Batches
 from neuralbox._config import Polling
 from neuralbox._errors import (
     AuthenticationError,
@@ -58,6 +59,31 @@ async def outcomes_of(batch: Batch) -> dict[str, BatchOutcome]:
 
 
 # Outcomes.
+
+
+async def test_a_batch_that_has_nothing_yet_polls_for_another_of_its_account() -> None:
+    """It waits as whoever else does, so it may be the one that asks for all."""
+    world, is_over = World(), anyio.Event()
+    core = world.core()
+    other = core.with_options(core.options.with_changes(max_retries=1))
+
+    async def late() -> AsyncIterator[VideoRequest]:
+        await is_over.wait()
+        for request in videos(2):
+            yield request
+
+    async with Batches(core)(late()) as run:
+        await world.time.sleep(1.0)
+        assert len(await outcomes_of(Batches(other)(videos(60)))) == 60
+        is_over.set()
+        assert [outcome.error async for outcome in run] == [None, None]
+
+
+async def test_a_record_that_is_no_request_is_named_by_its_key() -> None:
+    wrong = [{"key": "a", "kind": "picture"}, {"key": "", "kind": "picture"}, {"kind": "picture"}]
+    found = await outcomes_of(batches(World())(wrong))
+    assert sorted(found) == ["000002", "000003", "a"]
+    assert all(isinstance(outcome.error, ConfigurationError) for outcome in found.values())
 
 
 async def test_every_request_has_one_outcome_and_one_charge() -> None:
