@@ -31,6 +31,7 @@ PUBLIC_MODULES = [
         "neuralbox.geminigen",
         "neuralbox.mcp",
         "neuralbox.otel",
+        "neuralbox.ray",
         "neuralbox.sandbox",
         "neuralbox.sync",
         "neuralbox.testing",

@@ -29,6 +29,7 @@ PUBLIC_MODULES = (
     "neuralbox.gateway",
     "neuralbox.geminigen",
     "neuralbox.otel",
+    "neuralbox.ray",
     "neuralbox.sandbox",
     "neuralbox.sync",
     "neuralbox.testing",
