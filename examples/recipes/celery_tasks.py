@@ -4,8 +4,9 @@
     celery --app celery_tasks worker
 
 A task runs again when its worker was killed (`acks_late`) or the plan's limit was reached (`retry`). Its key and a journal tell
-what was paid for already: the same picture is waited for, and not bought again. Each picture has a journal of its own,
-since a journal has one owner at a time and workers are many.
+what was paid for already: the same picture is waited for, and not bought again. Workers of several machines share a journal in
+PostgreSQL (NEURALBOX_JOURNAL, `postgresql://host/db#pictures`). In files each picture has one of its own, since a file has one
+owner at a time and workers are many.
 """
 
 import os
@@ -33,8 +34,9 @@ def client() -> NeuralBox:
 def picture(self: Task, key: str, prompt: str) -> str:
     nb = client()
     Path("journals").mkdir(exist_ok=True)
+    journal = os.environ.get("NEURALBOX_JOURNAL", f"journals/{key}.sqlite")
     try:
-        job = nb.images.submit(model="flux-1.1-pro", prompt=prompt, journal=f"journals/{key}.sqlite", key=key)
+        job = nb.images.submit(model="flux-1.1-pro", prompt=prompt, journal=journal, key=key)
     except RateLimitError as error:
         raise self.retry(countdown=error.retry_after or 60, exc=error) from error
     return str(nb.files.download(job.wait(), "pictures/", overwrite=True))

@@ -104,8 +104,13 @@ client().close()
 """
 
 
-def test_celery_buys_once_what_is_asked_for_twice(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_celery_buys_once_what_is_asked_for_twice(
+    is_shared: bool, server: Server, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process of its own: a worker takes the signals and the log of the process that it is in."""
+    if is_shared:
+        monkeypatch.setenv("NEURALBOX_JOURNAL", request.getfixturevalue("postgres").url())
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(RECIPES)!r})\n{CELERY}"],
         capture_output=True,
