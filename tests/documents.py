@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
+import runpy
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
-import anyio.to_thread
 import pytest
 
 from neuralbox import Polling
@@ -19,29 +18,34 @@ from neuralbox import Polling
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def examples(document: Path, form: Callable[[str], str | None] = str) -> Iterator[Any]:
-    """Compile each fenced Python block so that tracebacks show the document's own lines.
+def examples(document: Path, *forms: Callable[[str], str | None]) -> Iterator[Any]:
+    """Find each fenced Python block of a document.
 
     Args:
         document: The page.
-        form: Turns an example into the form that is wanted; None leaves it out.
+        forms: Each turns an example into a form that is wanted, None where it has none; without any it is taken as it is.
     """
     text = document.read_text(encoding="utf-8")
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        line = text.count("\n", 0, match.start(1))
-        example = form(match[1])
-        if example is not None:
-            code = compile("\n" * line + example, str(document), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            yield pytest.param(code, id=f"{document.relative_to(ROOT)}:{line + 1}")
+        place = f"{document.relative_to(ROOT)}:{text.count(chr(10), 0, match.start(1)) + 1}"
+        for form in forms or (str,):
+            example = form(match[1])
+            if example is not None:
+                yield pytest.param(example, id=place if form is str else f"{place}, {form.__name__}")
 
 
-async def run(code: CodeType) -> None:
-    """Run an example: one that awaits in this loop, a whole program in a thread, where it may start a loop of its own."""
+def run_as_file(program: str, directory: Path) -> None:
+    """Run a program as its reader does who pastes it into a file."""
+    path = directory / "program.py"
+    path.write_text(program, encoding="utf-8")
+    runpy.run_path(str(path), run_name="__main__")
+
+
+async def run_inside(example: str) -> None:
+    """Run the inside of a program in this loop."""
+    code = compile(example, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     function: Callable[[], Any] = FunctionType(code, {"__name__": "__main__"})
-    if code.co_flags & inspect.CO_COROUTINE:
-        await function()
-    else:
-        await anyio.to_thread.run_sync(function)
+    await function()
 
 
 def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
 
 import pytest
 
@@ -30,11 +29,10 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     documents.equip(monkeypatch, service=service, directory=tmp_path)
 
 
-@pytest.mark.anyio
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("code", [*documents.examples(README)])
-async def test_every_python_example_runs(code: CodeType, anyio_backend: str) -> None:
-    await documents.run(code)
+@pytest.mark.parametrize("program", [*documents.examples(README)])
+def test_every_python_example_is_a_program_that_runs_as_it_is_pasted(program: str, tmp_path: Path) -> None:
+    documents.run_as_file(program, tmp_path)
 
 
 @pytest.mark.parametrize(
