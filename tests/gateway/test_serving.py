@@ -6,15 +6,21 @@ import asyncio
 import builtins
 import importlib
 import signal
+import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 import neuralbox.gateway
 from neuralbox import AsyncNeuralBox
 from neuralbox.gateway import app
+from neuralbox.gateway._bodies import has_left
 from neuralbox.gateway._serving import GatewayServer, _HeldTransport
 
 
@@ -57,6 +63,62 @@ def test_what_is_written_in_one_turn_leaves_together_and_before_the_end() -> Non
         return transport.said
 
     assert asyncio.run(talk()) == [b"headbody", b"more", "closed"]
+
+
+class Waiting:
+    """What is served here: it asks whether its caller is there, and again when the server says that it left."""
+
+    grace = 1.0
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+        self.is_reached, self.is_over = threading.Event(), threading.Event()
+
+    async def start(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            assert (await receive())["type"] == "http.request"
+            self.asked.append(await has_left(request))
+            self.is_reached.set()
+            assert (await receive())["type"] == "http.disconnect"
+            self.asked.append(await has_left(request))
+        finally:
+            self.is_over.set()
+
+
+def test_uvicorn_has_the_marks_by_which_a_caller_that_left_is_known() -> None:
+    waiting = Waiting()
+    server = GatewayServer(waiting, port=0)  # type: ignore[arg-type]  # it is served like any application
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        where = httpx.URL(server.url)
+        with socket.create_connection((where.host, where.port or 0)) as caller:
+            caller.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert waiting.is_reached.wait(30)
+        assert waiting.is_over.wait(30)
+    finally:
+        server.stop()
+        thread.join()
+    assert waiting.asked == [False, True]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+@pytest.mark.parametrize("has_answer", [False, True])
+def test_where_uvicorn_serves_nobody_waits_to_learn_whether_a_caller_left(is_gone: bool, has_answer: bool) -> None:
+    class Cycle:
+        disconnected, response_complete = is_gone, has_answer
+
+        async def receive(self) -> Message:
+            raise AssertionError("It was waited for.")
+
+    assert asyncio.run(has_left(Request({"type": "http"}, Cycle().receive))) is (is_gone or has_answer)
 
 
 @pytest.mark.parametrize(
