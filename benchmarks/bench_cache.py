@@ -36,7 +36,7 @@ async def measure(directory: str, count: int) -> tuple[list[float], float]:
     for number in range(1_000):
         cache.put(f"{number:064x}", Generation.read(MADE, kind="image"), time.time())
     request = build_media(model="flux-1.1-pro", prompt=PROMPT, options={}, nested=False)
-    key = content_key(request, None, service="neuralbox", server=NOWHERE, kind="image")
+    key = content_key(request, None, None, service="neuralbox", server=NOWHERE, kind="image")
     assert key is not None
     cache.put(key, Generation.read(MADE, kind="image"), time.time())
     taken = []

@@ -24,7 +24,7 @@ from pydantic_core import from_json, to_json
 
 from ._api import vocabulary as words
 from ._api.checks import require_seconds
-from ._api.request import Request
+from ._api.request import Request, query
 from ._errors import ConfigurationError
 from ._models.generation import Generation
 from ._types import GenerationId
@@ -64,6 +64,18 @@ class CachedGeneration(Generation):
     def is_cached(self) -> bool:
         """Whether it comes from a cache: it was neither made nor charged again."""
         return True
+
+
+def as_cached(generation: Generation, model: str | None = None) -> CachedGeneration:
+    """Return a generation as one that was bought before; `model` is what was asked for, where its record does not say."""
+    counted = None if generation.credits is None else 0
+    free = {
+        "tokens": 0 if counted is None else None,
+        "credits": counted,
+        "balance": None,
+        "model": generation.model or model,
+    }
+    return CachedGeneration.model_construct(**(vars(generation) | free))
 
 
 class ResultCache:
@@ -136,14 +148,7 @@ class ResultCache:
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(f"The cache {str(self.path)!r} cannot be read: {error}.") from error
-        counted = None if found.credits is None else 0
-        free = {
-            "tokens": 0 if counted is None else None,
-            "credits": counted,
-            "balance": None,
-            "model": found.model or row[2],
-        }
-        return CachedGeneration.model_construct(**(vars(found) | free))
+        return as_cached(found, row[2])
 
     def put(self, key: str, generation: Generation, now: float) -> None:
         """Keep a completed result; what goes wrong is logged, since the result is paid for either way."""
@@ -238,12 +243,19 @@ async def close_cache(cache: ResultCache) -> None:
 
 
 def content_key(
-    request: Request, extra_body: Mapping[str, Any] | None, *, service: str, server: str, kind: str | None
+    request: Request,
+    extra_body: Mapping[str, Any] | None,
+    extra_query: Mapping[str, Any] | None,
+    *,
+    service: str,
+    server: str,
+    kind: str | None,
 ) -> str | None:
     """Return what names a request's result; None where it cannot be told, since a file is read while it is sent."""
     files = [] if request.form is None else [(one.name, one.file_name, one.mark) for one in request.form.files]
     if not all(mark for _, _, mark in files):
         return None
-    told = [_VERSION, service, server, kind, request.path, request.whole_body(extra_body), files]
+    asked = [*request.query, *query(**(extra_query or {}))]
+    told = [_VERSION, service, server, kind, request.path, asked, request.whole_body(extra_body), files]
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -26,6 +26,7 @@ from neuralbox import (
     _result_cache,
 )
 from neuralbox._api.request import Form, FormFile, Request
+from neuralbox._journal import read_records
 from neuralbox._result_cache import content_key
 from neuralbox.sandbox import Sandbox, serve
 from tests.geminigen.support import client as gemini_client
@@ -75,19 +76,21 @@ async def test_the_same_thing_is_bought_once_and_a_hit_is_marked_and_free(tmp_pa
             {"size": "768x1344"},
             {"size": "1024x1024", "seed": 1},
             {"size": "1024x1024", "extra_body": {"x": 1}},
+            {"size": "1024x1024", "extra_query": {"x": 1}},
+            {"size": "1024x1024", "extra_query": {"x": 2}},
         ]
         for more in others:
             await nb.images.create(model="flux-1.1-pro", prompt="A fox", **more)
         await nb.images.create(model="dall-e-3", prompt="A fox", size="1024x1024")
         await nb.text.create(model="gpt-5", prompt="A fox")
-        assert shop.sold == 6
+        assert shop.sold == 8
     async with client(shop, path) as other, client(shop, None) as without:
         assert (await other.text.create(model="gpt-5", prompt="A fox")).is_cached
         assert not (await without.text.create(model="gpt-5", prompt="A fox")).is_cached
         elsewhere = other.with_options(base_url="http://other.test")
         assert not (await elsewhere.text.create(model="gpt-5", prompt="A fox")).is_cached
         assert (await without.with_options(cache=path).text.create(model="gpt-5", prompt="A fox")).is_cached
-    assert shop.sold == 8
+    assert shop.sold == 10
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116 - no event loop waits for it
 
 
@@ -155,7 +158,7 @@ def test_a_file_that_is_read_while_it_is_sent_has_no_name(tmp_path: Path) -> Non
     path.write_bytes(b"x")
     with path.open("rb") as file:
         request = Request("POST", "/stt", form=Form(files=(FormFile("audio", "a.mp3", file, "audio/mpeg"),)))
-        assert content_key(request, None, service="neuralbox", server="s", kind="stt") is None
+        assert content_key(request, None, None, service="neuralbox", server="s", kind="stt") is None
 
 
 async def test_a_streamed_upload_is_bought_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +346,8 @@ async def test_a_batch_delivers_what_was_bought_before(tmp_path: Path) -> None:
             assert [found[key].generation.tokens for key in ("k0", "k1")] == [0, 0]  # type: ignore[union-attr]
             assert server.sandbox.ledger.charged == charged * 4 // 3
             again = await run(4, journal=tmp_path / "j.sqlite")
-            assert all(outcome.resumed for outcome in again.values())
+            assert all(outcome.resumed and outcome.job == found[key].job for key, outcome in again.items())
+            assert [again[key].tokens for key in ("k0", "k1")] == [0, 0]
 
 
 def test_the_blocking_client_has_it_too_and_a_hit_takes_no_time_worth_a_word(tmp_path: Path) -> None:
@@ -376,6 +380,16 @@ async def test_geminigens_results_are_read_in_its_own_words_and_cost_no_credits(
         assert gg.with_options(cache=ResultCache(tmp_path / "d.sqlite")).budget is gg.budget
         assert gg.budget is not None
         assert gg.budget.spent == 10
+        request = {"kind": "image", "model": "imagen-4", "prompt": "A fox", "key": "k"}
+        for resumed in (False, True):
+            async with gg.batch([request], journal=tmp_path / "j.sqlite", budget=5) as batch:
+                (outcome,) = [outcome async for outcome in batch]
+                assert batch.progress.tokens_spent == 0
+            assert outcome.generation is not None
+            assert (outcome.resumed, outcome.credits, outcome.generation.is_cached) == (resumed, 0, True)
+            assert (outcome.generation.credits, outcome.generation.tokens) == (0, None)
+        (record,) = read_records(tmp_path / "j.sqlite")
+        assert (record.tokens, record.accepted_at) == (0, None)  # one write, not two
     assert asked == ["POST"]
     assert (first.credits, again.credits, again.tokens, again.is_cached) == (10, 0, None, True)
     assert (again.id, again.url, again.service) == ("u1", "https://a.test/x", "geminigen")

@@ -107,7 +107,7 @@ class Collector:
         item.ended(state.core, generation)
         if not generation.is_cached:
             self._book(item, generation)
-        state.counter.ended(0 if generation.is_cached else state.core.options.service.charge(generation))
+        state.counter.ended(state.core.options.service.charge(generation))
         if item.cached is not None:
             state.group.start_soon(item.cached.keep, generation)
         if state.journal is None:

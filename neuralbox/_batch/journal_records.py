@@ -8,6 +8,7 @@ from typing import Any
 from .._config import NEURALBOX, Service
 from .._journal.protocol import JournalRecord, to_json
 from .._models.generation import Generation
+from .._result_cache import as_cached
 
 
 def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict[str, Any]:
@@ -24,7 +25,8 @@ def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict
         "model": generation.model,
         "said": said,
     }
-    return {**record, "partial": True} if generation.is_partial else record
+    marks = {"partial": generation.is_partial, "cached": generation.is_cached}
+    return record | {name: True for name, is_so in marks.items() if is_so}
 
 
 def _is_json(value: object) -> bool:
@@ -48,4 +50,6 @@ def generation_of(record: JournalRecord, service: Service = NEURALBOX) -> Genera
     changes: dict[str, object] = {"is_partial": True} if outcome.get("partial") is True else {}
     if generation.model is None and isinstance(model, str):
         changes["model"] = model
-    return generation.model_copy(update=changes) if changes else generation
+    if changes:
+        generation = generation.model_copy(update=changes)
+    return as_cached(generation) if outcome.get("cached") is True else generation

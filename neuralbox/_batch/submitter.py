@@ -194,9 +194,7 @@ class Submitter:
         item.cached = CachedCall(state.core, cache, wire, request.options(), kind=request.result_kind)
         found = await item.cached.find()
         if found is not None:
-            item.accepted(found)
-            kind, model = found.kind, found.model
-            await state.write(lambda journal: journal.accepted(item.key, id=found.id, kind=kind, model=model))
+            item.accepted(found)  # its journal is told by its end, which is next
         return found
 
     async def _submit(self, item: BatchItem, wire: Request) -> Generation:

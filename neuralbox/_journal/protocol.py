@@ -109,7 +109,7 @@ class JournalRecord:
         key: The caller's name for it.
         request: The request as it was planned.
         state: `PLANNED`, `SENDING`, `ACCEPTED`, `FINAL` or `SAVED`.
-        id: The generation's id, from `ACCEPTED` on.
+        id: The generation's id, from `ACCEPTED` on; of one that a cache had, the outcome tells it.
         kind: The generation's kind, where it is known.
         model: The generation's model, where it is known.
         claim: In `SENDING`: what `sending` was given.

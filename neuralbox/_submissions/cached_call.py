@@ -36,7 +36,12 @@ class CachedCall:
         self._cache = cache
         options = core.options
         self._key = content_key(
-            request, call.extra_body, service=options.service.name, server=options.base_url, kind=kind
+            request,
+            call.extra_body,
+            call.extra_query,
+            service=options.service.name,
+            server=options.base_url,
+            kind=kind,
         )
 
     async def find(self) -> Generation | None:

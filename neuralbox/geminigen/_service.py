@@ -58,6 +58,8 @@ def _read(record: Mapping[str, Any], *, kind: str | None = None, asked_id: Gener
 
 def _charge(generation: Generation) -> int | None:
     """Tell the credits of a final generation; where a completed one says 0, what it was estimated at."""
+    if generation.is_cached:  # its record is of when it was bought
+        return 0
     used = _credits(generation, "used_credit")
     return used if used or generation.is_failed else _credits(generation, "estimated_credit") or used
 
