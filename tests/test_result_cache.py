@@ -388,8 +388,8 @@ async def test_geminigens_results_are_read_in_its_own_words_and_cost_no_credits(
             assert outcome.generation is not None
             assert (outcome.resumed, outcome.credits, outcome.generation.is_cached) == (resumed, 0, True)
             assert (outcome.generation.credits, outcome.generation.tokens) == (0, None)
-        (record,) = read_records(tmp_path / "j.sqlite")
-        assert (record.tokens, record.accepted_at) == (0, None)  # one write, not two
+        (kept,) = read_records(tmp_path / "j.sqlite")
+        assert (kept.tokens, kept.accepted_at) == (0, None)  # one write, not two
     assert asked == ["POST"]
     assert (first.credits, again.credits, again.tokens, again.is_cached) == (10, 0, None, True)
     assert (again.id, again.url, again.service) == ("u1", "https://a.test/x", "geminigen")

@@ -28,6 +28,8 @@ _OF_REFERENCES: Final = MappingProxyType(
         "jpeg": "image/jpeg",
         "webp": "image/webp",
         "gif": "image/gif",
+        "avif": "image/avif",
+        "heic": "image/heic",
         "mp4": "video/mp4",
         "mov": "video/quicktime",
         "webm": "video/webm",

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 from anyio import to_thread
 
-from .._api.media_types import media_type
+from .._api.media_types import image_type, media_type
 from .._api.request import FormFile, digest_of
 from .._errors import ConfigurationError
 from .._types import Omit
@@ -28,13 +28,7 @@ LocalSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[str, 
 
 _PIECE: Final = 1 << 20
 _NEITHER: Final = "must be a path, bytes, (name, bytes), or a file opened in binary mode ('rb')."
-# What a file begins with tells its kind, where nobody named it.
-_BEGINNINGS: Final = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpg"),
-    (b"GIF8", "gif"),
-    (b"RIFF", "webp"),
-)
+_HEAD: Final = 16  # bytes that tell what a file is, where nobody named it
 
 
 async def load_files(fields: Mapping[str, object]) -> tuple[FormFile, ...]:
@@ -90,7 +84,7 @@ def _load(field: str, source: LocalSource, number: int) -> FormFile:
         name, content = source if isinstance(source, tuple) and _is_named(source) else ("", source)
         if not isinstance(content, bytes):
             raise ConfigurationError(f"`{field}` {_NEITHER}")
-        return _of_bytes(field, name or f"{field}-{number}.{_ending(content)}", content)
+        return _of_bytes(field, name or _name(field, number, content), content)
     if not hasattr(source, "read"):
         raise ConfigurationError(f"`{field}` {_NEITHER}")
     return _of_open_file(field, source, number)
@@ -117,6 +111,8 @@ def _of_open_file(field: str, file: Any, number: int) -> FormFile:
     name = Path(called).name if isinstance(called, str) else f"{field}-{number}"
     try:
         content = OpenFile(file)
+        if not isinstance(called, str):
+            name = _name(field, number, content.read(_HEAD))
         digest = _digest(content)
     except ConfigurationError:
         raise
@@ -138,8 +134,14 @@ def _require_content(name: str, size: int) -> None:
         raise ConfigurationError(f"The file {name!r} is empty.")
 
 
-def _ending(content: bytes) -> str:
-    return next((ending for beginning, ending in _BEGINNINGS if content.startswith(beginning)), "bin")
+def _name(field: str, number: int, content: bytes) -> str:
+    """Name a file that has no name, by what it begins with."""
+    kind = image_type(content)
+    if kind is not None:
+        ending = kind.removeprefix("image/").replace("jpeg", "jpg")
+    else:
+        ending = "wav" if content.startswith(b"RIFF") and content.startswith(b"WAVE", 8) else "bin"
+    return f"{field}-{number}.{ending}"
 
 
 def _why(error: Exception) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox import request_from_dict
+from neuralbox._api.request import digest_of
 from neuralbox._batch.unknown import reconcile_journal, settle
 from neuralbox._requests.image import ImageRequest
 from neuralbox.geminigen import (
@@ -227,13 +228,31 @@ async def test_files_of_every_form_are_sent_with_their_names_types_and_bytes(tmp
         ("files", "first.jpg", "image/jpeg"),
         ("files", "files-3.png", "image/png"),
         ("files", "named.webp", "image/webp"),
-        ("files", "files-5", "application/octet-stream"),
+        ("files", "files-5.bin", "application/octet-stream"),
         ("files", "first.jpg", "image/jpeg"),
     ]
     assert [each[3] for each in first.files] == [b"f" * 200_000] * 2 + [PNG, b"w", b"rest", b"f" * 10]
     assert [each[0] for each in second.files] == ["ref_images"]
     assert second.fields["ref_images"] == ["u-1"]
     assert len(third.files) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "media_type"),
+    [
+        (b"\xff\xd8\xff\xe0", "files-1.jpg", "image/jpeg"),
+        (b"GIF89a", "files-1.gif", "image/gif"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "files-1.webp", "image/webp"),
+        (b"\0\0\0\x1cftypavif", "files-1.avif", "image/avif"),
+        (b"\0\0\0\x1cftypheic", "files-1.heic", "image/heic"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "files-1.wav", "audio/wav"),
+        (b"RIFF\x10\0\0\0AVI LIST", "files-1.bin", "application/octet-stream"),
+    ],
+)
+async def test_what_has_no_name_is_called_by_how_it_begins(content: bytes, name: str, media_type: str) -> None:
+    for source in (content, io.BytesIO(content)):
+        (part,) = await local_files.load_files({"files": source})
+        assert (part.file_name, part.content_type, part.mark) == (name, media_type, digest_of(content))
 
 
 async def test_a_file_that_vanishes_or_changes_after_it_was_measured_is_an_error_and_nothing_is_bought(
