@@ -205,10 +205,13 @@ def candidates(text: str) -> Iterator[str]:
     for fenced in _FENCE.findall(text)[:_MOST_STARTS]:
         if fenced.strip():
             yield fenced.strip()
-    decoder, end = json.JSONDecoder(), 0
-    for start in [match.start() for match in _START.finditer(text)][:_MOST_STARTS]:
+    decoder, end, tries = json.JSONDecoder(), 0, 0
+    for start in (match.start() for match in _START.finditer(text)):
         if start < end:
             continue  # inside what was read already
+        if tries == _MOST_STARTS:
+            return
+        tries += 1
         try:
             end = decoder.raw_decode(text, start)[1]
         except (ValueError, RecursionError):

@@ -66,6 +66,7 @@ AROUND: list[str] = [
     f"Use ```python\nx = 1\n``` and\n```\n\n```\n```json\n{GOOD}```",
     f"{{not JSON}} but {GOOD}",
     f'Not {{"a": [1]}} but {GOOD}',
+    f"Not {[[n] for n in range(99)]} but {GOOD}",
 ]
 
 
@@ -90,6 +91,11 @@ def test_what_does_not_fit_is_said_without_repeating_the_answer(text: str, probl
         structured_text.read_answer(TypeAdapter(Harbour), text)
     assert caught.value.problems[0].startswith(problem)
     assert "rather" not in str(caught.value)
+
+
+def test_of_many_brackets_a_few_are_tried() -> None:
+    for tried, before in ((True, "[x " * 15), (False, "[x " * 16)):
+        assert (GOOD in list(structured_text.candidates(before + GOOD))) is tried
 
 
 def test_of_many_faults_a_few_are_told() -> None:
