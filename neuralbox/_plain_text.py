@@ -1,4 +1,4 @@
-"""Words of others as a message, a log or a terminal may show them: on one line, without what acts instead of being read.
+"""Words of others as a message, a log, a terminal or a table may show them: without what acts instead of being read.
 
 A leaf of the import tree. `_api.reply.safe_words` also takes out what looks like a credential.
 """
@@ -18,6 +18,9 @@ _INVISIBLE: Final = re.compile(
 )
 _HALF: Final = re.compile("[\ud800-\udfff]")
 
+# Beginnings by which a spreadsheet takes a text for a formula, some of them in East Asian widths, and runs it.
+_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - they are meant
+
 
 def plain(text: str, *, keep_lines: bool = False) -> str:
     """Return text without control characters, invisible marks and halves of characters; one line unless `keep_lines`."""
@@ -25,6 +28,11 @@ def plain(text: str, *, keep_lines: bool = False) -> str:
     if keep_lines:
         return _CONTROL_BUT_LINES.sub(" ", text)
     return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def without_formula(text: str) -> str:
+    """Return text as a cell of a table, behind a `'` where a spreadsheet would run it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def clipped(text: str, most: int) -> str:

@@ -20,6 +20,7 @@ from .._files.partial_file import PartFile
 from .._files.target import locate_target, read_overwrite, require_free
 from .._models.generation import Model
 from .._paging import Pager, PagesOfItems
+from .._plain_text import without_formula
 from .arrow import ExportSource, ParquetExport, load_pyarrow
 from .manifest_entry import as_json, fields_of
 from .results import ExportResult
@@ -28,8 +29,6 @@ R = TypeVar("R")
 T = TypeVar("T", bound=Model)
 
 FORMATS: Final = (".jsonl", ".csv", ".parquet")
-# Beginnings by which a spreadsheet takes a text for a formula, some of them in East Asian widths, and runs it.
-_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - they are meant
 
 
 async def export(
@@ -167,7 +166,7 @@ def _cell(value: Any, *, escape_formulas: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if escape_formulas and value.startswith(_FORMULA) else value
+        return without_formula(value) if escape_formulas else value
     return as_json(value).decode()
 
 

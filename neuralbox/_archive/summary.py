@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from .._errors import ConfigurationError
 from .._models.generation import Generation
+from .._plain_text import without_formula
 from .._types import PlainValues
 
 T = TypeVar("T")
@@ -21,8 +22,6 @@ GROUPS: Final = ("service", "model", "day", "kind", "status")
 DEFAULT_GROUPS: Final = ("model", "day", "kind", "status")
 OTHERS: Final = "(others)"
 _MOST_ROWS: Final = 50_000
-# As an export's tables: what a spreadsheet would run is a text.
-_FORMULA: Final = tuple("=+-@\t\r\n")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,4 +166,4 @@ def _value(item: Generation, name: str) -> str | None:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return without_formula(value) if isinstance(value, str) else value

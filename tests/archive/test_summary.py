@@ -55,6 +55,14 @@ async def test_rows_count_what_was_made_failed_rated_and_charged(service: Servic
     assert by_model.to_csv().splitlines()[3].startswith("'=cmd,1,")
 
 
+@pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@a", "\t=1", "＝1", "＋1", "－1", "＠a"])  # noqa: RUF001 - they are meant
+def test_a_table_runs_nothing(word: str) -> None:
+    found = HistorySummary(
+        ("model",), [module.SummaryRow(model=word), module.SummaryRow(model="a=1")], module.SummaryRow()
+    )
+    assert [line.partition(",")[0] for line in found.to_csv().splitlines()[1:]] == [f"'{word}", "a=1"]
+
+
 async def test_a_walk_ends_at_a_page_that_is_older_throughout(service: Service) -> None:
     service.items[:0] = [
         {"id": f"n{number}", "type": "text", "status": "completed", "created_at": "2026-04-01T00:00:00Z"}
