@@ -5,8 +5,9 @@ that follow from theirs: what the service changes from one page to the next is r
 cannot hold is null (the record itself is in JSON lines). Nested values are JSON.
 
 A Parquet file cannot be appended to in place: its rows are copied, row group by row group, and what is new goes behind
-them, under the file's name when it is whole. What had not ended when it was written comes again when it has; which
-that is stands in the file's metadata, with whose history it is and the filters it was asked by.
+them, under the file's name when it is whole. What had not ended when it was written comes again when it has. Which that
+is stands in the file's metadata, with whose history it is, the filters it was asked by, whether the whole of it was read,
+and what of the unended was looked for in vain: it is gone, and nothing more is asked for its sake.
 """
 
 from __future__ import annotations
@@ -167,11 +168,15 @@ class KnownRows:
         rows: How many rows.
         final: Ids that need not come again.
         open: Ids of what had not ended, with the Unix time of their creation where it is known.
+        gone: Those of them that the history did not show any more.
+        is_whole: Whether everything was read that is older.
     """
 
     rows: int = 0
     final: SeenIds = field(default_factory=SeenIds)
     open: dict[str, float | None] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    is_whole: bool = False
 
 
 class _Sink(io.RawIOBase):
@@ -200,14 +205,18 @@ class ParquetExport:
         part: Where it is written until it is whole.
         model: The records' class.
         source: Whose history it is.
+        most: Items that are asked for at most; None for all.
     """
 
-    def __init__(self, path: Path, part: PartFile, model: type[Model], source: ExportSource) -> None:
+    def __init__(
+        self, path: Path, part: PartFile, model: type[Model], source: ExportSource, most: int | None = None
+    ) -> None:
         self._pa = load_pyarrow()
         self._path = path
         self._part = part
         self._columns = Columns(model)
         self._source = source
+        self._most = most
         self._known = KnownRows()
         self._unmet: dict[str, float | None] = {}  # of what was open: what has not come by again
         self._ended: set[str] = set()  # of what was open: what has a new row
@@ -236,6 +245,8 @@ class ParquetExport:
                 told = json.loads((file.metadata.metadata or {}).get(_KEY, b"null"))
                 self._check(told, file.schema_arrow)
                 self._known.open = dict(told["open"])
+                self._known.gone = frozenset(map(str, told.get("gone", ())))
+                self._known.is_whole = told.get("whole") is True
                 for batch in file.iter_batches(_ROWS_A_GROUP, columns=[self._source.id_column]):
                     for key in batch.column(0).to_pylist():
                         if key not in self._known.open:
@@ -248,7 +259,9 @@ class ParquetExport:
         self.rows, self._unmet = self._known.rows, dict(self._known.open)
 
     def _check(self, told: Any, stored: Any) -> None:
-        if not isinstance(told, dict) or not isinstance(told.get("open"), dict):
+        if not (
+            isinstance(told, dict) and isinstance(told.get("open"), dict) and isinstance(told.get("gone", []), list)
+        ):
             raise ConfigurationError(f"{str(self._path)!r} was not written by an export; write another file.")
         if told.get("version") != _VERSION or not stored.equals(self._columns.schema):
             raise ConfigurationError(
@@ -308,14 +321,20 @@ class ParquetExport:
             items: The page.
             added: How many of it were new.
         """
-        if not self._known.rows or added or not items:
+        if not self._known.is_whole or added or not items:
             return True
-        if not self._unmet:
+        sought = [when for key, when in self._unmet.items() if key not in self._known.gone]
+        if not sought:
             return False
         # What was open stands no further back than where it was created.
-        made = [when for when in self._unmet.values() if when is not None]
+        made = [when for when in sought if when is not None]
         times = [item.created_at.timestamp() for item in items if item.created_at is not None]
-        return len(made) < len(self._unmet) or not times or max(times) >= min(made)
+        return len(made) < len(sought) or not times or max(times) >= min(made)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that was there has all of it already, after the last page that is needed."""
+        return self._known.is_whole and not self.added and self._unmet.keys() == self._known.gone
 
     def _begin(self) -> None:
         if self._writer is not None:
@@ -357,6 +376,8 @@ class ParquetExport:
             "service": source.service,
             "account": source.account,
             "filters": dict(source.filters),
+            "whole": self._most is None or self.added < self._most,
+            "gone": [*self._unmet],
             "open": {key: when for key, when in self._known.open.items() if key not in self._ended} | self._open,
         }
         self._writer.add_key_value_metadata({_KEY.decode(): json.dumps(told)})

@@ -71,7 +71,7 @@ async def export(
     writer: _TextExport | ParquetExport
     if is_parquet:
         load_pyarrow()  # before anything is asked
-        writer = ParquetExport(path, part, model, await source())
+        writer = ParquetExport(path, part, model, await source(), pager.max_items)
     else:
         writer = _TextExport(part, model, is_table=path.suffix.lower() == ".csv", escape_formulas=escape_formulas)
     try:
@@ -85,7 +85,7 @@ async def export(
                 await _on_disk(writer.flush)
             if not writer.needs_more(items, writer.added - before):
                 break
-        if not writer.added and writer.rows:
+        if writer.is_current:
             return ExportResult(path, writer.rows, await _on_disk(lambda: path.stat().st_size))
         await _on_disk(writer.finish)
         await _on_disk(partial(part.publish, path, policy))
@@ -105,6 +105,8 @@ class _TextExport:
         self._escape_formulas = escape_formulas
         self._taken: Sequence[Model] = ()
         self.rows = self.added = self.length = 0
+
+    is_current = False  # what is there is replaced
 
     @property
     def is_due(self) -> bool:

@@ -152,6 +152,42 @@ async def test_a_walk_for_what_had_not_ended_ends_where_it_was_created(tmp_path:
     assert service.asked["/user/history"] == 9
 
 
+async def test_one_that_is_gone_is_looked_for_once_and_taken_where_it_comes_again(tmp_path: Path) -> None:
+    service, path = service_of(900), tmp_path / "h.parquet"
+    service.items[150] |= {"status": "pending", "created_at": None}
+    async with make_client(service) as nb:
+        await nb.history.export(path, append=True)
+        gone = service.items.pop(150)
+        asked = []
+        for _ in range(3):
+            service.asked.clear()
+            done = await nb.history.export(path, append=True)
+            asked.append(service.asked["/user/history"])
+            assert (done.items, done.added, done.bytes) == (900, 0, path.stat().st_size)
+        assert asked[0] == 9
+        assert max(asked[1:]) <= 5  # the page with nothing new, and those asked for together with it
+        service.items.insert(0, gone | {"status": "completed", "tokens_used": 60})
+        done = await nb.history.export(path, append=True)
+        assert (done.items, done.added) == (900, 1)
+        assert (await nb.history.export(path, append=True)).added == 0
+    found = {row["id"]: row for row in rows(path)}
+    assert (len(found), found[str(gone["id"])]["status"], found[str(gone["id"])]["tokens"]) == (900, "completed", 60)
+
+
+@pytest.mark.parametrize(("most", "is_whole"), [(250, False), (900, False), (901, True)])
+async def test_what_a_limited_export_left_out_comes_with_the_next(tmp_path: Path, most: int, is_whole: bool) -> None:
+    service, path = service_of(900), tmp_path / "h.parquet"
+    async with make_client(service) as nb:
+        assert (await nb.history.export(path, max_items=most)).items == min(most, 900)
+        asked = []
+        for _ in range(2):
+            service.asked.clear()
+            assert (await nb.history.export(path, append=True)).items == 900
+            asked.append(service.asked["/user/history"])
+    assert (asked[0] == 9, asked[1] == 9) == (not is_whole, False)
+    assert sorted(int(row["id"]) for row in rows(path)) == [*range(900)]
+
+
 async def test_geminigens_records_have_their_own_columns(tmp_path: Path) -> None:
     items: list[dict[str, Any]] = [
         {
