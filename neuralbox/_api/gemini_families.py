@@ -28,7 +28,6 @@ class Family:
         references: Most references in one request; None where no source says it.
         references_of: The same for a single model, or for a `mode_image`.
         one_kind: Whether it looks at one of the fields for references only, so that a second kind would be lost.
-        durations: Seconds that are offered, where a source lists them: shortest and longest, or each.
         results: Most results of one request.
         shortest_prompt: Fewest characters of a prompt.
         source: Who says so.
@@ -42,7 +41,6 @@ class Family:
     references: int | None = None
     references_of: Mapping[str, int] = field(default_factory=dict)
     one_kind: bool = False
-    durations: Sequence[int] = ()
     results: int | None = None
     shortest_prompt: int = 0
     source: str = ""
@@ -118,7 +116,6 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("sora-2", "sora-2-pro", "sora-2-pro-hd"),
                 prefixes=("sora-",),
                 references=1,
-                durations=(10, 15, 25),
                 source="[gem:sora]; references, 25 s and hd [gem:client 5]",
             ),
             Family(
@@ -126,7 +123,6 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _of(gemini.VIDEO, "grok"),
                 models=("grok-3",),
                 one_kind=True,
-                durations=(6, 10, 15),
                 source="[gem:client 5, 11, 30]",
             ),
             Family("grok-lower", _of(gemini.VIDEO, "grok-lower"), source="[gem:client 20]"),
@@ -136,14 +132,12 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 models=("seedance-2", "seedance-2-remix", "seedance-2-omni", "seedance-2-mini", "seedance-2-5-omni"),
                 prefixes=("seedance-",),
                 references_of=MappingProxyType({"seedance-2-5-omni": 14}),
-                durations=(4, 30),
                 source="[gem:client 5, 20]; references of 2-5 (docs/service/geminigen.md 8)",
             ),
             Family(
                 "kling",
                 _of(gemini.VIDEO, "kling"),
                 prefixes=("kling-video-",),
-                durations=(3, 15),
                 shortest_prompt=10,
                 source="[gem:client 5]",
             ),
@@ -152,7 +146,6 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _of(gemini.VIDEO, "flux"),
                 models=("flux-3",),
                 references=10,
-                durations=(5, 20),
                 source="[gem:client 7, 20]; limits (docs/service/geminigen.md 8)",
             ),
             Family(
@@ -160,7 +153,6 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _of(gemini.VIDEO, "minimax"),
                 models=("minimax-h3",),
                 references=9,
-                durations=(5, 15),
                 source="[gem:client 7, 20]; limits (docs/service/geminigen.md 8)",
             ),
             Family("meta", _of(gemini.VIDEO, "meta"), source="[gem:client 7, 20]"),

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from .._concurrency.process_lock import ProcessLock
 from .._errors import ConfigurationError
 
 # Fields that are no texts: a cell of theirs is read as JSON. Everything else stays as it is, `007` too.
@@ -22,6 +23,7 @@ _VALUES: Final = frozenset(
 )
 _NESTED: Final = frozenset({"params", "extra_body"})
 _MOST_CHARACTERS: Final = 16 * 1024 * 1024
+_lock = ProcessLock()
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any] | ConfigurationError]]:
@@ -32,7 +34,6 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any
         OSError: The file cannot be read.
     """
     with Path(path).open("rb") as file:
-        csv.field_size_limit(_MOST_CHARACTERS)
         yield from _rows(file)
 
 
@@ -42,21 +43,31 @@ def _rows(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | ConfigurationE
             first = text.readline()
             text.seek(0)
             reader = csv.reader(text, delimiter=max(",;\t", key=first.count), strict=True)
-            header = [name.strip() for name in next(reader, [])]
+            header = [name.strip() for name in _next(reader) or []]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ConfigurationError(f"it is no table of UTF-8 text ({_why(error)}).") from None
         _require_header(header)
         while True:
             line = reader.line_num + 1
             try:
-                cells = next(reader)
-            except StopIteration:
-                return
+                cells = _next(reader)
             except (UnicodeDecodeError, csv.Error) as error:  # what follows cannot be told apart
                 yield line, ConfigurationError(f"this is no row of a table ({_why(error)}).")
                 return
+            if cells is None:
+                return
             if any(cell.strip() for cell in cells):
                 yield line, _fields(header, cells)
+
+
+def _next(reader: Iterator[list[str]]) -> list[str] | None:
+    """Return the next row, or None. The longest cell is a setting of the whole process, so it is ours for a row at a time."""
+    with _lock:
+        before = csv.field_size_limit(_MOST_CHARACTERS)
+        try:
+            return next(reader, None)
+        finally:
+            csv.field_size_limit(before)
 
 
 def _why(error: UnicodeDecodeError | csv.Error) -> str:

@@ -9,7 +9,7 @@
             print(item.uuid, item.state, item.url)
 
 The records are GeminiGen's own, field by field; `to_generation()` says the same in NeuralBox's vocabulary, which is what
-jobs, waits, batches and downloads work with. Reading webhooks would be a module of its own beside the models.
+jobs, waits, batches and downloads work with. Its webhooks are read by `neuralbox.webhooks`, as those of NeuralBox.
 """
 
 from __future__ import annotations

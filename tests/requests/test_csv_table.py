@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,24 @@ def test_a_table_without_a_usable_header_is_refused(text: str | bytes, said: str
         list(read_requests(path))
     assert caught.value.message.startswith(f"{path}: ")
     assert said in caught.value.message
+
+
+def test_a_long_cell_is_read_and_the_limit_of_other_tables_stays(tmp_path: Path) -> None:
+    before = csv.field_size_limit(1_000)
+    try:
+        rows = read_rows(written(tmp_path, f"model,prompt\nm,{'a' * 200_000}\nm,{'b' * (16 << 20)}c\n"))
+        [(_, first)] = [next(rows)]
+        assert isinstance(first, dict)
+        assert len(first["prompt"]) == 200_000
+        assert csv.field_size_limit() == 1_000
+        assert [str(row) for _, row in rows] == [
+            "this is no row of a table (field larger than field limit (16777216))."
+        ]
+        with pytest.raises(ConfigurationError, match="field larger than field limit"):
+            list(read_rows(written(tmp_path, f"model,{'b' * (16 << 20)}c\n")))
+        assert csv.field_size_limit() == 1_000
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_each_row_that_is_none_is_told_by_its_line(tmp_path: Path) -> None:
