@@ -40,7 +40,7 @@ async def measure(directory: str, count: int) -> tuple[list[float], float]:
     assert key is not None
     cache.put(key, Generation.read(MADE, kind="image"), time.time())
     taken = []
-    async with AsyncNeuralBox(api_key="nb_benchmark", base_url=NOWHERE, cache=cache) as nb:
+    async with AsyncNeuralBox(api_key="nb_benchmark", base_url=NOWHERE, cache=cache, max_retries=0) as nb:
         for _ in range(100):
             await nb.images.create(model="flux-1.1-pro", prompt=PROMPT)
         worked = time.process_time()

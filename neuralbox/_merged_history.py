@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from ._api.checks import require_whole
 from ._archive.arrow import table_of
-from ._archive.summary import DEFAULT_GROUPS, HistorySummary, require_groups, require_since, summarize
+from ._archive.summary import DEFAULT_GROUPS, HistorySummary, is_newer, require_groups, require_since, summarize
 from ._client import AsyncNeuralBox
 from ._errors import ConfigurationError
 from ._models.generation import Generation
@@ -134,15 +134,12 @@ class _Listing:
                 self.is_over = True
                 return
             items = [self._read(item) for item in page.items]
-            self._items = [item for item in reversed(items) if not self._is_older(item)]
+            self._items = [item for item in reversed(items) if is_newer(item, self._since)]
             # Only a page that is older throughout ends it: the services do not say in which order they list.
             self.is_over = bool(items) and not self._items
         if self._items:
             created = self._items[-1].created_at
             self.time = self.time if created is None else min(self.time, created)
-
-    def _is_older(self, item: Generation) -> bool:
-        return self._since is not None and item.created_at is not None and item.created_at < self._since
 
     def take(self) -> Generation:
         """Return the next item."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from neuralbox import (
     _result_cache,
 )
 from neuralbox._api.request import Form, FormFile, Request
+from neuralbox._config import NO_CALL_OPTIONS
 from neuralbox._journal import read_records
-from neuralbox._result_cache import content_key
+from neuralbox._submissions.cached_call import CachedCall
 from neuralbox.sandbox import Sandbox, serve
 from tests.geminigen.support import client as gemini_client
 from tests.helpers import KEY, make_client
@@ -153,21 +153,17 @@ async def test_a_file_is_known_by_its_content_and_read_once(tmp_path: Path, monk
     assert shop.sold == 2
 
 
-def test_a_file_that_is_read_while_it_is_sent_has_no_name(tmp_path: Path) -> None:
+async def test_a_file_that_is_read_while_it_is_sent_has_no_name_and_its_result_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
-    with path.open("rb") as file:
-        request = Request("POST", "/stt", form=Form(files=(FormFile("audio", "a.mp3", file, "audio/mpeg"),)))
-        assert content_key(request, None, None, service="neuralbox", server="s", kind="stt") is None
-
-
-async def test_a_streamed_upload_is_bought_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralbox._submissions.cached_call.content_key", lambda *_, **__: None)
-    shop = Shop()
-    async with client(shop, tmp_path / "c.sqlite") as nb:
-        for _ in range(2):
-            assert not (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
-    assert shop.sold == 2
+    cache = ResultCache(tmp_path / "c.sqlite")
+    async with client(Shop(), cache) as nb:
+        with path.open("rb") as file:
+            request = Request("POST", "/stt", form=Form(files=(FormFile("audio", "a.mp3", file, "audio/mpeg"),)))
+            call = CachedCall(nb._core, cache, request, NO_CALL_OPTIONS, kind="stt")
+            await call.keep(made())
+            assert await call.find() is None
+    assert not cache.path.exists()
 
 
 async def test_a_result_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
@@ -350,14 +346,14 @@ async def test_a_batch_delivers_what_was_bought_before(tmp_path: Path) -> None:
             assert [again[key].tokens for key in ("k0", "k1")] == [0, 0]
 
 
-def test_the_blocking_client_has_it_too_and_a_hit_takes_no_time_worth_a_word(tmp_path: Path) -> None:
+def test_the_blocking_client_has_it_too(tmp_path: Path) -> None:
     with serve(Sandbox(plan="vip")) as server:
         with NeuralBox(api_key=KEY, base_url=server.url, cache=ResultCache(tmp_path / "c.sqlite", plan="vip")) as nb:
-            nb.text.create(model="gpt-5", prompt="Hello")
-            begun = time.perf_counter()
-            assert nb.text.create(model="gpt-5", prompt="Hello").is_cached
-            assert time.perf_counter() - begun < 1
+            first = nb.text.create(model="gpt-5", prompt="Hello")
+            again = nb.text.create(model="gpt-5", prompt="Hello")
+        assert (first.is_cached, again.is_cached, again.text) == (False, True, first.text)
         assert server.sandbox.ledger.generation_count == 1
+    assert open_files(tmp_path) == []
 
 
 async def test_geminigens_results_are_read_in_its_own_words_and_cost_no_credits(tmp_path: Path) -> None:

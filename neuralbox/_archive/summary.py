@@ -125,6 +125,11 @@ def require_since(since: object) -> None:
         raise ConfigurationError(f"`since` must be a datetime with a time zone, such as UTC; it is {since!r}.")
 
 
+def is_newer(item: Generation, since: datetime | None) -> bool:
+    """Return whether an item counts: it was created at that time or later, or nobody knows when."""
+    return since is None or item.created_at is None or item.created_at >= since
+
+
 async def summarize(
     pages: AsyncIterator[Sequence[T]],
     by: Sequence[str],
@@ -137,7 +142,7 @@ async def summarize(
     async for items in pages:
         is_older = bool(items)
         for item in map(read, items):
-            if since is not None and item.created_at is not None and item.created_at < since:
+            if not is_newer(item, since):
                 continue
             is_older = False
             key = tuple(_value(item, name) for name in by)
