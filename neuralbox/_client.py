@@ -75,9 +75,9 @@ class AsyncNeuralBox(BaseClient, Guided):
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
-        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a batch,
-            costs no request and no tokens, and its result has `is_cached`. Streams, `submit`, and texts with a `schema`
-            are not cached. None for no cache.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same thing again, by whichever call, costs
+            no request and no tokens, and its result has `is_cached`. `submit` with a `journal` has that for its memory.
+            None for no cache.
         pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.

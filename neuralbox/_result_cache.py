@@ -47,6 +47,8 @@ _VERSION: Final = 1
 _APPLICATION: Final = 0x4E42_5243  # "NBRC"
 _DAY: Final = 86_400.0
 _PATIENCE: Final = 5.0  # seconds for another program that writes
+_PARTIAL: Final = "neuralbox:partial"
+"""In a record that may lack something: what the service does not say itself."""
 _SCHEMA: Final = f"""
     CREATE TABLE IF NOT EXISTS results (
         key TEXT PRIMARY KEY, id TEXT NOT NULL, kind TEXT, model TEXT, record BLOB NOT NULL, expires_at REAL
@@ -85,7 +87,7 @@ class ResultCache:
         first = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # made and charged
         again = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # no request; again.is_cached
 
-    Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
+    A job that `submit` gives is finished, a stream has one piece. Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
     forgotten by the download that found out. It may be used by any number of clients, threads and programs. Its file is
     closed with each client, and at the end of each batch, that it was given to; the next use opens it again.
 
@@ -143,7 +145,11 @@ class ResultCache:
                 )
             if row is None:
                 return None
-            found = read(from_json(row[0]), kind=row[1])
+            said = from_json(row[0])
+            is_partial = said.pop(_PARTIAL, False)
+            found = read(said, kind=row[1])
+            if is_partial:
+                found = found.model_copy(update={"is_partial": True})
         except (sqlite3.Error, OSError, ValueError) as error:
             if isinstance(error, ConfigurationError):
                 raise
@@ -156,7 +162,8 @@ class ResultCache:
         ends = [] if expires is None else [expires.timestamp()]
         ends += [] if self._age is None else [now + self._age]
         try:
-            record = to_json(dict(generation.raw), inf_nan_mode="null")
+            marks = {_PARTIAL: True} if generation.is_partial else {}
+            record = to_json({**generation.raw, **marks}, inf_nan_mode="null")
             values = (key, str(generation.id), generation.kind, generation.model, record, min(ends, default=None))
             with self._lock, self._open() as database:
                 database.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)", values)

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,6 +29,7 @@ from ._models.generation import Generation
 from ._plain_text import clipped, plain
 from ._requests.text import TextRequest
 from ._submissions import submission
+from ._submissions.cached_call import cached_call
 from ._submissions.submission import OnAccepted
 from ._types import Omit
 
@@ -75,6 +77,12 @@ async def create(
     request.build(core.options.dialect)  # refuses what is wrong with what the caller gave, before words are added
     adapter, wire_schema = adapter_of(schema)
     asked = with_schema(request, wire_schema)
+    # A name of its own: what it was repaired to is no answer to the same words without a schema.
+    cached = cached_call(core, asked.build(core.options.dialect), call, kind="schema")
+    known = None if cached is None else await cached.find()
+    if known is not None:
+        with suppress(Exception):  # what validates it has changed since, so it is asked for again
+            return read_answer(adapter, known.text or "")
     answers: list[Generation] = []
     problems: Sequence[str] = ()
     while True:
@@ -100,13 +108,17 @@ async def create(
         answers.append(generation)
         text = generation.text or ""
         try:
-            return read_answer(adapter, text)
+            found = read_answer(adapter, text)
         except _UnfitError as error:
             problems = error.problems
             if len(answers) > repair:
                 raise _mismatch(answers, problems) from error.__cause__
         except Exception as error:  # a validator of the user's own, whatever it raises; the answer is paid for
             raise _mismatch(answers, [f"a validator raised {type(error).__name__}"]) from error
+        else:
+            if cached is not None:
+                await cached.keep(generation)
+            return found
         asked = with_complaint(asked, text, problems)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from neuralbox import (
     AsyncNeuralBox,
@@ -21,6 +22,7 @@ from neuralbox import (
     Generation,
     NeuralBox,
     ResultCache,
+    SchemaMismatchError,
     TranscriptionRequest,
     _result_cache,
 )
@@ -48,14 +50,20 @@ class Shop:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.host == "storage.test":
             return httpx.Response(410) if self.are_gone else httpx.Response(200, content=b"\x89PNG\r\n\x1a\n")
+        if "/generate/" in request.url.path:
+            return httpx.Response(200, json=self.record(int(request.url.path.rpartition("/")[2])))
         if request.method == "GET":
             return httpx.Response(200, json={"items": [], "total": 0})
         if request.url.path.endswith("calculate-price"):
             return httpx.Response(200, json={"token_cost": 8})
         self.sold += 1
-        url = f"https://storage.test/{self.sold}.png"
-        body = {"id": self.sold, "status": self.status, "result_url": url, "tokens_spent": 8, "balance": 90}
-        return httpx.Response(200, json={**body, "result_text": "words"})
+        return httpx.Response(200, json=self.record(self.sold))
+
+    def record(self, number: int) -> dict[str, Any]:
+        """What it says of one that it sold."""
+        url = f"https://storage.test/{number}.png"
+        body = {"id": number, "status": self.status, "result_url": url, "tokens_spent": 8, "balance": 90}
+        return {**body, "result_text": "words"}
 
 
 def client(shop: Shop, cache: Any, **options: Any) -> AsyncNeuralBox:
@@ -130,6 +138,122 @@ async def test_what_failed_is_asked_for_again(tmp_path: Path) -> None:
             with pytest.raises(Exception, match="failed"):
                 await nb.images.create(model="flux-1.1-pro", prompt="A fox")
     assert shop.sold == 2
+
+
+async def test_a_job_that_was_bought_before_is_finished(tmp_path: Path) -> None:
+    shop, told = Shop(), list[Any]()
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        first = await nb.text.submit(model="gpt-5", prompt="A fox")  # finished at once
+        again = await nb.text.submit(model="gpt-5", prompt="A fox", on_accepted=told.append)
+        assert (await nb.text.create(model="gpt-5", prompt="A fox")).is_cached
+    assert first.generation is not None
+    assert again.generation is not None
+    assert (first.generation.is_cached, again.generation.is_cached, again.id) == (False, True, first.id)
+    async with client(shop, None) as other:  # it asks nobody
+        assert (await again.wait()).text == "words"
+        assert not (await other.text.submit(model="gpt-5", prompt="A fox")).generation.is_cached  # type: ignore[union-attr]
+    assert told == []
+    assert shop.sold == 2
+
+
+@pytest.mark.parametrize("way", ["wait", "watch", "refresh"])
+async def test_a_jobs_result_is_kept_when_its_end_is_seen(way: str, tmp_path: Path) -> None:
+    shop = Shop(status="pending")
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        asked: dict[str, Any] = {"model": "kling-v2.1", "prompt": "A fox"}
+        job = await nb.videos.submit(**asked)
+        assert not (await job.refresh()).is_final
+        shop.status = "completed"
+        if way == "wait":
+            await job.wait()
+        elif way == "watch":
+            assert [state.is_final async for state in job.watch()][-1]
+        else:
+            assert (await job.refresh()).is_final
+        for _ in range(2):
+            again = await nb.videos.submit(**asked)
+            assert (again.id, (await again.wait()).is_cached) == (job.id, True)
+    assert shop.sold == 1
+
+
+class Fox(BaseModel):
+    name: str
+
+
+async def test_a_text_that_fits_its_schema_is_bought_once_and_one_that_does_not_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    texts, sent = ["no JSON", '{"name": "Reynard"}'], list[bytes]()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        text = texts[len(sent) % 2]
+        sent.append(request.content)
+        return httpx.Response(200, json={"id": len(sent), "status": "completed", "result_text": text})
+
+    async with make_client(handler, cache=tmp_path / "c.sqlite", warn_duplicates=False) as nb:
+        asked: dict[str, Any] = {"model": "gpt-5", "prompt": "A fox"}
+        with pytest.raises(SchemaMismatchError):
+            await nb.text.create(**asked, schema=Fox)
+        sent.clear()
+        repaired = await nb.text.create(**asked, schema=Fox, repair=1)
+        assert len(sent) == 2
+        assert await nb.text.create(**asked, schema=Fox) == repaired == Fox(name="Reynard")
+        assert len(sent) == 2
+
+        class Picky(BaseModel):
+            model_config = ConfigDict(title="Fox")
+            name: str
+
+            @field_validator("name")
+            @classmethod
+            def check(cls, name: str) -> str:
+                if refuses:
+                    raise refuses[0]
+                return name
+
+        refuses: list[Exception] = [RuntimeError("broken"), ValueError("too short")]
+        for error in refuses[:]:  # what validates it has changed since, so what was kept does not count
+            sent.clear()
+            with pytest.raises(SchemaMismatchError):
+                await nb.text.create(**asked, schema=Picky)
+            assert (len(sent), refuses.pop(0)) == (1, error)
+
+
+async def test_a_text_that_was_bought_before_is_streamed_as_one_piece(tmp_path: Path) -> None:
+    with serve(Sandbox(plan="vip", speed=1_000)) as server:
+        async with AsyncNeuralBox(api_key=KEY, base_url=server.url, cache=tmp_path / "c.sqlite") as nb:
+            told: list[Any] = []
+            async with nb.text.stream(model="gpt-5", prompt="A fox") as stream:
+                async for _ in stream:
+                    break
+            first = server.sandbox.ledger.generation_count  # left before its end: nothing to keep
+            async with nb.text.stream(model="gpt-5", prompt="A fox", on_accepted=told.append) as stream:
+                whole = await stream.collect()
+            assert (server.sandbox.ledger.generation_count, len(told)) == (first + 1, 1)
+            async with nb.text.stream(model="gpt-5", prompt="A fox", on_accepted=told.append) as stream:
+                pieces = [piece async for piece in stream]
+            again = stream.result
+            assert pieces == [whole.text]
+            assert (again.is_cached, again.id, again.text, again.tokens) == (True, whole.id, whole.text, 0)
+            assert (stream.job, len(told)) == (whole.ref, 1)
+            async with nb.text.stream(model="gpt-5", prompt="A fox") as stream:
+                assert [type(event).__name__ async for event in stream.events()] == [
+                    "GenerationStart",
+                    "ContentDelta",
+                    "GenerationEnd",
+                ]
+            found = await nb.text.create(model="gpt-5", prompt="A fox")
+            assert (found.is_cached, found.text, found.is_completed) == (True, whole.text, True)
+            assert server.sandbox.ledger.generation_count == first + 1
+
+
+def test_a_result_that_may_lack_something_says_so_from_the_cache_too(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made().model_copy(update={"is_partial": True}), 0.0)
+    found = cache.get("k", 1.0)
+    assert found is not None
+    assert (found.is_partial, dict(found.raw)) == (True, dict(made().raw))
+    cache.close()
 
 
 async def test_a_file_is_known_by_its_content_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

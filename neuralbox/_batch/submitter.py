@@ -32,7 +32,7 @@ from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
-from .._submissions.cached_call import CachedCall
+from .._submissions.cached_call import cached_call
 from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
 from .._submissions.shared_record import SharedRecord
@@ -187,11 +187,12 @@ class Submitter:
     async def _find_cached(self, item: BatchItem, wire: Request) -> Generation | None:
         """Look for a result that was bought before; of what may have been sent already, the history tells."""
         state, request = self._state, item.request
-        cache = state.core.options.cache
-        if cache is None or item.claim is not None:
+        if item.claim is not None:
             return None
         assert isinstance(request, BatchRequest)
-        item.cached = CachedCall(state.core, cache, wire, request.options(), kind=request.result_kind)
+        item.cached = cached_call(state.core, wire, request.options(), kind=request.result_kind)
+        if item.cached is None:
+            return None
         found = await item.cached.find()
         if found is not None:
             item.accepted(found)  # its journal is told by its end, which is next

@@ -35,9 +35,10 @@ class Job:
         ref: What names the job; may be left out where `generation` is given.
         generation: What the service answered to its submission just now; the job's age counts from here.
         call: Call options whose time-out and extra headers its polls use.
+        keep: Is given its final state when that was seen here.
     """
 
-    __slots__ = ("_call", "_core", "_known", "_ref")
+    __slots__ = ("_call", "_core", "_keep", "_known", "_ref")
 
     def __init__(
         self,
@@ -46,8 +47,10 @@ class Job:
         *,
         generation: Generation | None = None,
         call: CallOptions = NO_CALL_OPTIONS,
+        keep: Callable[[Generation], Awaitable[None]] | None = None,
     ) -> None:
         self._core = core
+        self._keep = keep
         # What is sent along with a submission (body, query) is no business of the polls that follow.
         self._call = CallOptions(call.timeout, call.extra_headers)
         self._known: JobSnapshot | PolledJob | None = None  # a `PolledJob` while a wait goes on
@@ -130,6 +133,7 @@ class Job:
         limit = require_limit(timeout, self._core)
         if self.generation is None or not self.generation.is_final:
             await self._wait(limit, on_progress)
+        await self._keep_result()
         self.raise_if_failed()
         assert self.generation is not None
         return self.generation
@@ -210,8 +214,16 @@ class Job:
         known = self._snapshot or JobSnapshot(began)
         if known.generation is None or not known.generation.is_final or generation.is_final:
             self._known = JobSnapshot(known.since, known.dated, generation, known.polls + 1, began)
+            await self._keep_result()
             return generation
         return known.generation
+
+    async def _keep_result(self) -> None:
+        """Give its final state, if it is known, to what keeps results."""
+        keep, generation = self._keep, self.generation
+        if keep is not None and generation is not None and generation.is_final:
+            self._keep = None
+            await keep(generation)
 
     def raise_if_failed(self) -> None:
         """Raise `GenerationFailedError` if the last state that was seen is `failed`."""
@@ -247,6 +259,7 @@ class Watch:
         try:
             if generation is None or not generation.is_final:
                 generation = await self._job._changed(self._deadline, self._limit)
+                await self._job._keep_result()
             self._done = generation.is_final
         except NeuralBoxError:
             self._done = True

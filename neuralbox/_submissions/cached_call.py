@@ -1,4 +1,7 @@
-"""A paid call whose result may be in the client's cache; the file is read and written in threads."""
+"""A paid call whose result may be in the client's cache; the file is read and written in threads.
+
+Whoever pays asks `find` first and gives what it bought to `keep`, if its result may stand for every equal request.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,12 @@ from .._models.generation import Generation
 from .._result_cache import ResultCache, content_key
 
 logger = logging.getLogger("neuralbox")
+
+
+def cached_call(core: Core, request: Request, call: CallOptions, *, kind: str | None) -> CachedCall | None:
+    """Return a request's place in the client's cache; None where that has none."""
+    cache = core.options.cache
+    return None if cache is None else CachedCall(core, cache, request, call, kind=kind)
 
 
 class CachedCall:
@@ -56,10 +65,11 @@ class CachedCall:
         return await to_thread.run_sync(self._cache.get, self._key, core.now(), core.options.service.read)
 
     async def keep(self, generation: Generation) -> None:
-        """Keep a result, if it is one, whoever is cancelled meanwhile: it is paid for."""
+        """Keep a result, if it is one, once, whoever is cancelled meanwhile: it is paid for."""
         if self._key is None or not generation.is_completed or generation.is_cached:
             return
         write = partial(self._cache.put, self._key, generation, self._core.now())
+        self._key = None
         cancelled: BaseException | None = None
         while True:
             try:

@@ -6,6 +6,7 @@
     | new      | an earlier run sent it and lost its answer     | unknown  |
     | new      | an earlier run sent it, and its job is known   | adopted  |
     | new      | a part of its text had arrived                 | unknown  |
+    | new      | what it would buy is in a cache                | refused  |
     | sent     | answered                                       | accepted |
     | sent     | refused, or it never left                      | refused  |
     | sent     | refused for the seed that was drawn for it     | new      |
@@ -50,7 +51,7 @@ from .._polling.job import Job, require_limit
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
 from .admission import Admission, admit
-from .cached_call import CachedCall
+from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
@@ -90,16 +91,22 @@ async def submit(
     model: str | None,
     on_accepted: OnAccepted | None = None,
 ) -> Job:
-    """Send a paid request and return its job, finished or not.
+    """Send a paid request and return its job, finished or not; with a cache, of one that was bought before, unsent.
 
     Raises:
         SubmissionUnknownError: It was sent and what became of it is unknown.
         GenerationFailedError: The service answered that it failed at once.
         NeuralBoxError: It was refused, or never sent.
     """
+    cached = cached_call(core, request, call, kind=kind)
+    found = None if cached is None else await cached.find()
+    if found is not None:
+        return Job(core, generation=found, call=call)
     generation = await send(core, request, call, kind=kind, model=model, on_accepted=on_accepted)
-    job = Job(core, generation=generation, call=call)
+    job = Job(core, generation=generation, call=call, keep=None if cached is None else cached.keep)
     job.raise_if_failed()
+    if cached is not None:
+        await cached.keep(generation)
     return job
 
 
@@ -119,8 +126,8 @@ async def create(
     With a cache, one that was bought before is returned without a request.
     """
     require_limit(wait_timeout, core)  # before anything is paid for
-    if core.options.cache is not None and uses_cache:
-        cached = CachedCall(core, core.options.cache, request, call, kind=kind)
+    cached = cached_call(core, request, call, kind=kind) if uses_cache else None
+    if cached is not None:
         found = await cached.find()
         if found is None:
             found = await create(
@@ -307,6 +314,10 @@ class Submission:
         return self.state is SubmissionState.ACCEPTED or self.state is SubmissionState.REFUSED
 
     # Its way.
+
+    def spare(self) -> None:
+        """Say that it need not be sent: what it would buy is there."""
+        self.state = SubmissionState.REFUSED
 
     async def begin(self) -> None:
         """Register it, and have it written down; after this it may leave."""

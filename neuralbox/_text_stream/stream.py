@@ -7,6 +7,7 @@ history, as any lost submission, and where it is proven never to have been accep
     | state      | event                                           | next       |
     | ---------- | ----------------------------------------------- | ---------- |
     | new        | its block is entered                            | opening    |
+    | opening    | it was bought before                            | complete   |
     | opening    | the headers of the answer have come             | open       |
     | opening    | the answer is lost, and found in the history    | broken     |
     | opening    | refused, or cancelled                           | left       |
@@ -43,6 +44,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -69,6 +71,7 @@ from .._errors import (
 )
 from .._models.generation import Generation
 from .._polling.job import Job
+from .._submissions.cached_call import CachedCall, cached_call
 from .._submissions.claim import Claim
 from .._submissions.submission import OnAccepted, Submission, SubmissionRecorder
 from .._types import JobRef
@@ -122,6 +125,7 @@ class TextStream:
             witness  # as `submission.send` has it, and the claim of an earlier run that is looked for first
         )
         self._claim = claim
+        self._cached: CachedCall | None = None
         model = (request.body or {}).get("model")
         self._record = StreamRecord(model if isinstance(model, str) else None)
         self._parts = self._record.parts
@@ -193,8 +197,9 @@ class TextStream:
             observer=observer,
         )
         try:
-            found = None if self._claim is None else await self._submission.resume(self._claim)
-            await self._begin(found)
+            if not await self._replay():
+                found = None if self._claim is None else await self._submission.resume(self._claim)
+                await self._begin(found)
         except BaseException as error:
             self._state = LEFT
             await self._submission.close()
@@ -202,6 +207,23 @@ class TextStream:
                 observer.end(error)
             raise
         return self
+
+    async def _replay(self) -> bool:
+        """Deliver what was bought before, where the cache has it; what a recorder writes down is bought in any case."""
+        if self._recorder is not None or self._core.options.cache is None:
+            return False
+        request = self._request
+        body = {name: value for name, value in (request.body or {}).items() if name != "stream"}
+        # The same text may be asked for whole, which makes no other of it.
+        self._cached = cached_call(self._core, replace(request, body=body), self._call, kind="text")
+        known = None if self._cached is None else await self._cached.find()
+        if known is None:
+            return False
+        self._cached = None
+        self._submission.spare()
+        self._record.job = known.ref
+        self._go_on(COMPLETE, self._record.rest_of(known))
+        return True
 
     async def _begin(self, found: Generation | None = None) -> None:
         """Send the request, again if need be, until there is a reply to read or a generation to ask for."""
@@ -239,6 +261,10 @@ class TextStream:
             if isinstance(ended, Generation):
                 self._submission.finish(ended)
                 await self._submission.record(ended)
+            if self._cached is not None and isinstance(result, Generation):
+                # What was streamed stands in no record of the service.
+                told = {**result.raw, "status": result.status, "result_text": result.text}
+                await self._cached.keep(result.model_copy(update={"raw": told}))
         finally:
             await self._submission.close()
             if self._observer is not None:

@@ -64,8 +64,9 @@ class AsyncGeminiGen(BaseClient):
         budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read. The service announces no prices: what it estimated or charged for the same model and
             options counts, and the first of each passes alone. None for no limit.
-        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a batch,
-            costs no request and no credits, and its result has `is_cached`. None for no cache.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same thing again, by whichever call, costs
+            no request and no credits, and its result has `is_cached`. `submit` with a `journal` has that for its memory.
+            None for no cache.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its

@@ -3908,9 +3908,9 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             `SubmissionUnknownError`; `raise` raises at once; `resend` sends again, and may pay twice.
         budget: Tokens that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read; what would exceed it is not sent and raises `BudgetExceededError`. None for no limit.
-        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a
-            batch, costs no request and no tokens, and its result has `is_cached`. Streams, `submit`, and texts with a
-            `schema` are not cached. None for no cache.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same thing again, by whichever call,
+            costs no request and no tokens, and its result has `is_cached`. `submit` with a `journal` has that for its
+            memory. None for no cache.
         pace: What a paid call does when the plan's hour or day is used up: `burst` waits for the next window up to
             `max_retry_wait`, and else raises `RateLimitError` with the time, unsent; `spread` also spreads the last
             fifth of a window over what remains of it; `off` sends and sees.
@@ -6149,8 +6149,9 @@ class GeminiGen(bridge.Root[AsyncGeminiGen]):
         budget: Credits that the paid calls of this client and its copies may spend together: a number, or a `Budget` to
             share and to read. The service announces no prices: what it estimated or charged for the same model and
             options counts, and the first of each passes alone. None for no limit.
-        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same `create` again, or request of a
-            batch, costs no request and no credits, and its result has `is_cached`. None for no cache.
+        cache: A SQLite file, or a `ResultCache`, of what was bought before: the same thing again, by whichever call,
+            costs no request and no credits, and its result has `is_cached`. `submit` with a `journal` has that for its
+            memory. None for no cache.
         warn_duplicates: Whether two equal paid requests within seconds, outside a batch, log a warning.
         hooks: Functions of yours, or several sets of them, that are told of each attempt; see `Hooks`.
         limits: How many requests, streams and connections at once; see `Limits`. The pool of an `http_client=` is its

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from neuralbox._core.exchange import Core
 from neuralbox._errors import JournalError, NeuralBoxError
 from neuralbox._resources.text import Text
+from neuralbox._result_cache import ResultCache
 from neuralbox._submissions import submission
 from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.submission import Submission, SubmissionState
@@ -45,7 +47,7 @@ async def resumed(core: Core, claim: Claim) -> None:
         await buy(core, Notes(), claim=claim)
 
 
-async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     transitions = record_transitions(monkeypatch, Submission, "state")
     async with a_shop() as shop:
         core = shop.core()
@@ -73,5 +75,11 @@ async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.Monkey
         with suppress(NeuralBoxError):
             async with Text(core).stream(model="gpt-5", prompt="Greet me") as stream:
                 await stream.collect()
+        # A text that was bought before.
+        cache = ResultCache(tmp_path / "c.sqlite")
+        await Text(shop.core(cache=cache)).create(model="gpt-5", prompt="A hit")
+        async with Text(shop.core(cache=cache)).stream(model="gpt-5", prompt="A hit") as stream:
+            await stream.collect()
+        cache.close()
     table = transitions_of(submission)
     assert (table - transitions.seen, transitions.seen - table) == (set(), set())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 
 from neuralbox._errors import ConfigurationError, NeuralBoxError
 from neuralbox._resources.text import Text
+from neuralbox._result_cache import ResultCache
 from neuralbox._text_stream import stream as stream_module
 from neuralbox._text_stream.state import StreamState
 from neuralbox._text_stream.stream import TextStream
@@ -83,8 +85,12 @@ async def lost(*ends: str, bodies: Sequence[Sequence[Any]] = (), forgets: int = 
             await greet(core)
 
 
-async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_transitions_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     transitions = record_transitions(monkeypatch, TextStream, "_state")
+    cache = ResultCache(tmp_path / "c.sqlite")
+    await read(stream(START, delta("Good"), END), cache=cache)
+    await read(cache=cache)
+    cache.close()
     await read(stream(START, delta("Good"), END, DONE))
     await read(stream(START, FAILURE))
     await read(stream(START + b"data: {oops\n\n"), reply(200, {"id": ID, "status": "completed", "result_text": "x"}))
