@@ -18,6 +18,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -86,7 +87,7 @@ class Columns:
         rows = [vars(item) for item in items]
         arrays = []
         for column, (name, kind) in zip(self.schema, self._kinds.items(), strict=True):
-            values = [row.get(name) for row in rows]
+            values: list[Any] = [*map(itemgetter(name), rows)]
             if kind == "id":
                 values = [*map(str, values)]
             elif kind == "json":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .._api.fields import pick
+from .._api.fields import as_text, pick
 
 Readers: TypeAlias = Mapping[str, tuple[Sequence[str], Callable[[Any], Any]]]
 """A field, the names it goes by in the order in which they count, and what reads its value."""
@@ -26,13 +26,18 @@ class _Step(NamedTuple):
     read: Callable[[Any], Any]
 
 
+class _Plan(NamedTuple):
+    texts: list[tuple[str, str]]  # most fields of most records: each under its only name, as it is
+    steps: list[_Step]
+
+
 class Naming:
     """Reads the fields of records by their names."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
         self._nothing = dict.fromkeys(readers)
-        self._plans: dict[tuple[str, ...], list[_Step]] = {}
+        self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return every field, None where the record does not say it."""
@@ -41,19 +46,25 @@ class Naming:
         if plan is None:
             plan = self._plan(names)
         values: dict[str, Any] = self._nothing.copy()
-        for field, name, others, read in plan:
+        for field, name in plan.texts:
+            value = record[name]
+            values[field] = value if value.__class__ is str else as_text(value)
+        for field, name, others, read in plan.steps:
             value = pick(record, others) if others else record[name]
             if value is not None:
                 values[field] = read(value)
         return values
 
-    def _plan(self, names: tuple[str, ...]) -> list[_Step]:
-        plan = []
+    def _plan(self, names: tuple[str, ...]) -> _Plan:
+        plan = _Plan([], [])
         for field, (aliases, read) in self._readers.items():
             there = [alias for alias in aliases if alias.partition(".")[0] in names]
             if there:
                 is_plain = len(there) == 1 and "." not in there[0]
-                plan.append(_Step(field, there[0], () if is_plain else there, read))
+                if is_plain and read is as_text:
+                    plan.texts.append((field, there[0]))
+                else:
+                    plan.steps.append(_Step(field, there[0], () if is_plain else there, read))
         if sum(map(len, names)) <= _MOST_LETTERS:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
