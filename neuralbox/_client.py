@@ -19,8 +19,8 @@ from ._errors import ConfigurationError
 from ._hooks import Hooks
 from ._models.raw import RawResponse
 from ._models.webhook_event import ServiceName, WebhookEvent
+from ._polling.account_pollers import notify
 from ._polling.job import Job
-from ._polling.poller import notify
 from ._result_cache import ResultCache, cache_of
 from ._submissions.reconcile import Reconciliation, reconcile
 from ._submissions.registry import UnresolvedSubmission, registry_of
@@ -412,7 +412,7 @@ class AsyncNeuralBox(BaseClient, Guided):
         """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
         from ._raw import RawResources
 
-        return RawResources(self)
+        return RawResources(self._core)
 
     async def request(
         self,

@@ -18,10 +18,11 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import OMIT, GenerationId, JobRef, Omit
+from .account_pollers import poller_of
+from .job_waiter import JobWaiter
 from .polled_job import JobSnapshot, PolledJob
-from .poller import Poller, poller_of
+from .poller import Poller
 from .status import Reference, as_ref, poll
-from .waiter import JobWaiter
 
 OnProgress: TypeAlias = Callable[[Generation], Any] | Callable[[Generation], Awaitable[Any]]
 """Called with each changed state, the final one included; may be a plain or an async function."""
@@ -141,7 +142,8 @@ class Job:
     async def _wait(self, limit: float | None, on_progress: OnProgress | None) -> Generation:
         poller = poller_of(self._core)
         wants_progress = on_progress is not None
-        waiter = JobWaiter(self._core, self._call, deadline_of(limit, self._core), wants_progress=wants_progress)
+        deadline = deadline_of(limit, self._core)
+        waiter = JobWaiter(poller, self._core, self._call, deadline, wants_progress=wants_progress)
         job = self._subscribe(poller, waiter)
         try:
             while True:
@@ -184,7 +186,7 @@ class Job:
 
     async def _changed(self, deadline: float | None, limit: float | None) -> Generation:
         poller = poller_of(self._core)
-        waiter = JobWaiter(self._core, self._call, deadline, wants_progress=True)
+        waiter = JobWaiter(poller, self._core, self._call, deadline, wants_progress=True)
         job = self._subscribe(poller, waiter)
         try:
             await wait_for_update(poller, waiter, job)

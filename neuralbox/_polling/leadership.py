@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from .waiter import Waiter
+from .polled_job import Waiter
 
 
 class Leadership:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
@@ -58,12 +58,9 @@ from .listing_plan import (
     read_item,
     walkers,
 )
-from .polled_job import JobState, PolledJob, kind_and_model
+from .polled_job import GRACE, JobState, PolledJob, Waiter, kind_and_model
+from .poller import Poller
 from .schedule import spread
-from .waiter import GRACE, Waiter
-
-if TYPE_CHECKING:
-    from .poller import Poller
 
 AFTER_FAILURE = 60.0
 """Seconds without sweeps after several walks in a row that failed."""
@@ -208,8 +205,7 @@ class SweepPlanner:
         jobs = self._due_soon(poller, now)
         seconds = pause(len(jobs), jobs[0].polling.min_interval)
         self._next_at = now + seconds
-        urgent = any(job.wants_last_poll(now) for job in together)
-        by_ends = not urgent and self._by_ends(len(poller.jobs))
+        by_ends = self._by_ends(len(poller.jobs)) and not any(job.wants_last_poll(now) for job in together)
         self._sweep = Sweep(self, poller, jobs, seconds, by_ends=by_ends)
         poller.dispatch(self._sweep, jobs)
 

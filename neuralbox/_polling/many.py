@@ -19,12 +19,12 @@ from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError, RateLimitError
 from .._models.generation import Generation
 from .._types import OMIT, JobRef, Omit
+from .account_pollers import poller_of
 from .job import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
 from .listing_plan import ListedJob
-from .polled_job import JobSnapshot, PolledJob
-from .poller import Poller, poller_of
+from .polled_job import GRACE, JobSnapshot, PolledJob, Task, Waiter
+from .poller import Poller
 from .status import Reference, as_ref
-from .waiter import GRACE, Task, Waiter
 
 T = TypeVar("T")
 Ended: TypeAlias = Generation | Exception
@@ -40,6 +40,7 @@ class PollWorkers:
     """The tasks in which one wait for many does its polls.
 
     Args:
+        poller: Whose work it is.
         waiter: The wait.
         group: Where they run.
 
@@ -47,35 +48,35 @@ class PollWorkers:
         crash: What ended one of them, or the wait itself, and is no answer.
     """
 
-    __slots__ = ("_count", "_group", "_waiter", "crash")
+    __slots__ = ("_count", "_group", "_poller", "_waiter", "crash")
 
-    def __init__(self, waiter: Waiter, group: TaskGroup) -> None:
+    def __init__(self, poller: Poller, waiter: Waiter, group: TaskGroup) -> None:
         self.crash: Exception | None = None
+        self._poller = poller
         self._waiter = waiter
         self._group = group
         self._count = 0
 
-    def start(self, poller: Poller, polled: Callable[[Poller, PolledJob], None] | None = None) -> bool:
+    def start(self, polled: Callable[[PolledJob], None] | None = None) -> bool:
         """Have done what the waiter was chosen for, as far as there is room; False where there is none.
 
         Args:
-            poller: Whose work it is.
             polled: Called after each poll of a job; its news came before.
         """
         todo, started = self._waiter.todo, False
         while todo and self._count < MAX_POLLS:
             self._count += 1
-            self._group.start_soon(self._run, poller, todo.pop(), polled)
+            self._group.start_soon(self._run, todo.pop(), polled)
             started = True
         return started
 
-    async def _run(self, poller: Poller, task: Task, polled: Callable[[Poller, PolledJob], None] | None) -> None:
-        waiter = self._waiter
+    async def _run(self, task: Task, polled: Callable[[PolledJob], None] | None) -> None:
+        poller, waiter = self._poller, self._waiter
         try:
             while True:
                 await poller.do(waiter, task)
                 if polled is not None and isinstance(task, PolledJob):
-                    polled(poller, task)
+                    polled(task)
                 if not waiter.todo:
                     break
                 task = waiter.todo.pop()
@@ -87,10 +88,10 @@ class PollWorkers:
             self._count -= 1
             poller.leadership.wake(waiter)
 
-    async def see_through(self, poller: Poller) -> None:
+    async def see_through(self) -> None:
         """Wait until nothing more will come; what ends that by an error is `crash`."""
         try:
-            await poller.wait_for_update(self._waiter)
+            await self._poller.wait_for_update(self._waiter)
         except Exception as error:  # noqa: BLE001 - as in `_run`
             self.crash = error
 
@@ -99,6 +100,7 @@ class MultiJobWaiter(Waiter):
     """One wait for many jobs, all known when it begins.
 
     Args:
+        poller: Whom it waits with.
         core: The client to poll with.
         call: Call options of its polls.
         deadline: When it ends, by the core's clock; None for never.
@@ -111,29 +113,37 @@ class MultiJobWaiter(Waiter):
         left: How many of them have not ended.
     """
 
-    __slots__ = ("_changed", "_fresh", "_over", "jobs", "left", "workers")
+    __slots__ = ("_changed", "_fresh", "_over", "_poller", "jobs", "left", "workers")
 
     def __init__(
-        self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool, group: TaskGroup
+        self,
+        poller: Poller,
+        core: Core,
+        call: CallOptions,
+        deadline: float | None,
+        *,
+        wants_progress: bool,
+        group: TaskGroup,
     ) -> None:
         super().__init__(core, call, deadline, wants_progress=wants_progress)
-        self.workers = PollWorkers(self, group)
+        self.workers = PollWorkers(poller, self, group)
+        self._poller = poller
         self.jobs: dict[str, PolledJob] = {}
         self.left = 0
         self._fresh: dict[PolledJob, None] = {}  # with something to report, in the order of their news
         self._changed = anyio.Event()
         self._over = False
 
-    def add(self, poller: Poller, ref: JobRef, job: Reference) -> PolledJob:
+    def add(self, ref: JobRef, job: Reference) -> PolledJob:
         """Wait for one more, before the wait begins; a job that is known to have ended is no more than kept."""
         known = job._snapshot if isinstance(job, Job) else None
         if isinstance(job, Generation) and job.is_final:
-            known = JobSnapshot(poller.clock(), generation=job)
+            known = JobSnapshot(self._poller.clock(), generation=job)
         last = known.generation if known is not None else None
         if known is not None and last is not None and last.is_final:
             polled = PolledJob(ref, known)
         else:
-            polled = poller.subscribe(self, ref, known)
+            polled = self._poller.subscribe(self, ref, known)
             self.left += 1
             if self.wants_progress and polled.version_known_to(last) != polled.version:
                 self._fresh[polled] = None
@@ -154,12 +164,12 @@ class MultiJobWaiter(Waiter):
             return False
         return all(job.is_ended or self.is_over(job, now) for job in self.jobs.values())
 
-    async def work(self, poller: Poller) -> bool:
-        return self.workers.start(poller)
+    async def work(self) -> bool:
+        return self.workers.start()
 
-    async def see_through(self, poller: Poller) -> None:
+    async def see_through(self) -> None:
         """Wait until nothing more will come: all have ended, or the limit passed, or a poll crashed."""
-        await self.workers.see_through(poller)
+        await self.workers.see_through()
         self._over = True
         self._changed.set()
 
@@ -213,7 +223,17 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         needs_result_only: Whether text or address are all that is needed of them.
     """
 
-    __slots__ = ("_attended", "_ended", "_joined", "_limit", "_over", "_said", "_workers", "needs_result_only")
+    __slots__ = (
+        "_attended",
+        "_ended",
+        "_joined",
+        "_limit",
+        "_over",
+        "_poller",
+        "_said",
+        "_workers",
+        "needs_result_only",
+    )
 
     is_patient = True
 
@@ -228,7 +248,8 @@ class GrowingJobWaiter(Waiter, Generic[T]):
     ) -> None:
         super().__init__(core, NO_CALL_OPTIONS, None, wants_progress=False)
         self.needs_result_only = needs_result_only
-        self._workers = PollWorkers(self, group)
+        self._poller = poller_of(core)
+        self._workers = PollWorkers(self._poller, self, group)
         self._limit = limit
         self._ended = ended
         self._attended: dict[PolledJob, _Attended[T]] = {}  # in the order of their limits
@@ -254,7 +275,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
             if self._workers.crash is not None:
                 self._ended(item, self._workers.crash)
             return
-        poller, now = poller_of(self.core), self.core.clock()
+        poller, now = self._poller, self.core.clock()
         job = poller.find(str(ref.id))
         attended = None if job is None else self._attended.get(job)
         if attended is not None:
@@ -269,17 +290,16 @@ class GrowingJobWaiter(Waiter, Generic[T]):
 
     async def run(self) -> None:
         """Wait until cancelled, or until no more polls are possible: then the rest is returned with the error."""
-        poller = poller_of(self.core)
         try:
             async with anyio.create_task_group() as limits:
-                limits.start_soon(self._keep_limits, poller)
-                await self._workers.see_through(poller)
+                limits.start_soon(self._keep_limits)
+                await self._workers.see_through()
                 limits.cancel_scope.cancel()
         except BaseException:
             self.leave()
             raise
         self._over = True
-        poller.unsubscribe(self, *self._attended)
+        self._poller.unsubscribe(self, *self._attended)
         crash = self._workers.crash
         assert crash is not None
         for job in [*self._attended]:
@@ -288,7 +308,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
     def leave(self) -> None:
         """Wait for nothing any more, and for nothing that may still be added; where `run` was never begun, too."""
         self._over = True
-        poller_of(self.core).unsubscribe(self, *self._attended)
+        self._poller.unsubscribe(self, *self._attended)
         self._attended.clear()
 
     # What the poller tells.
@@ -299,13 +319,13 @@ class GrowingJobWaiter(Waiter, Generic[T]):
     def has_update(self, now: float) -> bool:  # noqa: ARG002 - limits have a clock of their own
         return self._workers.crash is not None
 
-    async def work(self, poller: Poller) -> bool:
-        return self._workers.start(poller, self._polled)
+    async def work(self) -> bool:
+        return self._workers.start(self._polled)
 
-    def _polled(self, poller: Poller, job: PolledJob) -> None:
+    def _polled(self, job: PolledJob) -> None:
         attended = self._attended.get(job)
-        if attended is not None and attended.last_poll_until is not None and not self._is_put_off(poller, job):
-            self._let_go(poller, job)
+        if attended is not None and attended.last_poll_until is not None and not self._is_put_off(job):
+            self._let_go(job)
         else:
             self._lighten(job)
 
@@ -327,11 +347,12 @@ class GrowingJobWaiter(Waiter, Generic[T]):
 
     # Limits.
 
-    async def _keep_limits(self, poller: Poller) -> None:
+    async def _keep_limits(self) -> None:
+        poller = self._poller
         while self._limit is not None:
             over, next_at, is_ending = self._find_over(poller.now())
             for job in over:
-                self._end(poller, job)
+                self._end(job)
             if over:
                 continue
             self._joined = anyio.Event()
@@ -357,16 +378,17 @@ class GrowingJobWaiter(Waiter, Generic[T]):
             is_ending = True
         return over, min(times, default=None), is_ending
 
-    def _end(self, poller: Poller, job: PolledJob) -> None:
+    def _end(self, job: PolledJob) -> None:
         """Give a job whose limit passed a last poll, or let it go after that.
 
         Where the plan's requests are scarce the next page that is read anyway is its last poll: nobody waits for it alone.
         """
-        attended, now = self._attended[job], poller.now()
+        attended, poller = self._attended[job], self._poller
+        now = poller.now()
         assert attended.ends_at is not None
         is_fresh = job.asked_at is not None and job.asked_at + job.polling.min_interval > attended.ends_at
-        if is_fresh and not self._is_put_off(poller, job):
-            self._let_go(poller, job)
+        if is_fresh and not self._is_put_off(job):
+            self._let_go(job)
             return
         read_at = poller.reads.next_at(now)
         if read_at is not None:
@@ -374,24 +396,23 @@ class GrowingJobWaiter(Waiter, Generic[T]):
             return
         attended.last_polls += 1
         if attended.last_polls > (_TRIES if poller.reads.is_metered else 1):
-            self._let_go(poller, job)
+            self._let_go(job)
             return
         attended.last_poll_until = now + GRACE
         if job.polled_by is None:
             poller.assign(job)
 
-    @staticmethod
-    def _is_put_off(poller: Poller, job: PolledJob) -> bool:
+    def _is_put_off(self, job: PolledJob) -> bool:
         """Whether the last poll of a job was refused since the plan's requests are used up; another follows."""
-        return poller.reads.is_metered and isinstance(job.failure, RateLimitError)
+        return self._poller.reads.is_metered and isinstance(job.failure, RateLimitError)
 
-    def _let_go(self, poller: Poller, job: PolledJob) -> None:
+    def _let_go(self, job: PolledJob) -> None:
         if job in self.todo:
             self.todo.remove(job)
             job.polled_by = None
-        poller.unsubscribe(self, job)
+        self._poller.unsubscribe(self, job)
         if job.waiters and job.polled_by is None:
-            poller.requeue(job)
+            self._poller.requeue(job)
         error = timed_out(job, self._limit)
         error.__cause__ = job.failure
         self._return(job, error)
@@ -442,17 +463,17 @@ async def wait_all(
     group = anyio.create_task_group()
     polling = CallOptions(call.timeout, call.extra_headers)
     deadline, wants_progress = deadline_of(limit, core), on_progress is not None
-    waiter = MultiJobWaiter(core, polling, deadline, wants_progress=wants_progress, group=group)
+    waiter = MultiJobWaiter(poller, core, polling, deadline, wants_progress=wants_progress, group=group)
     ordered = list[PolledJob]()
     async with group:
         try:
             for ref, job in named:
-                ordered.append(waiter.jobs.get(str(ref.id)) or waiter.add(poller, ref, job))
+                ordered.append(waiter.jobs.get(str(ref.id)) or waiter.add(ref, job))
             named.clear()  # a million of them are many bytes
             if on_progress is None:
-                await waiter.see_through(poller)
+                await waiter.see_through()
             else:
-                group.start_soon(waiter.see_through, poller)
+                group.start_soon(waiter.see_through)
                 await waiter.report(on_progress)
         except Exception as error:  # noqa: BLE001 - raised below as it is; the group would wrap it
             failure = error

@@ -1,23 +1,31 @@
-"""`PolledJob`: one job that is waited for, however many wait for it.
+"""`PolledJob`, one job that is waited for, and `Waiter`, one wait: each knows the other, many to many.
 
 Plain state with the questions that are asked of it. There are as many of them as jobs are waited for, so they are small:
-slots, no task, no scope. In which state a job is, and what changes it, is told by the table in `_polling.poller`.
+slots, no task, no scope; an event exists only while a waiter sleeps. In which state a job is, and what changes it, is told
+by the table in `_polling.poller`. `_polling.job_waiter` has the wait for a single job, `_polling.many` those for many.
+
+The poller makes three calls to a waiter: `has_update` (is there something to tell the caller?), `notify` (a job changed),
+`work` (do what you were chosen for).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeAlias
 
-from .._config import Polling
+import anyio
+
+from .._config import CallOptions, Polling
+from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._types import JobRef
 from .listing_plan import PRESENT, Absence, ListedJob
 
-if TYPE_CHECKING:
-    from .waiter import PollTask, Waiter
+GRACE = 5.0
+"""Seconds by which the last poll at the end of a wait may outlast the wait's limit."""
 
 
 class JobState(Enum):
@@ -186,3 +194,84 @@ def kind_and_model(job: PolledJob) -> tuple[str | None, str | None]:
     if seen is None:
         return ref.kind, ref.model
     return ref.kind or seen.kind, ref.model or seen.model
+
+
+# Who waits...
+
+
+class PollTask(Protocol):
+    """Something done for many jobs in the task of one waiter."""
+
+    async def __call__(self, waiter: Waiter) -> None: ...
+
+    def drop(self) -> None:
+        """Give back what it was to be done for; called when it will not be begun."""
+
+
+Task: TypeAlias = PolledJob | PollTask
+"""What a waiter does for the others: a poll of one job, or a task for many."""
+
+
+class Waiter(ABC):
+    """One wait.
+
+    Args:
+        core: The client to poll with.
+        call: Call options of its polls.
+        deadline: When it ends, by the core's clock; None for never.
+        wants_progress: Whether it wants to hear of each change, not only of the end.
+
+    Attributes:
+        due: When it must end, last poll or not, while it is inside `Poller.wait_for_update` and has a deadline; else None.
+        is_waiting: Whether it is inside `Poller.wait_for_update`.
+        todo: Jobs it was chosen to poll, and tasks for many.
+        event: Set to wake it; None while it does not sleep.
+        failure: What ends it whatever becomes of its jobs: its client was closed. None before that.
+        is_patient: Whether nobody waits for one of its jobs by itself, as in a batch.
+        needs_result_only: Whether text or address, and what was charged, are all that its caller needs of a completed job.
+    """
+
+    __slots__ = ("call", "core", "deadline", "due", "event", "failure", "is_waiting", "todo", "wants_progress")
+
+    is_patient = False
+    needs_result_only = False
+
+    def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool) -> None:
+        self.core = core
+        self.call = call
+        self.deadline = deadline
+        self.wants_progress = wants_progress
+        self.due: float | None = None
+        self.is_waiting = False
+        self.todo: list[Task] = []
+        self.event: anyio.Event | None = None
+        self.failure: NeuralBoxError | None = None
+
+    @abstractmethod
+    def has_update(self, now: float) -> bool:
+        """Whether there is something to tell the caller."""
+
+    @abstractmethod
+    def notify(self, job: PolledJob) -> None:
+        """Hear that a job changed; called with no await since the answer came."""
+
+    @abstractmethod
+    async def work(self) -> bool:
+        """Do something of `todo`, or have it done; False where there is no room for it now."""
+
+    def is_over(self, job: PolledJob, now: float) -> bool:
+        """Whether the wait's limit passed and the last poll of this job was had (or took too long)."""
+        if self.deadline is None or now < self.deadline:
+            return False
+        return not self.wants_last_poll(job) or now >= self.deadline + GRACE
+
+    def is_late(self, job: PolledJob, now: float) -> bool:
+        """Whether the wait ends without the job's end."""
+        return not job.is_ended and self.is_over(job, now)
+
+    def wants_last_poll(self, job: PolledJob) -> bool:
+        """Whether there was no poll at the end of the wait, whose limit has passed; one that just ended counts."""
+        if job.polled_by is not None or job.asked_at is None:
+            return True
+        assert self.deadline is not None
+        return job.asked_at + self.core.options.polling.min_interval <= self.deadline

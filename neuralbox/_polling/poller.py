@@ -2,8 +2,8 @@
 
 Each wait runs in its caller's task and enters `wait_for_update` whenever it has nothing better to do. One of those inside
 leads (`_polling.leadership`): it sleeps until the earliest job of a queue (`_polling.poll_queue`) is due, takes the set of
-due jobs and gives it to a strategy. `individually` assigns each job to one of its own waiters, who polls it in its own
-task with its own options; `listing.SweepPlanner` has one waiter walk a listing that answers for the set. The rules:
+due jobs and gives it to a strategy (`listing.SweepPlanner`), which assigns each job to one of its own waiters, who polls it in
+its own task with its own options, or has one waiter walk a listing that answers for the set. The rules:
 
 - Whoever leaves `wait_for_update`, for whatever reason, gives back the polls it was chosen for and hands the lead on
   before anything else can run. Callbacks and suspended iterators are outside, so they hold up nobody but themselves.
@@ -46,14 +46,13 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._concurrency.per_loop import PerLoop, call_in_loop, running_loop
+from .._concurrency.per_loop import call_in_loop, running_loop
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._errors import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
-    ConfigurationError,
     NeuralBoxError,
     NotFoundError,
     PermissionDeniedError,
@@ -61,22 +60,28 @@ from .._errors import (
     RateLimitError,
 )
 from .._models.generation import Generation
-from .._models.webhook_event import WebhookEvent
 from .._transport.closing import closed_error, is_closed, listen
 from .._types import JobRef
 from .durations import DurationLog
 from .leadership import Leadership
 from .listed_fields import ListedFields
-from .listing import SweepPlanner
 from .listing_plan import ListedJob, next_turn
 from .poll_queue import PollQueue
-from .polled_job import JobSnapshot, JobState, PolledJob, kind_and_model, progress_of
+from .polled_job import (
+    GRACE,
+    JobSnapshot,
+    JobState,
+    PolledJob,
+    PollTask,
+    Task,
+    Waiter,
+    kind_and_model,
+    progress_of,
+)
 from .reading import ReadPlan
 from .schedule import NOTHING_SEEN, TRUSTED, next_poll, ramp, spread
-from .seen_events import SeenEvents
 from .slowdown import Slowdown
 from .status import poll
-from .waiter import GRACE, PollTask, Task, Waiter
 
 YOUNG = 30.0
 """Seconds for which a 404 may mean that the service does not show the job yet."""
@@ -92,12 +97,6 @@ polls (`Poller.assign`), dispatches a task for many (`Poller.dispatch`), or puts
 leaves is assigned; what it drops when it is cancelled is due again."""
 
 
-async def individually(poller: Poller, due: Sequence[PolledJob]) -> None:
-    """Give each due job to one of its waiters."""
-    for job in due:
-        poller.assign(job)
-
-
 class Poller:
     """Polls jobs for all who wait for them; belongs to one account and one event loop.
 
@@ -105,6 +104,7 @@ class Poller:
         core: Any client of that account, for its clock.
         durations: What this process has seen of each model; shared with the pollers of other loops.
         strategy: What to do with a set of due jobs.
+        fields: What a listing leaves out; shared like `durations`.
 
     Attributes:
         queue: When which job needs anybody.
@@ -118,20 +118,21 @@ class Poller:
         self,
         core: Core,
         durations: DurationLog,
-        strategy: Strategy = individually,
-        fields: ListedFields | None = None,
+        strategy: Strategy,
+        fields: ListedFields,
     ) -> None:
         self.clock = core.clock
         self.random = core.random
         self.strategy = strategy
-        self.queue = PollQueue()
+        self.queue = PollQueue[PolledJob]()
         self.leadership = Leadership(core.clock, core.wait_until)
         self.slowdown = Slowdown()
-        self.fields = fields or ListedFields()
+        self.fields = fields
         self._durations = durations
         self._jobs: dict[str, PolledJob] = {}
         self.reads = ReadPlan(core, durations, self._jobs)
         self._overdue: dict[PolledJob, None] = {}
+        self._limits = PollQueue[Waiter]()  # by when those inside must leave; a job is queued for its own times only
         self._hinted: set[str] = set()  # jobs that are said to have ended, and were not polled since
         self._charges = charges_of(core)
         self._single: WeakKeyDictionary[Core, Core] = WeakKeyDictionary()
@@ -208,7 +209,7 @@ class Poller:
             while not waiter.has_update(self.now()):
                 if waiter.failure is not None:
                     raise waiter.failure
-                if waiter.todo and await waiter.work(self):
+                if waiter.todo and await waiter.work():
                     continue
                 if leadership.is_led_by(waiter):
                     await self._lead(waiter)
@@ -216,6 +217,7 @@ class Poller:
                     await leadership.sleep(waiter)
         finally:
             waiter.is_waiting = False
+            self._limits.remove(waiter)
             self._give_back(waiter)
             leadership.resign(waiter)
 
@@ -243,6 +245,10 @@ class Poller:
 
     def _arrive(self, waiter: Waiter) -> None:
         waiter.is_waiting = True
+        if waiter.deadline is not None:
+            limit = waiter.deadline + GRACE
+            self._limits.put(waiter, limit)
+            self.leadership.due(limit)
         if self._overdue:
             for job in [job for job in self._overdue if waiter in job.waiters]:
                 self.assign(job)
@@ -250,9 +256,15 @@ class Poller:
     # Leading...
 
     async def _lead(self, waiter: Waiter) -> None:
-        due = self._take_due(self.now())
+        now = self.now()
+        while (late := self._limits.pop(now)) is not None:
+            if late is waiter:
+                return
+            self.leadership.wake(late)
+        due = self._take_due(now)
         if not due:
-            await self.leadership.lead(waiter, self.queue.next_at)
+            times = [at for at in (self.queue.next_at, self._limits.next_at) if at is not None]
+            await self.leadership.lead(waiter, min(times, default=None))
             return
         untouched: Callable[[PolledJob], object] = self.requeue  # cut off: whoever leads next takes the set up again
         try:
@@ -292,26 +304,20 @@ class Poller:
 
     def _schedule(self, job: PolledJob) -> None:
         """Queue a job for the next moment at which it needs anybody; wake those whose limit passed."""
-        state = job.state
-        is_polled = state is JobState.POLLING
-        if not is_polled and state is not JobState.SCHEDULED:
+        if job.state is not JobState.SCHEDULED:
             return
-        now = self.clock() + _HAIR
-        due = None if is_polled else job.poll_at
+        now, due = self.now(), job.poll_at
         for waiter in job.waiters:
             deadline = waiter.deadline
             if deadline is None:
                 continue
-            end = deadline + GRACE if is_polled else deadline
-            if end > now:
-                due = end if due is None else min(due, end)
-            elif is_polled or not waiter.wants_last_poll(job):
-                self.leadership.wake(waiter)
-            else:
+            if deadline > now:
+                due = min(due, deadline)
+            elif waiter.wants_last_poll(job):
                 due = now
-        if due is None:
-            self.queue.remove(job)
-        elif due != job.due:
+            else:
+                self.leadership.wake(waiter)
+        if due != job.due:
             self.queue.put(job, due)
             self.leadership.due(due)
 
@@ -320,15 +326,14 @@ class Poller:
     def assign(self, job: PolledJob) -> None:
         """Choose one of a job's waiters to poll it: the first that is here, else the first that comes back."""
         self._overdue.pop(job, None)
+        self.queue.remove(job)
         waiter = job.polled_by = next((waiter for waiter in job.waiters if waiter.is_waiting), None)
         if waiter is None:
             job.state = JobState.OVERDUE
             self._overdue[job] = None
-            self.queue.remove(job)
             return
         job.state = JobState.POLLING
         waiter.todo.append(job)
-        self._schedule(job)
         self.leadership.wake(waiter)
 
     def assign_sparingly(self, due: Sequence[PolledJob], now: float) -> None:
@@ -349,8 +354,8 @@ class Poller:
         assert leader is not None
         for job in jobs:
             self._overdue.pop(job, None)
+            self.queue.remove(job)
             job.polled_by, job.state = task, JobState.POLLING
-            self._schedule(job)  # not before it is over, but the ends of waits still count
         leader.todo.append(task)
 
     def take_back(self, task: PollTask, jobs: Sequence[PolledJob]) -> list[PolledJob]:
@@ -559,46 +564,3 @@ class Poller:
         if isinstance(error, RateLimitError) and error.is_from_service:
             self.reads.refused(error)
         return self.slowdown.failed(error, began=began, now=self.now(), jitter=self.random(), polling=job.polling)
-
-
-# One poller per account and loop.
-
-
-def notify(core: Core, event: WebhookEvent) -> bool:
-    """Have the job of an event polled by those of this process who wait for it, in whichever loop and thread.
-
-    Returns:
-        Whether anybody does; False for an event that was had before.
-
-    Raises:
-        ConfigurationError: It is of another service.
-    """
-    service = core.options.service.name
-    if event.service != service:
-        raise ConfigurationError(f"The event is of {event.service}; this client's service is {service}.")
-    account = core.account.state(AccountPollers, AccountPollers)
-    key = str(event.generation_id)
-    told = [poller for poller in account.pollers.all() if poller.find(key) is not None]
-    if not told or not account.events.add(event.key):
-        return False
-    for poller in told:
-        poller.confirm(key)
-    return True
-
-
-class AccountPollers:
-    """The pollers of one account, one for each event loop; they share what was seen of models and their listings."""
-
-    __slots__ = ("durations", "events", "fields", "pollers")
-
-    def __init__(self) -> None:
-        self.durations = DurationLog()
-        self.events = SeenEvents()
-        self.fields = ListedFields()
-        self.pollers: PerLoop[Poller] = PerLoop()
-
-
-def poller_of(core: Core) -> Poller:
-    """Return the running loop's poller of a client's account."""
-    account = core.account.state(AccountPollers, AccountPollers)
-    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner(), account.fields))

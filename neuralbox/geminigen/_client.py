@@ -12,8 +12,8 @@ from .._budget import Budget, budget_of
 from .._config import Polling, Timeout, api_key_from_environment
 from .._hooks import Hooks
 from .._models.webhook_event import ServiceName, WebhookEvent
+from .._polling.account_pollers import notify
 from .._polling.job import Job
-from .._polling.poller import notify
 from .._result_cache import ResultCache, cache_of
 from .._submissions.reconcile import Reconciliation, reconcile
 from .._submissions.registry import UnresolvedSubmission, registry_of
@@ -280,7 +280,7 @@ class AsyncGeminiGen(BaseClient):
         """The same resources, whose calls return a `RawResponse`: status, headers, body and the value."""
         from ._raw import RawGeminiResources
 
-        return RawGeminiResources(self)
+        return RawGeminiResources(self._core)
 
     def notify(self, event: WebhookEvent) -> bool:
         """Have the generation of a webhook's event asked for now, if this process waits for it; sends nothing itself.

@@ -25,7 +25,7 @@ from neuralbox._errors import (
     GenerationTimeoutError,
     InsufficientTokensError,
 )
-from neuralbox._polling.poller import poller_of
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._requests.requests import GenerateRequest, ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
 from neuralbox._types import JobRef
 

@@ -17,7 +17,7 @@ import pytest
 from neuralbox._batch.batch import Batch
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
-from neuralbox._polling.poller import poller_of
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._submissions.registry import registry_of
 
 from .test_batch import images, outcomes_of, videos

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from neuralbox._batch.batch import Batch
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
-from neuralbox._polling.poller import poller_of
+from neuralbox._polling.account_pollers import poller_of
 
 from .test_batch import images, videos
 from .world import World, batches

@@ -280,7 +280,7 @@ async def test_only_so_many_models_are_remembered() -> None:
 
 
 def poller_times(core: Any) -> dict[str, Any]:
-    from neuralbox._polling.poller import poller_of
+    from neuralbox._polling.account_pollers import poller_of
 
     return poller_of(core)._durations
 
@@ -492,7 +492,7 @@ async def test_a_last_poll_that_hangs_ends_with_the_wait(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "neuralbox._polling.poller.GRACE", 0.02
     )  # real seconds here: a cancelled poll is no timer of ours
-    monkeypatch.setattr("neuralbox._polling.waiter.GRACE", 0.02)
+    monkeypatch.setattr("neuralbox._polling.polled_job.GRACE", 0.02)
     async with a_service() as service:
         core = service.core()
         service.stalled = anyio.Event()

@@ -13,10 +13,11 @@ import pytest
 from neuralbox._errors import AuthenticationError, NeuralBoxError
 from neuralbox._models.generation import Generation
 from neuralbox._polling import poller as poller_module
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job, OnProgress
 from neuralbox._polling.many import GrowingJobWaiter
 from neuralbox._polling.polled_job import JobState, PolledJob
-from neuralbox._polling.poller import Poller, poller_of
+from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 
 from .state_table import state_table

@@ -23,10 +23,10 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling import listing_plan
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.listing import AFTER_FAILURE, AFTER_REFUSAL, SweepPlanner
 from neuralbox._polling.many import wait_all
-from neuralbox._polling.poller import poller_of
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 

@@ -18,10 +18,11 @@ from neuralbox._errors import (
     NotFoundError,
 )
 from neuralbox._models.generation import Generation
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import MAX_POLLS, wait_all
 from neuralbox._polling.polled_job import PolledJob
-from neuralbox._polling.poller import Poller, poller_of
+from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 
 from .world import Answer, a_service, nothing_left

@@ -23,10 +23,10 @@ from neuralbox._errors import (
 )
 from neuralbox._models.generation import Generation
 from neuralbox._polling import many
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import Ended, GrowingJobWaiter
-from neuralbox._polling.poller import poller_of
-from neuralbox._polling.waiter import GRACE
+from neuralbox._polling.polled_job import GRACE
 from neuralbox._types import JobRef
 
 from .world import Listing, a_service, nothing_left

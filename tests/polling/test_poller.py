@@ -16,10 +16,11 @@ from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
 from neuralbox._errors import AuthenticationError, ConnectError, GenerationTimeoutError, PermissionDeniedError
 from neuralbox._models.generation import Generation
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
-from neuralbox._polling.polled_job import PolledJob
-from neuralbox._polling.poller import Poller, individually, poller_of
-from neuralbox._polling.waiter import Waiter
+from neuralbox._polling.listing import SweepPlanner
+from neuralbox._polling.polled_job import PolledJob, Waiter
+from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
@@ -280,8 +281,8 @@ async def test_a_poll_given_to_a_waiter_that_is_cancelled_before_it_begins_goes_
         service.job(1, 0)
 
         async def assign_and_cancel(poller: Poller, due: Sequence[PolledJob]) -> None:
-            poller.strategy = individually
-            await individually(poller, due)
+            poller.strategy = SweepPlanner()
+            await SweepPlanner()(poller, due)
             assert isinstance(due[0].polled_by, Waiter)
             waits.scopes[(due[0].polled_by.call.extra_headers or {})["x-of"]].cancel()
 
@@ -570,7 +571,7 @@ async def test_what_a_cancelled_sweep_had_taken_is_given_to_others() -> None:
         waits = Waits(service)
 
         async def sweep(poller: Poller, due: Sequence[PolledJob]) -> None:
-            poller.strategy = individually
+            poller.strategy = SweepPlanner()
             await service.time.sleep(60)
 
         poller_of(waits.core).strategy = sweep
@@ -593,7 +594,7 @@ async def test_a_poll_that_was_given_out_is_dropped_when_the_answer_comes_anothe
         waits = Waits(service)
 
         async def listed_after_all(poller: Poller, due: Sequence[PolledJob]) -> None:
-            await individually(poller, due)
+            await SweepPlanner()(poller, due)
             for entry in due:
                 poller.publish(entry, Generation.read({"id": entry.ref.id, "status": "completed"}))
 

@@ -15,9 +15,9 @@ from neuralbox._config import Polling
 from neuralbox._core.exchange import Core
 from neuralbox._errors import GenerationTimeoutError, RateLimitError
 from neuralbox._models.generation import Generation
+from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import Ended, GrowingJobWaiter, wait_all
-from neuralbox._polling.poller import poller_of
 from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef

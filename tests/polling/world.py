@@ -21,7 +21,8 @@ import anyio.lowlevel
 from neuralbox._config import ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core, TimeSource
-from neuralbox._polling.poller import Poller, poller_of
+from neuralbox._polling.account_pollers import poller_of
+from neuralbox._polling.poller import Poller
 from neuralbox._transport import Reply
 from neuralbox.testing import VirtualTime
 
@@ -200,4 +201,11 @@ def nothing_left(core: Core) -> bool:
     """Whether the poller of a client holds nothing and nobody; ask inside the loop."""
     poller: Poller = poller_of(core)
     leadership = poller.leadership
-    return not (poller.jobs or len(poller.queue) or poller._overdue or leadership.sleeping or leadership.leader)
+    return not (
+        poller.jobs
+        or len(poller.queue)
+        or len(poller._limits)
+        or poller._overdue
+        or leadership.sleeping
+        or leadership.leader
+    )

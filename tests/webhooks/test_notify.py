@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from neuralbox import ConfigurationError
+from neuralbox._polling.account_pollers import notify, poller_of
 from neuralbox._polling.job import Job
-from neuralbox._polling.poller import notify, poller_of
 from neuralbox._polling.seen_events import SeenEvents
 from neuralbox.webhooks import WebhookEvent, WebhookReceiver, read_event
 from tests.geminigen.support import client as gemini_client
