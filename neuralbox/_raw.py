@@ -13,109 +13,157 @@ from ._api.builders import Message
 from ._api.vocabulary import TextModel
 from ._base_client import raw, raw_stream
 from ._config import CallArgs
+from ._core.exchange import Core
 from ._models.generation import Generation
 from ._models.raw import RawResponse
 from ._structured_text import SchemaT
 from ._submissions.submission import OnAccepted
 from ._types import OMIT, Omit
 
-if TYPE_CHECKING:
-    from ._client import AsyncNeuralBox
+if TYPE_CHECKING:  # a resource is imported by its first use, as in the client
+    from ._resources.account import Account
+    from ._resources.assistants import Assistants
+    from ._resources.auth import Auth
+    from ._resources.files import Files
+    from ._resources.generate import Generate
+    from ._resources.generations import Generations
+    from ._resources.history import History
+    from ._resources.images import Images
+    from ._resources.keys import Keys
+    from ._resources.models import Models
+    from ._resources.music import Music
+    from ._resources.speech import Speech
+    from ._resources.text import Text
+    from ._resources.tools import Tools
+    from ._resources.transcriptions import Transcriptions
+    from ._resources.videos import Videos
 
 
 class RawResources:
     """The resources of a client whose calls return a `RawResponse`."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self._client = client
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     @cached_property
     def generate(self) -> RawGenerate:
         """See `AsyncNeuralBox.generate`."""
-        return RawGenerate(self._client)
+        from ._resources.generate import Generate
+
+        return RawGenerate(Generate(self._core))
 
     @cached_property
     def text(self) -> RawText:
         """See `AsyncNeuralBox.text`."""
-        return RawText(self._client)
+        from ._resources.text import Text
+
+        return RawText(Text(self._core))
 
     @cached_property
     def images(self) -> RawImages:
         """See `AsyncNeuralBox.images`."""
-        return RawImages(self._client)
+        from ._resources.images import Images
+
+        return RawImages(Images(self._core))
 
     @cached_property
     def videos(self) -> RawVideos:
         """See `AsyncNeuralBox.videos`."""
-        return RawVideos(self._client)
+        from ._resources.videos import Videos
+
+        return RawVideos(Videos(self._core))
 
     @cached_property
     def speech(self) -> RawSpeech:
         """See `AsyncNeuralBox.speech`."""
-        return RawSpeech(self._client)
+        from ._resources.speech import Speech
+
+        return RawSpeech(Speech(self._core))
 
     @cached_property
     def transcriptions(self) -> RawTranscriptions:
         """See `AsyncNeuralBox.transcriptions`."""
-        return RawTranscriptions(self._client)
+        from ._resources.transcriptions import Transcriptions
+
+        return RawTranscriptions(Transcriptions(self._core))
 
     @cached_property
     def music(self) -> RawMusic:
         """See `AsyncNeuralBox.music`."""
-        return RawMusic(self._client)
+        from ._resources.music import Music
+
+        return RawMusic(Music(self._core))
 
     @cached_property
     def tools(self) -> RawTools:
         """See `AsyncNeuralBox.tools`."""
-        return RawTools(self._client)
+        from ._resources.tools import Tools
+
+        return RawTools(Tools(self._core))
 
     @cached_property
     def generations(self) -> RawGenerations:
         """See `AsyncNeuralBox.generations`."""
-        return RawGenerations(self._client)
+        from ._resources.generations import Generations
+
+        return RawGenerations(Generations(self._core))
 
     @cached_property
     def history(self) -> RawHistory:
         """See `AsyncNeuralBox.history`."""
-        return RawHistory(self._client)
+        from ._resources.history import History
+
+        return RawHistory(History(self._core))
 
     @cached_property
     def account(self) -> RawAccount:
         """See `AsyncNeuralBox.account`."""
-        return RawAccount(self._client)
+        from ._resources.account import Account
+
+        return RawAccount(Account(self._core))
 
     @cached_property
     def models(self) -> RawModels:
         """See `AsyncNeuralBox.models`."""
-        return RawModels(self._client)
+        from ._resources.models import Models
+
+        return RawModels(Models(self._core))
 
     @cached_property
     def keys(self) -> RawKeys:
         """See `AsyncNeuralBox.keys`."""
-        return RawKeys(self._client)
+        from ._resources.keys import Keys
+
+        return RawKeys(Keys(self._core))
 
     @cached_property
     def assistants(self) -> RawAssistants:
         """See `AsyncNeuralBox.assistants`."""
-        return RawAssistants(self._client)
+        from ._resources.assistants import Assistants
+
+        return RawAssistants(Assistants(self._core))
 
     @cached_property
     def files(self) -> RawFiles:
         """See `AsyncNeuralBox.files`."""
-        return RawFiles(self._client)
+        from ._resources.files import Files
+
+        return RawFiles(Files(self._core))
 
     @cached_property
     def auth(self) -> RawAuth:
         """See `AsyncNeuralBox.auth`."""
-        return RawAuth(self._client)
+        from ._resources.auth import Auth
+
+        return RawAuth(Auth(self._core))
 
 
 class RawGenerate:
     """`generate` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.generate.create)
-        self.submit = raw(client.generate.submit)
+    def __init__(self, generate: Generate) -> None:
+        self.create = raw(generate.create)
+        self.submit = raw(generate.submit)
 
 
 class RawText:
@@ -124,10 +172,10 @@ class RawText:
     `stream` is entered, and its `value` iterated; the reply is the one it opened with.
     """
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self._client = client
-        self.submit = raw(client.text.submit)
-        self.stream = raw_stream(client.text.stream)
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self.submit = raw(text.submit)
+        self.stream = raw_stream(text.stream)
 
     @overload
     async def create(
@@ -221,7 +269,7 @@ class RawText:
         Source:
             NeuralBox API, "Text Generation", `POST /api/v2/generate` (SEED 003, SEED 001).
         """
-        method: Any = cast("Any", self._client.text.create)
+        method: Any = cast("Any", self._text.create)
         return await raw(method)(
             model=model,
             prompt=prompt,
@@ -241,49 +289,49 @@ class RawText:
 class RawImages:
     """`images` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.images.create)
-        self.submit = raw(client.images.submit)
+    def __init__(self, images: Images) -> None:
+        self.create = raw(images.create)
+        self.submit = raw(images.submit)
 
 
 class RawVideos:
     """`videos` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.videos.create)
-        self.submit = raw(client.videos.submit)
+    def __init__(self, videos: Videos) -> None:
+        self.create = raw(videos.create)
+        self.submit = raw(videos.submit)
 
 
 class RawSpeech:
     """`speech` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.speech.create)
-        self.submit = raw(client.speech.submit)
+    def __init__(self, speech: Speech) -> None:
+        self.create = raw(speech.create)
+        self.submit = raw(speech.submit)
 
 
 class RawTranscriptions:
     """`transcriptions` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.transcriptions.create)
-        self.submit = raw(client.transcriptions.submit)
+    def __init__(self, transcriptions: Transcriptions) -> None:
+        self.create = raw(transcriptions.create)
+        self.submit = raw(transcriptions.submit)
 
 
 class RawMusic:
     """`music` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.music.create)
-        self.submit = raw(client.music.submit)
+    def __init__(self, music: Music) -> None:
+        self.create = raw(music.create)
+        self.submit = raw(music.submit)
 
 
 class RawTools:
     """`tools` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.tools.create)
-        self.submit = raw(client.tools.submit)
+    def __init__(self, tools: Tools) -> None:
+        self.create = raw(tools.create)
+        self.submit = raw(tools.submit)
 
 
 class RawGenerations:
@@ -292,9 +340,9 @@ class RawGenerations:
     Of a wait it is the first reply that the call itself asked for.
     """
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.get = raw(client.generations.get)
-        self.wait = raw(client.generations.wait)
+    def __init__(self, generations: Generations) -> None:
+        self.get = raw(generations.get)
+        self.wait = raw(generations.wait)
 
 
 class RawHistory:
@@ -303,48 +351,48 @@ class RawHistory:
     `list` is one page.
     """
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.list = raw(client.history.list)
-        self.favorite = raw(client.history.favorite)
-        self.rate = raw(client.history.rate)
-        self.delete = raw(client.history.delete)
+    def __init__(self, history: History) -> None:
+        self.list = raw(history.list)
+        self.favorite = raw(history.favorite)
+        self.rate = raw(history.rate)
+        self.delete = raw(history.delete)
 
 
 class RawAccount:
     """`account` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.balance = raw(client.account.balance)
-        self.me = raw(client.account.me)
-        self.limits = raw(client.account.limits)
-        self.update = raw(client.account.update)
-        self.stats = raw(client.account.stats)
+    def __init__(self, account: Account) -> None:
+        self.balance = raw(account.balance)
+        self.me = raw(account.me)
+        self.limits = raw(account.limits)
+        self.update = raw(account.update)
+        self.stats = raw(account.stats)
 
 
 class RawModels:
     """`models` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.list = raw(client.models.list)
-        self.get = raw(client.models.get)
-        self.price = raw(client.models.price)
+    def __init__(self, models: Models) -> None:
+        self.list = raw(models.list)
+        self.get = raw(models.get)
+        self.price = raw(models.price)
 
 
 class RawKeys:
     """`keys` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.keys.create)
-        self.rename = raw(client.keys.rename)
-        self.revoke = raw(client.keys.revoke)
+    def __init__(self, keys: Keys) -> None:
+        self.create = raw(keys.create)
+        self.rename = raw(keys.rename)
+        self.revoke = raw(keys.revoke)
 
 
 class RawAssistants:
     """`assistants` with raw responses."""
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.create = raw(client.assistants.create)
-        self.marketplace = raw(client.assistants.marketplace)
+    def __init__(self, assistants: Assistants) -> None:
+        self.create = raw(assistants.create)
+        self.marketplace = raw(assistants.marketplace)
 
 
 class RawFiles:
@@ -353,9 +401,9 @@ class RawFiles:
     The reply is the storage's, and its body is empty: the file is where the call put it.
     """
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.download = raw(client.files.download)
-        self.read = raw(client.files.read)
+    def __init__(self, files: Files) -> None:
+        self.download = raw(files.download)
+        self.read = raw(files.read)
 
 
 class RawAuth:
@@ -364,9 +412,9 @@ class RawAuth:
     The body of a login holds the access token: keep it secret.
     """
 
-    def __init__(self, client: AsyncNeuralBox) -> None:
-        self.login = raw(client.auth.login)
-        self.login_phone = raw(client.auth.login_phone)
-        self.telegram = raw(client.auth.telegram)
-        self.google = raw(client.auth.google)
-        self.refresh = raw(client.auth.refresh)
+    def __init__(self, auth: Auth) -> None:
+        self.login = raw(auth.login)
+        self.login_phone = raw(auth.login_phone)
+        self.telegram = raw(auth.telegram)
+        self.google = raw(auth.google)
+        self.refresh = raw(auth.refresh)

@@ -41,19 +41,17 @@ class RawClient:
         name: The client's class.
         target: The file to write.
         prefix: How the written classes begin.
-        base: From where `raw` is imported.
     """
 
     source: str
     name: str
     target: str
     prefix: str
-    base: str
 
 
 RAW_CLIENTS: Sequence[RawClient] = (
-    RawClient("_client.py", "AsyncNeuralBox", "_raw.py", "Raw", "._base_client"),
-    RawClient("geminigen/_client.py", "AsyncGeminiGen", "geminigen/_raw.py", "RawGemini", ".._base_client"),
+    RawClient("_client.py", "AsyncNeuralBox", "_raw.py", "Raw"),
+    RawClient("geminigen/_client.py", "AsyncGeminiGen", "geminigen/_raw.py", "RawGemini"),
 )
 
 
@@ -76,7 +74,8 @@ def write_raw(client: RawClient, read: Callable[[str], str]) -> str:
     resources = {name: [*_calls(name, *home, read)] for name, home in found.items()}
     written_out = {name: [*_overloads(home[1])] for name, home in found.items()}
     imports = {line for name, methods in written_out.items() for line in _imports(client, found[name][0], methods)}
-    return "\n".join(_module(client, resources, written_out, sorted(imports)))
+    made_of = {name: _here(client, module.names[home[1].name]) for name, home in found.items()}
+    return "\n".join(_module(client, resources, written_out, sorted(imports), made_of))
 
 
 def _module(
@@ -84,6 +83,7 @@ def _module(
     resources: Mapping[str, Sequence[tuple[str, str]]],
     written_out: Mapping[str, Sequence[Function]],
     imports: Sequence[str],
+    made_of: Mapping[str, str],
 ) -> Iterator[str]:
     yield f'"""`{client.name}.with_raw_response`: its resources once more, the reply beside each value.'
     yield ""
@@ -94,24 +94,27 @@ def _module(
     yield ""
     yield "from functools import cached_property"
     yield "from typing import TYPE_CHECKING, Any, cast, overload"
-    yield f"from {client.base} import raw, raw_stream"
+    yield _here(client, "from .._base_client import raw, raw_stream")
+    yield _here(client, "from .._core.exchange import Core")
     yield from imports
     yield ""
-    yield "if TYPE_CHECKING:"
-    yield f"    from ._client import {client.name}"
+    yield "if TYPE_CHECKING:  # a resource is imported by its first use, as in the client"
+    yield from (f"    {line}" for line in made_of.values())
     yield ""
     yield f"class {client.prefix}Resources:"
     yield '    """The resources of a client whose calls return a `RawResponse`."""'
     yield ""
-    yield f"    def __init__(self, client: {client.name}) -> None:"
-    yield "        self._client = client"
+    yield "    def __init__(self, core: Core) -> None:"
+    yield "        self._core = core"
     yield ""
     for name in resources:
         own = f"{client.prefix}{name.title()}"
         yield "    @cached_property"
         yield f"    def {name}(self) -> {own}:"
         yield f'        """See `{client.name}.{name}`."""'
-        yield f"        return {own}(self._client)"
+        yield f"        {made_of[name]}"
+        yield ""
+        yield f"        return {own}({_class_of(made_of[name])}(self._core))"
         yield ""
     for name, calls in resources.items():
         yield f"class {client.prefix}{name.title()}:"
@@ -121,12 +124,12 @@ def _module(
             yield f'    """`{name}` with raw responses."""'
         yield ""
         overloaded = {method.name for method in written_out[name]}
-        yield f"    def __init__(self, client: {client.name}) -> None:"
+        yield f"    def __init__(self, {name}: {_class_of(made_of[name])}) -> None:"
         if overloaded:
-            yield "        self._client = client"
+            yield f"        self._{name} = {name}"
         for call, wrapper in calls:
             if call not in overloaded:
-                yield f"        self.{call} = {wrapper}(client.{name}.{call})"
+                yield f"        self.{call} = {wrapper}({name}.{call})"
         yield ""
         for method in written_out[name]:
             yield from _written_out(name, method)
@@ -166,14 +169,24 @@ def _is_overload(method: Function) -> bool:
 
 
 def _imports(client: RawClient, module: Module, methods: Sequence[Function]) -> Iterator[str]:
-    """Yield what the written out methods need, as the written file must say it."""
-    above = "." * (client.target.count("/") + 1)
+    """Yield what the written out methods need."""
     if methods:
-        yield f"from {above}_models.raw import RawResponse"
+        yield _here(client, "from .._models.raw import RawResponse")
     for annotation in (annotation for method in methods for annotation in [method.args, method.returns or method.args]):
         for part in (node for node in ast.walk(annotation) if isinstance(node, ast.Name)):
             if part.id in module.names:
-                yield module.names[part.id].replace("from ..", f"from {above}", 1)
+                yield _here(client, module.names[part.id])
+
+
+def _here(client: RawClient, imported: str) -> str:
+    """Return an import, as the written file must say it."""
+    folder, _, _ = client.target.rpartition("/")
+    within = f"from ..{folder}." if folder else "from .."
+    return imported.replace(within, "from .", 1) if imported.startswith(within) else imported
+
+
+def _class_of(imported: str) -> str:
+    return imported.rsplit(maxsplit=1)[-1]
 
 
 def _written_out(resource: str, method: Function) -> Iterator[str]:
@@ -189,6 +202,6 @@ def _written_out(resource: str, method: Function) -> Iterator[str]:
         arguments += [] if method.args.kwarg is None else [f"**{method.args.kwarg.arg}"]
         doc = ast.get_docstring(method, clean=False)
         yield f'        """{doc}"""'
-        yield f'        method: Any = cast("Any", self._client.{resource}.{method.name})'
+        yield f'        method: Any = cast("Any", self._{resource}.{method.name})'
         yield f"        return await raw(method)({', '.join(arguments)})"
     yield ""

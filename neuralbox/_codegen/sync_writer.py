@@ -292,14 +292,15 @@ class SyncWriter:
         yield ""
 
     def _raw_method(self, name: str, value: ast.Call, types: Mapping[str, ast.expr | None]) -> Iterator[str]:
-        """Write a method that a raw resource keeps in an attribute: `self.create = raw(client.images.create)`."""
+        """Write a method that a raw resource keeps in an attribute: `self.create = raw(images.create)`."""
         wrapped = value.args[0]
-        if not (isinstance(wrapped, ast.Attribute) and isinstance(wrapped.value, ast.Attribute)):
+        if not (isinstance(wrapped, ast.Attribute) and isinstance(wrapped.value, ast.Name)):
             raise UnsupportedError(f"wraps {ast.unparse(wrapped)}, which is not a method of a resource")
-        here = self.names.here
-        # Several clients may have a resource of that name, so the type of `client` says whose it is.
-        client = head(types.get(head(wrapped.value.value)))
-        self.names.here, method = self._resource_method(client, wrapped.value.attr, wrapped.attr)
+        owner = head(types.get(wrapped.value.id))
+        method = members_of(self.types.classes[owner]).get(wrapped.attr) if owner in self.types.mirrored else None
+        if method is None:
+            raise UnsupportedError(f"there is no method {wrapped.attr!r} of a resource {wrapped.value.id!r}")
+        here, self.names.here = self.names.here, self.types.homes[owner]
         awaited = _returned(method)
         if head(awaited) in self.rules.pagers:
             awaited = ast.Subscript(ast.Name(self.rules.pagers[head(awaited)]), arguments(awaited)[0])
@@ -320,16 +321,6 @@ class SyncWriter:
         yield f"        return {answer}"
         yield ""
         self.names.here = here
-
-    def _resource_method(self, client: str, resource: str, name: str) -> tuple[Module, Function]:
-        """Find the method behind `client.<resource>.<name>`."""
-        for root in [client] if client in self.rules.roots else sorted(self.rules.roots):
-            found = members_of(self.types.classes[root]).get(resource)
-            owner = head(found.returns) if found is not None else ""
-            method = members_of(self.types.classes[owner]).get(name) if owner in self.types.mirrored else None
-            if method is not None:
-                return self.types.homes[owner], method
-        raise UnsupportedError(f"there is no method {name!r} behind a resource {resource!r}")
 
     # ... and its parameters.
 

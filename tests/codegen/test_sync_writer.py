@@ -271,14 +271,14 @@ REFUSED = {
     "    def __init__(self, y: int) -> None:\n        self.x = y + 1": (
         "Thing.x: is an attribute without a type a property could have"
     ),
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": "Thing.x: wraps c.f, which is not a method of a resource",
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.nodes.f)": (
-        "Thing.x: there is no method 'f' behind a resource 'nodes'"
+    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.d.f)": (
+        "Thing.x: wraps c.d.f, which is not a method of a resource"
     ),
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.home.f)": (
-        "Thing.x: there is no method 'f' behind a resource 'home'"
+    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": "Thing.x: there is no method 'f' of a resource 'c'",
+    "    def __init__(self, c: Resource) -> None:\n        self.x = raw(c.f)": (
+        "Thing.x: there is no method 'f' of a resource 'c'"
     ),
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.node.several)": (
+    "    def __init__(self, c: Resource) -> None:\n        self.x = raw(c.several)": (
         "Thing.x: a raw response of list[Node] has no rule"
     ),
 }
@@ -358,12 +358,12 @@ def test_a_pager_is_iterated_page_by_page_and_its_raw_twin_is_one_page() -> None
             async def __aenter__(self) -> Self: ...
             async def __anext__(self) -> int: ...
         class Raw:
-            def __init__(self, client: AsyncRoot) -> None:
+            def __init__(self, resource: Resource) -> None:
                 count = 0
-                client.other = 1
-                self.list = raw(client.resource.list)
-                self.one = raw(client.resource.one)
-                self.flow = raw_stream(client.resource.flow)
+                resource.other = 1
+                self.list = raw(resource.list)
+                self.one = raw(resource.one)
+                self.flow = raw_stream(resource.flow)
         class AsyncRoot(Generic[T]):
             @property
             def resource(self) -> Resource: ...
