@@ -18,9 +18,9 @@ from __future__ import annotations
 from ._assumptions import ASSUMPTIONS
 
 try:
+    from ._faults import Faults
     from ._sandbox import Sandbox
-    from ._server.faults import Faults
-    from ._server.serving import Server, run, serve
+    from ._serving import Server, run, serve
 except ModuleNotFoundError as _error:
     if _error.name is None or _error.name.partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
         raise

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 
 from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
-from ._endpoints.generation_request import GenerationRequest
+from ._generation_request import GenerationRequest
 from ._records import Charge, Received, SandboxAccount, StoredGeneration
-from ._server.replies import Refusal, too_many
+from ._replies import Refusal, too_many
 from ._store import StateStore
 
 BODY_KEPT: Final = 16_384

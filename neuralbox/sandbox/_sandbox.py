@@ -1,42 +1,25 @@
-"""The sandbox as a whole: its settings, its ledger, its faults and its application."""
+"""The sandbox as a whole: what its settings may be, and its application."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
+from ._faults import Faults
 from ._ledger import Ledger
-from ._server.faults import Faults
+from ._state import SandboxSettings, SandboxState
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from ._media.library import MediaLibrary
 
-
-@dataclass(frozen=True, slots=True)
-class SandboxSettings:
-    """How a sandbox behaves; the fields are explained at `Sandbox`."""
-
-    speed: float
-    dialect: Literal["A", "B"]
-    history: Literal["seed", "page"]
-    enforce_limits: bool
-    strict_paths: bool
-    balance_path: str | None
-    slow_music: bool
-    service_seconds: float
-    stream_delay: float
-
-
-class Sandbox:
+class Sandbox(SandboxState):
     """A local service with the whole NeuralBox API: an ASGI application with a ledger of its own.
 
     Any API key that starts with `nb_` is accepted and has an account of its own; `nb_plan_<plan>_...` puts that
@@ -93,7 +76,7 @@ class Sandbox:
         _one_of("dialect", dialect, ("A", "B"))
         _one_of("history", history, ("seed", "page"))
         _one_of("balance_path", balance_path, (None, words.BALANCE, words.USER_BALANCE))
-        self.settings: SandboxSettings = SandboxSettings(
+        settings = SandboxSettings(
             speed=speed,
             dialect=dialect,
             history=history,
@@ -104,25 +87,17 @@ class Sandbox:
             service_seconds=service_seconds,
             stream_delay=stream_delay,
         )
-        self.seed = seed
-        self.clock = clock
-        self.faults: Faults = faults if isinstance(faults, Faults) else Faults(faults)
-        self.faults.reseed(seed)
-        self.ledger: Ledger = Ledger(database=database, plan=plan, balance=balance, seed=seed, clock=clock)
+        faults = faults if isinstance(faults, Faults) else Faults(faults)
+        faults.reseed(seed)
+        ledger = Ledger(database=database, plan=plan, balance=balance, seed=seed, clock=clock)
+        super().__init__(settings, seed=seed, clock=clock, faults=faults, ledger=ledger)
 
     @cached_property
     def app(self) -> Starlette:
         """Return the ASGI application."""
-        from ._server.app import build_app
+        from ._app import build_app
 
         return build_app(self)
-
-    @cached_property
-    def media(self) -> MediaLibrary:
-        """Return where the result files are made, at their first download."""
-        from ._media.library import MediaLibrary
-
-        return MediaLibrary()
 
     def close(self) -> None:
         """Close the database file. The sandbox stays usable: the next change opens it again."""

@@ -19,9 +19,9 @@ import neuralbox
 from .._api import vocabulary as words
 from .._client import AsyncNeuralBox
 from ..sandbox import Faults, Sandbox, serve
+from ..sandbox._faults import NAMES, SECONDS
 from ..sandbox._ledger import Ledger
 from ..sandbox._records import Charge, StoredGeneration
-from ..sandbox._server.faults import NAMES, SECONDS
 from ._memory import MemoryTransport
 from ._time import FastTime, VirtualTime, using
 

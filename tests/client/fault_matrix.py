@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from neuralbox.sandbox._server.faults import NAMES, SECONDS
+from neuralbox.sandbox._faults import NAMES, SECONDS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "promises" / "fault-matrix.md"
 

@@ -19,7 +19,7 @@ import pytest
 
 import neuralbox.sandbox
 from neuralbox.sandbox import ASSUMPTIONS, Sandbox, run, serve
-from neuralbox.sandbox._server import serving
+from neuralbox.sandbox import _serving as serving
 
 ROOT = Path(neuralbox.sandbox.__file__).parent
 

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._catalogue import MODELS, PLAN_TOKENS, CatalogueModel
+from .._generation_request import price_options
 from .._ledger import digest
 from .._records import SandboxAccount
+from .._replies import bad_request, invalid, iso, not_found
 from .._server.endpoint import IncomingCall
-from .._server.replies import bad_request, invalid, iso, not_found
-from .generation_request import price_options
 
 _DAY: Final = 86_400
 _PERIOD_DAYS: Final = 30

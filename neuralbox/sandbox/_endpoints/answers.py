@@ -13,7 +13,7 @@ from typing import Any
 from ..._api import vocabulary as words
 from .._catalogue import MODELS
 from .._records import StoredGeneration
-from .._server.replies import iso
+from .._replies import iso
 
 Payload = dict[str, Any]
 

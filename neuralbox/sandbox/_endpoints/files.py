@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from ..._api import vocabulary as words
 from .._records import StoredGeneration
+from .._replies import Refusal, not_found
 from .._server.endpoint import IncomingCall
-from .._server.replies import Refusal, not_found
 
 _DAY: Final = 86_400
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")

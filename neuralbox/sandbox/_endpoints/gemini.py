@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._records import SandboxAccount, StoredGeneration
+from .._replies import Refusal
 from .._server.endpoint import IncomingCall
-from .._server.replies import Refusal
 from .answers import file_url, progress
 from .files import made
 

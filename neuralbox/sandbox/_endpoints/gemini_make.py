@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._catalogue import CatalogueModel
+from .._generation_request import GenerationRequest
 from .._records import SandboxAccount, StoredGeneration
+from .._replies import Refusal
 from .._server.endpoint import IncomingCall
-from .._server.replies import Refusal
 from .gemini import GeminiRefusal, identify, listed, uuid_of
-from .generation_request import GenerationRequest
 from .uploads import read_form
 
 IMAGE: Final = "/generate_image"

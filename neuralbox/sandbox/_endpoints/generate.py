@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._catalogue import MODELS, PLAN_RANK, CatalogueModel
+from .._generation_request import GenerationRequest, read_generation_request
 from .._media.texts import transcript_of
 from .._records import SandboxAccount, StoredGeneration
+from .._replies import Refusal, bad_request, invalid, not_found
 from .._server.connection import pause
 from .._server.endpoint import IncomingCall
-from .._server.replies import Refusal, bad_request, invalid, not_found
+from .._state import SandboxState
 from .answers import accepted_in_a, accepted_in_b, polled_in_a, polled_in_b
-from .generation_request import GenerationRequest, read_generation_request
 from .stream import EventStream
 from .uploads import read_upload
-
-if TYPE_CHECKING:
-    from .._sandbox import Sandbox
 
 FAILURE: Final = "Provider error: content policy violation"  # [SEED 000]
 
@@ -140,7 +138,7 @@ def _accept(call: IncomingCall, request: GenerationRequest, seconds: float) -> S
     )
 
 
-def _job_seconds(sandbox: Sandbox, request: GenerationRequest, route: str) -> float | None:
+def _job_seconds(sandbox: SandboxState, request: GenerationRequest, route: str) -> float | None:
     """Return how long a job of this kind is pending, in seconds of the clock; None for those that answer at once."""
     model = request.model
     if not (model.kind == "video" or model.is_midjourney or (model.kind == "audio" and sandbox.settings.slow_music)):

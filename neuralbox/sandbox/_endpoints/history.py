@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from ..._api import vocabulary as words
 from .._records import StoredGeneration
+from .._replies import invalid, not_found
 from .._server.endpoint import IncomingCall
-from .._server.replies import invalid, not_found
 from .answers import listed_in_page, listed_in_seed
 
 _STATES: Final = (words.COMPLETED, words.PENDING, words.FAILED)

@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from ..._api import vocabulary as words
 from .._ledger import digest, plan_in
 from .._records import SandboxAccount
+from .._replies import bad_request, invalid, not_authenticated
 from .._server.access import TOKEN_SECONDS, make_token
 from .._server.endpoint import IncomingCall
-from .._server.replies import bad_request, invalid, not_authenticated
 
 COOKIE: Final = "refresh_token"
 WRONG_PASSWORD: Final = "wrong"

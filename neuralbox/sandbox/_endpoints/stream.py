@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from starlette.responses import Response
@@ -18,9 +18,7 @@ from ..._api import vocabulary as words
 from .._media.texts import deltas_of
 from .._records import StoredGeneration
 from .._server.connection import hang_up, until_left
-
-if TYPE_CHECKING:
-    from .._sandbox import Sandbox
+from .._state import SandboxState
 
 _PROVIDER_FAILED = "Provider error: upstream provider failed"
 
@@ -36,7 +34,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, sandbox: Sandbox, record: StoredGeneration, route: str, *, delay: float, price_field: str
+        self, sandbox: SandboxState, record: StoredGeneration, route: str, *, delay: float, price_field: str
     ) -> None:
         super().__init__(media_type=self.media_type, headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]

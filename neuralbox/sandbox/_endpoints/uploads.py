@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ..._api import vocabulary as words
-from .._server.replies import bad_request, invalid
+from .._replies import bad_request, invalid
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,19 @@ import base64
 import hashlib
 import hmac
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..._api import vocabulary as words
 from .._ledger import digest
 from .._records import SandboxAccount
-from .replies import Refusal, not_authenticated
-
-if TYPE_CHECKING:
-    from .._sandbox import Sandbox
+from .._replies import Refusal, not_authenticated
+from .._state import SandboxState
 
 TOKEN_SECONDS: Final = 900
 _INVALID: Final = "Invalid or expired token"  # the authentication page's own sentence
 
 
-def identify(sandbox: Sandbox, authorization: str | None) -> SandboxAccount:
+def identify(sandbox: SandboxState, authorization: str | None) -> SandboxAccount:
     """Return the account behind an `Authorization` header.
 
     Raises:
@@ -52,14 +50,14 @@ def identify(sandbox: Sandbox, authorization: str | None) -> SandboxAccount:
 # Access tokens.
 
 
-def make_token(sandbox: Sandbox, account: SandboxAccount) -> str:
+def make_token(sandbox: SandboxState, account: SandboxAccount) -> str:
     """Sign an access token for this account, good for `TOKEN_SECONDS`."""
     head = _pack({"alg": "HS256", "typ": "JWT"})
     body = _pack({"sub": account.name, "exp": int(sandbox.clock()) + TOKEN_SECONDS})
     return f"{head}.{body}.{_sign(sandbox, f'{head}.{body}')}"
 
 
-def _read_token(sandbox: Sandbox, token: str) -> str:
+def _read_token(sandbox: SandboxState, token: str) -> str:
     signed, _, signature = token.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _sign(sandbox, signed).encode()):
         raise not_authenticated(_INVALID)
@@ -75,7 +73,7 @@ def _pack(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
-def _sign(sandbox: Sandbox, text: str) -> str:
+def _sign(sandbox: SandboxState, text: str) -> str:
     secret = f"neuralbox sandbox {sandbox.seed}".encode()
     signature = hmac.new(secret, text.encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()

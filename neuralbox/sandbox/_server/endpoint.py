@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,12 +21,10 @@ from starlette.routing import Route
 from ..._api import vocabulary as words
 from .._ledger import BODY_KEPT
 from .._records import Received, SandboxAccount
+from .._replies import Refusal, bad_request, invalid, model_unavailable, provider_error, proxy_page, too_many
+from .._state import SandboxState
 from .access import identify
 from .connection import CutAnswer, Hangup, Silence, pause
-from .replies import Refusal, bad_request, invalid, model_unavailable, provider_error, proxy_page, too_many
-
-if TYPE_CHECKING:
-    from .._sandbox import Sandbox
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 RETRY_AFTER: Final = 1
@@ -44,7 +42,7 @@ class IncomingCall:
         now: Unix seconds of the sandbox's clock when it arrived.
     """
 
-    sandbox: Sandbox
+    sandbox: SandboxState
     request: Request
     route: str
     body: bytes
@@ -98,7 +96,13 @@ Handler: TypeAlias = Callable[[IncomingCall], Awaitable[Response]]
 
 
 def endpoint(
-    sandbox: Sandbox, method: str, template: str, handler: Handler, *, prefix: str = words.PREFIX, public: bool = False
+    sandbox: SandboxState,
+    method: str,
+    template: str,
+    handler: Handler,
+    *,
+    prefix: str = words.PREFIX,
+    public: bool = False,
 ) -> Route:
     """Make the route of an endpoint.
 

@@ -27,9 +27,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .._sandbox import Sandbox
-from .connection import TRANSPORT
-from .replies import bad_request
+from ._replies import bad_request
+from ._sandbox import Sandbox
+from ._server.connection import TRANSPORT
 
 GRACE_SECONDS: Final = 0.5
 """How long answers under way may take when the server stops."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..._api import vocabulary as words
-from .._catalogue import AUDIO_TOOLS, MODELS, RATIO_PIXELS, TEXT_TOOLS, CatalogueModel, video_pixels
-from .._media.texts import answer_to, count_tokens, json_answer_to
-from .._server.replies import bad_request, invalid, not_found
+from .._api import vocabulary as words
+from ._catalogue import AUDIO_TOOLS, MODELS, RATIO_PIXELS, TEXT_TOOLS, CatalogueModel, video_pixels
+from ._media.texts import answer_to, count_tokens, json_answer_to
+from ._replies import bad_request, invalid, not_found
 
 _CHARACTERS_A_SECOND: Final = 14  # of speech at speed 1
 _TOOL_INPUTS: Final = ("prompt", "text", "image_url", "audio_url", "video_url")

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ..._api import vocabulary as words
+from .._api import vocabulary as words
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of the sandbox

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.applications import Starlette
 
-from ..._api import vocabulary as words
-from .._endpoints import account, files, gemini, gemini_make, generate, history, login
-from .endpoint import endpoint, refuse_unknown_path
-
-if TYPE_CHECKING:
-    from .._sandbox import Sandbox
+from .._api import vocabulary as words
+from ._endpoints import account, files, gemini, gemini_make, generate, history, login
+from ._server.endpoint import endpoint, refuse_unknown_path
+from ._state import SandboxState
 
 
-def build_app(sandbox: Sandbox) -> Starlette:
+def build_app(sandbox: SandboxState) -> Starlette:
     """Put the application of this sandbox together."""
     routes = [
         endpoint(sandbox, "POST", words.GENERATE, generate.generate),

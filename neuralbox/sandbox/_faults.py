@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final, Literal
 
-from ..._api import vocabulary as words
+from .._api import vocabulary as words
 
 Scope = Literal["paid", "api", "stream", "file"]
 PAID: Final = frozenset({f"POST {words.GENERATE}", f"POST {words.GENERATE_STREAM}", f"POST {words.STT}"})
