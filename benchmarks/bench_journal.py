@@ -21,6 +21,7 @@ import anyio
 
 from neuralbox._journal import PlannedRequest, open_journal
 from neuralbox._journal.reading import plan_requests
+from neuralbox._journal.shared import shared_of
 from tests.postgres import PostgresServer
 
 PROMPT = "A heron takes off from a quiet harbour at dawn, in the manner of an old woodcut, number {}"
@@ -56,7 +57,7 @@ async def go_through(place: str, count: int, offset: int) -> tuple[float, float]
                     "sent_at": 1.0,
                     "server_offset": 0.5,
                 }
-                if journal.shared is not None:
+                if shared_of(journal) is not None:
                     claim |= {"prompt": PROMPT.format(at), "twin": "0" * 32, "options": {"duration": 5}}
                 await journal.sending(key, claim, mark=b"0" * 12)
                 await journal.accepted(key, id=offset + at, kind="video", model="kling-v2.1")

@@ -24,6 +24,7 @@ from .._concurrency.detached import DetachedTaskGroup
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, JournalSummary, Sync, open_account_journal
+from .._journal.shared import shared_of
 from .._result_cache import ResultCache, close_cache
 from .._types import JobRef
 from .collector import Collector
@@ -149,7 +150,7 @@ class Batch:
         assert self._tasks is not None
         self._tasks.on_end = state.news.ring  # a consumer would wait for ever
         self._collector = collector = Collector(state)
-        others = OthersWork(state, collector, None if self._journal is None else self._journal.shared)
+        others = OthersWork(state, collector, shared_of(self._journal))
         submitter = Submitter(state, collector, others)
         self._reader = reader = RequestReader(state, self._source, submitter, collector, others)
         group.start_soon(state.guarded, collector.run)

@@ -29,7 +29,7 @@ from anyio.lowlevel import checkpoint
 from .._api.vocabulary import COMPLETED
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
-from .._journal.shared import SharedJournal
+from .._journal.shared import SharedJournal, shared_of
 from .._requests.base import BatchRequest
 from .._requests.json_lines import check
 from .._submissions.journal_ids import register_journal_ids
@@ -202,7 +202,7 @@ class RequestReader:
 
     def _require_key(self, request: BatchRequest) -> None:
         journal = self._state.journal
-        if request.key is None and journal is not None and journal.shared is not None:
+        if request.key is None and shared_of(journal) is not None:
             raise ConfigurationError(
                 "In a journal that many share each request needs a `key` of its own: a place in the list names another request "
                 "in every worker's share."
@@ -307,10 +307,11 @@ class RequestReader:
 
     async def _read_journal(self, journal: Journal) -> None:
         state = self._state
-        if journal.shared is not None:
+        shared = shared_of(journal)
+        if shared is not None:
             # What a share does not name is another's share.
             if self._source is None:
-                await self._read_shared(journal.shared)
+                await self._read_shared(shared)
             return
         if self._source is None:
             await self._read_records(journal.finished(), self._is_wanted_again)

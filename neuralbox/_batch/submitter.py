@@ -28,6 +28,7 @@ from .._errors import (
     NeuralBoxError,
     RateLimitError,
 )
+from .._journal.shared import shared_of
 from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
 from .._requests.base import BatchRequest
@@ -35,7 +36,7 @@ from .._submissions import submission
 from .._submissions.cached_call import cached_call
 from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
-from .._submissions.shared_record import SharedRecord
+from .._submissions.shared_record import shared_record_of
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .others import OthersWork
@@ -69,10 +70,10 @@ class JournalRecorder:
         if item.reservation is None:
             await self._reserve()
         if journal is not None:
-            if journal.shared is None:
+            if shared_of(journal) is None:
                 await journal.sending(item.key, claim.to_dict())
             else:
-                await journal.shared.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt))
+                await journal.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt))
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
         self._state.looked_up(item)
 
@@ -204,8 +205,7 @@ class Submitter:
         assert isinstance(request, BatchRequest)
         recorder, tries = JournalRecorder(state, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
-        journal = None if state.journal is None else state.journal.shared
-        shared = None if journal is None else SharedRecord(journal, item.key)
+        shared = shared_record_of(state.journal, item.key)
         if claim is None and state.journal is not None and not self._has_asked_clock:
             await learn_clock(self._core)
             # Its lock lets one pass at a time, and what comes together is to be written together.

@@ -22,6 +22,7 @@ from .._core.exchange import Attempt, Core
 from .._errors import ConfigurationError, JournalError
 from .._journal import Journal, JournalRecord, open_account_journal, read_summary
 from .._journal.protocol import SENDING
+from .._journal.shared import shared_of
 from .._models.generation import Generation
 from .._polling.status import poll
 from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds
@@ -29,7 +30,7 @@ from .._submissions.claim import Claim, claim_of, kinds_fit
 from .._submissions.journal_ids import register_journal_ids
 from .._submissions.reconcile import Absent, Resolved, Settled, resolve
 from .._submissions.registry import PendingSubmission, Registry, registry_of
-from .._submissions.shared_record import SharedRecord
+from .._submissions.shared_record import shared_record_of
 from .._types import GenerationId, JobRef
 
 GIVEN_UP: Final = "Given up by hand: what became of it stayed unknown, and it may have been charged."
@@ -108,8 +109,9 @@ async def settle(
 
 
 async def _unknown_claim(journal: Journal, key: str) -> Claim:
-    if journal.shared is not None:
-        await journal.shared.take([key])
+    shared = shared_of(journal)
+    if shared is not None:
+        await shared.take([key])
     record = await _find(journal, lambda record: record.key == key)
     if record is None:
         raise ConfigurationError(f"The journal knows no request {key!r}.")
@@ -200,11 +202,12 @@ async def reconcile_journal(
 
 async def _unknown_records(journal: Journal) -> AsyncIterator[JournalRecord]:
     """Yield what is unknown; of a journal that many share, what nobody works on any more."""
+    shared = shared_of(journal)
     async with aclosing(cast("AsyncGenerator[JournalRecord]", journal.unfinished())) as records:
         async for record in records:
             if record.state != SENDING:
                 continue
-            for each in [record] if journal.shared is None else await journal.shared.take([record.key]):
+            for each in [record] if shared is None else await shared.take([record.key]):
                 yield each
 
 
@@ -226,8 +229,7 @@ async def _pending(
         seed=claim.seed,
     )
     pending = PendingSubmission(whole, wire, extra, Attempt(core.clock()))
-    if journal.shared is not None:
-        pending.shared = SharedRecord(journal.shared, record.key)
+    pending.shared = shared_record_of(journal, record.key)
     return pending
 
 

@@ -12,7 +12,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import anyio
 
@@ -21,9 +21,6 @@ from .._types import GenerationId, JobRef
 from . import operations
 from .group_commit import CommitItem, GroupCommit
 from .protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
-
-if TYPE_CHECKING:
-    from .shared import SharedJournal
 
 T = TypeVar("T")
 
@@ -85,10 +82,6 @@ class GroupedJournal:
         self._commits = GroupCommit(self)
         self.path = store.path
         """What names the journal to its user: its file, or its address without a password."""
-
-    @property
-    def shared(self) -> SharedJournal | None:
-        return None
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         for entry in entries:

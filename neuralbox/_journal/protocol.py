@@ -32,13 +32,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from .._errors import ConfigurationError
 from .._types import GenerationId, JobRef
-
-if TYPE_CHECKING:
-    from .shared import SharedJournal
 
 PLANNED: Final = "planned"
 """Read and written down; never left this machine, or was refused without a charge."""
@@ -251,11 +248,6 @@ class JournalSummary:
 
 class Journal(Protocol):
     """Keep a record of every request of a batch. For one event loop; the rules are those of this module."""
-
-    @property
-    def shared(self) -> SharedJournal | None:
-        """Return itself where many processes share it, and None where this one has it alone."""
-        ...
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:
         """Write requests down, and tell what is already known of them.

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from .grouped import GroupedJournal, JournalStore
-from .protocol import JournalRecord, to_json
+from .protocol import Journal, JournalRecord, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,6 @@ class SharedJournal(GroupedJournal):
     def __init__(self, store: SharedStore, *, now: Callable[[], float], clock: Callable[[], float]) -> None:
         super().__init__(store, now=now, clock=clock)
 
-    @property
-    def shared(self) -> SharedJournal:
-        return self
-
     # Who works on what...
 
     def require_lease(self, key: str | None = None) -> None:
@@ -207,6 +203,11 @@ class SharedJournal(GroupedJournal):
             JournalError: Another worker has the request by now.
         """
         return await self._ask(partial(self._store.absent, key, claim_key, widened))
+
+
+def shared_of(journal: Journal | None) -> SharedJournal | None:
+    """Return a journal that many processes share; None for one that this one has alone."""
+    return journal if isinstance(journal, SharedJournal) else None
 
 
 def lease_over(path: str, key: str | None) -> JournalError:

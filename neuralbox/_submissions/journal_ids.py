@@ -33,8 +33,9 @@ async def register_journal_ids(
         prompt_of: Reads from a record the prompt that the history would show.
     """
     from .._journal.protocol import SENDING  # SQLite is loaded by the first journal
+    from .._journal.shared import shared_of
 
-    if journal.shared is not None or not (await journal.summary()).sending:
+    if shared_of(journal) is not None or not (await journal.summary()).sending:
         return  # a shared one is asked after each walk what it knows of that
     first: JournalRecord | None = None
     is_dated = True

@@ -36,7 +36,7 @@ from .claim import Claim, claim_of, mark_of
 from .journal_ids import register_journal_ids
 from .reconcile import learn_clock
 from .registry import registry_of
-from .shared_record import SharedRecord
+from .shared_record import shared_record_of
 from .submission import OnAccepted
 
 if TYPE_CHECKING:  # SQLite is loaded by the first durable job
@@ -121,7 +121,7 @@ class KeyedSubmission:
     ) -> None:
         self._journal = journal
         self._charge = charge
-        self.shared = None if journal is None or journal.shared is None else SharedRecord(journal.shared, planned.key)
+        self.shared = shared_record_of(journal, planned.key)
         self._is_given_up = False
         self.planned = planned
         self.job = record.job
@@ -252,8 +252,9 @@ class KeyedBook:
         Raises:
             JournalError: It takes longer than `LOCK_WAIT` seconds.
         """
-        assert self.journal is not None
-        journal = self.journal.shared
+        from .._journal.shared import shared_of
+
+        journal = shared_of(self.journal)
         assert journal is not None
         until = core.clock() + LOCK_WAIT
         while core.clock() < until:

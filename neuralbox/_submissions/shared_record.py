@@ -14,6 +14,7 @@ from .._types import JobRef
 from .claim import Claim
 
 if TYPE_CHECKING:  # SQLite is loaded by the first journal
+    from .._journal.protocol import Journal
     from .._journal.shared import Grant, SharedJournal
 
 
@@ -58,3 +59,13 @@ class SharedRecord(AttemptListener):
     async def absent(self, claim: Claim) -> Grant:
         """Have it granted that it was never accepted."""
         return await self.journal.absent(self.key, claim.key, widened=self.widened)
+
+
+def shared_record_of(journal: Journal | None, key: str) -> SharedRecord | None:
+    """Return a request's record in a journal that many processes share; None where this one has it alone."""
+    if journal is None:
+        return None
+    from .._journal.shared import shared_of  # a store is loaded by the first journal
+
+    shared = shared_of(journal)
+    return None if shared is None else SharedRecord(shared, key)

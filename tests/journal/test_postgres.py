@@ -24,7 +24,7 @@ from neuralbox._journal.postgres import errors, membership, schema
 from neuralbox._journal.postgres.address import is_address, read_address
 from neuralbox._journal.postgres.store import PostgresStore
 from neuralbox._journal.reading import accept_restored, plan_requests
-from neuralbox._journal.shared import GrantRefusal, SharedJournal
+from neuralbox._journal.shared import GrantRefusal, SharedJournal, shared_of
 from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
@@ -49,8 +49,9 @@ def place(postgres: PostgresServer) -> str:
 @asynccontextmanager
 async def a_worker(place: str, **more: Any) -> AsyncIterator[SharedJournal]:
     async with await a_journal(place, **more) as journal:
-        assert journal.shared is not None
-        yield journal.shared
+        shared = shared_of(journal)
+        assert shared is not None
+        yield shared
 
 
 def store_of(journal: SharedJournal) -> PostgresStore:

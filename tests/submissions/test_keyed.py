@@ -31,6 +31,7 @@ from neuralbox._errors import (
 from neuralbox._journal import open_journal, read_records, read_summary
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._journal.protocol import JournalRecord, PlannedRequest
+from neuralbox._journal.shared import SharedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._submissions import keyed
@@ -489,20 +490,24 @@ async def test_a_key_that_another_program_submits_is_not_waited_for_without_end(
     async with a_shop() as shop:
         record = JournalRecord(0, "k", {}, is_foreign=True)
 
-        async def look(_key: str) -> JournalRecord:
-            return record
+        class Looked(SharedJournal):
+            """A shared journal with one record, as it stands by now."""
 
-        book: Any = SimpleNamespace(journal=SimpleNamespace(shared=SimpleNamespace(look=look, path="db#run")))
+            stands = record
+
+            def __init__(self) -> None:
+                self.path = "db#run"
+
+            async def look(self, key: str) -> JournalRecord:
+                return self.stands
+
+        journal = Looked()
+        book: Any = SimpleNamespace(journal=journal)
         with pytest.raises(JournalError, match="Another program is submitting") as caught:
             await keyed.KeyedBook._wait_for(book, record, shop.core())
         assert caught.value.reason == "locked"
         assert keyed.LOCK_WAIT <= shop.time.elapsed < keyed.LOCK_WAIT + 5.0
-        mine = JournalRecord(0, "k", {})
-
-        async def look_again(_key: str) -> JournalRecord:
-            return mine
-
-        book.journal.shared.look = look_again
+        mine = journal.stands = JournalRecord(0, "k", {})
         assert await keyed.KeyedBook._wait_for(book, record, shop.core()) is mine
 
 
