@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
@@ -227,6 +229,50 @@ def test_no_class_name_stands_twice_in_the_package() -> None:
 
 
 # Borders.
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4], ids=["folders", "folders in them", "modules"])
+def test_no_import_leads_back_to_where_it_stands(depth: int) -> None:
+    """Imports for types and those inside functions included; import-linter sees no circle within one layer."""
+    parts: dict[str, set[str]] = {}
+    for name, imported in imports_of_the_package().items():
+        part = shortened(name, depth)
+        parts.setdefault(part, set()).update({shortened(each, depth) for each in imported} - {part})
+    TopologicalSorter(parts).prepare()  # names the circle it finds
+
+
+def test_a_circle_of_imports_would_be_found() -> None:
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).prepare()
+    imported = imports_of_the_package()
+    assert "neuralbox._polling.poller" in imported["neuralbox._polling.listing"], "relative to its folder"
+    assert "neuralbox._raw" in imported["neuralbox._client"], "for types, and inside a function"
+    assert "neuralbox._api.vocabulary" in imported["neuralbox.sandbox._app"], "a module of a folder above"
+
+
+def shortened(name: str, depth: int) -> str:
+    return ".".join(name.split(".")[:depth])
+
+
+@cache
+def imports_of_the_package() -> dict[str, set[str]]:
+    """Which modules of the package each of them imports, wherever the import stands."""
+    paths = {path: path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    names = {path: ".".join(file.parts).removesuffix(".__init__") for path, file in paths.items()}
+    modules = set(names.values())
+    found: dict[str, set[str]] = {}
+    for path, name in names.items():
+        imported = set[str]()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                above = paths[path].parts[: -node.level] if node.level else ()
+                source = ".".join([*above, *([node.module] if node.module else [])])
+                whole = [f"{source}.{alias.name}" for alias in node.names]
+                imported.update(each if each in modules else source for each in whole)
+        found[name] = imported & modules - {name}
+    return found
 
 
 def test_the_sandbox_never_imports_the_package_it_stands_in_for() -> None:
