@@ -7,6 +7,8 @@ occupies (resident set). An in-memory transport answers `pending` to every poll;
 polled twice, since what an answer leaves behind is part of the price (median of five moments of one interval). Then the transport answers `completed`, all
 waits must return a completed generation, and what is still allocated when the results are dropped is shown as well.
 
+And what does a walk through a long listing keep of the ids it met (bytes an id, allocated; baseline: a set of them)?
+
     python -m benchmarks.bench_memory [--full]
 """
 
@@ -20,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +31,7 @@ import httpx
 from benchmarks.measure import Row, Settings, main
 from benchmarks.server import ROOT, generation
 from neuralbox import AsyncNeuralBox, Polling
+from neuralbox._api.seen_ids import SeenIds
 
 BOUND = 8 * 1024
 FIRST_ID = 1000  # those below warm up
@@ -161,6 +165,31 @@ def rows_of(held: Held, *, how: str, bound: float | None) -> list[Row]:
     ]
 
 
+def bytes_an_id(count: int, note: Callable[[str], object]) -> float:
+    """Return what keeping so many ids takes, the texts included where they are kept."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            note(f"gen_{number:016x}")
+        return tracemalloc.get_traced_memory()[0] / count
+    finally:
+        tracemalloc.stop()
+
+
+def rows_of_ids(count: int) -> list[Row]:
+    """Return what a walk over so many items keeps of their ids, beside what a set would."""
+    seen, whole = SeenIds(), set[str]()
+    ours, theirs = bytes_an_id(count, seen.add), bytes_an_id(count, whole.add)
+    assert len(seen) == len(whole) == count
+    what = f"ids of a walk over {count:,} items"
+    ratio = ours / theirs  # of counted bytes, the same in every round
+    return [
+        Row(what, ours, "B/id", "a set of them", ratio, ratio, ratio, bound=0.2),
+        Row(f"{what}: a set", theirs, "B/id"),
+    ]
+
+
 def run(settings: Settings) -> list[Row]:
     """Measure both counts in both ways."""
     rows = []
@@ -168,7 +197,7 @@ def run(settings: Settings) -> list[Row]:
         rows += rows_of(in_fresh_process(count, traced=True), how="allocated", bound=bound)
         if _STATM.exists():
             rows += rows_of(in_fresh_process(count, traced=False), how="resident", bound=bound)
-    return rows
+    return rows + rows_of_ids(settings.pick(100_000, 1_000_000))
 
 
 if __name__ == "__main__":

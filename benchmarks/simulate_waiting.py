@@ -599,7 +599,7 @@ def run(settings: Settings, only: int | None = None) -> list[Row]:
     rows += rows_for("1,000, detail=listing", many(1_000, policy=listing), 1.4, 2.5, 5)
     by_end = World(by_completion=True)
     rows += rows_for("1,000, listed by end", many(1_000, world=by_end, policy=listing), 1.4, 2.5, 5)
-    rows += rows_for("1,000 of GeminiGen", many(1_000, kind=GeminiService), 2.6, 2.5, 5)
+    rows += rows_for("1,000 of GeminiGen", many(1_000, kind=GeminiService), 1.6, 2.5, 5)
     if settings.full:
         rows += rows_for("10,000 of GeminiGen", many(10_000, kind=GeminiService), 2.6, 5, 10)
         rows += rows_for("10,000", many(10_000), 2.4, 5, 10)

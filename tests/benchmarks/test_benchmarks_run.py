@@ -43,6 +43,13 @@ def test_many_waits_all_end_and_leave_no_task() -> None:
     assert held.left < held.polled
 
 
+def test_a_long_walk_keeps_less_of_its_ids_than_a_set_does() -> None:
+    kept, whole = bench_memory.rows_of_ids(60_000)
+    assert in_order([kept, whole])
+    assert kept.holds
+    assert kept.value < whole.value < 200
+
+
 def test_the_import_benchmark_finds_no_package_of_an_extra() -> None:
     rows = bench_import.run(SMALL)
     assert in_order(rows)
