@@ -465,7 +465,7 @@ class Sweep:
 
         while search.pages and wanted and self._error is None:
             if search.pages.start > len(self._jobs):
-                return WalkStep.TOO_LONG  # pragma: no cover - no test has a list as long as this takes
+                return WalkStep.TOO_LONG
             found_on, _ = await self._read_pages(core, search.pages, None, wanted, take)
             deepest = max(deepest, found_on or 1)
             search = search.after(found_on, max(likely, search.pages.stop))
