@@ -87,7 +87,7 @@ class ResultCache:
         first = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # made and charged
         again = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # no request; again.is_cached
 
-    A job that `submit` gives is finished, a stream has one piece. Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
+    What `submit` gives is a finished job then, and a stream has one piece. Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
     forgotten by the download that found out. It may be used by any number of clients, threads and programs. Its file is
     closed with each client, and at the end of each batch, that it was given to; the next use opens it again.
 

@@ -20,6 +20,7 @@ from neuralbox import (
     ConfigurationError,
     ExpiredFileError,
     Generation,
+    GenerationTimeoutError,
     NeuralBox,
     ResultCache,
     SchemaMismatchError,
@@ -40,11 +41,12 @@ DAY = 86_400.0
 
 
 class Shop:
-    """A service that sells; what it sold, and whether its files are gone."""
+    """A service that sells; what it sold, whether its files are gone, and which of them it goes on making."""
 
     def __init__(self, *, status: str = "completed") -> None:
         self.sold = 0
         self.are_gone = False
+        self.runs_on: set[int] = set()
         self.status = status
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -62,7 +64,8 @@ class Shop:
     def record(self, number: int) -> dict[str, Any]:
         """What it says of one that it sold."""
         url = f"https://storage.test/{number}.png"
-        body = {"id": number, "status": self.status, "result_url": url, "tokens_spent": 8, "balance": 90}
+        status = "pending" if number in self.runs_on else self.status
+        body = {"id": number, "status": status, "result_url": url, "tokens_spent": 8, "balance": 90}
         return {**body, "result_text": "words"}
 
 
@@ -154,6 +157,19 @@ async def test_a_job_that_was_bought_before_is_finished(tmp_path: Path) -> None:
         assert not (await other.text.submit(model="gpt-5", prompt="A fox")).generation.is_cached  # type: ignore[union-attr]
     assert told == []
     assert shop.sold == 2
+
+
+async def test_of_many_jobs_that_are_waited_for_those_that_end_are_kept(tmp_path: Path) -> None:
+    shop = Shop(status="pending")
+    async with client(shop, tmp_path / "c.sqlite") as nb:
+        jobs = [await nb.videos.submit(model="kling-v2.1", prompt=f"A fox {n}") for n in range(3)]
+        shop.runs_on = {2}
+        shop.status = "completed"
+        with pytest.raises(GenerationTimeoutError):
+            await nb.generations.wait([*jobs, jobs[0].id], timeout=60)
+        again = [await nb.videos.submit(model="kling-v2.1", prompt=f"A fox {n}") for n in (0, 2)]
+        assert [job.generation is not None and job.generation.is_cached for job in again] == [True, True]
+    assert shop.sold == 3
 
 
 @pytest.mark.parametrize("way", ["wait", "watch", "refresh"])

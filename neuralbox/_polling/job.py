@@ -134,7 +134,7 @@ class Job:
         limit = require_limit(timeout, self._core)
         if self.generation is None or not self.generation.is_final:
             await self._wait(limit, on_progress)
-        await self._keep_result()
+        await self._keep_result(self.generation)
         self.raise_if_failed()
         assert self.generation is not None
         return self.generation
@@ -216,13 +216,13 @@ class Job:
         known = self._snapshot or JobSnapshot(began)
         if known.generation is None or not known.generation.is_final or generation.is_final:
             self._known = JobSnapshot(known.since, known.dated, generation, known.polls + 1, began)
-            await self._keep_result()
+            await self._keep_result(generation)
             return generation
         return known.generation
 
-    async def _keep_result(self) -> None:
-        """Give its final state, if it is known, to what keeps results."""
-        keep, generation = self._keep, self.generation
+    async def _keep_result(self, generation: Generation | None) -> None:
+        """Give its last state to what keeps results, if it is final."""
+        keep = self._keep
         if keep is not None and generation is not None and generation.is_final:
             self._keep = None
             await keep(generation)
@@ -261,7 +261,7 @@ class Watch:
         try:
             if generation is None or not generation.is_final:
                 generation = await self._job._changed(self._deadline, self._limit)
-                await self._job._keep_result()
+                await self._job._keep_result(generation)
             self._done = generation.is_final
         except NeuralBoxError:
             self._done = True

@@ -458,6 +458,7 @@ async def wait_all(
     if isinstance(jobs, str):  # iterable, but its characters would be ids of other jobs
         raise ConfigurationError(f"Pass the ids as a list: [{jobs!r}].")
     named = [(as_ref(job), job) for job in jobs]  # all of them, before anything is asked
+    keeping = [(at, job) for at, (_, job) in enumerate(named) if isinstance(job, Job) and job._keep is not None]
     poller = poller_of(core)
     failure: Exception | None = None
     group = anyio.create_task_group()
@@ -480,6 +481,8 @@ async def wait_all(
         finally:
             poller.unsubscribe(waiter, *waiter.jobs.values())
         group.cancel_scope.cancel()
+    for at, job in keeping:
+        await job._keep_result(ordered[at].generation if at < len(ordered) else None)
     if failure is not None:
         raise failure  # of the callback: the caller's own
     return _results(ordered, waiter.workers.crash, limit)

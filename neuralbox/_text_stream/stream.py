@@ -209,8 +209,8 @@ class TextStream:
         return self
 
     async def _replay(self) -> bool:
-        """Deliver what was bought before, where the cache has it; what a recorder writes down is bought in any case."""
-        if self._recorder is not None or self._core.options.cache is None:
+        """Deliver what was bought before, where the cache has it; not what has a journal, which is to know of it."""
+        if self._recorder is not None or self._claim is not None or self._core.options.cache is None:
             return False
         request = self._request
         body = {name: value for name, value in (request.body or {}).items() if name != "stream"}
