@@ -11,12 +11,14 @@ A worker whose own lease is over leaves: others may have taken over all that it 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 from .._errors import JournalError
 from .._journal.protocol import JournalRecord
 from .._journal.shared import SharedJournal
+from .._rate_limit.windows import Why
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .state import BatchState, StoppedError
@@ -43,6 +45,7 @@ class OthersWork:
         self._collector = collector
         self._journal = journal
         self._items: dict[str, BatchItem] = {}
+        self._told: tuple[float, Why] | None = None
         self.pass_on: Callable[[BatchItem, JournalRecord], Awaitable[None]] | None = None
 
     def watch(self, item: BatchItem) -> None:
@@ -61,6 +64,7 @@ class OthersWork:
             except JournalError as error:
                 state.fail(error)
                 self._collector.abandon()
+            await self._tell(journal)
             if isinstance(state.refusal, StoppedError):
                 self._drop()
             elif self._items:
@@ -68,6 +72,14 @@ class OthersWork:
                     await self._look(journal)
                 except Exception as error:  # noqa: BLE001 - raised to the caller as it is; the next turn drops them
                     state.fail(error)
+
+    async def _tell(self, journal: SharedJournal) -> None:
+        """Write down what holds this worker up, where that has changed."""
+        throttled = self._state.throttled
+        if throttled != self._told:
+            self._told = throttled
+            with suppress(JournalError):  # for those who watch; the work goes on without
+                await journal.tell(throttled)
 
     async def _look(self, journal: SharedJournal) -> None:
         assert self.pass_on is not None

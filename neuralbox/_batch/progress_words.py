@@ -11,12 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from .._plain_text import plain
+
 if TYPE_CHECKING:  # the command line says these words without a client
-    from .._rate_limit.windows import Why
+    from .._journal import JournalWorker
     from .progress import BatchProgress
 
 NOT_SENT: Final = "not sent (budget)"
-_HELD: Final[Mapping[Why, str]] = {
+_HELD: Final[Mapping[str, str]] = {
     "": "held back until",
     "hour": "hourly limit used up until",
     "day": "daily limit used up until",
@@ -50,9 +52,21 @@ def phrases(seen: BatchProgress) -> Sequence[str]:
 
 def throttle_words(seen: BatchProgress) -> str | None:
     """Say what lets nothing leave, and until when by the clock on the wall; None where nothing does."""
-    if seen.throttled_until is None:
-        return None
-    return f"{_HELD[seen.throttled_by]} {time.strftime('%H:%M:%S', time.localtime(seen.throttled_until))}"
+    return None if seen.throttled_until is None else held_words(seen.throttled_until, seen.throttled_by)
+
+
+def held_words(until: float, by: str, *, is_utc: bool = False) -> str:
+    """Say what lets nothing leave until then, Unix seconds."""
+    moment, zone = (time.gmtime(until), " UTC") if is_utc else (time.localtime(until), "")
+    return f"{_HELD.get(by, _HELD[''])} {time.strftime('%H:%M:%S', moment)}{zone}"
+
+
+def worker_phrases(worker: JournalWorker, *, is_utc: bool = False) -> Sequence[str]:
+    """Say of a worker of a shared journal who it is and how it is getting on, the most important first."""
+    parts = [f"{plain(worker.host)}:{worker.pid}"]
+    if worker.throttled_until is not None:
+        parts.append(held_words(worker.throttled_until, worker.throttled_by, is_utc=is_utc))
+    return [*parts, f"{worker.in_flight:,} in flight", rate_words(worker.per_minute), f"{worker.tokens:,} tokens"]
 
 
 def rate_words(per_minute: float) -> str:

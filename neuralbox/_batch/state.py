@@ -254,13 +254,17 @@ class BatchState:
     @property
     def progress(self) -> BatchProgress:
         """Return how it is getting on."""
-        budget = self.options.budget
+        return self.counter.progress(self.options.budget, self.throttled)
+
+    @property
+    def throttled(self) -> tuple[float, Why] | None:
+        """Return until when the account's limits let nothing leave, Unix seconds, and which; None where they do."""
         # Who sleeps here was refused by the service; who waits in the limiter did not even leave.
         held: list[tuple[float, Why]] = [(at, "asked") for at in self.sleepers.values() if at is not None]
         throttled = limiter_of(self.core).throttled(self.core)
         if throttled is not None:
             held.append(throttled)
-        return self.counter.progress(budget, min(held, default=None))
+        return min(held, default=None)
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:

@@ -11,7 +11,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .._batch.progress_words import NOT_SENT, not_sent_line, phrases
+from .._batch.progress_words import NOT_SENT, not_sent_line, phrases, worker_phrases
 from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
 from .arguments import AsJson, BaseUrl, PollInterval, limit_of
@@ -248,13 +248,15 @@ def resume(
 
 @batch.command()
 def status(journal: Journal, json: AsJson = False) -> None:
-    """Show how far a batch is, also while another process runs it. Needs no key."""
-    from .._journal import read_summary
+    """Show how far a batch is, also while other processes run it. Needs no key."""
+    from time import time
+
+    from .._journal import read_summary, read_workers
 
     session = CommandSession(json)
     with session.plain_words():
         found = read_summary(journal)
-        owner = found.owner
+        owner, workers = found.owner, read_workers(journal, time())
         counts = {name: getattr(found, name) for name in ("total", "planned", "sending", "accepted")}
         ended = {"completed": found.completed, "failed": found.failed, "saved": found.saved, "tokens": found.tokens}
         unknown, lines = unknown_records(journal, session.paid.options) if owner is None else ([], [])
@@ -263,7 +265,7 @@ def status(journal: Journal, json: AsJson = False) -> None:
         if json:
             running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
             times = {"first_at": found.first_at, "last_at": found.last_at}
-            more = {"unknown": unknown, "not_sent_budget": not_sent}
+            more = {"unknown": unknown, "not_sent_budget": not_sent, "workers": [asdict(worker) for worker in workers]}
             session.write_record(counts | ended | times | {"service": found.service, "running": running} | more)
             return
         session.print_fields(counts | ended | {"service": found.service})
@@ -271,7 +273,11 @@ def status(journal: Journal, json: AsJson = False) -> None:
             lines.append(not_sent_line(shown(journal), not_sent, session.paid.options))
         for line in lines:
             session.print_text(line)
-        if owner is not None:
+        if workers:
+            session.print_text(f"Running now: {len(workers)} {'workers' if len(workers) > 1 else 'worker'}")
+            for worker in workers:
+                session.print_text(", ".join(worker_phrases(worker)))
+        elif owner is not None:
             session.print_text(f"Running now: process {owner.pid} on {owner.host}.")
         elif found.unfinished:
             session.print_text(f"Stopped; to continue:  {resume_command(journal, session.paid.options)}")

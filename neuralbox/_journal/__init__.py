@@ -11,7 +11,9 @@ from .protocol import (
     ACCEPTED,
     FINAL,
     FINISHED,
+    MARK_SPAN,
     PLANNED,
+    RATE_WINDOW,
     SAVED,
     SENDING,
     STATES,
@@ -22,17 +24,19 @@ from .protocol import (
     JournalOwner,
     JournalRecord,
     JournalSummary,
+    JournalWorker,
     PlannedRequest,
     Sync,
 )
-from .reading import facts, read_records, read_summary, remember
-from .sqlite.reading import read_marks
+from .reading import MarkReader, facts, mark_reader, read_records, read_summary, read_workers, remember
 
 __all__ = [
     "ACCEPTED",
     "FINAL",
     "FINISHED",
+    "MARK_SPAN",
     "PLANNED",
+    "RATE_WINDOW",
     "SAVED",
     "SENDING",
     "STATES",
@@ -43,15 +47,18 @@ __all__ = [
     "JournalOwner",
     "JournalRecord",
     "JournalSummary",
+    "JournalWorker",
+    "MarkReader",
     "PlannedRequest",
     "Sync",
     "account_name",
     "facts",
     "is_address",
+    "mark_reader",
     "open_account_journal",
     "open_journal",
-    "read_marks",
     "read_records",
     "read_summary",
+    "read_workers",
     "remember",
 ]

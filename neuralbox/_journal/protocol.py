@@ -29,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
@@ -155,7 +155,7 @@ class JournalRecord:
 class JournalMark(NamedTuple):
     """What a journal knows of one request, less the request and its outcome: for who looks often at many.
 
-    Attributes are those of `JournalRecord`.
+    Attributes are those of `JournalRecord`, and `worker` is who has it, or had it last, in a journal that many share.
     """
 
     position: int
@@ -170,6 +170,13 @@ class JournalMark(NamedTuple):
     sent_at: float | None
     accepted_at: float | None
     final_at: float | None
+    worker: int | None = None
+
+
+RATE_WINDOW: Final = 60.0
+"""Seconds over which a rate is taken."""
+MARK_SPAN: Final = 256
+"""Requests whose marks are read together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +184,50 @@ class JournalMarks:
     """Hold the marks that were asked for.
 
     Attributes:
-        marks: They, by position.
-        last: The highest position that there is; 0 in an empty journal.
-        owner: Who runs the batch at this moment; None while nobody does.
+        spans: They, by the number of their span and in the order of planning.
+        there: How many spans there are.
+        total: How many requests there are.
+        owner: Who runs the batch at this moment, or one of those who do; None while nobody does.
+        workers: All of those, in a journal that many share; their counts are 0.
     """
 
-    marks: Sequence[JournalMark]
-    last: int
+    spans: Mapping[int, Sequence[JournalMark]]
+    there: int
+    total: int
     owner: JournalOwner | None
+    workers: Sequence[JournalWorker] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalWorker:
+    """Say which process works on a journal that many share, and how it is getting on.
+
+    Attributes:
+        number: Its number in the journal.
+        pid: Its process id.
+        host: The name of its machine.
+        since: Unix seconds when it opened the journal.
+        throttled_until: Until when the account's limits let nothing of it leave, Unix seconds; None where they do.
+        throttled_by: What does; see `BatchProgress.throttled_by`.
+        in_flight: Requests that it has sent and that have not ended.
+        per_minute: How many of its requests ended in the last minute, per minute.
+        tokens: What its requests cost that have ended.
+    """
+
+    number: int
+    pid: int
+    host: str
+    since: float
+    throttled_until: float | None = None
+    throttled_by: str = ""
+    in_flight: int = 0
+    per_minute: float = 0.0
+    tokens: int = 0
+
+    def with_share(self, *, in_flight: int, ended: int, tokens: int, now: float) -> JournalWorker:
+        """Return it with what it came to; `ended` counts the last `RATE_WINDOW` seconds before `now`."""
+        seconds = min(max(1.0, now - self.since), RATE_WINDOW)
+        return replace(self, in_flight=in_flight, per_minute=ended * 60.0 / seconds, tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,20 @@ Everything here blocks, a little. The library of a database is imported when a j
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from .postgres.address import is_address, require_library
-from .protocol import STATES, JournalRecord, JournalSummary, PlannedRequest
+from .protocol import STATES, JournalMarks, JournalRecord, JournalSummary, JournalWorker, PlannedRequest
 from .sqlite import facts as file_facts
 from .sqlite import reading as file_reading
+
+MarkReader: TypeAlias = Callable[[Sequence[int]], JournalMarks]
+"""Reads the marks of spans, given by their numbers from 0; each has some `MARK_SPAN` requests, in the order of planning.
+
+Raises `JournalError` where the journal cannot be read.
+"""
 
 
 class _Reading(Protocol):
@@ -21,6 +28,10 @@ class _Reading(Protocol):
     def read_records(
         self, journal: str, *, states: Sequence[str] = ..., after: int = ...
     ) -> Iterator[JournalRecord]: ...
+
+    def read_workers(self, journal: str, now: float) -> Sequence[JournalWorker]: ...
+
+    def mark_reader(self, journal: str) -> MarkReader: ...
 
     def facts(self, journal: str) -> dict[str, Any]: ...
 
@@ -62,6 +73,20 @@ def read_records(
     if is_address(journal):
         return _postgres().read_records(journal, states=states, after=after)
     return file_reading.read_records(journal, states=states, after=after)
+
+
+def read_workers(journal: str | os.PathLike[str], now: float) -> Sequence[JournalWorker]:
+    """Return who works on a journal that many share, with what each came to by `now`, Unix seconds; of a file nobody.
+
+    Raises:
+        JournalError: There is no such journal, or it cannot be read.
+    """
+    return _postgres().read_workers(journal, now) if is_address(journal) else ()
+
+
+def mark_reader(journal: str | os.PathLike[str]) -> MarkReader:
+    """Return what reads a journal's marks again and again; for one thread at a time."""
+    return _postgres().mark_reader(journal) if is_address(journal) else partial(file_reading.read_marks, journal)
 
 
 def facts(journal: str | os.PathLike[str]) -> dict[str, Any]:

@@ -91,6 +91,8 @@ class SharedStore(JournalStore, Protocol):
 
     def take_ended(self, after: int, *, completed: bool) -> list[JournalRecord]: ...
 
+    def tell(self, throttled: tuple[float, str] | None) -> None: ...
+
     def lost(self, key: str, claim: str) -> None: ...
 
     def view(self, ids: Collection[str]) -> AccountView: ...
@@ -165,6 +167,10 @@ class SharedJournal(GroupedJournal):
             completed: Those with a result; else those without.
         """
         return await self._ask(partial(self._store.take_ended, after, completed=completed))
+
+    async def tell(self, throttled: tuple[float, str] | None) -> None:
+        """Let those who watch know until when the account's limits hold this worker up, and which; None where they do not."""
+        await self._ask(partial(self._store.tell, throttled))
 
     # ... and what became of what was lost.
 

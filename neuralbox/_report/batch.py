@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,11 +14,22 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from .._api.checks import require_whole
-from .._batch.budget_record import budget_record
+from .._batch.budget_record import BudgetRecord, budget_record
 from .._batch.journal_records import generation_of
-from .._batch.progress_words import not_sent_line, settle_command
+from .._batch.progress_words import not_sent_line, settle_command, worker_phrases
 from .._html import web_address
-from .._journal import ACCEPTED, PLANNED, SENDING, JournalRecord, JournalSummary, is_address, read_records, read_summary
+from .._journal import (
+    ACCEPTED,
+    PLANNED,
+    SENDING,
+    JournalRecord,
+    JournalSummary,
+    JournalWorker,
+    is_address,
+    read_records,
+    read_summary,
+    read_workers,
+)
 from .._journal.postgres.address import read_address
 from .._plain_text import plain
 from .._thumbnails import DecodeBudget, ThumbnailImage, are_possible, still_of, thumbnail_of
@@ -78,13 +90,10 @@ def write_batch_report(
         about=_about(summary),
         totals=totals,
         cards=cards,
-        notes=_notes(
-            totals,
-            cards,
-            summary,
-            read_address(journal).shown if is_address(journal) else str(source),
-            possible=possible,
-        ),
+        notes=[
+            *_worker_notes(read_workers(journal, time.time())),
+            *_notes(totals, cards, summary, named, budget_record(journal), possible=possible),
+        ],
     )
     with ThreadPoolExecutor(_THREADS) as pool, DecodeBudget() as budget:
         thumbnails = pool.map(partial(_thumbnail, budget), cards) if possible else iter([None] * len(cards))
@@ -103,17 +112,30 @@ def _about(summary: JournalSummary) -> str:
     return ""
 
 
-def _notes(totals: Totals, cards: list[Card], summary: JournalSummary, journal: str, *, possible: bool) -> list[str]:
+def _worker_notes(workers: Sequence[JournalWorker]) -> list[str]:
+    """Say who was running it, and how each was getting on."""
+    if not workers:
+        return []
+    count = f"{len(workers)} workers were" if len(workers) > 1 else "One worker was"
+    return [
+        f"{count} running the batch when this page was made:",
+        *(", ".join(worker_phrases(one, is_utc=True)) for one in workers),
+    ]
+
+
+def _notes(
+    totals: Totals, cards: list[Card], summary: JournalSummary, journal: str, budget: BudgetRecord, *, possible: bool
+) -> list[str]:
     notes = []
-    if summary.owner is not None:
+    if summary.owner is not None and not is_address(journal):
         notes.append("The batch was running when this page was made.")
-    elif summary.sending:
+    elif summary.owner is None and summary.sending:
         name = shlex.quote(journal)
         notes.append(
             f"Of {summary.sending:,} requests it is unknown whether they were accepted. To look for them: neuralbox "
             f"reconcile {name}; to decide: neuralbox batch settle {name} KEY --adopt ID (or --resend, or --give-up)."
         )
-    not_sent = 0 if summary.owner is not None else min(budget_record(journal).not_sent, summary.planned)
+    not_sent = 0 if summary.owner is not None else min(budget.not_sent, summary.planned)
     if not_sent:
         notes.append(not_sent_line(journal, not_sent) + ".")
     if totals.total > len(cards):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,22 +26,23 @@ from .._journal import (
     FINAL,
     FINISHED,
     PLANNED,
+    RATE_WINDOW,
     SENDING,
     STATES,
     JournalMark,
     JournalOwner,
-    read_marks,
+    JournalWorker,
+    is_address,
+    mark_reader,
     read_records,
 )
+from .._journal.postgres.address import read_address
 from .._plain_text import clipped, plain
 
-SPAN: Final = 256
-"""Positions that are read together."""
 _FIRST_SPANS: Final = 100  # new to us, at one refresh: a long journal is taken in over several
 _LIVE_SPANS: Final = 16
 _OTHER_SPANS: Final = 4
 _KEPT: Final = 1_000  # of those that have ended, the latest
-_WINDOW: Final = 60.0  # seconds over which the rate is taken
 _BUDGET_EVERY: Final = 2.0  # seconds between two looks at what the command line wrote down
 _REASON: Final = 300
 COMPLETED: Final = "completed"
@@ -65,8 +66,9 @@ class ViewCounts:
         rate_per_minute: Requests that ended in the last minute, per minute; of a batch that is over, on average; None before the first.
         eta_seconds: Seconds until all have ended at that rate; None where that cannot be told.
         seconds: Since the run began; of one that is over, from the first submission to the last end; None where neither is known.
-        owner: Who runs it now, or None.
-        unread: Positions that were not read yet.
+        owner: Who runs it now, or one of those who do; None where nobody does.
+        unread: Requests that were not read yet.
+        workers: All who run it now, where many share it.
     """
 
     total: int = 0
@@ -84,11 +86,20 @@ class ViewCounts:
     seconds: float | None = None
     owner: JournalOwner | None = None
     unread: int = 0
+    workers: Sequence[JournalWorker] = ()
 
     @property
     def ended(self) -> int:
         """Requests that have ended."""
         return self.completed + self.failed
+
+
+@dataclass(slots=True)
+class _Part:
+    """What a worker had of a span."""
+
+    in_flight: int = 0
+    tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -102,6 +113,8 @@ class _Span:
     last_end: float | None
     on_its_way: Sequence[JournalMark]
     ends: Mapping[int, int]  # how many ended in which Unix second, of the latest
+    parts: Mapping[int, _Part]
+    ends_of: Mapping[tuple[int, int], int]  # by worker and second
 
 
 class JournalView:
@@ -110,16 +123,23 @@ class JournalView:
     Args:
         journal: The journal.
         now: Unix seconds.
+
+    Attributes:
+        journal: The journal.
+        name: The journal as it may be shown.
     """
 
     def __init__(self, journal: str | os.PathLike[str], now: Callable[[], float] = time.time) -> None:
         self.journal = journal
+        self.name: str | os.PathLike[str] = read_address(journal).shown if is_address(journal) else journal
+        self._read = mark_reader(journal)
         self._now = now
         self._spans: dict[int, _Span] = {}
         self._next_live = 0
         self._next_other = 0
-        self._last = 0
+        self._there = self._total = 0
         self._owner: JournalOwner | None = None
+        self._workers: Sequence[JournalWorker] = ()
         self._budget = BudgetRecord(None, 0)
         self._budget_read = float("-inf")
         self._done: dict[int, JournalMark] = {}
@@ -134,15 +154,11 @@ class JournalView:
             JournalError: The journal cannot be read, any more or yet; what was known stays.
         """
         now = self._now()
-        chosen = self._chosen()
-        found = read_marks(self.journal, [(number * SPAN, (number + 1) * SPAN) for number in chosen])
-        marks: dict[int, list[JournalMark]] = {number: [] for number in chosen}
-        for mark in found.marks:
-            marks[(mark.position - 1) // SPAN].append(mark)
-        self._last, self._owner = found.last, found.owner
-        for number, several in marks.items():
-            if number * SPAN < found.last:  # a span with gaps is known too
-                self._take(number, several)
+        found = self._read(self._chosen())
+        self._there, self._total = found.there, found.total
+        self._owner, self._workers = found.owner, found.workers
+        for number, marks in found.spans.items():
+            self._take(number, marks)
         self._forget()
         if now >= self._budget_read + _BUDGET_EVERY or now < self._budget_read:
             self._budget, self._budget_read = budget_record(self.journal), now
@@ -184,7 +200,7 @@ class JournalView:
         """Return how many ended in each of so many equal parts of the last minute, the latest last."""
         now, found = self._now(), [0] * buckets
         for second, count in self._ends(now).items():
-            part = int((second + 0.5 - now + _WINDOW) / _WINDOW * buckets)
+            part = int((second + 0.5 - now + RATE_WINDOW) / RATE_WINDOW * buckets)
             found[max(0, min(part, buckets - 1))] += count
         return found
 
@@ -193,7 +209,7 @@ class JournalView:
         found: Counter[int] = Counter()
         for span in self._spans.values():
             for second, count in span.ends.items():
-                if now - _WINDOW < second + 1:
+                if now - RATE_WINDOW < second + 1:
                     found[second] += count
         return found
 
@@ -201,7 +217,7 @@ class JournalView:
 
     def _chosen(self) -> Sequence[int]:
         """Choose the spans to read now."""
-        spans, end = self._spans, max(0, self._last - 1) // SPAN
+        spans, end = self._spans, max(0, self._there - 1)
         unread = [number for number in range(len(spans), end + 1) if number not in spans][:_FIRST_SPANS]
         if not spans or unread:
             return unread or [0]
@@ -223,7 +239,9 @@ class JournalView:
         sent: list[float] = []
         ends: list[float] = []
         latest: Counter[int] = Counter()
-        done, failed, since = self._done, self._failed, self._now() - _WINDOW
+        done, failed, since = self._done, self._failed, self._now() - RATE_WINDOW
+        parts: defaultdict[int, _Part] = defaultdict(_Part)
+        ends_of: Counter[tuple[int, int]] = Counter()
         for mark in marks:
             position, state, end = mark.position, mark.state, mark.final_at
             counts[state] += 1
@@ -234,8 +252,12 @@ class JournalView:
                 failed.pop(position, None)
                 if state != PLANNED:
                     on_its_way.append(mark)
+                    if mark.worker is not None:
+                        parts[mark.worker].in_flight += 1
                 continue
             tokens += mark.tokens or 0
+            if mark.worker is not None:
+                parts[mark.worker].tokens += mark.tokens or 0
             if mark.status == COMPLETED:
                 completed += 1
                 done[position] = mark
@@ -246,9 +268,10 @@ class JournalView:
             ends.append(end or 0.0)
             if ends[-1] > since:
                 latest[int(ends[-1])] += 1
-        self._spans[number] = _Span(
-            counts, completed, tokens, min(sent, default=None), max(ends, default=None), on_its_way, latest
-        )
+                if mark.worker is not None:
+                    ends_of[mark.worker, int(ends[-1])] += 1
+        first, last = min(sent, default=None), max(ends, default=None)
+        self._spans[number] = _Span(counts, completed, tokens, first, last, on_its_way, latest, parts, ends_of)
 
     def _forget(self) -> None:
         """Keep no more of those that have ended than are shown."""
@@ -266,16 +289,17 @@ class JournalView:
         sent = min((span.first_sent for span in spans if span.first_sent is not None), default=None)
         end = max((span.last_end for span in spans if span.last_end is not None), default=None)
         if owner is not None:
-            running = max(0.0, now - owner.since)
+            since = min((worker.since for worker in self._workers), default=owner.since)
+            running = max(0.0, now - since)
             seconds: float | None = running
-            rate = sum(self._ends(now).values()) * 60.0 / min(max(running, 1.0), _WINDOW) if ended else None
+            rate = sum(self._ends(now).values()) * 60.0 / min(max(running, 1.0), RATE_WINDOW) if ended else None
         else:
             seconds = None if sent is None or end is None else max(0.0, end - sent)
             rate = None if not seconds else ended * 60.0 / seconds
-        unread = max(0, self._last - read) if (len(spans) * SPAN) < self._last else 0
+        unread = max(0, self._total - read) if len(spans) < self._there else 0
         left = states[PLANNED] + states[SENDING] + states[ACCEPTED] + unread
         return ViewCounts(
-            total=max(self._last, read),
+            total=max(self._total, read),
             planned=states[PLANNED],
             sending=states[SENDING],
             accepted=states[ACCEPTED],
@@ -290,7 +314,23 @@ class JournalView:
             seconds=seconds,
             owner=owner,
             unread=unread,
+            workers=self._shares(now),
         )
+
+    def _shares(self, now: float) -> Sequence[JournalWorker]:
+        """Return who runs it, with what each came to."""
+        found = []
+        for worker in self._workers:
+            parts = [span.parts[worker.number] for span in self._spans.values() if worker.number in span.parts]
+            ended = sum(
+                count
+                for span in self._spans.values()
+                for (number, second), count in span.ends_of.items()
+                if number == worker.number and now - RATE_WINDOW < second + 1
+            )
+            in_flight, tokens = sum(part.in_flight for part in parts), sum(part.tokens for part in parts)
+            found.append(worker.with_share(in_flight=in_flight, ended=ended, tokens=tokens, now=now))
+        return found
 
 
 def _from(spans: Sequence[int], start: int, most: int) -> Sequence[int]:

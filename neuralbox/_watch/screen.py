@@ -1,6 +1,6 @@
 """The live view on a terminal, drawn by textual: how far it is, what runs, what failed and why, what is done and where its file is.
 
-The journal is read in a worker thread, five times a second; a reading that takes longer delays the next. Only the lines that fit
+The journal is read in a worker thread, five times a second, or once, where it is in a database; a reading that takes longer delays the next. Only the lines that fit
 are drawn, and only when they change, so a journal of 100,000 requests costs what a screen of them costs. Words of others
 reach the terminal as plain text.
 """
@@ -31,13 +31,17 @@ from textual.widgets import Footer, Static
 from .._api.content import expected_content
 from .._batch.progress_words import duration, wrapped
 from .._errors import JournalError
-from .._journal import SENDING, JournalMark
+from .._journal import SENDING, JournalMark, is_address
 from .._plain_text import clipped, plain
 from .journal_view import JournalView, ViewCounts
-from .summary import advice_lines, count_words, state_words, view_phrases
+from .summary import advice_lines, count_words, state_words, view_phrases, worker_lines
 
 EVERY: Final = 0.2
 """Seconds between two refreshes."""
+EVERY_OF_SHARED: Final = 1.0
+"""The same of a journal in a database, which is others' as well."""
+_WORKERS: Final = 4
+"""Workers that are shown one by one."""
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _ACTIVE: Final = frozenset({"htm", "html", "svg", "xml"})
 """Endings of files that a viewer may run."""
@@ -137,7 +141,7 @@ class WatchApp(App[None]):
 
     Args:
         view: What it shows; read by one worker thread at a time.
-        every: Seconds between two refreshes.
+        every: Seconds between two refreshes; None for what suits the journal.
         open_file: Opens a file in the program that the system has for it.
         now: Unix seconds.
     """
@@ -166,13 +170,13 @@ class WatchApp(App[None]):
         self,
         view: JournalView,
         *,
-        every: float = EVERY,
+        every: float | None = None,
         open_file: Callable[[Path], bool] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self._view = view
-        self._every = every
+        self._every = every or (EVERY_OF_SHARED if is_address(view.journal) else EVERY)
         self._open_file = open_file or open_with_system
         self._now = now
         self._is_laid_out = self._is_reading = False
@@ -256,7 +260,7 @@ class WatchApp(App[None]):
         return sum(max(1, -(-len(line) // width)) for line in words.split("\n"))
 
     def _head(self, counts: ViewCounts, width: int) -> Sequence[str]:
-        name = plain(os.fspath(self._view.journal))
+        name = plain(os.fspath(self._view.name))
         state = state_words(counts)
         room = width - len(state) - 2
         first = f"{_end_of(name, room):<{room}}  {state}" if room >= 12 else _end_of(name, width)
@@ -269,7 +273,8 @@ class WatchApp(App[None]):
         if counts.owner is not None and any(ends := self._view.ends(min(30, width - 14))):
             most = max(ends)
             lines.append("last minute  " + "".join(_BARS[-(-count * 8 // most)] for count in ends))
-        lines += advice_lines(self._view.journal, counts)
+        lines += worker_lines(counts, width=width, most=_WORKERS)
+        lines += advice_lines(self._view.name, counts)
         if counts.unread:
             lines.append(f"Reading the journal: {counts.unread:,} to go.")
         if self._problem:
@@ -352,7 +357,8 @@ class WatchApp(App[None]):
             return None
         noted = Path(mark.path)
         # A relative path was relative to where the batch ran; that may have been beside the journal.
-        for place in (noted, Path(self._view.journal).parent / noted):
+        beside = [] if is_address(self._view.journal) else [Path(self._view.journal).parent / noted]
+        for place in (noted, *beside):
             if place.is_file():
                 return place.absolute()
         self.notify(f"There is no file {plain(mark.path)} any more.", severity="warning")

@@ -5,14 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Final
 
-from .._batch.progress_words import NOT_SENT, duration, not_sent_line, rate_words, spent_words
+from .._batch.progress_words import (
+    NOT_SENT,
+    duration,
+    not_sent_line,
+    rate_words,
+    spent_words,
+    worker_phrases,
+    wrapped,
+)
 from .journal_view import ViewCounts
+
+_WIDE: Final = 1_000
+"""Columns of a line that nobody breaks."""
 
 
 def state_words(counts: ViewCounts) -> str:
     """Say whether somebody runs the batch."""
+    if len(counts.workers) > 1:
+        return f"running: {len(counts.workers)} workers"
     if counts.owner is not None:
         return f"running: process {counts.owner.pid} on {counts.owner.host}"
     return "ended" if counts.total and counts.ended == counts.total else "stopped"
@@ -47,6 +61,17 @@ def view_phrases(counts: ViewCounts) -> Sequence[str]:
     return parts
 
 
+def worker_lines(counts: ViewCounts, *, width: int, most: int) -> Sequence[str]:
+    """Say how the workers of a shared journal are getting on: each where there are several, one that is held up."""
+    workers = counts.workers
+    if len(workers) == 1 and workers[0].throttled_until is None:
+        return []
+    # Who is held up comes first, then who has the most under way.
+    order = sorted(workers, key=lambda worker: (worker.throttled_until is None, -worker.in_flight, worker.number))
+    lines = [line for worker in order[:most] for line in wrapped(worker_phrases(worker), width)]
+    return [*lines, f"and {len(order) - most} more workers"] if len(order) > most else lines
+
+
 def advice_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequence[str]:
     """Say what to do about a batch that nobody runs and that has not ended."""
     if counts.owner is not None or not counts.total:
@@ -67,6 +92,7 @@ def summary_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequen
     return [
         f"{state_words(counts)}, {count_words(counts)}",
         ", ".join(view_phrases(counts)),
+        *worker_lines(counts, width=_WIDE, most=len(counts.workers)),
         *advice_lines(journal, counts),
     ]
 
@@ -82,4 +108,5 @@ def summary_values(counts: ViewCounts) -> Mapping[str, Any]:
         )
     }
     running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
-    return {**numbers, "not_sent_budget": counts.not_sent, "running": running}
+    workers = [asdict(worker) for worker in counts.workers]
+    return {**numbers, "not_sent_budget": counts.not_sent, "running": running, "workers": workers}

@@ -23,7 +23,7 @@ from neuralbox._config import NO_CALL_OPTIONS, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
-from neuralbox._journal import open_account_journal, read_records, read_summary
+from neuralbox._journal import open_account_journal, read_records, read_summary, read_workers
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._journal.postgres import membership
 from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
@@ -267,6 +267,27 @@ async def test_a_request_that_nobody_may_send_any_more_does_not_leave(
     assert set(asked) == {"a/0"}
     assert world.ledger == []
     assert [record.state for record in read_records(place)] == ["planned"]
+
+
+async def test_those_who_watch_see_what_holds_a_worker_up(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.does = lambda number: refusal(429, "rate_limit_exceeded", retry_after="60") if number == 1 else ""
+    core, seen = worker(world, max_retry_wait=5.0), list[tuple[str, float | None]]()
+    tell = SharedJournal.tell
+
+    async def told(journal: SharedJournal, throttled: tuple[float, str] | None) -> None:
+        await tell(journal, throttled)
+        (one,) = read_workers(place, core.now())
+        seen.append((one.throttled_by, one.throttled_until))
+        raise JournalError("what it is for is worth no run", reason="failed")
+
+    monkeypatch.setattr(SharedJournal, "tell", told)
+    found = await outcomes_of(core, videos("one"), place)
+    assert found["one/0"].ok
+    assert [by for by, _ in seen] == ["asked", ""]
+    assert seen[0][1] is not None
+    assert seen[1][1] is None
 
 
 async def test_requests_in_a_shared_journal_have_keys(world: World, place: str) -> None:

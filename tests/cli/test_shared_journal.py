@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio import to_thread
 
 from neuralbox._cli.journal_place import page_of, read_place, shown
+from neuralbox._journal.shared import shared_of
 
+from ..journal.files import a_journal
 from ..postgres import PostgresServer
 from .conftest import Box
 
@@ -73,3 +79,47 @@ def test_a_command_names_a_journal_without_its_password(monkeypatch: pytest.Monk
     assert page_of(place) == Path("summer_1.html")
     monkeypatch.setenv("NEURALBOX_JOURNAL", place)
     assert shown(read_place("#winter")) == "#winter"
+
+
+def test_what_runs_now_is_said_worker_by_worker(box: Box, place: str, tmp_path: Path) -> None:
+    write()
+    box("batch", "plan", "run.jsonl", "--journal", place)
+
+    async def look() -> None:
+        async with (
+            await a_journal(place, service=box.server.url) as first,
+            await a_journal(place, service=box.server.url) as second,
+        ):
+            shared = shared_of(second)
+            assert shared is not None
+            assert shared_of(first) is not shared
+            await shared.tell((1_900_000_000.0, "day"))
+            left = await to_thread.run_sync(partial(box, "batch", "status", place))
+            assert "Running now: 2 workers" in left.out
+            assert "daily limit used up until" in left.out
+            [told] = (await to_thread.run_sync(partial(box, "batch", "status", place, "--json"))).records
+            assert [worker["throttled_by"] for worker in told["workers"]] == ["", "day"]
+            await to_thread.run_sync(partial(box, "batch", "report", place))
+            page = (tmp_path / "summer.html").read_text()
+            assert "2 workers were running the batch" in page
+            assert re.search(r"daily limit used up until \d\d:\d\d:\d\d UTC, 0 in flight", page)
+            left = await to_thread.run_sync(partial(box, "watch", place))
+            assert (left.code, left.lines[0]) == (0, "running: 2 workers, 0 of 3, 0 %")
+
+    anyio.run(look)
+    left = box("watch", place)
+    assert left.lines[-1] == f"To continue:  neuralbox batch resume '{place}'"
+
+
+def test_one_worker_is_one(box: Box, place: str) -> None:
+    write()
+    box("batch", "plan", "run.jsonl", "--journal", place)
+
+    async def look() -> None:
+        async with await a_journal(place, service=box.server.url):
+            left = await to_thread.run_sync(partial(box, "batch", "status", place))
+            assert "Running now: 1 worker\n" in left.out
+            await to_thread.run_sync(partial(box, "batch", "report", place))
+
+    anyio.run(look)
+    assert "One worker was running" in Path("summer.html").read_text()

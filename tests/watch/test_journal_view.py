@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from neuralbox._errors import JournalError
-from neuralbox._journal import PlannedRequest, read_marks, read_summary, remember
+from neuralbox._journal import MARK_SPAN as SPAN
+from neuralbox._journal import PlannedRequest, read_summary, remember
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._watch import JournalView, journal_view, summary_lines, summary_values
-from neuralbox._watch.journal_view import _KEPT, SPAN
+from neuralbox._watch.journal_view import _KEPT
 
 from ..journal.files import Clock, a_journal, refused, tell
 from ..report.journals import Kept, journal
@@ -232,18 +233,20 @@ async def test_what_runs_is_said_with_its_process(tmp_path: Path) -> None:
 async def test_of_many_parts_that_change_each_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, most in (("_LIVE_SPANS", 2), ("_OTHER_SPANS", 1)):
         monkeypatch.setattr(journal_view, name, most)
-    read, real = set[int](), read_marks
-
-    def noting(path: Any, spans: Sequence[tuple[int, int]]) -> Any:
-        read.update(after // SPAN for after, _ in spans)
-        return real(path, spans)
+    read = set[int]()
 
     path, clock = tmp_path / "run.sqlite", Clock()
     async with running(path, clock, 6 * SPAN) as kept:
         for number in range(6):
             await lead(kept, number * SPAN + 1, to="sending")
         view = settled(JournalView(path, clock.now))
-        monkeypatch.setattr(journal_view, "read_marks", noting)
+        real = view._read
+
+        def noting(numbers: Sequence[int]) -> Any:
+            read.update(numbers)
+            return real(numbers)
+
+        monkeypatch.setattr(view, "_read", noting)
         for _ in range(12):
             view.refresh()
     assert read >= {*range(6)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -16,13 +16,26 @@ from psycopg.types.json import Jsonb
 from ..._errors import JournalError
 from .. import transitions
 from ..operations import each_once
-from ..protocol import STATES, JournalRecord, JournalSummary, PlannedRequest
+from ..protocol import (
+    MARK_SPAN,
+    RATE_WINDOW,
+    STATES,
+    JournalMark,
+    JournalMarks,
+    JournalOwner,
+    JournalRecord,
+    JournalSummary,
+    JournalWorker,
+    PlannedRequest,
+)
 from . import errors, rows, schema, statements
 from .address import read_address
 from .connection import Connection, connect
 
 _AT_ONCE: Final = 2_000
 """Requests planned in one transaction."""
+_BEYOND: Final = 2**63 - 1
+"""More than any id."""
 
 
 def read_summary(journal: str) -> JournalSummary:
@@ -46,6 +59,71 @@ def read_records(journal: str, *, states: Sequence[str] = STATES, after: int = 0
         while page := rows.page(connection, run, states, after, shown):
             yield from page
             after = page[-1].position
+
+
+def read_workers(journal: str, now: float) -> Sequence[JournalWorker]:
+    """Return who works on a run, with what each came to by `now`; reads the whole run.
+
+    Raises:
+        JournalError: There is no such run, or it cannot be read.
+    """
+    with _reading(journal) as (connection, run, _):
+        found = {worker.number: worker for worker in rows.workers(connection, run)}
+        for number, in_flight, ended, tokens in connection.execute(
+            statements.SHARES, {"run": run, "owners": [*found], "since": now - RATE_WINDOW}
+        ).fetchall():
+            found[number] = found[number].with_share(in_flight=in_flight, ended=ended, tokens=tokens, now=now)
+        return [*found.values()]
+
+
+def mark_reader(journal: str) -> Callable[[Sequence[int]], JournalMarks]:
+    """Return what reads a run's marks again and again."""
+    return MarkPages(journal).read
+
+
+class MarkPages:
+    """The marks of a run, span by span.
+
+    The ids of a run have gaps, since all runs are in one table, so a span is what lies between two ids.
+
+    Args:
+        journal: The run's address.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self._journal = journal
+        self._firsts: list[int] = []
+        self._total = 0
+
+    def read(self, numbers: Sequence[int]) -> JournalMarks:
+        """Read some spans; see `MarkReader`."""
+        with _reading(self._journal) as (connection, run, _):
+            return self._read(numbers, connection, run)
+
+    def _read(self, numbers: Sequence[int], connection: Connection, run: int) -> JournalMarks:
+        self._look_for_more(connection, run)
+        bounds = [*self._firsts, _BEYOND]
+        chosen = [number for number in numbers if number < len(self._firsts)]
+        values = {
+            "run": run,
+            "numbers": chosen,
+            "firsts": [bounds[number] for number in chosen],
+            "lasts": [bounds[number + 1] for number in chosen],
+        }
+        spans: dict[int, list[JournalMark]] = {number: [] for number in chosen}
+        for number, *row in connection.execute(statements.MARKS, values).fetchall():
+            spans[number].append(rows.to_mark(row))
+        workers = rows.workers(connection, run)
+        owner = JournalOwner(workers[-1].pid, workers[-1].host, workers[-1].since) if workers else None
+        return JournalMarks(spans, len(self._firsts), self._total, owner, workers)
+
+    def _look_for_more(self, connection: Connection, run: int) -> None:
+        """Find the spans behind those that are known."""
+        before = max(0, len(self._firsts) - 1)
+        values = {"run": run, "from": self._firsts[-1] if self._firsts else 0, "size": MARK_SPAN}
+        more = connection.execute(statements.SPANS, values).fetchall()
+        self._firsts[before:] = [first for first, _ in more]
+        self._total = before * MARK_SPAN + (more[0][1] if more else 0)
 
 
 def facts(journal: str) -> dict[str, Any]:

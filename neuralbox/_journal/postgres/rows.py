@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from ..._errors import JournalError
 from ..._types import GenerationId
-from ..protocol import FINISHED, SENDING, JournalOwner, JournalRecord, JournalSummary
+from ..protocol import (
+    FINISHED,
+    SENDING,
+    JournalMark,
+    JournalOwner,
+    JournalRecord,
+    JournalSummary,
+    JournalWorker,
+    to_json,
+)
+from . import statements
 from .connection import Connection
 from .statements import ALIVE, NUMBERS, STATES, SUMMARY
 
@@ -125,6 +136,35 @@ def by_id(connection: Connection, ids: Collection[int]) -> list[tuple[Any, ...]]
 def by_key(connection: Connection, run: int, keys: Collection[str]) -> list[tuple[Any, ...]]:
     """Return the rows of keys."""
     return connection.execute(f"{_COLUMNS} r.run = %s AND r.key = ANY(%s)", (run, [*keys])).fetchall()
+
+
+def to_mark(row: Sequence[Any]) -> JournalMark:
+    """Build a mark of a row."""
+    position, key, state, gen_id, is_int, kind, model, status, tokens, path, *rest = row
+    noted = None if path is None else os.fsdecode(bytes(path))
+    return JournalMark(position, key, STATES[state], to_id(gen_id, is_int), kind, model, status, tokens, noted, *rest)
+
+
+def workers(connection: Connection, run: int) -> list[JournalWorker]:
+    """Return who works on a run, the longest first; their counts are 0."""
+    found = list[JournalWorker]()
+    for number, pid, host, since, about in connection.execute(statements.WORKERS, {"run": run}).fetchall():
+        until, by = told_of(about)
+        found.append(JournalWorker(number, pid, host, since, until, by))
+    return found
+
+
+def about_of(throttled: tuple[float, str] | None) -> str | None:
+    """Return what a worker writes down of itself: until when it is held up, and by what."""
+    return None if throttled is None else to_json([*throttled])
+
+
+def told_of(about: str | None) -> tuple[float | None, str]:
+    """Read that again; what another version wrote is nothing."""
+    with suppress(ValueError, TypeError):
+        until, by = json.loads(about or "")
+        return float(until), str(by)
+    return None, ""
 
 
 def summary(connection: Connection, run: int, service: str) -> JournalSummary:

@@ -157,5 +157,29 @@ SUMMARY: Final = """
         min(planned_at), max(greatest(planned_at, sent_at, accepted_at, final_at, saved_at))
     FROM neuralbox.record WHERE run = %(run)s GROUP BY state"""
 
+WORKERS: Final = """
+    SELECT number, pid, host, since, about FROM neuralbox.owner
+    WHERE run = %(run)s AND lease_until > clock_timestamp() ORDER BY number"""
+
+SHARES: Final = """
+    SELECT r.owner, count(*) FILTER (WHERE r.state IN (1, 2)), count(*) FILTER (WHERE r.state > 2 AND r.final_at > %(since)s),
+        coalesce(sum(r.tokens), 0)::bigint
+    FROM neuralbox.record r WHERE r.run = %(run)s AND r.owner = ANY(%(owners)s) GROUP BY r.owner"""
+
+# The first id of each span from one on, and how many requests there are from there on.
+SPANS: Final = """
+    SELECT id, whole FROM (SELECT r.id, row_number() OVER (ORDER BY r.id) AS place, count(*) OVER () AS whole
+        FROM neuralbox.record r WHERE r.run = %(run)s AND r.id >= %(from)s) f
+    WHERE (place - 1) %% %(size)s = 0 ORDER BY id"""
+
+# Sorted span by span, so that each is read by the ids' own index and not by a look at the whole table.
+MARKS: Final = """
+    SELECT g.number, r.* FROM unnest(%(numbers)s::int[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS g (number, first, last)
+        CROSS JOIN LATERAL (SELECT r.id, r.key, r.state, r.gen_id, r.gen_is_int, r.kind, r.model, r.status, r.tokens, r.path,
+                r.sent_at, r.accepted_at, r.final_at, r.owner
+            FROM neuralbox.record r WHERE r.run = %(run)s AND r.id >= g.first AND r.id < g.last ORDER BY r.id) r"""
+
+TELL: Final = "UPDATE neuralbox.owner SET about = %(about)s WHERE number = %(owner)s"
+
 PLAN_FREE: Final = PLAN.replace("%(owner)s", "NULL")
 """Plans what nobody works on yet."""

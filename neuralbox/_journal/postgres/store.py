@@ -290,6 +290,10 @@ class PostgresStore:
 
     # ... and what became of what was lost.
 
+    def tell(self, throttled: tuple[float, str] | None) -> None:
+        values = {**self._named, "about": rows.about_of(throttled)}
+        self._database.run(lambda connection: connection.execute(statements.TELL, values))
+
     def lost(self, key: str, claim: str) -> None:
         values = {**self._named, "key": key, "claim": _plain(claim)}
         self._database.run(lambda connection: connection.execute(statements.UNSURE, values))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..._errors import JournalError
-from ..protocol import STATES, JournalMarks, JournalOwner, JournalRecord, JournalSummary
+from ..protocol import MARK_SPAN, STATES, JournalMarks, JournalOwner, JournalRecord, JournalSummary
 from . import errors, files, lock, rows, schema
 
 
@@ -53,12 +53,12 @@ def read_records(
         after = page[-1].position
 
 
-def read_marks(path: str | os.PathLike[str], spans: Sequence[tuple[int, int]]) -> JournalMarks:
-    """Read the marks of spans of positions, in one look at the file; 1,000 take some 2 ms.
+def read_marks(path: str | os.PathLike[str], numbers: Sequence[int]) -> JournalMarks:
+    """Read the marks of spans, in one look at the file; 1,000 take some 2 ms.
 
     Args:
         path: The file.
-        spans: Each begins behind its first number and ends with its second.
+        numbers: Which spans; those that are not there yet are left out.
 
     Raises:
         JournalError: There is no such file, or it is not a journal that can be read.
@@ -66,8 +66,10 @@ def read_marks(path: str | os.PathLike[str], spans: Sequence[tuple[int, int]]) -
     file = os.path.realpath(path)
     with _reading(file) as connection:
         owner = lock.last_owner(connection) if lock.is_locked(file) else None
-        marks = [mark for first, last in spans for mark in rows.marks(connection, first, last)]
-        return JournalMarks(marks, rows.last_position(connection), owner)
+        read = {number: rows.marks(connection, number * MARK_SPAN, (number + 1) * MARK_SPAN) for number in numbers}
+        last = rows.last_position(connection)
+        spans = {number: marks for number, marks in read.items() if number * MARK_SPAN < last}
+        return JournalMarks(spans, -(-last // MARK_SPAN), last, owner)
 
 
 def owner_of(path: str) -> JournalOwner | None:

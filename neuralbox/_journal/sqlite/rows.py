@@ -173,7 +173,7 @@ def marks(connection: sqlite3.Connection, first: int, last: int) -> list[Journal
                 if not isinstance(row[at], types):
                     raise damaged(connection, column, row)
             sound.add(shape)
-        mark = JournalMark._make(row)
+        mark = JournalMark(*row)
         if mark.state not in STATES:
             raise damaged(connection, "state", row)
         if not math.isfinite((mark.sent_at or 0.0) + (mark.accepted_at or 0.0) + (mark.final_at or 0.0)):
