@@ -5,7 +5,8 @@
 
 The parts: sdist and wheel are built, the wheel from the sdist; the metadata is complete; the wheel holds the package, all
 of it and nothing else; installed into an empty environment it imports, its types are complete for those who use it
-(`pyright --verifytypes`), and each extra, alone beside it, brings what its modules need. The `dev` extra has the tools.
+(`pyright --verifytypes`), and each extra, alone beside it, brings what its modules need. The `dev` extra has the tools,
+and all that the other extras bring: an extra's environment is made of links to what it requires of that.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
 from functools import partial
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # What a user's program imports after `pip install 'neuralbox[extra]'`.
@@ -159,11 +164,9 @@ def inspect_metadata(metadata: Message) -> None:
 # Where it is installed.
 
 
-def environment(at: Path, *, beside: Path | None = None) -> Path:
-    """Make an empty environment, or one that also sees the packages of another; return its interpreter."""
+def environment(at: Path) -> Path:
+    """Make an empty environment; return its interpreter."""
     venv.create(at, with_pip=False, symlinks=os.name != "nt")
-    if beside is not None:
-        (packages_of(at) / "beside.pth").write_text(f"{packages_of(beside)}\n", encoding="utf-8")
     return at / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
@@ -197,10 +200,39 @@ def inspect_types(python: Path) -> None:
     need("Type completeness score: 100%" in said, said)
 
 
-def inspect_extra(extra: str, folder: Path, beside: Path, wheel: Path) -> None:
-    """Install one extra beside the bare package, without the other extras, and import what it is for."""
-    python = environment(folder / extra, beside=beside)
-    install(python, f"neuralbox[{extra}] @ {wheel.as_uri()}")
+def required(extra: str, bare: Path) -> list[Distribution]:
+    """Return the package with what one extra brings, and all that this requires in turn; each fits those that ask."""
+    [ours] = distributions(name="neuralbox", path=[str(packages_of(bare))])
+    found = {"neuralbox": ours}
+    waiting, seen = [("neuralbox", extra)], set[tuple[str, str]]()
+    while waiting:
+        name, wanted = waiting.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        for one in map(Requirement, found[name].requires or ()):
+            if one.marker is None or one.marker.evaluate({"extra": wanted}):
+                inner = canonicalize_name(one.name)
+                brought = found.get(inner) or distribution(inner)
+                found[inner] = brought
+                need(one.specifier.contains(brought.version, prereleases=True), f"{name} wants {one}")
+                waiting += [(inner, ""), *((inner, option) for option in one.extras)]
+    return [*found.values()]
+
+
+def link(brought: Distribution, packages: Path) -> None:
+    """Show a distribution of another environment in this one, file by file: some share a folder."""
+    for file in brought.files or ():
+        if ".." not in file.parts:  # a command
+            (packages / file).parent.mkdir(parents=True, exist_ok=True)
+            (packages / file).symlink_to(Path(str(brought.locate_file(file))))
+
+
+def inspect_extra(extra: str, folder: Path, bare: Path) -> None:
+    """Show the package and what one extra brings, without the other extras, and import what it is for."""
+    python = environment(folder / extra)
+    for brought in required(extra, bare):
+        link(brought, packages_of(folder / extra))
     run(python, "-W", "error", "-c", f"import {IMPORTS[extra]}")
 
 
@@ -248,7 +280,7 @@ def main() -> int:
         if not passed(("bare install", lambda: inspect_bare_install(bare, wheel))):
             return 1
         checks: list[Check] = [("types", lambda: inspect_types(bare))]
-        checks += [(f"extra {one}", partial(inspect_extra, one, here, here / "bare", wheel)) for one in IMPORTS]
+        checks += [(f"extra {one}", partial(inspect_extra, one, here, here / "bare")) for one in IMPORTS]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             good &= all([*pool.map(passed, checks)])
     return not good
