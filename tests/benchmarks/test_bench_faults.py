@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import pytest
+
 from benchmarks import bench_faults
 from benchmarks.bench_faults import CLIENTS, OURS, Came
+
+pytestmark = pytest.mark.uncovered
 
 COUNT = 12
 

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.bench_journal import measure
 
+pytestmark = pytest.mark.uncovered
+
 
 @pytest.mark.usefixtures("postgres")
 def test_a_journal_in_a_database_costs_what_the_guide_says() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import bench_paging
 from benchmarks.measure import Settings
+
+pytestmark = pytest.mark.uncovered
 
 
 def test_it_compares_all_walks_and_finds_no_item_missing_or_doubled() -> None:

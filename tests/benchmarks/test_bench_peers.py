@@ -18,6 +18,8 @@ from benchmarks.dialects import Made
 from benchmarks.server import ROOT, Behaviour, Site
 from benchmarks.waiters import PEERS
 
+pytestmark = pytest.mark.uncovered
+
 JOBS = 3
 SEED = 4
 

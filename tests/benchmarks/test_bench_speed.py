@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from benchmarks import bench_speed
 from benchmarks.measure import Settings
+
+pytestmark = pytest.mark.uncovered
 
 
 def test_the_speed_benchmark_compares_both_engines_in_every_load() -> None:

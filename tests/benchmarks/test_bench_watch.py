@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import bench_watch
 from benchmarks.measure import Settings
+
+pytestmark = pytest.mark.uncovered
 
 
 def test_it_follows_a_batch_at_a_fraction_of_a_core() -> None:

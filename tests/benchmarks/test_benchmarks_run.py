@@ -16,6 +16,8 @@ import pytest
 from benchmarks import bench_get, bench_import, bench_memory, bench_sse, measure, run, server
 from benchmarks.measure import Row, Settings
 
+pytestmark = pytest.mark.uncovered
+
 SMALL = Settings(full=False, seed=1)
 
 

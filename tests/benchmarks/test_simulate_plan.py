@@ -10,6 +10,8 @@ import pytest
 from benchmarks import simulate_plan as simulation
 from benchmarks.simulate_plan import WORLDS, bring, rows_for
 
+pytestmark = pytest.mark.uncovered
+
 
 @pytest.mark.parametrize(
     ("name", "count", "least", "refusals", "found_s"),

@@ -20,7 +20,7 @@ from neuralbox._models.generation import Generation
 from neuralbox._submissions.registry import registry_of
 from neuralbox.sandbox import Sandbox, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 FAULTS = (
     "drop-after-accept",

@@ -23,6 +23,8 @@ from neuralbox.testing import FastTime, using
 from . import fault_matrix as matrix
 from .fault_matrix import ALONE, Cell, Column
 
+pytestmark = pytest.mark.uncovered
+
 Call: TypeAlias = Callable[[AsyncNeuralBox, int, Path], Awaitable[Generation]]
 
 

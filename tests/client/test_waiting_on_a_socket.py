@@ -10,7 +10,7 @@ from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
 from neuralbox.sandbox import Sandbox, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 VIDEOS = 300
 

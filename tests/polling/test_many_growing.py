@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -282,6 +281,7 @@ async def test_what_was_said_of_a_job_is_kept_once_for_all() -> None:
             assert all(job.answer is None for job in poller_of(core).jobs)
 
 
+@pytest.mark.uncovered  # a tracer makes objects of frames
 class TestMemory:
     """What a waiting job costs; only on asyncio, for which the budget is set."""
 
@@ -290,7 +290,7 @@ class TestMemory:
         return request.param
 
     async def test_a_waiting_job_costs_at_most_1_kb(self) -> None:
-        count = 500
+        count = 300
         async with a_service(latency=0) as service:
             core, ends = service.core(seed=1), Ends()
             async with a_growing_wait(core, ends, limit=1e9) as waiter:
@@ -312,4 +312,4 @@ class TestMemory:
                     added = tracemalloc.get_traced_memory()[0] - before
                 finally:
                     tracemalloc.stop()
-            assert added / count < 1024 + (512 if sys.gettrace() is not None else 0)
+            assert added / count < 1024

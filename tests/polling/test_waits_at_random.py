@@ -15,9 +15,10 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import wait_all
 
+from ..helpers import TIMES
 from .world import Answer, Service, a_service, nothing_left
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 SLACK = 45.0  # a poll, a back-off and its spread may come between completion and the poll that finds it
 
@@ -120,7 +121,7 @@ class Story:
             self.wrong.append(f"{ids} was cancelled by nobody")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4 * TIMES))
 async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None:
     async with a_service() as service:
         story = Story(service, seed)
@@ -133,7 +134,7 @@ async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None
         assert service.under_way == 0
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2 * TIMES))
 async def test_no_job_is_polled_more_than_twelve_times_a_minute_however_many_come_and_go(seed: int) -> None:
     async with a_service() as service:
         dice, core = Random(seed), service.core(seed=seed)

@@ -11,7 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from neuralbox._submissions.registry import Registry
 
+from ..helpers import TIMES
 from .protocol import UNTOLD, Action, Model, Setting, search
+
+pytestmark = pytest.mark.uncovered
 
 ALONE = {
     "equal requests": Setting(),
@@ -97,7 +100,7 @@ class Protocol(RuleBasedStateMachine):
 
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
-    max_examples=60,
+    max_examples=40 * TIMES,
     stateful_step_count=30,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

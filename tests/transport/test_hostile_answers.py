@@ -16,7 +16,7 @@ from neuralbox._transport import Timeouts
 from .servers import Conversation, Server, eventually
 from .support import all_free, every_engine, open_sockets, prepare, transport_for
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 anyio_backend = every_engine
 
 ANSWERS: Final = 250
