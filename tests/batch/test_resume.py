@@ -212,8 +212,8 @@ async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_
     twin = ImageRequest(model="flux-1.1-pro", prompt="a fox")
     await write(world, path, [("earlier", twin, "final")])
     await world.time.sleep(86_400.0)
-    for at in range(300):  # more than are named with their prompts
-        await write(world, path, [(f"{at}", ImageRequest(model="flux-1.1-pro", prompt=f"{at}"), "final")])
+    many = range(300)  # more than are named with their prompts
+    await write(world, path, [(f"{at}", ImageRequest(model="flux-1.1-pro", prompt=f"{at}"), "final") for at in many])
     await write(world, path, [("unknown", twin, "charged")], offset=None)
     found = await outcomes_of(batches(world)(None, journal=path))
     assert found["unknown"].job is not None

@@ -461,18 +461,18 @@ async def test_a_last_poll_is_made_though_polls_are_held() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_thousand_jobs_met_at_once_are_not_polled_at_once() -> None:
+async def test_hundreds_of_jobs_met_at_once_are_not_polled_at_once() -> None:
     async with a_service() as service:
         waits = Waits(service, service.core(seed=4))
         async with anyio.create_task_group() as group:
-            for number in range(1_000):
+            for number in range(400):
                 service.job(number, 0)
                 group.start_soon(waits.wait, str(number))
         busiest = max(
             sum(start <= asked.at - 1_000 < start + 0.5 for asked in service.asked) for start in (0, 0.5, 1, 2, 3, 4)
         )
-        assert len(service.asked) == 1_000
-        assert busiest < 500
+        assert len(service.asked) == 400
+        assert busiest < 200
         assert max(waits.at.values()) <= 5.2
 
 

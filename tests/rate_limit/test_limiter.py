@@ -327,13 +327,13 @@ async def test_of_a_crowd_that_knows_nothing_none_is_refused_by_the_service_and_
                 raised.append(error.retry_after or 0.0)
 
         async with anyio.create_task_group() as group:
-            for _ in range(400):
+            for _ in range(160):
                 group.start_soon(one)
-        assert len(raised) == 300
+        assert len(raised) == 120
         assert min(raised) > 60.0
 
-    world = await in_a_world(test, 100, at=600.0)
-    assert (world.plan.refused, len(world.plan.taken), world.plan.asked) == (0, 100, 1)
+    world = await in_a_world(test, 40, at=600.0)
+    assert (world.plan.refused, len(world.plan.taken), world.plan.asked) == (0, 40, 1)
 
 
 async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_may_have_changed() -> None:
@@ -708,16 +708,16 @@ def at_a_full_window() -> VirtualTime:
 
 
 async def test_a_crowd_of_single_calls_on_a_known_window_meets_no_refusal() -> None:
-    shop = Shop(at_a_full_window(), 100, length=12.0)
-    assert await buy_together(shop, 400) == []
-    assert (len(shop.taken), shop.refused) == (400, 0)
+    shop = Shop(at_a_full_window(), 40, length=12.0)
+    assert await buy_together(shop, 160) == []
+    assert (len(shop.taken), shop.refused) == (160, 0)
 
 
 async def test_what_a_crowd_repeats_counts_in_the_window_like_what_it_sends_first() -> None:
-    shop = Shop(at_a_full_window(), 100, length=12.0, profile=False)
-    assert await buy_together(shop, 400) == []
-    assert len(shop.taken) == 400
-    assert shop.refused == 300  # all left before the first answer told of a window; none of them is refused again
+    shop = Shop(at_a_full_window(), 40, length=12.0, profile=False)
+    assert await buy_together(shop, 160) == []
+    assert len(shop.taken) == 160
+    assert shop.refused == 120  # all left before the first answer told of a window; none of them is refused again
 
 
 @pytest.mark.parametrize("max_retry_wait", [5.0, 60.0])
