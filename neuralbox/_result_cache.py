@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from pydantic_core import from_json, to_json
 
 from ._api import vocabulary as words
@@ -87,9 +87,10 @@ class ResultCache:
         first = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # made and charged
         again = await nb.images.create(model="flux-1.1-pro", prompt="A fox")    # no request; again.is_cached
 
-    What `submit` gives is a finished job then, and a stream has one piece. Only completed results are kept, until the service drops their files. One whose file turns out to be gone is
-    forgotten by the download that found out. It may be used by any number of clients, threads and programs. Its file is
-    closed with each client, and at the end of each batch, that it was given to; the next use opens it again.
+    What `submit` gives is a finished job then, and a stream has one piece. Only completed results are kept, until the
+    service drops their files. One whose file turns out to be gone is forgotten by the download that found out. It may be
+    used by any number of clients, threads and programs. Its file is closed with each client, and at the end of each batch,
+    that it was given to; the next use opens it again.
 
     Args:
         path: The file; made at the first use, for its owner alone.
@@ -246,7 +247,8 @@ def cache_of(cache: str | os.PathLike[str] | ResultCache | None) -> ResultCache 
 async def close_cache(cache: ResultCache) -> None:
     """Close a cache's file in a thread, whoever cancels: the last to close it writes what the log beside it still has."""
     with CancelScope(shield=True):
-        await to_thread.run_sync(cache.close)
+        # A limiter of its own: where all threads are busy with something else, an end does not wait for them.
+        await to_thread.run_sync(cache.close, limiter=CapacityLimiter(1))
 
 
 def content_key(

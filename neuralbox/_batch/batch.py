@@ -206,9 +206,14 @@ class Batch:
             await self._core.wait_until(state.changed.next, until - self._core.clock())
 
     async def _close_files(self, error: BaseException | None = None) -> None:
-        """Close the cache of this batch's own, and the journal."""
-        if self._cache is not None:
-            await close_cache(self._cache)
+        """Close the journal, and the cache of this batch's own."""
+        try:
+            await self._close_journal(error)
+        finally:
+            if self._cache is not None:
+                await close_cache(self._cache)
+
+    async def _close_journal(self, error: BaseException | None) -> None:
         if self._journal is None:
             return
         try:
