@@ -76,13 +76,13 @@ def as_text(value: object) -> str | None:
 
 def as_id(value: object) -> int | str | None:
     """Read an id as it was given: an integer stays one (`7.0` is 7), text stays text; what can name nothing is absence."""
+    if isinstance(value, str):
+        return value if value.strip(" .") else None
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value if value.bit_length() <= _LONGEST_ID else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _EXACT_BELOW else None
-    return value if isinstance(value, str) and value.strip(" .") else None
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_BELOW else None
 
 
 def as_number(value: object) -> float | None:
@@ -105,8 +105,6 @@ def as_number(value: object) -> float | None:
 
 def as_int(value: object) -> int | None:
     """Read a whole number; fractions are rounded down."""
-    if value is None:
-        return None
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     number = as_number(value)
