@@ -79,7 +79,7 @@ class PostgresServer:
 
     def empty(self) -> None:
         """Forget every journal of the first database."""
-        tables = "account, run, owner, record, request, outcome, allotment"
+        tables = "account, run, owner, record, request, outcome, hint, allotment"
         with contextlib.suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             named = ", ".join(f"neuralbox.{table}" for table in tables.split(", "))
             self.execute(f"TRUNCATE {named} RESTART IDENTITY")

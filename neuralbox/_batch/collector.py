@@ -44,6 +44,7 @@ class Collector:
             state.group,
             self._heard,
             needs_result_only=state.options.download_to is not None,  # the file is what is wanted
+            journal=state.journal,
         )
         self._ended: deque[BatchItem] = deque()
         self._is_recording = False

@@ -19,6 +19,7 @@ from .protocol import (
     STATES,
     UNFINISHED,
     Journal,
+    JournalHint,
     JournalMark,
     JournalMarks,
     JournalOwner,
@@ -28,7 +29,17 @@ from .protocol import (
     PlannedRequest,
     Sync,
 )
-from .reading import MarkReader, facts, mark_reader, read_records, read_summary, read_workers, remember
+from .reading import (
+    HintReader,
+    MarkReader,
+    facts,
+    leave_hint,
+    mark_reader,
+    read_records,
+    read_summary,
+    read_workers,
+    remember,
+)
 
 __all__ = [
     "ACCEPTED",
@@ -41,7 +52,9 @@ __all__ = [
     "SENDING",
     "STATES",
     "UNFINISHED",
+    "HintReader",
     "Journal",
+    "JournalHint",
     "JournalMark",
     "JournalMarks",
     "JournalOwner",
@@ -54,6 +67,7 @@ __all__ = [
     "account_name",
     "facts",
     "is_address",
+    "leave_hint",
     "mark_reader",
     "open_account_journal",
     "open_journal",

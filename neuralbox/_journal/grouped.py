@@ -20,7 +20,7 @@ from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from . import operations
 from .group_commit import CommitItem, GroupCommit
-from .protocol import FINISHED, UNFINISHED, JournalRecord, JournalSummary, PlannedRequest, require_key
+from .protocol import FINISHED, UNFINISHED, JournalHint, JournalRecord, JournalSummary, PlannedRequest, require_key
 
 T = TypeVar("T")
 
@@ -59,6 +59,10 @@ class JournalStore(Protocol):
 
     def summary(self) -> JournalSummary:
         """Count what there is."""
+        ...
+
+    def hints(self, after: int) -> list[JournalHint]:
+        """Return the hints behind a number, in their order; some may have been returned before."""
         ...
 
 
@@ -123,6 +127,9 @@ class GroupedJournal:
 
     async def summary(self) -> JournalSummary:
         return await self._ask(self._store.summary)
+
+    async def hints(self, *, after: int = 0) -> Sequence[JournalHint]:
+        return await self._ask(partial(self._store.hints, after))
 
     async def flush(self) -> None:
         await self._ask(bool)

@@ -22,6 +22,8 @@ Rules every implementation keeps, and why a batch may rely on them (docs/design/
 - A call that raises, cancellation included, has made no promise: its change may or may not stand. A `sending` that
   stands although its caller never sent is only slower to settle; an `accepted` is never taken back.
 - The time of a record never runs backwards, whatever the machine's clock does.
+- Hints (what a webhook said to a process that has the journal not) are beside the records and change none: one that is lost
+  or made up costs a poll.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ STATES: Final = (PLANNED, SENDING, ACCEPTED, FINAL, SAVED)
 UNFINISHED: Final = (PLANNED, SENDING, ACCEPTED)
 FINISHED: Final = (FINAL, SAVED)
 
+HINTS_KEPT: Final = 10_000
+"""Hints a journal keeps; older ones go."""
 _LONGEST: Final = 500_000_000  # characters of a request; SQLite takes half as many again
 
 Sync: TypeAlias = Literal["normal", "full"]
@@ -177,6 +181,20 @@ RATE_WINDOW: Final = 60.0
 """Seconds over which a rate is taken."""
 MARK_SPAN: Final = 256
 """Requests whose marks are read together."""
+
+
+class JournalHint(NamedTuple):
+    """Somebody's word that a generation of a journal may have ended; no fact, and nothing is settled by it.
+
+    Attributes:
+        number: Rises from one to the next.
+        id: The generation's id, as text.
+        event: What tells the event from others.
+    """
+
+    number: int
+    id: str
+    event: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +375,10 @@ class Journal(Protocol):
         ...
 
     async def summary(self) -> JournalSummary: ...
+
+    async def hints(self, *, after: int = 0) -> Sequence[JournalHint]:
+        """Return what other processes left about accepted generations behind that number; some may have been had before."""
+        ...
 
     async def flush(self) -> None:
         """Write everything down that is kept back."""

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from .._types import GenerationId
 from .postgres.address import is_address, require_library
-from .protocol import STATES, JournalMarks, JournalRecord, JournalSummary, JournalWorker, PlannedRequest
+from .protocol import STATES, JournalHint, JournalMarks, JournalRecord, JournalSummary, JournalWorker, PlannedRequest
 from .sqlite import facts as file_facts
+from .sqlite import hints as file_hints
 from .sqlite import reading as file_reading
 
 MarkReader: TypeAlias = Callable[[Sequence[int]], JournalMarks]
@@ -36,6 +38,10 @@ class _Reading(Protocol):
     def facts(self, journal: str) -> dict[str, Any]: ...
 
     def remember(self, journal: str, name: str, value: object) -> None: ...
+
+    def leave_hint(self, journal: str, id: str, event: str) -> bool: ...
+
+    def read_hints(self, journal: str, after: int) -> list[JournalHint]: ...
 
     def plan_requests(
         self, journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float
@@ -111,6 +117,62 @@ def remember(journal: str | os.PathLike[str], name: str, value: object) -> None:
         _postgres().remember(journal, name, value)
     else:
         file_facts.remember(journal, name, value)
+
+
+def leave_hint(journal: str | os.PathLike[str], id: GenerationId, event: str) -> bool:
+    """Write down for whoever waits that a generation may have ended.
+
+    Args:
+        journal: Its file or its address.
+        id: The generation.
+        event: What tells this word from others, so that it counts once.
+
+    Returns:
+        Whether it was new, about a generation that the journal has as accepted; False too where there is no such file.
+
+    Raises:
+        JournalError: The journal cannot be read or written.
+    """
+    name = str(id).encode("utf-8", "replace").decode()
+    if "\0" in name:  # no id of a database
+        return False
+    if is_address(journal):
+        return _postgres().leave_hint(journal, name, event)
+    return file_hints.leave_hint(journal, name, event)
+
+
+class HintReader:
+    """Read what is new among a journal's hints, without owning it; cheap where nobody wrote to it.
+
+    Args:
+        journal: Its file or its address.
+    """
+
+    def __init__(self, journal: str | os.PathLike[str]) -> None:
+        self.journal = journal if is_address(journal) else os.path.realpath(journal)
+        self._after = 0
+        self._written: object = None
+
+    @property
+    def may_have_news(self) -> bool:
+        """Whether the journal was written to since it was read; always of a database, which only an answer tells."""
+        return is_address(self.journal) or file_hints.written_at(self.journal) != self._written
+
+    def read(self) -> list[JournalHint]:
+        """Return what was left since the last time; some may come again.
+
+        Raises:
+            JournalError: There is no such journal, or it cannot be read.
+        """
+        if is_address(self.journal):
+            found = _postgres().read_hints(self.journal, self._after)
+        else:
+            written = file_hints.written_at(self.journal)  # before the reading: what comes meanwhile is read again
+            found = file_hints.read_hints(self.journal, self._after)
+            self._written = written
+        if found:
+            self._after = found[-1].number
+        return found
 
 
 def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:

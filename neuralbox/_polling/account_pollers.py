@@ -25,14 +25,7 @@ def notify(core: Core, event: WebhookEvent) -> bool:
     service = core.options.service.name
     if event.service != service:
         raise ConfigurationError(f"The event is of {event.service}; this client's service is {service}.")
-    account = core.account.state(AccountPollers, AccountPollers)
-    key = str(event.generation_id)
-    told = [poller for poller in account.pollers.all() if poller.find(key) is not None]
-    if not told or not account.events.add(event.key):
-        return False
-    for poller in told:
-        poller.confirm(key)
-    return True
+    return core.account.state(AccountPollers, AccountPollers).tell(str(event.generation_id), event.key)
 
 
 class AccountPollers:
@@ -46,8 +39,19 @@ class AccountPollers:
         self.fields = ListedFields()
         self.pollers: PerLoop[Poller] = PerLoop()
 
+    def tell(self, key: str, event: str) -> bool:
+        """Have a job polled for the sake of an event; return whether anybody waits for it and was not told before."""
+        told = [poller for poller in self.pollers.all() if poller.find(key) is not None]
+        if not told or not self.events.add(event):
+            return False
+        for poller in told:
+            poller.confirm(key)
+        return True
+
 
 def poller_of(core: Core) -> Poller:
     """Return the running loop's poller of a client's account."""
     account = core.account.state(AccountPollers, AccountPollers)
-    return account.pollers.get(lambda: Poller(core, account.durations, SweepPlanner(), account.fields))
+    return account.pollers.get(
+        lambda: Poller(core, account.durations, SweepPlanner(), account.fields, account.tell, account.events)
+    )

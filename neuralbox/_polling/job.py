@@ -37,9 +37,10 @@ class Job:
         generation: What the service answered to its submission just now; the job's age counts from here.
         call: Call options whose time-out and extra headers its polls use.
         keep: Is given its final state when that was seen here.
+        journal: The journal that has it, where it was submitted with one: waits look there for what webhooks said to others.
     """
 
-    __slots__ = ("_call", "_core", "_keep", "_known", "_ref")
+    __slots__ = ("_call", "_core", "_journal", "_keep", "_known", "_ref")
 
     def __init__(
         self,
@@ -49,9 +50,11 @@ class Job:
         generation: Generation | None = None,
         call: CallOptions = NO_CALL_OPTIONS,
         keep: Callable[[Generation], Awaitable[None]] | None = None,
+        journal: str | None = None,
     ) -> None:
         self._core = core
         self._keep = keep
+        self._journal = journal
         # What is sent along with a submission (body, query) is no business of the polls that follow.
         self._call = CallOptions(call.timeout, call.extra_headers)
         self._known: JobSnapshot | PolledJob | None = None  # a `PolledJob` while a wait goes on
@@ -154,14 +157,21 @@ class Job:
                 waiter.heard = job.version
                 await report(on_progress, job)
         finally:
-            self._known = job.snapshot
-            poller.unsubscribe(waiter, job)
+            self._unsubscribe(poller, waiter, job)
 
     def _subscribe(self, poller: Poller, waiter: JobWaiter) -> PolledJob:
         known = self._snapshot
         job = self._known = poller.subscribe(waiter, self.ref, known)
         waiter.watch(job, known.generation if known is not None else None)
+        if self._journal is not None:
+            poller.hints.listen(waiter, self._journal)
         return job
+
+    def _unsubscribe(self, poller: Poller, waiter: JobWaiter, job: PolledJob) -> None:
+        self._known = job.snapshot
+        poller.unsubscribe(waiter, job)
+        if self._journal is not None:
+            poller.hints.leave(waiter)
 
     # ... or change by change.
 
@@ -194,8 +204,7 @@ class Job:
                 return job.generation
             return outcome(job, limit)
         finally:
-            self._known = job.snapshot
-            poller.unsubscribe(waiter, job)
+            self._unsubscribe(poller, waiter, job)
 
     # One poll.
 

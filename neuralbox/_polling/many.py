@@ -9,7 +9,7 @@ submitted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,6 +25,9 @@ from .listing_plan import ListedJob
 from .polled_job import GRACE, JobSnapshot, PolledJob, Task, Waiter
 from .poller import Poller
 from .status import Reference, as_ref
+
+if TYPE_CHECKING:
+    from .._journal import Journal
 
 T = TypeVar("T")
 Ended: TypeAlias = Generation | Exception
@@ -145,6 +148,8 @@ class MultiJobWaiter(Waiter):
         else:
             polled = self._poller.subscribe(self, ref, known)
             self.left += 1
+            if isinstance(job, Job) and job._journal is not None:
+                self._poller.hints.listen(self, job._journal)
             if self.wants_progress and polled.version_known_to(last) != polled.version:
                 self._fresh[polled] = None
         self.jobs[str(ref.id)] = polled
@@ -221,12 +226,14 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         ended: Called with what a job was added for and what it came to: the final state, or the error that ended its
             wait. It may neither raise nor wait.
         needs_result_only: Whether text or address are all that is needed of them.
+        journal: The open journal that has them, where there is one.
     """
 
     __slots__ = (
         "_attended",
         "_ended",
         "_joined",
+        "_journal",
         "_limit",
         "_over",
         "_poller",
@@ -245,8 +252,10 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         ended: Callable[[T, Ended], None],
         *,
         needs_result_only: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__(core, NO_CALL_OPTIONS, None, wants_progress=False)
+        self._journal = journal
         self.needs_result_only = needs_result_only
         self._poller = poller_of(core)
         self._workers = PollWorkers(self._poller, self, group)
@@ -290,6 +299,8 @@ class GrowingJobWaiter(Waiter, Generic[T]):
 
     async def run(self) -> None:
         """Wait until cancelled, or until no more polls are possible: then the rest is returned with the error."""
+        if self._journal is not None:
+            self._poller.hints.listen(self, self._journal)
         try:
             async with anyio.create_task_group() as limits:
                 limits.start_soon(self._keep_limits)
@@ -299,6 +310,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
             self.leave()
             raise
         self._over = True
+        self._poller.hints.leave(self)
         self._poller.unsubscribe(self, *self._attended)
         crash = self._workers.crash
         assert crash is not None
@@ -309,6 +321,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         """Wait for nothing any more, and for nothing that may still be added; where `run` was never begun, too."""
         self._over = True
         self._poller.unsubscribe(self, *self._attended)
+        self._poller.hints.leave(self)
         self._attended.clear()
 
     # What the poller tells.
@@ -480,6 +493,7 @@ async def wait_all(
             failure = error
         finally:
             poller.unsubscribe(waiter, *waiter.jobs.values())
+            poller.hints.leave(waiter)
         group.cancel_scope.cancel()
     for at, job in keeping:
         await job._keep_result(ordered[at].generation if at < len(ordered) else None)

@@ -63,6 +63,7 @@ from .._models.generation import Generation
 from .._transport.closing import closed_error, is_closed, listen
 from .._types import JobRef
 from .durations import DurationLog
+from .journal_hints import JournalHints
 from .leadership import Leadership
 from .listed_fields import ListedFields
 from .listing_plan import ListedJob, next_turn
@@ -80,6 +81,7 @@ from .polled_job import (
 )
 from .reading import ReadPlan
 from .schedule import NOTHING_SEEN, TRUSTED, next_poll, ramp, spread
+from .seen_events import SeenEvents
 from .slowdown import Slowdown
 from .status import poll
 
@@ -105,6 +107,8 @@ class Poller:
         durations: What this process has seen of each model; shared with the pollers of other loops.
         strategy: What to do with a set of due jobs.
         fields: What a listing leaves out; shared like `durations`.
+        tell: Has a job polled for the sake of an event, in every loop; says whether anybody waits for it.
+        seen: The events that were had.
 
     Attributes:
         queue: When which job needs anybody.
@@ -112,6 +116,7 @@ class Poller:
         slowdown: What holds the polls of all.
         reads: When jobs are asked about, where the plan's requests are scarce.
         fields: What a listing leaves out.
+        hints: What webhooks said to other processes, in journals.
     """
 
     def __init__(
@@ -120,6 +125,8 @@ class Poller:
         durations: DurationLog,
         strategy: Strategy,
         fields: ListedFields,
+        tell: Callable[[str, str], bool],
+        seen: SeenEvents,
     ) -> None:
         self.clock = core.clock
         self.random = core.random
@@ -128,6 +135,7 @@ class Poller:
         self.leadership = Leadership(core.clock, core.wait_until)
         self.slowdown = Slowdown()
         self.fields = fields
+        self.hints = JournalHints(core.clock, self.leadership.due, tell, seen)
         self._durations = durations
         self._jobs: dict[str, PolledJob] = {}
         self.reads = ReadPlan(core, durations, self._jobs)
@@ -182,6 +190,8 @@ class Poller:
         else:
             job.waiters += (waiter,)
         self._schedule(job)
+        if self.hints.was_told_of(key):
+            self._confirm(key)
         return job
 
     def unsubscribe(self, waiter: Waiter, *jobs: PolledJob) -> None:
@@ -256,14 +266,21 @@ class Poller:
     # Leading...
 
     async def _lead(self, waiter: Waiter) -> None:
-        now = self.now()
+        now, look_at = self.now(), self.hints.next_at
         while (late := self._limits.pop(now)) is not None:
             if late is waiter:
                 return
             self.leadership.wake(late)
+        if look_at is not None and look_at <= now:
+            lookers = self.hints.assign(now)
+            for looker in lookers:
+                self.leadership.wake(looker)
+            if waiter in lookers:
+                return
         due = self._take_due(now)
         if not due:
-            times = [at for at in (self.queue.next_at, self._limits.next_at) if at is not None]
+            nexts = (self.queue.next_at, self._limits.next_at, self.hints.next_at)
+            times = [at for at in nexts if at is not None]
             await self.leadership.lead(waiter, min(times, default=None))
             return
         untouched: Callable[[PolledJob], object] = self.requeue  # cut off: whoever leads next takes the set up again

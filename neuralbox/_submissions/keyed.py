@@ -128,13 +128,16 @@ class KeyedSubmission:
         self.claim = record.claim
         self.result: Mapping[str, Any] | None = (record.outcome or {}).get("record")
 
-    def known(self, core: Core, call: CallOptions, *, kind: str | None, model: str | None) -> Job | None:
-        """Return the job, if there is one."""
+    def known(
+        self, core: Core, call: CallOptions, *, kind: str | None, model: str | None, place: str | None = None
+    ) -> Job | None:
+        """Return the job, if there is one; `place` is where the journal is."""
         if self.result is not None:
             return Job(core, generation=core.options.service.read(self.result, kind=kind), call=call)
         if self.job is None:
             return None
-        return Job(core, ref=JobRef(self.job.id, self.job.kind or kind, self.job.model or model), call=call)
+        ref = JobRef(self.job.id, self.job.kind or kind, self.job.model or model)
+        return Job(core, ref=ref, call=call, journal=place)
 
     async def unknown(self, core: Core) -> Claim | None:
         """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
@@ -198,6 +201,7 @@ class KeyedBook:
         self.users = 0
         self.lock = anyio.Lock()
         self.journal: GroupedJournal | None = None
+        self.place: str | None = None
         self._keyed: dict[str, KeyedSubmission] = {}
         self._busy: dict[str, anyio.Event] = {}
 
@@ -287,7 +291,7 @@ class KeyedBook:
         """Send a paid request once for its key and return its job, whatever its state; as `submit` otherwise."""
         async with self.turn(key):
             keyed = await self.plan(core, key, request, call)
-            job = keyed.known(core, call, kind=kind, model=model)
+            job = keyed.known(core, call, kind=kind, model=model, place=self.place)
             if job is not None:
                 return job
             claim = await keyed.unknown(core)
@@ -304,7 +308,7 @@ class KeyedBook:
                 claim=claim,
                 on_accepted=on_accepted,
             )
-            return Job(core, generation=generation, call=call)
+            return Job(core, generation=generation, call=call, journal=self.place)
 
     async def give_up(self, key: str) -> None:
         """Write down that nobody will send a planned one; nothing else is changed by it."""
@@ -321,6 +325,7 @@ class KeyedBook:
         """Open the journal, unless it is open."""
         from .._journal import open_journal
 
+        self.place = path
         async with self.lock:
             self.journal = self.journal or await open_journal(
                 path,

@@ -1,14 +1,41 @@
-"""`WebhookReceiver`: from a posted body to a poll, for any web framework."""
+"""`WebhookReceiver` and `notify`: from a posted body to a poll, in this process or in another, for any web framework."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, JournalError
 from .._models.webhook_event import ServiceName, WebhookEvent, read_event
 from .._polling.seen_events import SeenEvents
 from ._signature import SIGNATURE_HEADER, verify_signature
+
+JournalPlace: TypeAlias = str | os.PathLike[str]
+
+
+def notify(event: WebhookEvent, *, journal: JournalPlace) -> bool:
+    """Tell the process that waits for an event's generation, through its journal; needs no client and sends nothing.
+
+    Whoever waits for the jobs of that journal (a batch, or a job of `submit(journal=)`) asks the service once, within
+    `Polling.min_interval` seconds or a second. What is written is a hint: the generation's id and a digest of the event. It
+    changes nothing in the journal's records, is about generations only that the journal has as accepted, and counts once.
+
+    It blocks for some milliseconds; in an event loop, call it in a thread.
+
+    Args:
+        event: As `read_event` returns it; `WebhookReceiver` does both.
+        journal: The file of the journal on this machine, or its address in PostgreSQL.
+
+    Returns:
+        Whether it was new, about a generation that is waited for by that journal; False too where there is no such file.
+
+    Raises:
+        JournalError: The journal cannot be read or written.
+    """
+    from .._journal import leave_hint  # SQLite is loaded where there is a journal
+
+    return leave_hint(journal, event.generation_id, event.key)
 
 
 class NotifiedClient(Protocol):
@@ -21,7 +48,7 @@ class NotifiedClient(Protocol):
 
 
 class WebhookReceiver:
-    """Reads events, verifies them where there is a key, drops repeated ones, and tells the client.
+    """Reads events, verifies them where there is a key, drops repeated ones, and tells whoever waits.
 
         receiver = WebhookReceiver(gg, public_key=pem)
         event = receiver.receive(body, headers)
@@ -31,19 +58,38 @@ class WebhookReceiver:
     It may be used from any thread and any event loop.
 
     Args:
-        client: Whose generations these are: `AsyncNeuralBox`, `AsyncGeminiGen`, or a blocking one.
+        client: Whose generations these are: `AsyncNeuralBox`, `AsyncGeminiGen`, or a blocking one, whose waits in this
+            process are told. Where this process waits for nothing, the service's name does: `neuralbox` or `geminigen`.
         public_key: GeminiGen's public key, in PEM; without one nothing is verified, which costs no more than polls.
+        journal: Journals of other processes that wait, told as by `notify`: one place or several. `receive` then blocks for
+            some milliseconds.
 
     Raises:
-        ConfigurationError: There is a key, and the client's service signs nothing.
+        ConfigurationError: There is a key, and the service signs nothing; or there is no such service.
     """
 
-    def __init__(self, client: NotifiedClient, *, public_key: str | bytes | None = None) -> None:
-        if public_key is not None and client.service_name != "geminigen":
+    def __init__(
+        self,
+        client: NotifiedClient | ServiceName,
+        *,
+        public_key: str | bytes | None = None,
+        journal: JournalPlace | Sequence[JournalPlace] = (),
+    ) -> None:
+        self._client = None if isinstance(client, str) else client
+        service = client if isinstance(client, str) else client.service_name
+        if service not in ("neuralbox", "geminigen"):
+            raise ConfigurationError(f"`client` is a client, 'neuralbox' or 'geminigen'; it is {service!r}.")
+        if public_key is not None and service != "geminigen":
             raise ConfigurationError("NeuralBox signs no events: a `public_key` belongs to GeminiGen's.")
-        self._client = client
+        self._service: ServiceName = service
         self._public_key = public_key
+        self._journals = [journal] if isinstance(journal, str | os.PathLike) else [*journal]
         self._seen = SeenEvents()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether `receive` blocks for some milliseconds, since it writes to a journal."""
+        return bool(self._journals)
 
     def receive(self, body: bytes | str, headers: Mapping[str, str]) -> WebhookEvent | None:
         """Take an event that was posted, and have the generation asked for if somebody waits for it.
@@ -57,15 +103,23 @@ class WebhookReceiver:
 
         Raises:
             WebhookError: It cannot be read, or its signature is not one of it; `.status_code` is what to answer.
+            JournalError: A journal could not be written; the event counts as not received.
             ConfigurationError: The key is none, or the extra `webhooks` is not installed.
         """
-        event = read_event(body, self._client.service_name)
+        event = read_event(body, self._service)
         if self._public_key is not None:
             signature = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER), None)
             verify_signature(event, signature, self._public_key)
         if not self._seen.add(event.key):
             return None
-        self._client.notify(event)
+        if self._client is not None:
+            self._client.notify(event)
+        try:
+            for journal in self._journals:
+                notify(event, journal=journal)
+        except JournalError:
+            self.forget(event)
+            raise
         return event
 
     def forget(self, event: WebhookEvent) -> None:

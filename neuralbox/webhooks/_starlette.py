@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
+
 from .._concurrency.callbacks import call_either
 from .._errors import WebhookError
 from .._models.webhook_event import MAX_BYTES, WebhookEvent
@@ -45,7 +47,10 @@ def starlette_route(
                 if len(body) > MAX_BYTES:
                     return PlainTextResponse("The event is too long.", 413)
         try:
-            event = receiver.receive(bytes(body), request.headers)
+            if receiver.blocks:
+                event = await to_thread.run_sync(receiver.receive, bytes(body), request.headers)
+            else:
+                event = receiver.receive(bytes(body), request.headers)
         except WebhookError as error:
             return PlainTextResponse(str(error), error.status_code)
         if event is not None and on_event is not None:

@@ -22,6 +22,7 @@ from neuralbox._journal.protocol import (
     PLANNED,
     SAVED,
     SENDING,
+    JournalHint,
     JournalRecord,
     JournalSummary,
     PlannedRequest,
@@ -49,6 +50,7 @@ class MemoryStore:
         self.first_at: float | None = None
         self.records: dict[str, JournalRecord] = {}
         self.planned: set[str] = set()
+        self.left: list[JournalHint] = []
 
     def reopened(self) -> MemoryStore:
         self.planned.clear()
@@ -133,6 +135,16 @@ class MemoryStore:
     def ids(self, since: float) -> list[GenerationId]:
         found = self.records.values()
         return [one.id for one in found if one.id is not None and (one.accepted_at or 0.0) >= since]
+
+    def leave_hint(self, id: str, event: str) -> bool:
+        known = any(str(one.id) == id and one.state == ACCEPTED for one in self.records.values())
+        if not known or any(hint.event == event for hint in self.left):
+            return False
+        self.left.append(JournalHint(len(self.left) + 1, id, event))
+        return True
+
+    def hints(self, after: int) -> list[JournalHint]:
+        return self.left[after:]
 
     def summary(self) -> JournalSummary:
         found = list(self.records.values())

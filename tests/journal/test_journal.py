@@ -13,7 +13,15 @@ import anyio
 import pytest
 
 from neuralbox._errors import ConfigurationError, JournalError
-from neuralbox._journal import Journal, JournalRecord, JournalSummary, PlannedRequest
+from neuralbox._journal import (
+    HintReader,
+    Journal,
+    JournalHint,
+    JournalRecord,
+    JournalSummary,
+    PlannedRequest,
+    leave_hint,
+)
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._types import JobRef
 
@@ -45,6 +53,14 @@ class Opener:
         if self._memory is None:
             return await a_journal(self._place, self._clock)
         return GroupedJournal(self._memory.reopened(), now=self._clock.now, clock=self._clock.clock)
+
+    def leave_hint(self, id: int | str, event: str) -> bool:
+        """As another process does."""
+        return leave_hint(self._place, id, event) if self._memory is None else self._memory.leave_hint(str(id), event)
+
+    def read_hints(self) -> list[JournalHint]:
+        """As a reader does."""
+        return HintReader(self._place).read() if self._memory is None else self._memory.hints(0)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -100,6 +116,29 @@ async def test_a_request_goes_through_all_states(journal: GroupedJournal, clock:
     assert (found.planned, found.saved, found.total, found.unfinished) == (1, 1, 2, 1)
     assert (found.completed, found.failed, found.tokens) == (1, 0, 5)
     assert (found.first_at, found.last_at) == (clock.unix - 3, clock.unix)
+
+
+async def test_hints_of_others_are_about_what_was_accepted_and_count_once(
+    journal: GroupedJournal, open_again: Opener
+) -> None:
+    await journal.plan(entries("one", "two", "three"))
+    await journal.accepted("one", id=77)
+    await journal.accepted("two", id="v_1")
+    before = await everything(journal)
+    assert await journal.hints() == []
+    assert not open_again.leave_hint(78, "a")  # nobody's
+    assert open_again.leave_hint(77, "a")
+    assert not open_again.leave_hint(77, "a")
+    assert not open_again.leave_hint("v_1", "a")  # an event names one generation
+    assert open_again.leave_hint("v_1", "b")
+    found = await journal.hints()
+    assert [(hint.id, hint.event) for hint in found] == [("77", "a"), ("v_1", "b")]
+    assert open_again.read_hints() == found
+    assert {hint.event for hint in await journal.hints(after=found[0].number)} >= {"b"}
+    await journal.final("one", DONE)
+    await journal.flush()
+    assert not open_again.leave_hint(77, "c")  # it has ended
+    assert (await everything(journal))["two"] == before["two"]
 
 
 async def test_what_was_refused_or_failed_may_be_sent_again(journal: GroupedJournal) -> None:

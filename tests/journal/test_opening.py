@@ -16,7 +16,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from neuralbox._journal import opening, read_summary
+from neuralbox._journal import JournalHint, leave_hint, opening, read_summary
 from neuralbox._journal.sqlite import lock as ownership
 from neuralbox._journal.sqlite import schema, store
 
@@ -141,7 +141,7 @@ async def test_a_newer_version_is_left_alone(path: Path) -> None:
         pass
     tell(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    with refused("version", "newer neuralbox .schema 99, known up to 1.*Upgrade neuralbox"):
+    with refused("version", "newer neuralbox .schema 99, known up to 2.*Upgrade neuralbox"):
         await a_journal(path)
     assert path.read_bytes() == before
 
@@ -157,9 +157,22 @@ async def test_an_older_version_is_brought_up_to_date(path: Path, monkeypatch: p
     async with await a_journal(path) as journal:
         assert await states(journal.unfinished()) == {"one": "accepted"}
         assert ask(path, "SELECT colour FROM records") == [("red",)]
-        assert ask(path, "PRAGMA user_version") == [(2,)]
+        assert ask(path, "PRAGMA user_version") == [(3,)]
     async with await a_journal(path.parent / "new.sqlite"):
         assert ask(path.parent / "new.sqlite", "SELECT colour FROM records") == []
+
+
+async def test_a_journal_of_the_first_version_goes_on_and_takes_hints(path: Path) -> None:
+    async with await a_journal(path) as journal:
+        await journal.plan(entries("one"))
+        await journal.accepted("one", id=5)
+    tell(path, "DROP TABLE hints", "PRAGMA user_version = 1")
+    with refused("version", "older neuralbox"):
+        leave_hint(path, 5, "a")
+    async with await a_journal(path) as journal:
+        assert await journal.hints() == []
+        assert leave_hint(path, 5, "a")
+        assert await journal.hints() == [JournalHint(1, "5", "a")]
 
 
 async def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +183,7 @@ async def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monk
         with refused("unwritable", "nonsense"):
             await a_journal(path)
     async with await a_journal(path):
-        assert ask(path, "PRAGMA user_version") == [(1,)]
+        assert ask(path, "PRAGMA user_version") == [(2,)]
 
 
 async def test_the_database_of_another_program_is_left_alone(path: Path) -> None:

@@ -17,7 +17,15 @@ import pytest
 from anyio import to_thread
 
 from neuralbox._errors import ConfigurationError, JournalError
-from neuralbox._journal import PlannedRequest, open_journal, operations, read_records, read_summary, remember
+from neuralbox._journal import (
+    PlannedRequest,
+    leave_hint,
+    open_journal,
+    operations,
+    read_records,
+    read_summary,
+    remember,
+)
 from neuralbox._journal import facts as facts_of
 from neuralbox._journal.postgres import connection as connections
 from neuralbox._journal.postgres import errors, membership, schema
@@ -473,6 +481,22 @@ async def test_tables_of_another_version_or_program_are_left_alone(
     monkeypatch.setattr(schema, "OLDEST_SERVER", 1_000_000)
     with refused("version", "which is too old: 100 or newer is needed"):
         await a_journal(place)
+
+
+async def test_tables_of_an_older_version_take_no_hints_until_they_are_brought_up_to_date(
+    postgres: PostgresServer,
+) -> None:
+    database = postgres.new_database()
+    place = postgres.url("run", database=database)
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one"))
+        await journal.accepted("one", id=5)
+    postgres.execute("DROP TABLE neuralbox.hint; UPDATE neuralbox.journal SET version = 2", database=database)
+    with refused("corrupt", "A table is missing"):
+        leave_hint(place, 5, "a")
+    async with a_worker(place) as journal:
+        assert leave_hint(place, 5, "a")
+        assert [(hint.id, hint.event) for hint in await journal.hints()] == [("5", "a")]
 
 
 async def test_many_who_come_first_make_the_tables_once(postgres: PostgresServer) -> None:

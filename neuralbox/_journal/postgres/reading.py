@@ -17,9 +17,11 @@ from ..._errors import JournalError
 from .. import transitions
 from ..operations import each_once
 from ..protocol import (
+    HINTS_KEPT,
     MARK_SPAN,
     RATE_WINDOW,
     STATES,
+    JournalHint,
     JournalMark,
     JournalMarks,
     JournalOwner,
@@ -142,6 +144,31 @@ def remember(journal: str, name: str, value: object) -> None:
     """
     with _reading(journal) as (connection, run, _):
         connection.execute("UPDATE neuralbox.run SET facts = facts || %s WHERE id = %s", (Jsonb({name: value}), run))
+
+
+def leave_hint(journal: str, id: str, event: str) -> bool:
+    """Write down that a generation of a run may have ended, where the run has it as accepted and did not have the event.
+
+    Raises:
+        JournalError: There is no such run, or it cannot be written.
+    """
+    with _reading(journal) as (connection, run, _):
+        left = connection.execute(statements.LEAVE_HINT, {"run": run, "id": id, "event": event}).fetchone()
+        if left is None:
+            return False
+        oldest = "DELETE FROM neuralbox.hint WHERE run = %s AND number <= %s"
+        connection.execute(oldest, (run, left[0] - HINTS_KEPT))
+        return True
+
+
+def read_hints(journal: str, after: int) -> list[JournalHint]:
+    """Return a run's hints behind a number, and a few before it.
+
+    Raises:
+        JournalError: There is no such run, or it cannot be read.
+    """
+    with _reading(journal) as (connection, run, _):
+        return rows.hints(connection, run, after)
 
 
 def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:

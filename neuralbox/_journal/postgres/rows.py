@@ -13,6 +13,7 @@ from ..._types import GenerationId
 from ..protocol import (
     FINISHED,
     SENDING,
+    JournalHint,
     JournalMark,
     JournalOwner,
     JournalRecord,
@@ -40,6 +41,19 @@ _PAGE: Final = f"""
         sized AS (SELECT near.id, octet_length(q.body) AS size, sum(octet_length(q.body)) OVER (ORDER BY near.id) AS whole
             FROM near JOIN neuralbox.request q USING (id))
     {_COLUMNS} r.id IN (SELECT id FROM sized WHERE whole - size <= %(bytes)s) ORDER BY r.id"""
+
+
+_BEHIND: Final = 64
+"""Numbers are drawn before they are committed: so far behind the last one that was read, one may have come later."""
+
+
+def hints(connection: Connection, run: int, after: int) -> list[JournalHint]:
+    """Return the hints behind a number, and a few before it."""
+    found = connection.execute(
+        "SELECT number, gen_id, event FROM neuralbox.hint WHERE run = %s AND number > %s ORDER BY number",
+        (run, after - _BEHIND),
+    )
+    return [JournalHint(*row) for row in found.fetchall()]
 
 
 def to_record(row: Sequence[Any], shown: str, *, owner: int | None, taken_at: float | None = None) -> JournalRecord:

@@ -28,6 +28,7 @@ session keeps, so that a pooler may hand each transaction to another session.
                  *_at        Unix seconds by the clock of who wrote them
     request    the request as JSON. The one place of prompts, but for `claim`
     outcome    the end as JSON. The one place of addresses of results
+    hint       what webhooks said of accepted generations to processes that are no workers; the newest of each run
     allotment  parts of an account's windows and of a run's budget in the hands of one owner for a while
 
 `record_generation` is the arbiter of every adoption: one generation belongs to one request of an account.
@@ -85,6 +86,11 @@ STEPS: Final[Sequence[Sequence[str]]] = [
         "ALTER TABLE neuralbox.record ADD COLUMN claim_key text",
         # A quotation mark inside of a prompt is escaped, so this is the claim's own.
         """UPDATE neuralbox.record SET claim_key = substring(claim from '"key":"([^"\\\\]*)"') WHERE state = 1""",
+    ),
+    (  # to version 3
+        """CREATE TABLE neuralbox.hint (
+            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run int NOT NULL, gen_id text NOT NULL,
+            event text NOT NULL, UNIQUE (run, event))""",
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""

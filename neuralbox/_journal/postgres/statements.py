@@ -183,3 +183,10 @@ TELL: Final = "UPDATE neuralbox.owner SET about = %(about)s WHERE number = %(own
 
 PLAN_FREE: Final = PLAN.replace("%(owner)s", "NULL")
 """Plans what nobody works on yet."""
+
+LEAVE_HINT: Final = """
+    INSERT INTO neuralbox.hint (run, gen_id, event)
+    SELECT r.run, r.gen_id, %(event)s FROM neuralbox.record r JOIN neuralbox.run u ON u.id = r.run
+    WHERE u.id = %(run)s AND r.account = u.account AND r.gen_id = %(id)s AND r.state = 2
+    ON CONFLICT DO NOTHING RETURNING number"""
+"""Leaves a hint about a generation that the run has as accepted."""

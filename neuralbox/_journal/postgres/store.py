@@ -23,7 +23,18 @@ from ..._types import JobRef
 from .. import transitions
 from ..group_commit import CommitItem
 from ..operations import Close, PlanRequests, Query, StateChange, each_once, layers_of
-from ..protocol import ACCEPTED, FINAL, FINISHED, PLANNED, SENDING, JournalRecord, JournalSummary, Sync, fingerprint_of
+from ..protocol import (
+    ACCEPTED,
+    FINAL,
+    FINISHED,
+    PLANNED,
+    SENDING,
+    JournalHint,
+    JournalRecord,
+    JournalSummary,
+    Sync,
+    fingerprint_of,
+)
 from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGeneration, lease_over, taken
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
@@ -388,6 +399,9 @@ class PostgresStore:
 
     def summary(self) -> JournalSummary:
         return self._database.run(lambda connection: rows.summary(connection, self._run, self._service))
+
+    def hints(self, after: int) -> list[JournalHint]:
+        return self._database.run(lambda connection: rows.hints(connection, self._run, after))
 
     # ... and the end.
 

@@ -25,7 +25,7 @@ def read_summary(path: str | os.PathLike[str]) -> JournalSummary:
         JournalError: There is no such file, or it is not a journal that can be read.
     """
     file = os.path.realpath(path)
-    with _reading(file) as connection:
+    with opened(file) as connection:
         owner = lock.last_owner(connection) if lock.is_locked(file) else None
         return rows.summary(connection, owner)
 
@@ -45,7 +45,7 @@ def read_records(
     """
     file = os.path.realpath(path)
     while True:
-        with _reading(file) as connection:
+        with opened(file) as connection:
             page = rows.page(connection, states, after)
         if not page:
             return
@@ -64,7 +64,7 @@ def read_marks(path: str | os.PathLike[str], numbers: Sequence[int]) -> JournalM
         JournalError: There is no such file, or it is not a journal that can be read.
     """
     file = os.path.realpath(path)
-    with _reading(file) as connection:
+    with opened(file) as connection:
         owner = lock.last_owner(connection) if lock.is_locked(file) else None
         read = {number: rows.marks(connection, number * MARK_SPAN, (number + 1) * MARK_SPAN) for number in numbers}
         last = rows.last_position(connection)
@@ -75,14 +75,19 @@ def read_marks(path: str | os.PathLike[str], numbers: Sequence[int]) -> JournalM
 def owner_of(path: str) -> JournalOwner | None:
     """Return who opened the journal last, or None where that cannot be read (yet)."""
     try:
-        with _reading(path) as connection:
+        with opened(path) as connection:
             return lock.last_owner(connection)
     except JournalError:
         return None
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[sqlite3.Connection]:
+def opened(path: str) -> Iterator[sqlite3.Connection]:
+    """Open a journal's file for reading alone.
+
+    Raises:
+        JournalError: There is no such file, or it is not a journal that can be read.
+    """
     if not Path(path).is_file():
         raise JournalError(f"There is no journal {path}. A batch makes it when it starts.", reason="missing", path=path)
     files.require_plain(path)
@@ -97,13 +102,7 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
     try:
         with contextlib.closing(lock.connect(path, mode)) as connection:
             connection.execute("PRAGMA query_only = ON")
-            if schema.require_ours(connection, path) != len(schema.STEPS):
-                raise JournalError(
-                    f"The journal {path} was written by an older neuralbox, or has only just been made. Continuing "
-                    "its batch brings it up to date.",
-                    reason="version",
-                    path=path,
-                )
+            schema.require_present(connection, path)
             yield connection
     except errors.FOREIGN as error:
         raise errors.explain(error, path) from error

@@ -21,6 +21,7 @@ from ..protocol import (
     SAVED,
     SENDING,
     STATES,
+    JournalHint,
     JournalMark,
     JournalOwner,
     JournalRecord,
@@ -186,6 +187,16 @@ def last_position(connection: sqlite3.Connection) -> int:
     """Return the highest position that there is; 0 where there is none."""
     (found,) = connection.execute("SELECT max(position) FROM records").fetchone()
     return found or 0
+
+
+def hints(connection: sqlite3.Connection, after: int) -> list[JournalHint]:
+    """Return the hints behind a number; what is none is left out, for nothing depends on it."""
+    found = connection.execute("SELECT number, id, event FROM hints WHERE number > ? ORDER BY number", (after,))
+    return [
+        JournalHint(number, generation, event)
+        for number, generation, event in found.fetchall()
+        if isinstance(generation, str) and isinstance(event, str)
+    ]
 
 
 def ids(connection: sqlite3.Connection, since: float) -> list[GenerationId]:

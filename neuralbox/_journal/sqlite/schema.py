@@ -24,6 +24,8 @@ The file is an ordinary SQLite database in WAL mode: any program may read it whi
                  planned_at, sent_at, accepted_at, final_at, saved_at   Unix seconds, never running backwards
     requests   position, request: the request as JSON. The one place of prompts
     outcomes   position, outcome: the end as JSON. The one place of addresses of results
+    hints      number, id (of an accepted generation, as text), event (what tells the event from others): what webhooks said to
+               processes that do not own the journal. The newest only; no record is changed by them
 
 `PRAGMA application_id` is `nbox`, `PRAGMA user_version` the version of the schema. A change of the schema appends one
 step to `STEPS` and touches none before it.
@@ -51,6 +53,9 @@ STEPS: Final[list[Sequence[str]]] = [
             accepted_at REAL, final_at REAL, saved_at REAL)""",
         "CREATE TABLE requests (position INTEGER PRIMARY KEY, request TEXT NOT NULL)",
         "CREATE TABLE outcomes (position INTEGER PRIMARY KEY, outcome TEXT NOT NULL)",
+    ),
+    (  # to version 2
+        "CREATE TABLE hints (number INTEGER PRIMARY KEY, id TEXT NOT NULL, event TEXT NOT NULL UNIQUE)",
     ),
 ]
 """Step n leads from version n to version n + 1; a new file takes them all."""
@@ -80,6 +85,21 @@ def require_ours(connection: sqlite3.Connection, path: str) -> int:
             path=path,
         )
     return int(version)
+
+
+def require_present(connection: sqlite3.Connection, path: str) -> None:
+    """Require that a file's schema is the present one.
+
+    Raises:
+        JournalError: It is an older or a newer one, or another program's.
+    """
+    if require_ours(connection, path) != len(STEPS):
+        raise JournalError(
+            f"The journal {path} was written by an older neuralbox, or has only just been made. Continuing "
+            "its batch brings it up to date.",
+            reason="version",
+            path=path,
+        )
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

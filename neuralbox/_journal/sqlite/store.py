@@ -22,7 +22,7 @@ from ..._types import GenerationId, JobRef
 from .. import transitions
 from ..group_commit import CommitItem
 from ..operations import Close, PlanRequests, Query, StateChange, each_once, layers_of
-from ..protocol import FINAL, JournalRecord, JournalSummary, PlannedRequest, Sync, fingerprint_of
+from ..protocol import FINAL, JournalHint, JournalRecord, JournalSummary, PlannedRequest, Sync, fingerprint_of
 from . import errors, files, rows, schema
 from . import lock as ownership
 from .statements import OUTCOME, STATEMENTS
@@ -223,6 +223,9 @@ class SqliteStore:
 
     def summary(self) -> JournalSummary:
         return rows.summary(self._connection, ownership.last_owner(self._connection))
+
+    def hints(self, after: int) -> list[JournalHint]:
+        return rows.hints(self._connection, after)
 
     # ... and the end.
 
