@@ -163,6 +163,8 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
 
 EXTENDED_FAMILIES: Final = ("veo", "grok", "seedance", "kling")
 """Those whose films can be extended [gem:client 5, 7]."""
+STORYBOARD_FAMILIES: Final = ("grok",)
+"""Those that make films of several scenes [gem:client 5, 19]."""
 
 
 def family_of(families: Mapping[str, Family], model: str) -> Family | None:

@@ -27,8 +27,10 @@ IMAGEN: Final = "/imagen/{family}"
 META_IMAGE: Final = "/meta_ai/generate"
 VIDEO: Final = "/video-gen/{family}"
 VIDEO_EXTEND: Final = "/video-extend/{family}"
+STORYBOARD: Final = "/video-storyboard/{family}"
 SPEECH: Final = "/text-to-speech"
 DIALOGUE: Final = "/tts-multi-speaker"
+DOCUMENT_SPEECH: Final = "/document-to-speech"
 
 ACCOUNT: Final = "/account"
 STATUS_PREFIX: Final = "/api/v1"
@@ -65,6 +67,15 @@ DEFAULT_SPEECH_MODEL: Final = "tts-flash"
 MAX_SPEECH_CHARACTERS: Final = 10_000  # of a text, and of a block [gem:speech, gem:dialogue]
 SPEECH_SPEEDS: Final = (1.0, 4.0)  # [gem:speech]
 DIALOGUE_SPEEDS: Final = (0.5, 4.0)  # [gem:dialogue]
+DOCUMENT_ENDINGS: Final = (
+    "docx", "xlsx", "pptx", "pdf", "epub", "mobi", "txt", "html", "odt", "ods", "odp", "azw", "azw3",
+)  # [gem:document]  # fmt: skip
+MAX_DOCUMENT_BYTES: Final = 100 * 1024 * 1024  # "100 MB", read generously [gem:document]
+
+DEFAULT_STORYBOARD_MODEL: Final = "grok-3"
+STORYBOARD_SCENES: Final = (2, 10)  # [gem:client 5]
+SCENE_SECONDS: Final = (6, 10)  # each of them; together:
+STORYBOARD_SECONDS: Final = 45
 
 # Query of the list. The page enumerates no filter; these are seen in use.
 

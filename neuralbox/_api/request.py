@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
+from io import SEEK_END
 from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import quote
 
@@ -53,6 +54,16 @@ class FormFile:
     digest: str = field(default="", repr=False)
 
     @property
+    def size(self) -> int:
+        """In bytes; an open file is asked, and stays where it is."""
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        at = self.content.tell()
+        end = self.content.seek(0, SEEK_END)
+        self.content.seek(at)
+        return end
+
+    @property
     def mark(self) -> str:
         """What tells its content from others; "" where that is neither known nor here."""
         return self.digest or (digest_of(self.content) if isinstance(self.content, bytes) else "")
@@ -65,10 +76,12 @@ class Form:
     Attributes:
         fields: The text fields; one with several texts is sent as often.
         files: The files.
+        secrets: Text fields that are sent and kept nowhere: no journal, no claim and no cache gets to see them.
     """
 
     fields: Mapping[str, str | Sequence[str]] = field(default_factory=dict, repr=False)
     files: tuple[FormFile, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

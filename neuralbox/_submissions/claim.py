@@ -177,12 +177,25 @@ def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, 
     if isinstance(blocks, list | tuple):
         said = [(as_object(block) or {}).get("input") for block in blocks]
         return "\n".join(text for text in said if isinstance(text, str)) or None, True
+    scenes = _read_list(options.get("scenes"))  # of a storyboard, written as JSON into its form
+    if scenes:
+        said = [(as_object(scene) or {}).get("prompt") for scene in scenes]
+        return "\n".join(text for text in said if isinstance(text, str)) or None, True
     turns = options.get("messages")
     for turn in reversed(turns) if isinstance(turns, list | tuple) else ():
         record = as_object(turn) or {}
         if record.get("role") == "user":
             return _said(record.get("content")), True
     return None, False
+
+
+def _read_list(text: object) -> list[Any]:
+    """Read a list that stands in a form's field as JSON; what is none is empty."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _said(content: object) -> str | None:

@@ -181,7 +181,7 @@ def _form(form: Form) -> dict[str, Any]:
     # Text fields as parts without a name of a file: httpx writes a form without files as another media type.
     parts: list[tuple[str, Any]] = [
         (name, (None, text))
-        for name, value in form.fields.items()
+        for name, value in {**form.fields, **form.secrets}.items()
         for text in ([value] if isinstance(value, str) else value)
     ]
     parts += [(file.name, (file.file_name, file.content, file.content_type)) for file in form.files]

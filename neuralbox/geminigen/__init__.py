@@ -14,10 +14,11 @@ jobs, waits, batches and downloads work with. Its webhooks are read by `neuralbo
 
 from __future__ import annotations
 
-from .._api.gemini_families import EXTENDED_FAMILIES, IMAGE_FAMILIES, VIDEO_FAMILIES, Family
+from .._api.gemini_families import EXTENDED_FAMILIES, IMAGE_FAMILIES, STORYBOARD_FAMILIES, VIDEO_FAMILIES, Family
 from ._account import GeminiAccount
 from ._client import AsyncGeminiGen
 from ._dialogue_request import GeminiDialogueRequest
+from ._document_request import GeminiDocumentRequest
 from ._extension_request import GeminiExtensionRequest
 from ._history import GeminiHistory
 from ._image_request import GeminiImageRequest
@@ -29,12 +30,14 @@ from ._models import GeminiModels
 from ._speech import GeminiSpeech
 from ._speech_request import GeminiSpeechRequest
 from ._standing import GeminiCredit, GeminiUser, ModelGroupStatus
+from ._storyboard_request import GeminiStoryboardRequest
 from ._video_request import GeminiVideoRequest
 from ._videos import GeminiVideos
 
 __all__ = [
     "EXTENDED_FAMILIES",
     "IMAGE_FAMILIES",
+    "STORYBOARD_FAMILIES",
     "VIDEO_FAMILIES",
     "Asset",
     "AsyncGeminiGen",
@@ -42,6 +45,7 @@ __all__ = [
     "GeminiAccount",
     "GeminiCredit",
     "GeminiDialogueRequest",
+    "GeminiDocumentRequest",
     "GeminiExtensionRequest",
     "GeminiHistory",
     "GeminiImageRequest",
@@ -49,6 +53,7 @@ __all__ = [
     "GeminiModels",
     "GeminiSpeech",
     "GeminiSpeechRequest",
+    "GeminiStoryboardRequest",
     "GeminiUser",
     "GeminiVideoRequest",
     "GeminiVideos",

@@ -93,6 +93,8 @@ class RawGeminiVideos:
         self.submit = raw(videos.submit)
         self.extend = raw(videos.extend)
         self.submit_extension = raw(videos.submit_extension)
+        self.create_storyboard = raw(videos.create_storyboard)
+        self.submit_storyboard = raw(videos.submit_storyboard)
 
 
 class RawGeminiSpeech:
@@ -103,6 +105,8 @@ class RawGeminiSpeech:
         self.submit = raw(speech.submit)
         self.create_dialogue = raw(speech.create_dialogue)
         self.submit_dialogue = raw(speech.submit_dialogue)
+        self.create_document = raw(speech.create_document)
+        self.submit_document = raw(speech.submit_document)
 
 
 class RawGeminiAccount:

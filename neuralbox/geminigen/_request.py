@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ async def with_files(request: Request, files: Mapping[str, object]) -> Request:
     """Return a request of a form with local files in it, which are measured now."""
     assert request.form is not None
     parts = await load_files(files)
-    return replace(request, form=Form(request.form.fields, parts)) if parts else request
+    return replace(request, form=replace(request.form, files=parts)) if parts else request
 
 
 def paths_in(*given: object) -> Sequence[str | os.PathLike[str]]:
@@ -145,6 +146,47 @@ def file_references(name: str, given: object) -> Sequence[LocalSource]:
 def text_references(name: str, given: object) -> Sequence[str] | None:
     """Return the addresses and uuids among references; None where there are none."""
     return [source for source in sources_of(name, given) if isinstance(source, str)] or None
+
+
+# What is written as JSON into a field of a form.
+
+
+def json_text(value: object) -> str:
+    """Write a value as a form's field has it.
+
+    Raises:
+        ConfigurationError: It holds something that JSON cannot say.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"What is sent cannot be written as JSON: {error}.") from None
+
+
+def require_scenes(scenes: Any) -> Sequence[Mapping[str, Any]]:
+    """Read the scenes of a storyboard: mappings with a `prompt`, and seconds that one source lists."""
+    fewest, most = gemini.STORYBOARD_SCENES
+    is_list = isinstance(scenes, Sequence) and not isinstance(scenes, str)
+    if not is_list or not all(isinstance(scene, Mapping) for scene in scenes):
+        raise ConfigurationError('`scenes` must be a list of {"prompt": ..., "duration": 6}.')
+    if not fewest <= len(scenes) <= most:
+        raise ConfigurationError(
+            f"A storyboard has {fewest} to {most} scenes; there are {len(scenes)}. Source: [gem:client 5]."
+        )
+    for number, scene in enumerate(scenes):
+        require_text(f"scenes[{number}].prompt", scene.get("prompt"))
+        seconds = scene.get("duration")
+        if isinstance(seconds, bool) or seconds not in gemini.SCENE_SECONDS:
+            raise ConfigurationError(
+                f"`scenes[{number}].duration` must be 6 or 10 seconds; it is {seconds!r}. Source: [gem:client 5]."
+            )
+    total = sum(scene["duration"] for scene in scenes)
+    if total > gemini.STORYBOARD_SECONDS:
+        raise ConfigurationError(
+            f"The scenes of a storyboard have at most {gemini.STORYBOARD_SECONDS} s together; these have {total}. "
+            "Source: [gem:client 5]."
+        )
+    return [dict(scene) for scene in scenes]
 
 
 # Speech.

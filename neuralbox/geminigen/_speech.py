@@ -1,4 +1,4 @@
-"""Speech by GeminiGen: a text, or a dialogue.
+"""Speech by GeminiGen: a text, a dialogue, or a document.
 
 Written by `python -m neuralbox._codegen` from the request class; do not edit.
 """
@@ -18,6 +18,8 @@ from .._submissions import keyed, submission
 from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 from ..geminigen._dialogue_request import GeminiDialogueRequest
+from ..geminigen._document_request import GeminiDocumentRequest
+from ..geminigen._local_files import LocalSource
 from ..geminigen._speech_request import GeminiSpeechRequest
 
 
@@ -259,6 +261,110 @@ class GeminiSpeech:
             title=title,
         )
         wire = request.build(self._core.options.dialect)
+        return await keyed.submit(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
+
+    async def create_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Read a document aloud and wait for the recording.
+
+        The history shows the document's name as its prompt. Its documents of 2026 do not list speech any more; it may
+        have been withdrawn.
+
+        Args:
+            file: The document: a path, `(name, bytes)`, or an open binary file. Its name ends in docx, xlsx, pptx, pdf,
+                epub, mobi, txt, html, odt, ods, odp, azw or azw3; it has at most 100 MB and 500,000 rows.
+            voices: Who reads it: `[{"name": "Speaker", "voice": {"id": "GM013", "name": "Gacrux"}}]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            speed: 1 to 4, as for a text.
+            output_format: `mp3` (the service's default) or `wav`.
+            file_password: Opens the document. It is sent and kept nowhere, but for the journal of a batch, which keeps
+                its requests.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The document cannot be read, is none of those that are read aloud or too large, there is
+                no voice, or the speed is out of range; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        request = GeminiDocumentRequest(
+            file=file, voices=voices, model=model, speed=speed, output_format=output_format, file_password=file_password
+        )
+        wire = await request.prepare(self._core.options.dialect)
+        return await submission.create(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
+        )
+
+    async def submit_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Read a document aloud without waiting; arguments and errors as in `create_document`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `await job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        request = GeminiDocumentRequest(
+            file=file, voices=voices, model=model, speed=speed, output_format=output_format, file_password=file_password
+        )
+        wire = await request.prepare(self._core.options.dialect)
         return await keyed.submit(
             self._core,
             wire,

@@ -1,4 +1,4 @@
-"""Films by GeminiGen, and more of them.
+"""Films by GeminiGen, more of them, and films of several scenes.
 
 Written by `python -m neuralbox._codegen` from the request class; do not edit.
 """
@@ -6,10 +6,10 @@ Written by `python -m neuralbox._codegen` from the request class; do not edit.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
-from .._api.gemini_vocabulary import ImageMode, ServiceMode
+from .._api.gemini_vocabulary import DEFAULT_STORYBOARD_MODEL, ImageMode, ServiceMode
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -19,6 +19,7 @@ from .._submissions.submission import OnAccepted
 from .._types import OMIT, Omit
 from ..geminigen._extension_request import GeminiExtensionRequest
 from ..geminigen._local_files import LocalSource
+from ..geminigen._storyboard_request import GeminiStoryboardRequest
 from ..geminigen._video_request import GeminiVideoRequest
 
 
@@ -281,6 +282,105 @@ class GeminiVideos:
         """
         request = GeminiExtensionRequest(
             family=family, ref_history=ref_history, prompt=prompt, mode=mode, duration=duration, model=model
+        )
+        wire = request.build(self._core.options.dialect)
+        return await keyed.submit(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            on_accepted=on_accepted,
+            journal=journal,
+            key=key,
+        )
+
+    async def create_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Make a film of several scenes and wait for it.
+
+        What the history shows as its prompt is not documented, so a lost answer may stay unknown.
+
+        Args:
+            scenes: What is seen, in order: 2 to 10 of `{"prompt": ..., "duration": 6}`, with a `mode` where one is
+                wanted. A scene has 6 or 10 seconds, all together have at most 45.
+            model: `grok-3`, or another slug.
+            family: `grok`, the one that is known to make them.
+            aspect_ratio: In the words of the family's films, such as `landscape`.
+            resolution: `480p` or `720p`.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; a plain or
+                an async function, which a cancellation does not interrupt. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: There are too few or too many scenes, one has no prompt or other seconds, or all are too
+                long together; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        request = GeminiStoryboardRequest(
+            scenes=scenes, model=model, family=family, aspect_ratio=aspect_ratio, resolution=resolution
+        )
+        wire = request.build(self._core.options.dialect)
+        return await submission.create(
+            self._core,
+            wire,
+            CallOptions.of(call),
+            kind=request.result_kind,
+            model=model,
+            wait_timeout=wait_timeout,
+            on_accepted=on_accepted,
+        )
+
+    async def submit_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Make a film of several scenes without waiting; arguments and errors as in `create_storyboard`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `await job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        request = GeminiStoryboardRequest(
+            scenes=scenes, model=model, family=family, aspect_ratio=aspect_ratio, resolution=resolution
         )
         wire = request.build(self._core.options.dialect)
         return await keyed.submit(

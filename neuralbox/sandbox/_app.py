@@ -50,8 +50,10 @@ def build_app(sandbox: SandboxState) -> Starlette:
                 (gemini_make.META_IMAGE, gemini_make.meta_image),
                 (gemini_make.VIDEO, gemini_make.video),
                 (gemini_make.EXTEND, gemini_make.extend),
+                (gemini_make.STORYBOARD, gemini_make.storyboard),
                 (gemini_make.SPEECH, gemini_make.speech),
                 (gemini_make.DIALOGUE, gemini_make.dialogue),
+                (gemini_make.DOCUMENT, gemini_make.document),
             )
         ),
         endpoint(sandbox, "GET", gemini_make.ACCOUNT, gemini_make.account, prefix=gemini.PREFIX, public=True),

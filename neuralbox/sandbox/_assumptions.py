@@ -111,6 +111,11 @@ ASSUMPTIONS: Final[tuple[str, ...]] = (
         "costs what an example says, else 10 credits a picture, 20 a film, 2 a character."
     ),
     "An extension inherits the model of its source, which has to be the account's; a dialogue is listed as `tts-text`, its blocks as lines.",
+    (
+        "A document costs a credit for each 100 bytes, is not read, and is listed as `tts-document` with its name as `input_text` and its own "
+        "size; a storyboard is listed as `video_generation` with its scenes' prompts as lines, costs as many films as it has scenes, and is "
+        "402 `GROK_PREMIUM_PLAN_REQUIRED` on the free plan."
+    ),
     "An upload is told by its name's ending; the status of the models is the same whatever the window.",
 )
 

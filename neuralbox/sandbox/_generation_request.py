@@ -29,6 +29,7 @@ class GenerationRequest:
         format: Ending of the result file, for kinds that have one.
         reference: Address of the image that was given along.
         streams: Whether the client asked for server-sent events.
+        document_bytes: Size of the document that is read aloud; None where none is.
     """
 
     model: CatalogueModel
@@ -43,6 +44,7 @@ class GenerationRequest:
     seed: int | None = None
     reference: str | None = None
     streams: bool = False
+    document_bytes: int | None = None
 
 
 def read_generation_request(

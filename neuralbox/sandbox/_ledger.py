@@ -230,6 +230,7 @@ class Ledger:
                 height=request.height,
                 duration=request.duration,
                 reference=request.reference,
+                document_bytes=request.document_bytes,
                 seed=request.seed if request.seed is not None else self.rng(f"seed/{number}").randrange(2**31),
             )
             self._insert(record)

@@ -58,6 +58,7 @@ class StoredGeneration:
         format: Ending of the result file; None where there is no file.
         reference: Address of the image that was given along.
         size_bytes: Of the result file; None until it is made.
+        document_bytes: Of the document that was read aloud; None where none was.
     """
 
     number: int
@@ -83,6 +84,7 @@ class StoredGeneration:
     seed: int | None = None
     reference: str | None = None
     size_bytes: int | None = None
+    document_bytes: int | None = None
     is_favorited: bool = False
     rating: int | None = None
     is_deleted: bool = False

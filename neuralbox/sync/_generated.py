@@ -18,6 +18,7 @@ from .._api import vocabulary as words
 from .._api.builders import Message
 from .._api.gemini_vocabulary import (
     DEFAULT_SPEECH_MODEL,
+    DEFAULT_STORYBOARD_MODEL,
     AspectRatio,
     AudioChannel,
     AudioFormat,
@@ -4920,6 +4921,103 @@ class GeminiVideos(bridge.Facade[AsyncGeminiVideos]):
             )
         )
 
+    def create_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Make a film of several scenes and wait for it.
+
+        What the history shows as its prompt is not documented, so a lost answer may stay unknown.
+
+        Args:
+            scenes: What is seen, in order: 2 to 10 of `{"prompt": ..., "duration": 6}`, with a `mode` where one is
+                wanted. A scene has 6 or 10 seconds, all together have at most 45.
+            model: `grok-3`, or another slug.
+            family: `grok`, the one that is known to make them.
+            aspect_ratio: In the words of the family's films, such as `landscape`.
+            resolution: `480p` or `720p`.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: There are too few or too many scenes, one has no prompt or other seconds, or all are too
+                long together; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        return bridge.call(
+            self._async.create_storyboard,
+            scenes=scenes,
+            model=model,
+            family=family,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Make a film of several scenes without waiting; arguments and errors as in `create_storyboard`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit_storyboard,
+                scenes=scenes,
+                model=model,
+                family=family,
+                aspect_ratio=aspect_ratio,
+                resolution=resolution,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
 
 class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
     """Speech models."""
@@ -5140,6 +5238,110 @@ class GeminiSpeech(bridge.Facade[AsyncGeminiSpeech]):
                 output_channel=output_channel,
                 custom_prompt=custom_prompt,
                 title=title,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            )
+        )
+
+    def create_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Generation:
+        """Read a document aloud and wait for the recording.
+
+        The history shows the document's name as its prompt. Its documents of 2026 do not list speech any more; it may
+        have been withdrawn.
+
+        Args:
+            file: The document: a path, `(name, bytes)`, or an open binary file. Its name ends in docx, xlsx, pptx, pdf,
+                epub, mobi, txt, html, odt, ods, odp, azw or azw3; it has at most 100 MB and 500,000 rows.
+            voices: Who reads it: `[{"name": "Speaker", "voice": {"id": "GM013", "name": "Gacrux"}}]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            speed: 1 to 4, as for a text.
+            output_format: `mp3` (the service's default) or `wav`.
+            file_password: Opens the document. It is sent and kept nowhere, but for the journal of a batch, which keeps
+                its requests.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The document cannot be read, is none of those that are read aloud or too large, there is
+                no voice, or the speed is out of range; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        return bridge.call(
+            self._async.create_document,
+            file=file,
+            voices=voices,
+            model=model,
+            speed=speed,
+            output_format=output_format,
+            file_password=file_password,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> Job:
+        """Read a document aloud without waiting; arguments and errors as in `create_document`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        return Job.of(
+            bridge.call(
+                self._async.submit_document,
+                file=file,
+                voices=voices,
+                model=model,
+                speed=speed,
+                output_format=output_format,
+                file_password=file_password,
                 on_accepted=bridge.callback(on_accepted),
                 journal=journal,
                 key=key,
@@ -5647,6 +5849,104 @@ class RawGeminiVideos(bridge.Facade[AsyncRawGeminiVideos]):
             Job.of,
         )
 
+    def create_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Make a film of several scenes and wait for it.
+
+        What the history shows as its prompt is not documented, so a lost answer may stay unknown.
+
+        Args:
+            scenes: What is seen, in order: 2 to 10 of `{"prompt": ..., "duration": 6}`, with a `mode` where one is
+                wanted. A scene has 6 or 10 seconds, all together have at most 45.
+            model: `grok-3`, or another slug.
+            family: `grok`, the one that is known to make them.
+            aspect_ratio: In the words of the family's films, such as `landscape`.
+            resolution: `480p` or `720p`.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: There are too few or too many scenes, one has no prompt or other seconds, or all are too
+                long together; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        return bridge.call(
+            self._async.create_storyboard,
+            scenes=scenes,
+            model=model,
+            family=family,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_storyboard(
+        self,
+        *,
+        scenes: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_STORYBOARD_MODEL,
+        family: str = "grok",
+        aspect_ratio: str | Omit = OMIT,
+        resolution: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Make a film of several scenes without waiting; arguments and errors as in `create_storyboard`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            Clients [gem:client 5, 19], `POST /uapi/v1/video-storyboard/grok`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit_storyboard,
+                scenes=scenes,
+                model=model,
+                family=family,
+                aspect_ratio=aspect_ratio,
+                resolution=resolution,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
 
 class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
     """`speech` with raw responses."""
@@ -5868,6 +6168,111 @@ class RawGeminiSpeech(bridge.Facade[AsyncRawGeminiSpeech]):
                 output_channel=output_channel,
                 custom_prompt=custom_prompt,
                 title=title,
+                on_accepted=bridge.callback(on_accepted),
+                journal=journal,
+                key=key,
+                **call,
+            ),
+            Job.of,
+        )
+
+    def create_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        wait_timeout: float | Omit | None = OMIT,
+        on_accepted: OnAccepted | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Generation]:
+        """Read a document aloud and wait for the recording.
+
+        The history shows the document's name as its prompt. Its documents of 2026 do not list speech any more; it may
+        have been withdrawn.
+
+        Args:
+            file: The document: a path, `(name, bytes)`, or an open binary file. Its name ends in docx, xlsx, pptx, pdf,
+                epub, mobi, txt, html, odt, ods, odp, azw or azw3; it has at most 100 MB and 500,000 rows.
+            voices: Who reads it: `[{"name": "Speaker", "voice": {"id": "GM013", "name": "Gacrux"}}]`.
+            model: `tts-flash` (the service's default), `tts-pro`, or another slug.
+            speed: 1 to 4, as for a text.
+            output_format: `mp3` (the service's default) or `wav`.
+            file_password: Opens the document. It is sent and kept nowhere, but for the journal of a batch, which keeps
+                its requests.
+            wait_timeout: Limit of the wait in seconds, where the service answers `pending`; None waits without limit.
+                Default: `polling.timeout`, 600.
+            on_accepted: Called with the `JobRef` as soon as its id is known, before anything is waited for; it runs in
+                the calling thread. What it raises is logged; the job goes on.
+            **call: `timeout`, `extra_headers`, `extra_query`, `extra_body` of this call.
+
+        Returns:
+            The completed generation; `url` is the file.
+
+        Raises:
+            ConfigurationError: The document cannot be read, is none of those that are read aloud or too large, there is
+                no voice, or the speed is out of range; nothing was sent.
+            SubmissionUnknownError: The request was sent and its outcome is unknown; it was not sent again.
+            GenerationFailedError: It ended without a result.
+            GenerationTimeoutError: The wait's limit passed; the job still runs, `.job` attaches again.
+            APIStatusError: The service refused, by status.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        return bridge.call(
+            self._async.create_document,
+            file=file,
+            voices=voices,
+            model=model,
+            speed=speed,
+            output_format=output_format,
+            file_password=file_password,
+            wait_timeout=wait_timeout,
+            on_accepted=bridge.callback(on_accepted),
+            **call,
+        )
+
+    def submit_document(
+        self,
+        *,
+        file: LocalSource,
+        voices: Sequence[Mapping[str, Any]],
+        model: str = DEFAULT_SPEECH_MODEL,
+        speed: float | Omit = OMIT,
+        output_format: AudioFormat | str | Omit = OMIT,
+        file_password: str | Omit = OMIT,
+        on_accepted: OnAccepted | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        **call: Unpack[CallArgs],
+    ) -> RawResponse[Job]:
+        """Read a document aloud without waiting; arguments and errors as in `create_document`.
+
+        With `journal=`, a file that is made if it is not there, the job is kept in it under `key=`: the same key again
+        gives the same job, also after a crash, and is charged once.
+
+        Returns:
+            The job: `job.wait()`, or keep `job.id`, its uuid, and attach again with `client.job(uuid)`.
+
+        Raises:
+            JournalError: The key stands for another request, or the journal cannot be used; `.reason` says why.
+
+        Source:
+            GeminiGen, "Document To Speech" [gem:document], `POST /uapi/v1/document-to-speech`.
+        """
+        return bridge.with_view(
+            bridge.call(
+                self._async.submit_document,
+                file=file,
+                voices=voices,
+                model=model,
+                speed=speed,
+                output_format=output_format,
+                file_password=file_password,
                 on_accepted=bridge.callback(on_accepted),
                 journal=journal,
                 key=key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,10 +38,16 @@ class Order:
         fields = self.fields
         if "blocks" in fields:
             return "\n".join(block["input"] for block in fields["blocks"])
+        if "scenes" in fields:
+            return "\n".join(scene["prompt"] for scene in json.loads(fields["scenes"][0]))
+        if self.path.startswith("/document"):
+            return self.files[0][1]
         return str(fields["input"]) if "input" in fields else str(fields["prompt"][0])
 
     @property
     def type(self) -> str:
+        if self.path.startswith("/document"):
+            return "tts-document"
         return (
             "tts-text" if "speech" in self.path or "tts" in self.path else "video" if "video" in self.path else "image"
         )
@@ -122,8 +129,6 @@ def read_form(request: httpx.Request) -> tuple[Mapping[str, Any], list[tuple[str
     """Read a body by another reader than the client's."""
     kind = request.headers["content-type"]
     if kind == "application/json":
-        import json
-
         return json.loads(request.content), []
     assert kind.startswith("multipart/form-data")
     whole = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + request.content)

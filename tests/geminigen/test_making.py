@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,6 +46,7 @@ def opened(shop: GeminiShop, **options: Any) -> AsyncGeminiGen:
 
 # What is sent.
 
+SCENES = [{"prompt": "A boat", "duration": 6}, {"prompt": "It sails", "duration": 10, "mode": "normal"}]
 SENT: list[tuple[str, str, dict[str, Any], str, Mapping[str, Any]]] = [
     (
         "images",
@@ -111,6 +113,20 @@ SENT: list[tuple[str, str, dict[str, Any], str, Mapping[str, Any]]] = [
         {"model": "tts-pro", "voices": VOICES, "input": "Hello"},
     ),
     (
+        "videos",
+        "create_storyboard",
+        {"scenes": SCENES, "aspect_ratio": "landscape"},
+        "/video-storyboard/grok",
+        {"scenes": [json.dumps(SCENES)], "model": ["grok-3"], "aspect_ratio": ["landscape"]},
+    ),
+    (
+        "videos",
+        "submit_storyboard",
+        {"scenes": SCENES, "resolution": "720p", "model": "grok-4"},
+        "/video-storyboard/grok",
+        {"scenes": [json.dumps(SCENES)], "model": ["grok-4"], "resolution": ["720p"]},
+    ),
+    (
         "speech",
         "submit_dialogue",
         {"blocks": ["Hi"], "voices": VOICES},
@@ -136,6 +152,7 @@ async def test_each_kind_is_asked_for_at_its_place_and_waited_for(
     assert HistoryItem.read(made.raw).used_credit == 4
     assert made.tokens is None
     kinds = {"extend": "extension", "submit_extension": "extension"}
+    kinds |= {"create_storyboard": "storyboard", "submit_storyboard": "storyboard"}
     kind = (
         kinds.get(method)
         or ("dialogue" if "dialogue" in method else "")
@@ -178,6 +195,23 @@ WRONG: list[tuple[str, str, dict[str, Any], str]] = [
     ("speech", "create_dialogue", {"blocks": [], "voices": VOICES}, "`blocks` must be a list"),
     ("speech", "create_dialogue", {"blocks": [7], "voices": VOICES}, "must be a text, or a mapping"),
     ("speech", "create_dialogue", {"blocks": [{"input": " "}], "voices": VOICES}, "input` is empty"),
+    ("videos", "create_storyboard", {"scenes": SCENES, "family": "veo"}, "`family` must be"),
+    ("videos", "create_storyboard", {"scenes": "A boat"}, "`scenes` must be a list"),
+    ("videos", "create_storyboard", {"scenes": ["A boat", "A bay"]}, "`scenes` must be a list"),
+    ("videos", "create_storyboard", {"scenes": SCENES[:1]}, "has 2 to 10 scenes; there are 1"),
+    ("videos", "create_storyboard", {"scenes": SCENES * 6}, "has 2 to 10 scenes; there are 12"),
+    ("videos", "create_storyboard", {"scenes": [{"duration": 6}] * 2}, "`scenes[0].prompt`"),
+    ("videos", "create_storyboard", {"scenes": [SCENES[0], {"prompt": "P"}]}, "`scenes[1].duration` must be 6 or 10 seconds; it is None"),
+    ("videos", "create_storyboard", {"scenes": [SCENES[1]] * 5}, "at most 45 s together; these have 50"),
+    ("videos", "create_storyboard", {"scenes": [{**SCENES[0], "x": {1}}] * 2}, "cannot be written as JSON"),
+    ("speech", "create_document", {"file": "/no/such.pdf", "voices": VOICES}, "cannot be read: No such file"),
+    ("speech", "create_document", {"file": b"bytes", "voices": VOICES}, "reads no 'file-1.bin' aloud, only docx, xlsx"),
+    ("speech", "create_document", {"file": ("a.exe", b"x"), "voices": VOICES}, "reads no 'a.exe' aloud"),
+    ("speech", "create_document", {"file": ("a.txt", b""), "voices": VOICES}, "is empty"),
+    ("speech", "create_document", {"file": [("a.txt", b"x")] * 2, "voices": VOICES}, "`file` must be one document"),
+    ("speech", "create_document", {"file": ("a.txt", b"x"), "voices": []}, "`voices` must be a list"),
+    ("speech", "create_document", {"file": ("a.txt", b"x"), "voices": VOICES, "speed": 5}, "from 1 to 4"),
+    ("speech", "create_document", {"file": ("a.txt", b"x"), "voices": VOICES, "file_password": ""}, "`file_password` is empty"),
     ("models", "status", {"window": ""}, "`window` is empty"),
 ]  # fmt: skip
 
@@ -199,7 +233,9 @@ async def test_a_request_to_another_service_is_refused_by_name() -> None:
     async with opened(shop) as gg, gg.batch([ImageRequest(model="dall-e-3", prompt="P"), {"model": "x"}]) as run:
         said = [str(outcome.error) async for outcome in run]
     assert "ImageRequest is a request to neuralbox, and this client speaks to geminigen" in said[0]
-    assert "`kind` must be one of image, video, extension, speech, dialogue; it is None" in said[1]
+    assert (
+        "`kind` must be one of image, video, extension, storyboard, speech, dialogue, document; it is None" in said[1]
+    )
     assert shop.asked == []
     with pytest.raises(errors.ConfigurationError, match="`kind` must be one of text"):
         request_from_dict({"kind": "extension"})
@@ -390,6 +426,70 @@ async def test_a_dialogue_is_found_where_the_history_shows_its_texts_and_else_st
         assert shop.posts == 1
 
 
+async def test_a_document_is_sent_with_its_name_and_its_password_is_kept_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, journal = tmp_path / "Book.PDF", tmp_path / "jobs.sqlite"
+    book.write_bytes(b"%PDF-1.7" * 1_000)
+    shop = GeminiShop(VirtualTime(), ends=["answered", "lost"], estimates=True)
+    options: dict[str, Any] = {"voices": VOICES, "speed": 2, "output_format": "wav", "file_password": "open sesame"}
+    async with opened(shop, budget=100) as gg:
+        said = await gg.speech.create_document(file=book, **options)
+        assert (said.kind, said.prompt, said.is_completed) == ("audio", "Book.PDF", True)
+        job = await gg.speech.submit_document(
+            file=("notes.txt", b"Notes"), journal=journal, key="notes", extra_body={"later": 1}, **options
+        )
+        again = await gg.speech.submit_document(
+            file=("notes.txt", b"Notes"), journal=journal, key="notes", extra_body={"later": 1}, **options
+        )
+        assert (job.id, again.id, shop.posts) == ("u-2", "u-2", 2)  # its answer was lost: it was found by its name
+        with pytest.raises(errors.JournalError, match=r"as another one: it differs in .*"):
+            await gg.speech.submit_document(file=("notes.txt", b"Other"), voices=VOICES, journal=journal, key="notes")
+        assert gg.budget is not None
+        assert gg.budget.spent == 8
+        monkeypatch.setattr("neuralbox._api.gemini_vocabulary.MAX_DOCUMENT_BYTES", 7_999)
+        with book.open("rb") as file:
+            for each in (book, file):
+                with pytest.raises(errors.ConfigurationError, match=r"has 8,000 bytes; .* at most 100 MB"):
+                    await gg.speech.create_document(file=each, voices=VOICES)
+    first, second = shop.orders
+    texts = {"model": ["tts-flash"], "voices": [json.dumps(VOICES)], "speed": ["2"], "output_format": ["wav"]}
+    secret = {"file_password": ["open sesame"]}
+    assert (first.path, first.fields) == ("/document-to-speech", {**texts, **secret})
+    assert first.files == [("file", "Book.PDF", "application/pdf", b"%PDF-1.7" * 1_000)]
+    assert second.fields == {**texts, "later": ["1"], **secret}
+    assert not [path for path in tmp_path.iterdir() if b"sesame" in path.read_bytes()]  # noqa: ASYNC240 - after all of it
+
+
+async def test_a_batch_makes_documents_and_storyboards(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"A text")
+    shop = GeminiShop(VirtualTime())
+    requests = [
+        {"kind": "document", "key": "a", "file": str(tmp_path / "a.txt"), "voices": VOICES},
+        {"kind": "document", "key": "none", "file": str(tmp_path / "none.txt"), "voices": VOICES},
+        {"kind": "storyboard", "key": "b", "scenes": SCENES},
+    ]
+    async with opened(shop) as gg, gg.batch(requests, journal=tmp_path / "run.sqlite") as run:
+        found = {outcome.key: outcome async for outcome in run}
+    assert (found["a"].error, found["b"].error) == (None, None)
+    assert "none.txt' cannot be read" in str(found["none"].error)
+    assert sorted(order.path for order in shop.orders) == ["/document-to-speech", "/video-storyboard/grok"]
+    read = GEMINI_KINDS.read(requests[0])
+    assert GEMINI_KINDS.read(read.to_dict()) == read
+
+
+async def test_a_storyboard_is_found_where_the_history_shows_its_prompts_and_else_stays_unknown() -> None:
+    for shown, is_found in (("A boat\nIt sails", True), ("", False)):
+        shop = GeminiShop(VirtualTime(), ends=["lost"], item=partial(_shown, shown))
+        async with opened(shop) as gg:
+            if is_found:
+                assert (await gg.videos.create_storyboard(scenes=SCENES)).is_completed
+            else:
+                with pytest.raises(errors.SubmissionUnknownError):
+                    await gg.videos.create_storyboard(scenes=SCENES)
+        assert shop.posts == 1
+
+
 CHANGED: list[dict[str, Any]] = [
     {"status": "completed", "used_credit": "4", "id": "x"},
     {"input_text": ["A quiet harbour"], "created_at": 7},
@@ -527,7 +627,7 @@ async def test_the_last_charge_is_learnt_from_a_poll_and_a_failed_one_costs_what
         await gg._core.sleep(20)
         await job.refresh()
         assert gg.budget is not None
-        assert gg.budget.spent == 4
+        assert gg.budget.spent == 8
         service = gg._core.options.service
         for record, spent in (
             ({"status": 3, "used_credit": 2}, 2),
@@ -593,12 +693,18 @@ async def test_everything_is_made_with_real_bytes_on_a_socket(tmp_path: Path) ->
             longer = await gg.videos.extend(family="veo", ref_history=str(film.id), prompt="It lands")
             said = await gg.speech.create(input="Hello", voices=VOICES)
             talk = await gg.speech.create_dialogue(blocks=["Hi", "Ho"], voices=VOICES)
-            for made, start in ((image, b"\xff\xd8\xff"), (longer, b"\x00\x00\x00"), (said, b""), (talk, b"")):
+            read = await gg.speech.create_document(file=("a.txt", b"A text" * 100), voices=VOICES, speed=1.5)
+            scenes = await gg.videos.create_storyboard(scenes=SCENES)
+            shown = HistoryItem.read(read.raw)
+            assert (shown.type, shown.input_text, shown.file_size) == ("tts-document", "a.txt", 600)
+            mp4 = b"\x00\x00\x00"
+            made_of = ((image, b"\xff\xd8\xff"), (longer, mp4), (said, b""), (talk, b""), (read, b""), (scenes, mp4))
+            for made, start in made_of:
                 path = await gg.files.download(made, f"{tmp_path}/out/")
                 assert path.read_bytes().startswith(start)
                 assert path.stat().st_size > 100
             credit = (await gg.account.get()).credit
             assert [group.group_key for group in await gg.models.status()]
         charges = server.sandbox.ledger.charges
-    assert [charge.tokens for charge in charges] == [10, 4, 4, 10, 10]
-    assert (credit.available, credit.locked) == (10_000 - 38, 0)
+    assert [charge.tokens for charge in charges] == [10, 4, 4, 10, 10, 6, 40]
+    assert (credit.available, credit.locked) == (10_000 - 84, 0)

@@ -18,7 +18,8 @@ from neuralbox._journal.sqlite import hints as file_hints
 from neuralbox._models.generation import Generation
 from neuralbox._polling import journal_hints
 from neuralbox._polling.account_pollers import poller_of
-from neuralbox._polling.job import Job, JobWaiter
+from neuralbox._polling.job import Job
+from neuralbox._polling.job_waiter import JobWaiter
 from neuralbox._polling.many import wait_all
 
 from .world import Service, a_service, nothing_left
@@ -202,7 +203,7 @@ async def test_who_leaves_before_he_looked_leaves_it_to_another(journal: str) ->
     async with a_service() as service:
         core = service.core()
         poller = poller_of(core)
-        one, two = (JobWaiter(core, NO_CALL_OPTIONS, None, wants_progress=False) for _ in range(2))
+        one, two = (JobWaiter(poller, core, NO_CALL_OPTIONS, None, wants_progress=False) for _ in range(2))
         for waiter in (one, two):
             poller.hints.listen(waiter, journal)
         now = poller.now()

@@ -253,6 +253,7 @@ def test_its_words_for_making_are_the_clients() -> None:
         (gemini_make.META_IMAGE, words.META_IMAGE), (gemini_make.VIDEO, words.VIDEO),
         (gemini_make.EXTEND, words.VIDEO_EXTEND), (gemini_make.SPEECH, words.SPEECH),
         (gemini_make.DIALOGUE, words.DIALOGUE), (gemini_make.ACCOUNT, words.ACCOUNT),
+        (gemini_make.STORYBOARD, words.STORYBOARD), (gemini_make.DOCUMENT, words.DOCUMENT_SPEECH),
         (gemini_make.STATUS_PREFIX, words.STATUS_PREFIX), (gemini_make.STATUS, words.MODELS_STATUS),
     ]  # fmt: skip
     assert [ours for ours, _ in pairs] == [theirs for _, theirs in pairs]
@@ -260,6 +261,8 @@ def test_its_words_for_making_are_the_clients() -> None:
 
 VOICES = [{"name": "A", "voice": {"id": "v", "name": "V"}}]
 PICTURE = ("a.png", b"png", "image/png")
+TEXT = ("a.txt", b"A text", "text/plain")
+SCENES = '[{"prompt": "A", "duration": 6}, {"prompt": "B", "duration": 6}]'
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("/generate_image", {}, 422, "'prompt'"),
     ("/generate_image", {"prompt": "P"}, 422, "'model'"),
@@ -275,6 +278,21 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("/video-extend/sora", {"prompt": "P", "ref_history": "u"}, 404, "Not Found"),
     ("/video-extend/veo", {"prompt": "P", "ref_history": "u"}, 404, "Reference history"),
     ("/text-to-speech", {"json": {"voices": VOICES}}, 422, "'input'"),
+    ("/document-to-speech", {"voices": "[1]"}, 422, "'file'"),
+    ("/document-to-speech", {"file": "no upload", "voices": "[1]"}, 422, "'file'"),
+    ("/document-to-speech", {"file": PICTURE, "voices": "[1]"}, 400, "FILE_TYPE_NOT_ALLOWED"),
+    ("/document-to-speech", {"file": TEXT}, 422, "'voices'"),
+    ("/document-to-speech", {"file": TEXT, "voices": "{"}, 422, "'voices'"),
+    ("/document-to-speech", {"file": TEXT, "voices": "{}"}, 422, "'voices'"),
+    ("/document-to-speech", {"file": TEXT, "voices": "[]"}, 404, "VOICE_NOT_FOUND"),
+    ("/document-to-speech", {"file": TEXT, "voices": "[1]", "speed": "fast"}, 422, "'speed'"),
+    ("/document-to-speech", {"file": TEXT, "voices": "[1]", "speed": "0.5"}, 422, "'speed'"),
+    ("/video-storyboard/veo", {"scenes": SCENES}, 404, "Not Found"),
+    ("/video-storyboard/grok", {"model": "grok-3"}, 422, "'scenes'"),
+    ("/video-storyboard/grok", {"scenes": '[{"prompt": "P", "duration": 6}]'}, 422, "'scenes'"),
+    ("/video-storyboard/grok", {"scenes": '[{"duration": 6}, {"duration": 6}]'}, 422, "'scenes'"),
+    ("/video-storyboard/grok", {"scenes": SCENES.replace("6", "7")}, 422, "'scenes'"),
+    ("/video-storyboard/grok", {"scenes": SCENES, "key": "nb_plan_free_1"}, 402, "GROK_PREMIUM_PLAN_REQUIRED"),
     ("/text-to-speech", {"json": {"input": "x" * 10_001, "voices": VOICES}}, 400, "TEXT_TOO_LONG"),
     ("/text-to-speech", {"json": {"input": "x", "voices": VOICES, "speed": 0.5}}, 422, "'speed'"),
     ("/text-to-speech", {"json": {"input": "x", "voices": VOICES, "output_format": "ogg"}}, 422, "'output_format'"),
@@ -285,6 +303,12 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("/generate_image", {"key": None, "model": "m", "prompt": "P"}, 401, "API_KEY_REQUIRED"),
     ("/tts-multi-speaker", {"json": {"blocks": [{"input": "x" * 9_000}] * 90, "voices": VOICES}}, 402, "NOT_ENOUGH_CREDIT"),
 ]  # fmt: skip
+
+
+def test_a_document_that_is_too_large_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemini_make, "_MAX_DOCUMENT", 5)
+    answer = make(api, "/document-to-speech", file=TEXT, voices="[1]")
+    assert (answer.status_code, answer.json()["detail"]["error_code"]) == (400, "MAXIMUM_FILE_SIZE_EXCEED")
 
 
 @pytest.mark.parametrize(("path", "arguments", "status", "says"), REFUSED)

@@ -131,6 +131,8 @@ def detailed(record: StoredGeneration, account: SandboxAccount, now: float, base
 
 def _scalars(record: StoredGeneration, account: SandboxAccount, now: float, base: str) -> dict[str, Any]:
     type_, inference = _TYPES[record.kind]
+    if record.document_bytes is not None:
+        type_ = "tts-document"
     state, description = _STATES[record.status]
     return {
         "id": record.number,
@@ -153,7 +155,7 @@ def _scalars(record: StoredGeneration, account: SandboxAccount, now: float, base
         "custom_prompt": "",
         "created_at": _moment(record.created_at),
         "updated_at": _moment(_changed_at(record)),
-        "file_size": record.size_bytes or 0,
+        "file_size": record.size_bytes or 0 if record.document_bytes is None else record.document_bytes,
         "expired_at": _moment(record.created_at + _KEPT_DAYS * _DAY),
         "inference_type": inference,
         "name": (record.prompt or "")[:50],

@@ -1,4 +1,4 @@
-"""GeminiGen's creation: pictures, films and their extension, speech; and what its account and its models are like.
+"""GeminiGen's creation: pictures, films, their extension and storyboards, speech and documents; and what its account and its models are like.
 
 Everything is taken on by the one ledger, charged when it completes, and shown by the two views of `gemini`. The fields are
 read by the vendor's pages where there is one, and loosely where only clients tell; what is assumed beyond that is in
@@ -7,6 +7,7 @@ read by the vendor's pages where there is one, and loosely where only clients te
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -27,8 +28,10 @@ IMAGEN: Final = "/imagen/{family}"
 META_IMAGE: Final = "/meta_ai/generate"
 VIDEO: Final = "/video-gen/{family}"
 EXTEND: Final = "/video-extend/{family}"
+STORYBOARD: Final = "/video-storyboard/{family}"
 SPEECH: Final = "/text-to-speech"
 DIALOGUE: Final = "/tts-multi-speaker"
+DOCUMENT: Final = "/document-to-speech"
 ACCOUNT: Final = "/account"
 STATUS_PREFIX: Final = "/api/v1"
 STATUS: Final = "/models/status"
@@ -48,6 +51,12 @@ _PIXELS: Final = {
 }  # fmt: skip
 _MOST_REFERENCES: Final = {"veo": 3, "sora": 1, "flux": 10, "minimax": 9, "gpt-image-2-lower": 10}
 _ENDINGS: Final = frozenset({"png", "jpg", "jpeg", "webp", "gif", "mp4", "mov", "webm", "mp3", "wav"})
+_DOCUMENTS: Final = frozenset(
+    {"docx", "xlsx", "pptx", "pdf", "epub", "mobi", "txt", "html", "odt", "ods", "odp", "azw", "azw3"}
+)
+_MAX_DOCUMENT: Final = 100 * 1024 * 1024
+_BYTES_A_CREDIT: Final = 100
+_STORYBOARDS: Final = frozenset({"grok"})
 _MAX_CHARACTERS: Final = 10_000
 _CHARACTERS_A_SECOND: Final = 14
 FAILURE: Final = "Content was blocked"
@@ -100,6 +109,25 @@ async def extend(call: IncomingCall) -> Response:
     raise GeminiRefusal("", "Reference history not found", status=404)
 
 
+async def storyboard(call: IncomingCall) -> Response:
+    """Make a film of several scenes, on the larger plans."""
+    account = identify(call)
+    if call.path("family") not in _STORYBOARDS:
+        raise GeminiRefusal("", "Not Found", status=404)
+    form = await _form(call)
+    scenes = _list_in(form, "scenes")
+    if not 2 <= len(scenes) <= 10 or not all(isinstance(scene, dict) and scene.get("prompt") for scene in scenes):
+        raise _invalid("scenes", "must be 2 to 10, each with a prompt")
+    seconds = [scene.get("duration") for scene in scenes]
+    if not all(each in (6, 10) for each in seconds) or sum(seconds) > 45:
+        raise _invalid("scenes", "must have 6 or 10 seconds each, and 45 together")
+    if account.plan == "free":
+        raise GeminiRefusal("GROK_PREMIUM_PLAN_REQUIRED", "A premium plan is required", status=402)
+    prompt = "\n".join(str(scene["prompt"]) for scene in scenes)
+    model = _text(form, "model") or "grok-3"
+    return _film(call, account, prompt, model, form, None, seconds=sum(seconds), scenes=len(scenes))
+
+
 async def speech(call: IncomingCall) -> Response:
     """Speak a text [gem:speech]."""
     account, body = identify(call), _json(call)
@@ -122,6 +150,33 @@ async def dialogue(call: IncomingCall) -> Response:
     asked = {name: body.get(name) for name in ("voices", "speed", "blocks", "output_format", "output_channel", "name")}
     told = {name: item[name] for name in shown}
     return JSONResponse({"success": True, "result": {**asked, **told, "estimated_credit": record.price}})
+
+
+async def document(call: IncomingCall) -> Response:
+    """Read a document aloud [gem:document]; its record shows the document's name as what was said."""
+    account = identify(call)
+    form = await _form(call)
+    file = form.get("file")
+    if not isinstance(file, UploadedFile):
+        raise _invalid("file", "Field required")
+    if file.name.rpartition(".")[2].lower() not in _DOCUMENTS:
+        raise GeminiRefusal("FILE_TYPE_NOT_ALLOWED", f"{file.name} is not allowed", status=400)
+    if file.size > _MAX_DOCUMENT:
+        raise GeminiRefusal("MAXIMUM_FILE_SIZE_EXCEED", "A document has at most 100 MB", status=400)
+    try:
+        speed = float(_text(form, "speed") or 1)
+    except ValueError as error:
+        raise _invalid("speed", "must be a number") from error
+    said = {
+        "voices": _list_in(form, "voices"),
+        "speed": speed,
+        "model": _text(form, "model") or "tts-flash",
+        "output_format": _text(form, "output_format") or "mp3",
+    }
+    record = _spoken(call, account, said, file.name, low=1.0, document=file.size)
+    item = listed(record, account, call.now, call.base)
+    told = {"estimated_credit": record.price, "file_password": _text(form, "file_password") or None}
+    return JSONResponse({"success": True, "result": {**item, **told}})
 
 
 async def account(call: IncomingCall) -> Response:
@@ -197,6 +252,17 @@ def _text(form: Fields, name: str, *, required: bool = False) -> str:
     return value
 
 
+def _list_in(form: Fields, name: str) -> list[Any]:
+    """Read a list that stands in a field as JSON."""
+    try:
+        found = json.loads(_text(form, name, required=True))
+    except ValueError as error:
+        raise _invalid(name, "must be JSON") from error
+    if not isinstance(found, list):
+        raise _invalid(name, "must be a list")
+    return found
+
+
 def _references(form: Fields, family: str) -> str | None:
     """Check what a film or picture is to go by, and return where the first of it is."""
     found: list[str] = []
@@ -248,29 +314,50 @@ async def _picture(
 
 
 def _film(
-    call: IncomingCall, account: SandboxAccount, prompt: str, model: str, form: Fields, reference: str | None
+    call: IncomingCall,
+    account: SandboxAccount,
+    prompt: str,
+    model: str,
+    form: Fields,
+    reference: str | None,
+    *,
+    seconds: int | None = None,
+    scenes: int = 1,
 ) -> JSONResponse:
-    seconds = _text(form, "duration") or "8"
-    if not seconds.isdecimal() or len(seconds) > 3 or not int(seconds):
-        raise _invalid("duration", "must be a whole number of seconds")
+    if seconds is None:
+        seconds = _seconds(form)
     wide = _text(form, "aspect_ratio") not in ("9:16", "portrait", "vertical")
     request = GenerationRequest(
         model=_model(model, "video"),
         prompt=prompt,
-        price=_CREDITS.get(model, _VIDEO_CREDITS),
+        price=_CREDITS.get(model, _VIDEO_CREDITS) * scenes,
         format="mp4",
         width=1280 if wide else 720,
         height=720 if wide else 1280,
-        duration=int(seconds),
+        duration=seconds,
         reference=reference,
     )
     record = _taken_on(call, account, request)
     return JSONResponse({**listed(record, account, call.now, call.base), "estimated_credit": record.price})
 
 
+def _seconds(form: Fields) -> int:
+    seconds = _text(form, "duration") or "8"
+    if not seconds.isdecimal() or len(seconds) > 3 or not int(seconds):
+        raise _invalid("duration", "must be a whole number of seconds")
+    return int(seconds)
+
+
 def _spoken(
-    call: IncomingCall, account: SandboxAccount, body: Mapping[str, Any], said: str, *, low: float
+    call: IncomingCall,
+    account: SandboxAccount,
+    body: Mapping[str, Any],
+    said: str,
+    *,
+    low: float,
+    document: int | None = None,
 ) -> StoredGeneration:
+    """Take speech on: of a text, or of a document of so many bytes, whose name is what `said` has."""
     speed, ending = body.get("speed", 1.0), body.get("output_format", "mp3")
     if isinstance(speed, bool) or not isinstance(speed, int | float) or not low <= speed <= 4:
         raise _invalid("speed", f"must be from {low:g} to 4")
@@ -283,9 +370,10 @@ def _spoken(
     request = GenerationRequest(
         model=_model(model, "tts"),
         prompt=said,
-        price=_CREDITS_A_CHARACTER * len(said),
+        price=_CREDITS_A_CHARACTER * len(said) if document is None else -(-document // _BYTES_A_CREDIT),
         format=ending,
         duration=max(1, round(len(said) / _CHARACTERS_A_SECOND / speed)),
+        document_bytes=document,
     )
     return _taken_on(call, account, request)
 
