@@ -107,19 +107,12 @@ class Budget:
         Raises:
             BudgetExceededError: The budget does not cover it.
         """
-        outer = None if self._within is None else self._within.reserve(price)
         with _lock:
-            why = self._refusal(price)
-            if not why:
-                made = Reservation(self, price, outer)
-                self._running += 1
-                self._reserved += price or 0
-                if price is None:
-                    self._free = made
-                return made
-        if outer is not None:
-            outer.release()
-        raise BudgetExceededError(why, price=price, left=self.left, budget=self._tokens)
+            refused = self._refused_by(price)
+            if refused is None:
+                return self._set_aside(price)
+        budget, why = refused
+        raise BudgetExceededError(why, price=price, left=budget.left, budget=budget._tokens)
 
     def charge(self, tokens: int) -> None:
         """Book tokens that were charged for something that was not reserved here, by an earlier run for instance.
@@ -152,6 +145,23 @@ class Budget:
             self._within.on_change(listener)
 
     # Inside.
+
+    def _refused_by(self, price: int | None) -> tuple[Budget, str] | None:
+        """Return which budget refuses a price, the widest first, and why; None where all cover it. Holds the lock."""
+        refused = None if self._within is None else self._within._refused_by(price)
+        if refused is not None:
+            return refused
+        why = self._refusal(price)
+        return None if why is None else (self, why)
+
+    def _set_aside(self, price: int | None) -> Reservation:
+        """Reserve a price here and in what this one is within: in all or, by `_refused_by`, in none. Holds the lock."""
+        made = Reservation(self, price, None if self._within is None else self._within._set_aside(price))
+        self._running += 1
+        self._reserved += price or 0
+        if price is None:
+            self._free = made
+        return made
 
     def _refusal(self, price: int | None) -> str | None:
         """Say why a price is refused; None where it is not. Holds the lock."""

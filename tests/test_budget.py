@@ -243,7 +243,7 @@ def test_what_is_spent_within_another_budget_counts_in_both() -> None:
     assert (yours.left, company.left) == (8, 4)
     with pytest.raises(BudgetExceededError):
         mine.reserve(3)
-    assert company.left == 4  # what was refused inside is given back outside
+    assert company.left == 4  # what is refused inside is set aside nowhere
     assert yours.may_wait_for(5)
     changed: list[str] = []
     yours.on_change(lambda: changed.append("told"))
@@ -253,6 +253,24 @@ def test_what_is_spent_within_another_budget_counts_in_both() -> None:
     yours.reserve(5).release()
     assert (yours.left, company.left) == (8, 7)
     assert not yours.may_wait_for(9)
+
+
+def test_what_one_of_them_refuses_changes_neither_and_wakes_nobody_who_waits() -> None:
+    """Whoever is woken tries again: two that wake each other by being refused would never come to rest."""
+    company = Budget(10)
+    mine, yours = Budget(8, within=company), Budget(8, within=company)
+    mine.reserve(5)
+    woken: list[str] = []
+    mine.on_change(lambda: woken.append("mine"))
+    yours.on_change(lambda: woken.append("yours"))
+    for _ in range(3):
+        with pytest.raises(BudgetExceededError) as refused:
+            mine.reserve(4)
+        assert (refused.value.left, refused.value.budget) == (3, 8)
+        with pytest.raises(BudgetExceededError) as refused:
+            yours.reserve(6)
+        assert (refused.value.left, refused.value.budget) == (5, 10)
+    assert woken == []
 
 
 def test_what_was_charged_elsewhere_is_booked_and_may_exceed_the_budget() -> None:
