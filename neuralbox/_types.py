@@ -16,8 +16,17 @@ from ._plain_text import clipped, plain
 # Characters of an id or a slug that a message shows.
 _WORD: Final = 100
 
+# Digits of an id that is a number: 256 bits. Python refuses to read much longer ones.
+_LONGEST_NUMBER: Final = 77
+
 GenerationId: TypeAlias = int | str
 """An id as the service gave it: an integer (vocabulary A) or text such as `gen_…` (vocabulary B)."""
+
+
+def read_id(given: GenerationId) -> GenerationId:
+    """Return an id that was written down or typed as the service gave it: a number where it is made of digits."""
+    is_number = isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) <= _LONGEST_NUMBER
+    return int(given) if is_number else given
 
 
 class Omit(Enum):

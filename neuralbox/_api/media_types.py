@@ -1,4 +1,4 @@
-"""Media types, for what is sent: of a recording by its name, of a picture by how it begins. Fixed tables, since the
+"""Media types: of a file by its name, of a picture that is sent by how it begins. Fixed tables, since the
 system's own differs from machine to machine.
 """
 
@@ -27,8 +27,8 @@ _OF_REFERENCES: Final = MappingProxyType(
         "jpg": "image/jpeg",
         "jpeg": "image/jpeg",
         "webp": "image/webp",
-        "gif": "image/gif",
         "avif": "image/avif",
+        "gif": "image/gif",
         "heic": "image/heic",
         "mp4": "video/mp4",
         "mov": "video/quicktime",

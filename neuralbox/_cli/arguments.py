@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .._errors import ConfigurationError
-from .._types import OMIT, GenerationId, Omit
+from .._types import OMIT, Omit
 
 # Of one letter it is a drive of Windows.
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.\-]+:", re.IGNORECASE)
@@ -132,11 +132,6 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is no text in UTF-8, so it cannot be the context of a prompt.") from None
-
-
-def read_id(text: str) -> GenerationId:
-    """Return an id as the service gave it: a number where it is made of digits."""
-    return int(text) if text.isascii() and text.isdecimal() else text
 
 
 def limit_of(timeout: float | None) -> float | Omit:

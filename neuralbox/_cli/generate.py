@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .._errors import ConfigurationError, NeuralBoxError
-from .._types import OMIT, GenerationId, JobRef
+from .._types import OMIT, GenerationId, JobRef, read_id
 from . import output
 from .arguments import (
     AsJson,
@@ -20,7 +20,6 @@ from .arguments import (
     PollInterval,
     Prompt,
     Timeout,
-    read_id,
     read_params,
     read_prompt,
 )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .._errors import ConfigurationError, NeuralBoxError
-from .._types import GenerationId
+from .._types import GenerationId, read_id
 from . import output
-from .arguments import AsJson, BaseUrl, read_id
+from .arguments import AsJson, BaseUrl
 from .errors import Failures
 from .session import CommandSession
 

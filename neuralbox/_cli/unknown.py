@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .._errors import ConfigurationError
+from .._types import read_id
 from . import output
-from .arguments import AsJson, BaseUrl, read_id
+from .arguments import AsJson, BaseUrl
 from .errors import candidate_line, candidate_values
 from .exit_codes import UNKNOWN
 from .journal_place import Journal, Place, shown

@@ -7,13 +7,9 @@ waits for what is on its way to the service. A second Ctrl-C is at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import ipaddress
-import signal
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -21,6 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from .._errors import ConfigurationError
+from .._listening import StoppableServer, is_loopback
 from ._app import Gateway
 
 _BACKLOG = 2_048
@@ -50,7 +47,7 @@ class GatewayServer:
         self._listener = _listen(host, port, allow_remote=allow_remote)
         shown = f"[{host}]" if ":" in host else host
         self.url: str = f"http://{shown}:{self._listener.getsockname()[1]}/v1"
-        self._server = _Server(
+        self._server = StoppableServer(
             uvicorn.Config(
                 gateway,
                 http=_WritingAtOnce,
@@ -96,13 +93,15 @@ class GatewayServer:
         finally:
             gc.unfreeze()
             with anyio.CancelScope(shield=True):
-                await self._gateway.aclose()
-                if close is not None:
-                    await close()
+                try:
+                    await self._gateway.aclose()
+                finally:
+                    if close is not None:
+                        await close()
 
 
 def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not is_loopback(host):
         raise ConfigurationError(
             f"{host} is not a loopback address: whoever reaches the gateway can try keys, and there is no TLS. "
             "`--allow-remote` listens there all the same."
@@ -118,30 +117,6 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
         listener.close()
         raise OSError(error.errno, f"The gateway cannot listen on {host} port {port}: {error.strerror}") from error
     return listener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which returns when it was told to stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on Ctrl-C and SIGTERM and go on with the program; uvicorn would raise them again."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
 
 
 class _WritingAtOnce(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two classes, by what is installed

@@ -6,18 +6,16 @@ may call spends the operator's tokens: so an address that others can reach needs
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from ipaddress import ip_address
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 import uvicorn
 from mcp.server.lowlevel.server import Server
 
 from .._errors import ConfigurationError
+from .._listening import StoppableServer, is_loopback
 
 PATH = "/mcp"
 GRACE = 3
@@ -40,7 +38,7 @@ def http_app(server: Server[Any], *, host: str = "127.0.0.1", token: str | None 
     Raises:
         ConfigurationError: The address is not loopback, and there is no token.
     """
-    if token is None and not _is_loopback(host):
+    if token is None and not is_loopback(host):
         raise ConfigurationError(
             f"{host} can be reached from elsewhere, where everybody could spend your tokens: set NEURALBOX_MCP_TOKEN."
         )
@@ -77,8 +75,8 @@ async def serve_http(
         await running.serve(sockets=[listener])
 
 
-class _HttpServer(uvicorn.Server):
-    """A uvicorn that tells when it listens, and leaves the program running when it has stopped."""
+class _HttpServer(StoppableServer):
+    """A server that tells when it listens."""
 
     def __init__(self, app: AsgiApp, url: str, announce: Callable[[str], object]) -> None:
         super().__init__(
@@ -100,16 +98,6 @@ class _HttpServer(uvicorn.Server):
         await super().startup(sockets)
         self._announce(self._url)
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGINT and SIGTERM and go on with the program; uvicorn would raise them again."""
-        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-
 
 def _guarded(app: AsgiApp, token: str) -> AsgiApp:
     wanted = f"Bearer {token}".encode()
@@ -127,12 +115,3 @@ def _guarded(app: AsgiApp, token: str) -> AsgiApp:
         await app(scope, receive, send)
 
     return guarded
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

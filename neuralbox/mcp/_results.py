@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -32,12 +31,13 @@ from mcp_types import (
 )
 from pydantic_core import to_json
 
+from .._api.media_types import media_type
 from .._errors import ConfigurationError, NeuralBoxError
 from .._files.download import Overwrite
 from .._files.names import clean_name
 from .._models.generation import Generation
 from .._thumbnails import DecodeBudget, thumbnail_of
-from .._types import GenerationId
+from .._types import read_id
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
@@ -48,22 +48,6 @@ MOST_RESOURCE_BYTES: Final = 16 * 1024**2
 """A longer file is not read into an answer; where it stands is told."""
 MOST_PICTURE_BYTES: Final = 150_000
 MOST_LISTED: Final = 1_000
-# By their ending; of what nobody knows the client hears that it is bytes.
-_MEDIA_TYPES: Final[Mapping[str, str]] = {
-    ".avif": "image/avif",
-    ".flac": "audio/flac",
-    ".gif": "image/gif",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".mp3": "audio/mpeg",
-    ".mp4": "video/mp4",
-    ".mov": "video/quicktime",
-    ".ogg": "audio/ogg",
-    ".png": "image/png",
-    ".wav": "audio/wav",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-}
 # Addresses may be signed, and a prompt is what the caller said itself.
 _NOT_TOLD: Final = frozenset({"raw", "url", "thumbnail_url", "prompt", "text", "metadata", "balance"})
 
@@ -72,11 +56,6 @@ def values_of(generation: Generation, *, prompt: bool = False) -> dict[str, Any]
     """Return what is known of a generation as plain values: no address, no text, and its prompt only where it is wanted."""
     told = _NOT_TOLD - {"prompt"} if prompt else _NOT_TOLD
     return generation.model_dump(mode="json", exclude=set(told), exclude_none=True)
-
-
-def id_of(given: GenerationId) -> GenerationId:
-    """Return an id as the service gave it: a number where it is made of digits."""
-    return int(given) if isinstance(given, str) and given.isascii() and given.isdecimal() else given
 
 
 def answer(values: Any, *content: ContentBlock) -> CallToolResult:
@@ -140,7 +119,7 @@ class SavedResults:
         return await to_thread.run_sync(_inside, path, directory)
 
     async def _picture(self, path: Path) -> ImageContent | None:
-        if not _media_type(path).startswith("image/"):
+        if not media_type(path.name).startswith("image/"):
             return None
         picture = await to_thread.run_sync(self._scaled, path, limiter=self._one_at_a_time)
         if picture is None:
@@ -162,7 +141,9 @@ class SavedResults:
             self._found.popitem(last=False)
 
     def _link(self, generation: Generation, path: Path) -> ResourceLink:
-        return ResourceLink(uri=_uri(generation), name=path.name, mime_type=_media_type(path), size=path.stat().st_size)
+        return ResourceLink(
+            uri=_uri(generation), name=path.name, mime_type=media_type(path.name), size=path.stat().st_size
+        )
 
     def listed(self) -> list[Resource]:
         """Return the results of this run, newest first."""
@@ -186,7 +167,7 @@ class SavedResults:
         if not uri.startswith(SCHEME) or not name:
             raise MCPError(code=INVALID_PARAMS, message=f"Results are at {SCHEME}ID.", data={"uri": uri})
         try:
-            generation = self._found.get(name) or await self._nb.generations.get(id_of(name))
+            generation = self._found.get(name) or await self._nb.generations.get(read_id(name))
             if generation.url is None:
                 contents = TextResourceContents(uri=uri, mime_type="text/plain", text=_text_of(generation))
                 return ReadResourceResult(contents=[contents])
@@ -194,7 +175,7 @@ class SavedResults:
             blob = await to_thread.run_sync(_read, path)
         except (NeuralBoxError, OSError) as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error), data={"uri": uri}) from error
-        return ReadResourceResult(contents=[BlobResourceContents(uri=uri, mime_type=_media_type(path), blob=blob)])
+        return ReadResourceResult(contents=[BlobResourceContents(uri=uri, mime_type=media_type(path.name), blob=blob)])
 
 
 def _target(directory: Path, name: str | None) -> Path:
@@ -235,7 +216,3 @@ def _read(path: Path) -> str:
 
 def _uri(generation: Generation) -> str:
     return SCHEME + quote(str(generation.id), safe="")
-
-
-def _media_type(path: Path) -> str:
-    return _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")

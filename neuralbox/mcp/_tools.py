@@ -25,10 +25,11 @@ from .._requests.speech import SpeechRequest
 from .._requests.text import TextRequest
 from .._requests.tool import ToolRequest
 from .._requests.video import VideoRequest
+from .._types import read_id
 from . import _arguments as arguments
 from ._consent import PaidOffer, ask_consent, refusal
 from ._purchases import Bought, Purchases
-from ._results import SavedResults, answer, id_of, values_of
+from ._results import SavedResults, answer, values_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -219,7 +220,7 @@ class Toolbox:
 
     async def _wait(self, call: ToolCall, given: arguments.WaitArguments) -> CallToolResult:
         timeout = self._settings.wait if given.timeout is None else given.timeout
-        ids = [id_of(one) for one in given.ids]
+        ids = [read_id(one) for one in given.ids]
         async with self._telling(call) as tell:
             try:
                 found: Iterable[Generation | None] = await self._nb.generations.wait(
@@ -238,11 +239,11 @@ class Toolbox:
         return answer({"generations": values} | self._budget(), *content)
 
     async def _result(self, _call: ToolCall, given: arguments.IdArguments) -> CallToolResult:
-        values, content = await self.results.told(await self._nb.generations.get(id_of(given.id)))
+        values, content = await self.results.told(await self._nb.generations.get(read_id(given.id)))
         return answer(values, *content)
 
     async def _download(self, _call: ToolCall, given: arguments.DownloadArguments) -> CallToolResult:
-        found = await self._nb.generations.get(id_of(given.id))
+        found = await self._nb.generations.get(read_id(given.id))
         if not found.is_final:
             raise ConfigurationError(f"The {found.ref} is not finished: `wait` waits for it.")
         path = await self.results.save(found, given.name)

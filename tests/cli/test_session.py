@@ -11,9 +11,10 @@ import typer
 
 import neuralbox._client
 from neuralbox import AsyncNeuralBox, ConfigurationError, ConnectError
-from neuralbox._cli.arguments import read_id, read_params, read_prompt
+from neuralbox._cli.arguments import read_params, read_prompt
 from neuralbox._cli.session import CommandSession
 from neuralbox._cli.views import Meter
+from neuralbox._types import read_id
 
 from .conftest import Box, run
 from .test_output import Screen
@@ -177,7 +178,8 @@ def test_an_option_without_name_or_sign_is_refused(text: str) -> None:
 
 
 def test_ids_are_numbers_where_they_are_digits() -> None:
-    assert [read_id(text) for text in ("18500", "gen_5", "٣", "-1")] == [18_500, "gen_5", "٣", "-1"]
+    assert [read_id(text) for text in ("18500", "gen_5", "٣", "-1", 7)] == [18_500, "gen_5", "٣", "-1", 7]
+    assert read_id("9" * 5_000) == "9" * 5_000  # Python refuses to read it as a number
 
 
 @pytest.mark.parametrize(

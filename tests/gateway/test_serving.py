@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import builtins
 import importlib
-import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,22 +16,8 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 import neuralbox.gateway
-from neuralbox import AsyncNeuralBox
-from neuralbox.gateway import app
 from neuralbox.gateway._bodies import has_left
 from neuralbox.gateway._serving import GatewayServer, _HeldTransport
-
-
-def test_it_stops_on_a_signal_and_gives_the_handlers_back(tmp_path: Path) -> None:
-    gateway = app(AsyncNeuralBox(api_key="nb_x"), keys=tmp_path / "keys.json")
-    listening = GatewayServer(gateway, port=0)
-    server = listening._server
-    before = signal.getsignal(signal.SIGTERM)
-    with server.capture_signals():
-        signal.raise_signal(signal.SIGTERM)
-        assert server.should_exit
-    assert signal.getsignal(signal.SIGTERM) is before
-    listening._listener.close()
 
 
 def test_what_is_written_in_one_turn_leaves_together_and_before_the_end() -> None:
