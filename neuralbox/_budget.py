@@ -163,6 +163,11 @@ class Budget:
             self._free = made
         return made
 
+    def _reserve_spent(self, price: int | None) -> Reservation:
+        """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget; None counts as 0."""
+        with _lock:
+            return self._set_aside(price or 0)
+
     def _refusal(self, price: int | None) -> str | None:
         """Say why a price is refused; None where it is not. Holds the lock."""
         out_of = f"{self.left} of the budget's {self._tokens} tokens are left ({self._reserved} are reserved)"
@@ -234,6 +239,11 @@ class Reservation:
         self._charged = 0
         self._booked = False
         self._runs = True
+
+    @property
+    def budget(self) -> Budget:
+        """The budget it was made in."""
+        return self._budget
 
     @property
     def is_open(self) -> bool:

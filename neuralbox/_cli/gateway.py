@@ -6,13 +6,14 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .._errors import ConfigurationError
 from . import output
 from .arguments import AsJson, BaseUrl
+from .journal_place import read_place
 from .session import CommandSession
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     keys: Keys = KEYS,
     journal: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keeps what is bought, so that a crash pays for nothing twice.")
+        Any,
+        typer.Option(
+            metavar="FILE", parser=read_place, help="Keeps what is bought, so that a crash pays for nothing twice."
+        ),
     ] = None,
     budget: Budget = None,
     join_equal: Annotated[
@@ -85,7 +89,12 @@ def serve(
 
             options["hooks"] = tracing()
         client: AsyncNeuralBox | None = None
-        shared = {"journal": journal, "join_equal": join_equal, "model_names": _names(alias), "grace": grace}
+        shared: dict[str, Any] = {
+            "journal": journal,
+            "join_equal": join_equal,
+            "model_names": _names(alias),
+            "grace": grace,
+        }
         served: Gateway
         if operator is None:
             served = app(connect=lambda key: AsyncNeuralBox(api_key=key, **options), **shared)  # type: ignore[arg-type]
@@ -93,7 +102,7 @@ def serve(
             if not KeyFile(keys).all():
                 raise ConfigurationError(f"{keys} has no key to call with: `neuralbox gateway key NAME` makes one.")
             client = AsyncNeuralBox(api_key=operator, **options)  # type: ignore[arg-type]
-            served = app(client, keys=keys, **shared)  # type: ignore[arg-type]
+            served = app(client, keys=keys, **shared)
 
         def announce(url: str) -> None:
             line = f"Gateway on {url} (Ctrl-C stops)"

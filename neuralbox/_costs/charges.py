@@ -78,6 +78,11 @@ class Prices:
                 return self._charged.get(question.key)
             await self._asking.run(question.key, partial(self._ask, core, question))
 
+    def known(self, question: PriceQuery) -> int | None:
+        """Return what is known of a price without asking, however old that is."""
+        told = self._announced.get(question.key)
+        return expected_price(None if told is None else told.tokens, self._charged.get(question.key))
+
     def charged(self, question: PriceQuery, tokens: int) -> None:
         """Remember what was charged for a completed request."""
         _keep(self._charged, question.key, tokens, PRICES_KEPT)
@@ -162,6 +167,11 @@ class OpenCharges:
     def __len__(self) -> int:
         return len(self._open)
 
+    def budget_of(self, id: GenerationId) -> Budget | None:
+        """Return the budget in which the tokens of a job are set aside, if there is one."""
+        bill = self._open.get(str(id))
+        return None if bill is None else bill.reservation.budget
+
     def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery) -> None:
         """Keep the reservation of a job until its end is seen.
 
@@ -215,12 +225,23 @@ class Charges:
     def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:
         """Book the end of a request; without a question, what it was charged tells nobody a price."""
         charged = self._service.charge(generation)
-        if generation.is_failed:  # a service that documents it as free and charges all the same says so
-            reservation.settle(0 if charged is None and self._service.failure_is_free else charged)
+        if generation.is_failed:
+            reservation.settle(self._cost_of_failure(generation))
             return
         if charged is not None and question is not None:
             self.prices.charged(question, charged)
         reservation.settle(charged)
+
+    def cost(self, generation: Generation, question: PriceQuery | None) -> int | None:
+        """Return what a final generation cost, in tokens: its price where the service does not say; None where nobody knows."""
+        if generation.is_failed:
+            return self._cost_of_failure(generation)
+        charged = self._service.charge(generation)
+        return self.prices.known(question) if charged is None and question is not None else charged
+
+    def _cost_of_failure(self, generation: Generation) -> int | None:
+        charged = self._service.charge(generation)  # one that documents it as free and charges all the same says so
+        return 0 if charged is None and self._service.failure_is_free else charged
 
 
 def charges_of(core: Core) -> Charges:

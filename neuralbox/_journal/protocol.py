@@ -71,11 +71,13 @@ class PlannedRequest:
         request: The request as plain JSON values. It may be secret: a journal keeps it in one column only.
         fingerprint: What must be equal for the request to be the same, where the body alone does not tell (say, the
             content of a file it names). None takes the body's.
+        is_again: Whether it may have been planned before since the journal was opened; it then stands as it is.
     """
 
     key: str
     request: Mapping[str, Any]
     fingerprint: str | None = None
+    is_again: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -320,7 +322,7 @@ class Journal(Protocol):
 
         Raises:
             JournalError: A key stands there with another request (the message names the fields that differ), or was
-                planned before since the journal was opened. Then none of these entries is written.
+                planned before since the journal was opened, and `is_again` does not say so. Then none of these entries is written.
             ConfigurationError: A key or a request that cannot be written down.
         """
         ...

@@ -61,6 +61,12 @@ class Admission(AttemptListener):
             budget, await charges.prices.of(self._core, price_query), patient=patient
         )
 
+    def take_in(self, budget: Budget, price_query: PriceQuery) -> None:
+        """Set the tokens of one aside that was sent and paid for already, whatever is left of the budget."""
+        charges = self._charges = charges_of(self._core)
+        self._query = price_query
+        self._reservation = budget._reserve_spent(charges.prices.known(price_query))
+
     async def depart(self, *, repeats: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
 
@@ -154,4 +160,12 @@ async def admit(
         price_query = price_query_of(request, model=model, extra=call.extra_body)
         await admission.reserve(options.budget, price_query, patient=spread)
     await admission.depart()
+    return admission
+
+
+def admit_adopted(core: Core, request: Request, call: CallOptions, *, model: str | None) -> Admission:
+    """Take one in that an earlier run sent and that was found: what it costs is booked, and nothing is asked or waited for."""
+    admission, budget = Admission(core, None), core.options.budget
+    if budget is not None:
+        admission.take_in(budget, price_query_of(request, model=model, extra=call.extra_body))
     return admission

@@ -8,8 +8,8 @@ refused for certain stays planned, and the next call with its key sends it.
 A journal is open only while somebody submits, so programs may take turns; calls of one event loop share it, and those
 with the same key go one after the other. A second program waits for `LOCK_WAIT` seconds and then gets `JournalError`.
 
-A program that submits all the time keeps it open (`opened`), or asks for a `KeyedBook` without a file, which knows its
-keys for as long as the program runs.
+A program that submits all the time keeps it open (`opened`), or asks for a `KeyedBook` without a file, which knows each
+key until it is told to forget it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -27,6 +28,8 @@ from .._api.vocabulary import FAILED
 from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
+from .._costs.charges import charges_of
+from .._costs.prices import price_query_of
 from .._errors import ConfigurationError, JournalError
 from .._models.generation import Generation
 from .._polling.job import Job
@@ -46,6 +49,7 @@ if TYPE_CHECKING:  # SQLite is loaded by the first durable job
 LOCK_WAIT: Final = 30.0
 """Seconds a call waits for another program that has the journal."""
 KEPT: Final = 10_000
+"""Keys of an open journal that are remembered besides."""
 _LOOK_AGAIN: Final = 0.25
 
 
@@ -110,6 +114,7 @@ class KeyedSubmission:
         job: Its job, once it was accepted.
         claim: Its claim, while it is unknown whether it was.
         result: The result of a job without an id, which nobody could ask for.
+        cost: Tells what a final generation cost.
     """
 
     def __init__(
@@ -117,10 +122,10 @@ class KeyedSubmission:
         journal: GroupedJournal | None,
         planned: PlannedRequest,
         record: JournalRecord,
-        charge: Callable[[Generation], int | None],
+        cost: Callable[[Generation], int | None],
     ) -> None:
         self._journal = journal
-        self._charge = charge
+        self.cost = cost
         self.shared = shared_record_of(journal, planned.key)
         self._is_given_up = False
         self.planned = planned
@@ -166,7 +171,7 @@ class KeyedSubmission:
             await self._journal.accepted(key, id=ref.id, kind=ref.kind, model=ref.model)
         if not generation.is_final:
             return
-        outcome: dict[str, Any] = {"status": generation.status, "tokens": self._charge(generation)}
+        outcome: dict[str, Any] = {"status": generation.status, "tokens": self.cost(generation)}
         if ref.id == "":
             # What was streamed stands in no record of the service.
             said = {"status": generation.status} | ({} if generation.text is None else {"text": generation.text})
@@ -206,31 +211,43 @@ class KeyedBook:
         self._busy: dict[str, anyio.Event] = {}
 
     @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[None]:
-        """Wait until nobody else of this program is at a key."""
-        while key in self._busy:
-            await self._busy[key].wait()
-        over = self._busy[key] = anyio.Event()
-        try:
-            yield
-        finally:
-            del self._busy[key]
-            over.set()
+    async def turn(
+        self, core: Core, key: str, request: Request, call: CallOptions, *, kind: str | None, model: str | None
+    ) -> AsyncIterator[tuple[KeyedSubmission, Job | None, Claim | None]]:
+        """Be alone at a key of this program's, knowing what is needed to send its request.
 
-    async def plan(self, core: Core, key: str, request: Request, call: CallOptions) -> KeyedSubmission:
-        """Plan a request under a key, or find what the key stands for.
+        Yields:
+            Its record, its job where there is one, and its claim where it is unknown whether there is.
 
         Raises:
             JournalError: It stands for another request.
         """
+        while key in self._busy:
+            await self._busy[key].wait()
+        over = self._busy[key] = anyio.Event()
+        try:
+            keyed = await self._plan(core, key, request, call, model=model)
+            job = keyed.known(core, call, kind=kind, model=model, place=self.place)
+            claim = await keyed.unknown(core) if job is None else None
+            if job is None and claim is None:
+                await learn_clock(core)
+            yield keyed, job, claim
+        finally:
+            del self._busy[key]
+            over.set()
+
+    async def _plan(
+        self, core: Core, key: str, request: Request, call: CallOptions, *, model: str | None
+    ) -> KeyedSubmission:
+        """Plan a request under a key, or find what the key stands for."""
         from .._journal import PlannedRequest
         from .._journal.protocol import FINAL, JournalRecord
         from .._journal.transitions import changed
 
         journal = self.journal
-        planned = PlannedRequest(key, _described(request, call))
-        keyed = self._keyed.get(key)
-        if keyed is not None:  # a journal plans each key once while it is open
+        planned = PlannedRequest(key, _described(request, call), is_again=True)
+        keyed = self._find(key)
+        if keyed is not None:
             if keyed.planned.digest != planned.digest:
                 path = None if journal is None else journal.path
                 raise changed(key, keyed.planned.request, planned.request, path=path)
@@ -244,10 +261,20 @@ class KeyedBook:
                 record = await self._wait_for(record, core)
             if record.state == FINAL and record.id is None and "record" not in (record.outcome or {}):
                 await journal.planned_again(key)  # it was given up before it was sent
-        keyed = self._keyed[key] = KeyedSubmission(journal, planned, record, core.options.service.charge)
-        if len(self._keyed) > KEPT:
-            for old in [name for name in self._keyed if not self._is_needed(name)][: KEPT // 8]:
+        question = price_query_of(request, model=model, extra=call.extra_body)
+        cost = partial(charges_of(core).cost, question=question)
+        keyed = self._keyed[key] = KeyedSubmission(journal, planned, record, cost)
+        if journal is not None and len(self._keyed) > KEPT:
+            # The journal has these; what was done with them last is written down by now, so many plans later.
+            for old in [name for name in self._keyed if name not in self._busy][: KEPT // 8]:
                 del self._keyed[old]
+        return keyed
+
+    def _find(self, key: str) -> KeyedSubmission | None:
+        """Return what is remembered of a key, from now on as the latest."""
+        keyed = self._keyed.pop(key, None)
+        if keyed is not None:
+            self._keyed[key] = keyed
         return keyed
 
     async def _wait_for(self, record: JournalRecord, core: Core) -> JournalRecord:
@@ -273,10 +300,6 @@ class KeyedBook:
             key=record.key,
         )
 
-    def _is_needed(self, key: str) -> bool:
-        """Whether somebody is at it, or nothing else knows that it is open."""
-        return key in self._busy or (self.journal is None and self._keyed[key].claim is not None)
-
     async def submit(
         self,
         core: Core,
@@ -289,14 +312,9 @@ class KeyedBook:
         on_accepted: OnAccepted | None = None,
     ) -> Job:
         """Send a paid request once for its key and return its job, whatever its state; as `submit` otherwise."""
-        async with self.turn(key):
-            keyed = await self.plan(core, key, request, call)
-            job = keyed.known(core, call, kind=kind, model=model, place=self.place)
+        async with self.turn(core, key, request, call, kind=kind, model=model) as (keyed, job, claim):
             if job is not None:
                 return job
-            claim = await keyed.unknown(core)
-            if claim is None:
-                await learn_clock(core)
             generation = await submission.send(
                 core,
                 request,
@@ -312,14 +330,33 @@ class KeyedBook:
 
     async def give_up(self, key: str) -> None:
         """Write down that nobody will send a planned one; nothing else is changed by it."""
-        keyed = self._keyed.get(key)
+        keyed = self._find(key)
         if keyed is not None:
             await keyed.give_up()
 
-    async def ended(self, key: str, generation: Generation) -> None:
-        """Write down how a job ended that was accepted under a key."""
+    async def ended(self, core: Core, key: str, generation: Generation, *, tokens: int | None = None) -> None:
+        """Write down how a job ended that was accepted under a key, and what it cost.
+
+        Args:
+            core: The client.
+            key: Which.
+            generation: Its final state.
+            tokens: What it cost, where that is known better than by what the service says of it.
+        """
+        keyed = self._find(key)
         if self.journal is not None:
-            await self.journal.final(key, {"status": generation.status, "tokens": generation.tokens})
+            if tokens is None:
+                tokens = charges_of(core).cost(generation, None) if keyed is None else keyed.cost(generation)
+            await self.journal.final(key, {"status": generation.status, "tokens": tokens})
+
+    def may_be_sent(self, key: str) -> bool:
+        """Whether what stands under a key was sent, or may have been."""
+        keyed = self._keyed.get(key)
+        return keyed is not None and any(each is not None for each in (keyed.job, keyed.claim, keyed.result))
+
+    def forget(self, key: str) -> None:
+        """Forget a key that nobody is at: without a journal, the same key again is another purchase."""
+        self._keyed.pop(key, None)
 
     async def open(self, core: Core, path: str) -> None:
         """Open the journal, unless it is open."""

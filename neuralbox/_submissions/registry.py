@@ -265,6 +265,10 @@ class Registry:
         """Note a submission before it can leave."""
         self._submissions[entry.claim.key] = entry
 
+    def pending(self, key: str) -> PendingSubmission | None:
+        """Return the submission of a claim's key that this process knows and has not settled."""
+        return self._submissions.get(key)
+
     def mark_unknown(self, entry: PendingSubmission) -> None:
         """Note that its outcome is unknown, as from now."""
         self._submissions[entry.claim.key], entry.is_open, entry.early = entry, False, 0.0

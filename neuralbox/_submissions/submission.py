@@ -50,7 +50,7 @@ from .._models.generation import Generation
 from .._polling.job import Job, require_limit
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
-from .admission import Admission, admit
+from .admission import Admission, admit, admit_adopted
 from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
@@ -349,7 +349,9 @@ class Submission:
         if self._admission is not None:
             await self._admission.depart()
             return
-        admission = await admit(self._core, self._request, self._call, kind=self._kind, model=self._model)
+        self._admit(await admit(self._core, self._request, self._call, kind=self._kind, model=self._model))
+
+    def _admit(self, admission: Admission) -> None:
         self._admission = self._entry.admission = admission
         self.attempt.listeners += (admission,)
 
@@ -483,6 +485,9 @@ class Submission:
             lost_at=claim.lost_at,
         )
         self._use_seed(claim.seed)
+        before = self._registry.pending(entry.claim.key)
+        if before is not None and before.admission is not None:  # this process sent it, and its tokens are set aside
+            self._admit(before.admission)
         self._registry.begin(entry)
         self._registry.resume(entry)
         self.state = SubmissionState.UNKNOWN
@@ -521,6 +526,8 @@ class Submission:
             raise decision.error
         self.state = SubmissionState.ADOPTED
         self._tell_hooks("adopted", decision.ref)
+        if self._admission is None:
+            self._admission = admit_adopted(self._core, self._request, self._call, model=self._model)
         return decision
 
     async def _prepare_another(self, decision: SendAgain) -> None:

@@ -73,6 +73,7 @@ from .._models.generation import Generation
 from .._polling.job import Job
 from .._submissions.cached_call import CachedCall, cached_call
 from .._submissions.claim import Claim
+from .._submissions.shared_record import SharedRecord
 from .._submissions.submission import OnAccepted, Submission, SubmissionRecorder
 from .._types import JobRef
 from .reader import BodyReader
@@ -115,15 +116,16 @@ class TextStream:
         *,
         on_accepted: OnAccepted | None = None,
         witness: SubmissionRecorder | None = None,
+        shared: SharedRecord | None = None,
         claim: Claim | None = None,
     ) -> None:
         self._core = core
         self._request = request
         self._call = call
         self._on_accepted = on_accepted
-        self._recorder = (
-            witness  # as `submission.send` has it, and the claim of an earlier run that is looked for first
-        )
+        # As `submission.send` has them.
+        self._recorder = witness
+        self._shared = shared
         self._claim = claim
         self._cached: CachedCall | None = None
         model = (request.body or {}).get("model")
@@ -193,6 +195,7 @@ class TextStream:
             kind="text",
             model=model,
             witness=self._recorder,
+            shared=self._shared,
             on_accepted=self._on_accepted,
             observer=observer,
         )

@@ -12,7 +12,7 @@ import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from secrets import token_hex
 from typing import Any, Final, TypeAlias
@@ -84,9 +84,13 @@ class PaidCall:
     def problem(self) -> ErrorAnswer | None:
         """Return what to answer where the purchase has no result."""
         if self.run.error is not None:
-            is_own = self.caller.account.is_own
-            return error_answer(self.run.error, is_own_key=is_own, model=self.order.model)
+            return error_answer(self.run.error, is_own_key=self.caller.key is not None, model=self.order.model)
         return None if self.run.generations else self.run.answer or STOPPING
+
+    async def told(self) -> None:
+        """Take note that its answer has gone out: it may be repeated for as long from here on."""
+        self.purchase.is_delivered = not await has_left(self.request)
+        self.caller.account.cashier.joins.touch(self.purchase, self.caller.client._core.clock())
 
 
 class Gateway:
@@ -135,21 +139,35 @@ class Gateway:
     # Its life.
 
     async def start(self) -> None:
-        """Open the journal; done by the first request where nobody else does it.
+        """Open the journal; done by the first request where nobody else does it. After `aclose` it begins anew.
 
         Raises:
             JournalError: It cannot be opened.
         """
         async with self._starting:
-            if self._is_started:
-                return
+            self._is_stopping = False
+            await self._begin()
+
+    async def _begin_by_request(self) -> None:
+        async with self._starting:
+            if self._is_stopping:  # meanwhile; only whoever starts it begins anew
+                raise RefusedCallError(STOPPING)
+            await self._begin()
+
+    async def _begin(self) -> None:
+        if not self._is_started:
             await self.callers.start()
             self._is_started = True
 
     async def aclose(self) -> None:
-        """Stop in good order: refuse new calls, wait for what is on its way to the service, close the journal."""
+        """Stop in good order: refuse new calls, wait for what is on its way to the service, close the journal.
+
+        Raises:
+            JournalError: It could not be closed as it should be; all else is stopped.
+        """
         self._is_stopping = True
         async with self._starting:
+            self._is_stopping = True
             if self._is_started:
                 self._is_started = False
                 await self.callers.aclose(self.grace)
@@ -159,7 +177,6 @@ class Gateway:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._is_stopping = False
                 try:
                     await self.start()
                 except NeuralBoxError as error:
@@ -167,7 +184,11 @@ class Gateway:
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self.aclose()
+                try:
+                    await self.aclose()
+                except NeuralBoxError as error:
+                    await send({"type": "lifespan.shutdown.failed", "message": error.message})
+                    return
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -180,18 +201,19 @@ class Gateway:
             raise RuntimeError(f"The gateway speaks HTTP, not {scope['type']}.")
         began, request = time.perf_counter(), Request(scope, receive)
         facts = scope["neuralbox.facts"] = {}
-        response = await self._respond(request)
-        request_id = response.headers["x-request-id"] = f"req_{token_hex(12)}"
-        try:
-            await response(scope, receive, send)
-        finally:
-            if access.isEnabledFor(logging.INFO):
-                told = " ".join(f"{name}={value}" for name, value in facts.items())
-                path = scope["path"].encode("unicode_escape").decode()[:200]
-                spent = (time.perf_counter() - began) * 1000
-                access.info(
-                    "%s %s %d %.1fms %s %s", scope["method"], path, response.status_code, spent, request_id, told
-                )
+        with ExitStack() as visit:
+            response = await self._respond(request, visit)
+            request_id = response.headers["x-request-id"] = f"req_{token_hex(12)}"
+            try:
+                await response(scope, receive, send)
+            finally:
+                if access.isEnabledFor(logging.INFO):
+                    told = " ".join(f"{name}={value}" for name, value in facts.items())
+                    path = scope["path"].encode("unicode_escape").decode()[:200]
+                    spent = (time.perf_counter() - began) * 1000
+                    access.info(
+                        "%s %s %d %.1fms %s %s", scope["method"], path, response.status_code, spent, request_id, told
+                    )
 
     # Handlers, and what goes wrong in all of them.
 
@@ -212,8 +234,7 @@ class Gateway:
                 return named
         return None
 
-    async def _respond(self, request: Request) -> Response:
-        is_own = True
+    async def _respond(self, request: Request, visit: ExitStack) -> Response:
         handle = self._find(request)
         if handle is None and request.scope["path"].endswith("/healthz") and request.method == "GET":
             return self._say_health()
@@ -224,15 +245,15 @@ class Gateway:
             return _failed(STOPPING)
         try:
             if not self._is_started:
-                await self.start()
+                await self._begin_by_request()
             caller = await self.callers.of(request.headers.get("authorization"))
-            is_own = caller.account.is_own
+            visit.enter_context(caller.account.visited())  # nobody closes it before it is answered
             request.scope["neuralbox.facts"]["caller"] = caller.id
             return await handle(request, caller)
         except RefusedCallError as error:
             return _failed(error.answer)
         except NeuralBoxError as error:
-            return _failed(error_answer(error, is_own_key=is_own))
+            return _failed(error_answer(error, is_own_key=self.callers.is_own))
         except Exception:  # whatever it is, the caller gets openai's shape, and the log the traceback
             logger.exception("A request to %s failed", request.url.path)
             return _failed(BUG)
@@ -259,6 +280,8 @@ class Gateway:
             wire = await order.request.prepare(dialect)
         identity = _identity(request, caller, digest)
         purchase, is_joined = await self._purchase(caller, identity)
+        if self._is_stopping:
+            raise RefusedCallError(STOPPING)
         if is_joined:
             facts["joined"] = "yes"
         cashier, clock = caller.account.cashier, caller.client._core.clock
@@ -274,8 +297,7 @@ class Gateway:
             return _failed(problem)
         response = await say(call, run.generations)
         _tell_cost(response.headers, facts, run.generations)
-        cashier.joins.touch(purchase, clock())
-        purchase.is_delivered = not await has_left(request)
+        await call.told()
         return response
 
     async def _purchase(self, caller: Caller, identity: CallIdentity) -> tuple[Purchase, bool]:
@@ -485,7 +507,7 @@ class EventsResponse(Response):
         if problem is None:
             last = events.end(run.generations[0])
             _tell_cost({}, scope["neuralbox.facts"], run.generations)
-            call.purchase.is_delivered = not await has_left(call.request)
+            await call.told()
         else:
             last = events.failed(problem.body())
         await send({"type": "http.response.body", "body": last, "more_body": False})

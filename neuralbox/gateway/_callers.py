@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,22 +20,27 @@ from typing import Any, Final
 
 from anyio import create_task_group, to_thread
 
+from .._api.request import Request, RetrySafety
 from .._api.vocabulary import KEY_PREFIX as SERVICE_PREFIX
 from .._budget import Budget
 from .._client import AsyncNeuralBox
 from .._concurrency.single_flight import SingleFlight
-from .._errors import ConfigurationError
-from .._journal import ACCEPTED, JournalRecord, read_records
+from .._costs.charges import charges_of
+from .._costs.prices import PriceQuery, price_query_of
+from .._errors import ConfigurationError, NeuralBoxError
+from .._journal import ACCEPTED, SENDING, JournalRecord, read_records
 from .._models.generation import Generation
-from .._types import GenerationId, JobRef
-from ._error_answers import NO_KEY, WRONG_KEY, RefusedCallError, too_often
+from .._types import GenerationId, JobRef, read_id
+from ._error_answers import NO_KEY, STOPPING, WRONG_KEY, RefusedCallError, too_often
 from ._followed import FollowedJobs
 from ._joins import JOINED_FOR, caller_in, whole_name
 from ._keys import GatewayKey, KeyFile, digest_of_key
 from ._purchases import Cashier, Purchase
 
+logger = logging.getLogger("neuralbox.gateway")
+
 MOST_CALLERS: Final = 256
-"""Callers with keys of their own whose clients are kept."""
+"""Callers with keys of their own whose clients are kept, unless more than these are needed."""
 VIDEO: Final = "video"
 _VIDEO: Final = "video_"
 _MINUTE: Final = 60.0
@@ -89,9 +96,7 @@ class Caller:
             text, mark, seal = text.rpartition("_")
             if not hmac.compare_digest((mark + seal).encode("utf-8", "replace"), self._seal(text).encode()):
                 return None
-        if not text:
-            return None
-        return int(text) if text.isascii() and text.isdigit() else text
+        return read_id(text) if text else None
 
     def _seal(self, text: str) -> str:
         if self.key is None:
@@ -107,48 +112,84 @@ class GatewayAccount:
         client: The account's client.
         journal: The journal's file, or None.
         join_equal: As `Cashier` has it.
-        is_own: Whether it is the operator's, so that its refusals are no fault of the callers'.
+        is_counted: Whether this program has counted already what the journal says was spent.
     """
 
-    def __init__(self, client: AsyncNeuralBox, *, journal: str | None, join_equal: float, is_own: bool) -> None:
+    def __init__(
+        self,
+        client: AsyncNeuralBox,
+        *,
+        journal: str | None,
+        join_equal: float,
+        is_counted: bool = False,
+    ) -> None:
         self.client = client
-        self.is_own = is_own
         self.cashier = Cashier(client, journal=journal, join_equal=join_equal)
         self.jobs = FollowedJobs(client, self.cashier.spawn)
         self._videos: dict[str, set[str]] = {}
         self._spent: dict[str, int] = {}
         self._budgets: dict[str, Budget] = {}
         self._journal = journal
+        self._is_counted = is_counted
+        self._visitors = 0
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is being bought."""
-        return not self.cashier.running
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Say that a call is being answered for as long as the block runs."""
+        self._visitors += 1
+        try:
+            yield
+        finally:
+            self._visitors -= 1
+
+    def is_needed(self) -> bool:
+        """Whether something is being bought or answered, or a call may be repeated that nothing but this remembers."""
+        if self.cashier.running or self._visitors:
+            return True
+        return self._journal is None and self.cashier.joins.may_be_repeated(self.client._core.clock())
 
     async def start(self) -> None:
-        """Open the journal, and take up what it knows.
+        """Open the journal, and take up what it knows. It may be done again after `aclose`.
 
         Raises:
             JournalError: It cannot be used.
         """
-        kept = [] if self._journal is None else await to_thread.run_sync(_kept, self._journal)
         await self.cashier.start()
+        if self._journal is not None:
+            try:
+                # Now that nobody else writes to it: what another run bought up to its last moment is repeated here.
+                kept = await to_thread.run_sync(_kept, self._journal)
+            except BaseException:
+                await self.cashier.aclose()
+                raise
+            self._take_up(kept)
+
+    def _take_up(self, kept: Sequence[KeptPurchase]) -> None:
         core = self.client._core
-        now, clock = core.now(), core.clock()
+        now, clock, bills = core.now(), core.clock(), charges_of(core).bills
         recent: dict[str, float] = {}
         for each in kept:
-            self._charge(each.name, each.tokens)
+            if not self._is_counted:
+                self._charge(each.name, each.tokens)
             if each.job is not None:
                 if each.job.kind == VIDEO:
                     self.own(caller_in(each.name), each.job.id)
-                if each.is_open:
-                    self.jobs.follow(each.job, on_end=partial(self._settle, each.name))
-            if now - each.touched <= JOINED_FOR:
-                recent[whole_name(each.name)] = each.touched
+                if each.question is not None:
+                    # One that this gateway bought, before it was stopped and started again, is booked as any is.
+                    is_mine = bills.budget_of(each.job.id) in {self.client.budget, *self._budgets.values()} - {None}
+                    self.jobs.follow(
+                        each.job, on_end=partial(self._settle, each.name, each.question, is_booked=is_mine)
+                    )
+            if each.is_open or now - each.touched <= JOINED_FOR:
+                name, touched = whole_name(each.name), now if each.is_open else each.touched
+                recent[name] = max(touched, recent.get(name, 0.0))
+        joins = self.cashier.joins
         for name, touched in sorted(recent.items(), key=lambda item: item[1]):
-            self.cashier.joins.add(Purchase(name, touched=clock - (now - touched), created=touched), clock)
-        if self.client.budget is not None and self._spent:
+            if name not in joins:
+                joins.add(Purchase(name, touched=clock - (now - touched), created=touched), clock)
+        if self.client.budget is not None and not self._is_counted:
             self.client.budget.charge(sum(self._spent.values()))
+        self._is_counted = True
 
     def budget_of(self, key: GatewayKey) -> Budget | None:
         """Return a key's budget, less what the journal says was spent; it counts in the account's too."""
@@ -173,16 +214,21 @@ class GatewayAccount:
     def follow(self, name: str, generation: Generation, asked: Mapping[str, Any]) -> None:
         """Follow what was just bought, and write down how it ends."""
         self.own(caller_in(name), generation.id)
-        self.jobs.follow(generation, asked, partial(self.cashier.book.ended, name))
+        self.jobs.follow(generation, asked, partial(self.cashier.write_end, name))
 
-    async def _settle(self, name: str, generation: Generation) -> None:
-        """Write down how a job of an earlier run ended, and book what it cost."""
-        await self.cashier.book.ended(name, generation)
-        tokens = generation.tokens or 0
-        self._charge(name, tokens)
-        budget = self._budgets.get(caller_in(name), self.client.budget)
-        if budget is not None:
-            budget.charge(tokens)
+    async def _settle(self, name: str, question: PriceQuery, generation: Generation, *, is_booked: bool) -> None:
+        """Book what a job of an earlier run cost, and write down how it ended."""
+        core = self.client._core
+        charges = charges_of(core)
+        tokens = charges.cost(generation, question)
+        if tokens is None:
+            tokens = await charges.prices.of(core, question)
+        if not is_booked:
+            self._charge(name, tokens or 0)
+            budget = self._budgets.get(caller_in(name), self.client.budget)
+            if budget is not None:
+                budget.charge(tokens or 0)
+        await self.cashier.write_end(name, generation, tokens=tokens)
 
     def _charge(self, name: str, tokens: int) -> None:
         caller = caller_in(name)
@@ -203,7 +249,8 @@ class KeptPurchase:
     Attributes:
         name: Its name.
         job: Its job, where it was accepted.
-        is_open: Whether its end is not written down.
+        is_open: Whether it was sent, and its end is not written down.
+        question: What its price depends on, of an accepted one whose end is not written down.
         tokens: What it cost.
         touched: Unix seconds of its last change.
     """
@@ -211,27 +258,37 @@ class KeptPurchase:
     name: str
     job: JobRef | None
     is_open: bool
+    question: PriceQuery | None
     tokens: int
     touched: float
 
 
 def _kept(path: str) -> list[KeptPurchase]:
-    """Read what a journal knows; nothing where there is none yet."""
-    if not Path(path).is_file():
-        return []
+    """Read what a journal knows."""
     return [_purchase(record) for record in read_records(path)]
 
 
 def _purchase(record: JournalRecord) -> KeptPurchase:
     touched = max(record.final_at or 0.0, record.accepted_at or 0.0, record.sent_at or 0.0)
-    return KeptPurchase(record.key, record.job, record.state == ACCEPTED, record.tokens or 0, touched)
+    question = None
+    if record.state == ACCEPTED:
+        asked = Request("POST", record.request["path"], RetrySafety.PAID, body=record.request["body"])
+        question = price_query_of(asked, model=record.model)
+    is_open = record.state in {SENDING, ACCEPTED}
+    return KeptPurchase(record.key, record.job, is_open, question, record.tokens or 0, touched)
 
 
 # Both ways to call.
 
 
 class CallerRegistry(ABC):
-    """Knows the callers by their keys."""
+    """Knows the callers by their keys.
+
+    Attributes:
+        is_own: Whether the account is the operator's, so that its refusals are no fault of the callers'.
+    """
+
+    is_own: bool
 
     @abstractmethod
     async def start(self) -> None:
@@ -251,10 +308,26 @@ class CallerRegistry(ABC):
         """Return the accounts that are open."""
 
     async def aclose(self, grace: float) -> None:
-        """Stop everything, as long as `grace` seconds in good order."""
+        """Stop everything, as long as `grace` seconds in good order.
+
+        Raises:
+            JournalError: A journal could not be closed as it should be; everything is stopped all the same.
+        """
+        failed: list[NeuralBoxError] = []
+
+        async def stop(account: GatewayAccount) -> None:
+            try:
+                await account.aclose(grace)
+            except NeuralBoxError as error:
+                failed.append(error)
+
         async with create_task_group() as tasks:
             for account in self.accounts():
-                tasks.start_soon(account.aclose, grace)
+                tasks.start_soon(stop, account)
+        for error in failed[1:]:
+            logger.error("%s", error.message)
+        if failed:
+            raise failed[0]
 
     async def of(self, authorization: str | None) -> Caller:
         """Return the caller that an `Authorization` header names.
@@ -271,6 +344,8 @@ class CallerRegistry(ABC):
 
 class OwnKeyCallers(CallerRegistry):
     """Callers with keys of the gateway's own, on the operator's account."""
+
+    is_own = True
 
     def __init__(self, account: GatewayAccount, keys: KeyFile) -> None:
         self._account = account
@@ -306,15 +381,20 @@ class PassedOnCallers(CallerRegistry):
         join_equal: As `Cashier` has it.
     """
 
+    is_own = False
+
     def __init__(self, connect: Callable[[str], AsyncNeuralBox], *, journal: str | None, join_equal: float) -> None:
         self._connect = connect
         self._journal = journal
         self._join_equal = join_equal
         self._callers: dict[str, Caller] = {}
+        self._counted: set[str] = set()
+        self._is_closed = False
         self._opening = SingleFlight()
 
     async def start(self) -> None:
-        """Do nothing: each account is opened by its first call."""
+        """Let accounts be opened, each by its first call."""
+        self._is_closed = False
 
     async def find(self, secret: str) -> Caller:
         if not secret.startswith(SERVICE_PREFIX):
@@ -335,32 +415,51 @@ class PassedOnCallers(CallerRegistry):
             path = Path(self._journal)
             journal = str(path.with_name(f"{path.stem}-{digest}{path.suffix}"))
         try:
-            if journal is not None:
-                await client.account.balance()  # a file is made for keys that the service knows, and for no others
-            account = GatewayAccount(client, journal=journal, join_equal=self._join_equal, is_own=False)
+            await client.account.balance()  # a place is taken by keys that the service knows, and by no others
+            account = GatewayAccount(
+                client,
+                journal=journal,
+                join_equal=self._join_equal,
+                is_counted=digest in self._counted,
+            )
             await account.start()
         except BaseException:
             await client.aclose()
             raise
+        self._counted.add(digest)
+        if self._is_closed:  # meanwhile
+            await _close(Caller(digest, client, account, None))
+            raise RefusedCallError(STOPPING)
         self._callers[digest] = Caller(digest, client, account, None)
         await self._make_room()
 
     async def _make_room(self) -> None:
-        for digest, caller in list(self._callers.items())[: max(0, len(self._callers) - MOST_CALLERS)]:
-            if caller.account.is_idle:
-                del self._callers[digest]
+        """Close those that were used longest ago and that nothing is lost with, as far as there are too many."""
+        surplus = len(self._callers) - MOST_CALLERS
+        spare = [
+            each for each in list(self._callers)[:-1] if surplus > 0 and not self._callers[each].account.is_needed()
+        ]
+        for caller in [self._callers.pop(digest) for digest in spare[: max(0, surplus)]]:
+            try:
                 await _close(caller)
+            except NeuralBoxError as error:  # no fault of the call that needs the room
+                logger.error("%s", error.message)  # noqa: TRY400 - its words say it
 
     def accounts(self) -> Sequence[GatewayAccount]:
         return [caller.account for caller in self._callers.values()]
 
     async def aclose(self, grace: float) -> None:
-        await super().aclose(grace)
-        for caller in self._callers.values():
-            await caller.client.aclose()
-        self._callers.clear()
+        self._is_closed = True
+        try:
+            await super().aclose(grace)
+        finally:
+            for caller in self._callers.values():
+                await caller.client.aclose()
+            self._callers.clear()
 
 
 async def _close(caller: Caller) -> None:
-    await caller.account.aclose()
-    await caller.client.aclose()
+    try:
+        await caller.account.aclose()
+    finally:
+        await caller.client.aclose()

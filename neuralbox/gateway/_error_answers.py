@@ -78,6 +78,22 @@ WRONG_KEY: Final = ErrorAnswer(
 STOPPING: Final = ErrorAnswer(
     503, "The gateway is stopping. Nothing was sent.", type=_SERVER, code="stopping", retry_after=1.0, should_retry=True
 )
+LEFT_BEHIND: Final = ErrorAnswer(
+    503,
+    "The gateway is stopping. What was sent goes on at the service, and the same call again finds it.",
+    type=_SERVER,
+    code="stopping",
+    retry_after=1.0,
+    should_retry=True,
+)
+LOST_BEHIND: Final = ErrorAnswer(
+    503,
+    "The gateway is stopping. What was sent goes on at the service and may be charged; without a journal the gateway does "
+    "not know it again, so the same call would buy another.",
+    type=_SERVER,
+    code="stopping",
+    should_retry=False,
+)
 BUG: Final = ErrorAnswer(
     500, "The gateway failed on this request; its log says why.", type=_SERVER, code="internal_error"
 )

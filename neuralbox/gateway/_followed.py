@@ -69,17 +69,21 @@ class FollowedJobs:
     def follow(
         self, subject: Generation | JobRef, asked: Mapping[str, Any] | None = None, on_end: OnEnd | None = None
     ) -> None:
-        """Follow a job from now on; one that is followed already stays as it is."""
+        """Follow a job from now on; of one that is known already only the wait goes on."""
         key = str(subject.id)
-        if key in self._jobs:
-            return
-        core = self._client._core
-        job = Job(core, generation=subject) if isinstance(subject, Generation) else Job(core, subject)
-        found = self._jobs[key] = FollowedJob(job, asked or {}, on_end)
+        found = self._jobs.get(key)
+        if found is None:
+            core = self._client._core
+            job = Job(core, generation=subject) if isinstance(subject, Generation) else Job(core, subject)
+            found = self._keep(key, FollowedJob(job, asked or {}, on_end))
         self._go_on(found)
-        if len(self._jobs) > MOST_FOLLOWED:
+
+    def _keep(self, key: str, found: FollowedJob) -> FollowedJob:
+        if len(self._jobs) >= MOST_FOLLOWED:
             for old in [each for each, one in self._jobs.items() if not one.is_followed][: MOST_FOLLOWED // 8]:
                 del self._jobs[old]
+        self._jobs[key] = found
+        return found
 
     def asked(self, job_id: GenerationId) -> Mapping[str, Any]:
         """Return what is remembered of a job's order."""
@@ -100,7 +104,7 @@ class FollowedJobs:
         key = str(job_id)
         found = self._jobs.get(key)
         if found is None:
-            found = self._jobs[key] = FollowedJob(Job(self._client._core, JobRef(job_id)), {}, None)
+            found = self._keep(key, FollowedJob(Job(self._client._core, JobRef(job_id)), {}, None))
         while found.job.generation is None or not (found.is_over or found.is_followed):
             await self._asking.run(key, partial(self._ask, found))
             if found.error is not None:
@@ -134,4 +138,7 @@ class FollowedJobs:
             found.is_followed = False
         if found.is_over and found.on_end is not None:
             assert found.job.generation is not None
-            await found.on_end(found.job.generation)
+            try:
+                await found.on_end(found.job.generation)
+            except Exception:  # whatever it is, the account's other jobs and purchases go on
+                logger.exception("The end of %s was not taken in", found.job.ref)

@@ -16,12 +16,14 @@ Pure: `now` comes as an argument, and who left is asked by the caller.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 JOINED_FOR: Final = 900.0
 """Seconds after its last sign that a call may be repeated: openai's clients give up an answer after 600 s."""
 MOST_KEPT: Final = 10_000
+"""Calls that are kept, unless more than these have not got their answers."""
 _SEPARATOR: Final = "."
 
 
@@ -102,15 +104,28 @@ def whole_name(part: str) -> str:
 
 
 class Joins(Generic[T]):
-    """The calls that may be repeated."""
+    """The calls that may be repeated.
 
-    def __init__(self, *, join_equal: float = 0.0) -> None:
+    Args:
+        join_equal: Seconds within which an equal call joins without any sign that it is a repetition.
+        on_drop: Told of each call that is forgotten.
+    """
+
+    def __init__(self, *, join_equal: float = 0.0, on_drop: Callable[[T], None] = lambda _: None) -> None:
         self._join_equal = join_equal
+        self._on_drop = on_drop
         self._calls: dict[str, T] = {}
         self._families: dict[str, dict[str, T]] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._calls
+
+    def may_be_repeated(self, now: float) -> bool:
+        """Whether any call may still be repeated."""
+        return any(not each.is_done or now - each.touched <= JOINED_FOR for each in reversed(self._calls.values()))
 
     def add(self, call: T, now: float) -> None:
         """Take in a call; drop those that nobody repeats any more."""
@@ -118,10 +133,13 @@ class Joins(Generic[T]):
         self._families.setdefault(_family_of(call.name), {})[call.name] = call
         while self._calls:
             oldest = next(iter(self._calls.values()))
-            is_old = now - oldest.touched > JOINED_FOR or len(self._calls) > MOST_KEPT
-            if not oldest.is_done or not is_old:
+            if not oldest.is_done or now - oldest.touched <= JOINED_FOR:
                 break
             self.drop(oldest)
+        if len(self._calls) > MOST_KEPT:
+            # Whoever has its answer hardly repeats its call; whoever has not will, and would pay once more.
+            for each in [one for one in self._calls.values() if one.is_done and one.is_delivered][: MOST_KEPT // 8 + 1]:
+                self.drop(each)
 
     def drop(self, call: T) -> None:
         """Forget a call: another one like it is another purchase."""
@@ -131,6 +149,7 @@ class Joins(Generic[T]):
         del family[call.name]
         if not family:
             del self._families[_family_of(call.name)]
+        self._on_drop(call)
 
     def touch(self, call: T, now: float) -> None:
         """Take note that a call was heard of; so the oldest stand first."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from .._client import AsyncNeuralBox
 from .._errors import ConfigurationError
+from .._journal import is_address
 from ._app import Gateway
 from ._callers import CallerRegistry, GatewayAccount, OwnKeyCallers, PassedOnCallers
 from ._keys import KeyFile
@@ -35,7 +36,7 @@ def app(
         keys: The file with the callers' keys; goes with `client`.
         connect: Makes the client of a caller's own key of the service; goes without `client`. Default: `AsyncNeuralBox`.
         journal: The file that keeps what is bought, so that a repetition after a crash joins it too; None remembers for
-            as long as the process runs. It holds prompts. Without `client` each account has its own beside this path.
+            as long as the process runs. It holds prompts, and is no database that many share. Without `client` each account has its own beside this path.
         join_equal: Seconds within which an equal body from the same caller joins without any sign that it is a
             repetition; 0 for never. For clients that repeat without saying so.
         model_names: Further names of models, and the slugs they stand for.
@@ -43,10 +44,14 @@ def app(
         grace: Seconds that stopping waits for what is on its way to the service.
 
     Raises:
-        ConfigurationError: `client` came without `keys`, or something cannot be right.
+        ConfigurationError: `client` came without `keys`, `journal` is an address, or something cannot be right.
     """
     if max_body_bytes < 1 or join_equal < 0 or grace < 0:
         raise ConfigurationError("`max_body_bytes` must be at least 1; `join_equal` and `grace` at least 0.")
+    if journal is not None and is_address(journal):
+        raise ConfigurationError(
+            "The gateway's journal is a file of its own, such as `gateway.sqlite`; `journal` is the address of a database."
+        )
     path = None if journal is None else os.fspath(journal)
     callers: CallerRegistry
     if client is None:
@@ -61,7 +66,7 @@ def app(
             raise ConfigurationError(
                 "With `client` callers need keys of the gateway's own: pass `keys=`, and no `connect=`."
             )
-        account = GatewayAccount(client, journal=path, join_equal=join_equal, is_own=True)
+        account = GatewayAccount(client, journal=path, join_equal=join_equal)
         callers = OwnKeyCallers(account, keys if isinstance(keys, KeyFile) else KeyFile(keys))
     translator = Translator(dict(model_names or {}))
     return Gateway(callers, translator=translator, max_body_bytes=max_body_bytes, grace=grace)

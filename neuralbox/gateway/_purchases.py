@@ -28,12 +28,13 @@ from .._api.vocabulary import PENDING
 from .._client import AsyncNeuralBox
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.detached import DetachedTaskGroup
-from .._errors import GenerationFailedError, NeuralBoxError
+from .._errors import GenerationFailedError, JournalError, NeuralBoxError
 from .._models.generation import Generation
+from .._polling.job import Job
 from .._submissions.keyed import KeyedBook, opened
 from .._text_stream.stream import TextStream
 from .._types import JobRef
-from ._error_answers import BUG, STOPPING, ErrorAnswer
+from ._error_answers import BUG, LEFT_BEHIND, LOST_BEHIND, STOPPING, ErrorAnswer
 from ._joins import Joins, part_name
 from ._orders import Order
 
@@ -78,7 +79,8 @@ class Purchase:
         is_delivered: Whether its answer was handed over.
         run: The last go at it.
         jobs: What is accepted of it, by its parts.
-        sending: How many parts are on their way to the service.
+        parts: How many requests it takes.
+        sending: How many of them are on their way to the service.
         has_left: Asks whether its last caller is gone.
     """
 
@@ -99,6 +101,7 @@ class Purchase:
         self.is_delivered = False
         self.run: PurchaseRun | None = None
         self.jobs: dict[int, JobRef] = {}
+        self.parts = 1
         self.sending = 0
         self.has_left: Callable[[], Awaitable[bool]] | None = None
 
@@ -109,6 +112,11 @@ class Purchase:
     def is_done(self) -> bool:
         """Whether nothing is being done for it."""
         return self.run is None or not self.run.is_running
+
+    @property
+    def part_names(self) -> Sequence[str]:
+        """Under which names its requests are kept."""
+        return [part_name(self.name, index) for index in range(self.parts)]
 
 
 class Cashier:
@@ -126,11 +134,10 @@ class Cashier:
 
     def __init__(self, client: AsyncNeuralBox, *, journal: str | None = None, join_equal: float = 0.0) -> None:
         self.client = client
-        self.joins: Joins[Purchase] = Joins(join_equal=join_equal)
+        self.joins: Joins[Purchase] = Joins(join_equal=join_equal, on_drop=self._forget)
         self.book = KeyedBook()
         self._journal = journal
         self._stack = AsyncExitStack()
-        self._group = DetachedTaskGroup()
         self._tasks: anyio.abc.TaskGroup
         self._running: dict[str, Purchase] = {}
         self._changed = Broadcast()
@@ -141,7 +148,7 @@ class Cashier:
         return len(self._running)
 
     async def start(self) -> None:
-        """Open the journal; purchases may be made from here on.
+        """Open the journal; purchases may be made from here on. It may be done again after `aclose`.
 
         Raises:
             JournalError: It cannot be opened.
@@ -152,7 +159,9 @@ class Cashier:
         def begin(tasks: anyio.abc.TaskGroup) -> None:
             self._tasks = tasks
 
-        await self._group.start(begin)
+        group = DetachedTaskGroup()
+        await group.start(begin)
+        self._stack.push_async_callback(group.aclose)
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Stop: wait for what is on its way to the service, as long as `grace` seconds, and close the journal.
@@ -165,7 +174,6 @@ class Cashier:
                 await self._changed.wait()
         for purchase in self._running.values():
             logger.warning("%r is left behind: %s", purchase, ", ".join(map(str, purchase.jobs.values())) or "unknown")
-        await self._group.aclose()
         await self._stack.aclose()
 
     def spawn(self, work: Callable[..., object], *values: object) -> None:
@@ -188,10 +196,18 @@ class Cashier:
         """
         run = purchase.run
         if run is None or not (run.is_running or run.generations):
-            run = purchase.run = PurchaseRun()
+            run = PurchaseRun()
+            self.spawn(
+                self._carry_out, purchase, run, order, request, client
+            )  # first: nobody waits for what cannot run
+            purchase.run, purchase.parts = run, order.count
             self._running[purchase.name] = purchase
-            self.spawn(self._carry_out, purchase, run, order, request, client)
         return run
+
+    def _forget(self, purchase: Purchase) -> None:
+        """Forget what is known by the names of a purchase that nobody repeats any more; a journal keeps what it has."""
+        for name in purchase.part_names:
+            self.book.forget(name)
 
     async def _carry_out(
         self, purchase: Purchase, run: PurchaseRun, order: Order, request: Request, client: AsyncNeuralBox
@@ -211,13 +227,20 @@ class Cashier:
             run.answer = BUG
             logger.exception("%r failed", purchase)
         except BaseException:
-            run.answer = STOPPING
+            run.answer = self._cut_short(purchase)
             raise
         finally:
             self._running.pop(purchase.name, None)
             run.is_running = False
+            self.joins.touch(purchase, self.client._core.clock())
             run.changed.ring()
             self._changed.ring()
+
+    def _cut_short(self, purchase: Purchase) -> ErrorAnswer:
+        """Return what to say of a purchase that a stop cut short: without a journal the next run does not know it."""
+        if not any(map(self.book.may_be_sent, purchase.part_names)):
+            return STOPPING
+        return LOST_BEHIND if self._journal is None else LEFT_BEHIND
 
     async def _several(
         self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox
@@ -263,16 +286,28 @@ class Cashier:
                 job.raise_if_failed()
                 pending = {"id": job.id, "status": PENDING, "model": job.model}
                 return job.generation or Generation.read(pending, kind=job.kind)
-            was_final = job.generation is not None
-            generation = await job.wait()
-            if not was_final:
-                await self.book.ended(name, generation)
-            return generation
+            return await self._finished(name, job)
         except NeuralBoxError:
             await self.book.give_up(name)
             raise
         finally:
             sent()
+
+    async def _finished(self, name: str, job: Job) -> Generation:
+        """Wait for a job's end, and write down what was not known before, a failure too."""
+        was_final = job.generation is not None and job.generation.is_final
+        try:
+            return await job.wait()
+        finally:
+            if job.generation is not None and job.generation.is_final and not was_final:
+                await self.write_end(name, job.generation)
+
+    async def write_end(self, name: str, generation: Generation, *, tokens: int | None = None) -> None:
+        """Write down how something ended that was bought; where that cannot be, the next run asks for it again."""
+        try:
+            await self.book.ended(self.client._core, name, generation, tokens=tokens)
+        except JournalError as error:
+            logger.warning("How %s ended is not written down: %s", name, error.message)
 
     async def _stream(
         self, purchase: Purchase, run: PurchaseRun, order: Order, request: Request, client: AsyncNeuralBox
@@ -282,12 +317,10 @@ class Cashier:
         call = bought.options()
         purchase.sending = 1
         try:
-            async with self.book.turn(name):
-                keyed = await self.book.plan(core, name, request, call)
-                job = keyed.known(core, call, kind=bought.result_kind, model=order.model)
+            turn = self.book.turn(core, name, request, call, kind=bought.result_kind, model=order.model)
+            async with turn as (keyed, job, claim):
                 if job is None:
-                    claim = await keyed.unknown(core)
-                    stream = TextStream(core, request, call, witness=keyed, claim=claim)
+                    stream = TextStream(core, request, call, witness=keyed, shared=keyed.shared, claim=claim)
                     async with stream:
                         async for piece in stream:
                             if not run.pieces:
@@ -296,8 +329,7 @@ class Cashier:
                             run.changed.ring()
                     return stream.result
             self._is_accepted(purchase, job.ref)
-            generation = await job.wait()
-            await self.book.ended(name, generation)
+            generation = await self._finished(name, job)
             run.pieces.append(generation.text or "")
             return generation
         except NeuralBoxError:

@@ -65,17 +65,34 @@ def test_what_nobody_repeats_any_more_is_forgotten_and_what_runs_is_not(monkeypa
     joins.add(Call("a.d.4", touched=JOINED_FOR + 1), JOINED_FOR + 1)
     assert len(joins) == 2
     last = Call("a.d.5", touched=JOINED_FOR + 1)
-    monkeypatch.setattr(_joins, "MOST_KEPT", 2)
-    joins.add(last, JOINED_FOR + 1)
-    assert len(joins) == 3  # the oldest still runs
-    joins.drop(last)
     joins.drop(last)
     joins.touch(last, 1.0)
+    assert "a.d.4" in joins
+    assert "a.d.5" not in joins
     assert len(joins) == 2
     assert len(joins_of(Call("a.d.1"))) == 1
     old = joins_of()
     old.add(Call("a.d.1", touched=-JOINED_FOR - 1), 0.0)
     assert len(old) == 0
+
+
+def test_of_too_many_those_go_whose_callers_have_their_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has not got one repeats the call, and would pay once more."""
+    monkeypatch.setattr(_joins, "MOST_KEPT", 3)
+    dropped: list[Call] = []
+    joins: Joins[Call] = Joins(on_drop=dropped.append)
+    calls = [Call(f"a.d.{number}", is_delivered=number in {2, 4}) for number in range(6)]
+    for call in calls:
+        joins.add(call, 0.0)
+    assert dropped == [calls[2], calls[4]]
+    assert len(joins) == 4
+
+
+def test_a_call_may_be_repeated_while_it_runs_and_for_a_while_after() -> None:
+    assert not joins_of().may_be_repeated(0.0)
+    assert joins_of(Call("a.d.1"), Call("a.e.1", touched=-JOINED_FOR - 1)).may_be_repeated(JOINED_FOR)
+    assert not joins_of(Call("a.d.1")).may_be_repeated(JOINED_FOR + 1)
+    assert joins_of(Call("a.d.1", is_done=False)).may_be_repeated(JOINED_FOR + 1)
 
 
 def test_names_tell_whose_they_are_and_which_call_a_part_belongs_to() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
-from neuralbox import AsyncNeuralBox, Budget, ConfigurationError
+from neuralbox import AsyncNeuralBox, Budget, ConfigurationError, JournalError
 from neuralbox.gateway import KeyFile, _callers, app
+from neuralbox.gateway._joins import JOINED_FOR
 from neuralbox.gateway._purchases import Purchase
 from neuralbox.testing import in_memory
 
-from .caller import Calls, calling, in_process
+from .caller import Answered, Calls, calling, in_process
 
 
 def test_a_key_is_shown_once_kept_as_a_hash_and_refused_when_it_is_revoked(tmp_path: Path) -> None:
@@ -158,19 +161,35 @@ async def test_keys_of_the_service_are_passed_on_each_with_its_own_account_and_j
     assert len([each async for each in anyio.Path(tmp_path).glob("jobs-*.sqlite")]) == 2
 
 
+@pytest.mark.parametrize("has_journal", [True, False])
 @pytest.mark.anyio
-async def test_a_key_that_the_service_does_not_know_leaves_no_file(tmp_path: Path) -> None:
+async def test_a_key_that_the_service_does_not_know_takes_no_place_and_leaves_no_file(
+    tmp_path: Path, has_journal: bool
+) -> None:
+    async def service(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        error = {"code": "invalid_api_key", "message": "Invalid API key"}
+        return httpx.Response(401, json={"detail": error, "error": error})
+
+    asked: list[str] = []
     with in_memory() as running:
-        nowhere = {"base_url": "http://127.0.0.1:9", "max_retries": 0}
-        gateway = app(connect=lambda key: running.client(api_key=key, **nowhere), journal=tmp_path / "jobs.sqlite")
+        transport = httpx.MockTransport(service)
+        gateway = app(
+            connect=lambda key: AsyncNeuralBox(api_key=key, base_url=running.url, transport=transport),
+            journal=tmp_path / "jobs.sqlite" if has_journal else None,
+        )
         came = await Calls(gateway, "nb_gone", running).chat()
-        assert (came.status, came.error["code"]) == (502, "upstream_error")
+        assert (came.status, came.error["code"]) == (401, "invalid_api_key")
+        assert not gateway.callers.accounts()
+        assert not any(path.endswith("/generate") for path in asked)
         await gateway.aclose()
     assert [each async for each in anyio.Path(tmp_path).iterdir()] == []
 
 
 @pytest.mark.anyio
-async def test_no_more_clients_are_kept_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_clients_are_kept_than_there_is_room_for_but_none_is_closed_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_callers, "MOST_CALLERS", 2)
     with in_memory() as running:
         made: list[AsyncNeuralBox] = []
@@ -180,20 +199,165 @@ async def test_no_more_clients_are_kept_than_there_is_room_for(tmp_path: Path, m
             return made[-1]
 
         gateway = app(connect=connect)
-        for number in (1, 2, 1, 3, 1):
+        for number in range(1, 5):
             assert (await Calls(gateway, f"nb_{number}", running).chat()).status == 200
-        assert (len(gateway.callers.accounts()), len(made)) == (2, 3)
-        busy = gateway.callers.accounts()[0]
+        again = await Calls(gateway, "nb_1", running).chat(x_stainless_retry_count="1")
+        assert again.status == 200
+        assert len(running.ledger.charges) == 4  # whoever repeats a call finds it, however many called meanwhile
+        assert (len(gateway.callers.accounts()), len(made)) == (4, 4)
+        await running.time.sleep(JOINED_FOR + 1.0)
+        busy, inside, *_ = gateway.callers.accounts()
         busy.cashier._running["busy"] = Purchase("busy")
-        assert (await Calls(gateway, "nb_4", running).chat()).status == 200
-        assert busy in gateway.callers.accounts()
+        with inside.visited():
+            assert (await Calls(gateway, "nb_5", running).chat()).status == 200
+            assert {busy, inside} < set(gateway.callers.accounts())
+            assert len(gateway.callers.accounts()) == 3
         busy.cashier._running.clear()
         await gateway.aclose()
         assert not gateway.callers.accounts()
 
 
+@pytest.mark.anyio
+async def test_a_caller_is_inside_until_its_answer_has_gone_out(tmp_path: Path) -> None:
+    inside: list[int] = []
+    with in_memory() as running:
+        gateway = app(connect=lambda key: running.client(api_key=key))
+        calls = Calls(gateway, "nb_1", running)
+
+        def look(came: Answered) -> bool:
+            inside.extend(account._visitors for account in gateway.callers.accounts())
+            return False
+
+        await calls.chat(stream=True, leaves=look)
+        assert set(inside) == {1}
+        (account,) = gateway.callers.accounts()
+        assert account._visitors == 0
+        await gateway.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_journal_remembers_for_a_client_that_had_to_go_and_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_callers, "MOST_CALLERS", 1)
+    total = Budget(1_000)
+    with in_memory() as running:
+        gateway = app(connect=lambda key: running.client(api_key=key, budget=total), journal=tmp_path / "jobs.sqlite")
+        one, two = (Calls(gateway, key, running) for key in ("nb_1", "nb_2"))
+        first = await one.chat()
+        assert (await two.chat()).status == 200
+        assert len(gateway.callers.accounts()) == 1
+        again = await one.chat(x_stainless_retry_count="1")
+        assert again.headers["x-neuralbox-id"] == first.headers["x-neuralbox-id"]
+        assert len(running.ledger.charges) == 2
+        assert total.spent == 4
+        (account,) = gateway.callers.accounts()
+        account.cashier._stack.push_async_callback(refuse_to_close)
+        assert (await two.chat()).status == 200  # it is no fault of the one that needs the room
+        assert "The disk is full." in caplog.text
+        await gateway.aclose()
+
+
+async def refuse_to_close() -> None:
+    raise JournalError("The disk is full.", reason="full")
+
+
+class GatedService:
+    """A service that answers one path only when it is let."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.reached = anyio.Event()
+        self.gate = anyio.Event()
+        self.generated = 0
+
+    def client(self, key: str) -> AsyncNeuralBox:
+        return AsyncNeuralBox(api_key=key, base_url="http://box.test", transport=httpx.MockTransport(self._answer))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(self._path):
+            self.reached.set()
+            await self.gate.wait()
+        if request.url.path.endswith("/generate"):
+            self.generated += 1
+            made = {"id": self.generated, "status": "completed", "result_text": "Hello", "tokens_spent": 2}
+            return httpx.Response(200, json=made)
+        return httpx.Response(200, json={"balance": 5, "items": [], "total": 0, "page": 1, "limit": 100, "pages": 1})
+
+
+@pytest.mark.anyio
+async def test_a_journal_that_cannot_be_closed_keeps_no_other_from_its_good_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = GatedService("/generate")
+    clients: list[AsyncNeuralBox] = []
+
+    def connect(key: str) -> AsyncNeuralBox:
+        clients.append(service.client(key))
+        return clients[-1]
+
+    with in_memory() as running:
+        gateway = app(connect=connect, journal=tmp_path / "jobs.sqlite", grace=60.0)
+        callers = [Calls(gateway, f"nb_{number}", running) for number in range(3)]
+        for calls in callers:
+            assert (await calls.get("videos")).status == 200
+        for account in gateway.callers.accounts()[:2]:
+            account.cashier._stack.push_async_callback(refuse_to_close)
+        came, raised = Answered(), []
+
+        async def stop() -> None:
+            try:
+                await gateway.aclose()
+            except JournalError as error:
+                raised.append(error.message)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(callers[2].chat, answer=came))
+            await service.reached.wait()
+            tasks.start_soon(stop)
+            while not gateway._is_stopping:
+                await anyio.lowlevel.checkpoint()
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            service.gate.set()
+        assert came.status == 200  # its time was not cut short
+        assert raised == ["The disk is full."]
+        assert caplog.text.count("The disk is full.") == 1  # of the other
+        for client in clients:
+            with pytest.raises(ConfigurationError, match="closed"):
+                await client.account.balance()
+        assert not gateway.callers.accounts()
+
+
+@pytest.mark.anyio
+async def test_an_account_that_is_opened_while_the_gateway_stops_is_closed_again(tmp_path: Path) -> None:
+    service, came = GatedService("/balance"), Answered()
+    with in_memory() as running:
+        gateway = app(connect=service.client, journal=tmp_path / "jobs.sqlite")
+        await gateway.start()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(Calls(gateway, "nb_1", running).chat, answer=came))
+            await service.reached.wait()
+            await gateway.aclose()
+            service.gate.set()
+        assert (came.status, came.error["code"]) == (503, "stopping")
+        assert not gateway.callers.accounts()
+        assert not service.generated
+        await gateway.start()  # and is opened by a gateway that was started again
+        assert (await Calls(gateway, "nb_1", running).chat()).status == 200
+        await gateway.aclose()
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"keys": "keys.json"}, {"client": True}, {"max_body_bytes": 0}, {"join_equal": -1.0}, {"grace": -1.0}]
+    "wrong",
+    [
+        {"keys": "keys.json"},
+        {"client": True},
+        {"max_body_bytes": 0},
+        {"join_equal": -1.0},
+        {"grace": -1.0},
+        {"journal": "postgresql://somebody:secret@box.test/db#run"},
+    ],
 )
 def test_an_application_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     if "client" in wrong:

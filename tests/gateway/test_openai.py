@@ -6,7 +6,6 @@ import asyncio
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,6 +14,7 @@ import pytest
 from benchmarks import bench_gateway
 from benchmarks.bench_gateway import in_thread
 from neuralbox import AsyncNeuralBox
+from neuralbox._api.vocabulary import MAX_PAGE_SIZE
 from neuralbox.gateway import KeyFile, app
 from neuralbox.testing import RunningSandbox, served
 
@@ -167,8 +167,9 @@ def test_under_a_fault_openais_client_pays_once_for_each() -> None:
 
 
 def test_a_gateway_that_is_killed_and_started_again_pays_once_for_each() -> None:
-    came = bench_gateway.under_kills(24, 1, seed=1)
-    assert (came.charges, came.twice, came.results, came.exceptions) == (24, 0, 24, 0)
+    count = MAX_PAGE_SIZE + 20  # so that the history has a second page
+    came = bench_gateway.under_kills(count, 1, seed=1)
+    assert (came.charges, came.twice, came.results, came.exceptions) == (count, 0, count, 0)
 
 
 def test_many_pollers_cost_the_service_what_one_waiter_does() -> None:
@@ -176,9 +177,12 @@ def test_many_pollers_cost_the_service_what_one_waiter_does() -> None:
     assert row.value <= bench_gateway.POLLS_BOUND
 
 
-def test_what_the_benchmark_says_of_cpu_is_a_figure(tmp_path: Path) -> None:
+def test_what_the_benchmark_says_of_cpu_has_its_bounds_and_what_was_measured() -> None:
     (row,) = asyncio.run(bench_gateway.cpu_of_chat(3, 1, 1, journal=True))
     queued, single = asyncio.run(bench_gateway.cpu_of_pieces(20, 1))
-    assert row.value > 0
-    assert queued.value > 0
-    assert single.value > 0
+    assert (row.what, row.against) == ("chat request through the gateway, with a journal", "sdk")
+    assert (row.bound, queued.bound, single.bound) == (bench_gateway.CPU_BOUND, *[bench_gateway.PIECE_BOUND] * 2)
+    assert row.ratio is not None
+    assert 0.2 < row.ratio < 20  # of one round, warm or not: a figure of another unit or process is far off
+    assert 1 < row.value < 1e5
+    assert all(1 < each.value < 1e4 for each in (queued, single))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx
 import pytest
 
-from neuralbox import AsyncNeuralBox
+from neuralbox import AsyncNeuralBox, Budget, Generation, JournalError, Polling
 from neuralbox._journal import open_account_journal, read_records
 from neuralbox.gateway import Gateway, KeyFile, app
+from neuralbox.gateway._joins import JOINED_FOR
 from neuralbox.testing import in_memory
 
 from .caller import Answered, Calls, calling, in_process
@@ -99,8 +103,9 @@ async def test_what_was_refused_is_bought_by_its_repetition(tmp_path: Path) -> N
         assert (again.status, calls.charges) == (200, 1)
 
 
-async def test_what_failed_free_of_charge_is_another_purchase(tmp_path: Path) -> None:
-    async with in_process(tmp_path) as calls:
+async def test_what_failed_free_of_charge_is_another_purchase_and_its_end_is_written_down(tmp_path: Path) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    async with in_process(tmp_path, journal=journal) as calls:
         calls.running.fault("fail-generation", times=1)
         failed = await calls.post("images/generations", {"model": "midjourney-v6", "prompt": "A fox"})
         assert (failed.status, failed.error["code"], failed.headers["x-should-retry"]) == (
@@ -110,6 +115,56 @@ async def test_what_failed_free_of_charge_is_another_purchase(tmp_path: Path) ->
         )
         again = await calls.post("images/generations", {"model": "midjourney-v6", "prompt": "A fox"}, **AGAIN)
         assert (again.status, calls.charges) == (200, 1)
+    assert sorted(names_of(journal).values()) == [("final", 0), ("final", calls.running.ledger.charged)]
+
+
+async def test_what_takes_longer_than_a_call_is_remembered_is_found_by_its_repetition(tmp_path: Path) -> None:
+    """A call counts from its last sign, and that is its end, not its beginning."""
+    slow = {"sandbox": {"speed": 0.001}, "client": {"polling": Polling(timeout=2 * JOINED_FOR)}}
+    async with in_process(tmp_path, **slow) as calls:
+        body = {"model": "midjourney-v6", "prompt": "A fox"}
+        for count in range(2):
+            late = await calls.post("images/generations", body, x_stainless_retry_count=f"{count}")
+            assert (late.status, late.error["code"], calls.posts) == (504, "still_running", 1)
+
+
+async def test_what_is_not_finished_is_never_forgotten_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuralbox._submissions.keyed.KEPT", 8)
+    slow = {"sandbox": {"speed": 0.001}, "client": {"polling": Polling(timeout=1.0)}}
+    async with in_process(tmp_path, **slow) as calls:
+        body = {"model": "midjourney-v6", "prompt": "A fox"}
+        assert (await calls.post("images/generations", body)).status == 504
+        for number in range(20):
+            assert (await calls.chat(f"Hello {number}")).status == 200
+        posts = calls.posts
+        again = await calls.post("images/generations", body, **AGAIN)
+        assert (again.status, again.error["code"], calls.posts) == (504, "still_running", posts)
+
+
+async def test_nothing_is_remembered_of_what_nobody_repeats_any_more(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        await calls.post("images/generations", {"model": "flux-1.1-pro", "prompt": "A fox", "n": 3})
+        (account,) = calls.gateway.callers.accounts()
+        assert len(account.cashier.book._keyed) == 3
+        await calls.running.time.sleep(JOINED_FOR + 1.0)
+        await calls.chat()
+        assert len(account.cashier.joins) == len(account.cashier.book._keyed) == 1
+
+
+async def test_a_name_that_the_program_forgot_is_found_in_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused with 503 for ever, as a key that was given to two requests."""
+    async with in_process(tmp_path, journal=tmp_path / "gateway.sqlite") as calls:
+        first = await calls.chat(idempotency_key="k1")
+        await calls.running.time.sleep(JOINED_FOR + 1.0)
+        await calls.chat()
+        again = await calls.chat(idempotency_key="k1")
+        assert again.status == 200
+        assert again.headers["x-neuralbox-id"] == first.headers["x-neuralbox-id"]
+        assert calls.charges == 2
 
 
 async def test_a_lost_answer_is_settled_once_for_all_who_ask(tmp_path: Path) -> None:
@@ -233,7 +288,7 @@ async def test_a_repetition_after_a_restart_joins_what_the_journal_knows(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_was_on_its_way_when_the_gateway_died_is_looked_for_and_not_sent_again(
-    tmp_path: Path, stream: bool
+    tmp_path: Path, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The journal says `sending`, as a killed gateway leaves it."""
     journal = tmp_path / "gateway.sqlite"
@@ -243,14 +298,21 @@ async def test_what_was_on_its_way_when_the_gateway_died_is_looked_for_and_not_s
             assert (await calls.chat(stream=stream)).status == 502
             key = calls.key
         assert [state for state, _ in names_of(journal).values()] == ["sending"]
-        async with calling(tmp_path, running, journal=journal) as calls:
+        (record,) = read_records(journal)
+        # By what clock it was sent: without that nothing is ever proven absent.
+        assert record.claim is not None
+        assert record.claim["server_offset"] is not None
+        monkeypatch.setattr("neuralbox._core.account._accounts", WeakValueDictionary())  # as another process has none
+        budget = Budget(1_000)
+        async with calling(tmp_path, running, journal=journal, client={"budget": budget}) as calls:
             again = await calls.chat(stream=stream, key=key, **AGAIN)
             assert again.status == 200
             assert (
                 again.streamed if stream else again.body["choices"][0]["message"]["content"]
             ) == running.generations()[0].text
             assert (calls.posts, calls.charges) == (1, 1)
-    assert [state for state, _ in names_of(journal).values()] in (["final"], ["accepted"])
+            assert budget.spent == running.ledger.charged  # found by this run, so this run's budget pays
+    assert names_of(journal).popitem()[1] == ("final", running.ledger.charged)
 
 
 async def test_an_upload_is_bought_once_over_a_restart_too(tmp_path: Path) -> None:
@@ -303,7 +365,215 @@ async def test_the_journal_keeps_no_files_and_knows_what_was_given_up(tmp_path: 
         assert len(names_of(journal)) == 1
 
 
+async def test_what_another_gateway_bought_up_to_its_end_is_known_to_the_one_that_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    """The new one waits for the journal; what was bought meanwhile stands in it."""
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with AsyncNeuralBox(api_key="nb_operator", base_url=running.url) as nb:
+            keys = KeyFile(tmp_path / "keys.json")
+            key, _ = keys.make("me")
+            before, after = (Calls(app(nb, keys=keys, journal=journal), key, running) for _ in range(2))
+            await before.gateway.start()
+            lock, bought = anyio.Event(), anyio.Event()
+            (account,) = after.gateway.callers.accounts()
+            begin = account.cashier.start
+
+            async def start() -> None:  # where it waits for the other's end
+                lock.set()
+                await bought.wait()
+                await begin()
+
+            account.cashier.start = start  # type: ignore[method-assign]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(after.gateway.start)
+                await lock.wait()
+                first = await before.chat()
+                await before.gateway.aclose()
+                bought.set()
+            again = await after.chat(**AGAIN)
+            assert again.headers["x-neuralbox-id"] == first.headers["x-neuralbox-id"]
+            assert after.charges == 1
+            await after.gateway.aclose()
+
+
+async def test_a_journal_that_cannot_be_read_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+
+    def broken(_path: str) -> None:
+        raise JournalError("It is damaged.", reason="corrupt")
+
+    async with in_process(tmp_path, journal=journal) as calls:
+        with monkeypatch.context() as patched:
+            patched.setattr("neuralbox.gateway._callers._kept", broken)
+            assert (await calls.chat()).error["code"] == "journal_unavailable"
+            async with await open_account_journal(calls_client(calls)._core, journal):
+                pass  # nobody has it
+        assert (await calls.chat()).status == 200
+
+
+def calls_client(calls: Calls) -> AsyncNeuralBox:
+    (account,) = calls.gateway.callers.accounts()
+    return account.client
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+async def test_a_gateway_that_is_stopped_and_started_again_knows_what_it_bought_and_counts_it_once(
+    tmp_path: Path, has_journal: bool
+) -> None:
+    total = Budget(1_000)
+    journal = tmp_path / "gateway.sqlite" if has_journal else None
+    async with in_process(tmp_path, journal=journal, client={"budget": total}, budget=500) as calls:
+        first = await calls.chat()
+        video = await calls.post("videos", {"model": "kling-v2.1", "prompt": "A boat"})
+        assert (await calls.chat("More")).status == 200
+        for _ in range(2):
+            await calls.gateway.aclose()
+            assert (await calls.chat()).status == 503
+            await calls.gateway.start()
+        again = await calls.chat(**AGAIN)
+        assert again.headers["x-neuralbox-id"] == first.headers["x-neuralbox-id"]
+        while (await calls.get(f"videos/{video.body['id']}")).body["status"] != "completed":
+            await calls.running.time.sleep(5.0)
+        await calls.running.time.sleep(1.0)
+        assert calls.charges == 3
+        (account,) = calls.gateway.callers.accounts()
+        (key,) = KeyFile(tmp_path / "keys.json").all()
+        own = account.budget_of(key)
+        assert own is not None
+        assert own.spent == total.spent == calls.running.ledger.charged
+    if journal is not None:
+        assert {state for state, _ in names_of(journal).values()} == {"final"}
+        assert sum(tokens for _, tokens in names_of(journal).values()) == total.spent
+
+
+async def test_what_an_earlier_run_left_is_booked_also_where_it_cannot_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where the service does not say what it cost, its price is."""
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal) as calls:
+            made = await calls.post("videos", {"model": "kling-v2.1", "prompt": "A boat"})
+            key = calls.key
+        total = Budget(1_000)
+        async with calling(tmp_path, running, journal=journal, client={"budget": total}) as calls:
+            await calls.gateway.start()
+            (account,) = calls.gateway.callers.accounts()
+            (followed,) = account.jobs._jobs.values()
+            assert followed.on_end is not None
+
+            async def broken(*_: object, **__: object) -> None:
+                raise JournalError("The disk is full.", reason="full")
+
+            monkeypatch.setattr(account.cashier.book, "ended", broken)
+            silent = Generation.read(
+                {"id": followed.job.id, "status": "completed", "model": "kling-v2.1"}, kind="video"
+            )
+            await followed.on_end(silent)
+            assert total.spent > 0
+            await running.time.sleep(600.0)
+            assert total.spent == 2 * running.ledger.charged  # once by hand, once by itself
+            assert (await calls.get(f"videos/{made.body['id']}", key=key)).body["status"] == "completed"
+        monkeypatch.undo()
+        assert [state for state, _ in names_of(journal).values()] == ["accepted"]
+        async with calling(tmp_path, running, journal=journal) as calls:  # nobody limits it
+            await calls.gateway.start()
+            await running.time.sleep(600.0)
+        assert names_of(journal).popitem()[1] == ("final", running.ledger.charged)
+
+
+async def test_a_purchase_that_cannot_run_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        assert (await calls.chat()).status == 200
+        (account,) = calls.gateway.callers.accounts()
+        await account.cashier.aclose()
+        for _ in range(2):
+            assert (await calls.chat(idempotency_key="k")).error["code"] == "internal_error"
+        assert not account.cashier.running
+        assert calls.charges == 1
+
+
 # Stopping.
+
+
+async def stopped_in_the_middle(calls: Calls, ask: Callable[[], Awaitable[Answered]], until: str) -> Answered:
+    """Ask, and stop the gateway when the service was asked at a path."""
+    came: list[Answered] = []
+
+    async def asking() -> None:
+        came.append(await ask())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asking)
+        while not calls.running.ledger.requests_by_route.get(until):
+            await anyio.lowlevel.checkpoint()
+        await calls.gateway.aclose()
+    (answer,) = came
+    assert (answer.status, answer.error["code"]) == (503, "stopping")
+    return answer
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+async def test_what_is_cut_short_is_not_said_to_have_been_left_unsent(tmp_path: Path, has_journal: bool) -> None:
+    journal = tmp_path / "gateway.sqlite" if has_journal else None
+    async with in_process(tmp_path, journal=journal, grace=0.0) as calls:
+        body = {"model": "midjourney-v6", "prompt": "A fox"}
+        cut = await stopped_in_the_middle(calls, lambda: calls.post("images/generations", body), "POST /generate")
+        assert "What was sent goes on" in cut.error["message"]
+        # Without a journal the same call would be bought again by the next run.
+        assert cut.headers["x-should-retry"] == ("true" if has_journal else "false")
+
+
+async def test_calls_that_come_while_it_starts_and_is_stopped_again_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with in_process(tmp_path, journal=tmp_path / "gateway.sqlite") as calls:
+        (account,) = calls.gateway.callers.accounts()
+        begin, begun, gate = account.start, anyio.Event(), anyio.Event()
+
+        async def start() -> None:
+            begun.set()
+            await gate.wait()
+            await begin()
+
+        monkeypatch.setattr(account, "start", start)
+        came = [Answered(), Answered()]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(calls.chat, answer=came[0]))  # it starts the gateway
+            await begun.wait()
+            tasks.start_soon(partial(calls.chat, answer=came[1]))  # it waits for the start
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(calls.gateway.aclose)
+            while not calls.gateway._is_stopping:
+                await anyio.lowlevel.checkpoint()
+            gate.set()
+        assert [(each.status, each.error["code"]) for each in came] == [(503, "stopping")] * 2
+        assert not calls.posts
+
+
+async def test_what_a_stop_kept_from_leaving_is_said_to_be_unsent(tmp_path: Path) -> None:
+    async with in_process(tmp_path, grace=0.0) as calls:
+        await calls.gateway.start()
+        reached = anyio.Event()
+
+        async def asked(*_: object) -> None:
+            reached.set()
+            await anyio.sleep_forever()
+
+        came = Answered()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("neuralbox._submissions.keyed.learn_clock", asked)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(calls.chat, answer=came))
+                await reached.wait()
+                await calls.gateway.aclose()
+        assert (came.status, came.headers["x-should-retry"]) == (503, "true")
+        assert "Nothing was sent" in came.error["message"]
+        assert not calls.posts
 
 
 async def test_a_stop_waits_for_what_is_on_its_way_and_refuses_what_comes(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from neuralbox import JournalError, NeuralBoxError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.polled_job import JobSnapshot
 from neuralbox.gateway import KeyFile, _followed
@@ -149,6 +151,44 @@ async def test_what_is_not_followed_to_its_end_is_asked_for_by_the_next_poll(
         assert (await calls.get(f"videos/{made[0]}")).status == 200
 
 
+@pytest.mark.anyio
+async def test_jobs_that_are_asked_for_are_not_remembered_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_followed, "MOST_FOLLOWED", 8)
+    async with in_process(tmp_path, client={"max_retries": 0}) as calls:
+        await calls.chat()
+        (account,) = calls.gateway.callers.accounts()
+        calls.running.fault("error-500")
+        for number in range(50):
+            with pytest.raises(NeuralBoxError):
+                await account.jobs.state(number)
+        assert len(account.jobs._jobs) <= 8
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), JournalError("The disk is full.", reason="full")])
+@pytest.mark.anyio
+async def test_an_end_that_cannot_be_taken_in_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """One that raised ended all waits and purchases of the account."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise error
+
+    async with in_process(tmp_path, journal=tmp_path / "jobs.sqlite") as calls:
+        first = (await calls.post("videos", BOAT)).body["id"]
+        (account,) = calls.gateway.callers.accounts()
+        with monkeypatch.context() as patched:
+            patched.setattr(account.cashier.book, "ended", broken)
+            assert (await finished(calls, first)).body["status"] == "completed"
+            await calls.running.time.sleep(1.0)
+        assert str(error) in caplog.text
+        assert (await calls.chat()).status == 200
+        second = (await calls.post("videos", {**BOAT, "prompt": "A ship"})).body["id"]
+        assert (await finished(calls, second)).body["status"] == "completed"
+
+
 # Models, and what is not there.
 
 
@@ -266,7 +306,7 @@ async def test_a_bug_of_ours_is_openais_error_and_in_the_log(
         (account,) = calls.gateway.callers.accounts()
         monkeypatch.setattr(account.cashier.book, "submit", broken)
         assert (await calls.chat()).error["code"] == "internal_error"
-        assert account.is_idle
+        assert not account.cashier.running
     assert caplog.text.count("RuntimeError: broken") == 2
 
 
@@ -291,7 +331,7 @@ async def test_counts_of_the_language_model_are_told_where_the_service_tells_the
 
 
 @pytest.mark.anyio
-async def test_it_lives_and_ends_with_the_server(tmp_path: Path) -> None:
+async def test_it_lives_and_ends_with_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with in_process(tmp_path) as calls:
         said: list[Any] = []
 
@@ -308,9 +348,26 @@ async def test_it_lives_and_ends_with_the_server(tmp_path: Path) -> None:
 
         await live("startup", "shutdown")
         assert (await calls.chat()).status == 503
+        (account,) = calls.gateway.callers.accounts()
+
+        close = account.aclose
+
+        async def refuse(grace: float) -> None:
+            await close(grace)
+            raise JournalError("The disk is full.", reason="full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(account, "aclose", refuse)
+            await live("startup", "shutdown")
         (tmp_path / "keys.json").write_text("[]", encoding="utf-8")
         await live("startup")
-        assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete", "lifespan.startup.failed"]
+        assert said == [
+            "lifespan.startup.complete",
+            "lifespan.shutdown.complete",
+            "lifespan.startup.complete",
+            "lifespan.shutdown.failed",
+            "lifespan.startup.failed",
+        ]
         with pytest.raises(RuntimeError, match="not websocket"):
             await calls.gateway({"type": "websocket"}, calls.get, calls.get)  # type: ignore[arg-type]
 
@@ -343,12 +400,27 @@ async def test_the_models_of_so_many_callers_are_kept(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.anyio
-async def test_two_first_requests_start_it_once(tmp_path: Path) -> None:
-    async with in_process(tmp_path, journal=tmp_path / "jobs.sqlite") as calls, anyio.create_task_group() as tasks:
-        for _ in range(2):
-            tasks.start_soon(calls.chat)
-        tasks.start_soon(calls.gateway.start)
-        await calls.gateway.start()
+async def test_two_first_requests_start_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    async with in_process(tmp_path, journal=tmp_path / "jobs.sqlite") as calls:
+        (account,) = calls.gateway.callers.accounts()
+        begin = account.start
+
+        async def start() -> None:
+            started.append(1)
+            await anyio.lowlevel.checkpoint()
+            await begin()
+
+        monkeypatch.setattr(account, "start", start)
+        came = [Answered(), Answered()]
+        async with anyio.create_task_group() as tasks:
+            for each in came:
+                tasks.start_soon(partial(calls.chat, answer=each))
+            tasks.start_soon(calls.gateway.start)
+            await calls.gateway.start()
+        assert [each.status for each in came] == [200, 200]
+        assert started == [1]
+        assert calls.charges == 2
 
 
 @pytest.mark.anyio

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from neuralbox import AsyncNeuralBox
 from neuralbox._api.builders import build_media
 from neuralbox._batch.unknown import GIVEN_UP, settle
+from neuralbox._budget import Budget
 from neuralbox._config import CallOptions
 from neuralbox._core.credentials import Session
 from neuralbox._core.exchange import Core
@@ -38,6 +41,7 @@ from neuralbox._submissions import keyed
 from neuralbox._submissions.shared_record import SharedRecord
 from neuralbox._types import JobRef
 from neuralbox.sandbox import Sandbox, serve
+from neuralbox.testing import in_memory
 from tests.helpers import make_core, reply
 
 from .shop import a_shop
@@ -393,6 +397,88 @@ async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
         assert (await buy(core, journal, "key 0")).id == 18_000
 
 
+async def test_a_key_that_was_forgotten_is_found_in_the_open_journal_again(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused as given to two requests, for as long as the journal stayed open."""
+    monkeypatch.setattr(keyed, "KEPT", 8)
+    async with a_shop() as shop:
+        core = shop.core()
+        async with keyed.opened(core, journal) as opened:
+            shop.end_with("dropped after")
+            with pytest.raises(SubmissionUnknownError):
+                await buy(shop.core(submission="raise"), journal, "lost")
+            shop.ends = lambda _number, _body: "402"
+            with pytest.raises(InsufficientTokensError):
+                await buy(core, journal, "refused")
+            await opened.give_up("refused")
+            shop.end_with()
+            made = [(await buy(core, journal, f"key {number}")).id for number in range(12)]
+            assert not {"lost", "refused", "key 0"} & opened._keyed.keys()
+            assert (await buy(core, journal, "key 0")).id == made[0]
+            assert (await buy(core, journal, "lost")).id == 18_000
+            assert (await buy(core, journal, "refused")).id not in {18_000, *made}
+            with pytest.raises(JournalError) as caught:
+                await buy(core, journal, "key 1", prompt="Another")
+            assert caught.value.reason == "changed"
+        assert len(shop.charged) == 14
+
+
+# Within a budget.
+
+
+async def drawn(nb: AsyncNeuralBox, journal: Path, key: str = "intro") -> Job:
+    return await nb.videos.submit(model="kling-v2.1", prompt=f"A boat, {key}", journal=journal, key=key)
+
+
+async def test_what_an_earlier_run_sent_is_booked_by_the_run_that_finds_it_though_it_exceeds_its_budget(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with in_memory() as running:
+        async with running.client(submission="raise", budget=100) as nb:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            with pytest.raises(SubmissionUnknownError):
+                await drawn(nb, journal)
+        monkeypatch.setattr("neuralbox._core.account._accounts", WeakValueDictionary())  # as another process has none
+        budget = Budget(1)
+        async with running.client(budget=budget) as nb:
+            job = await drawn(nb, journal)
+            assert budget.spent == 0
+            tokens = (await job.wait()).tokens
+            assert tokens
+        assert (budget.spent, budget.reserved, budget.overrun) == (tokens, 0, tokens - 1)
+        assert len(running.ledger.charges) == 1
+
+
+async def test_what_this_run_sent_keeps_its_tokens_until_it_is_found_and_is_booked_once(journal: Path) -> None:
+    budget = Budget(1_000)
+    with in_memory() as running:
+        async with running.client(submission="raise", budget=budget) as nb:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            for _ in range(3):  # once more does not set them aside once more
+                with pytest.raises(SubmissionUnknownError):
+                    await drawn(nb, journal)
+            price = budget.reserved
+            tokens = (await (await drawn(nb.with_options(submission="reconcile"), journal)).wait()).tokens
+            assert (budget.spent, budget.reserved) == (tokens, 0) == (price, 0)
+            assert not nb.unresolved
+
+
+async def test_what_was_never_accepted_is_sent_with_the_tokens_it_had(journal: Path) -> None:
+    budget = Budget(1_000)
+    with in_memory() as running:
+        async with running.client(submission="raise", budget=budget) as nb:
+            await (await drawn(nb, journal, "before")).wait()
+            spent = budget.spent
+            running.fault("drop-before-accept", times=1, on="POST /generate")
+            with pytest.raises(SubmissionUnknownError):
+                await drawn(nb, journal)
+            assert budget.reserved == spent
+            await (await drawn(nb, journal, "after")).wait()
+            await (await drawn(nb.with_options(submission="reconcile"), journal)).wait()
+            assert (budget.spent, budget.reserved) == (3 * spent, 0)
+
+
 # Killed.
 
 
@@ -456,7 +542,7 @@ async def test_files_in_messages_are_told_apart_by_a_digest_and_stay_out_of_the_
     assert all(len(str(record.request)) < 500 for record in read_records(journal))
 
 
-async def test_a_book_without_a_file_knows_its_keys_and_keeps_those_that_are_unknown(
+async def test_a_book_without_a_file_knows_its_keys_until_it_is_told_to_forget_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(keyed, "KEPT", 8)
@@ -472,9 +558,11 @@ async def test_a_book_without_a_file_knows_its_keys_and_keeps_those_that_are_unk
             await submit("lost", shop.core(submission="raise"))
         core = shop.core()
         made = [await submit(f"{number}", core) for number in range(10)]
-        assert (await submit("9", core)).id == made[9].id
-        assert len(book._keyed) <= 9
+        assert [(await submit(f"{number}", core)).id for number in range(10)] == [each.id for each in made]
         assert (await submit("lost", core)).id == 18_000
+        book.forget("0")
+        book.forget("0")
+        assert (await submit("0", core)).id not in {each.id for each in made}
         shop.ends = lambda _number, _body: "402"
         with pytest.raises(InsufficientTokensError):
             await submit("poor", core)
@@ -482,7 +570,7 @@ async def test_a_book_without_a_file_knows_its_keys_and_keeps_those_that_are_unk
         await book.give_up("poor")
         await book.give_up("poor")
         await book.give_up("nobody")
-        await book.ended("poor", Generation.read({"id": 1, "status": "completed"}))
+        await book.ended(core, "poor", Generation.read({"id": 1, "status": "completed"}))
         assert (await submit("poor", core)).id not in {each.id for each in made}
 
 

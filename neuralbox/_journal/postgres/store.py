@@ -164,8 +164,8 @@ class PostgresStore:
             entry = known[key]
             if fingerprint != entry.digest:
                 raise transitions.changed(key, json.loads(body), json.loads(entry.text), path=self.path)
-            is_again = STATES[state] in FINISHED and hash(key) in self._ended
-            if is_again or (STATES[state] not in FINISHED and owner == self._owner.number):
+            ended_here = STATES[state] in FINISHED and hash(key) in self._ended
+            if not entry.is_again and (ended_here or (STATES[state] not in FINISHED and owner == self._owner.number)):
                 raise transitions.duplicate(key, path=self.path)
 
     def _remember(self, records: Collection[JournalRecord]) -> None:

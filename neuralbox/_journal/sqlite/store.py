@@ -177,7 +177,7 @@ class SqliteStore:
         if found is None:
             return None
         record, fingerprint, owner = found
-        if owner == self._number:
+        if owner == self._number and not entry.is_again:
             raise transitions.duplicate(entry.key, path=self.path)
         if fingerprint != entry.digest:
             raise transitions.changed(entry.key, record.request, json.loads(entry.text), path=self.path)
