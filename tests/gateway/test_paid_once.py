@@ -386,10 +386,11 @@ async def test_what_another_gateway_bought_up_to_its_end_is_known_to_the_one_tha
                 await begin()
 
             account.cashier.start = start  # type: ignore[method-assign]
+            first = Answered()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(after.gateway.start)
                 await lock.wait()
-                first = await before.chat()
+                await before.chat(answer=first)
                 await before.gateway.aclose()
                 bought.set()
             again = await after.chat(**AGAIN)
@@ -500,16 +501,17 @@ async def test_a_purchase_that_cannot_run_is_waited_for_by_nobody(tmp_path: Path
 # Stopping.
 
 
-async def stopped_in_the_middle(calls: Calls, ask: Callable[[], Awaitable[Answered]], until: str) -> Answered:
-    """Ask, and stop the gateway when the service was asked at a path."""
+async def stopped_in_the_middle(calls: Calls, ask: Callable[[], Awaitable[Answered]]) -> Answered:
+    """Ask, and stop the gateway when what was asked for is accepted."""
     came: list[Answered] = []
+    (account,) = calls.gateway.callers.accounts()
 
     async def asking() -> None:
         came.append(await ask())
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(asking)
-        while not calls.running.ledger.requests_by_route.get(until):
+        while not any(purchase.jobs for purchase in account.cashier._running.values()):
             await anyio.lowlevel.checkpoint()
         await calls.gateway.aclose()
     (answer,) = came
@@ -522,10 +524,23 @@ async def test_what_is_cut_short_is_not_said_to_have_been_left_unsent(tmp_path: 
     journal = tmp_path / "gateway.sqlite" if has_journal else None
     async with in_process(tmp_path, journal=journal, grace=0.0) as calls:
         body = {"model": "midjourney-v6", "prompt": "A fox"}
-        cut = await stopped_in_the_middle(calls, lambda: calls.post("images/generations", body), "POST /generate")
+        cut = await stopped_in_the_middle(calls, lambda: calls.post("images/generations", body))
         assert "What was sent goes on" in cut.error["message"]
         # Without a journal the same call would be bought again by the next run.
         assert cut.headers["x-should-retry"] == ("true" if has_journal else "false")
+
+
+async def test_what_a_stop_cut_short_is_booked_once_by_the_gateway_that_is_started_again(tmp_path: Path) -> None:
+    journal, total = tmp_path / "gateway.sqlite", Budget(1_000)
+    async with in_process(tmp_path, journal=journal, grace=0.0, client={"budget": total}) as calls:
+        body = {"model": "midjourney-v6", "prompt": "A fox"}
+        await stopped_in_the_middle(calls, lambda: calls.post("images/generations", body))
+        await calls.gateway.start()
+        await calls.running.time.sleep(600.0)
+        assert (total.spent, total.reserved) == (calls.running.ledger.charged, 0)
+        assert (await calls.post("images/generations", body, **AGAIN)).status == 200
+        assert calls.charges == 1
+    assert names_of(journal).popitem()[1] == ("final", total.spent)
 
 
 async def test_calls_that_come_while_it_starts_and_is_stopped_again_are_refused(
