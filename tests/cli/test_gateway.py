@@ -79,15 +79,25 @@ def test_a_gateway_serves_until_it_is_told_to_stop(box: Box, tmp_path: Path, own
 
 def test_a_gateway_in_this_process_listens_where_it_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything but the waiting for a signal; on IPv6, by name, and with the log of accesses."""
-    from neuralbox.gateway import _serving
+    from neuralbox._listening import StoppableServer
 
     async def at_once(server: object, sockets: object = None) -> None:
         assert sockets
 
-    monkeypatch.setattr(_serving._Server, "serve", at_once)
+    monkeypatch.setattr(StoppableServer, "serve", at_once)
     box("gateway", "key", "me")
     left = box("gateway", "--port", "0", "--trace", "--host", "localhost", "--alias", "a=gpt-5", "--budget", "9")
     assert left.code == 0
     assert left.out.startswith("Gateway on http://localhost:")
     passed = box("gateway", "--port", "0", "--json", "--pass-keys-on", "--quiet", "--allow-remote", "--host", "::1")
     assert passed.records[0]["url"].startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize("passed_on", [[], ["--pass-keys-on"]])
+def test_a_gateway_keeps_its_journal_in_no_database(box: Box, passed_on: list[str]) -> None:
+    """As a path it would be a file in a directory called `postgresql:`."""
+    box("gateway", "key", "me")
+    left = box("gateway", "--journal", "postgresql://me:secret@box.test/db#summer", *passed_on)
+    assert left.code != 0
+    assert "is a file of its own" in left.err
+    assert "secret" not in left.err

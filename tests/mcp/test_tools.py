@@ -97,20 +97,25 @@ async def test_history_tells_prompts_and_no_addresses(box: McpBox) -> None:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_wait_reports_progress_that_only_grows(era: str, box: McpBox) -> None:
-    seen: list[float] = []
+    buying: list[float] = []
+    waiting: list[float] = []
 
     async def told(progress: float, total: float | None, message: str | None) -> None:
-        seen.append(progress)
+        buying.append(progress)
+
+    async def told_again(progress: float, total: float | None, message: str | None) -> None:
+        waiting.append(progress)
 
     async with box.client(era) as client:
         bought = await client.call_tool("generate_video", {**FILM, "wait": 0}, progress_callback=told)
         job = values(bought)
         if job["status"] == "pending":  # the service may have been quicker
             assert str(job["id"]) in job["next"]
-        waited = await client.call_tool("wait", {"ids": [job["id"], job["id"]]}, progress_callback=told)
+        waited = await client.call_tool("wait", {"ids": [job["id"], job["id"]]}, progress_callback=told_again)
         assert [one["status"] for one in values(waited)["generations"]] == ["completed"] * 2
-    assert seen == sorted(set(seen))
-    assert seen != []
+    for seen in (buying, waiting):  # each call has its own; a quick second one begins where the first was
+        assert seen == sorted(set(seen))
+    assert buying + waiting != []
 
 
 async def test_a_long_wait_shows_that_it_is_alive(slow_box: McpBox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from neuralbox.sandbox import Faults, Sandbox
-from neuralbox.sandbox._server.connection import until_left
+from neuralbox.sandbox._server.connection import TRANSPORT, hang_up, until_left
 
 from .conftest import Api, Start
 
@@ -226,6 +228,28 @@ def test_waiting_for_the_client_to_leave_overlooks_the_rest_of_its_body() -> Non
 
     anyio.run(until_left, receive)
     assert messages == []
+
+
+def test_a_client_that_has_closed_its_connection_already_is_reset_without_a_complaint() -> None:
+    class Transport:
+        """Of a connection whose socket is closed."""
+
+        aborted = False
+
+        def get_extra_info(self, _name: str) -> socket.socket:
+            closed = socket.socket()
+            closed.close()
+            return closed
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    transport = Transport()
+    anyio.run(partial(hang_up, {"state": {TRANSPORT: transport}}, receive, reset=True))
+    assert transport.aborted
 
 
 def test_many_threads_can_use_one_sandbox(start: Start) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -58,7 +59,8 @@ async def hang_up(scope: Scope, receive: Receive, *, reset: bool = False) -> Non
         raise ConnectionAbortedError("The sandbox closed the connection without an answer (a fault was asked for).")
     if reset:
         linger = struct.pack("ii", 1, 0)  # on, for no time: the kernel sends RST instead of FIN
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        with suppress(OSError):  # the client has closed it already
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     else:
         transport.close()
