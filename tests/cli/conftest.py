@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import neuralbox._client
-import neuralbox._merged_history  # it names the class that `box` replaces
+import neuralbox._merged_history  # pyright: ignore[reportUnusedImport] - it names the class that `box` replaces
 from neuralbox import AsyncNeuralBox, Polling
 from neuralbox._cli.app import app
 from neuralbox._cli.invocation import current

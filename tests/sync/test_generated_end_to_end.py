@@ -182,7 +182,7 @@ def test_a_raw_stream_is_left_as_one_that_was_entered_by_itself(nb: NeuralBox) -
         assert next(iter(raw.value))  # and left half read
     stream = nb.with_raw_response.text.stream(model="gpt-5", prompt="Hello")
     with pytest.raises(ZeroDivisionError), stream as raw:
-        1 // 0  # noqa: B018
+        raise ZeroDivisionError
     with pytest.raises(errors.NotFoundError), nb.with_raw_response.text.stream(model="no-such-model", prompt="x"):
         pass
 
