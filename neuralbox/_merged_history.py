@@ -57,7 +57,10 @@ class MergedHistory:
         self, clients: Sequence[AnyClient], *, since: datetime | None, max_items: int | None, prefetch: int
     ) -> None:
         if not clients or not all(isinstance(client, AsyncNeuralBox | AsyncGeminiGen) for client in clients):
-            raise ConfigurationError("Pass the clients whose histories are meant: `history_of(nb, gg)`.")
+            raise ConfigurationError(
+                "Pass the clients whose histories are meant: `history_of(nb, gg)`. Blocking ones have "
+                "`neuralbox.sync.history_of`."
+            )
         require_since(since)
         if max_items is not None:
             require_whole("`max_items`", max_items, lowest=0)

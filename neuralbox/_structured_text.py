@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError, ValidationError
+from pydantic_core import SchemaError
 
 from ._api.builders import Message
 from ._api.checks import require_whole
@@ -153,6 +154,11 @@ def adapter_of(schema: type[SchemaT]) -> tuple[TypeAdapter[SchemaT], dict[str, A
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         name = getattr(schema, "__name__", repr(schema))
         raise ConfigurationError(f"`schema` has no JSON Schema ({name}): {error.message}") from error
+    except SchemaError as error:  # pydantic takes a mapping for a schema of its own
+        raise ConfigurationError(
+            f"`schema` is the type to return, such as a pydantic model; it is {type(schema).__name__}. A JSON Schema alone makes "
+            "no value."
+        ) from error
 
 
 def with_schema(request: TextRequest, schema: dict[str, Any]) -> TextRequest:

@@ -118,6 +118,7 @@ async def test_a_step_that_fails_or_is_cancelled_loses_nothing() -> None:
     [
         ((), {}, "Pass the clients"),
         ((7,), {}, "Pass the clients"),
+        ((neuralbox.NeuralBox(api_key="nb_x"),), {}, r"Blocking ones have `neuralbox\.sync\.history_of`"),
         (None, {"max_items": -1}, "`max_items` must be a whole number"),
         (None, {"since": "2026"}, "`since` must be a datetime"),
         (None, {"prefetch": 99}, "`prefetch` must be 0 to 16"),
