@@ -7,8 +7,8 @@ a client and its copies come by their core, how everything they opened is closed
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
@@ -200,6 +200,30 @@ class TransportPool:
                 await transport.aclose()
         for cache in [cache for known in self._caches.valuerefs() if (cache := known()) is not None]:
             await close_cache(cache)
+
+
+# What other parts of the package take of a client.
+
+
+def core_of(client: BaseClient) -> Core:
+    """Return what a client sends with."""
+    return client._core
+
+
+def transports_of(client: BaseClient) -> TransportPool:
+    """Return the transports of a client and its copies."""
+    return client._connections
+
+
+@contextmanager
+def using_time(source: TimeSource) -> Iterator[None]:
+    """Give this time to every client that is made inside the block."""
+    former = BaseClient._clockwork
+    BaseClient._clockwork = source
+    try:
+        yield
+    finally:
+        BaseClient._clockwork = former
 
 
 # `with_raw_response`: nothing is sent differently; whoever calls sees which replies the call ended with.

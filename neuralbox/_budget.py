@@ -163,11 +163,6 @@ class Budget:
             self._free = made
         return made
 
-    def _reserve_spent(self, price: int | None) -> Reservation:
-        """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget; None counts as 0."""
-        with _lock:
-            return self._set_aside(price or 0)
-
     def _refusal(self, price: int | None) -> str | None:
         """Say why a price is refused; None where it is not. Holds the lock."""
         out_of = f"{self.left} of the budget's {self._tokens} tokens are left ({self._reserved} are reserved)"
@@ -214,6 +209,12 @@ class Budget:
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener()
+
+
+def reserve_spent(budget: Budget, price: int | None) -> Reservation:
+    """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget; None counts as 0."""
+    with _lock:
+        return budget._set_aside(price or 0)
 
 
 def budget_of(given: int | Budget | None) -> Budget | None:

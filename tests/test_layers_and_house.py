@@ -250,6 +250,66 @@ def test_a_circle_of_imports_would_be_found() -> None:
     assert "neuralbox._api.vocabulary" in imported["neuralbox.sandbox._app"], "a module of a folder above"
 
 
+def test_no_private_name_of_one_part_is_used_by_another() -> None:
+    """A part is a folder or a module of the package's root; a name of its own that others need gets a function."""
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for path in PACKAGE.rglob("*.py")
+        if path != PACKAGE / "sync" / "_generated.py"
+    }
+    owners: dict[str, set[str]] = {}
+    for path, tree in trees.items():
+        for name in private_names_made_in(tree):
+            owners.setdefault(name, set()).add(part_of(path))
+    offenders = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path, tree in trees.items()
+        for name, line in private_names_taken_in(tree)
+        if name in owners and part_of(path) not in owners[name] and not is_of_a_library(name, path)
+    ]
+    assert offenders == []
+
+
+def is_of_a_library(name: str, path: Path) -> bool:
+    """Whether it is a named tuple's, or of an HTTP library, into which the transport alone reaches."""
+    return name in {"_fields", "_make", "_replace"} or part_of(path) == "_transport"
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names_made_in(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
+            name = node.attr
+        else:
+            continue
+        if is_private(name):
+            yield name
+
+
+def private_names_taken_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Private names that are imported from a module, or read of what is not the own object."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node.value):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:  # else it is a module
+            yield from ((alias.name, node.lineno) for alias in node.names if is_private(alias.name))
+
+
+def is_own(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
+
+
 def shortened(name: str, depth: int) -> str:
     return ".".join(name.split(".")[:depth])
 

@@ -106,6 +106,7 @@ class Saving:
 
     async def save(self, nb: BaseClient, session: CommandSession, source: Generation | str) -> Path:
         """Fetch the file of a generation, or of an address, to where it goes."""
+        from .._base_client import core_of
         from .._files.download import save
 
         stem = None
@@ -123,7 +124,7 @@ class Saving:
                 of = "" if total is None else f" of {total / 1e6:.1f}"
                 meter.show(received, total, f"{received / 1e6:.1f}{of} MB")
 
-            saved = await save(nb._core, source, target, overwrite=overwrite, on_progress=show, stem=stem)
+            saved = await save(core_of(nb), source, target, overwrite=overwrite, on_progress=show, stem=stem)
         if self.output is not None:
             _tell_ending(session, source, saved.path)
         return saved.path

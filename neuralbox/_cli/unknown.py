@@ -36,9 +36,10 @@ def reconcile(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) 
     """Look in the history for the requests of a journal whose answers were lost; sends nothing new."""
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
+        from .._base_client import core_of
         from .._batch.unknown import reconcile_journal
 
-        found = await reconcile_journal(nb._core, journal)
+        found = await reconcile_journal(core_of(nb), journal)
         for request in found:
             session.write_record(_record_of(journal, request, session.paid.options))
             session.print_text("\t".join(map(output.joined, _row_of(request))))
@@ -71,10 +72,11 @@ def settle(
             raise ConfigurationError("Decide on one of --adopt ID, --resend and --give-up.")
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
+        from .._base_client import core_of
         from .._batch.unknown import settle as settle_request
 
         chosen = None if adopt is None else read_id(adopt)
-        ref = await settle_request(nb._core, journal, key, adopt=chosen, resend=resend)
+        ref = await settle_request(core_of(nb), journal, key, adopt=chosen, resend=resend)
         decision = "resend" if resend else "give up" if ref is None else "adopt"
         session.write_record({"key": key, "decision": decision, "id": None if ref is None else ref.id})
         if ref is not None:

@@ -101,6 +101,7 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
         NotFoundError: The service does not know one of them.
         GenerationTimeoutError: The limit passed.
     """
+    from .._base_client import core_of
     from .._polling.job import Job
 
     voice = PollVoice(session)
@@ -127,7 +128,9 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
             refs = session.paid.jobs.copy()
             for seen in filter(None, found):
                 show(seen)
-        waited = [job if seen is None else Job(polled._core, ref=seen) for job, seen in zip(refs, found, strict=True)]
+        waited = [
+            job if seen is None else Job(core_of(polled), ref=seen) for job, seen in zip(refs, found, strict=True)
+        ]
         return [*await polled.generations.wait(waited, timeout=limit_of(timeout), on_progress=show)]
 
 

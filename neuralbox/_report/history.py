@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 
 from .._api.checks import require_whole
+from .._base_client import core_of
 from .._client import AsyncNeuralBox
 from .._errors import NeuralBoxError
 from .._html import web_address
@@ -98,7 +99,7 @@ async def write_history_report(
 
 def _about(nb: AsyncNeuralBox, *, favorites_only: bool | None, **filters: str | None) -> str:
     said = [
-        urlsplit(nb._core.options.base_url).hostname or "",
+        urlsplit(core_of(nb).options.base_url).hostname or "",
         *(f"{name}: {value}" for name, value in filters.items() if value),
     ]
     return " · ".join([*said, *(["favourites"] if favorites_only else [])])

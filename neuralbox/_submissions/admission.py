@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from .._api.request import Request
-from .._budget import Budget, Reservation
+from .._budget import Budget, Reservation, reserve_spent
 from .._config import CallOptions
 from .._core.call_events import Answer, AttemptListener
 from .._core.exchange import Core
@@ -65,7 +65,7 @@ class Admission(AttemptListener):
         """Set the tokens of one aside that was sent and paid for already, whatever is left of the budget."""
         charges = self._charges = charges_of(self._core)
         self._query = price_query
-        self._reservation = budget._reserve_spent(charges.prices.known(price_query))
+        self._reservation = reserve_spent(budget, charges.prices.known(price_query))
 
     async def depart(self, *, repeats: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from .._base_client import core_of
 from .._errors import ConfigurationError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import GenerationId
@@ -90,7 +91,7 @@ class PaidCall:
     async def told(self) -> None:
         """Take note that its answer has gone out: it may be repeated for as long from here on."""
         self.purchase.is_delivered = not await has_left(self.request)
-        self.caller.account.cashier.joins.touch(self.purchase, self.caller.client._core.clock())
+        self.caller.account.cashier.joins.touch(self.purchase, core_of(self.caller.client).clock())
 
 
 class Gateway:
@@ -273,7 +274,7 @@ class Gateway:
         facts["model"] = order.model.encode("unicode_escape").decode()[:100]
         if not caller.may_use(order.model):
             raise RefusedCallError(no_model(order.model))
-        dialect = caller.client._core.options.dialect
+        dialect = core_of(caller.client).options.dialect
         if order.is_streamed:
             wire = order.request.build_stream(dialect)  # type: ignore[attr-defined]  # only texts are
         else:
@@ -284,7 +285,7 @@ class Gateway:
             raise RefusedCallError(STOPPING)
         if is_joined:
             facts["joined"] = "yes"
-        cashier, clock = caller.account.cashier, caller.client._core.clock
+        cashier, clock = caller.account.cashier, core_of(caller.client).clock
         purchase.has_left, purchase.is_delivered = partial(has_left, request), False
         run = cashier.buy(purchase, order, wire, caller.client)
         cashier.joins.touch(purchase, clock())
@@ -302,7 +303,7 @@ class Gateway:
 
     async def _purchase(self, caller: Caller, identity: CallIdentity) -> tuple[Purchase, bool]:
         """Return what a call repeats, or a new purchase."""
-        joins, now = caller.account.cashier.joins, caller.client._core.clock()
+        joins, now = caller.account.cashier.joins, core_of(caller.client).clock()
         found: Purchase | None = None
         for each in joins.candidates(identity, now):
             if identity.key is not None and each.digest not in {None, identity.digest}:
@@ -458,7 +459,7 @@ class Gateway:
 
     async def _catalogue(self, caller: Caller) -> Sequence[Mapping[str, Any]]:
         """Return the models that a caller may use, under the operator's names too; asked for every five minutes."""
-        clock = caller.client._core.clock
+        clock = core_of(caller.client).clock
         known = self._models.get(caller.id)
         if known is None or clock() - known[0] > _MODELS_AGE:
             models = [answers.model(info) for info in await caller.client.models.list() if caller.may_use(info.slug)]

@@ -22,6 +22,7 @@ from anyio import create_task_group, to_thread
 
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import KEY_PREFIX as SERVICE_PREFIX
+from .._base_client import core_of
 from .._budget import Budget
 from .._client import AsyncNeuralBox
 from .._concurrency.single_flight import SingleFlight
@@ -146,7 +147,7 @@ class GatewayAccount:
         """Whether something is being bought or answered, or a call may be repeated that nothing but this remembers."""
         if self.cashier.running or self._visitors:
             return True
-        return self._journal is None and self.cashier.joins.may_be_repeated(self.client._core.clock())
+        return self._journal is None and self.cashier.joins.may_be_repeated(core_of(self.client).clock())
 
     async def start(self) -> None:
         """Open the journal, and take up what it knows. It may be done again after `aclose`.
@@ -165,7 +166,7 @@ class GatewayAccount:
             self._take_up(kept)
 
     def _take_up(self, kept: Sequence[KeptPurchase]) -> None:
-        core = self.client._core
+        core = core_of(self.client)
         now, clock, bills = core.now(), core.clock(), charges_of(core).bills
         recent: dict[str, float] = {}
         for each in kept:
@@ -218,7 +219,7 @@ class GatewayAccount:
 
     async def _settle(self, name: str, question: PriceQuery, generation: Generation, *, is_booked: bool) -> None:
         """Book what a job of an earlier run cost, and write down how it ended."""
-        core = self.client._core
+        core = core_of(self.client)
         charges = charges_of(core)
         tokens = charges.cost(generation, question)
         if tokens is None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from .._base_client import core_of
 from .._client import AsyncNeuralBox
 from .._concurrency.single_flight import SingleFlight
 from .._errors import GenerationFailedError, NeuralBoxError, NotFoundError
@@ -73,7 +74,7 @@ class FollowedJobs:
         key = str(subject.id)
         found = self._jobs.get(key)
         if found is None:
-            core = self._client._core
+            core = core_of(self._client)
             job = Job(core, generation=subject) if isinstance(subject, Generation) else Job(core, subject)
             found = self._keep(key, FollowedJob(job, asked or {}, on_end))
         self._go_on(found)
@@ -104,7 +105,7 @@ class FollowedJobs:
         key = str(job_id)
         found = self._jobs.get(key)
         if found is None:
-            found = self._keep(key, FollowedJob(Job(self._client._core, JobRef(job_id)), {}, None))
+            found = self._keep(key, FollowedJob(Job(core_of(self._client), JobRef(job_id)), {}, None))
         while found.job.generation is None or not (found.is_over or found.is_followed):
             await self._asking.run(key, partial(self._ask, found))
             if found.error is not None:

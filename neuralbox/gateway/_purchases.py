@@ -25,6 +25,7 @@ import anyio
 
 from .._api.request import Request
 from .._api.vocabulary import PENDING
+from .._base_client import core_of
 from .._client import AsyncNeuralBox
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.detached import DetachedTaskGroup
@@ -154,7 +155,7 @@ class Cashier:
             JournalError: It cannot be opened.
         """
         if self._journal is not None:
-            self.book = await self._stack.enter_async_context(opened(self.client._core, self._journal))
+            self.book = await self._stack.enter_async_context(opened(core_of(self.client), self._journal))
 
         def begin(tasks: anyio.abc.TaskGroup) -> None:
             self._tasks = tasks
@@ -232,7 +233,7 @@ class Cashier:
         finally:
             self._running.pop(purchase.name, None)
             run.is_running = False
-            self.joins.touch(purchase, self.client._core.clock())
+            self.joins.touch(purchase, core_of(self.client).clock())
             run.changed.ring()
             self._changed.ring()
 
@@ -266,7 +267,7 @@ class Cashier:
     async def _one(
         self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox, index: int
     ) -> Generation:
-        name, bought, core = part_name(purchase.name, index), order.request, client._core
+        name, bought, core = part_name(purchase.name, index), order.request, core_of(client)
         purchase.sending += 1
         is_sending = True
 
@@ -305,7 +306,7 @@ class Cashier:
     async def write_end(self, name: str, generation: Generation, *, tokens: int | None = None) -> None:
         """Write down how something ended that was bought; where that cannot be, the next run asks for it again."""
         try:
-            await self.book.ended(self.client._core, name, generation, tokens=tokens)
+            await self.book.ended(core_of(self.client), name, generation, tokens=tokens)
         except JournalError as error:
             logger.warning("How %s ended is not written down: %s", name, error.message)
 
@@ -313,7 +314,7 @@ class Cashier:
         self, purchase: Purchase, run: PurchaseRun, order: Order, request: Request, client: AsyncNeuralBox
     ) -> Generation:
         """Buy a text piece by piece; one that was bought before comes as one piece."""
-        name, bought, core = purchase.name, order.request, client._core
+        name, bought, core = purchase.name, order.request, core_of(client)
         call = bought.options()
         purchase.sending = 1
         try:

@@ -20,6 +20,7 @@ from anyio import to_thread
 from mcp_types import CallToolResult, InputRequiredResult
 
 from .._api.request import Request
+from .._base_client import core_of
 from .._config import NO_CALL_OPTIONS
 from .._costs.charges import price_of
 from .._errors import (
@@ -106,7 +107,7 @@ class Purchases:
         Cancellation:
             Stops waiting. What had been sent goes on; the same call again finds it.
         """
-        wire = request.build(self._nb._core.options.dialect)
+        wire = request.build(core_of(self._nb).options.dialect)
         name = f"{self._settings.session}/{tool}/{_digest(wire, variant)}"
         paid, journal = await self._known(), await self._journal()
         while True:
@@ -139,7 +140,7 @@ class Purchases:
         self, wire: Request, request: BatchRequest, key: str, journal: Path, accepted: list[JobRef]
     ) -> Job:
         return await keyed.submit(
-            self._nb._core,
+            core_of(self._nb),
             wire,
             NO_CALL_OPTIONS,
             kind=request.result_kind,
@@ -158,7 +159,7 @@ class Purchases:
 
     async def _price(self, wire: Request, request: BatchRequest) -> int | None:
         """Return what it will cost; a model that nobody knows is refused before a person is asked about it."""
-        tokens = await price_of(self._nb._core, wire, model=request.model)
+        tokens = await price_of(core_of(self._nb), wire, model=request.model)
         if tokens is None and request.model is not None:
             try:
                 await self._nb.models.get(request.model)

@@ -15,6 +15,7 @@ import anyio
 from mcp.server.context import ServerRequestContext
 from mcp_types import CallToolRequestParams, CallToolResult, ContentBlock, InputRequiredResult, Tool, ToolAnnotations
 
+from .._base_client import core_of
 from .._errors import ConfigurationError, GenerationTimeoutError, NeuralBoxError
 from .._models.generation import Generation
 from .._plain_text import clipped, plain
@@ -270,7 +271,7 @@ class Toolbox:
             return
         failure: NeuralBoxError | OSError | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(teller.beat, self._nb._core.sleep)
+            group.start_soon(teller.beat, core_of(self._nb).sleep)
             try:
                 yield teller.heard
             except (NeuralBoxError, OSError) as error:  # as itself, not as a group of one

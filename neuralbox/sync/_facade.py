@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast
 
 from .._api.elsewhere import no_attribute
+from .._base_client import core_of, transports_of
 from .._errors import ConfigurationError
 from .._models.raw import RawResponse
 from .._paging import Pager
@@ -96,7 +97,7 @@ class Lease:
 
     def __init__(self, client: Any) -> None:
         self.name = type(client).__name__.removeprefix("Async")
-        self.connections = client._connections
+        self.connections = transports_of(client)
         self.connections.own(self)
         thread.open.add(self.connections)
         self.is_held = True
@@ -116,7 +117,7 @@ class Root(Facade[A]):
     def __init__(self, obj: A) -> None:
         self._async = obj
         self._lease = Lease(obj)
-        cast("Any", obj)._core.keep_alive(self._lease)
+        core_of(cast("Any", obj)).keep_alive(self._lease)
 
     _lease: Lease | None  # None for the view of an async client that was not made here
 
@@ -125,8 +126,8 @@ class Root(Facade[A]):
         """Return the blocking view of an async client: of a copy, or of one that is closed by whoever made it."""
         view = super().of(obj)
         client = cast("Any", obj)
-        view._lease = client._connections.owner
-        client._core.keep_alive(view._lease)
+        view._lease = cast("Lease | None", transports_of(client).owner)
+        core_of(client).keep_alive(view._lease)
         return view
 
     def __enter__(self) -> Self:

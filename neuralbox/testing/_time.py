@@ -18,7 +18,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint, current_token
 
-from .._base_client import BaseClient
+from .._base_client import using_time
 from .._core.exchange import TimeSource
 
 START = 1_772_971_200.0  # 2026-03-08T12:00:00Z, when the documents' examples begin
@@ -271,9 +271,5 @@ class FastTime:
 @contextmanager
 def using(time: VirtualTime | FastTime) -> Iterator[None]:
     """Give this time to every client that is made inside the block, whoever makes it, blocking ones included."""
-    former = BaseClient._clockwork
-    BaseClient._clockwork = time.time_source
-    try:
+    with using_time(time.time_source):
         yield
-    finally:
-        BaseClient._clockwork = former
