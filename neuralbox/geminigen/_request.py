@@ -166,8 +166,11 @@ def json_text(value: object) -> str:
 def require_scenes(scenes: Any) -> Sequence[Mapping[str, Any]]:
     """Read the scenes of a storyboard: mappings with a `prompt`, and seconds that one source lists."""
     fewest, most = gemini.STORYBOARD_SCENES
-    is_list = isinstance(scenes, Sequence) and not isinstance(scenes, str)
-    if not is_list or not all(isinstance(scene, Mapping) for scene in scenes):
+    if (
+        isinstance(scenes, str)
+        or not isinstance(scenes, Sequence)
+        or not all(isinstance(each, Mapping) for each in scenes)
+    ):
         raise ConfigurationError('`scenes` must be a list of {"prompt": ..., "duration": 6}.')
     if not fewest <= len(scenes) <= most:
         raise ConfigurationError(
@@ -186,7 +189,7 @@ def require_scenes(scenes: Any) -> Sequence[Mapping[str, Any]]:
             f"The scenes of a storyboard have at most {gemini.STORYBOARD_SECONDS} s together; these have {total}. "
             "Source: [gem:client 5]."
         )
-    return [dict(scene) for scene in scenes]
+    return scenes
 
 
 # Speech.

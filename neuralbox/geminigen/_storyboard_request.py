@@ -46,7 +46,7 @@ class GeminiStoryboardRequest(GeminiRequest):
     def build(self, dialect: Dialect) -> Request:  # noqa: ARG002 - there is one way to speak
         """Build what is sent; `ConfigurationError` names what cannot be right."""
         require_one_of("`family`", self.family, STORYBOARD_FAMILIES)
-        scenes = json_text(require_scenes(self.scenes))
+        scenes = json_text([dict(scene) for scene in require_scenes(self.scenes)])
         options = self.given("aspect_ratio", "resolution")
         return form_request(
             fill(gemini.STORYBOARD, family=self.family), {"scenes": scenes, "model": self.model, **options}

@@ -172,10 +172,11 @@ async def test_each_step_of_a_watch_hears_of_it(journal: str) -> None:
             await service.time.sleep(21)
             leave_hint(journal, 1, "a")
 
+        states = list[Generation]()
         async with anyio.create_task_group() as group:
             group.start_soon(tell)
-            last = [state async for state in submitted(service, 1, journal).watch()][-1]
-        assert last.is_completed
+            states += [state async for state in submitted(service, 1, journal).watch()]
+        assert states[-1].is_completed
         assert soon(service) <= 21 + Polling().min_interval + 0.2
 
 
@@ -215,6 +216,9 @@ async def test_who_leaves_before_he_looked_leaves_it_to_another(journal: str) ->
         poller._give_back(one)
         assert [*poller.hints.assign(now)] == [two]
         (look,) = two.todo
+        poller.hints.listen(two, journal + "-other")
+        assert [*poller.hints.assign(now)] == [two]  # at the other one; nobody looks twice at the same time
+        assert len(two.todo) == 2
         poller.hints.leave(one)
         poller.hints.leave(two)
         await look(two)  # type: ignore[operator]
