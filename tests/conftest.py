@@ -71,10 +71,19 @@ def postgres() -> Iterator[PostgresServer]:
 _COVERED_ON_TRIO = {"concurrency", "testing", "transport"}
 
 
-def pytest_collection_finish() -> None:
-    """Let no collection of garbage walk through what lives as long as the process: thousands of tests, and all modules."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no search for garbage walk through what lives as long as the process: thousands of tests, and all modules.
+
+    While the tests are collected that was a third of the time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
