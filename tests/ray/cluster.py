@@ -173,7 +173,7 @@ def run(folder: Path, requests: int, kills: int, *, speed: float = 100.0, in_fli
         killed=len(killer.killed),
         seconds=round(seconds, 1),
         resumed_again=sum(row["resumed"] for row in again),
-        errors=dict(Counter(f"{row['error_type']}: {row['error_message']}"[:200] for row in out if not row["ok"])),
+        errors=dict(Counter(f"{row['error_type']}: {row['error_message']}" for row in out if not row["ok"])),
     )
 
 
