@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -28,7 +27,7 @@ from .._api.vocabulary import FAILED
 from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
-from .._costs.charges import charges_of
+from .._costs.charges import Charges, charges_of
 from .._costs.prices import price_query_of
 from .._errors import ConfigurationError, JournalError
 from .._models.generation import Generation
@@ -114,7 +113,6 @@ class KeyedSubmission:
         job: Its job, once it was accepted.
         claim: Its claim, while it is unknown whether it was.
         result: The result of a job without an id, which nobody could ask for.
-        cost: Tells what a final generation cost.
     """
 
     def __init__(
@@ -122,10 +120,12 @@ class KeyedSubmission:
         journal: GroupedJournal | None,
         planned: PlannedRequest,
         record: JournalRecord,
-        cost: Callable[[Generation], int | None],
+        charges: Charges,
+        model: str | None,
     ) -> None:
         self._journal = journal
-        self.cost = cost
+        self._charges = charges
+        self._model = model
         self.shared = shared_record_of(journal, planned.key)
         self._is_given_up = False
         self.planned = planned
@@ -143,6 +143,14 @@ class KeyedSubmission:
             return None
         ref = JobRef(self.job.id, self.job.kind or kind, self.job.model or model)
         return Job(core, ref=ref, call=call, journal=place)
+
+    def cost(self, generation: Generation) -> int | None:
+        """Return what a final generation of it cost, in tokens; None where nobody knows."""
+        tokens = self._charges.cost(generation, None)
+        if tokens is not None or generation.is_failed:
+            return tokens
+        asked = Request("POST", self.planned.request["path"], RetrySafety.PAID, body=self.planned.request["body"])
+        return self._charges.prices.known(price_query_of(asked, model=self._model))
 
     async def unknown(self, core: Core) -> Claim | None:
         """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
@@ -261,9 +269,7 @@ class KeyedBook:
                 record = await self._wait_for(record, core)
             if record.state == FINAL and record.id is None and "record" not in (record.outcome or {}):
                 await journal.planned_again(key)  # it was given up before it was sent
-        question = price_query_of(request, model=model, extra=call.extra_body)
-        cost = partial(charges_of(core).cost, question=question)
-        keyed = self._keyed[key] = KeyedSubmission(journal, planned, record, cost)
+        keyed = self._keyed[key] = KeyedSubmission(journal, planned, record, charges_of(core), model)
         if journal is not None and len(self._keyed) > KEPT:
             # The journal has these; what was done with them last is written down by now, so many plans later.
             for old in [name for name in self._keyed if name not in self._busy][: KEPT // 8]:

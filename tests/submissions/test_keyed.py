@@ -450,6 +450,20 @@ async def test_what_an_earlier_run_sent_is_booked_by_the_run_that_finds_it_thoug
         assert len(running.ledger.charges) == 1
 
 
+async def test_where_the_service_does_not_say_what_something_cost_its_price_is_written_down(journal: Path) -> None:
+    budget = Budget(1_000)
+    with in_memory() as running:
+        async with running.client(budget=budget) as nb, keyed.opened(nb._core, journal) as opened:
+            made = await drawn(nb, journal)
+            failed = await drawn(nb, journal, "failed")
+            price = budget.reserved // 2
+            silent = {"status": "completed", "model": "kling-v2.1"}
+            await opened.ended(nb._core, "intro", Generation.read({"id": made.id, **silent}, kind="video"))
+            await opened.ended(nb._core, "failed", Generation.read({"id": failed.id, "status": "failed"}, kind="video"))
+    assert {record.key: record.tokens for record in read_records(journal)} == {"intro": price, "failed": 0}
+    assert price > 0
+
+
 async def test_what_this_run_sent_keeps_its_tokens_until_it_is_found_and_is_booked_once(journal: Path) -> None:
     budget = Budget(1_000)
     with in_memory() as running:
