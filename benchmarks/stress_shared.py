@@ -1,9 +1,10 @@
 """Is each request paid for once and delivered as its own result, whatever dies? Workers of one shared journal, under faults.
 
 Shares of the requests are given to worker processes as an engine does it: whoever dies, or ends with an error, has its share
-given to another at once. Meanwhile workers are killed or stopped for longer than their lease, PostgreSQL is killed, connections
-are cut, and half of the workers are cut off with their packets delivered late; the service accepts a part of the requests and
-loses the answer, or loses the request. The counts that matter: charged = requested = delivered = different.
+given to another at once. Meanwhile workers, the keeper among them, are killed or stopped for longer than their lease, the
+keeper's tenure is stolen, PostgreSQL is killed, connections are cut, and half of the workers are cut off with their packets
+delivered late; the service accepts a part of the requests and loses the answer, or loses the request. The counts that matter:
+charged = requested = delivered = different.
 
     python -m benchmarks.stress_shared            small, seeded; seconds
     python -m benchmarks.stress_shared --full     2,000 requests for each fault, both kinds of prompts; many minutes
@@ -44,6 +45,7 @@ class Scenario:
         database_kills: PostgreSQL killed and started again.
         cuts: All connections of the journal cut.
         partitions: Half of the workers cut off from the database for longer than their lease.
+        thefts: The keeper's tenure taken away, as if it had been away for longer than its lease.
         lost_after: The share of requests that are accepted and whose answer is lost.
         lost_before: The share that is lost before.
     """
@@ -56,6 +58,7 @@ class Scenario:
     database_kills: int = 0
     cuts: int = 0
     partitions: int = 0
+    thefts: int = 0
     lost_after: float = 0.05
     lost_before: float = 0.0
     lease: float = 6.0
@@ -151,23 +154,33 @@ class Driver:
                 ("database", self._scenario.database_kills),
                 ("cut", self._scenario.cuts),
                 ("partition", self._scenario.partitions),
+                ("theft", self._scenario.thefts),
             )
             for _ in range(count)
         ]
         self._dice.shuffle(faults)
         until = time.monotonic() + self._scenario.limit
-        following = time.monotonic() + 1.5
+        following: float | None = None
         while self._todo or self._running:
             assert time.monotonic() < until, f"not done after {self._scenario.limit} s: {self.errors()}"
             while self._todo and len(self._running) < self._scenario.workers:
                 self._start(self._todo.pop(0))
             self._reap()
-            if faults and self._running and time.monotonic() > following:
+            if following is None and self._has_begun():
+                following = time.monotonic() + 0.5
+            if faults and self._running and following is not None and time.monotonic() > following:
                 name = faults.pop()
                 self.done[name] = self.done.get(name, 0) + 1
                 getattr(self, f"_{name}")()
                 following = time.monotonic() + self._dice.uniform(0.2, 1.0)
             time.sleep(0.02)
+
+    def _has_begun(self) -> bool:
+        """Whether there is a keeper, and something paid for: before that there is little to break."""
+        ((table,),) = self._server.execute("SELECT to_regclass('neuralbox.record')::text")
+        query = """SELECT EXISTS (SELECT FROM neuralbox.account WHERE keeper > 0)
+            AND EXISTS (SELECT FROM neuralbox.record WHERE state > 1)"""
+        return table is not None and self._server.execute(query) == [(True,)]
 
     def stop(self) -> None:
         for process in self._running:
@@ -236,6 +249,12 @@ class Driver:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'neuralbox'"
         )
 
+    def _theft(self) -> None:
+        self._server.execute(
+            """UPDATE neuralbox.account SET keeper = keeper + 1, keeper_owner = 0,
+                keeper_until = clock_timestamp() + interval '0.3 s'"""
+        )
+
     def _partition(self) -> None:
         assert self._proxy is not None
         self._proxy.is_held = True
@@ -291,8 +310,9 @@ def charged(url: str) -> dict[str, str | None]:
 
 
 SMALL = [
-    Scenario(requests=120, kills=4, sleepers=1, cuts=1, lease=3.0),
-    Scenario(requests=120, equal=4, kills=3, database_kills=1, lost_before=0.04, lease=3.0),
+    Scenario(requests=120, kills=4, sleepers=1, cuts=1, thefts=2, lease=3.0),
+    Scenario(requests=120, equal=4, kills=3, database_kills=1, thefts=2, lost_before=0.04, lease=3.0),
+    Scenario(requests=120, workers=4, partitions=1, thefts=1, kills=1, lease=3.0),
 ]
 FULL = [
     Scenario(requests=2_000, equal=equal, workers=4, lost_before=0.04, limit=3_000.0, **fault)
@@ -303,6 +323,7 @@ FULL = [
         {"database_kills": 10},
         {"cuts": 20},
         {"partitions": 10},
+        {"thefts": 50},
         {"kills": 20, "sleepers": 2, "database_kills": 2, "cuts": 4, "partitions": 2},
     )
 ]

@@ -150,7 +150,16 @@ class Batch:
         assert self._tasks is not None
         self._tasks.on_end = state.news.ring  # a consumer would wait for ever
         self._collector = collector = Collector(state)
-        others = OthersWork(state, collector, shared_of(self._journal))
+        shared = shared_of(self._journal)
+        others = OthersWork(state, collector, shared)
+        # A client that looks for no lost answers looks for nobody else's.
+        if shared is not None and self._core.options.submission == "reconcile":
+            from .keeper import Keeper
+            from .kept import KeptWork
+
+            keeper = Keeper(self._core, shared)
+            group.start_soon(state.guarded, keeper.run)
+            group.start_soon(state.guarded, KeptWork(state, shared, collector, keeper).run)
         submitter = Submitter(state, collector, others)
         self._reader = reader = RequestReader(state, self._source, submitter, collector, others)
         group.start_soon(state.guarded, collector.run)

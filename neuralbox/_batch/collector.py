@@ -12,6 +12,7 @@ import logging
 import os
 from collections import deque
 from pathlib import Path
+from typing import Protocol
 
 from anyio import to_thread
 
@@ -19,6 +20,7 @@ from .._costs.charges import charges_of
 from .._costs.prices import price_query_of
 from .._errors import BudgetExceededError, NeuralBoxError, ProtocolError
 from .._files.download import save
+from .._journal.shared import News
 from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
 from .._requests.requests import BatchRequest
@@ -29,14 +31,28 @@ from .state import BatchState
 logger = logging.getLogger("neuralbox")
 
 
+class KeptElsewhere(Protocol):
+    """What another process does for a run: see `kept.KeptWork`."""
+
+    def attend(self, item: BatchItem, *, age: float | None) -> bool: ...
+
+    def abandon(self) -> None: ...
+
+    async def learn(self, key: str, until: float | None) -> News | None: ...
+
+
 class Collector:
     """See the jobs of one run to their ends.
 
     Args:
         state: The run.
+
+    Attributes:
+        kept: What is waited for by another process, where a keeper does that.
     """
 
     def __init__(self, state: BatchState) -> None:
+        self.kept: KeptElsewhere | None = None
         self._state = state
         self._waiter: GrowingJobWaiter[BatchItem] = GrowingJobWaiter(
             state.core,
@@ -63,6 +79,8 @@ class Collector:
     def abandon(self) -> None:
         """Let everything go that is waited for, now and later: another worker brings it to its end."""
         self._is_abandoned = True
+        if self.kept is not None:
+            self.kept.abandon()
         self._waiter.leave()
         self._ended.clear()  # an end that is not written down is another worker's to write down
         for item in [item for item in self._state.live.values() if item.stage is ItemStage.WAITING]:
@@ -92,7 +110,19 @@ class Collector:
         if self._is_abandoned:
             self._state.drop(item)
             return
-        self._waiter.add(item.job, item, generation=generation, age=age)
+        if self.kept is None or not self.kept.attend(item, age=age):
+            self._waiter.add(item.job, item, generation=generation, age=age)
+
+    def wait(self, item: BatchItem, *, age: float | None, waited: float) -> None:
+        """Wait here for one that the keeper of a shared journal waits for no more, or has not for `waited` seconds."""
+        assert item.job is not None
+        self._waiter.add(item.job, item, age=age, waited=waited)
+
+    def ended(self, item: BatchItem, generation: Generation) -> None:
+        """Finish one whose end the keeper has written down."""
+        self._note_end(item, generation)
+        item.is_open = False
+        self.finish(item)
 
     def _heard(self, item: BatchItem, ended: Ended) -> None:
         if isinstance(ended, Generation):
@@ -102,8 +132,8 @@ class Collector:
 
     # ... booked...
 
-    def _end(self, item: BatchItem, generation: Generation) -> None:
-        """Take the final state of one, book it, and let it be finished."""
+    def _note_end(self, item: BatchItem, generation: Generation) -> None:
+        """Take the final state of one, and book it."""
         state = self._state
         item.ended(state.core, generation)
         if not generation.is_cached:
@@ -111,6 +141,11 @@ class Collector:
         state.counter.ended(state.core.options.service.charge(generation))
         if item.cached is not None:
             state.group.start_soon(item.cached.keep, generation)
+
+    def _end(self, item: BatchItem, generation: Generation) -> None:
+        """Take the final state of one, and let it be finished."""
+        state = self._state
+        self._note_end(item, generation)
         if state.journal is None:
             item.is_open = False
             self.finish(item)

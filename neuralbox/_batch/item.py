@@ -15,6 +15,7 @@
     waiting    it is completed, its file is wanted                     saving
     waiting    it ends, or its wait does                               ready
     waiting    the worker that had it is gone                          sending
+    waiting    the worker that had it is gone, and its job goes on     waiting
     waiting    another worker brings it to its end                     -
     saving     its file is saved, or cannot be                         ready
     ready      its outcome is delivered                                -

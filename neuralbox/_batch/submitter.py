@@ -28,6 +28,7 @@ from .._errors import (
     NeuralBoxError,
     RateLimitError,
 )
+from .._journal.protocol import Journal
 from .._journal.shared import shared_of
 from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
@@ -82,7 +83,16 @@ class JournalRecorder:
         item = self._item
         item.accepted(generation)
         kind, model = (None, None) if item.job is None else (item.job.kind, item.job.model)
-        await self._state.write(lambda journal: journal.accepted(item.key, id=generation.id, kind=kind, model=model))
+        waits = not generation.is_final
+
+        async def note(journal: Journal) -> None:
+            shared = shared_of(journal)
+            if shared is None:
+                await journal.accepted(item.key, id=generation.id, kind=kind, model=model)
+            else:
+                await shared.accepted(item.key, id=generation.id, kind=kind, model=model, waits=waits)
+
+        await self._state.write(note)
 
     async def refused(self) -> None:
         """Write down that it was not charged."""
@@ -205,7 +215,8 @@ class Submitter:
         assert isinstance(request, BatchRequest)
         recorder, tries = JournalRecorder(state, item, partial(self._reserve, item, wire)), 0
         claim = None if item.claim is None else Claim.from_dict(item.claim)
-        shared = shared_record_of(state.journal, item.key)
+        kept = self._collector.kept
+        shared = shared_record_of(state.journal, item.key, None if kept is None else kept.learn)
         if claim is None and state.journal is not None and not self._has_asked_clock:
             await learn_clock(self._core)
             # Its lock lets one pass at a time, and what comes together is to be written together.

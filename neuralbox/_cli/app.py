@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "download": ("generate", "Download the files of generations."),
     "batch": ("batch", "Many requests at once, with a journal."),
     "watch": ("watch", "Show a batch live, from its journal."),
+    "keep": ("unknown", "Wait for all jobs of a shared journal's account."),
     "reconcile": ("unknown", "Look for a batch's requests whose answers were lost."),
     "history": ("history", "List, export or report what was generated."),
     "archive": ("history", "Mirror all results into a directory."),

@@ -1,4 +1,4 @@
-"""What became of paid requests that nobody knows: `neuralbox reconcile`, `batch settle`, and what every message says of them.
+"""What became of paid requests that nobody knows: `neuralbox reconcile`, `keep`, `batch settle`, and what messages say of them.
 
 A message names the generations that may be the request's (id, time, model) as far as they are known, and the command that
 comes next.
@@ -52,6 +52,19 @@ def reconcile(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) 
         if adopted or absent:
             session.print_status(f"To continue:  {resume_command(journal, session.paid.options)}")
         return UNKNOWN if still else 0
+
+    CommandSession(json, base_url).run(work)
+
+
+def keep(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) -> None:
+    """Wait for all jobs of a shared journal's account, and look for its lost answers, whenever no worker does; until Ctrl-C."""
+
+    async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
+        from .._base_client import core_of
+        from .._batch.keeper import keep_account
+
+        session.print_status(f"Keeping the account of {shown(journal)} whenever nobody else does (Ctrl-C stops).")
+        await keep_account(core_of(nb), journal)
 
     CommandSession(json, base_url).run(work)
 

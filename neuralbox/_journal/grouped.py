@@ -111,28 +111,28 @@ class GroupedJournal:
         await self._enqueue(operations.saved(key, path, size_bytes, self._time()))
 
     async def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self._ask(partial(self._store.page, UNFINISHED, after)):
+        while page := await self.ask(partial(self._store.page, UNFINISHED, after)):
             for record in page:
                 yield record
             after = page[-1].position
 
     async def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self._ask(partial(self._store.page, FINISHED, after)):
+        while page := await self.ask(partial(self._store.page, FINISHED, after)):
             for record in page:
                 yield record
             after = page[-1].position
 
     async def ids(self, *, since: float = 0.0) -> Sequence[GenerationId]:
-        return await self._ask(partial(self._store.ids, since))
+        return await self.ask(partial(self._store.ids, since))
 
     async def summary(self) -> JournalSummary:
-        return await self._ask(self._store.summary)
+        return await self.ask(self._store.summary)
 
     async def hints(self, *, after: int = 0) -> Sequence[JournalHint]:
-        return await self._ask(partial(self._store.hints, after))
+        return await self.ask(partial(self._store.hints, after))
 
     async def flush(self) -> None:
-        await self._ask(bool)
+        await self.ask(bool)
         self._raise_unheard()
 
     async def aclose(self) -> None:
@@ -157,7 +157,8 @@ class GroupedJournal:
         self._require_open(item)
         await self._commits.commit(item)
 
-    async def _ask(self, ask: Callable[[], T]) -> T:
+    async def ask(self, ask: Callable[[], T]) -> T:
+        """Ask the store something, when all that was queued before is written."""
         item = operations.Query(ask)
         await self._commit(item)
         return item.answer

@@ -28,7 +28,7 @@ class StateChange(CommitItem):
 
             SENDING   `claim` as JSON, and its `claim_key`; where it has a prompt, `prompt` (its JSON string) and `rest` (the
                       claim without it); `mark`, a digest of the prompt or None
-            ACCEPTED  `id`, `kind`, `model`
+            ACCEPTED  `id`, `kind`, `model`; `waits`, whether the keeper of a journal that many share is to wait for it
             FINAL     `status`, `tokens`, and `outcome` as JSON
             SAVED     `path` (bytes where it is no valid text), `size_bytes`
         job: Of `ACCEPTED`: the paid generation.
@@ -95,10 +95,10 @@ def sending(key: str, claim: Mapping[str, Any], at: float, mark: bytes | None = 
     return StateChange(SENDING, {**named, "claim": whole, "prompt": literal, "rest": rest})
 
 
-def accepted(key: str, job: JobRef, at: float) -> StateChange:
+def accepted(key: str, job: JobRef, at: float, *, waits: bool = False) -> StateChange:
     """Build the change to `ACCEPTED`."""
-    named = {"id": _id(job.id), "kind": _text(job.kind), "model": _text(job.model)}
-    return StateChange(ACCEPTED, {"key": key, "at": at, **named}, job=job)
+    named: dict[str, Any] = {"id": _id(job.id), "kind": _text(job.kind), "model": _text(job.model)}
+    return StateChange(ACCEPTED, {"key": key, "at": at, "waits": waits, **named}, job=job)
 
 
 def planned_again(key: str) -> StateChange:

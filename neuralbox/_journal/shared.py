@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
+from . import operations
 from .grouped import GroupedJournal, JournalStore
 from .protocol import Journal, JournalRecord, to_json
 
@@ -74,8 +75,94 @@ Grant: TypeAlias = "GrantRefusal | JobRef | None"
 """What became of a conclusion: granted (None), refused, or overtaken by the answer, which came late."""
 
 
+class KeptJob(NamedTuple):
+    """A job that somebody waits for.
+
+    Attributes:
+        number: Of its record.
+        job: It.
+        accepted_at: Unix seconds by the clock of who sent it, or None.
+        is_brief: Whether text or address of the result are all that is needed of it.
+    """
+
+    number: int
+    job: JobRef
+    accepted_at: float | None
+    is_brief: bool
+
+
+class LostClaim(NamedTuple):
+    """A request of which nobody knows whether it was accepted.
+
+    Attributes:
+        number: Of its record.
+        claim: What its sender wrote down.
+        name: Which of its sendings that is, and
+        attempt: the how manieth.
+        widened: Counts what widened its window.
+    """
+
+    number: int
+    claim: Mapping[str, Any]
+    name: str
+    attempt: int
+    widened: int
+
+
+@dataclass(slots=True)
+class News:
+    """What became of a request that the keeper sees to.
+
+    Attributes:
+        record: The record as it is.
+        unsettled: What the keeper says of a lost answer that it cannot settle; None where it has said nothing.
+        is_kept: Whether the keeper waits for it, or will.
+        stamp: Names this state of the record.
+    """
+
+    record: JournalRecord
+    unsettled: Mapping[str, Any] | None
+    is_kept: bool
+    stamp: str
+
+
+class KeeperStore(Protocol):
+    """What holds the records, for the keeper and for those it keeps for; see the methods of `tenure.Tenure`."""
+
+    def only_keep(self) -> None: ...
+
+    def elect(self) -> int | None: ...
+
+    def resign(self, epoch: int) -> None: ...
+
+    def jobs(self, epoch: int) -> list[KeptJob]: ...
+
+    def taken_up(self, epoch: int, numbers: Sequence[int]) -> None: ...
+
+    def lost(self) -> list[LostClaim]: ...
+
+    def end(self, epoch: int, ended: Sequence[tuple[int, GenerationId, str]], at: float) -> None: ...
+
+    def hand_back(self, epoch: int, numbers: Sequence[int]) -> None: ...
+
+    def unsettled(self, epoch: int, claim: LostClaim, said: str) -> None: ...
+
+    def adopt(self, epoch: int, claim: LostClaim, job: JobRef, sent: float | None, at: float) -> Grant: ...
+
+    def absent(self, epoch: int, claim: LostClaim, widened: int) -> Grant: ...
+
+    def news(self) -> list[News]: ...
+
+    def heard(self, news: Sequence[News]) -> None: ...
+
+
 class SharedStore(JournalStore, Protocol):
     """What holds the records of a journal that many share; see the methods of `SharedJournal`."""
+
+    @property
+    def keeping(self) -> KeeperStore: ...
+
+    def be_kept(self, *, is_brief: bool) -> None: ...
 
     @property
     def may_send(self) -> bool: ...
@@ -145,11 +232,11 @@ class SharedJournal(GroupedJournal):
         Returns:
             Those that are ours now, and those that have ended; what another still has is left out.
         """
-        return await self._ask(partial(self._store.take, keys, self._time()))
+        return await self.ask(partial(self._store.take, keys, self._time()))
 
     async def look(self, key: str) -> JournalRecord:
         """Return a planned request as it stands, taken over where nobody works on it any more."""
-        return await self._ask(partial(self._store.look, key, self._time()))
+        return await self.ask(partial(self._store.look, key, self._time()))
 
     async def take_page(self) -> tuple[Sequence[JournalRecord], bool]:
         """Take the next requests that nobody works on: the unsent ones first, then what others left.
@@ -157,7 +244,7 @@ class SharedJournal(GroupedJournal):
         Returns:
             Up to a page of them, and whether others still work on anything of this run.
         """
-        return await self._ask(partial(self._store.take_page, self._time()))
+        return await self.ask(partial(self._store.take_page, self._time()))
 
     async def take_ended(self, *, after: int, completed: bool) -> Sequence[JournalRecord]:
         """Take the next of those that ended and were not saved, from position `after` (exclusive).
@@ -166,21 +253,54 @@ class SharedJournal(GroupedJournal):
             after: Where to go on.
             completed: Those with a result; else those without.
         """
-        return await self._ask(partial(self._store.take_ended, after, completed=completed))
+        return await self.ask(partial(self._store.take_ended, after, completed=completed))
+
+    # ... who waits for it...
+
+    def be_kept(self, *, is_brief: bool) -> None:
+        """Have the keeper wait for what this process takes over from now on.
+
+        Args:
+            is_brief: Text or address of a result are all that is needed of it.
+        """
+        self._store.be_kept(is_brief=is_brief)
+
+    async def accepted(
+        self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None, waits: bool = False
+    ) -> None:
+        """Note the id of the paid generation; with `waits` the keeper waits for it."""
+        await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time(), waits=waits))
+
+    async def only_keep(self) -> None:
+        """Note that this process does no work of the run, and is not what `summary` asks for."""
+        await self.ask(self._store.keeping.only_keep)
+
+    @property
+    def keeping(self) -> KeeperStore:
+        """What a keeper asks of the store."""
+        return self._store.keeping
+
+    async def news(self) -> Sequence[News]:
+        """Return what the keeper, or who had them before, has made of requests of this process: until that is `heard`."""
+        return await self.ask(self._store.keeping.news)
+
+    async def heard(self, news: Sequence[News]) -> None:
+        """Note that news were taken up; what changed meanwhile is news still."""
+        await self.ask(partial(self._store.keeping.heard, news))
 
     async def tell(self, throttled: tuple[float, str] | None) -> None:
         """Let those who watch know until when the account's limits hold this worker up, and which; None where they do not."""
-        await self._ask(partial(self._store.tell, throttled))
+        await self.ask(partial(self._store.tell, throttled))
 
     # ... and what became of what was lost.
 
     async def lost(self, key: str, claim: Mapping[str, Any]) -> None:
         """Note that nobody knows what became of a request, so that no other waits for its answer."""
-        await self._ask(partial(self._store.lost, key, to_json(claim)))
+        await self.ask(partial(self._store.lost, key, to_json(claim)))
 
     async def view(self, ids: Collection[GenerationId]) -> AccountView:
         """Return what is under way for the account, and which of the ids are a request's, as of one moment."""
-        return await self._ask(partial(self._store.view, [str(each) for each in ids]))
+        return await self.ask(partial(self._store.view, [str(each) for each in ids]))
 
     async def adopt(self, key: str, claim_key: str, job: JobRef, *, sent: float | None) -> Grant:
         """Have it granted that a generation is an unknown request's.
@@ -195,7 +315,7 @@ class SharedJournal(GroupedJournal):
         Raises:
             JournalError: Another worker has the request by now.
         """
-        return await self._ask(partial(self._store.adopt, key, claim_key, job, sent, self._time()))
+        return await self.ask(partial(self._store.adopt, key, claim_key, job, sent, self._time()))
 
     async def absent(self, key: str, claim_key: str, *, widened: int) -> Grant:
         """Have it granted that an unknown request was never accepted; it is planned again.
@@ -208,7 +328,7 @@ class SharedJournal(GroupedJournal):
         Raises:
             JournalError: Another worker has the request by now.
         """
-        return await self._ask(partial(self._store.absent, key, claim_key, widened))
+        return await self.ask(partial(self._store.absent, key, claim_key, widened))
 
 
 def shared_of(journal: Journal | None) -> SharedJournal | None:

@@ -232,6 +232,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
     __slots__ = (
         "_attended",
         "_ended",
+        "_is_mixed",
         "_joined",
         "_journal",
         "_limit",
@@ -265,11 +266,25 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         self._said: dict[ListedJob, ListedJob] = {}
         self._joined = anyio.Event()
         self._over = False
+        self._is_mixed = False
+
+    @property
+    def crash(self) -> Exception | None:
+        """What ended `run`, and is no answer."""
+        return self._workers.crash
 
     def __len__(self) -> int:
         return len(self._attended)
 
-    def add(self, ref: JobRef, item: T, *, generation: Generation | None = None, age: float | None = None) -> None:
+    def add(
+        self,
+        ref: JobRef,
+        item: T,
+        *,
+        generation: Generation | None = None,
+        age: float | None = None,
+        waited: float = 0.0,
+    ) -> None:
         """Wait for one more.
 
         Args:
@@ -277,6 +292,7 @@ class GrowingJobWaiter(Waiter, Generic[T]):
             item: What `ended` is called with.
             generation: What its submission answered, where that is known.
             age: Seconds since its submission; None where nobody knows, so that the first poll is at once.
+            waited: Seconds that count towards its limit already.
 
         After `run` has ended with an error, whatever is added is returned with it; after `leave` nothing is waited for.
         """
@@ -293,7 +309,8 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         job = poller.subscribe(
             self, ref, None if age is None else JobSnapshot(now - age, dated=True, generation=generation)
         )
-        self._attended[job] = _Attended(item, None if self._limit is None else now + self._limit)
+        self._attended[job] = _Attended(item, None if self._limit is None else now + self._limit - waited)
+        self._is_mixed = self._is_mixed or waited > 0
         self._lighten(job)
         self._joined.set()
 
@@ -386,8 +403,10 @@ class GrowingJobWaiter(Waiter, Generic[T]):
                 over.append(job)
                 continue
             times.append(until)
-            if attended.last_poll_until is None:  # those after it came later
-                break
+            if attended.last_poll_until is None:
+                if self._is_mixed:
+                    continue
+                break  # those after it came later
             is_ending = True
         return over, min(times, default=None), is_ending
 

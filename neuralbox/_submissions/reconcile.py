@@ -17,17 +17,19 @@ What a walk says about a claim is decided in `_submissions.matching`, what is kn
 from __future__ import annotations
 
 import copy
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import anyio
 
 from .._api import vocabulary as words
 from .._api.pages import Envelope
 from .._concurrency.per_loop import PerLoop
+from .._config import Service
 from .._core.exchange import Core
 from .._core.reply_capture import capture_instead, without_capture
 from .._core.retry import is_from_service
@@ -150,9 +152,48 @@ async def resolve(core: Core, entry: PendingSubmission, *, until: float | None =
         Stops looking; the submission stays registered.
     """
     registry = registry_of(core)
+    if entry.shared is not None:
+        settled = await _learn(core, registry, entry, entry.shared, until)
+        if settled is not None:
+            return settled
+        registry.begin(entry)  # the keeper may have had it in its hands, in this very process
     walker = _walker_of(core)
     with walker.attended():
         return await _resolve(core, registry, walker, entry, until)
+
+
+async def _learn(
+    core: Core, registry: Registry, entry: PendingSubmission, shared: SharedRecord, until: float | None
+) -> Settled | None:
+    """Have the keeper of a shared journal look for a submission; None where nobody does that for us."""
+    news = await shared.learn(until)
+    if news is None:
+        is_late = until is not None and core.clock() >= until
+        return Unsure(OpenReason.DEADLINE.value, reason=OpenReason.DEADLINE) if is_late else None
+    record, claim = news.record, entry.claim
+    if record.job is not None:
+        job = JobRef(record.job.id, record.job.kind or claim.kind, record.job.model or claim.model)
+        return _overtaken(registry, entry, job)
+    return Absent() if news.unsettled is None else _unsure_of(news.unsettled, core.options.service, claim.kind)
+
+
+def unsure_record(unsure: Unsure) -> dict[str, Any]:
+    """Return what is written down of a submission that could not be settled: plain JSON values."""
+    said = {"why": unsure.why, "reason": unsure.reason.name, "window": unsure.window}
+    candidates = [each.raw for each in unsure.candidates]
+    try:
+        json.dumps(candidates, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # the service wrote NaN, say
+        return said
+    return {**said, "candidates": candidates}
+
+
+def _unsure_of(said: Mapping[str, Any], service: Service, kind: str | None) -> Unsure:
+    """Read what `unsure_record` wrote."""
+    reason = OpenReason.__members__.get(str(said.get("reason")), OpenReason.HISTORY)
+    candidates = tuple(service.read(record, kind=kind) for record in said.get("candidates", ()))
+    window = said.get("window")
+    return Unsure(str(said.get("why")), candidates, reason, None if window is None else (window[0], window[1]))
 
 
 async def _resolve(
@@ -213,7 +254,9 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
         if result.item is not None:
             key = str(result.item.id)
             if not registry.adopt(entry, result.item):
-                continue  # another loop's thread was faster
+                if registry.is_known(entry):
+                    continue  # another loop's thread was faster
+                return Unsure(OpenReason.EARLY.value, reason=OpenReason.EARLY)  # it was sent again meanwhile
             if entry.shared is not None:
                 otherwise = await _otherwise(registry, entry, entry.shared, result.item)
                 if otherwise == _TAKEN:

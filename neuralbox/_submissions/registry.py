@@ -146,6 +146,7 @@ class PendingSubmission:
         lost: When its outcome was given up, by the monotonic clock; None while it is in flight.
         left_until: Until when it may have left, by the monotonic clock, where an earlier run sent it.
         early: Seconds by which its window opens earlier, since an equal one that was sent earlier may have got what was its.
+        is_recent: Another process has sent it a moment ago.
         is_open: Nobody waits for it any more.
         why: Why it is open.
         candidates: What may be it.
@@ -163,6 +164,7 @@ class PendingSubmission:
         "early",
         "ending",
         "is_open",
+        "is_recent",
         "left_until",
         "lost",
         "shared",
@@ -179,7 +181,7 @@ class PendingSubmission:
         self.lost: float | None = None
         self.left_until = -math.inf
         self.early = 0.0
-        self.is_open = False
+        self.is_recent = self.is_open = False
         self.why = ""
         self.candidates: tuple[Generation, ...] = ()
         self._plain: str | None = None
@@ -263,7 +265,10 @@ class Registry:
 
     def begin(self, entry: PendingSubmission) -> None:
         """Note a submission before it can leave."""
-        self._submissions[entry.claim.key] = entry
+        key = entry.claim.key
+        self._submissions[key] = entry
+        for others in self._others.values():  # what was another process's is this one's from now on
+            others.pop(key, None)
 
     def pending(self, key: str) -> PendingSubmission | None:
         """Return the submission of a claim's key that this process knows and has not settled."""
@@ -292,7 +297,9 @@ class Registry:
 
     def remove(self, entry: PendingSubmission) -> None:
         """Forget a submission: it is answered, refused, adopted or proven absent."""
-        self._submissions.pop(entry.claim.key, None)
+        # The keeper of a shared journal looks for it under the same name.
+        if self._submissions.get(entry.claim.key) is entry:
+            del self._submissions[entry.claim.key]
 
     def leave_open(self, entry: PendingSubmission, why: str, candidates: Sequence[Generation] = ()) -> None:
         """Keep an unknown submission that nobody waits for any more; one that a shared journal knows is in good hands."""
@@ -398,9 +405,10 @@ class Registry:
         before, now = self._others.get(journal, {}), dict[str, PendingSubmission]()
         for each in view.in_flight:
             claim = Claim.from_shared_dict(each.claim)
-            entry = before.get(claim.key)
-            if entry is None and claim.key in self._submissions:  # our own, or one that another journal told of
-                mine = self._submissions[claim.key]
+            entry, mine = before.get(claim.key), self._submissions.get(claim.key)
+            # Our own, or one that another journal told of; what is looked for here as the keeper is a rival if it was sent
+            # again since.
+            if entry is None and mine is not None and (each.is_unknown or not mine.is_recent):
                 if mine.shared is not None and each.widened > mine.shared.widened:
                     mine.shared.widened = each.widened
                     self._widen(mine, each.opens)
@@ -435,10 +443,14 @@ class Registry:
 
     # ... and what is found.
 
+    def is_known(self, entry: PendingSubmission) -> bool:
+        """Whether a submission is registered, and not another sending of it in its place."""
+        return self._submissions.get(entry.claim.key) is entry
+
     def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
         """Give an item to a submission; False when another was faster."""
         with self._lock:
-            if str(item.id) in self.owned or entry.claim.key not in self._submissions:
+            if str(item.id) in self.owned or not self.is_known(entry):
                 return False
             self._inherit(entry)
             self.accept(entry, JobRef(item.id, entry.claim.kind or item.kind, item.model))
@@ -641,7 +653,7 @@ class Registry:
             has_caught_up=self._has_caught_up(entry, evidence, began, lost=entry.lost + most + WHOLE_SECONDS),
             shows_seed=self.observed.shows_seed.get(claim.model),
             # What an earlier run sent was made long ago: whoever made such things then shows already.
-            is_new=entry.ending.sent_clock is not None and began < self.known_from(),
+            is_new=(entry.ending.sent_clock is not None or entry.is_recent) and began < self.known_from(),
         )
 
     def known_from(self) -> float:

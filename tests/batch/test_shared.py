@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._batch.keeper import Keeper
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.reader import planned_request
 from neuralbox._batch.resource import Batches
@@ -61,6 +62,16 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(GroupCommit, "commit", held)
     return world
+
+
+@pytest.fixture
+def _nobody_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each worker wait and look by itself, as one does whose client may not ask for all."""
+
+    async def run(keeper: Keeper) -> None:
+        keeper.unfit = LookupError("It may not ask.")
+
+    monkeypatch.setattr(Keeper, "run", run)
 
 
 def worker(world: World, number: int = 0, **options: Any) -> Core:
@@ -226,6 +237,7 @@ async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
     assert len(ids_of(found)) == len(world.ledger) == 3
 
 
+@pytest.mark.usefixtures("_nobody_keeps")
 async def test_what_had_ended_and_was_not_written_down_goes_with_the_lease(
     world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +430,7 @@ async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: 
 # What the journal grants.
 
 
+@pytest.mark.usefixtures("_nobody_keeps")
 @pytest.mark.parametrize("said", ["taken", "unsent", "late", "raises"])
 async def test_what_is_found_counts_only_when_it_is_granted(
     world: World, place: str, monkeypatch: pytest.MonkeyPatch, said: str
@@ -455,6 +468,7 @@ async def test_what_is_found_counts_only_when_it_is_granted(
         assert len(world.ledger) == 4
 
 
+@pytest.mark.usefixtures("_nobody_keeps")
 async def test_tokens_of_what_may_be_paid_for_stay_set_aside_whatever_the_journal_says(
     world: World, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,6 +502,7 @@ async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
     assert (budget.spent, budget.reserved) == (4, 0)
 
 
+@pytest.mark.usefixtures("_nobody_keeps")
 async def test_who_uses_no_journal_does_not_suffer_from_one(
     world: World, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,6 +528,7 @@ async def test_who_uses_no_journal_does_not_suffer_from_one(
     assert ended == [next(made.id for made in world.ledger if made.prompt == "mine")]
 
 
+@pytest.mark.usefixtures("_nobody_keeps")
 async def test_what_is_absent_is_looked_for_again_where_something_was_taken_meanwhile(
     world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,22 @@ def test_a_run_in_a_database_is_planned_worked_on_shown_and_continued(
     assert box.spent == 12
 
 
+def test_an_account_is_kept_until_something_ends_that(box: Box, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuralbox import AuthenticationError
+    from neuralbox._batch.keeper import Keeper
+
+    async def refused(keeper: Keeper) -> None:
+        keeper.unfit = AuthenticationError("The key is refused.", status_code=401)
+
+    monkeypatch.setattr(Keeper, "run", refused)
+    left = box("keep", place)
+    assert left.code != 0
+    assert "Keeping the account of" in left.err
+    assert "The key is refused" in left.err
+    left = box("keep", "run.sqlite")
+    assert "A file has no keeper" in left.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -194,7 +194,7 @@ async def test_a_query_that_fails_disturbs_no_change(journal: GroupedJournal) ->
         raise sqlite3.OperationalError("no such table: moon")
 
     with refused("unwritable", "no such table: moon"):
-        await journal._ask(fail)
+        await journal.ask(fail)
     await journal.accepted("one", id=1)
 
 
@@ -203,7 +203,7 @@ async def test_a_bug_is_shown_as_it_is(journal: GroupedJournal) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await journal._ask(fail)
+        await journal.ask(fail)
     await journal.plan(entries("one"))
 
 

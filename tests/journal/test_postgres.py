@@ -888,7 +888,7 @@ def test_each_trouble_of_a_database_is_said_with_its_way_on(error: psycopg.Error
 async def test_what_is_nobodys_fault_but_ours_is_shown_as_it_is(place: str) -> None:
     async with a_worker(place) as journal:
         with pytest.raises(ZeroDivisionError):
-            await journal._ask(lambda: 1 // 0)
+            await journal.ask(lambda: 1 // 0)
         bug = LookupError()
         assert store_of(journal).explain(bug, key=None, job=None, unwritten={}) is bug
 

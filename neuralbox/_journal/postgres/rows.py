@@ -108,6 +108,11 @@ def known_id(text: str, is_int: bool | None) -> GenerationId:
     return int(text) if is_int else text
 
 
+def plain(value: Any) -> Any:
+    """Return a value as the database can hold it: no text of it holds a NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
 def _object(text: str | None, column: str, row: Sequence[Any], shown: str) -> dict[str, Any]:
     try:
         found = json.loads(text or "")
@@ -198,7 +203,7 @@ def summary(connection: Connection, run: int, service: str) -> JournalSummary:
         first.append(planned_at)
         last.append(changed_at)
     row = connection.execute(
-        """SELECT pid, host, since FROM neuralbox.owner WHERE run = %s AND lease_until > clock_timestamp()
+        """SELECT pid, host, since FROM neuralbox.owner WHERE run = %s AND about IS DISTINCT FROM 'keeper' AND lease_until > clock_timestamp()
             ORDER BY number DESC LIMIT 1""",
         (run,),
     ).fetchone()

@@ -4,11 +4,11 @@ All stand in the schema `neuralbox` of the database, and no statement relies on 
 session keeps, so that a pooler may hand each transaction to another session.
 
     journal    one row: the version, and what tells this database from a copy of it (see `identity`)
-    account    one row for each account of a service. The fingerprint is a hash, never the key. `keeper*` belong to the one
-               process that waits for all, the windows to allotments
+    account    one row for each account of a service. The fingerprint is a hash, never the key. `keeper` is the epoch of the
+               one process that waits for all, with its owner and the end of its lease. Kept for what follows: the windows
     run        one row for each name: a list of requests with a journal of its own
     owner      one row for each journal that is open: which process has it, and until when nobody may take over by the
-               database's clock. A record whose owner is not here, or whose time is over, is anybody's
+               database's clock; `about` is `keeper` where it does no work of the run. A record whose owner is not here, or whose time is over, is anybody's
     record     one narrow row for each request
                  state       0 planned, 1 sending, 2 accepted, 3 final, 4 saved
                  account     from `sending` on: whose it is
@@ -22,14 +22,18 @@ session keeps, so that a pooler may hand each transaction to another session.
                  mark        digest of its prompt
                  widened     counts what widened the window in which its generation is looked for, and
                  opens       where that window begins by now, Unix seconds of the service's clock
-                 news, kept  of the keeper: its owner has not heard of the last change; the epoch that waits for it
+                 unsettled   while `sending`: JSON, what the keeper says that could not find out what became of it
+                 kept        while `accepted`: the epoch whose keeper waits for it; 0: the next one is to; -1: none is
+                 brief       text or address of the result are all that its owner needs of it
+                 news        its owner has not taken up yet what the keeper, or who sent it before, has made of it
                  gen_id      of the generation, as text; `gen_is_int` tells what it was
                  price       tokens announced for it, from `sending` on
                  *_at        Unix seconds by the clock of who wrote them
     request    the request as JSON. The one place of prompts, but for `claim`
     outcome    the end as JSON. The one place of addresses of results
     hint       what webhooks said of accepted generations to processes that are no workers; the newest of each run
-    allotment  parts of an account's windows and of a run's budget in the hands of one owner for a while
+    allotment  kept for what follows, as `price` and a run's `budget` and `spent` are: parts of an account's windows and of a
+               run's budget in the hands of one owner for a while
 
 `record_generation` is the arbiter of every adoption: one generation belongs to one request of an account.
 """
@@ -91,6 +95,10 @@ STEPS: Final[Sequence[Sequence[str]]] = [
         """CREATE TABLE neuralbox.hint (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run int NOT NULL, gen_id text NOT NULL,
             event text NOT NULL, UNIQUE (run, event))""",
+    ),
+    (  # to version 4
+        "ALTER TABLE neuralbox.record ADD COLUMN unsettled text, ADD COLUMN brief boolean NOT NULL DEFAULT false",
+        "UPDATE neuralbox.record SET kept = -1 WHERE state = 2",  # who takes it over asks for it to be waited for
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""

@@ -24,7 +24,7 @@ ALIVE: Final = "EXISTS (SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner
 CHANGES: Final[Mapping[str, LiteralString]] = {
     SENDING: """
         UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
-            attempt = r.attempt + 1, opens = NULL, sent_at = g.at, claim = g.claim, claim_key = g.claim_key, mark = g.mark
+            attempt = r.attempt + 1, opens = NULL, unsettled = NULL, sent_at = g.at, claim = g.claim, claim_key = g.claim_key, mark = g.mark
         FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[], %(mark)s::bytea[])
             AS g (key, at, claim, claim_key, mark)
         WHERE r.run = %(run)s AND r.key = g.key AND r.owner = %(owner)s AND r.state IN (0, 1)
@@ -35,15 +35,16 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
     ACCEPTED: """
         UPDATE neuralbox.record r SET state = greatest(r.state, 2::smallint), account = %(account)s, unsure = false,
             claim = NULL, accepted_at = CASE WHEN r.state < 2 THEN g.at ELSE r.accepted_at END, gen_id = g.id,
-            gen_is_int = g.is_int, kind = coalesce(g.kind, r.kind), model = coalesce(g.model, r.model),
+            gen_is_int = g.is_int, kind = coalesce(g.kind, r.kind), model = coalesce(g.model, r.model), unsettled = NULL,
+            brief = %(brief)s, kept = CASE WHEN NOT g.waits THEN -1 WHEN r.state < 2 OR r.kept < 0 THEN 0 ELSE r.kept END,
             news = r.news OR (r.state < 2 AND r.owner IS DISTINCT FROM %(owner)s)
         FROM unnest(%(key)s::text[], %(at)s::float8[], %(id)s::text[], %(is_int)s::boolean[], %(kind)s::text[],
-            %(model)s::text[]) AS g (key, at, id, is_int, kind, model)
+            %(model)s::text[], %(waits)s::boolean[]) AS g (key, at, id, is_int, kind, model, waits)
         WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND r.owner = %(owner)s)
             OR (r.state = 1 AND r.sender = %(owner)s) OR (r.state > 1 AND r.gen_id = g.id))
         RETURNING r.key""",
     PLANNED: """
-        UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, claim = NULL, gen_id = NULL,
+        UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, unsettled = NULL, claim = NULL, gen_id = NULL,
             gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL, sent_at = NULL,
             accepted_at = NULL, final_at = NULL, owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
             news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
@@ -85,7 +86,8 @@ PLAN: Final = """
     SELECT id, key FROM made"""
 
 _TAKE: Final = """
-    UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, news = false, kept = 0
+    UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, unsettled = NULL, news = false, kept = %(kept)s,
+        brief = %(brief)s
     FROM found WHERE r.id = found.id AND r.owner IS NOT DISTINCT FROM found.owner AND r.state {states}
     RETURNING r.id"""
 
@@ -115,7 +117,7 @@ OTHERS_WORK: Final = """
         WHERE r.run = %(run)s AND r.state < 3 AND r.owner IS DISTINCT FROM %(owner)s)"""
 
 UNSURE: Final = """
-    UPDATE neuralbox.record r SET unsure = true, claim = %(claim)s
+    UPDATE neuralbox.record r SET unsure = true, unsettled = NULL, claim = %(claim)s
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.sender = %(owner)s"""
 
 # What is under way for an account, and whose the generations of a walk are: one statement, so that all of it is of one
@@ -134,7 +136,8 @@ LOCK_ACCOUNT: Final = "SELECT 1 FROM neuralbox.account WHERE id = %(account)s FO
 
 ADOPT: Final = """
     UPDATE neuralbox.record r SET state = 2, accepted_at = %(at)s, gen_id = %(id)s, gen_is_int = %(is_int)s,
-        kind = coalesce(%(kind)s, r.kind), model = coalesce(%(model)s, r.model), claim = NULL, unsure = false
+        kind = coalesce(%(kind)s, r.kind), model = coalesce(%(model)s, r.model), claim = NULL, unsure = false,
+        unsettled = NULL, kept = -1
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
         AND r.claim_key = %(claim_key)s
     RETURNING r.mark"""
@@ -144,7 +147,7 @@ WIDEN: Final = """
     WHERE r.account = %(account)s AND r.state = 1 AND r.mark IS NOT DISTINCT FROM %(mark)s"""
 
 ABSENT: Final = """
-    UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, sent_at = NULL
+    UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, unsettled = NULL, sent_at = NULL
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
         AND r.claim_key = %(claim_key)s AND r.widened = %(widened)s"""
 
@@ -159,7 +162,7 @@ SUMMARY: Final = """
 
 WORKERS: Final = """
     SELECT number, pid, host, since, about FROM neuralbox.owner
-    WHERE run = %(run)s AND lease_until > clock_timestamp() ORDER BY number"""
+    WHERE run = %(run)s AND about IS DISTINCT FROM 'keeper' AND lease_until > clock_timestamp() ORDER BY number"""
 
 SHARES: Final = """
     SELECT r.owner, count(*) FILTER (WHERE r.state IN (1, 2)), count(*) FILTER (WHERE r.state > 2 AND r.final_at > %(since)s),

@@ -39,6 +39,7 @@ from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGener
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
 from .connection import Connection, Reconnecting
+from .keeping import Keeping
 from .membership import Owner, boot_clock, keep_alive
 from .statements import CHANGES, NUMBERS, STATES
 
@@ -58,6 +59,7 @@ class PostgresStore:
 
     Attributes:
         path: The address, without a password.
+        keeping: The keeper's part.
         last_at: None: other workers write by other clocks.
     """
 
@@ -80,7 +82,9 @@ class PostgresStore:
         self._run = run
         self._service = service
         self._is_full = sync == "full"
-        self._named = {"run": run, "owner": owner.number, "account": account, "grace": owner.grace}
+        named = {"owner": owner.number, "account": account, "grace": owner.grace}
+        self._named: dict[str, Any] = {"run": run, "kept": -1, "brief": False, **named}
+        self.keeping = Keeping(database, self.path, named)
         self._pid = os.getpid()
         self._ended: dict[int, None] = {}
         self._planned = 0
@@ -229,7 +233,7 @@ class PostgresStore:
 
     def _values(self, state: str, changes: Sequence[StateChange]) -> dict[str, Any]:
         names = changes[0].values
-        columns: dict[str, Any] = {name: [_plain(change.values[name]) for change in changes] for name in names}
+        columns: dict[str, Any] = {name: [rows.plain(change.values[name]) for change in changes] for name in names}
         if state == ACCEPTED:
             columns["is_int"] = [isinstance(change.values["id"], int) for change in changes]
             columns["id"] = [str(each) for each in columns["id"]]
@@ -299,6 +303,9 @@ class PostgresStore:
 
         return self._database.once(act)
 
+    def be_kept(self, *, is_brief: bool) -> None:
+        self._named.update(kept=0, brief=is_brief)
+
     # ... and what became of what was lost.
 
     def tell(self, throttled: tuple[float, str] | None) -> None:
@@ -306,7 +313,7 @@ class PostgresStore:
         self._database.run(lambda connection: connection.execute(statements.TELL, values))
 
     def lost(self, key: str, claim: str) -> None:
-        values = {**self._named, "key": key, "claim": _plain(claim)}
+        values = {**self._named, "key": key, "claim": rows.plain(claim)}
         self._database.run(lambda connection: connection.execute(statements.UNSURE, values))
 
     def view(self, ids: Collection[str]) -> AccountView:
@@ -328,10 +335,10 @@ class PostgresStore:
             **self._named,
             "key": key,
             "claim_key": claim_key,
-            "id": _plain(str(job.id)),
+            "id": rows.plain(str(job.id)),
             "is_int": isinstance(job.id, int),
-            "kind": _plain(job.kind),
-            "model": _plain(job.model),
+            "kind": rows.plain(job.kind),
+            "model": rows.plain(job.model),
             "sent": float("-inf") if sent is None else sent,
             "at": at,
         }
@@ -426,11 +433,6 @@ class PostgresStore:
                 patience=_GOODBYE,
             )
         self._database.close()
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as the database can hold it: no text of it holds a NUL."""
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def open_store(

@@ -1,0 +1,133 @@
+"""How many requests does a job cost where many processes share a journal, and how late is its end known?
+
+Workers with a time, an account, a registry and a poller of their own each, as processes have, share one journal in a real
+PostgreSQL and work on equal shares of the same videos, which take 20 to 180 s each, in virtual time. With a keeper one of
+them waits for all; `--alone` has each wait for its own, as it was before.
+
+    python -m benchmarks.simulate_keeper [--jobs 1000] [--workers 1 2 8 16] [--detail listing] [--lost 0.05] [--alone]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import anyio
+
+from neuralbox._batch.keeper import Keeper
+from neuralbox._batch.resource import Batches
+from neuralbox._config import ClientOptions, Polling
+from neuralbox._core.credentials import ApiKey
+from neuralbox._core.exchange import Core
+from neuralbox._journal.group_commit import CommitItem, GroupCommit
+from neuralbox._requests.requests import VideoRequest
+from tests.batch.world import Made, World
+from tests.postgres import PostgresServer
+
+
+@dataclass
+class Counting(World):
+    """A service that counts what is asked of it, and whose jobs take their time."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    dice: random.Random = field(default_factory=lambda: random.Random(7))
+
+    __hash__ = object.__hash__
+
+    async def send(self, prepared: Any, **more: Any) -> Any:
+        method, url = prepared[:2]
+        self.asked["post" if method == "POST" else "listing" if "/history" in url else "look"] += 1
+        if method == "POST":
+            self.seconds = self.dice.uniform(20.0, 180.0)
+        return await super().send(prepared, **more)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a job cost."""
+
+    workers: int
+    requests: float
+    listing: float
+    look: float
+    late_median: float
+    late_most: float
+    charged: int
+    different: int
+
+
+def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "auto", lost: float = 0.0) -> Row:
+    """Run so many jobs on so many workers, and count."""
+    world, ends, dice = Counting(), dict[Any, float](), random.Random(5)
+    fates = ["lost" if dice.random() < lost else "" for _ in range(2 * jobs)]
+    world.does = lambda number: fates[number]
+    server.empty()
+    place, commit = server.url(), GroupCommit.commit
+
+    async def held(commits: GroupCommit, item: CommitItem) -> None:
+        with world.time.busy():
+            await commit(commits, item)
+
+    async def work(number: int) -> None:
+        source = replace(world.time.time_source, random=random.Random(number).random)
+        options = ClientOptions(base_url="http://box.test", polling=Polling(detail=detail))
+        core = Core(world, options, ApiKey("nb_test_simulated"), source)
+        share = [
+            VideoRequest(model="kling-v2.1", prompt=f"scene {each}", key=f"k{each}", duration=5)
+            for each in range(number, jobs, workers)
+        ]
+        async with Batches(core)(share, journal=place, wait_timeout=None, max_sending=8) as run:
+            async for outcome in run:
+                assert outcome.ok, outcome.error
+                assert outcome.job is not None
+                ends[outcome.job.id] = world.time.now()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(workers):
+                group.start_soon(work, number)
+
+    GroupCommit.commit = held  # type: ignore[method-assign, assignment]  # the clock stands still while the database is asked
+    try:
+        anyio.run(main)
+    finally:
+        GroupCommit.commit = commit  # type: ignore[method-assign]
+    made: dict[Any, Made] = {each.id: each for each in world.ledger}
+    late = sorted(at - made[name].at - made[name].seconds for name, at in ends.items())
+    return Row(
+        workers,
+        round(world.asked.total() / jobs, 3),
+        round(world.asked["listing"] / jobs, 3),
+        round(world.asked["look"] / jobs, 3),
+        round(median(late), 2),
+        round(late[len(late) * 95 // 100], 2),
+        len(world.ledger),
+        len(ends),
+    )
+
+
+async def _alone(keeper: Keeper) -> None:
+    keeper.unfit = LookupError("It was told not to.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=1_000)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 8, 16])
+    parser.add_argument("--detail", default="status")
+    parser.add_argument("--lost", type=float, default=0.0)
+    parser.add_argument("--alone", action="store_true")
+    given = parser.parse_args()
+    if given.alone:
+        Keeper.run = _alone  # type: ignore[method-assign, assignment]
+    with PostgresServer() as server:
+        for workers in given.workers:
+            print(simulate(server, workers, given.jobs, detail=given.detail, lost=given.lost), flush=True)
+
+
+if __name__ == "__main__":
+    main()

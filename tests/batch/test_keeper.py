@@ -1,0 +1,460 @@
+"""One process of all that share a journal waits and looks for all of them, and another does so when it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from neuralbox._batch.keeper import Keeper, keep_account
+from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.resource import Batches
+from neuralbox._budget import Budget
+from neuralbox._core.exchange import Attempt, Core
+from neuralbox._errors import (
+    AuthenticationError,
+    ConfigurationError,
+    GenerationTimeoutError,
+    JournalError,
+    NotFoundError,
+    SubmissionUnknownError,
+)
+from neuralbox._journal import JournalSummary, read_records, read_summary
+from neuralbox._journal.shared import AccountView, ClaimInFlight, SharedJournal
+from neuralbox._journal.tenure import Tenure
+from neuralbox._polling.many import GrowingJobWaiter
+from neuralbox._submissions.claim import HistoryEntry, claim_of
+from neuralbox._submissions.reconcile import Unsure, _unsure_of, unsure_record
+from neuralbox._submissions.registry import PendingSubmission, Registry, registry_of
+from neuralbox._transport.base import Reply
+
+from ..helpers import refusal
+from ..postgres import PostgresServer
+from .test_shared import ids_of, outcomes_of, place, videos, worker, world
+from .world import World
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("_no_keeper_left")]
+
+__all__ = ["place", "world"]  # fixtures
+
+
+class Asking:
+    """What each client asked of the service, apart from submissions."""
+
+    def __init__(self, world: World) -> None:
+        self.by: dict[Core, list[str]] = {}
+        self._world = world
+
+    def worker(self, number: int, answers: Callable[[str, str], Reply | None] | None = None, **options: Any) -> Core:
+        core = worker(self._world, number, **options)
+        asked = self.by[core] = []
+        world = self._world
+
+        class Transport:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(world, name)
+
+            async def send(self, prepared: Any, **more: Any) -> Reply:
+                method, url = prepared[:2]
+                if method == "GET":
+                    asked.append(url.partition("/api/v2")[2])
+                answer = None if answers is None else answers(method, url)
+                return await world.send(prepared, **more) if answer is None else answer
+
+        core.transport = Transport()
+        return core
+
+
+def end_tenure(postgres: PostgresServer) -> None:
+    postgres.execute("UPDATE neuralbox.account SET keeper_until = clock_timestamp()")
+
+
+def counted(place: str) -> JournalSummary:
+    """Count what is in a journal, also before it is made."""
+    try:
+        return read_summary(place)
+    except JournalError:
+        return JournalSummary()
+
+
+async def until(world: World, is_so: Callable[[], Any]) -> None:
+    with anyio.fail_after(60):
+        while not is_so():
+            await world.time.sleep(0.1)
+
+
+async def work(
+    found: dict[int, dict[str, BatchOutcome]], number: int, core: Core, requests: Any, place: str, **options: Any
+) -> None:
+    found[number] = await outcomes_of(core, requests, place, **options)
+
+
+async def take_all(run: Any, outcomes: list[bool]) -> None:
+    while True:
+        outcomes.append((await anext(run)).ok)
+
+
+async def test_jobs_cost_no_more_requests_with_many_workers_than_with_one(
+    world: World, place: str, postgres: PostgresServer
+) -> None:
+    asked, found = list[int](), dict[int, dict[str, BatchOutcome]]()
+    requests = videos(*["scene"] * 40)
+    for count in (1, 8):
+        postgres.empty()
+        asking = Asking(world)
+        async with anyio.create_task_group() as group:
+            for number in range(count):
+                core = asking.worker(10 * count + number)
+                group.start_soon(work, found, number, core, requests[number::count], place)
+        asked.append(sum(map(len, asking.by.values())))
+        busy = [core for core, urls in asking.by.items() if len(urls) > 1]  # each asks for the clock once
+        assert len(busy) == 1
+        assert all(outcome.ok and not outcome.resumed for each in found.values() for outcome in each.values())
+        assert len(ids_of(*found.values())) == 40
+    assert asked[1] - 8 <= 1.05 * asked[0]
+    assert len(world.ledger) == 80
+
+
+async def test_when_the_keeper_is_gone_another_goes_on(
+    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed: it says nothing, and what it knew is lost with it."""
+
+    async def nothing(tenure: Tenure) -> None: ...
+
+    monkeypatch.setattr(Tenure, "resign", nothing)
+    world.seconds, asking, found = 60.0, Asking(world), dict[int, dict[str, BatchOutcome]]()
+    first, second = asking.worker(1), asking.worker(2)
+    async with anyio.create_task_group() as group:
+        async with Batches(first)(videos("a", "b"), journal=place):
+            await until(world, lambda: counted(place).accepted == 2)
+            group.start_soon(work, found, 2, second, [*videos("a", "b"), *videos("c", "d", "e")[2:]], place)
+            await until(world, lambda: counted(place).accepted == 3)
+        assert len(asking.by[second]) == 1  # so far it has asked for nothing but the time
+        await world.time.sleep(5.0)
+        end_tenure(postgres)
+    assert sorted(found[2]) == ["a/0", "b/1", "e/2"]
+    assert all(outcome.ok for outcome in found[2].values())
+    assert len(ids_of(found[2])) == len(world.ledger) == 3
+    assert len(asking.by[second]) > 1
+
+
+async def test_a_keeper_that_resigns_is_followed_at_once(world: World, place: str) -> None:
+    world.seconds, found, left = 30.0, dict[int, dict[str, BatchOutcome]](), 0.0
+    async with anyio.create_task_group() as group:
+        async with Batches(worker(world, 1))(videos("a"), journal=place):
+            await until(world, lambda: counted(place).accepted == 1)
+            group.start_soon(work, found, 2, worker(world, 2), videos("b"), place)
+            await until(world, lambda: counted(place).accepted == 2)
+        left = world.time.elapsed
+    assert world.time.elapsed - left < 60.0
+    assert found[2]["b/0"].ok
+
+
+async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_delivered(
+    world: World, place: str, postgres: PostgresServer
+) -> None:
+    found, refusals, serve = dict[int, dict[str, BatchOutcome]](), list[str](), Keeper._serve
+
+    async def served(keeper: Keeper, tenure: Tenure) -> None:
+        await serve(keeper, tenure)
+        refusals.append(str(getattr(keeper._failure, "reason", None)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keeper, "_serve", served)
+        async with anyio.create_task_group() as group:
+            for number in range(2):
+                group.start_soon(work, found, number, worker(world, number), videos("a", "b", "c")[number:], place)
+            for _ in range(3):
+                await until(
+                    world, lambda: postgres.execute("SELECT keeper_until > now() FROM neuralbox.account") == [(True,)]
+                )
+                postgres.execute(
+                    """UPDATE neuralbox.account SET keeper = keeper + 1, keeper_owner = 0,
+                        keeper_until = clock_timestamp() + interval '0.2 s'"""
+                )
+                await world.time.sleep(4.0)
+    assert refusals[:3] == ["keeper"] * 3
+    assert all(outcome.ok for each in found.values() for outcome in each.values())
+    assert len(world.ledger) == len(ids_of(*found.values())) == 3
+
+
+@pytest.mark.parametrize("fate", ["lost", "unsent"])
+async def test_lost_answers_of_all_are_looked_for_by_one(world: World, place: str, fate: str) -> None:
+    asking, found = Asking(world), dict[int, dict[str, BatchOutcome]]()
+    world.does = lambda number: fate if number % 4 == 2 else ""
+    requests = videos(*["same"] * 4, *"efgh", *["same"] * 4)
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(work, found, number, asking.worker(number), requests[number::3], place)
+    outcomes = {key: outcome for each in found.values() for key, outcome in each.items()}
+    assert len(outcomes) == 12
+    unknown = [outcome for outcome in outcomes.values() if not outcome.ok]
+    assert all(isinstance(outcome.error, SubmissionUnknownError) for outcome in unknown)
+    if fate == "lost":
+        assert unknown == []
+    assert len(ids_of(outcomes)) == 12 - len(unknown)
+    assert sum(any("/history" in url for url in urls[1:]) for urls in asking.by.values()) == 1
+
+
+async def test_what_the_keeper_cannot_settle_is_unknown_to_who_lost_it_with_its_candidates(
+    world: World, place: str
+) -> None:
+    found = dict[int, dict[str, BatchOutcome]]()
+    first, second = worker(world, 1), worker(world, 2)
+    async with Batches(first)(videos("a", "b"), journal=place) as keeper:
+        await until(world, lambda: counted(place).accepted == 2)
+        for _ in range(2):  # somebody else asks for the same
+            await world.send(
+                ("POST", "http://box.test/api/v2/generate", b'{"model": "kling-v2.1", "prompt": "c"}', None)
+            )
+        world.does = lambda number: "lost"
+        async with anyio.create_task_group() as group:
+            group.start_soon(work, found, 2, second, videos("c"), place)
+        assert [outcome.ok async for outcome in keeper] == [True, True]
+    error = found[2]["c/0"].error
+    assert isinstance(error, SubmissionUnknownError)
+    assert len(error.candidates) == 3
+    assert "one of several" in str(error) or "may be" in str(error)
+    assert registry_of(second).unresolved == ()
+    assert [record.state for record in read_records(place) if record.key == "c/0"] == ["sending"]
+
+
+async def test_who_has_no_more_patience_leaves_a_lost_answer_to_the_next(world: World, place: str) -> None:
+    world.does = lambda number: "unsent"
+    found = await outcomes_of(worker(world, 1, deadline=3.0), videos("a"), place)
+    assert isinstance(found["a/0"].error, SubmissionUnknownError)
+    assert "time" in str(found["a/0"].error)
+
+
+async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(world: World, place: str) -> None:
+    def gone(method: str, url: str) -> Reply | None:
+        return refusal(404, "not_found") if url.endswith("/18000") else None
+
+    budget = Budget(100)
+    found = await outcomes_of(Asking(world).worker(1, gone), videos("a", "b"), place, max_sending=1, budget=budget)
+    assert isinstance(found["a/0"].error, NotFoundError)
+    assert found["b/1"].ok
+    assert budget.spent == 4
+
+
+async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: World, place: str) -> None:
+    world.seconds = 100.0
+    found = await outcomes_of(worker(world), videos("a", "b"), place, wait_timeout=30.0)
+    assert all(isinstance(outcome.error, GenerationTimeoutError) for outcome in found.values())
+    assert "30" in str(found["a/0"].error)
+    assert 30.0 <= world.time.elapsed < 45.0
+    found = await outcomes_of(worker(world, 1), videos("a", "b"), place)
+    assert all(outcome.ok for outcome in found.values())
+    assert len(world.ledger) == 2
+
+
+async def test_a_client_that_may_not_ask_any_more_keeps_nothing_and_tells_its_own(world: World, place: str) -> None:
+    def refuses(method: str, url: str) -> Reply | None:
+        return refusal(401, "invalid_api_key") if method == "GET" and world.time.elapsed > 3.0 else None
+
+    world.seconds, found = 30.0, dict[int, dict[str, BatchOutcome]]()
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, found, 1, Asking(world).worker(1, refuses), videos("a"), place)
+        await until(world, lambda: counted(place).accepted == 1)
+        group.start_soon(work, found, 2, worker(world, 2), videos("b"), place)
+    assert isinstance(found[1]["a/0"].error, AuthenticationError)
+    assert found[2]["b/0"].ok
+
+
+async def test_a_keeper_that_cannot_wait_any_more_leaves_it_to_each(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = GrowingJobWaiter.run
+
+    async def ends(waiter: GrowingJobWaiter[Any]) -> None:
+        if isinstance(getattr(waiter._ended, "__self__", None), Keeper):
+            waiter._workers.crash = LookupError("It was closed.")
+        else:
+            await run(waiter)
+
+    monkeypatch.setattr(GrowingJobWaiter, "run", ends)
+    found = await outcomes_of(worker(world), videos("a", "b"), place)
+    assert all(outcome.ok for outcome in found.values())
+
+
+async def test_news_of_another_generation_is_none_of_a_jobs(world: World, place: str, postgres: PostgresServer) -> None:
+    async with Batches(worker(world))(videos("a"), journal=place) as run:
+        await until(world, lambda: counted(place).accepted == 1)
+        postgres.execute("UPDATE neuralbox.record SET gen_id = '5', kept = -1, news = true")
+        await world.time.sleep(3.0)
+        assert postgres.execute("SELECT news FROM neuralbox.record") == [(True,)]
+        postgres.execute("UPDATE neuralbox.record SET gen_id = '18000', kept = 0, news = false")
+        assert [outcome.ok async for outcome in run] == [True]
+
+
+async def test_what_is_told_of_a_lost_answer_counts_only_while_it_is_so(
+    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends again what was said to be absent, and is not any more, pays twice."""
+    look, looked = SharedJournal.look, list[str]()
+
+    async def answer(journal: SharedJournal, key: str) -> Any:
+        found = await look(journal, key)
+        looked.append(found.state)
+        return replace(found, state="sending") if len(looked) == 1 else found
+
+    monkeypatch.setattr(SharedJournal, "look", answer)
+    world.does = lambda number: "unsent" if number == 3 else ""
+    async with Batches(worker(world))(videos("a", "b", "c", "d"), journal=place, max_sending=1) as run:
+        await until(world, lambda: counted(place).sending == 1 and world.posts >= 3)
+        postgres.execute("UPDATE neuralbox.record SET news = true WHERE state = 1")
+        await until(world, lambda: looked)
+        await world.time.sleep(2.0)
+        assert looked == ["planned"]
+        postgres.execute("UPDATE neuralbox.record SET news = true WHERE state = 0")
+        assert [outcome.ok async for outcome in run] == [True] * 4
+    assert len(world.ledger) == 4
+
+
+async def test_a_journal_that_cannot_be_read_leaves_the_waiting_to_each(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news, asked = SharedJournal.news, list[int]()
+
+    async def answer(journal: SharedJournal) -> Any:
+        asked.append(1)
+        if len(asked) > 5:
+            raise JournalError("The database is gone.")
+        return await news(journal)
+
+    monkeypatch.setattr(SharedJournal, "news", answer)
+    outcomes = list[bool]()
+    async with Batches(worker(world))(videos("a", "b"), journal=place) as run:
+        with pytest.raises(JournalError, match="database is gone"):
+            await take_all(run, outcomes)
+    assert outcomes == [True, True]
+
+
+async def test_a_bug_of_the_keeper_is_raised_and_nobody_waits_in_vain(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(tenure: Tenure) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Tenure, "lost", lost)
+    outcomes = list[bool]()
+    async with Batches(worker(world))(videos("a", "b"), journal=place) as run:
+        with pytest.raises(ZeroDivisionError):
+            await take_all(run, outcomes)
+    assert outcomes == [True] * len(world.ledger)
+
+
+async def test_a_keeper_alone_waits_for_all_and_works_on_nothing(
+    world: World, place: str, postgres: PostgresServer
+) -> None:
+    asking, found = Asking(world), dict[int, dict[str, BatchOutcome]]()
+    core = asking.worker(1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(keep_account, core, place)
+        await until(world, lambda: counted(place).service)
+        await until(world, lambda: postgres.execute("SELECT keeper FROM neuralbox.account") == [(1,)])
+        assert read_summary(place).owner is None
+        found[2] = await outcomes_of(asking.worker(2), videos("a", "b"), place)
+        group.cancel_scope.cancel()
+    assert all(outcome.ok for outcome in found[2].values())
+    assert len(asking.by[core]) > 1
+
+
+async def test_a_keeper_alone_ends_with_what_makes_it_useless(
+    world: World, place: str, postgres: PostgresServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match="A file has no keeper"):
+        await keep_account(worker(world), tmp_path / "run.sqlite")
+
+    async def serve(keeper: Keeper, tenure: Tenure) -> None:
+        keeper.unfit = AuthenticationError("The key is refused.", status_code=401)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "_serve", serve)
+        with pytest.raises(AuthenticationError):
+            await keep_account(worker(world), place)
+
+    def over(journal: SharedJournal) -> None:
+        raise JournalError("It was away.", reason="lease")
+
+    monkeypatch.setattr(SharedJournal, "require_life", over)
+    with pytest.raises(JournalError, match="It was away"):
+        await keep_account(worker(world), place)
+
+
+async def test_a_client_that_looks_for_nothing_keeps_nothing(
+    world: World, place: str, postgres: PostgresServer
+) -> None:
+    found = await outcomes_of(worker(world, submission="raise"), videos("a"), place)
+    assert found["a/0"].ok
+    assert postgres.execute("SELECT keeper FROM neuralbox.account") == [(0,)]
+
+
+async def test_what_is_sent_again_while_the_keeper_looks_is_a_rival_and_nothing_is_concluded_of_the_first(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = worker(world)
+    registry = registry_of(core)
+    wire = videos("same")[0].build(core.options.dialect)
+    claim = claim_of(wire, key="theirs", kind="video", model="kling-v2.1")
+    told = replace(claim, sent_at=world.time.now(), server_offset=0.0).to_shared_dict()
+    entry = PendingSubmission(claim, wire, None, Attempt(core.clock()))
+    entry.is_recent = True
+    registry.begin(entry)
+    registry.resume(entry)
+    registry.meet("a journal", AccountView([ClaimInFlight(told, is_unknown=True)], []))
+    assert registry.is_known(entry)
+    registry.meet("a journal", AccountView([ClaimInFlight(told, is_unknown=False)], []))
+    assert not registry.is_known(entry)
+    assert registry._submissions["theirs"].in_flight
+    item = HistoryEntry(5, "video", "kling-v2.1", "same", world.time.now(), {})
+    assert not registry.adopt(entry, item)
+    registry.remove(entry)  # the other stays
+    assert "theirs" in registry._submissions
+    begun = PendingSubmission(claim, wire, None, Attempt(core.clock()))
+    registry.begin(begun)
+    registry.part_from("a journal")  # it is this process's own by now
+    assert registry.is_known(begun)
+
+
+async def test_a_lost_request_that_is_sent_again_meanwhile_is_not_adopted(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its registry learns of the second sending between the walk and the conclusion."""
+    adopt, asked = Registry.adopt, list[bool]()
+
+    def answer(registry: Registry, entry: PendingSubmission, item: HistoryEntry) -> bool:
+        if not asked:
+            registry.remove(entry)
+        asked.append(registry.is_known(entry))
+        return adopt(registry, entry, item)
+
+    monkeypatch.setattr(Registry, "adopt", answer)
+    world.does = lambda number: "lost" if number == 3 else ""
+    found = await outcomes_of(worker(world), videos("a", "b", "c"), place, max_sending=1)
+    assert asked[0] is False
+    assert isinstance(found["c/2"].error, SubmissionUnknownError) or found["c/2"].ok
+    assert len(world.ledger) == 3
+
+
+def test_what_could_not_be_settled_is_read_as_it_was_written(world: World) -> None:
+    service = world.core().options.service
+    from neuralbox._submissions.matching import OpenReason
+
+    made = service.read({"id": 5, "status": "completed", "result_url": "http://x/5"}, kind="video")
+    odd = service.read({"id": 6, "status": "completed", "cost": float("nan")}, kind="video")
+    unsure = Unsure("several may be it", (made,), OpenReason.HISTORY, (1.0, 2.0))
+    assert _unsure_of(unsure_record(unsure), service, "video") == unsure
+    bare = _unsure_of(unsure_record(Unsure("why", (odd,))), service, None)
+    assert (bare.why, bare.candidates, bare.window) == ("why", (), None)
+
+
+@pytest.fixture
+def _no_keeper_left(postgres: PostgresServer) -> Iterator[None]:
+    yield
+    if postgres.execute("SELECT to_regclass('neuralbox.owner')::text") != [(None,)]:
+        assert postgres.execute("SELECT * FROM neuralbox.owner") == []

@@ -1,0 +1,249 @@
+"""The keeper's tenure in a shared journal: who is elected, what is written under which epoch, and what its workers hear."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from neuralbox._errors import JournalError
+from neuralbox._journal import read_summary
+from neuralbox._journal.shared import GrantRefusal, SharedJournal
+from neuralbox._journal.tenure import Tenure, keep
+from neuralbox._types import JobRef
+
+from ..postgres import PostgresServer
+from .files import entries, refused
+from .test_postgres import MARK, a_worker, claim, end_lease, lose_answers, store_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def place(postgres: PostgresServer) -> str:
+    """The address of a new run, in a database that knows of no other."""
+    postgres.empty()
+    return postgres.url()
+
+
+@asynccontextmanager
+async def a_keeper(place: str) -> AsyncIterator[tuple[SharedJournal, Tenure]]:
+    async with a_worker(place) as journal:
+        tenure = await keep(journal)
+        assert tenure is not None
+        yield journal, tenure
+
+
+def end_tenure(postgres: PostgresServer) -> None:
+    """Let the database's clock pass the end of the keeper's lease."""
+    postgres.execute("UPDATE neuralbox.account SET keeper_until = clock_timestamp()")
+
+
+async def accept(journal: SharedJournal, *keys: str, first: int = 1, waits: bool = True) -> None:
+    """Send requests and have them accepted."""
+    await journal.plan(entries(*keys))
+    for number, key in enumerate(keys, first):
+        await journal.sending(key, claim(f"c-{key}"), mark=MARK)
+        await journal.accepted(key, id=number, kind="video", model="m", waits=waits)
+
+
+def heard(news: Any) -> dict[str, tuple[str, bool]]:
+    return {each.record.key: (each.record.state, each.is_kept) for each in news}
+
+
+async def test_one_is_elected_and_the_next_when_it_resigns_or_its_lease_is_over(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with a_keeper(place) as (_, first), a_worker(place) as other:
+        assert (first.epoch, await keep(other)) == (1, None)
+        await first.resign()
+        second = await keep(other)
+        assert second is not None
+        await first.resign()  # it is over, so nothing is resigned
+        assert await keep(other) is None
+        end_tenure(postgres)
+        third = await keep(other)
+        assert third is not None
+        assert (second.epoch, third.epoch) == (2, 3)
+
+
+async def test_who_may_not_work_any_more_does_not_keep(place: str, postgres: PostgresServer) -> None:
+    async with a_worker(place) as journal:
+        end_lease(postgres, journal)
+        assert await keep(journal) is None
+
+
+async def test_a_keeper_whose_tenure_was_taken_changes_nothing(place: str, postgres: PostgresServer) -> None:
+    async with a_keeper(place) as (journal, old), a_worker(place) as thief:
+        await accept(journal, "one", "two")
+        await journal.plan(entries("three", "four"))
+        for key in ("three", "four"):
+            await journal.sending(key, claim(key), mark=MARK)
+            await journal.lost(key, claim(key))
+        jobs, (three, four) = await old.jobs(), await old.lost()
+        end_tenure(postgres)
+        assert await keep(thief) is not None
+        before = postgres.execute("SELECT r.*, r.xmin::text FROM neuralbox.record r ORDER BY id")
+        for act in (
+            old.jobs,
+            lambda: old.taken_up(jobs),
+            lambda: old.end([(jobs[0], {"status": "completed"})], 5.0),
+            lambda: old.hand_back(jobs),
+            lambda: old.unsettled(three, {"why": "nobody knows"}),
+            lambda: old.adopt(three, JobRef(9), sent=1.0, at=5.0),
+            lambda: old.absent(four, widened=0),
+        ):
+            with refused("keeper", "Another process waits for all jobs"):
+                await act()
+        assert postgres.execute("SELECT r.*, r.xmin::text FROM neuralbox.record r ORDER BY id") == before
+        assert postgres.execute("SELECT count(*) FROM neuralbox.outcome") == [(0,)]
+
+
+async def test_nobody_is_elected_while_a_keeper_writes(place: str, postgres: PostgresServer) -> None:
+    """Between the check of an epoch and the commit of what it guards no other can begin."""
+    import psycopg
+
+    async with a_keeper(place) as (_, tenure), a_worker(place) as other:
+        with psycopg.connect(place.partition("#")[0]) as writing:
+            from neuralbox._journal.postgres import keeping
+
+            values = {**store_of(other).keeping._named, "epoch": tenure.epoch}
+            assert writing.execute(keeping._FENCE, values).fetchone() == (1,)
+            with psycopg.connect(place.partition("#")[0]) as electing:
+                electing.execute("SET lock_timeout = '50ms'")
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    electing.execute("UPDATE neuralbox.account SET keeper = keeper + 1")
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_jobs_are_taken_up_until_they_end_and_by_each_keeper_anew(
+    place: str, postgres: PostgresServer, is_lost: bool
+) -> None:
+    async with a_keeper(place) as (journal, tenure), a_worker(place) as owner:
+        if is_lost:  # the answer to each commit
+            lose_answers(journal)
+            lose_answers(owner)
+        owner.be_kept(is_brief=True)
+        await accept(owner, "one", "two", "three")
+        await accept(owner, "alone", first=7, waits=False)
+        jobs = sorted(await tenure.jobs())
+        assert [(kept.job, kept.is_brief) for kept in jobs] == [(JobRef(n, "video", "m"), True) for n in (1, 2, 3)]
+        assert sorted(await tenure.jobs()) == jobs
+        await tenure.taken_up(jobs[:1])
+        assert sorted(await tenure.jobs()) == jobs[1:]
+        await tenure.taken_up(jobs)
+        assert await tenure.jobs() == []
+        said = {"status": "completed", "tokens": 5, "said": {"status": "completed"}}
+        await tenure.end([(jobs[0], said)], 9.0)
+        await tenure.hand_back(jobs[1:2])
+        news = await owner.news()
+        assert heard(news) == {"one": ("final", True), "two": ("accepted", False)}
+        (one,) = [each.record for each in news if each.record.key == "one"]
+        assert (one.outcome, one.tokens, one.final_at) == (said, 5, 9.0)
+        assert await journal.news() == []
+        assert heard(await owner.news()) == heard(news)  # until it says that it was heard
+        await tenure.end([(jobs[1], {"status": "failed"})], 10.0)
+        await owner.heard(news)
+        assert heard(await owner.news()) == {"two": ("final", False)}  # it ended since
+        await tenure.end([(jobs[0], {"status": "failed"})], 11.0)  # what was noted before stays
+        assert [each.record.key for each in await owner.news()] == ["two"]
+        end_tenure(postgres)
+        following = await keep(journal)
+        assert following is not None
+        assert [kept.job.id for kept in await following.jobs()] == [3]
+
+
+async def test_what_is_taken_over_is_waited_for_again_where_that_is_wanted(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with a_keeper(place) as (_, tenure), a_worker(place) as first, a_worker(place) as second:
+        await accept(first, "one", waits=False)
+        assert await tenure.jobs() == []
+        end_lease(postgres, first)
+        second.be_kept(is_brief=False)
+        await second.take(["one"])
+        (one,) = await tenure.jobs()
+        assert (one.job.id, one.is_brief) == (1, False)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_lost_answers_are_the_keepers_whoever_lost_them(
+    place: str, postgres: PostgresServer, is_lost: bool
+) -> None:
+    async with a_keeper(place) as (journal, tenure), a_worker(place) as owner, a_worker(place) as dead:
+        keys = ("found", "absent", "open", "late", "taken", "flying")
+        if is_lost:
+            lose_answers(journal)
+        await owner.plan(entries(*keys))
+        await dead.plan(entries("dead"))
+        for each, names in ((owner, keys), (dead, ("dead",))):
+            for key in names:
+                await each.sending(key, {**claim(f"c-{key}"), "prompt": f"a \0 {key}"}, mark=key.encode())
+        for key in keys[:-1]:
+            await owner.lost(key, claim(f"c-{key}"))
+        assert "dead" not in {each.claim["key"] for each in await tenure.lost()}
+        end_lease(postgres, dead)
+        lost = {each.claim["key"][2:]: each for each in await tenure.lost()}
+        assert sorted(lost) == ["absent", "dead", "found", "late", "open", "taken"]
+
+        assert await tenure.adopt(lost["found"], JobRef(1, "video"), sent=5.0, at=8.0) is None
+        assert await tenure.adopt(lost["taken"], JobRef(1), sent=None, at=8.0) is GrantRefusal.TAKEN
+        assert await tenure.absent(lost["absent"], widened=1) is GrantRefusal.OUTDATED
+        assert await tenure.absent(lost["absent"], widened=0) is None
+        assert await tenure.absent(lost["dead"], widened=0) is None
+        await owner.accepted("late", id=4, kind="video")
+        assert await tenure.adopt(lost["late"], JobRef(5), sent=None, at=8.0) == JobRef(4, "video")
+        await tenure.unsettled(lost["open"], {"why": "several may be it"})
+        assert [each.claim["key"] for each in await tenure.lost()] == ["c-taken"]
+        news = {each.record.key: each for each in await owner.news()}
+        assert heard(news.values()) == {
+            "found": ("accepted", True),
+            "absent": ("planned", True),
+            "open": ("sending", True),
+        }
+        assert (news["found"].record.id, news["open"].unsettled) == (1, {"why": "several may be it"})
+        assert [kept.job.id for kept in await tenure.jobs()] == [1]
+        # What is sent again, or lost again, is another matter.
+        await owner.sending("absent", claim("c-absent"))
+        assert await tenure.absent(lost["absent"], widened=0) is GrantRefusal.UNSENT
+        await owner.lost("open", claim("c-open"))
+        assert "c-open" in {each.claim["key"] for each in await tenure.lost()}
+
+
+async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place: str) -> None:
+    async with a_keeper(place) as (journal, tenure):
+        await journal.plan(entries("one", "two"))
+        for key in ("one", "two"):
+            await journal.sending(key, claim(key), mark=MARK)
+            await journal.lost(key, claim(key))
+        one, _ = await tenure.lost()
+        assert await tenure.adopt(one, JobRef(1), sent=40.0, at=50.0) is None
+        (two,) = await tenure.lost()
+        (seen,) = (await journal.view([])).in_flight
+        assert (two.widened, seen.opens) == (1, 40.0)
+
+
+async def test_a_claim_that_nobody_can_read_is_left_alone(place: str, postgres: PostgresServer) -> None:
+    async with a_keeper(place) as (journal, tenure):
+        await journal.plan(entries("one"))
+        await journal.sending("one", claim("c"))
+        await journal.lost("one", claim("c"))
+        postgres.execute("UPDATE neuralbox.record SET claim = 'not JSON'")
+        assert await tenure.lost() == []
+
+
+async def test_who_only_keeps_is_not_who_runs_it(place: str) -> None:
+    async with a_worker(place) as journal:
+        assert read_summary(place).owner is not None
+        await journal.only_keep()
+        assert read_summary(place).owner is None
+
+
+async def test_a_tenure_is_no_error_of_the_group_it_is_asked_in(place: str, postgres: PostgresServer) -> None:
+    async with a_keeper(place) as (journal, tenure):
+        postgres.execute("UPDATE neuralbox.account SET keeper = keeper + 1")
+        with pytest.raises(JournalError):
+            await tenure.jobs()
+        assert (await journal.summary()).total == 0
