@@ -1,7 +1,7 @@
 """What every test stands on: both event loops, a clean environment, loopback only, repeatable properties.
 
 And what the suite costs: coverage's tracer makes a test two to four times as slow, on trio even more than on asyncio. So it
-rests where a test covers nothing that no other does: in what is marked `uncovered` (random worlds, weighed memory,
+rests where a test covers nothing that no other does: in what is marked `uncovered` (faults on a socket, weighed memory,
 benchmarks), and on trio but for the folders that know of it.
 """
 

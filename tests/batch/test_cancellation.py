@@ -24,7 +24,7 @@ from ..helpers import TIMES
 from .test_batch import images, outcomes_of, videos
 from .world import World, batches
 
-pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
+pytestmark = pytest.mark.anyio
 
 REQUESTS: list[Any] = [*videos(2), *images(4), *videos(1)]  # the last equals the first
 WANTED = Counter(request.prompt for request in REQUESTS)

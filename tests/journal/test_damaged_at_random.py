@@ -20,8 +20,6 @@ from neuralbox._journal import facts, read_records, read_summary
 from .files import a_journal, ask, entries, everything, refused, tell
 from .test_opening import handles
 
-pytestmark = pytest.mark.uncovered
-
 JOURNALS, PARTS = 500, 4
 VALUES: list[Any] = [
     None, "", "x", "{", "[]", "null", '{"a": 1}', "[" * 5_000, '"\\ud83d"', "planned", "sending", "accepted", "final", "saved",

@@ -24,8 +24,6 @@ from neuralbox._journal.protocol import ACCEPTED, FINAL, PLANNED, SAVED, SENDING
 from .files import Clock, a_journal, entries, everything, store_of
 from .memory import MemoryStore, may_follow
 
-pytestmark = pytest.mark.uncovered
-
 KEYS = ("a", "b")
 
 marks = st.lists(

@@ -19,7 +19,6 @@ from neuralbox._polling.many import wait_all
 from .world import Listing, Service, a_service, nothing_left
 
 pytestmark = [
-    pytest.mark.uncovered,
     pytest.mark.anyio,
     pytest.mark.parametrize("swept", [True, False], ids=["swept", "one by one"]),
 ]

@@ -18,7 +18,7 @@ from neuralbox._polling.many import wait_all
 from ..helpers import TIMES
 from .world import Answer, Service, a_service, nothing_left
 
-pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
+pytestmark = pytest.mark.anyio
 
 SLACK = 45.0  # a poll, a back-off and its spread may come between completion and the poll that finds it
 

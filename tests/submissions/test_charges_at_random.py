@@ -20,7 +20,7 @@ from neuralbox._types import JobRef
 from ..helpers import TIMES
 from .shop import DOCUMENTED, Shop, a_shop
 
-pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
+pytestmark = pytest.mark.anyio
 
 
 class Story:

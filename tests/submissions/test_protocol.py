@@ -14,8 +14,6 @@ from neuralbox._submissions.registry import Registry
 from ..helpers import TIMES
 from .protocol import UNTOLD, Action, Model, Setting, search
 
-pytestmark = pytest.mark.uncovered
-
 ALONE = {
     "equal requests": Setting(),
     "differing requests": Setting(prompts=(("a", "b"),), ticks=(15.0,)),

@@ -10,8 +10,6 @@ import pytest
 from . import worlds
 from .worlds import Count, World, live
 
-pytestmark = pytest.mark.uncovered
-
 
 def right(count: Count) -> bool:
     """Whether everything charged was delivered once, to whom it belongs, or named."""
