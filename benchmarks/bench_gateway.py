@@ -42,7 +42,7 @@ from benchmarks.bench_faults import AT_ONCE, FAULTS, GIVEN_UP, MODEL, PACE, RATE
 from benchmarks.measure import Row, Settings, compare, interleave, main, show
 from benchmarks.server import ROOT, Behaviour, running
 from neuralbox import AsyncNeuralBox
-from neuralbox.gateway import Gateway, KeyFile, app
+from neuralbox.gateway import Gateway, KeyFile, _callers, _joins, app
 from neuralbox.gateway._serving import GatewayServer
 from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import FastTime, in_memory, using
@@ -177,6 +177,9 @@ class KilledGateway:
 
 def serve_here(service: str, directory: str, port: int, pace: float, *, journal: bool) -> None:
     """Be the gateway's process."""
+    joined_for = _joins.JOINED_FOR * pace  # callers repeat by the real clock; here time runs so many times as fast
+    for module in (_joins, _callers):
+        vars(module)["JOINED_FOR"] = joined_for
     with using(FastTime(pace)):
         timeout = TIMEOUT if journal else None
         client = AsyncNeuralBox(
