@@ -216,13 +216,13 @@ class Poller:
         try:
             if waiter.has_update(self.now()):
                 await checkpoint()  # a caller who loops over waits that end at once must not stop the event loop
-            while not waiter.has_update(self.now()):
+            while not waiter.has_update(now := self.now()):
                 if waiter.failure is not None:
                     raise waiter.failure
                 if waiter.todo and await waiter.work():
                     continue
                 if leadership.is_led_by(waiter):
-                    await self._lead(waiter)
+                    await self._lead(waiter, now)
                 else:
                     await leadership.sleep(waiter)
         finally:
@@ -265,11 +265,10 @@ class Poller:
 
     # Leading...
 
-    async def _lead(self, waiter: Waiter) -> None:
-        now, look_at = self.now(), self.hints.next_at
+    async def _lead(self, waiter: Waiter, now: float) -> None:
+        """Lead as of a moment at which the waiter had nothing to tell: its own limit is not among those that passed."""
+        look_at = self.hints.next_at
         while (late := self._limits.pop(now)) is not None:
-            if late is waiter:
-                return
             self.leadership.wake(late)
         if look_at is not None and look_at <= now:
             lookers = self.hints.assign(now)
