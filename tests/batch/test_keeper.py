@@ -64,7 +64,8 @@ class Asking:
                 answer = None if answers is None else answers(method, url)
                 return await world.send(prepared, **more) if answer is None else answer
 
-        core.transport = Transport()
+        transport: Any = Transport()
+        core.transport = transport
         return core
 
 
@@ -111,7 +112,7 @@ async def test_jobs_cost_no_more_requests_with_many_workers_than_with_one(
                 group.start_soon(work, found, number, core, requests[number::count], place)
         asked.append(sum(map(len, asking.by.values())))
         busy = [core for core, urls in asking.by.items() if len(urls) > 1]  # each asks for the clock once
-        assert len(busy) == 1
+        assert len(busy) <= 3  # whoever has delivered all of its own hands the account on
         assert all(outcome.ok and not outcome.resumed for each in found.values() for outcome in each.values())
         assert len(ids_of(*found.values())) == 40
     assert asked[1] - 8 <= 1.05 * asked[0]

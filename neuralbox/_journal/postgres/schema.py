@@ -97,7 +97,8 @@ STEPS: Final[Sequence[Sequence[str]]] = [
             event text NOT NULL, UNIQUE (run, event))""",
     ),
     (  # to version 4
-        "ALTER TABLE neuralbox.record ADD COLUMN unsettled text, ADD COLUMN brief boolean NOT NULL DEFAULT false",
+        "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS unsettled text",
+        "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS brief boolean NOT NULL DEFAULT false",
         "UPDATE neuralbox.record SET kept = -1 WHERE state = 2",  # who takes it over asks for it to be waited for
     ),
 ]
