@@ -167,7 +167,9 @@ class Keeper:
         registry.resume(entry)
         try:
             settled = await resolve(core, entry)
-            if isinstance(settled, Unsure):
+            # Where this process has taken the request over meanwhile it has put its own in place of this one, which so found
+            # nothing out: it is looked for anew.
+            if isinstance(settled, Unsure) and registry.is_known(entry):
                 await tenure.unsettled(lost, unsure_record(settled))
         finally:
             registry.remove(entry)
