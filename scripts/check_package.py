@@ -69,7 +69,7 @@ METADATA: Final = (
     "Summary",
     "Version",
 )
-MOST_BYTES: Final = 1_000_000
+MOST_BYTES: Final = 1_100_000
 """Of the wheel."""
 MOST_INSTALLED_BYTES: Final = 4_000_000
 """Of its files, without bytecode."""

@@ -36,10 +36,31 @@ _OF_REFERENCES: Final = MappingProxyType(
     }
 )
 
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument"
+_OPEN_DOCUMENT: Final = "application/vnd.oasis.opendocument"
+_OF_DOCUMENTS: Final = MappingProxyType(
+    {
+        "pdf": "application/pdf",
+        "txt": "text/plain",
+        "html": "text/html",
+        "epub": "application/epub+zip",
+        "mobi": "application/x-mobipocket-ebook",
+        "azw": "application/vnd.amazon.ebook",
+        "azw3": "application/vnd.amazon.ebook",
+        "docx": f"{_OFFICE}.wordprocessingml.document",
+        "xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+        "pptx": f"{_OFFICE}.presentationml.presentation",
+        "odt": f"{_OPEN_DOCUMENT}.text",
+        "ods": f"{_OPEN_DOCUMENT}.spreadsheet",
+        "odp": f"{_OPEN_DOCUMENT}.presentation",
+    }
+)
+
 
 def media_type(file_name: str) -> str:
-    """Return the media type of a picture, film or sound; `application/octet-stream` for an ending we do not know."""
-    return _OF_REFERENCES.get(file_name.rpartition(".")[2].lower()) or audio_type(file_name)
+    """Return the media type of a picture, film, sound or document; `application/octet-stream` for one we do not know."""
+    ending = file_name.rpartition(".")[2].lower()
+    return _OF_REFERENCES.get(ending) or _OF_DOCUMENTS.get(ending) or audio_type(file_name)
 
 
 def audio_type(file_name: str) -> str:

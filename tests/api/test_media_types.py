@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from neuralbox._api.gemini_vocabulary import DOCUMENT_ENDINGS
 from neuralbox._api.media_types import audio_type, media_type
 from neuralbox._api.vocabulary import AUDIO_UPLOADS
 
@@ -12,6 +13,11 @@ from neuralbox._api.vocabulary import AUDIO_UPLOADS
 def test_every_documented_format_has_a_media_type(ending: str) -> None:
     assert audio_type(f"talk.{ending}").startswith("audio/")
     assert audio_type(f"a.b/TALK.{ending.upper()}") == audio_type(f"x.{ending}")
+
+
+@pytest.mark.parametrize("ending", DOCUMENT_ENDINGS)
+def test_every_document_that_is_read_aloud_has_a_media_type(ending: str) -> None:
+    assert media_type(f"Book.{ending.upper()}") == media_type(f"a.b/x.{ending}") != "application/octet-stream"
 
 
 @pytest.mark.parametrize("name", ["talk", "talk.", "", "talk.mp3.gz", "talk.docx"])

@@ -627,7 +627,7 @@ async def test_the_last_charge_is_learnt_from_a_poll_and_a_failed_one_costs_what
         await gg._core.sleep(20)
         await job.refresh()
         assert gg.budget is not None
-        assert gg.budget.spent == 8
+        assert gg.budget.spent == 4
         service = gg._core.options.service
         for record, spent in (
             ({"status": 3, "used_credit": 2}, 2),
