@@ -294,15 +294,14 @@ class Poller:
     def _take_due(self, now: float) -> list[PolledJob]:
         due = []
         while (job := self.queue.pop(now)) is not None:
-            if job.polled_by is None:
-                last = job.wants_last_poll(now)
-                if last and not self.reads.left:
-                    last, job.asked_at, job.failure = False, now, self.reads.used_up(now)
-                if last or (job.poll_at <= now and self._may_poll(job, now)):
-                    job.state = JobState.DUE
-                    due.append(job)
-                    continue
-            self._schedule(job)
+            last = job.wants_last_poll(now)
+            if last and not self.reads.left:
+                last, job.asked_at, job.failure = False, now, self.reads.used_up(now)
+            if last or (job.poll_at <= now and self._may_poll(job, now)):
+                job.state = JobState.DUE
+                due.append(job)
+            else:
+                self._schedule(job)
         return due
 
     def _may_poll(self, job: PolledJob, now: float) -> bool:
