@@ -95,6 +95,7 @@ async def test_history_tells_prompts_and_no_addresses(box: McpBox) -> None:
         assert "http" not in words(found)
 
 
+@pytest.mark.covered_on_trio
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_wait_reports_progress_that_only_grows(era: str, box: McpBox) -> None:
     buying: list[float] = []
@@ -138,6 +139,7 @@ async def test_a_long_wait_shows_that_it_is_alive(slow_box: McpBox, monkeypatch:
     assert seen == sorted(set(seen))
 
 
+@pytest.mark.covered_on_trio
 async def test_what_goes_wrong_while_progress_is_told_is_answered(box: McpBox) -> None:
     async def told(progress: float, total: float | None, message: str | None) -> None:
         raise AssertionError("there is none")

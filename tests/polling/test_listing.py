@@ -473,6 +473,18 @@ async def test_a_page_in_the_middle_that_fails_takes_nothing_back() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_page_in_the_middle_that_is_refused_ends_a_walk_from_the_end() -> None:
+    async with a_service() as service:
+        service.listing = Listing(fails=lambda number, now: (403, {}) if number == 3 else None)
+        core = service.core(seed=1)
+        for number in range(400):
+            service.job(number, 200)
+        found = await wait_all(core, range(400), timeout=None)
+        assert all(each.is_completed for each in found)
+        assert {page.number for page in service.pages} == {4, 3}
+
+
+@pytest.mark.anyio
 async def test_a_list_without_an_end_may_fail_in_the_middle() -> None:
     async with a_service() as service:
         service.listing = Listing(

@@ -210,6 +210,7 @@ async def test_what_others_know_already_is_reported_at_once() -> None:
         assert heard == [3]
 
 
+@pytest.mark.covered_on_trio
 @pytest.mark.parametrize("error", [ZeroDivisionError(), NeuralBoxError("the caller's own")])
 async def test_an_error_in_a_callback_arrives_as_it_is(error: Exception) -> None:
     async with a_service() as service:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import Ended, GrowingJobWaiter, wait_all
 from neuralbox._rate_limit.limiter import limiter_of
+from neuralbox._rate_limit.plan import ReadsSeen
 from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 
@@ -450,3 +452,20 @@ async def test_a_read_that_is_refused_holds_submissions_back_as_well() -> None:
             await wait_all(core, jobs, timeout=None)
         assert service.refused == 1
         assert not poller_of(core).jobs
+
+
+async def test_what_those_who_wait_need_for_reads_is_taken_by_no_submission() -> None:
+    async with metered(left=12) as service:
+        core = service.core(seed=1)
+        limiter = limiter_of(core)
+        limiter.reads = ReadsSeen(counted=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(wait_all, core, submitted(core, service, *range(80), seconds=600.0), timeout=None))
+            while service.left > 2:
+                await service.time.sleep(1.0)
+            await service.time.sleep(1.0)
+            assert service.left == 2
+            with pytest.raises(RateLimitError):
+                await limiter.acquire(core, max_throttle_wait=60.0)
+            group.cancel_scope.cancel()
+        await limiter.acquire(core, max_throttle_wait=60.0)
