@@ -139,6 +139,7 @@ async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
     async def answer(journal: SharedJournal, keys: Any) -> Any:
         takes.append(1)
         if where == "first" or len(takes) > 3:
+            await anyio.lowlevel.checkpoint()  # as the database would
             raise JournalError("The database is gone.")
         return await take(journal, keys)
 
@@ -215,7 +216,7 @@ async def test_an_unknown_one_is_the_journals_and_not_the_clients(world: World, 
 
 
 async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
-    world: World, place: str, postgres: PostgresServer
+    world: World, place: str, postgres: PostgresServer, moves: set[tuple[str, str]]
 ) -> None:
     world.seconds = 30.0
     found = dict[str, BatchOutcome]()
@@ -235,6 +236,7 @@ async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
             assert caught.value.reason == "lease"
     assert sorted(found) == ["a/0", "b/1", "c/2"]
     assert len(ids_of(found)) == len(world.ledger) == 3
+    assert {("waiting", "-"), ("waiting", "waiting")} <= moves
 
 
 @pytest.mark.usefixtures("_nobody_keeps")

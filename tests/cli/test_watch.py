@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from neuralbox._cli import output
+from neuralbox import VideoRequest
+from neuralbox._batch.planning import plan
+from neuralbox._cli import exit_codes, output
 
+from ..postgres import PostgresServer
 from ..report.journals import Kept, journal
 from .conftest import run
 
@@ -48,8 +51,18 @@ def test_without_its_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     assert "pip install 'neuralbox[watch]'" in left.sentence
 
 
-def test_a_journal_in_a_database_is_shown_by_another_command_and_its_password_by_none() -> None:
-    left = run("watch", "postgresql://me:planted-secret@db.test/box#summer")
-    assert left.code == 2
-    assert "neuralbox batch status 'postgresql://" in left.sentence
+def test_a_journal_in_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
+    left = run("watch", "postgresql://me:planted-secret@127.0.0.1:1/box#summer")
+    assert left.code == exit_codes.UNUSABLE_DISK
+    assert "postgresql://me@127.0.0.1:1/box#summer" in left.sentence
     assert "planted-secret" not in left.out + left.sentence
+
+
+def test_a_journal_in_a_database_is_shown_as_one_in_a_file(postgres: PostgresServer) -> None:
+    postgres.empty()
+    place = postgres.url("summer")
+    plan(place, [VideoRequest(model="kling-v2.1", prompt="a", key="a")], service="http://box.test", now=0.0)
+    address = place.replace("postgres@", "postgres:planted-secret@")
+    left = run("watch", address)
+    assert (left.code, left.lines[0]) == (0, "stopped, 0 of 1, 0 %")
+    assert "planted-secret" not in left.out + left.err
