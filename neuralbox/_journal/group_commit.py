@@ -37,9 +37,9 @@ class CommitWaiter:
     __slots__ = ("done", "error", "event", "leads")
 
     def __init__(self) -> None:
-        self.event = anyio.Event()
-        self.done = False
-        self.leads = False
+        self.event: anyio.Event = anyio.Event()
+        self.done: bool = False
+        self.leads: bool = False
         self.error: Exception | None = None
 
 
@@ -56,8 +56,8 @@ class CommitItem:
     __slots__ = ("error", "keep", "last", "waiter")
 
     def __init__(self, *, keep: bool = False, last: bool = False) -> None:
-        self.keep = keep
-        self.last = last
+        self.keep: bool = keep
+        self.last: bool = last
         self.waiter: CommitWaiter | None = None
         self.error: Exception | None = None
 

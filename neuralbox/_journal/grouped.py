@@ -84,7 +84,7 @@ class GroupedJournal:
         self._unheard: Exception | None = None
         self._closed = False
         self._commits = GroupCommit(self)
-        self.path = store.path
+        self.path: str = store.path
         """What names the journal to its user: its file, or its address without a password."""
 
     async def plan(self, entries: Sequence[PlannedRequest]) -> Sequence[JournalRecord]:

@@ -39,10 +39,10 @@ class SharedRecord(AttemptListener):
     __slots__ = ("_learn", "journal", "key", "widened")
 
     def __init__(self, journal: SharedJournal, key: str, learn: Learn | None = None) -> None:
-        self.journal = journal
-        self.key = key
+        self.journal: SharedJournal = journal
+        self.key: str = key
         self._learn = learn
-        self.widened = 0
+        self.widened: int = 0
 
     def leaving(self) -> None:
         """Keep the request from leaving where the lease is over, or nearly.
