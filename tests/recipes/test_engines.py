@@ -12,8 +12,6 @@ import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -25,10 +23,10 @@ import pytest
 from neuralbox.sandbox import Sandbox, Server, serve
 
 from ..postgres import PostgresServer
+from .programs import KEY, RECIPES, run
 
 pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the engines have an environment of their own")
 
-RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
 COUNT, PATIENCE = 12, 110.0
 
 QUICK = """
@@ -103,38 +101,15 @@ class Killer(threading.Thread):
         self.join()
 
 
-def run(server: Server, folder: Path, *command: str, stdin: str = "") -> str:
-    """Run a program beside the recipes and return what it printed."""
-    environment = {
-        "HOME": str(folder),
-        "NEURALBOX_API_KEY": "nb_test_engines",
-        "NEURALBOX_BASE_URL": server.url,
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(RECIPES),
-    }
-    done = subprocess.run(
-        [sys.executable, *command],
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_a_pool_of_processes_pays_once_although_one_is_killed(
     server: Server, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     journal = postgres.url("pool")
     (tmp_path / "requests.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in requests()))
     (tmp_path / "program.py").write_text(QUICK + POOL)  # each process of the pool reads it
-    run(server, tmp_path, "-m", "neuralbox", "batch", "plan", "requests.jsonl", "--journal", journal)
+    run(server, tmp_path, "-m", "neuralbox", "batch", "plan", "requests.jsonl", "--journal", journal, patience=PATIENCE)
     with Killer(postgres) as killer:
-        run(server, tmp_path, "program.py", journal)
+        run(server, tmp_path, "program.py", journal, patience=PATIENCE)
     assert len(killer.killed) == 1
     assert len(server.sandbox.ledger.charges) == COUNT
     assert len([*(tmp_path / "out").glob("*.mp4")]) == COUNT
@@ -146,7 +121,9 @@ def test_a_pool_of_processes_pays_once_although_one_is_killed(
 def test_dask_pays_once_although_a_worker_is_killed(server: Server, postgres: PostgresServer, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(DASK)
     with Killer(postgres) as killer:
-        told = run(server, tmp_path, "program.py", postgres.url("dask"), stdin=json.dumps(requests()))
+        told = run(
+            server, tmp_path, "program.py", postgres.url("dask"), patience=PATIENCE, stdin=json.dumps(requests())
+        )
     found = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     assert len(killer.killed) == 1
     assert sorted(one["key"] for one in found) == [one["key"] for one in requests()]
@@ -158,7 +135,7 @@ def test_a_temporal_activity_that_is_tried_again_buys_nothing_again(
     server: Server, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(RECIPES))
-    monkeypatch.setenv("NEURALBOX_API_KEY", "nb_test_engines")
+    monkeypatch.setenv("NEURALBOX_API_KEY", KEY)
     monkeypatch.setenv("NEURALBOX_BASE_URL", server.url)
     monkeypatch.setenv("NEURALBOX_JOURNAL", postgres.url("temporal"))
     testing: Any = importlib.import_module("temporalio.testing")

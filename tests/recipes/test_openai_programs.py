@@ -20,9 +20,8 @@ import pytest
 
 from neuralbox.sandbox import Sandbox, Server, serve
 
-from .. import documents
+from .programs import RECIPES
 
-RECIPES = documents.ROOT / "examples" / "recipes"
 PATIENCE = 120.0
 FORBIDDEN = 86
 AT_HOME = f"""\

@@ -5,9 +5,6 @@ Each is skipped where its package is not installed: they are heavy, so `.ci/run`
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +13,8 @@ import pytest
 
 from neuralbox.sandbox import Sandbox, Server, serve
 
-RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
-PATIENCE = 180.0
+from .programs import run
+
 PRICE = 26
 
 AIRFLOW_DAG = """
@@ -47,28 +44,6 @@ def server() -> Iterator[Server]:
         yield served
 
 
-def run(server: Server, directory: Path, *command: str, **more: str) -> str:
-    """Run a scheduler's program beside the recipes and return what it printed."""
-    given = {
-        "HOME": str(directory),
-        "NEURALBOX_API_KEY": "nb_test_recipes",
-        "NEURALBOX_BASE_URL": server.url,
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(RECIPES),
-    }
-    done = subprocess.run(
-        [sys.executable, *command],
-        env=given | more,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.skipif(find_spec("airflow") is None, reason="airflow has an environment of its own")
 def test_airflow_defers_until_the_video_is_there_and_pays_once(server: Server, tmp_path: Path) -> None:
     dags, out = tmp_path / "dags", tmp_path / "out"
@@ -79,8 +54,8 @@ def test_airflow_defers_until_the_video_is_there_and_pays_once(server: Server, t
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     }
-    run(server, tmp_path, "-m", "airflow", "db", "migrate", **airflow)
-    run(server, tmp_path, "-m", "airflow", "dags", "test", "videos", **airflow)
+    run(server, tmp_path, "-m", "airflow", "db", "migrate", more=airflow)
+    run(server, tmp_path, "-m", "airflow", "dags", "test", "videos", more=airflow)
     assert server.sandbox.ledger.charged == PRICE
     assert [path.suffix for path in out.iterdir()] == [".mp4"]
 
@@ -96,8 +71,7 @@ def test_prefect_waits_for_all_in_one_task_and_pays_once_over_a_lost_answer(serv
         "-c",
         PREFECT_RUN,
         str(out),
-        PREFECT_HOME=str(tmp_path / "prefect"),
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        more={"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
     )
     assert server.sandbox.ledger.charged == 2 * PRICE
     saved = sorted(str(path) for path in out.glob("*.mp4"))
