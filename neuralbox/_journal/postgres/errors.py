@@ -18,6 +18,11 @@ FOREIGN: Final = (psycopg.Error,)
 
 # SQLSTATE, or its class of two characters -> (reason, what happened, what to do).
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
+_READS_ONLY: Final = (
+    "unwritable",
+    "The server only answers reads: it is a standby, or was set so",
+    "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
+)
 _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
     "28": ("unwritable", "The server refused the user or the password", "Check them, and `pg_hba.conf` of the server."),
     "3D000": ("missing", "There is no such database", "Make it (`createdb`), or correct the address."),
@@ -29,16 +34,8 @@ _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
             "`GRANT USAGE ON SCHEMA neuralbox`, and SELECT, INSERT, UPDATE and DELETE on all of its tables."
         ),
     ),
-    "25006": (
-        "unwritable",
-        "The server only answers reads: it is a standby, or was set so",
-        "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
-    ),
-    "55000": (
-        "unwritable",
-        "The server only answers reads: it is a standby",
-        "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
-    ),
+    "25006": _READS_ONLY,
+    "55000": _READS_ONLY,
     "55P03": (
         "unwritable",
         "Something holds what it needs locked for a long time",

@@ -190,16 +190,7 @@ class Keeping:
         self._fenced(epoch, lambda connection: connection.execute(_UNSETTLED, values))
 
     def adopt(self, epoch: int, claim: LostClaim, job: JobRef, sent: float | None, at: float) -> Grant:
-        values = {
-            **self._named,
-            **_named(claim),
-            "id": rows.plain(str(job.id)),
-            "is_int": isinstance(job.id, int),
-            "kind": rows.plain(job.kind),
-            "model": rows.plain(job.model),
-            "sent": float("-inf") if sent is None else sent,
-            "at": at,
-        }
+        values = {**self._named, **_named(claim), **rows.adoption(job, sent, at)}
 
         def act(connection: Connection) -> Grant:
             row = connection.execute(_ADOPT, values).fetchone()

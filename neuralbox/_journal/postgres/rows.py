@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ..._errors import JournalError
-from ..._types import GenerationId
+from ..._types import GenerationId, JobRef
 from ..protocol import (
     FINISHED,
     SENDING,
@@ -106,6 +106,18 @@ def to_id(text: str | None, is_int: bool | None) -> GenerationId | None:
 def known_id(text: str, is_int: bool | None) -> GenerationId:
     """Return an id as it was received."""
     return int(text) if is_int else text
+
+
+def adoption(job: JobRef, sent: float | None, at: float) -> dict[str, Any]:
+    """Return the values of a statement that gives a generation to a lost request."""
+    return {
+        "id": plain(str(job.id)),
+        "is_int": isinstance(job.id, int),
+        "kind": plain(job.kind),
+        "model": plain(job.model),
+        "sent": float("-inf") if sent is None else sent,
+        "at": at,
+    }
 
 
 def plain(value: Any) -> Any:

@@ -331,17 +331,7 @@ class PostgresStore:
         return AccountView(in_flight, known)
 
     def adopt(self, key: str, claim_key: str, job: JobRef, sent: float | None, at: float) -> Grant:
-        values = {
-            **self._named,
-            "key": key,
-            "claim_key": claim_key,
-            "id": rows.plain(str(job.id)),
-            "is_int": isinstance(job.id, int),
-            "kind": rows.plain(job.kind),
-            "model": rows.plain(job.model),
-            "sent": float("-inf") if sent is None else sent,
-            "at": at,
-        }
+        values = {**self._named, "key": key, "claim_key": claim_key, **rows.adoption(job, sent, at)}
 
         def act(connection: Connection) -> Grant:
             with self._database.transaction(connection):
