@@ -16,14 +16,16 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from neuralbox.sandbox import Sandbox, Server, serve
 
-from ..postgres import PostgresServer
 from .programs import KEY, RECIPES, run
+
+if TYPE_CHECKING:  # its driver is in the environment of the engines only, and the others collect this file too
+    from ..postgres import PostgresServer
 
 pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the engines have an environment of their own")
 

@@ -83,12 +83,17 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def at_home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("programs")
     (directory / "guard").mkdir()
     (directory / "guard" / "sitecustomize.py").write_text(AT_HOME)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    own = {"HOME": str(directory), "PATH": path, "PYTHONPATH": str(directory / "guard")}
+    return {"HOME": str(directory), "PATH": path, "PYTHONPATH": str(directory / "guard")}
+
+
+@pytest.fixture(scope="module")
+def serving(at_home: dict[str, str]) -> Iterator[Serving]:
+    directory, own = Path(at_home["HOME"]), at_home
     with serve(Sandbox(speed=2_000)) as server:
         operator = own | {"NEURALBOX_API_KEY": "nb_test_gateway", "NEURALBOX_BASE_URL": server.url}
         command = [sys.executable, "-m", "neuralbox", "gateway"]
@@ -147,7 +152,7 @@ def test_llm_knows_the_model_by_its_file_and_goes_on_with_what_was_said(serving:
     assert "Another one" in str(asked[-1])
 
 
-def test_a_program_that_reaches_for_the_net_is_noticed(serving: Serving) -> None:
+def test_a_program_that_reaches_for_the_net_is_noticed(at_home: dict[str, str]) -> None:
     reach = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)"
-    left = subprocess.run([sys.executable, "-c", reach], env=serving.surroundings, capture_output=True, check=False)
+    left = subprocess.run([sys.executable, "-c", reach], env=at_home, capture_output=True, check=False)
     assert (left.returncode, left.stderr) == (FORBIDDEN, b"reached for 192.0.2.1\n")
