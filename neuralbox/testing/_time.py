@@ -74,15 +74,28 @@ class VirtualTime:
             yield
         finally:
             self._busy -= 1
+            if not self._busy:
+                self._tell()
 
     @contextmanager
     def idle(self) -> Iterator[None]:
         """Let the clock jump again inside `busy`, where that waits for somebody."""
         self._busy -= 1
+        if not self._busy:
+            self._tell()
         try:
             yield
         finally:
             self._busy += 1
+
+    def _tell(self) -> None:
+        """Let the driver of this event loop go on; those of others see by themselves that nobody is busy any more."""
+        try:
+            timers = self._loops.get(current_token())
+        except RuntimeError:  # in a thread without a loop
+            return
+        if timers is not None and timers.unheld is not None:
+            timers.unheld.set()
 
     # Each loop has a heap of timers. One of its sleepers drives: it waits until nothing else runs, moves the clock and
     # wakes the sleeper whose timer is due. The others only wait, so that thousands of pauses cost little.
@@ -117,7 +130,10 @@ class VirtualTime:
             await _all_others_wait()
             following = timers.first()
             assert following is not None  # at least the driver's own
-            if self._busy or own.event.is_set() or self._is_earlier_elsewhere(timers, following.due):
+            if self._busy:
+                await timers.until_nobody_is_busy()
+                continue
+            if own.event.is_set() or self._is_earlier_elsewhere(timers, following.due):
                 await checkpoint()
                 continue
             self.elapsed = max(self.elapsed, following.due)
@@ -156,11 +172,21 @@ class _Timer:
             self.scope.cancel()
 
 
+_BUSY_SECONDS: Final = 0.001
+"""Real seconds after which a driver looks again: the end of what another thread does, or its own event, wakes it up no sooner."""
+
+
 class _Timers:
-    """The timers of one event loop, by when they are due, and which of their tasks drives."""
+    """The timers of one event loop, by when they are due, and which of their tasks drives.
+
+    Attributes:
+        driver: Whose task drives.
+        unheld: Set by a task of this loop that was the last to be busy, while the driver waits for that.
+    """
 
     def __init__(self) -> None:
         self.driver: _Timer | None = None
+        self.unheld: anyio.Event | None = None
         self._heap: list[tuple[float, int, _Timer]] = []
         self._count = 0
 
@@ -170,6 +196,15 @@ class _Timers:
         timer = _Timer(due, event)
         heappush(self._heap, (due, self._count, timer))
         return timer
+
+    async def until_nobody_is_busy(self) -> None:
+        """Leave the processor to those that are busy: a driver that asked at each turn would take it from them."""
+        self.unheld = anyio.Event()
+        try:
+            with anyio.move_on_after(_BUSY_SECONDS):
+                await self.unheld.wait()
+        finally:
+            self.unheld = None
 
     def has_before(self, due: float) -> bool:
         """Return whether one is due before this time; asked from the threads of other loops, so nothing is changed."""
