@@ -478,7 +478,7 @@ async def test_a_page_in_the_middle_that_is_refused_ends_a_walk_from_the_end() -
         service.listing = Listing(fails=lambda number, now: (403, {}) if number == 3 else None)
         core = service.core(seed=1)
         for number in range(400):
-            service.job(number, 200)
+            service.job(number, 30)
         found = await wait_all(core, range(400), timeout=None)
         assert all(each.is_completed for each in found)
         assert {page.number for page in service.pages} == {4, 3}
