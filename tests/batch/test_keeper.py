@@ -161,7 +161,7 @@ async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_deli
 ) -> None:
     found, refusals, serve = dict[int, dict[str, BatchOutcome]](), list[str](), Keeper._serve
     kept = "SELECT keeper_owner <> 0 AND keeper_until > clock_timestamp() FROM neuralbox.account"
-    world.seconds = 300.0  # nobody is done with its own, and resigns, before all is stolen
+    world.seconds = 60.0  # nobody is done with its own, and resigns, before all is stolen
 
     async def served(keeper: Keeper, tenure: Tenure) -> None:
         await serve(keeper, tenure)

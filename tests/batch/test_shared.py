@@ -6,7 +6,7 @@ each has an account, a registry and a poller as another process would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from neuralbox._config import NO_CALL_OPTIONS, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
-from neuralbox._journal import open_account_journal, read_records, read_summary, read_workers
+from neuralbox._journal import open_account_journal, opening, read_records, read_summary, read_workers
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._journal.postgres import membership
 from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
@@ -54,13 +54,18 @@ def place(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """A service whose clock stands still while a worker waits for the database."""
-    world, commit = World(), GroupCommit.commit
+    world, commit, enter = World(), GroupCommit.commit, opening._open
 
     async def held(commits: GroupCommit, item: CommitItem) -> None:
         with world.time.busy():
             await commit(commits, item)
 
+    async def entered(act: Callable[[], Any]) -> Any:
+        with world.time.busy():
+            return await enter(act)
+
     monkeypatch.setattr(GroupCommit, "commit", held)
+    monkeypatch.setattr(opening, "_open", entered)
     return world
 
 
