@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from .async_source import (
@@ -140,12 +141,16 @@ class Types:
 
     def plain(self, node: ast.expr) -> ast.expr:
         """Return a type without quotes, and with the aliases written out that hide something async."""
-        return normal(
-            filled(normal(node), {name: alias for name, alias in self._aliases.items() if self._hides(alias)})
-        )
+        return normal(filled(normal(node), self._hiding))
 
-    def _hides(self, alias: ast.expr) -> bool:
-        return not self._is_callback(alias) and (self.crosses(alias) or mentions(alias, _COLOURED))
+    @cached_property
+    def _hiding(self) -> dict[str, ast.expr]:
+        """The aliases that hide something async, callbacks apart."""
+        return {
+            name: alias
+            for name, alias in self._aliases.items()
+            if not self._is_callback(alias) and (self.crosses(alias) or mentions(alias, _COLOURED))
+        }
 
     def crosses(self, node: ast.AST | None) -> bool:
         """Return whether values of the type are mirrored, or hold something that is."""
