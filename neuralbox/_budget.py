@@ -247,6 +247,11 @@ class Reservation:
         return self._budget
 
     @property
+    def charged(self) -> int:
+        """Tokens that were booked for it so far."""
+        return self._charged
+
+    @property
     def is_open(self) -> bool:
         """Whether nobody has said yet what it came to."""
         return not self._booked

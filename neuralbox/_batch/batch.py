@@ -32,6 +32,7 @@ from .others import OthersWork
 from .outcome import BatchOutcome
 from .progress import BatchProgress
 from .reader import RequestReader, Source
+from .run_budget import open_run_budget
 from .state import BatchOptions, BatchState
 from .submitter import Submitter
 
@@ -172,6 +173,9 @@ class Batch:
     async def _counted(self) -> tuple[Budget | None, int | None]:
         """Return the budget, with what the journal's earlier runs spent of it, and how many requests there will be."""
         budget, journal, source = self._budget, self._journal, self._source
+        shared = shared_of(journal)
+        if shared is not None and isinstance(budget, int):
+            budget = await open_run_budget(self._core, shared, budget)
         asks = journal is not None and (isinstance(budget, int) or source is None)
         found = await journal.summary() if journal is not None and asks else JournalSummary()
         if source is None:

@@ -21,6 +21,7 @@ from .._journal.shared import SharedJournal
 from .._rate_limit.windows import Why
 from .collector import Collector
 from .item import BatchItem, ItemStage
+from .run_budget import RunBudget
 from .state import BatchState, StoppedError
 
 _EVERY: Final = 1.0
@@ -65,6 +66,7 @@ class OthersWork:
                 state.fail(error)
                 self._collector.abandon()
             await self._tell(journal)
+            await self._settle_up()
             if isinstance(state.refusal, StoppedError):
                 self._drop()
             elif self._items:
@@ -80,6 +82,13 @@ class OthersWork:
             self._told = throttled
             with suppress(JournalError):  # for those who watch; the work goes on without
                 await journal.tell(throttled)
+
+    async def _settle_up(self) -> None:
+        """Let the others have what is not needed here of the run's budget."""
+        budget = self._state.options.budget
+        if isinstance(budget, RunBudget):
+            with suppress(JournalError):  # nobody has it then until the lease is over; the work goes on without
+                await budget.settle_up()
 
     async def _look(self, journal: SharedJournal) -> None:
         assert self.pass_on is not None

@@ -93,7 +93,9 @@ class Batches:
                 it has none; `id` is the id; else a template of `{key}`, `{id}`, `{model}`, `{kind}`, `{date}` and `{seed}`,
                 such as `{model}/{key}`, that stays below the directory.
             budget: Most tokens to spend, those of the journal's earlier runs included, or a `Budget` shared with
-                others. What does not fit is not sent and has `BudgetExceededError` for an outcome.
+                others. What does not fit is not sent and has `BudgetExceededError` for an outcome. In a journal that many
+                share a number is the budget of all who work on the run, and the newest that is given is everybody's; a
+                `Budget` stays this process's own.
             cache: A file, or a `ResultCache`, of what was bought before, in place of the client's; what is in it is delivered
                 without a request and free (`outcome.generation.is_cached`). Equal requests that are on their way at the
                 same time are each bought.

@@ -41,6 +41,7 @@ from .._submissions.shared_record import shared_record_of
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .others import OthersWork
+from .run_budget import RunBudget, RunReservation
 from .state import BatchState, StoppedError
 
 logger = logging.getLogger("neuralbox")
@@ -71,12 +72,21 @@ class JournalRecorder:
         if item.reservation is None:
             await self._reserve()
         if journal is not None:
-            if shared_of(journal) is None:
+            shared = shared_of(journal)
+            if shared is None:
                 await journal.sending(item.key, claim.to_dict())
             else:
-                await journal.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt))
+                await shared.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt), price=self._price())
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
         self._state.looked_up(item)
+
+    def _price(self) -> int | None:
+        """Return the price that goes with it into a journal where many keep one budget; None where they do not."""
+        reservation = self._item.reservation
+        if not isinstance(reservation, RunReservation):
+            return None
+        reservation.be_sent()
+        return reservation.written
 
     async def accepted(self, generation: Generation) -> None:
         """Keep its id, then write it down; one that cannot be written down is waited for all the same."""
@@ -96,8 +106,12 @@ class JournalRecorder:
 
     async def refused(self) -> None:
         """Write down that it was not charged."""
-        self._item.is_open = False
-        await self._state.write(lambda journal: journal.planned_again(self._item.key))
+        item = self._item
+        item.is_open = False
+        if isinstance(item.reservation, RunReservation):  # its tokens are the run's again, and no more this worker's
+            item.reservation.release()
+            item.reservation = None
+        await self._state.write(lambda journal: journal.planned_again(item.key))
 
 
 class _Queue:
@@ -175,7 +189,7 @@ class Submitter:
             if item.claim is None:  # else it may have been paid for already
                 await self._reserve(item, wire)
             generation = await self._submit(item, wire)
-            self._note_estimate(item, wire, generation)
+            await self._note_estimate(item, wire, generation)
         except Exception as error:  # noqa: BLE001 - an outcome where it is ours, else raised to the caller as it is
             self._failed(item, error)
             return
@@ -237,6 +251,8 @@ class Submitter:
             except RateLimitError as error:
                 tries, claim = tries + 1, None  # refused, so a claim was settled before: it was never accepted
                 await self._throttle(error, tries)
+                if item.reservation is None:
+                    await self._reserve(item, wire)
 
     def _failed(self, item: BatchItem, error: Exception) -> None:
         state = self._state
@@ -267,11 +283,25 @@ class Submitter:
     async def _reserve(self, item: BatchItem, wire: Request) -> None:
         """Set a request's tokens aside, waiting where others that still run may leave it enough or tell its price."""
         budget = self._state.options.budget
-        if budget is not None:
-            ask = partial(self._price, item, wire)
+        if budget is None:
+            return
+        ask = partial(self._price, item, wire)
+        price = await ask()
+        if isinstance(budget, RunBudget):
+            item.reservation = await budget.reserve_in_turn(price, price_again=ask, wait=self._wait_for_others)
+        else:
             item.reservation = await reserve_tokens(
-                budget, await ask(), patient=True, price_again=ask, wait=self._wait_for_change
+                budget, price, patient=True, price_again=ask, wait=self._wait_for_change
             )
+
+    async def _wait_for_others(self, seconds: float) -> None:
+        woken, sleepers = anyio.Event(), self._state.sleepers
+        sleepers[woken] = None
+        try:
+            await self._core.wait_until(woken, seconds)
+        finally:
+            del sleepers[woken]
+        self._state.require_going()
 
     async def _wait_for_change(self, change: anyio.Event) -> None:
         sleepers = self._state.sleepers
@@ -287,17 +317,23 @@ class Submitter:
         budget, request = self._state.options.budget, item.request
         if budget is not None and isinstance(request, BatchRequest):
             price = await self._price(item, request.build(self._state.core.options.dialect))
+            if isinstance(budget, RunBudget):
+                item.reservation = await budget.take_in(item.key, price)
+                return
             try:
                 item.reservation = budget.reserve(price)
             except BudgetExceededError:
                 logger.warning("What the batch has on its way costs more than its budget.")
 
-    def _note_estimate(self, item: BatchItem, wire: Request, generation: Generation) -> None:
+    async def _note_estimate(self, item: BatchItem, wire: Request, generation: Generation) -> None:
         """Let others go by what the service says that one of an unknown price will cost."""
         if item.reservation is not None and not generation.is_final:
             assert isinstance(item.request, BatchRequest)
             query = price_query_of(wire, model=item.request.model, extra=item.request.extra_body)
             charges_of(self._core).note_estimate(generation, item.reservation, query)
+            budget = self._state.options.budget
+            if isinstance(budget, RunBudget):
+                await budget.note_estimate(item.key, item.reservation)
 
     async def _price(self, item: BatchItem, wire: Request) -> int | None:
         assert isinstance(item.request, BatchRequest)

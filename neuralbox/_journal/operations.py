@@ -27,7 +27,7 @@ class StateChange(CommitItem):
         values: What is written down, by name, the key included: `at` in Unix seconds where the time counts, and
 
             SENDING   `claim` as JSON, and its `claim_key`; where it has a prompt, `prompt` (its JSON string) and `rest` (the
-                      claim without it); `mark`, a digest of the prompt or None
+                      claim without it); `mark`, a digest of the prompt or None; `price`, where the run's budget is kept
             ACCEPTED  `id`, `kind`, `model`; `waits`, whether the keeper of a journal that many share is to wait for it
             FINAL     `status`, `tokens`, and `outcome` as JSON
             SAVED     `path` (bytes where it is no valid text), `size_bytes`
@@ -83,10 +83,13 @@ class Close(CommitItem):
 # The changes of state, from the methods of the protocol.
 
 
-def sending(key: str, claim: Mapping[str, Any], at: float, mark: bytes | None = None) -> StateChange:
+def sending(
+    key: str, claim: Mapping[str, Any], at: float, mark: bytes | None = None, price: int | None = None
+) -> StateChange:
     """Build the change to `SENDING`."""
     name, prompt = claim.get("key"), claim.get("prompt")
-    named = {"key": key, "at": at, "mark": mark, "claim_key": _text(name) if isinstance(name, str) else None}
+    claim_key = _text(name) if isinstance(name, str) else None
+    named: dict[str, Any] = {"key": key, "at": at, "mark": mark, "price": price, "claim_key": claim_key}
     if not (isinstance(prompt, str) and prompt):
         return StateChange(SENDING, {**named, "claim": _json(claim), "prompt": None, "rest": None})
     literal = _json(prompt)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from . import operations
+from .allotments import RunFunds, Taken
 from .grouped import GroupedJournal, JournalStore
 from .protocol import Journal, JournalRecord, to_json
 
@@ -156,11 +157,26 @@ class KeeperStore(Protocol):
     def heard(self, news: Sequence[News]) -> None: ...
 
 
+class AllotmentStore(Protocol):
+    """What keeps the account of what all share; see `postgres.allotments.Allotments`."""
+
+    def open_budget(self, budget: int, *, failure_is_free: bool) -> tuple[RunFunds, bool]: ...
+
+    def take_tokens(self, price: int | None, *, returned: int, is_moving: bool, keeps_unknown: bool) -> Taken: ...
+
+    def keep_tokens(self, *, is_moving: bool, keeps_unknown: bool, holds: bool) -> None: ...
+
+    def note_price(self, key: str, price: int) -> None: ...
+
+
 class SharedStore(JournalStore, Protocol):
     """What holds the records of a journal that many share; see the methods of `SharedJournal`."""
 
     @property
     def keeping(self) -> KeeperStore: ...
+
+    @property
+    def allotments(self) -> AllotmentStore: ...
 
     def be_kept(self, *, is_brief: bool) -> None: ...
 
@@ -254,6 +270,19 @@ class SharedJournal(GroupedJournal):
             completed: Those with a result; else those without.
         """
         return await self.ask(partial(self._store.take_ended, after, completed=completed))
+
+    # ... what of the budget it takes...
+
+    @property
+    def allotments(self) -> AllotmentStore:
+        """What a worker asks of the store about what all share."""
+        return self._store.allotments
+
+    async def sending(
+        self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None, price: int | None = None
+    ) -> None:
+        """Note that the request is about to leave, and what it costs where the run's budget is kept (-1: nobody knows)."""
+        await self._commit(operations.sending(key, claim, self._time(), mark, price))
 
     # ... who waits for it...
 

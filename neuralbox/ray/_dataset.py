@@ -53,8 +53,7 @@ def generate(
             `NEURALBOX_JOURNAL` in each actor's environment, so that a password need not travel with the work.
         workers: How many actors; two numbers let Ray start as many as it has work for.
         in_flight: Requests that each actor has sent and waits for, at most.
-        budget: Most tokens to spend, those of the journal's earlier runs included. What was spent is counted when a part of the
-            rows begins, so what all actors have in flight at once may go beyond it.
+        budget: Most tokens to spend, by all actors together and those of the journal's earlier runs included.
         download_to: A directory for the files, as each actor sees it: one that all share, or each machine's own.
         keep: Columns that are no part of a request and come out as they are.
         wait_timeout: Limit of the wait for each job in seconds; see `nb.batch`.

@@ -496,7 +496,9 @@ async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
 ) -> None:
     sending, refused = SharedJournal.sending, list[str]()
 
-    async def answer(journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None) -> None:
+    async def answer(
+        journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None, price: int | None = None
+    ) -> None:
         if not refused:
             refused.append(key)
             raise taken(journal.path, key)
@@ -579,7 +581,9 @@ async def test_a_request_that_another_worker_took_meanwhile_is_waited_for(
 ) -> None:
     sending, refused = SharedJournal.sending, list[str]()
 
-    async def answer(journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None) -> None:
+    async def answer(
+        journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None, price: int | None = None
+    ) -> None:
         if not refused:
             refused.append(key)
             raise taken(journal.path, key)

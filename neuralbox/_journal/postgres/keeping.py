@@ -81,7 +81,7 @@ _ADOPT: Final = f"""
     WHERE {_STILL} RETURNING r.mark"""
 _ABSENT: Final = f"""
     UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, unsettled = NULL,
-        sent_at = NULL, news = true
+        sent_at = NULL, news = true, price = CASE WHEN r.sender = r.owner THEN r.price END
     WHERE {_STILL} AND r.widened = %(widened)s"""
 _STANDING: Final = """
     SELECT r.state = 1 AND r.claim_key = %(name)s AND r.attempt = %(attempt)s, r.gen_id, r.gen_is_int, r.kind, r.model

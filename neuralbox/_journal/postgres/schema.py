@@ -6,7 +6,8 @@ session keeps, so that a pooler may hand each transaction to another session.
     journal    one row: the version, and what tells this database from a copy of it (see `identity`)
     account    one row for each account of a service. The fingerprint is a hash, never the key. `keeper` is the epoch of the
                one process that waits for all, with its owner and the end of its lease. Kept for what follows: the windows
-    run        one row for each name: a list of requests with a journal of its own
+    run        one row for each name: a list of requests with a journal of its own; `budget` is what may be spent for it, as
+               the newest said who gave one, and `spent` what was, as far as it is counted
     owner      one row for each journal that is open: which process has it, and until when nobody may take over by the
                database's clock; `about` is `keeper` where it does no work of the run. A record whose owner is not here, or whose time is over, is anybody's
     record     one narrow row for each request
@@ -27,13 +28,13 @@ session keeps, so that a pooler may hand each transaction to another session.
                  brief       text or address of the result are all that its owner needs of it
                  news        its owner has not taken up yet what the keeper, or who sent it before, has made of it
                  gen_id      of the generation, as text; `gen_is_int` tells what it was
-                 price       tokens announced for it, from `sending` on
+                 price       tokens announced for it, from `sending` on, where its sender keeps the run's budget: -1 where nobody
+                             knows; NULL again when what it was charged is counted in `run.spent`
                  *_at        Unix seconds by the clock of who wrote them
     request    the request as JSON. The one place of prompts, but for `claim`
     outcome    the end as JSON. The one place of addresses of results
     hint       what webhooks said of accepted generations to processes that are no workers; the newest of each run
-    allotment  kept for what follows, as `price` and a run's `budget` and `spent` are: parts of an account's windows and of a
-               run's budget in the hands of one owner for a while
+    allotment  parts of a run's budget in the hands of one owner; see `allotments`
 
 `record_generation` is the arbiter of every adoption: one generation belongs to one request of an account.
 """
@@ -100,6 +101,9 @@ STEPS: Final[Sequence[Sequence[str]]] = [
         "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS unsettled text",
         "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS brief boolean NOT NULL DEFAULT false",
         "UPDATE neuralbox.record SET kept = -1 WHERE state = 2",  # who takes it over asks for it to be waited for
+    ),
+    (  # to version 5
+        "CREATE INDEX IF NOT EXISTS record_priced ON neuralbox.record (run) WHERE price IS NOT NULL",
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""

@@ -75,6 +75,22 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
 """Each returns the keys that were changed. Made twice, since the answer to a commit was lost, each comes to the same: so an
 end is said again of what is saved by now, if it is the same end."""
 
+SENDING_PRICED: Final[LiteralString] = """
+    WITH g AS (SELECT * FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[],
+                %(mark)s::bytea[], %(price)s::int[]) AS g (key, at, claim, claim_key, mark, price)),
+        done AS (UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
+                attempt = r.attempt + 1, opens = NULL, unsettled = NULL, sent_at = g.at, claim = g.claim,
+                claim_key = g.claim_key, mark = g.mark, price = g.price
+            FROM g JOIN neuralbox.record o ON o.run = %(run)s AND o.key = g.key
+            WHERE r.id = o.id AND r.owner = %(owner)s AND r.state IN (0, 1)
+                AND EXISTS (SELECT 1 FROM neuralbox.owner w
+                    WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp() + make_interval(secs => %(grace)s))
+            RETURNING r.key, greatest(g.price, 0) - greatest(coalesce(o.price, 0), 0) AS more),
+        paid AS (UPDATE neuralbox.allotment SET amount = amount - (SELECT coalesce(sum(more), 0) FROM done)
+            WHERE owner = %(owner)s AND what = 'tokens' AND run = %(run)s)
+    SELECT key FROM done"""
+"""`SENDING` for a worker that keeps the run's budget: the price goes from what it holds to the record."""
+
 PLAN: Final = """
     WITH given AS (SELECT * FROM unnest(%(keys)s::text[], %(digests)s::text[], %(bodies)s::text[]) WITH ORDINALITY
             AS g (key, digest, body, place)),
@@ -87,7 +103,7 @@ PLAN: Final = """
 
 _TAKE: Final = """
     UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, unsettled = NULL, news = false, kept = %(kept)s,
-        brief = %(brief)s
+        brief = %(brief)s, price = CASE WHEN r.state > 0 THEN r.price END
     FROM found WHERE r.id = found.id AND r.owner IS NOT DISTINCT FROM found.owner AND r.state {states}
     RETURNING r.id"""
 
@@ -146,8 +162,10 @@ WIDEN: Final = """
     UPDATE neuralbox.record r SET widened = r.widened + 1, opens = least(coalesce(r.opens, 'Infinity'), %(sent)s)
     WHERE r.account = %(account)s AND r.state = 1 AND r.mark IS NOT DISTINCT FROM %(mark)s"""
 
+# The tokens of who sent it are still set aside for it.
 ABSENT: Final = """
-    UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, unsettled = NULL, sent_at = NULL
+    UPDATE neuralbox.record r SET state = 0, account = NULL, claim = NULL, unsure = false, unsettled = NULL, sent_at = NULL,
+        price = CASE WHEN r.sender = r.owner THEN r.price END
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state = 1 AND r.owner = %(owner)s
         AND r.claim_key = %(claim_key)s AND r.widened = %(widened)s"""
 
@@ -183,6 +201,14 @@ MARKS: Final = """
             FROM neuralbox.record r WHERE r.run = %(run)s AND r.id >= g.first AND r.id < g.last ORDER BY r.id) r"""
 
 TELL: Final = "UPDATE neuralbox.owner SET about = %(about)s WHERE number = %(owner)s"
+
+LEAVE: Final = """
+    WITH gone AS (DELETE FROM neuralbox.owner WHERE number = %(owner)s)
+    DELETE FROM neuralbox.allotment WHERE owner = %(owner)s"""
+
+FORGET: Final = """
+    WITH gone AS (DELETE FROM neuralbox.owner WHERE lease_until < clock_timestamp() - %(after)s::interval RETURNING number)
+    DELETE FROM neuralbox.allotment p USING gone WHERE p.owner = gone.number"""
 
 PLAN_FREE: Final = PLAN.replace("%(owner)s", "NULL")
 """Plans what nobody works on yet."""

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import errors as codes
@@ -38,6 +38,7 @@ from ..protocol import (
 from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGeneration, lease_over, taken
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
+from .allotments import Allotments
 from .connection import Connection, Reconnecting
 from .keeping import Keeping
 from .membership import Owner, boot_clock, keep_alive
@@ -60,6 +61,7 @@ class PostgresStore:
     Attributes:
         path: The address, without a password.
         keeping: The keeper's part.
+        allotments: What it takes of what all share.
         last_at: None: other workers write by other clocks.
     """
 
@@ -85,6 +87,7 @@ class PostgresStore:
         named = {"owner": owner.number, "account": account, "grace": owner.grace}
         self._named: dict[str, Any] = {"run": run, "kept": -1, "brief": False, **named}
         self.keeping = Keeping(database, self.path, named)
+        self.allotments = Allotments(database, self._named)
         self._pid = os.getpid()
         self._ended: dict[int, None] = {}
         self._planned = 0
@@ -203,7 +206,7 @@ class PostgresStore:
             self._begin(connection)
             for layer in layers_of(changes):
                 for state, same in layer.items():
-                    asked.append((same, connection.execute(CHANGES[state], self._values(state, same))))
+                    asked.append((same, connection.execute(_statement(same[0]), self._values(state, same))))
         for same, cursor in asked:
             done = {key for (key,) in cursor.fetchall()}
             for change in same:
@@ -218,7 +221,7 @@ class PostgresStore:
                 try:
                     with connection.transaction():
                         values = self._values(change.state, [change])
-                        done = connection.execute(CHANGES[change.state], values).fetchone()
+                        done = connection.execute(_statement(change), values).fetchone()
                 except codes.UniqueViolation:
                     change.error = self._belongs_to_another(change)
                 except _ITS_OWN_FAULT as error:
@@ -417,12 +420,15 @@ class PostgresStore:
             return  # the connection is the parent's
         with suppress(*errors.FOREIGN, JournalError):  # a nicety: a lease that nobody keeps is over in a minute
             self._database.run(
-                lambda connection: connection.execute(
-                    "DELETE FROM neuralbox.owner WHERE number = %s", (self._owner.number,)
-                ),
+                lambda connection: connection.execute(statements.LEAVE, self._named),
                 patience=_GOODBYE,
             )
         self._database.close()
+
+
+def _statement(change: StateChange) -> LiteralString:
+    """Return what makes a change, and all of its kind."""
+    return statements.SENDING_PRICED if change.values.get("price") is not None else CHANGES[change.state]
 
 
 def open_store(
@@ -503,9 +509,7 @@ def _enter(
             raise _anothers(shown, "service", f"the service at {its_service}, and this client talks to {service}")
         elif its_account != account_number:
             raise _anothers(shown, "account", "another account")
-        connection.execute(
-            "DELETE FROM neuralbox.owner WHERE lease_until < clock_timestamp() - %s::interval", (_FORGOTTEN_AFTER,)
-        )
+        connection.execute(statements.FORGET, {"after": _FORGOTTEN_AFTER})
         (number,) = _one(
             connection,
             """INSERT INTO neuralbox.owner (account, run, host, pid, since, lease_until)

@@ -1,0 +1,299 @@
+"""What one of many may take: never more than there is, enough for one request, and less the more share what is left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuralbox._journal.allotments import RunFunds, may_take_unknown, tokens_to_take
+from neuralbox._journal.shared import SharedJournal
+
+from ..postgres import PostgresServer
+from .test_postgres import MARK, a_worker, claim, end_lease, place, store_of
+
+__all__ = ["place"]  # a fixture
+
+amounts = st.integers(0, 10_000)
+funds_of_runs = st.builds(
+    RunFunds, budget=amounts, spent=amounts, open=amounts, others=amounts, mine=amounts, workers=st.integers(1, 40)
+)
+
+
+@given(funds_of_runs, amounts)
+def test_what_is_taken_covers_the_next_request_and_never_exceeds_what_is_left(funds: RunFunds, price: int) -> None:
+    tokens = tokens_to_take(funds, price)
+    if price > funds.left:
+        assert tokens is None
+    else:
+        assert tokens is not None
+        assert price <= tokens <= max(funds.left, 0)
+        assert tokens <= max(price, 64 * price)
+
+
+@given(st.integers(0, 100_000), st.integers(1, 50), st.lists(st.integers(0, 7), max_size=400))
+def test_workers_that_take_in_turns_never_hold_more_than_the_budget(budget: int, price: int, turns: list[int]) -> None:
+    parts, sent = [0] * 8, 0
+    for worker in turns:
+        if parts[worker] < price:
+            others = sum(parts) - parts[worker]
+            funds = RunFunds(budget, open=sent, others=others, workers=8)
+            taken = tokens_to_take(funds, price)
+            parts[worker] = taken or 0
+        if parts[worker] >= price:
+            parts[worker] -= price
+            sent += price
+        assert sum(parts) + sent <= budget
+
+
+@pytest.mark.parametrize(
+    ("workers", "left", "tokens"), [(1, 1_000, 256), (1, 100, 100), (2, 1_000, 250), (8, 64, 4), (8, 3, None)]
+)
+def test_the_less_is_left_and_the_more_share_it_the_less_is_taken(workers: int, left: int, tokens: int | None) -> None:
+    assert tokens_to_take(RunFunds(left, workers=workers), 4) == tokens
+
+
+def test_what_nobody_knows_the_price_of_passes_one_at_a_time_and_not_where_costs_are_never_told() -> None:
+    funds = RunFunds(10)
+    assert may_take_unknown(funds)
+    for refused in (RunFunds(10, spent=10), replace(funds, is_unknown_out=True), replace(funds, is_uncounted=True)):
+        assert not may_take_unknown(refused)
+
+
+@pytest.mark.parametrize(
+    ("funds", "price", "runs_here", "waits"),
+    [
+        (RunFunds(10), 4, False, False),
+        (RunFunds(10), 4, True, True),
+        (RunFunds(10, others=8), 4, False, True),
+        (RunFunds(10, open=8, is_moving=True), 4, False, True),
+        (RunFunds(10, spent=7, others=3), 4, True, False),
+        (RunFunds(10, others=8), None, False, True),
+        (RunFunds(10, spent=10, others=8), None, True, False),
+        (RunFunds(10, others=8, is_uncounted=True), None, True, False),
+        (RunFunds(10, others=8, is_uncounted=True), 4, False, True),
+    ],
+)
+def test_who_is_refused_waits_while_others_may_give_something_back(
+    funds: RunFunds, price: int | None, runs_here: bool, waits: bool
+) -> None:
+    assert funds.may_wait_for(price, runs_here=runs_here) == waits
+
+
+# In the database.
+
+
+async def take(
+    journal: SharedJournal,
+    price: int | None,
+    *,
+    returned: int = 0,
+    is_moving: bool = False,
+    keeps_unknown: bool = False,
+) -> tuple[int | None, RunFunds]:
+    store = journal.allotments
+    taken = await journal.ask(
+        lambda: store.take_tokens(price, returned=returned, is_moving=is_moving, keeps_unknown=keeps_unknown)
+    )
+    return taken.tokens, taken.funds
+
+
+async def open_budget(journal: SharedJournal, budget: int, *, is_free: bool = True) -> RunFunds:
+    funds, _ = await journal.ask(lambda: journal.allotments.open_budget(budget, failure_is_free=is_free))
+    return funds
+
+
+async def send(journal: SharedJournal, key: str, price: int | None) -> None:
+    from .files import entries
+
+    await journal.plan(entries(key))
+    await journal.sending(key, claim(key), mark=MARK, price=price)
+
+
+def outcome(tokens: int | None, status: str = "completed") -> dict[str, object]:
+    return {"status": status, "tokens": tokens}
+
+
+@pytest.mark.anyio
+async def test_what_is_sent_leaves_the_senders_part_and_counts_until_it_is_charged(place: str) -> None:
+    async with a_worker(place) as one, a_worker(place) as two:
+        assert await open_budget(one, 100) == RunFunds(100)
+        assert (await take(one, 10))[0] == 100
+        assert await open_budget(two, 100) == RunFunds(100, others=100, workers=2, is_moving=True)
+        assert (await take(two, 10))[0] is None
+        await send(one, "a", 10)
+        await one.sending("a", claim("a"), mark=MARK, price=10)  # again, before a repetition
+        tokens, funds = await take(two, 10)
+        assert (tokens, funds.open, funds.others, funds.left) == (None, 10, 90, 0)
+        await one.accepted("a", id=7)
+        await one.final("a", outcome(4))
+        assert (await take(one, 10, returned=90))[1] == RunFunds(100, spent=4, workers=2)
+        tokens, funds = await take(two, 10)
+        assert (tokens, funds.spent, funds.open, funds.others) == (
+            18,
+            4,
+            0,
+            24,
+        )  # each leaves to the other as much as it takes
+
+
+@pytest.mark.anyio
+async def test_the_part_of_who_left_or_died_is_the_runs_and_what_it_had_sent_is_not(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with a_worker(place) as dead, a_worker(place) as last:
+        async with a_worker(place) as left:
+            await open_budget(left, 100)
+            await take(left, 50)
+            assert (await take(last, 1))[0] is None
+        assert postgres.execute("SELECT count(*) FROM neuralbox.allotment WHERE owner = 3") == [(0,)]
+        assert (await take(dead, 100))[0] == 100
+        await send(dead, "a", 30)
+        end_lease(postgres, dead)
+        tokens, funds = await take(last, 5)
+        assert (tokens, funds.open, funds.others) == (70, 30, 0)
+
+
+@pytest.mark.anyio
+async def test_a_refusal_gives_the_tokens_back_and_a_proof_of_absence_leaves_them_to_the_next_try(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with a_worker(place) as one:
+        await open_budget(one, 100)
+        await take(one, 100)
+        await send(one, "a", 30)
+        await one.planned_again("a")
+        assert (await take(one, 100, returned=70))[0] == 100
+        await one.sending("a", claim("a"), mark=MARK, price=30)
+        await one.lost("a", claim("a"))
+        assert await one.absent("a", "a", widened=0) is None
+        await one.sending("a", claim("a"), mark=MARK, price=30)
+        _, funds = await take(one, 1)
+        assert (funds.open, funds.mine) == (30, 70)
+        await one.lost("a", claim("a"))
+        end_lease(postgres, one)
+        async with a_worker(place) as next_one:
+            assert await next_one.take(["a"])
+            assert (await take(next_one, 70))[1].open == 30
+            assert await next_one.absent("a", "a", widened=0) is None
+            assert (await take(next_one, 70, returned=70))[1].open == 0
+
+
+@pytest.mark.anyio
+async def test_what_is_planned_again_and_taken_over_is_nobodys_money(place: str, postgres: PostgresServer) -> None:
+    async with a_worker(place) as one, a_worker(place) as two:
+        await open_budget(one, 100)
+        await take(one, 30)
+        await send(one, "a", 30)
+        await one.lost("a", claim("a"))
+        await one.absent("a", "a", widened=0)
+        assert (await take(two, 1))[1].open == 30
+        end_lease(postgres, one)
+        assert (await take(two, 1, returned=100))[1].open == 0
+        await two.take(["a"])
+        assert postgres.execute("SELECT price FROM neuralbox.record") == [(None,)]
+
+
+@pytest.mark.anyio
+async def test_what_was_spent_before_counts_once_however_often_a_run_is_opened(place: str) -> None:
+    async with a_worker(place) as one:  # keeps no budget
+        await send(one, "a", None)
+        await one.accepted("a", id=1)
+        await one.final("a", outcome(7))
+        await send(one, "b", None)
+    async with a_worker(place) as two:
+        funds, is_unpriced = await two.ask(lambda: two.allotments.open_budget(100, failure_is_free=True))
+        assert (funds.spent, funds.open, is_unpriced) == (7, 0, True)
+        await two.ask(lambda: two.allotments.note_price("b", 5))
+        await two.ask(lambda: two.allotments.note_price("b", 50))  # it is known by now
+        assert (await take(two, 10))[1].open == 5
+        await two.take(["b"])
+        await two.accepted("b", id=2)
+        await two.final("b", outcome(6))
+        assert (await take(two, 10))[1].spent == 13
+    for _ in range(2):
+        async with a_worker(place) as three:
+            assert (await open_budget(three, 50)) == RunFunds(50, spent=13)
+            async with a_worker(place) as four:  # the newest says what may be spent
+                assert (await open_budget(four, 20)).budget == 20
+                assert (await take(three, 8))[0] is None
+                assert (await take(three, 7))[0] == 7
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("is_free", "spent"), [(True, 10), (False, 20)])
+async def test_what_the_service_does_not_say_cost_its_price(place: str, is_free: bool, spent: int) -> None:
+    async with a_worker(place) as one:
+        await open_budget(one, 100, is_free=is_free)
+        await take(one, 50)
+        for number, status in enumerate(("completed", "failed")):
+            await send(one, status, 10)
+            await one.accepted(status, id=number)
+            await one.final(status, outcome(None, status))
+        for _ in range(2):
+            assert (await take(one, 10))[1].spent == spent
+
+
+@pytest.mark.anyio
+async def test_one_at_a_time_of_a_run_leaves_whose_price_nobody_knows(place: str) -> None:
+    async with a_worker(place) as one, a_worker(place) as two:
+        await open_budget(one, 100)
+        assert (await take(one, None))[0] == 0
+        assert (await take(two, None))[0] is None
+        for keeps_unknown in (True, False):
+            await one.ask(partial(one.allotments.keep_tokens, is_moving=True, keeps_unknown=keeps_unknown, holds=True))
+            assert (await take(two, 200))[1].is_unknown_out == keeps_unknown
+        assert (await take(one, None))[0] == 0
+        await send(one, "a", -1)
+        await one.ask(lambda: one.allotments.keep_tokens(is_moving=True, keeps_unknown=False, holds=True))
+        assert (await take(two, None))[0] is None  # it is on its way
+        assert (await take(one, None, keeps_unknown=True))[0] is None
+        await one.accepted("a", id=1)
+        await one.final("a", outcome(7))
+        await one.flush()
+        tokens, funds = await take(two, None)
+        assert (tokens, funds.spent) == (0, 7)
+        await send(two, "b", -1)
+        await two.accepted("b", id=2)
+        await two.final("b", outcome(None))
+        await take(two, 5)
+        _, funds = await take(one, None)
+        assert (funds.is_uncounted, funds.spent) == (True, 7)
+
+
+@pytest.mark.anyio
+async def test_others_hear_whether_it_is_worth_waiting_for_a_worker(place: str) -> None:
+    async with a_worker(place) as one, a_worker(place) as two:
+        await open_budget(one, 10)
+        await take(one, 10)
+        await send(one, "a", 10)
+        assert (await take(two, 10))[1].is_moving
+        for is_moving in (True, False):
+            await one.ask(partial(one.allotments.keep_tokens, is_moving=is_moving, keeps_unknown=False, holds=False))
+            assert (await take(two, 10))[1].is_moving == is_moving
+
+
+@pytest.mark.anyio
+async def test_two_that_take_at_once_never_take_the_same(place: str, postgres: PostgresServer) -> None:
+    import threading
+
+    async with a_worker(place) as one, a_worker(place) as two:
+        await open_budget(one, 100)
+        await open_budget(two, 100)
+        stores, taken = [store_of(one).allotments, store_of(two).allotments], list[int]()
+
+        def work(number: int) -> None:
+            for _ in range(20):
+                found = stores[number].take_tokens(3, returned=0, is_moving=False, keeps_unknown=False)
+                taken.append(found.tokens or 0)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert 97 < sum(taken) <= 100
+        assert postgres.execute("SELECT sum(amount)::int FROM neuralbox.allotment") == [(sum(taken),)]
