@@ -24,6 +24,7 @@ import anyio
 
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
+from .._concurrency.broadcast import Broadcast
 from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
@@ -216,7 +217,7 @@ class KeyedBook:
         self.journal: GroupedJournal | None = None
         self.place: str | None = None
         self._keyed: dict[str, KeyedSubmission] = {}
-        self._busy: dict[str, anyio.Event] = {}
+        self._busy: dict[str, Broadcast] = {}
 
     @asynccontextmanager
     async def turn(
@@ -232,7 +233,7 @@ class KeyedBook:
         """
         while key in self._busy:
             await self._busy[key].wait()
-        over = self._busy[key] = anyio.Event()
+        over = self._busy[key] = Broadcast()  # an event only where somebody waits
         try:
             keyed = await self._plan(core, key, request, call, model=model)
             job = keyed.known(core, call, kind=kind, model=model, place=self.place)
@@ -242,7 +243,7 @@ class KeyedBook:
             yield keyed, job, claim
         finally:
             del self._busy[key]
-            over.set()
+            over.ring()
 
     async def _plan(
         self, core: Core, key: str, request: Request, call: CallOptions, *, model: str | None

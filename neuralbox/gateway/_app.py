@@ -12,9 +12,10 @@ import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from functools import partial
 from secrets import token_hex
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -28,8 +29,8 @@ from .._errors import ConfigurationError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
 from .._types import GenerationId
 from . import _answers as answers
-from ._bodies import has_left, read_form, read_json
-from ._callers import Caller, CallerRegistry
+from ._bodies import has_left, header_of, read_form, read_json
+from ._callers import Caller, CallerRegistry, GatewayAccount
 from ._error_answers import (
     BUG,
     STOPPING,
@@ -91,6 +92,8 @@ class PaidCall:
     async def told(self) -> None:
         """Take note that its answer has gone out: it may be repeated for as long from here on."""
         self.purchase.is_delivered = not await has_left(self.request)
+        if self.purchase.is_delivered:
+            self.purchase.has_left = None  # nobody asks any more, and the request need not be kept with it
         self.caller.account.cashier.joins.touch(self.purchase, core_of(self.caller.client).clock())
 
 
@@ -202,9 +205,11 @@ class Gateway:
             raise RuntimeError(f"The gateway speaks HTTP, not {scope['type']}.")
         began, request = time.perf_counter(), Request(scope, receive)
         facts = scope["neuralbox.facts"] = {}
-        with ExitStack() as visit:
-            response = await self._respond(request, visit)
-            request_id = response.headers["x-request-id"] = f"req_{token_hex(12)}"
+        visited: list[GatewayAccount] = []
+        try:
+            response = await self._respond(request, visited)
+            request_id = f"req_{token_hex(12)}"
+            response.raw_headers.append((b"x-request-id", request_id.encode()))
             try:
                 await response(scope, receive, send)
             finally:
@@ -215,6 +220,9 @@ class Gateway:
                     access.info(
                         "%s %s %d %.1fms %s %s", scope["method"], path, response.status_code, spent, request_id, told
                     )
+        finally:
+            for account in visited:
+                account.visitors -= 1
 
     # Handlers, and what goes wrong in all of them.
 
@@ -235,7 +243,7 @@ class Gateway:
                 return named
         return None
 
-    async def _respond(self, request: Request, visit: ExitStack) -> Response:
+    async def _respond(self, request: Request, visited: list[GatewayAccount]) -> Response:
         handle = self._find(request)
         if handle is None and request.scope["path"].endswith("/healthz") and request.method == "GET":
             return self._say_health()
@@ -247,8 +255,9 @@ class Gateway:
         try:
             if not self._is_started:
                 await self._begin_by_request()
-            caller = await self.callers.of(request.headers.get("authorization"))
-            visit.enter_context(caller.account.visited())  # nobody closes it before it is answered
+            caller = await self.callers.of(header_of(request, b"authorization"))
+            caller.account.visitors += 1  # nobody closes it before it is answered
+            visited.append(caller.account)
             request.scope["neuralbox.facts"]["caller"] = caller.id
             return await handle(request, caller)
         except RefusedCallError as error:
@@ -297,7 +306,7 @@ class Gateway:
         if problem is not None:
             return _failed(problem)
         response = await say(call, run.generations)
-        _tell_cost(response.headers, facts, run.generations)
+        _tell_cost(response.raw_headers, facts, run.generations)
         await call.told()
         return response
 
@@ -310,7 +319,7 @@ class Gateway:
                 message = "This Idempotency-Key was used with another request. Nothing was sent."
                 raise refuse(None, message, code="idempotency_key_reused")
             found = found or each
-            if each.has_left is None or (not each.is_delivered and await each.has_left()):
+            if not each.is_delivered and (each.has_left is None or await each.has_left()):
                 found = each
                 break
         if found is not None:
@@ -486,7 +495,7 @@ class EventsResponse(Response):
         self._call = call
         job = call.purchase.jobs.get(0)
         if job is not None:
-            self.headers["x-neuralbox-id"] = _header(job.id)
+            self.raw_headers.append((b"x-neuralbox-id", _header(job.id)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
         call, run = self._call, self._call.run
@@ -507,7 +516,7 @@ class EventsResponse(Response):
         problem = call.problem()
         if problem is None:
             last = events.end(run.generations[0])
-            _tell_cost({}, scope["neuralbox.facts"], run.generations)
+            _tell_cost([], scope["neuralbox.facts"], run.generations)
             await call.told()
         else:
             last = events.failed(problem.body())
@@ -519,8 +528,8 @@ async def _send_piece(send: Send, piece: bytes) -> None:
 
 
 def _identity(request: Request, caller: Caller, digest: str) -> CallIdentity:
-    count = request.headers.get("x-stainless-retry-count", "")
-    key = request.headers.get("idempotency-key")
+    count = header_of(request, b"x-stainless-retry-count") or ""
+    key = header_of(request, b"idempotency-key")
     if key is not None and not 0 < len(key) <= 255:
         raise refuse(None, "An Idempotency-Key has 1 to 255 characters.", code="invalid_value")
     known = int(count) if count.isascii() and count.isdigit() and len(count) < 6 else 0
@@ -544,24 +553,36 @@ async def _each(items: Any) -> AsyncGenerator[Generation, None]:
             yield item
 
 
-def _json(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(answers.to_bytes(value), status, dict(headers or {}), "application/json")
+class JsonResponse(Response):
+    """JSON, whose headers are written as they leave, without starlette's object for them."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        for name, value in headers.items():
+            self.raw_headers.append((name.encode(), value.encode()))
+
+
+def _json(value: object, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return JsonResponse(answers.to_bytes(value), status, headers)
 
 
 def _failed(answer: ErrorAnswer) -> Response:
     return _json(answer.body(), status=answer.status, headers=answer.headers())
 
 
-def _tell_cost(headers: Any, facts: dict[str, Any], generations: Sequence[Generation]) -> None:
+def _tell_cost(headers: list[tuple[bytes, bytes]], facts: dict[str, Any], generations: Sequence[Generation]) -> None:
     """Say in headers and in the log what the service charged, and for which generations."""
     known = [each.tokens for each in generations if each.tokens is not None]
-    ids = ",".join(_header(each.id) for each in generations)
-    facts["id"] = ids
-    headers["x-neuralbox-id"] = ids
+    ids = b",".join([_header(each.id) for each in generations])
+    facts["id"] = ids.decode()
+    headers.append((b"x-neuralbox-id", ids))
     if known:
         facts["tokens"] = sum(known)
-        headers["x-neuralbox-tokens"] = str(sum(known))
+        headers.append((b"x-neuralbox-tokens", b"%d" % sum(known)))
 
 
-def _header(value: object) -> str:
-    return str(value).encode("ascii", "ignore").decode().replace("\n", "").replace("\r", "")[:100]
+def _header(value: object) -> bytes:
+    return str(value).encode("ascii", "ignore").replace(b"\n", b"").replace(b"\r", b"")[:100]

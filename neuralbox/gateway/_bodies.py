@@ -25,6 +25,15 @@ _DROPPED_SECONDS: Final = 300.0
 _FIELDS: Final = 200
 
 
+def header_of(request: Request, name: bytes) -> str | None:
+    """Return a header by its name in lower case, as ASGI has it, without starlette's object for all of them."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 async def read_json(request: Request, most: int) -> tuple[Mapping[str, Any], str]:
     """Read a JSON object.
 
@@ -50,7 +59,7 @@ async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str
     Raises:
         RefusedCallError: It is too long, or no form.
     """
-    kind = request.headers.get("content-type", "")
+    kind = header_of(request, b"content-type") or ""
     if kind.startswith("application/json"):
         return await read_json(request, most)
     content = await _read(request, most)
@@ -82,7 +91,7 @@ def _path(request: Request) -> bytes:
 
 
 async def _read(request: Request, most: int) -> bytes:
-    declared = request.headers.get("content-length", "")
+    declared = header_of(request, b"content-length") or ""
     is_long = declared.isdigit() and int(declared) > most
     pieces, size, goes_on = list[bytes](), 0, True
     while goes_on and not is_long:

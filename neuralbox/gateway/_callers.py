@@ -11,8 +11,7 @@ import hashlib
 import hmac
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,6 +113,9 @@ class GatewayAccount:
         journal: The journal's file, or None.
         join_equal: As `Cashier` has it.
         is_counted: Whether this program has counted already what the journal says was spent.
+
+    Attributes:
+        visitors: How many calls are being answered; nobody closes it meanwhile.
     """
 
     def __init__(
@@ -132,20 +134,11 @@ class GatewayAccount:
         self._budgets: dict[str, Budget] = {}
         self._journal = journal
         self._is_counted = is_counted
-        self._visitors = 0
-
-    @contextmanager
-    def visited(self) -> Iterator[None]:
-        """Say that a call is being answered for as long as the block runs."""
-        self._visitors += 1
-        try:
-            yield
-        finally:
-            self._visitors -= 1
+        self.visitors = 0
 
     def is_needed(self) -> bool:
         """Whether something is being bought or answered, or a call may be repeated that nothing but this remembers."""
-        if self.cashier.running or self._visitors:
+        if self.cashier.running or self.visitors:
             return True
         return self._journal is None and self.cashier.joins.may_be_repeated(core_of(self.client).clock())
 

@@ -82,7 +82,7 @@ class Purchase:
         jobs: What is accepted of it, by its parts.
         parts: How many requests it takes.
         sending: How many of them are on their way to the service.
-        has_left: Asks whether its last caller is gone.
+        has_left: Asks whether its last caller is gone; None where none is known, or it has its answer.
     """
 
     def __init__(
@@ -296,7 +296,10 @@ class Cashier:
 
     async def _finished(self, name: str, job: Job) -> Generation:
         """Wait for a job's end, and write down what was not known before, a failure too."""
-        was_final = job.generation is not None and job.generation.is_final
+        known = job.generation
+        if known is not None and known.is_completed:  # as texts are, in the answer to their submission
+            return known
+        was_final = known is not None and known.is_final
         try:
             return await job.wait()
         finally:

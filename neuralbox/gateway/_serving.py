@@ -132,6 +132,7 @@ class _HeldTransport:
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing  # asked after each answer
         self._loop = asyncio.get_running_loop()
         self._held: list[bytes] = []
 

@@ -208,10 +208,11 @@ async def test_no_more_clients_are_kept_than_there_is_room_for_but_none_is_close
         await running.time.sleep(JOINED_FOR + 1.0)
         busy, inside, *_ = gateway.callers.accounts()
         busy.cashier._running["busy"] = Purchase("busy")
-        with inside.visited():
-            assert (await Calls(gateway, "nb_5", running).chat()).status == 200
-            assert {busy, inside} < set(gateway.callers.accounts())
-            assert len(gateway.callers.accounts()) == 3
+        inside.visitors += 1
+        assert (await Calls(gateway, "nb_5", running).chat()).status == 200
+        assert {busy, inside} < set(gateway.callers.accounts())
+        assert len(gateway.callers.accounts()) == 3
+        inside.visitors -= 1
         busy.cashier._running.clear()
         await gateway.aclose()
         assert not gateway.callers.accounts()
@@ -225,13 +226,13 @@ async def test_a_caller_is_inside_until_its_answer_has_gone_out(tmp_path: Path) 
         calls = Calls(gateway, "nb_1", running)
 
         def look(came: Answered) -> bool:
-            inside.extend(account._visitors for account in gateway.callers.accounts())
+            inside.extend(account.visitors for account in gateway.callers.accounts())
             return False
 
         await calls.chat(stream=True, leaves=look)
         assert set(inside) == {1}
         (account,) = gateway.callers.accounts()
-        assert account._visitors == 0
+        assert account.visitors == 0
         await gateway.aclose()
 
 

@@ -211,6 +211,14 @@ async def test_a_stream_is_told_piece_by_piece_and_a_repetition_gets_all_of_it(t
         assert calls.charges == 1
 
 
+async def test_a_call_that_has_its_answer_is_remembered_without_its_request(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        await calls.chat()
+        (account,) = calls.gateway.callers.accounts()
+        (purchase,) = account.cashier.joins._calls.values()
+        assert (purchase.is_delivered, purchase.has_left) == (True, None)
+
+
 async def test_a_client_that_leaves_in_the_middle_pays_once_and_leaves_nothing_running(tmp_path: Path) -> None:
     async with in_process(tmp_path) as calls:
         left = await calls.chat(stream=True, leaves=lambda came: len(came.events) > 3)
