@@ -7,8 +7,11 @@ Four questions, each with its bound:
 - Kills: the same while the gateway, a process of its own with a journal, is killed (`SIGKILL`) ten times in the middle and
   started again; openai-python repeats up to 40 times, and nobody gives up meanwhile: how long a start takes on a busy
   machine is no question here. The service takes a while for each answer, so that requests are on their way when it dies.
-- CPU: of the gateway's process for a chat request, at most twice that of the SDK call that it makes; and for a piece of a
-  stream, at most 60 us. `/proc` tells it, all threads together; the requests come from this process.
+- CPU: of the gateway's process for a chat request, at most twice that of the SDK call that it makes (the same messages,
+  by the same clocks); and for a piece of a stream, at most 60 us. The process's own CPU clock tells it, all threads
+  together; the requests come from this process. Request and SDK call take turns one by one: either finds the processor's
+  caches as the other left them. A loop of nothing but SDK calls keeps them warm, which no server that is woken for a
+  request has, and a block of each meets another load of the machine.
 - Polls: videos waited for by one client each, whatever their interval; requests that reach the service for each, at most
   2.6. In virtual time, in one process.
 
@@ -18,28 +21,31 @@ Four questions, each with its bound:
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import anyio
 import httpx
 
 from benchmarks.answering import answering
 from benchmarks.bench_faults import AT_ONCE, FAULTS, GIVEN_UP, MODEL, PACE, RATE, TIMEOUT, Came
-from benchmarks.measure import Row, Settings, compare, interleave, main, show
+from benchmarks.measure import Row, Settings, compare, main, show
 from benchmarks.server import ROOT, Behaviour, running
 from neuralbox import AsyncNeuralBox
 from neuralbox.gateway import Gateway, KeyFile, _callers, _joins, app
@@ -170,9 +176,9 @@ class KilledGateway:
         self.process.stdout.close()
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time it took so far, all threads together."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        """Return the CPU time it took so far, all threads together, those that have ended too."""
+        # What `time.process_time` reads of this process; `clock_getcpuclockid` of Linux makes the number.
+        return time.clock_gettime((~self.process.pid << 3) | 2)
 
 
 def serve_here(service: str, directory: str, port: int, pace: float, *, journal: bool) -> None:
@@ -180,7 +186,8 @@ def serve_here(service: str, directory: str, port: int, pace: float, *, journal:
     joined_for = _joins.JOINED_FOR * pace  # callers repeat by the real clock; here time runs so many times as fast
     for module in (_joins, _callers):
         vars(module)["JOINED_FOR"] = joined_for
-    with using(FastTime(pace)):
+    # At its own pace time has the clocks that it has for every user: the SDK beside it has them too.
+    with nullcontext() if pace == 1.0 else using(FastTime(pace)):
         timeout = TIMEOUT if journal else None
         client = AsyncNeuralBox(
             api_key=OPERATOR,
@@ -230,45 +237,75 @@ async def caller(gateway: KilledGateway) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+Measured: TypeAlias = tuple[Callable[[], Awaitable[object]], Callable[[], float]]
+"""One operation, and the clock of the process whose CPU time it is measured by."""
+
+
+async def one_by_one(candidates: Mapping[str, Measured], each: int, rounds: int, seed: int) -> dict[str, list[float]]:
+    """Measure operations that take turns one by one, after a round that does not count; CPU seconds of each, by round."""
+    order, rng = list(candidates), random.Random(seed)
+    found: dict[str, list[float]] = {name: [] for name in order}
+    try:
+        for _ in range(rounds + 1):
+            gc.collect()
+            gc.freeze()  # as the gateway has it, whose server does this before it listens
+            taken = dict.fromkeys(order, 0.0)
+            for _ in range(each):
+                rng.shuffle(order)
+                for name in order:
+                    operation, clock = candidates[name]
+                    began = clock()
+                    await operation()
+                    taken[name] += clock() - began
+            for name, seconds in taken.items():
+                found[name].append(seconds / each)
+    finally:
+        gc.unfreeze()
+    return {name: seconds[1:] for name, seconds in found.items()}
+
+
 async def cpu_of_chat(each: int, rounds: int, seed: int, *, journal: bool) -> list[Row]:
     """Measure the gateway against the SDK call it makes."""
-    body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Good morning"}]}
+    messages = [{"role": "user", "content": "Good morning"}]
     with answering() as service, tempfile.TemporaryDirectory() as directory:
         gateway = KilledGateway(service, directory, pace=1.0, journal=journal)
-        taken: list[float] = []
         try:
-            async with caller(gateway) as client, AsyncNeuralBox(api_key=OPERATOR, base_url=service) as nb:
-                direct, count = nb.with_options(warn_duplicates=False), 0
-                path = f"{directory}/direct.sqlite"
+            async with (
+                caller(gateway) as client,
+                AsyncNeuralBox(api_key=OPERATOR, base_url=service) as nb,
+                sdk_call(
+                    nb.with_options(warn_duplicates=False), messages, f"{directory}/direct.sqlite" * journal
+                ) as call,
+            ):
 
-                async def through_sdk() -> int:
-                    nonlocal count
-                    if not journal:
-                        for _ in range(each):
-                            await direct.text.create(model="gpt-5", prompt="Good morning")
-                        return each
-                    from neuralbox._submissions import keyed
+                async def through_gateway() -> None:
+                    reply = await client.post("/chat/completions", json={"model": "gpt-5", "messages": messages})
+                    assert reply.status_code == 200, reply.text
 
-                    async with keyed.opened(direct._core, path):  # as the gateway has it: open all the time
-                        for _ in range(each):
-                            count += 1
-                            await direct.text.submit(model="gpt-5", prompt="Good morning", journal=path, key=f"{count}")
-                    return each
-
-                async def through_gateway() -> int:
-                    began = gateway.cpu_seconds()
-                    for _ in range(each):
-                        reply = await client.post("/chat/completions", json=body)
-                        assert reply.status_code == 200, reply.text
-                    taken.append((gateway.cpu_seconds() - began) / each)
-                    return each
-
-                found = await interleave({"sdk": through_sdk, "gateway": through_gateway}, rounds=rounds, seed=seed)
+                candidates: dict[str, Measured] = {
+                    "sdk": (call, time.process_time),
+                    "gateway": (through_gateway, gateway.cpu_seconds),
+                }
+                found = await one_by_one(candidates, each, rounds, seed)
         finally:
             gateway.end()
-    found["gateway"] = taken[-rounds:]  # what this process spent on it is not the gateway's
     kept = "with a journal" if journal else "without a journal"
     return [compare(f"chat request through the gateway, {kept}", found, "gateway", "sdk", bound=CPU_BOUND)]
+
+
+@asynccontextmanager
+async def sdk_call(
+    client: AsyncNeuralBox, messages: Any, journal: str
+) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """The call that the gateway makes for a chat request; with a journal, under keys of its own."""
+    if not journal:
+        yield lambda: client.text.create(model="gpt-5", messages=messages)
+        return
+    from neuralbox._submissions import keyed
+
+    keys = map(str, itertools.count())
+    async with keyed.opened(client._core, journal):  # as the gateway has it: open all the time
+        yield lambda: client.text.submit(model="gpt-5", messages=messages, journal=journal, key=next(keys))
 
 
 async def cpu_of_pieces(pieces: int, rounds: int) -> list[Row]:
