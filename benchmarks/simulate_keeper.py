@@ -25,22 +25,22 @@ from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._requests.requests import VideoRequest
-from tests.batch.world import Made, World
+from tests.batch.support import USUAL
+from tests.helpers import Sent
 from tests.postgres import PostgresServer
+from tests.service import Made, Service
 
 
-@dataclass
-class Counting(World):
+@dataclass(eq=False)
+class Counting(Service):
     """A service that counts what is asked of it, and whose jobs take their time."""
 
-    asked: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
-    __hash__ = object.__hash__
-
-    async def send(self, prepared: Any, **more: Any) -> Any:
-        method, url = prepared[:2]
-        self.asked["post" if method == "POST" else "listing" if "/history" in url else "look"] += 1
+    async def send(self, prepared: Sent, **more: Any) -> Any:
+        method, url = prepared.method, prepared.url
+        self.counted["post" if method == "POST" else "listing" if "/history" in url else "look"] += 1
         if method == "POST":
             self.seconds = self.dice.uniform(20.0, 180.0)
         return await super().send(prepared, **more)
@@ -62,9 +62,9 @@ class Row:
 
 def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "auto", lost: float = 0.0) -> Row:
     """Run so many jobs on so many workers, and count."""
-    world, ends, dice = Counting(), dict[Any, float](), random.Random(5)
-    fates = ["lost" if dice.random() < lost else "" for _ in range(2 * jobs)]
-    world.does = lambda number: fates[number]
+    world, ends, dice = Counting(**USUAL), dict[Any, float](), random.Random(5)
+    fates = ["dropped after" if dice.random() < lost else "answered" for _ in range(2 * jobs + 1)]
+    world.ends = lambda number, _body: fates[number]
     server.empty()
     place, commit = server.url(), GroupCommit.commit
 
@@ -100,9 +100,9 @@ def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "
     late = sorted(at - made[name].at - made[name].seconds for name, at in ends.items())
     return Row(
         workers,
-        round(world.asked.total() / jobs, 3),
-        round(world.asked["listing"] / jobs, 3),
-        round(world.asked["look"] / jobs, 3),
+        round(world.counted.total() / jobs, 3),
+        round(world.counted["listing"] / jobs, 3),
+        round(world.counted["look"] / jobs, 3),
         round(median(late), 2),
         round(late[len(late) * 95 // 100], 2),
         len(world.ledger),

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -112,36 +112,16 @@ class Sent:
         return json.loads(self.content) if self.content else None
 
 
-class Scripted:
-    """A transport that plays a script.
-
-    Args:
-        script: One step for each attempt in order, or one function that answers them all. A step is a reply, an
-            error, `STALL`, any of the last two as `Unsent`, or a function of what was sent that returns one of these.
-        time: Dates what is sent.
+class FakeTransport:
+    """A transport without an other side: who inherits says in `_play` what becomes of an attempt.
 
     Attributes:
-        sent: Every attempt, in order.
-        prepared: Every request built.
         closed: Whether it was closed and not opened again.
         open_streams: Streams whose block is not left yet.
-        cancelled: Attempts that ended by cancellation.
     """
 
-    def __init__(self, script: Iterable[Step] | Answerer, time: VirtualTime | None = None) -> None:
-        self._answer: Answerer | None = script if callable(script) else None
-        self._steps = [] if callable(script) else list(script)
-        self._time = time or VirtualTime()
-        self.sent: list[Sent] = []
-        self.prepared: list[Sent] = []
-        self.closed = False
-        self.open_streams = 0
-        self.cancelled = 0
-
-    @property
-    def left(self) -> int:
-        """Steps that were not played."""
-        return len(self._steps)
+    closed = False
+    open_streams = 0
 
     def prepare(
         self,
@@ -155,9 +135,7 @@ class Scripted:
     ) -> Sent:
         if self.closed:
             raise ConfigurationError("The client is closed.")
-        made = Sent(method, url, httpx.Headers(dict(headers)), content or b"", form, timeouts)
-        self.prepared.append(made)
-        return made
+        return Sent(method, url, headers, content or b"", form, timeouts)
 
     async def send(self, prepared: Sent, *, max_bytes: int, on_sent: Callable[[], None] | None = None) -> Reply:
         played = await self._play(prepared, on_sent)
@@ -187,8 +165,44 @@ class Scripted:
     def reopen(self) -> None:
         self.closed = False
 
-    async def _play(self, prepared: Sent, on_sent: Callable[[], None] | None) -> Reply | Streamed:
-        sent = Sent(**{**vars(prepared), "at": self._time.elapsed})
+    async def _play(self, sent: Sent, on_sent: Callable[[], None] | None) -> Reply | Streamed:
+        raise NotImplementedError
+
+
+class Scripted(FakeTransport):
+    """A transport that plays a script.
+
+    Args:
+        script: One step for each attempt in order, or one function that answers them all. A step is a reply, an
+            error, `STALL`, any of the last two as `Unsent`, or a function of what was sent that returns one of these.
+        time: Dates what is sent.
+
+    Attributes:
+        sent: Every attempt, in order.
+        prepared: Every request built.
+        cancelled: Attempts that ended by cancellation.
+    """
+
+    def __init__(self, script: Iterable[Step] | Answerer, time: VirtualTime | None = None) -> None:
+        self._answer: Answerer | None = script if callable(script) else None
+        self._steps = [] if callable(script) else list(script)
+        self._time = time or VirtualTime()
+        self.sent: list[Sent] = []
+        self.prepared: list[Sent] = []
+        self.cancelled = 0
+
+    @property
+    def left(self) -> int:
+        """Steps that were not played."""
+        return len(self._steps)
+
+    def prepare(self, method: str, url: str, *, headers: Mapping[str, str], **more: Any) -> Sent:
+        made = super().prepare(method, url, headers=httpx.Headers(dict(headers)), **more)
+        self.prepared.append(made)
+        return made
+
+    async def _play(self, sent: Sent, on_sent: Callable[[], None] | None) -> Reply | Streamed:
+        sent = replace(sent, at=self._time.elapsed)
         self.sent.append(sent)
         if self._answer is None and not self._steps:
             raise AssertionError(f"The script is at its end, but {sent.method} {sent.path} was sent.")

@@ -30,7 +30,7 @@ from neuralbox._requests.requests import GenerateRequest, ImageRequest, TextRequ
 from neuralbox._types import JobRef
 
 from ..helpers import refusal
-from .world import World, batches
+from .support import a_service, batches, core_of
 
 pytestmark = pytest.mark.anyio
 
@@ -63,8 +63,8 @@ async def outcomes_of(batch: Batch) -> dict[str, BatchOutcome]:
 
 async def test_a_batch_that_has_nothing_yet_polls_for_another_of_its_account() -> None:
     """It waits as whoever else does, so it may be the one that asks for all."""
-    world, is_over = World(), anyio.Event()
-    core = world.core()
+    world, is_over = a_service(), anyio.Event()
+    core = core_of(world)
     other = core.with_options(core.options.with_changes(max_retries=1))
 
     async def late() -> AsyncIterator[VideoRequest]:
@@ -81,19 +81,19 @@ async def test_a_batch_that_has_nothing_yet_polls_for_another_of_its_account() -
 
 async def test_a_record_that_is_no_request_is_named_by_its_key() -> None:
     wrong = [{"key": "a", "kind": "picture"}, {"key": "", "kind": "picture"}, {"kind": "picture"}]
-    found = await outcomes_of(batches(World())(wrong))
+    found = await outcomes_of(batches(a_service())(wrong))
     assert sorted(found) == ["000002", "000003", "a"]
     assert all(isinstance(outcome.error, ConfigurationError) for outcome in found.values())
 
 
 async def test_every_request_has_one_outcome_and_one_charge() -> None:
-    world = World()
+    world = a_service()
     requests: list[Any] = [*images(5), *videos(5), {"kind": "text", "model": "gpt-5", "prompt": "words"}]
     found = await outcomes_of(batches(world)(requests))
     assert sorted(found) == [f"{number:06d}" for number in range(1, 12)]
     assert all(outcome.ok for outcome in found.values())
     assert found["000011"].generation is not None
-    assert found["000011"].generation.text == "about words"
+    assert found["000011"].generation.text == "An answer to words"
     assert found["000001"].request == requests[0]
     job = found["000006"].job
     assert job is not None
@@ -104,7 +104,7 @@ async def test_every_request_has_one_outcome_and_one_charge() -> None:
 
 
 async def test_outcomes_come_as_they_end() -> None:
-    world = World()
+    world = a_service()
     order = []
     async with batches(world)([*videos(2), *images(2)]) as run:
         async for outcome in run:
@@ -114,8 +114,8 @@ async def test_outcomes_come_as_they_end() -> None:
 
 
 async def test_a_request_that_fails_is_an_outcome_and_the_others_go_on() -> None:
-    fates: dict[int, Any] = {1: "failed", 2: refusal(400, "bad_request"), 3: ""}
-    world = World(does=lambda number: fates[number])
+    fates: dict[int, Any] = {1: "failed", 2: refusal(400, "bad_request"), 3: "answered"}
+    world = a_service(ends=lambda number, body: fates[number])
     found = await outcomes_of(batches(world, max_retries=0)(images(3), max_sending=1))
     failed, refused, fine = found["000001"], found["000002"], found["000003"]
     assert isinstance(failed.error, GenerationFailedError)
@@ -127,7 +127,7 @@ async def test_a_request_that_fails_is_an_outcome_and_the_others_go_on() -> None
 
 
 async def test_what_cannot_be_valid_is_an_outcome_that_names_the_field_and_sends_nothing() -> None:
-    world = World()
+    world = a_service()
     requests: list[Any] = [
         ImageRequest(model="flux-1.1-pro", prompt=" ", key="blank"),
         {"kind": "image", "model": "flux-1.1-pro"},
@@ -142,23 +142,23 @@ async def test_what_cannot_be_valid_is_an_outcome_that_names_the_field_and_sends
     assert "not int" in str(found["000003"].error)
     assert "cannot be written as JSON" in str(found["000004"].error)
     assert found["000005"].ok
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 async def test_a_key_given_twice_is_sent_once() -> None:
-    world = World()
+    world = a_service()
     found: list[BatchOutcome] = []
     keys = ["a", "b", "a", "000005", "e"]
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{key} {at}", key=key) for at, key in enumerate(keys)]
     await run_through(batches(world)(requests, max_in_flight=1), found)
     assert [(outcome.key, outcome.ok) for outcome in found if outcome.key == "a"] == [("a", True), ("a", False)]
     assert isinstance(found[2].error, ConfigurationError)
-    assert world.posts == 4
+    assert len(world.posts) == 4
 
 
 async def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralbox._batch.reader.REMEMBERED", 2)
-    world = World()
+    world = a_service()
     keys = ["a", "b", "c", "a"]
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{key} {at}", key=key) for at, key in enumerate(keys)]
     async with batches(world)(requests, max_in_flight=1) as run:
@@ -166,18 +166,18 @@ async def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_recording_is_read_when_its_turn_comes(tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     path = tmp_path / "talk.mp3"
     path.write_bytes(b"sound")
     requests = [TranscriptionRequest(audio=path), TranscriptionRequest(audio=tmp_path / "none.mp3")]
     found = await outcomes_of(batches(world)(requests))
     assert found["000001"].ok
     assert "cannot be read" in str(found["000002"].error)
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 async def test_a_list_is_checked_before_the_first_of_it_is_bought(tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     path = tmp_path / "talk.mp3"
     path.write_bytes(b"sound")
     requests: list[Any] = [
@@ -195,21 +195,21 @@ async def test_a_list_is_checked_before_the_first_of_it_is_bought(tmp_path: Path
     assert "none.mp3' cannot be read" in estimate.problems["lost"]
     read: list[int] = []
 
-    def does(_number: int) -> str:
+    def ends(_number: int, _body: object) -> str:
         read.append(batch.progress.read)
-        return ""
+        return "answered"
 
-    world.does = does
+    world.ends = ends
     batch = batches(world)(requests)
     found: list[BatchOutcome] = []
     await run_through(batch, found)
     assert read[0] == len(requests)
     assert sum(isinstance(outcome.error, ConfigurationError) for outcome in found) == 3
-    assert world.posts == 102
+    assert len(world.posts) == 102
 
 
 async def test_what_is_beyond_the_places_does_not_keep_a_list_waiting() -> None:
-    world = World()
+    world = a_service()
     found = await outcomes_of(batches(world)(images(20), max_in_flight=3))
     assert len(found) == 20
 
@@ -218,7 +218,7 @@ async def test_what_is_beyond_the_places_does_not_keep_a_list_waiting() -> None:
 
 
 async def test_an_async_iterable_is_read_and_closed() -> None:
-    world, closed = World(), False
+    world, closed = a_service(), False
 
     async def requests() -> AsyncIterator[ImageRequest]:
         nonlocal closed
@@ -234,11 +234,11 @@ async def test_an_async_iterable_is_read_and_closed() -> None:
             if outcome.key == "000010":
                 break
     assert closed
-    assert world.posts <= 13
+    assert len(world.posts) <= 13
 
 
 async def test_reading_is_lazy_and_a_slow_consumer_slows_it_down() -> None:
-    world, read = World(), 0
+    world, read = a_service(), 0
 
     def requests() -> Iterator[ImageRequest]:
         nonlocal read
@@ -249,19 +249,19 @@ async def test_reading_is_lazy_and_a_slow_consumer_slows_it_down() -> None:
     async with batches(world)(requests(), max_in_flight=10, max_sending=4) as run:
         for _ in range(50):
             await anyio.lowlevel.checkpoint()
-        assert (read, world.posts) == (10, 10)
+        assert (read, len(world.posts)) == (10, 10)
         assert run.progress.ready == 10
         handed_out = 0
         async for _ in run:
             handed_out += 1
             assert read <= handed_out + 10
     assert handed_out == 1_000
-    assert world.most_under_way <= 4
+    assert world.most_selling <= 4
 
 
 @pytest.mark.parametrize("colour", ["plain", "async"])
 async def test_an_iterable_that_raises_loses_nothing_that_came_before(colour: str) -> None:
-    world = World()
+    world = a_service()
 
     def plain() -> Iterator[VideoRequest]:
         yield from videos(5)
@@ -283,7 +283,7 @@ async def test_an_error_is_raised_once_and_then_the_iteration_is_over() -> None:
         yield from ()
         raise LookupError("at once")
 
-    async with batches(World())(broken()) as run:
+    async with batches(a_service())(broken()) as run:
         with pytest.raises(LookupError):
             await anext(run)
         with pytest.raises(StopAsyncIteration):
@@ -327,9 +327,9 @@ async def test_iterables_that_cannot_be_closed_in_peace_end_the_run_all_the_same
         def close(self) -> None:
             raise RuntimeError("no")
 
-    assert len(await outcomes_of(batches(World())(Stubborn()))) == 3
-    assert len(await outcomes_of(batches(World())(Bare()))) == 3
-    assert await outcomes_of(batches(World())(Plain())) == {}
+    assert len(await outcomes_of(batches(a_service())(Stubborn()))) == 3
+    assert len(await outcomes_of(batches(a_service())(Bare()))) == 3
+    assert await outcomes_of(batches(a_service())(Plain())) == {}
 
 
 # Callbacks.
@@ -337,7 +337,7 @@ async def test_iterables_that_cannot_be_closed_in_peace_end_the_run_all_the_same
 
 @pytest.mark.parametrize("colour", ["plain", "async"])
 async def test_ids_are_told_as_soon_as_they_are_known(colour: str) -> None:
-    world = World()
+    world = a_service()
     told: dict[str, JobRef] = {}
 
     async def tell(key: str, job: JobRef) -> None:
@@ -352,7 +352,7 @@ async def test_ids_are_told_as_soon_as_they_are_known(colour: str) -> None:
 
 
 async def test_a_callback_that_raises_ends_the_run_after_what_was_paid_for() -> None:
-    world = World()
+    world = a_service()
     found: list[BatchOutcome] = []
 
     def on_accepted(key: str, job: JobRef) -> None:
@@ -366,7 +366,7 @@ async def test_a_callback_that_raises_ends_the_run_after_what_was_paid_for() -> 
 
 
 async def test_the_last_report_comes_also_where_the_loop_is_slower_than_the_reports() -> None:
-    world, seen = World(), list[BatchProgress]()
+    world, seen = a_service(), list[BatchProgress]()
     with anyio.fail_after(5):
         async with batches(world)(images(2), on_progress=seen.append) as run:
             async for _ in run:
@@ -375,7 +375,7 @@ async def test_the_last_report_comes_also_where_the_loop_is_slower_than_the_repo
 
 
 async def test_progress_is_reported_as_it_changes_and_at_the_end() -> None:
-    world = World()
+    world = a_service()
     seen: list[BatchProgress] = []
     async with batches(world)(videos(20), on_progress=seen.append) as run:
         async for _ in run:
@@ -388,7 +388,7 @@ async def test_progress_is_reported_as_it_changes_and_at_the_end() -> None:
 
 
 async def test_a_report_that_raises_ends_the_run_after_what_was_paid_for() -> None:
-    world = World()
+    world = a_service()
     found: list[BatchOutcome] = []
 
     def on_progress(progress: BatchProgress) -> None:
@@ -407,34 +407,34 @@ async def test_a_last_report_that_raises_is_raised() -> None:
             raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        await outcomes_of(batches(World())(images(1), on_progress=on_progress))
+        await outcomes_of(batches(a_service())(images(1), on_progress=on_progress))
 
 
 # Ends that stop the sending.
 
 
 async def test_402_stops_new_submissions_and_lets_the_accepted_finish() -> None:
-    world = World(does=lambda number: refusal(402, "insufficient_tokens") if number > 3 else "")
+    world = a_service(ends=lambda number, body: refusal(402, "insufficient_tokens") if number > 3 else "answered")
     found = await outcomes_of(batches(world)(videos(40), max_sending=2))
     assert sum(outcome.ok for outcome in found.values()) == 3
     assert len(found) == 40
     assert all(isinstance(outcome.error, InsufficientTokensError) for outcome in found.values() if not outcome.ok)
-    assert world.posts <= 5
+    assert len(world.posts) <= 5
 
 
 async def test_a_refused_key_stops_new_submissions() -> None:
-    world = World(does=lambda number: refusal(401, "not_authenticated"))
+    world = a_service(ends=lambda number, body: refusal(401, "not_authenticated"))
     found = await outcomes_of(batches(world)(images(40), max_sending=1))
     assert len(found) == 40
     assert all(isinstance(outcome.error, AuthenticationError) for outcome in found.values())
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 # Waiting.
 
 
 async def test_a_job_that_takes_too_long_is_an_outcome_with_its_job() -> None:
-    world = World(seconds=1e6)
+    world = a_service(seconds=1e6)
     found = await outcomes_of(batches(world)([*videos(1), *images(1)], wait_timeout=30))
     late = found["000001"]
     assert isinstance(late.error, GenerationTimeoutError)
@@ -445,7 +445,7 @@ async def test_a_job_that_takes_too_long_is_an_outcome_with_its_job() -> None:
 
 
 async def test_without_a_word_the_clients_limit_counts() -> None:
-    world = World(seconds=1e6)
+    world = a_service(seconds=1e6)
     polling = Polling(timeout=12, min_interval=1.0)
     found = await outcomes_of(batches(world, polling=polling)(videos(1)))
     assert isinstance(found["000001"].error, GenerationTimeoutError)
@@ -456,7 +456,7 @@ async def test_without_a_word_the_clients_limit_counts() -> None:
 
 
 async def test_files_are_saved_as_results_come(tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     requests = [*images(20), TextRequest(model="gpt-5", prompt="words")]
     found = await outcomes_of(batches(world)(requests, download_to=tmp_path / "out", max_downloads=2))
     for key, outcome in found.items():
@@ -470,7 +470,7 @@ async def test_files_are_saved_as_results_come(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_saved_is_an_outcome_with_generation_and_error(tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     (tmp_path / "out").write_text("in the way")
     found = await outcomes_of(batches(world)(images(2), download_to=tmp_path / "out"))
     for outcome in found.values():
@@ -482,7 +482,7 @@ async def test_a_file_that_cannot_be_saved_is_an_outcome_with_generation_and_err
 
 async def test_a_file_that_stands_under_the_name_stays_and_the_new_one_gets_another(tmp_path: Path) -> None:
     (tmp_path / "18000.webp").write_bytes(b"mine")
-    found = await outcomes_of(batches(World())(images(2), download_to=tmp_path))
+    found = await outcomes_of(batches(a_service())(images(2), download_to=tmp_path))
     saved = {outcome.path for outcome in found.values()}
     assert saved == {tmp_path / "18000 (2).webp", tmp_path / "18001.webp"}
     assert (tmp_path / "18000.webp").read_bytes() == b"mine"
@@ -495,7 +495,7 @@ async def test_files_are_named_by_the_callers_keys_and_no_two_share_a_name(
     (tmp_path / "film.webp").write_bytes(b"mine")
     keys = ["a/1", "b/1", "../../up", "Makefile", "film", "dot.ted", None]
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate(keys)]
-    found = await outcomes_of(batches(World())(requests, download_to=tmp_path, max_sending=1))
+    found = await outcomes_of(batches(a_service())(requests, download_to=tmp_path, max_sending=1))
     names = {key: outcome.path.name for key, outcome in found.items() if outcome.path is not None}
     assert names == {
         "a/1": "a_1.webp",
@@ -513,7 +513,7 @@ async def test_files_are_named_by_the_callers_keys_and_no_two_share_a_name(
 
 
 async def test_an_empty_file_is_asked_for_again_and_then_is_an_outcome_with_an_error(tmp_path: Path) -> None:
-    world = World(files={"18000.webp": b""})
+    world = a_service(files={"18000.webp": b""})
     outcome = (await outcomes_of(batches(world)(images(1), download_to=tmp_path / "out")))["000001"]
     assert isinstance(outcome.error, DownloadError)
     assert "after 3 attempts: It came empty." in str(outcome.error)
@@ -530,7 +530,7 @@ async def test_a_bug_while_saving_ends_the_run_and_hides_no_result(
     monkeypatch.setattr("neuralbox._batch.collector.save", save)
     found: list[BatchOutcome] = []
     with pytest.raises(ZeroDivisionError):
-        await run_through(batches(World())(images(3), download_to=tmp_path), found)
+        await run_through(batches(a_service())(images(3), download_to=tmp_path), found)
     assert all(outcome.generation is not None for outcome in found)
     assert len(found) == 3
 
@@ -539,7 +539,7 @@ async def test_a_bug_while_saving_ends_the_run_and_hides_no_result(
 
 
 async def test_a_batch_outside_its_block_says_how_to_use_it() -> None:
-    batch = batches(World())(images(1))
+    batch = batches(a_service())(images(1))
     assert repr(batch) == "<Batch: not begun>"
     assert batch.unfinished == ()
     with pytest.raises(ConfigurationError, match="async with"):
@@ -554,7 +554,7 @@ async def test_a_batch_outside_its_block_says_how_to_use_it() -> None:
 
 
 async def test_leaving_early_keeps_the_jobs_that_were_paid_for() -> None:
-    world = World(seconds=60)
+    world = a_service(seconds=60)
     core_batches = batches(world)
     async with core_batches(videos(20), max_in_flight=10) as run:
         async for _ in run:
@@ -563,24 +563,24 @@ async def test_leaving_early_keeps_the_jobs_that_were_paid_for() -> None:
     refs = run.unfinished
     assert len(refs) == len(world.ledger) - delivered
     assert {ref.id for ref in refs} <= {made.id for made in world.ledger}
-    assert world.under_way == 0
+    assert world.selling == 0
     assert not poller_of(core_batches._core).jobs
 
 
 async def test_leaving_early_waits_for_the_ids_of_what_is_on_its_way() -> None:
-    world = World(latency=2.0)
+    world = a_service(holds=2.0)
     async with batches(world)(videos(4), max_sending=2) as run:
-        while world.under_way < 2:
+        while world.selling < 2:
             await anyio.lowlevel.checkpoint()
     assert len(run.unfinished) == len(world.ledger) == 2
     assert world.time.elapsed == pytest.approx(2.0, abs=0.01)
 
 
 async def test_what_takes_longer_than_a_goodbye_is_cancelled() -> None:
-    world = World(latency=100.0)
+    world = a_service(holds=100.0)
     core_batches = batches(world)
     async with core_batches(videos(2)) as run:
-        while world.under_way < 2:
+        while world.selling < 2:
             await anyio.lowlevel.checkpoint()
     assert world.time.elapsed == pytest.approx(5.0, abs=0.01)
     assert run.unfinished == ()
@@ -590,7 +590,7 @@ async def test_what_takes_longer_than_a_goodbye_is_cancelled() -> None:
 
 
 async def test_an_error_in_the_block_is_raised_as_it_is() -> None:
-    world = World()
+    world = a_service()
 
     async def block() -> None:
         async with batches(world)(videos(3)) as run:
@@ -599,19 +599,19 @@ async def test_an_error_in_the_block_is_raised_as_it_is() -> None:
 
     with pytest.raises(LookupError, match="mine"):
         await block()
-    assert world.under_way == 0
+    assert world.selling == 0
 
 
 async def test_a_cancelled_block_leaves_nothing_running() -> None:
-    world = World(latency=100.0)
+    world = a_service(holds=100.0)
     found: list[BatchOutcome] = []
     async with anyio.create_task_group() as group:
         group.start_soon(run_through, batches(world)(videos(5)), found)
-        while world.under_way < 5:
+        while world.selling < 5:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     assert found == []
-    assert world.under_way == 0
+    assert world.selling == 0
     assert world.time.elapsed == 0
 
 
@@ -624,7 +624,7 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
         raise Enough
 
     with pytest.raises(BaseExceptionGroup) as caught:
-        await run_through(batches(World())(broken()), [])
+        await run_through(batches(a_service())(broken()), [])
     assert caught.group_contains(Enough)
 
 
@@ -649,13 +649,13 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
 )
 def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
-        batches(World())(**arguments)
+        batches(a_service())(**arguments)
 
 
 async def test_nothing_of_a_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "neuralbox")
-    fates: dict[int, Any] = {1: "failed", 2: "lost", 3: refusal(402, "insufficient_tokens")}
-    world = World(does=lambda number: fates.get(number, ""))
+    fates: dict[int, Any] = {1: "failed", 2: "dropped after", 3: refusal(402, "insufficient_tokens")}
+    world = a_service(ends=lambda number, body: fates.get(number, "answered"))
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"secret {number}") for number in range(6)]
     found = await outcomes_of(batches(world)(requests))
     assert "secret" not in caplog.text
@@ -663,7 +663,7 @@ async def test_nothing_of_a_prompt_is_logged(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_what_is_accepted_after_another_worker_took_over_is_let_go() -> None:
-    world = World()
+    world = a_service()
     async with batches(world)(videos(2)) as run:
         while len(run.unfinished) < 2:
             await world.time.sleep(0.1)
@@ -680,5 +680,5 @@ async def test_what_is_accepted_after_another_worker_took_over_is_let_go() -> No
 
 async def test_progress_tells_which_of_the_plans_windows_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralbox._rate_limit.limiter.RateLimiter.throttled", lambda _self, _core: (1_800.0, "hour"))
-    async with batches(World())(images(1)) as run:
+    async with batches(a_service())(images(1)) as run:
         assert run.progress.throttled_until == 1_800.0

@@ -21,18 +21,19 @@ from neuralbox._polling.account_pollers import poller_of
 from neuralbox._submissions.registry import registry_of
 
 from ..helpers import TIMES
+from ..service import Service
+from .support import a_service, batches
 from .test_batch import images, outcomes_of, videos
-from .world import World, batches
 
 pytestmark = pytest.mark.anyio
 
 REQUESTS: list[Any] = [*videos(2), *images(4), *videos(1)]  # the last equals the first
 WANTED = Counter(request.prompt for request in REQUESTS)
-FATES: dict[int, Any] = {2: "lost", 4: "failed", 5: "unsent"}
+FATES: dict[int, Any] = {2: "dropped after", 4: "failed", 5: "dropped before"}
 
 
-def a_world() -> World:
-    return World(seconds=5.0, latency=0.5, does=lambda number: FATES.get(number, ""))
+def a_struck_service() -> Service:
+    return a_service(seconds=5.0, holds=0.5, ends=lambda number, body: FATES.get(number, "answered"))
 
 
 # When it is cancelled: at a moment of virtual time, and so many checkpoints into what happens there.
@@ -43,7 +44,7 @@ PLACES = [*product(MOMENTS, CHECKPOINTS)][:: 3 if TIMES == 1 else 1]
 
 
 async def cancelled_at(
-    moment: float, checkpoints: int, world: World, batch: Batch, found: list[BatchOutcome], *, leave: bool
+    moment: float, checkpoints: int, world: Service, batch: Batch, found: list[BatchOutcome], *, leave: bool
 ) -> bool:
     """Run a batch and cancel it, or leave its block, at a moment; False when it ended before."""
     ended = False
@@ -77,10 +78,10 @@ async def cancelled_at(
     return not ended
 
 
-def accounted_for(world: World, home: Batches, batch: Batch, found: list[BatchOutcome]) -> None:
+def accounted_for(world: Service, home: Batches, batch: Batch, found: list[BatchOutcome]) -> None:
     """Check that nothing is left of a run, and no charge without a trace."""
     core = home._core
-    assert world.under_way == 0
+    assert world.selling == 0
     assert world.open_streams == 0
     assert not poller_of(core).jobs
     charged = {made.id: made.prompt for made in world.ledger if not made.fails}
@@ -98,7 +99,7 @@ def accounted_for(world: World, home: Batches, batch: Batch, found: list[BatchOu
 async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> None:
     ended = 0
     for moment, checkpoints in PLACES:
-        world, found = a_world(), list[BatchOutcome]()
+        world, found = a_struck_service(), list[BatchOutcome]()
         home = batches(world)
         batch = home(REQUESTS, max_sending=2, max_in_flight=5)
         was_cancelled = await cancelled_at(moment, checkpoints, world, batch, found, leave=leave)
@@ -112,7 +113,7 @@ async def test_the_next_run_of_the_journal_delivers_everything_once(tmp_path: Pa
     out = tmp_path / "out"
     for moment, checkpoints in product([0.0, 0.5, 1.0, 5.5, 6.0, 11.5], [0, 2, 7]):
         path = tmp_path / f"{moment}-{checkpoints}.sqlite"
-        world, found = a_world(), list[BatchOutcome]()
+        world, found = a_struck_service(), list[BatchOutcome]()
         home = batches(world)
         options: dict[str, Any] = {"journal": path, "wait_timeout": None, "download_to": out}
         batch = home(REQUESTS, max_sending=2, max_in_flight=5, **options)

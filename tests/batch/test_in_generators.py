@@ -15,8 +15,9 @@ from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._polling.account_pollers import poller_of
 
+from ..service import Service
+from .support import a_service, batches
 from .test_batch import images, videos
-from .world import World, batches
 
 
 async def results(batch: Batch) -> AsyncIterator[BatchOutcome]:
@@ -25,13 +26,13 @@ async def results(batch: Batch) -> AsyncIterator[BatchOutcome]:
             yield outcome
 
 
-def is_over(world: World, home: Batches) -> bool:
-    return world.under_way == 0 and not poller_of(home._core).jobs
+def is_over(world: Service, home: Batches) -> bool:
+    return world.selling == 0 and not poller_of(home._core).jobs
 
 
 @pytest.mark.anyio
 async def test_a_generator_that_is_left_early_cancels_nobody() -> None:
-    world = World(seconds=60)
+    world = a_service(seconds=60)
     home = batches(world)
     batch = home([*images(1), *videos(5)])
     generator = results(batch)
@@ -47,7 +48,7 @@ async def test_a_generator_that_is_left_early_cancels_nobody() -> None:
 
 @pytest.mark.anyio
 async def test_a_generator_that_is_left_early_waits_for_the_ids_of_what_is_on_its_way() -> None:
-    world = World(latency=2.0, seconds=60)
+    world = a_service(holds=2.0, seconds=60)
     batch = batches(world)(videos(3))
 
     async def one() -> AsyncIterator[int]:
@@ -56,7 +57,7 @@ async def test_a_generator_that_is_left_early_waits_for_the_ids_of_what_is_on_it
 
     generator = one()
     await anext(generator)
-    while world.under_way < 3:
+    while world.selling < 3:
         await checkpoint()
     await generator.aclose()  # type: ignore[attr-defined]  # it is a generator
     assert len(batch.unfinished) == len(world.ledger) == 3
@@ -64,7 +65,7 @@ async def test_a_generator_that_is_left_early_waits_for_the_ids_of_what_is_on_it
 
 @pytest.mark.anyio
 async def test_the_block_is_entered_and_left_by_different_tasks() -> None:
-    world = World(seconds=60)
+    world = a_service(seconds=60)
     home = batches(world)
     batch = home(videos(5))
 
@@ -82,7 +83,7 @@ async def test_the_block_is_entered_and_left_by_different_tasks() -> None:
 
 @pytest.mark.anyio
 async def test_a_limit_inside_the_generator_ends_the_generators_own_step_only() -> None:
-    world = World(latency=100.0)
+    world = a_service(holds=100.0)
     home = batches(world)
     generator = results(home(videos(2)))
 
@@ -92,7 +93,7 @@ async def test_a_limit_inside_the_generator_ends_the_generators_own_step_only() 
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(step)
-            while world.under_way < 2:
+            while world.selling < 2:
                 await checkpoint()
             scope.cancel()
     await checkpoint()
@@ -101,7 +102,7 @@ async def test_a_limit_inside_the_generator_ends_the_generators_own_step_only() 
 
 def test_a_generator_that_is_dropped_is_closed_by_another_task() -> None:
     async def main() -> None:
-        world = World(seconds=60)
+        world = a_service(seconds=60)
         home = batches(world)
 
         async def first() -> BatchOutcome:
@@ -119,23 +120,23 @@ def test_a_generator_that_is_dropped_is_closed_by_another_task() -> None:
 
 
 def test_the_end_of_the_loop_ends_a_run_that_nobody_left() -> None:
-    world = World(latency=100.0)
+    world = a_service(holds=100.0)
     home = batches(world)
 
     async def main() -> None:
         await home(videos(2)).__aenter__()
-        while world.under_way < 2:
+        while world.selling < 2:
             await checkpoint()
 
     asyncio.run(main())
-    assert world.under_way == 0
+    assert world.selling == 0
 
 
 def test_a_consumer_of_a_run_whose_tasks_were_cancelled_is_told() -> None:
     async def main() -> None:
-        world = World(latency=100.0)
+        world = a_service(holds=100.0)
         async with batches(world)(videos(2)) as run:
-            while world.under_way < 2:
+            while world.selling < 2:
                 await checkpoint()
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
@@ -148,7 +149,7 @@ def test_a_consumer_of_a_run_whose_tasks_were_cancelled_is_told() -> None:
 
 def test_the_end_of_the_loop_while_a_block_is_entered_hangs_nobody() -> None:
     async def main() -> None:
-        entering = asyncio.create_task(batches(World())(videos(2)).__aenter__())
+        entering = asyncio.create_task(batches(a_service())(videos(2)).__aenter__())
         await asyncio.sleep(0)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()

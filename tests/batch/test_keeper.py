@@ -34,8 +34,9 @@ from neuralbox._transport.base import Reply
 
 from ..helpers import refusal
 from ..postgres import PostgresServer
+from ..service import Service
+from .support import core_of
 from .test_shared import ids_of, outcomes_of, place, videos, worker, world
-from .world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("_no_keeper_left")]
 
@@ -45,7 +46,7 @@ __all__ = ["place", "world"]  # fixtures
 class Asking:
     """What each client asked of the service, apart from submissions."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Service) -> None:
         self.by: dict[Core, list[str]] = {}
         self._world = world
 
@@ -59,7 +60,7 @@ class Asking:
                 return getattr(world, name)
 
             async def send(self, prepared: Any, **more: Any) -> Reply:
-                method, url = prepared[:2]
+                method, url = prepared.method, prepared.url
                 if method == "GET":
                     asked.append(url.partition("/api/v2")[2])
                 answer = None if answers is None else answers(method, url)
@@ -82,7 +83,7 @@ def counted(place: str) -> JournalSummary:
         return JournalSummary()
 
 
-async def until(world: World, is_so: Callable[[], Any]) -> None:
+async def until(world: Service, is_so: Callable[[], Any]) -> None:
     with anyio.fail_after(60):
         while not is_so():
             await world.time.sleep(0.1)
@@ -100,7 +101,7 @@ async def take_all(run: Any, outcomes: list[bool]) -> None:
 
 
 async def test_jobs_cost_no_more_requests_with_many_workers_than_with_one(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     asked, found = list[int](), dict[int, dict[str, BatchOutcome]]()
     requests = videos(*["scene"] * 40)
@@ -121,7 +122,7 @@ async def test_jobs_cost_no_more_requests_with_many_workers_than_with_one(
 
 
 async def test_when_the_keeper_is_gone_another_goes_on(
-    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was killed: it says nothing, and what it knew is lost with it."""
 
@@ -144,7 +145,7 @@ async def test_when_the_keeper_is_gone_another_goes_on(
     assert len(asking.by[second]) > 1
 
 
-async def test_a_keeper_that_resigns_is_followed_at_once(world: World, place: str) -> None:
+async def test_a_keeper_that_resigns_is_followed_at_once(world: Service, place: str) -> None:
     world.seconds, found, left = 30.0, dict[int, dict[str, BatchOutcome]](), 0.0
     async with anyio.create_task_group() as group:
         async with Batches(worker(world, 1))(videos("a"), journal=place):
@@ -157,7 +158,7 @@ async def test_a_keeper_that_resigns_is_followed_at_once(world: World, place: st
 
 
 async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_delivered(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     found, refusals, serve = dict[int, dict[str, BatchOutcome]](), list[str](), Keeper._serve
     kept = "SELECT keeper_owner <> 0 AND keeper_until > clock_timestamp() FROM neuralbox.account"
@@ -189,12 +190,12 @@ async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_deli
     assert len(world.ledger) == len(ids_of(*found.values())) == 3
 
 
-@pytest.mark.parametrize("fate", ["lost", "unsent"])
+@pytest.mark.parametrize("fate", ["dropped after", "dropped before"])
 async def test_lost_answers_of_all_are_looked_for_by_one(
-    world: World, place: str, postgres: PostgresServer, fate: str
+    world: Service, place: str, postgres: PostgresServer, fate: str
 ) -> None:
     asking, found = Asking(world), dict[int, dict[str, BatchOutcome]]()
-    world.does = lambda number: fate if number % 4 == 2 else ""
+    world.ends = lambda number, body: fate if number % 4 == 2 else "answered"
     requests, keeper = videos(*["same"] * 4, *"efgh", *["same"] * 4), asking.worker(9)
     async with (
         anyio.create_task_group() as keeping
@@ -210,7 +211,7 @@ async def test_lost_answers_of_all_are_looked_for_by_one(
     assert len(outcomes) == 12
     unknown = [outcome for outcome in outcomes.values() if not outcome.ok]
     assert all(isinstance(outcome.error, SubmissionUnknownError) for outcome in unknown)
-    if fate == "lost":
+    if fate == "dropped after":
         assert unknown == []
     assert len(ids_of(outcomes)) == 12 - len(unknown)
     looking = [core for core, urls in asking.by.items() if any("/history" in url for url in urls[1:])]
@@ -218,17 +219,15 @@ async def test_lost_answers_of_all_are_looked_for_by_one(
 
 
 async def test_what_the_keeper_cannot_settle_is_unknown_to_who_lost_it_with_its_candidates(
-    world: World, place: str
+    world: Service, place: str
 ) -> None:
     found = dict[int, dict[str, BatchOutcome]]()
     first, second = worker(world, 1), worker(world, 2)
     async with Batches(first)(videos("a", "b"), journal=place) as keeper:
         await until(world, lambda: counted(place).accepted == 2)
         for _ in range(2):  # somebody else asks for the same
-            await world.send(
-                ("POST", "http://box.test/api/v2/generate", b'{"model": "kling-v2.1", "prompt": "c"}', None)
-            )
-        world.does = lambda number: "lost"
+            world.make({"model": "kling-v2.1", "prompt": "c"})
+        world.ends = lambda number, body: "dropped after"
         async with anyio.create_task_group() as group:
             group.start_soon(work, found, 2, second, videos("c"), place)
         assert [outcome.ok async for outcome in keeper] == [True, True]
@@ -240,7 +239,7 @@ async def test_what_the_keeper_cannot_settle_is_unknown_to_who_lost_it_with_its_
     assert [record.state for record in read_records(place) if record.key == "c/0"] == ["sending"]
 
 
-async def test_who_has_no_more_patience_leaves_a_lost_answer_to_the_next(world: World, place: str) -> None:
+async def test_who_has_no_more_patience_leaves_a_lost_answer_to_the_next(world: Service, place: str) -> None:
     core, turns, found = worker(world, 1, deadline=3.0), list[float](), dict[int, dict[str, BatchOutcome]]()
 
     async def wait_until(event: anyio.Event, seconds: float) -> None:
@@ -255,7 +254,7 @@ async def test_who_has_no_more_patience_leaves_a_lost_answer_to_the_next(world: 
         group.start_soon(turn)
         await passed.wait()
 
-    world.does, core.wait_until = lambda number: "unsent", wait_until
+    world.ends, core.wait_until = lambda number, body: "dropped before", wait_until
     async with anyio.create_task_group() as group:
         await work(found, 1, core, videos("a"), place)
         group.cancel_scope.cancel()
@@ -265,7 +264,7 @@ async def test_who_has_no_more_patience_leaves_a_lost_answer_to_the_next(world: 
     assert turns.count(0.5) >= 5  # one for each turn of the wait for the keeper's word
 
 
-async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(world: World, place: str) -> None:
+async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(world: Service, place: str) -> None:
     def gone(method: str, url: str) -> Reply | None:
         return refusal(404, "not_found") if url.endswith("/18000") else None
 
@@ -276,7 +275,7 @@ async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(
     assert budget.spent == 4
 
 
-async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: World, place: str) -> None:
+async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: Service, place: str) -> None:
     world.seconds = 100.0
     found = await outcomes_of(worker(world), videos("a", "b"), place, wait_timeout=30.0)
     assert all(isinstance(outcome.error, GenerationTimeoutError) for outcome in found.values())
@@ -287,7 +286,7 @@ async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: World, place:
     assert len(world.ledger) == 2
 
 
-async def test_a_client_that_may_not_ask_any_more_keeps_nothing_and_tells_its_own(world: World, place: str) -> None:
+async def test_a_client_that_may_not_ask_any_more_keeps_nothing_and_tells_its_own(world: Service, place: str) -> None:
     def refuses(method: str, url: str) -> Reply | None:
         return refusal(401, "invalid_api_key") if method == "GET" and world.time.elapsed > 3.0 else None
 
@@ -301,7 +300,7 @@ async def test_a_client_that_may_not_ask_any_more_keeps_nothing_and_tells_its_ow
 
 
 async def test_a_keeper_that_cannot_wait_any_more_leaves_it_to_each(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = GrowingJobWaiter.run
 
@@ -316,7 +315,9 @@ async def test_a_keeper_that_cannot_wait_any_more_leaves_it_to_each(
     assert all(outcome.ok for outcome in found.values())
 
 
-async def test_news_of_another_generation_is_none_of_a_jobs(world: World, place: str, postgres: PostgresServer) -> None:
+async def test_news_of_another_generation_is_none_of_a_jobs(
+    world: Service, place: str, postgres: PostgresServer
+) -> None:
     async with Batches(worker(world))(videos("a"), journal=place) as run:
         await until(world, lambda: counted(place).accepted == 1)
         postgres.execute("UPDATE neuralbox.record SET gen_id = '5', kept = -1, news = true")
@@ -327,7 +328,7 @@ async def test_news_of_another_generation_is_none_of_a_jobs(world: World, place:
 
 
 async def test_what_is_told_of_a_lost_answer_counts_only_while_it_is_so(
-    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever sends again what was said to be absent, and is not any more, pays twice."""
     look, looked = SharedJournal.look, list[str]()
@@ -338,9 +339,9 @@ async def test_what_is_told_of_a_lost_answer_counts_only_while_it_is_so(
         return replace(found, state="sending") if len(looked) == 1 else found
 
     monkeypatch.setattr(SharedJournal, "look", answer)
-    world.does = lambda number: "unsent" if number == 3 else ""
+    world.ends = lambda number, body: "dropped before" if number == 3 else "answered"
     async with Batches(worker(world))(videos("a", "b", "c", "d"), journal=place, max_sending=1) as run:
-        await until(world, lambda: counted(place).sending == 1 and world.posts >= 3)
+        await until(world, lambda: counted(place).sending == 1 and len(world.posts) >= 3)
         postgres.execute("UPDATE neuralbox.record SET news = true WHERE state = 1")
         await until(world, lambda: looked)
         await world.time.sleep(2.0)
@@ -351,7 +352,7 @@ async def test_what_is_told_of_a_lost_answer_counts_only_while_it_is_so(
 
 
 async def test_a_journal_that_cannot_be_read_leaves_the_waiting_to_each(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news, asked = SharedJournal.news, list[int]()
 
@@ -371,7 +372,7 @@ async def test_a_journal_that_cannot_be_read_leaves_the_waiting_to_each(
 
 
 async def test_a_bug_of_the_keeper_is_raised_and_nobody_waits_in_vain(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(tenure: Tenure) -> Any:
         raise ZeroDivisionError
@@ -385,7 +386,7 @@ async def test_a_bug_of_the_keeper_is_raised_and_nobody_waits_in_vain(
 
 
 async def test_a_keeper_alone_waits_for_all_and_works_on_nothing(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     asking, found = Asking(world), dict[int, dict[str, BatchOutcome]]()
     core = asking.worker(1)
@@ -401,7 +402,7 @@ async def test_a_keeper_alone_waits_for_all_and_works_on_nothing(
 
 
 async def test_a_keeper_alone_ends_with_what_makes_it_useless(
-    world: World, place: str, postgres: PostgresServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigurationError, match="A file has no keeper"):
         await keep_account(worker(world), tmp_path / "run.sqlite")
@@ -423,7 +424,7 @@ async def test_a_keeper_alone_ends_with_what_makes_it_useless(
 
 
 async def test_a_keeper_alone_whose_key_is_refused_says_so_and_the_jobs_are_waited_for_by_their_owner(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     def refuses(method: str, url: str) -> Reply | None:
         return refusal(401, "invalid_api_key") if method == "GET" and world.ledger else None
@@ -443,7 +444,7 @@ async def test_a_keeper_alone_whose_key_is_refused_says_so_and_the_jobs_are_wait
 
 
 async def test_a_client_that_looks_for_nothing_keeps_nothing(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     found = await outcomes_of(worker(world, submission="raise"), videos("a"), place)
     assert found["a/0"].ok
@@ -451,7 +452,7 @@ async def test_a_client_that_looks_for_nothing_keeps_nothing(
 
 
 async def test_what_is_sent_again_while_the_keeper_looks_is_a_rival_and_nothing_is_concluded_of_the_first(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = worker(world)
     registry = registry_of(core)
@@ -478,7 +479,7 @@ async def test_what_is_sent_again_while_the_keeper_looks_is_a_rival_and_nothing_
 
 
 async def test_a_lost_request_that_this_process_takes_over_meanwhile_is_looked_for_anew(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its registry learns of that between the walk and the conclusion."""
     adopt, asked = Registry.adopt, list[bool]()
@@ -490,15 +491,15 @@ async def test_a_lost_request_that_this_process_takes_over_meanwhile_is_looked_f
         return adopt(registry, entry, item)
 
     monkeypatch.setattr(Registry, "adopt", answer)
-    world.does = lambda number: "lost" if number == 3 else ""
+    world.ends = lambda number, body: "dropped after" if number == 3 else "answered"
     found = await outcomes_of(worker(world), videos("a", "b", "c"), place, max_sending=1)
     assert asked[0] is False
     assert [outcome.error for outcome in found.values() if not outcome.ok] == []
     assert len(world.ledger) == 3
 
 
-def test_what_could_not_be_settled_is_read_as_it_was_written(world: World) -> None:
-    service = world.core().options.service
+def test_what_could_not_be_settled_is_read_as_it_was_written(world: Service) -> None:
+    service = core_of(world).options.service
     from neuralbox._submissions.matching import OpenReason
 
     made = service.read({"id": 5, "status": "completed", "result_url": "http://x/5"}, kind="video")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -13,8 +13,9 @@ import pytest
 from neuralbox._requests.requests import ImageRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
-from ..helpers import reply
-from .world import World, batches
+from ..helpers import Sent, reply
+from ..service import Service
+from .support import USUAL, batches
 
 pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
@@ -25,23 +26,23 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-class Forgetful(World):
+class Forgetful(Service):
     """A service that remembers nothing, so that all memory is the batch's."""
 
-    __hash__ = object.__hash__
+    sold = 0
 
-    async def _generate(self, body: Mapping[str, Any], *, stt: bool) -> Reply:
-        self.posts += 1
+    async def _sell(self, sent: Sent, on_sent: Callable[[], None] | None) -> Reply:
+        self.sold += 1
         await anyio.lowlevel.checkpoint()
-        record = {"id": f"gen_{self.posts:08d}", "status": "pending", "type": "video", "eta_seconds": 60, "progress": 3}
-        if "kling" not in body["model"]:
-            record = {"id": self.posts, "status": "completed", "url": "http://f.test/1.webp", "tokens_spent": 4}
+        record = {"id": f"gen_{self.sold:08d}", "status": "pending", "type": "video", "eta_seconds": 60, "progress": 3}
+        if "kling" not in sent.json["model"]:
+            record = {"id": self.sold, "status": "completed", "url": "http://f.test/1.webp", "tokens_spent": 4}
         return reply(200, record)
 
 
 async def test_a_job_that_is_waited_for_costs_at_most_2_kb_with_its_request() -> None:
     count = 500
-    world = Forgetful()
+    world = Forgetful(**USUAL)
 
     def requests() -> Iterator[VideoRequest]:
         for number in range(count):
@@ -69,7 +70,7 @@ async def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pyt
     monkeypatch.setattr(
         "neuralbox._submissions.owned.MOST_OWNED", 200
     )  # its own bound, and full before the first count
-    world = Forgetful()
+    world = Forgetful(**USUAL)
     peaks: dict[int, int] = {}
 
     def requests() -> Iterator[ImageRequest]:

@@ -17,8 +17,8 @@ from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
 from ..helpers import refusal, reply
+from .support import a_service, batches
 from .test_batch import images, outcomes_of, run_through, videos
-from .world import World, batches
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ def limited(retry_after: int | None = None) -> Reply:
 
 
 async def test_an_estimate_asks_once_for_each_model_and_set_of_options() -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     requests: list[Any] = [
         *images(600),
         *[ImageRequest(model="flux-1.1-pro", prompt="x", size="768x1344")] * 2,
@@ -47,7 +47,7 @@ async def test_an_estimate_asks_once_for_each_model_and_set_of_options() -> None
     assert estimate.problems["empty"] == "`prompt` is empty."
     assert "missing" in estimate.problems["000607"]
     assert world.prices_asked == 3
-    assert world.posts == 0
+    assert len(world.posts) == 0
     many = await batches(world).estimate([{}] * 200)
     assert (many.invalid, len(many.problems)) == (200, 100)
 
@@ -57,7 +57,7 @@ async def test_an_estimate_reads_an_async_iterable_and_knows_what_it_does_not_kn
         for request in images(2):
             yield request
 
-    estimate = await batches(World(price=None)).estimate(requests())
+    estimate = await batches(a_service(price=None)).estimate(requests())
     assert (estimate.tokens, estimate.unknown, dict(estimate.by_model)) == (0, 2, {})
 
 
@@ -65,7 +65,7 @@ async def test_an_estimate_reads_an_async_iterable_and_knows_what_it_does_not_kn
 
 
 async def test_what_would_exceed_the_budget_is_not_sent() -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     found = await outcomes_of(batches(world)(images(10), budget=18))
     assert sum(outcome.ok for outcome in found.values()) == 4
     assert sum(made.tokens for made in world.ledger) == 16
@@ -78,21 +78,21 @@ async def test_what_would_exceed_the_budget_is_not_sent() -> None:
 
 
 async def test_progress_counts_what_the_budget_did_not_cover() -> None:
-    async with batches(World(price=4))(images(10), budget=18) as run:
+    async with batches(a_service(price=4))(images(10), budget=18) as run:
         async for _ in run:
             pass
         assert (run.progress.failed, run.progress.not_sent_budget) == (6, 6)
 
 
 async def test_a_request_waits_for_others_that_may_leave_it_enough() -> None:
-    world = World(price=26, does=lambda number: "failed" if number == 1 else "")
+    world = a_service(price=26, ends=lambda number, body: "failed" if number == 1 else "answered")
     found = await outcomes_of(batches(world)(videos(2), budget=26))
     assert sorted(outcome.ok for outcome in found.values()) == [False, True]
-    assert world.posts == 2
+    assert len(world.posts) == 2
 
 
 async def test_a_refused_request_gives_its_tokens_back() -> None:
-    world = World(does=lambda number: refusal(400, "bad_request") if number <= 3 else "")
+    world = a_service(ends=lambda number, body: refusal(400, "bad_request") if number <= 3 else "answered")
     budget = Budget(4)
     found = await outcomes_of(batches(world)(images(4), budget=budget, max_sending=1))
     assert sum(outcome.ok for outcome in found.values()) == 1
@@ -102,10 +102,10 @@ async def test_a_refused_request_gives_its_tokens_back() -> None:
 async def test_prices_other_than_announced_exceed_the_budget_by_what_is_in_flight_at_most(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World(price=4, charged=10)
+    world = a_service(price=4, tokens=10)
     async with batches(world)(images(50), budget=12, max_sending=3) as run:
         found = [outcome async for outcome in run]
-        assert world.most_under_way == 3
+        assert world.most_selling == 3
         assert sum(made.tokens for made in world.ledger) == run.progress.tokens_spent == 30
         assert run.progress.tokens_over == 18
     assert len(found) == 50
@@ -113,13 +113,13 @@ async def test_prices_other_than_announced_exceed_the_budget_by_what_is_in_fligh
 
 
 async def test_unknown_prices_are_learnt_one_by_one() -> None:
-    world = World(price=None, charged=10)
+    world = a_service(price=None, tokens=10)
     found = await outcomes_of(batches(world)(images(10), budget=35))
     assert sum(outcome.ok for outcome in found.values()) == 3
 
 
 async def test_an_unknown_outcome_keeps_its_tokens() -> None:
-    world = World(does=lambda number: "lost" if number == 1 else "")
+    world = a_service(ends=lambda number, body: "dropped after" if number == 1 else "answered")
     budget = Budget(8)
     found = await outcomes_of(batches(world, submission="raise")(images(3), budget=budget, max_sending=1))
     assert sorted(outcome.ok for outcome in found.values()) == [False, False, True]
@@ -127,7 +127,7 @@ async def test_an_unknown_outcome_keeps_its_tokens() -> None:
 
 
 async def test_tokens_in_flight_show_in_the_progress() -> None:
-    world = World(price=26)
+    world = a_service(price=26)
     async with batches(world)(videos(3), budget=100) as run:
         while run.progress.waiting < 3:
             await anyio.lowlevel.checkpoint()
@@ -140,7 +140,7 @@ async def test_tokens_in_flight_show_in_the_progress() -> None:
 
 
 async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
-    world = World(does=lambda number: limited(300) if number == 3 else "")
+    world = a_service(ends=lambda number, body: limited(300) if number == 3 else "answered")
     seen: list[BatchProgress] = []
     found: list[BatchOutcome] = []
     async with anyio.create_task_group() as group:
@@ -156,7 +156,7 @@ async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
             found.extend([outcome async for outcome in run])
     assert all(outcome.ok for outcome in found)
     assert len(found) == 6
-    assert world.posts == 7
+    assert len(world.posts) == 7
     assert 300 <= world.time.elapsed <= 310
     assert seen[0].throttled_until is not None
     assert seen[0].throttled_until - 1_772_971_200.0 == pytest.approx(300, abs=5)
@@ -165,10 +165,10 @@ async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
 
 @pytest.mark.parametrize("pace", ["burst", "off"])
 async def test_a_refusal_without_a_time_is_tried_again_at_growing_pauses(pace: Any) -> None:
-    world = World(does=lambda number: limited() if number <= 4 else "")
+    world = a_service(ends=lambda number, body: limited() if number <= 4 else "answered")
     found = await outcomes_of(batches(world, max_retries=0, pace=pace)(images(1)))
     assert found["000001"].ok
-    assert world.posts == 5
+    assert len(world.posts) == 5
     assert world.time.elapsed > 60
 
 
@@ -185,35 +185,35 @@ async def test_a_refusal_without_a_time_is_tried_again_at_growing_pauses(pace: A
     ids=["0", "negative", "next to 0", "past", "0 in the body"],
 )
 async def test_a_batch_told_to_wait_for_no_time_sends_no_more_than_one_told_nothing(busy: Reply, pace: Any) -> None:
-    world = World()
-    world.does = lambda number: busy if world.time.elapsed < 600 and number < 2_000 else ""
+    world = a_service()
+    world.ends = lambda number, body: busy if world.time.elapsed < 600 and number < 2_000 else "answered"
     found = await outcomes_of(batches(world, pace=pace)(images(20)))
     assert all(outcome.ok for outcome in found.values())
     # At growing pauses, 20 at a time: at 0, 10, 30, 70, 150, 310 s and so on, each with at most its two retries.
-    assert 20 < world.posts <= 20 * 3 * 8
+    assert 20 < len(world.posts) <= 20 * 3 * 8
     assert 600 <= world.time.elapsed <= 1_000
 
 
 async def test_a_told_pause_that_the_floor_outgrows_does_not_end_the_batch() -> None:
-    world = World(does=lambda number: limited(5) if number <= 4 else "")
+    world = a_service(ends=lambda number, body: limited(5) if number <= 4 else "answered")
     found = await outcomes_of(batches(world, max_retries=0, pace="off")(images(1), max_throttle_wait=20))
     assert found["000001"].ok
     assert world.time.elapsed == pytest.approx(10 + 20 + 40 + 80, abs=5)
 
 
 async def test_throttled_for_longer_than_wished_the_batch_ends() -> None:
-    world = World(does=lambda number: limited(7_200) if number > 2 else "")
+    world = a_service(ends=lambda number, body: limited(7_200) if number > 2 else "answered")
     found = await outcomes_of(batches(world)([*videos(2), *images(20)], max_sending=2, max_throttle_wait=3_600))
     assert sum(outcome.ok for outcome in found.values()) == 2
     assert len(found) == 22
     errors = [outcome.error for outcome in found.values() if not outcome.ok]
     assert all(isinstance(error, RateLimitError) for error in errors)
     assert world.time.elapsed < 100
-    assert world.posts <= 4
+    assert len(world.posts) <= 4
 
 
 async def test_leaving_early_does_not_wait_for_the_limits() -> None:
-    world = World(does=lambda number: limited(7_200))
+    world = a_service(ends=lambda number, body: limited(7_200))
     async with batches(world)(images(2)) as run:
         while run.progress.throttled_until is None:
             await anyio.lowlevel.checkpoint()
@@ -223,21 +223,21 @@ async def test_leaving_early_does_not_wait_for_the_limits() -> None:
 
 async def test_402_ends_the_waiting_for_limits_too() -> None:
     fates = {1: limited(7_200), 2: refusal(402, "insufficient_tokens")}
-    world = World(does=lambda number: fates.get(number, ""))
+    world = a_service(ends=lambda number, body: fates.get(number, "answered"))
     found = await outcomes_of(batches(world, pace="off")(images(2)))
     assert not any(outcome.ok for outcome in found.values())
     assert world.time.elapsed < 100
 
 
 async def test_the_first_of_several_reasons_to_stop_counts() -> None:
-    world = World(latency=1.0, does=lambda number: refusal(402, "insufficient_tokens", f"No {number}."))
-    world.does = lambda number: "slow" if number == 3 else refusal(402, "insufficient_tokens", f"No {number}.")
+    world = a_service(holds=1.0, ends=lambda number, body: refusal(402, "insufficient_tokens", f"No {number}."))
+    world.ends = lambda number, body: "slow" if number == 3 else refusal(402, "insufficient_tokens", f"No {number}.")
     found = await outcomes_of(batches(world)(images(10), max_sending=2))
     assert len({str(outcome.error) for outcome in found.values()}) <= 2
 
 
 async def test_a_run_that_ends_while_tokens_are_awaited_sends_nothing_more() -> None:
-    world = World(price=26, seconds=60)
+    world = a_service(price=26, seconds=60)
 
     def on_accepted(*_: object) -> None:
         raise LookupError("mine")
@@ -246,4 +246,4 @@ async def test_a_run_that_ends_while_tokens_are_awaited_sends_nothing_more() -> 
     requests = [VideoRequest(model="kling-v2.1", prompt=f"{number}") for number in range(3)]
     with pytest.raises(LookupError):
         await run_through(batches(world)(requests, budget=30, on_accepted=on_accepted), found)
-    assert len(found) == world.posts == 1
+    assert len(found) == len(world.posts) == 1

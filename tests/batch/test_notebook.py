@@ -11,8 +11,8 @@ import pytest
 from neuralbox._batch.notebook import batch_html
 from neuralbox._batch.progress import BatchProgress
 
+from .support import a_service, batches
 from .test_batch import images
-from .world import World, batches
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ def open_notebook(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Notebook]:
 
 
 async def test_a_display_follows_the_batch_to_its_end(open_notebook: Callable[..., Notebook]) -> None:
-    notebook, world = open_notebook(), World(latency=3.0)
+    notebook, world = open_notebook(), a_service(holds=3.0)
     async with batches(world)(images(4), max_sending=1) as run:
         run._ipython_display_()
         assert "0 of 4" in notebook.shown[0]
@@ -63,7 +63,7 @@ async def test_a_display_follows_the_batch_to_its_end(open_notebook: Callable[..
 
 async def test_a_block_that_is_left_shows_how_far_it_came(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook()
-    async with batches(World())(images(4)) as run:
+    async with batches(a_service())(images(4)) as run:
         run._ipython_display_()
         async for _ in run:
             break
@@ -72,7 +72,7 @@ async def test_a_block_that_is_left_shows_how_far_it_came(open_notebook: Callabl
 
 async def test_what_does_not_run_is_shown_as_it_is(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook()
-    batch = batches(World())(images(2))
+    batch = batches(a_service())(images(2))
     assert "not begun" in batch._repr_html_()
     with pytest.raises(NotImplementedError):  # IPython goes on with `_repr_html_`
         batch._ipython_display_()
@@ -87,7 +87,7 @@ async def test_what_does_not_run_is_shown_as_it_is(open_notebook: Callable[..., 
 
 async def test_a_terminal_has_no_display(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook(kernel=False)
-    async with batches(World())(images(1)) as run:
+    async with batches(a_service())(images(1)) as run:
         with pytest.raises(NotImplementedError):
             run._ipython_display_()
     assert notebook.shown == []

@@ -16,8 +16,8 @@ from neuralbox._errors import GenerationFailedError
 from neuralbox._models.generation import Generation
 from neuralbox._types import JobRef
 
+from .support import a_service, batches
 from .test_batch import images, videos
-from .world import World, batches
 
 DONE = Generation.read({"id": 7, "status": "completed", "result_url": "http://f.test/7.webp", "tokens_spent": 4})
 
@@ -131,7 +131,7 @@ def test_what_is_no_file_just_gets_the_lines() -> None:
 
 @pytest.mark.anyio
 async def test_a_batch_that_is_continued_has_one_line_for_each_request(tmp_path: Path, path: Path) -> None:
-    world = World(seconds=60)
+    world = a_service(seconds=60)
     requests = [*images(5), *videos(5)]
     for timeout in (10, 600):
         async with batches(world)(requests, journal=tmp_path / "run.sqlite", wait_timeout=timeout) as run:

@@ -35,11 +35,11 @@ from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest
 from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.owned import HIDDEN_FOR
 from neuralbox._submissions.registry import LISTED_BY
-from neuralbox._transport.base import Reply
 
 from ..helpers import refusal, reply
+from ..service import Service
+from .support import a_service, batches, core_of
 from .test_batch import images, outcomes_of, run_through, videos
-from .world import Made, World, batches
 
 pytestmark = pytest.mark.anyio
 
@@ -60,14 +60,14 @@ async def journal_of(core: Core, path: Path) -> AsyncIterator[Journal]:
 
 
 async def write(
-    world: World, path: Path, states: Sequence[tuple[str, BatchRequest, str]], *, offset: float | None = 0.0
+    world: Service, path: Path, states: Sequence[tuple[str, BatchRequest, str]], *, offset: float | None = 0.0
 ) -> None:
     """Leave a journal behind as a run that was killed would: one record for each key, request and state.
 
     States: `planned`, `sending` (never accepted), `charged` (accepted, and the answer lost), `accepted`, `final`,
     `failed`.
     """
-    core = world.core()
+    core = core_of(world)
     async with journal_of(core, path) as journal:
         for key, request, state in states:
             record = {name: value for name, value in request.to_dict().items() if name != "key"}
@@ -79,10 +79,9 @@ async def write(
             await journal.sending(key, {**claim.to_dict(), "sent_at": world.time.now(), "server_offset": offset})
             if state == "sending":
                 continue
-            prompt = str(getattr(request, "prompt", ""))
-            made = Made(18_000 + len(world.ledger), prompt, str(request.model), world.time.now(), 0.0, 4)
-            made.fails = state == "failed"
-            world.ledger.append(made)
+            asked = {"model": request.model, "prompt": getattr(request, "prompt", "")}
+            made = world.make(asked, fails=state == "failed")
+            made.seconds = 0.0
             if state == "charged":
                 continue
             await journal.accepted(key, id=made.id, kind=request.kind, model=request.model)
@@ -94,7 +93,7 @@ async def write(
 
 
 async def test_a_run_that_was_left_is_continued(path: Path) -> None:
-    world = World()
+    world = a_service()
     requests = [*images(10), *videos(10)]
     first: list[BatchOutcome] = []
     async with batches(world)(requests, journal=path, wait_timeout=None, max_in_flight=12) as run:
@@ -111,7 +110,7 @@ async def test_a_run_that_was_left_is_continued(path: Path) -> None:
 
 
 async def test_a_cancelled_run_is_continued(path: Path) -> None:
-    world = World(latency=1.0, seconds=1e9)
+    world = a_service(holds=1.0, seconds=1e9)
     requests = videos(10)
 
     async def forever() -> None:
@@ -124,7 +123,7 @@ async def test_a_cancelled_run_is_continued(path: Path) -> None:
         while len(world.ledger) < 5:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
-    assert world.under_way == 0
+    assert world.selling == 0
     world.seconds = 0
     for made in world.ledger:
         made.seconds = 0
@@ -136,12 +135,12 @@ async def test_a_cancelled_run_is_continued(path: Path) -> None:
 
 
 async def test_what_has_ended_is_delivered_again_as_it_was(path: Path) -> None:
-    world = World(does=lambda number: "failed" if number == 2 else "")
+    world = a_service(ends=lambda number, body: "failed" if number == 2 else "answered")
     requests: list[BatchRequest] = [TextRequest(model="gpt-5", prompt="a", key="a"), *images(2)]
     first = await outcomes_of(batches(world)(requests, journal=path, max_sending=1))
-    posts = world.posts
+    posts = len(world.posts)
     second = await outcomes_of(batches(world)(requests, journal=path))
-    assert world.posts == posts
+    assert len(world.posts) == posts
     for key, outcome in second.items():
         before = first[key]
         assert outcome.resumed
@@ -153,31 +152,31 @@ async def test_what_has_ended_is_delivered_again_as_it_was(path: Path) -> None:
             before.request,
         )
     assert second["a"].generation is not None
-    assert second["a"].generation.text == "about a"
+    assert second["a"].generation.text == "An answer to a"
     assert isinstance(second["000002"].error, GenerationFailedError)
 
 
 async def test_each_state_goes_on_from_where_it_stands(path: Path) -> None:
-    world = World()
+    world = a_service()
     names = ["planned", "sending", "charged", "accepted", "final", "failed"]
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{name} one", key=name) for name in names]
     await write(world, path, [(name, request, name) for name, request in zip(names, requests, strict=True)])
     found = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=None))
     assert {key: outcome.ok for key, outcome in found.items()} == {name: name != "failed" for name in names}
     assert {key for key, outcome in found.items() if outcome.resumed} == {"final", "failed"}
-    assert world.posts == 2
+    assert len(world.posts) == 2
     assert world.charges == {f"{name} one": 1 for name in names if name != "failed"}
 
 
 async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettled(path: Path) -> None:
-    world = World()
+    world = a_service()
     states = ["final", "sending", "charged"]
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
     await write(world, path, old, offset=1.5)
     world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path))
     assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +188,7 @@ async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, mo
         await whole(self, key, claim)
 
     monkeypatch.setattr(GroupedJournal, "sending", sending)
-    await outcomes_of(batches(World())(images(64), journal=path))
+    await outcomes_of(batches(a_service())(images(64), journal=path))
     assert len(offsets) == 64
     assert None not in offsets
 
@@ -198,7 +197,7 @@ async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, mo
 async def test_a_first_wave_without_the_services_clock_is_found_or_stays_unknown(
     path: Path, states: Sequence[str]
 ) -> None:
-    world = World()
+    world = a_service()
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
     await write(world, path, old, offset=None)
     found = await outcomes_of(batches(world)(None, journal=path))
@@ -208,7 +207,7 @@ async def test_a_first_wave_without_the_services_clock_is_found_or_stays_unknown
 
 
 async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_knows_when(path: Path) -> None:
-    world = World()
+    world = a_service()
     twin = ImageRequest(model="flux-1.1-pro", prompt="a fox")
     await write(world, path, [("earlier", twin, "final")])
     await world.time.sleep(86_400.0)
@@ -222,27 +221,20 @@ async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_
 
 async def test_one_that_was_proven_absent_is_not_searched_for_again_when_the_limits_make_it_wait(path: Path) -> None:
     walks: list[int] = []  # how many POSTs there were at each
-
-    class Watched(World):
-        __hash__ = object.__hash__
-
-        def _page(self, query: Mapping[str, str]) -> Reply:
-            walks.append(self.posts)
-            return super()._page(query)
-
     limited = refusal(429, "rate_limit_exceeded", retry_after="3600")
-    world = Watched(does=lambda number: limited if number in (1, 2) else "")
+    world = a_service(ends=lambda number, body: limited if number in (1, 2) else "answered")
+    world.listing.fails = lambda number, now: walks.append(len(world.posts))
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
     await write(world, path, old)
     world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path))
     assert found["sending"].ok
-    assert (world.posts, world.charges["sending one"]) == (3, 1)
+    assert (len(world.posts), world.charges["sending one"]) == (3, 1)
     assert set(walks) == {0}
 
 
 async def test_leaving_early_waits_for_the_id_of_one_that_was_proven_absent_and_sent_again(path: Path) -> None:
-    world = World(latency=2.0, seconds=1e9)
+    world = a_service(holds=2.0, seconds=1e9)
     old = [
         ("final", VideoRequest(model="kling-v2.1", prompt="final one"), "final"),
         ("sending", VideoRequest(model="kling-v2.1", prompt="sending one"), "sending"),
@@ -250,7 +242,7 @@ async def test_leaving_early_waits_for_the_id_of_one_that_was_proven_absent_and_
     await write(world, path, old)
     world.time.elapsed += LISTED_BY + 60.0
     async with batches(world)(None, journal=path) as run:
-        while world.posts == 0:
+        while len(world.posts) == 0:
             await anyio.lowlevel.checkpoint()
     assert len(run.unfinished) == 1
     assert (await anyio.to_thread.run_sync(read_summary, path)).accepted == 1
@@ -265,19 +257,19 @@ async def test_a_request_that_left_long_after_it_was_written_down_is_found(
         await whole(self, *args)
         world.time.elapsed += 1_000.0  # a machine that sleeps, a queue before the connection
 
-    world = World(does=lambda number: "lost" if number == 2 else "")
+    world = a_service(ends=lambda number, body: "dropped after" if number == 2 else "answered")
     with monkeypatch.context() as patch:
         patch.setattr(GroupedJournal, "sending", sending)
         first = await outcomes_of(batches(world, submission="raise")(images(2), journal=path, max_sending=1))
     assert isinstance(first["000002"].error, SubmissionUnknownError)
-    other = World(world.time, ledger=world.ledger)  # as another process would see it
+    other = a_service(time=world.time, ledger=world.ledger)  # as another process would see it
     second = await outcomes_of(batches(other)(images(2), journal=path))
     assert all(outcome.ok for outcome in second.values())
-    assert (world.posts, other.posts) == (2, 0)
+    assert (len(world.posts), len(other.posts)) == (2, 0)
 
 
 async def test_what_failed_is_sent_again_on_request(path: Path) -> None:
-    world = World(does=lambda number: "failed" if number == 1 else "")
+    world = a_service(ends=lambda number, body: "failed" if number == 1 else "answered")
     requests = images(2)
     await outcomes_of(batches(world)(requests, journal=path, max_sending=1))
     second = await outcomes_of(batches(world)(requests, journal=path, retry_failed=True))
@@ -285,11 +277,11 @@ async def test_what_failed_is_sent_again_on_request(path: Path) -> None:
     assert {key: outcome.resumed for key, outcome in second.items()} == {"000001": False, "000002": True}
     third = await outcomes_of(batches(world)(requests, journal=path, retry_failed=True))
     assert all(outcome.resumed and outcome.ok for outcome in third.values())
-    assert world.posts == 3
+    assert len(world.posts) == 3
 
 
 async def test_what_the_list_does_not_name_any_more_is_finished_and_never_bought(path: Path) -> None:
-    world = World()
+    world = a_service()
     states = ["planned", "sending", "charged", "accepted", "final"]
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
     await write(world, path, old)
@@ -301,7 +293,7 @@ async def test_what_the_list_does_not_name_any_more_is_finished_and_never_bought
 
 
 async def test_without_a_list_everything_the_journal_has_not_ended_is_done(path: Path, tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     states = ["planned", "sending", "charged", "accepted", "final", "failed"]
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in states]
     await write(world, path, old)
@@ -319,7 +311,7 @@ async def test_without_a_list_everything_the_journal_has_not_ended_is_done(path:
 
 
 async def test_records_that_come_up_while_the_list_is_worked_on_are_delivered_once(path: Path) -> None:
-    world = World(seconds=1e9)
+    world = a_service(seconds=1e9)
     requests = videos(3)
     found = await outcomes_of(batches(world)(requests, journal=path, wait_timeout=10, max_in_flight=2))
     assert all(isinstance(outcome.error, GenerationTimeoutError) for outcome in found.values())
@@ -329,11 +321,11 @@ async def test_records_that_come_up_while_the_list_is_worked_on_are_delivered_on
         made.seconds = 0
     second = await outcomes_of(batches(world)(requests, journal=path))
     assert all(outcome.ok for outcome in second.values())
-    assert world.posts == 3
+    assert len(world.posts) == 3
 
 
 async def test_a_run_may_end_while_the_rest_of_the_journal_is_read(path: Path) -> None:
-    world = World(seconds=0)
+    world = a_service(seconds=0)
     old = [(f"{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} one"), "accepted") for n in range(5)]
     await write(world, path, old)
     async with batches(world)([], journal=path, max_in_flight=1, wait_timeout=None) as run:
@@ -348,20 +340,20 @@ async def test_a_run_may_end_while_the_rest_of_the_journal_is_read(path: Path) -
 
 
 async def test_an_unknown_one_that_stays_unknown_is_delivered_once_and_kept(path: Path) -> None:
-    world = World()
+    world = a_service()
     request = ImageRequest(model="flux-1.1-pro", prompt="sending one")
     await write(world, path, [("sending", request, "sending")])
     found = await outcomes_of(batches(world, submission="raise")([], journal=path))
     assert isinstance(found["sending"].error, SubmissionUnknownError)
-    assert world.posts == 0
+    assert len(world.posts) == 0
     assert (await anyio.to_thread.run_sync(read_summary, path)).sending == 1
 
 
 async def test_a_record_of_a_version_that_knew_more(path: Path) -> None:
-    world = World()
-    core = world.core()
-    world.ledger.append(Made(18_000, "later one", "x", world.time.now(), 0.0, 4))
-    world.ledger.append(Made(18_001, "ours", "flux-1.1-pro", world.time.now(), 0.0, 4))
+    world = a_service()
+    core = core_of(world)
+    world.make({"model": "x", "prompt": "later one"})
+    ours = world.make({"model": "flux-1.1-pro", "prompt": "ours"})
     async with journal_of(core, path) as journal:
         later = {"kind": "hologram", "prompt": "later"}
         await journal.plan(
@@ -374,7 +366,7 @@ async def test_a_record_of_a_version_that_knew_more(path: Path) -> None:
         await journal.accepted("paid", id=18_000)
         await journal.sending("unknown", {"key": "x"})
         await journal.accepted("ours", id=18_001)
-        await journal.final("ours", outcome_record(Generation.read(world.record(world.ledger[1]))))
+        await journal.final("ours", outcome_record(Generation.read(world.record(ours))))
     found = await outcomes_of(Batches(core)([], journal=path, budget=100))
     assert found["paid"].ok
     assert found["paid"].request == {"kind": "hologram", "prompt": "later"}
@@ -382,7 +374,7 @@ async def test_a_record_of_a_version_that_knew_more(path: Path) -> None:
 
 
 async def test_a_result_without_an_id_is_known_to_the_journal(path: Path) -> None:
-    world = World(does=lambda number: reply(200, {"content": "words"}))
+    world = a_service(ends=lambda number, body: reply(200, {"content": "words"}))
     request = TextRequest(model="gpt-5", prompt="a")
     first = await outcomes_of(batches(world)([request], journal=path))
     second = await outcomes_of(batches(world)([request], journal=path))
@@ -390,7 +382,7 @@ async def test_a_result_without_an_id_is_known_to_the_journal(path: Path) -> Non
         assert found["000001"].generation is not None
         assert found["000001"].generation.text == "words"
         assert found["000001"].job is None
-    core = world.core()
+    core = core_of(world)
     other = path.with_name("other.sqlite")
     async with journal_of(core, other) as journal:
         await journal.plan([PlannedRequest("000001", request.to_dict())])
@@ -403,25 +395,25 @@ async def test_a_result_without_an_id_is_known_to_the_journal(path: Path) -> Non
 
 
 async def test_changed_requests_are_refused_with_the_difference_named(path: Path) -> None:
-    world = World()
+    world = a_service()
     await outcomes_of(batches(world)(images(3), journal=path))
     changed = [*images(2), ImageRequest(model="flux-1.1-pro", prompt="another", seed=1)]
     found: list[BatchOutcome] = []
     with pytest.raises(JournalError, match=r"differs in prompt, seed") as caught:
         await run_through(batches(world)(changed, journal=path), found)
     assert caught.value.key == "000003"
-    assert world.posts == 3
+    assert len(world.posts) == 3
 
 
 async def test_a_changed_request_behind_a_key_given_twice(path: Path) -> None:
-    world = World()
+    world = a_service()
     await outcomes_of(batches(world)([ImageRequest(model="flux-1.1-pro", prompt="x", key="c")], journal=path))
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("abac")]
     found: list[BatchOutcome] = []
     with pytest.raises(JournalError, match="differs in prompt"):
         await run_through(batches(world)(requests, journal=path), found)
     assert [(outcome.key, outcome.ok) for outcome in found] == [("a", False)]
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,22 +425,22 @@ async def test_a_page_with_a_key_given_twice_and_a_changed_request(path: Path, m
     monkeypatch.setattr(GroupedJournal, "plan", plan)
     found: list[BatchOutcome] = []
     with pytest.raises(JournalError) as caught:
-        await run_through(batches(World())(images(3), journal=path), found)
+        await run_through(batches(a_service())(images(3), journal=path), found)
     assert caught.value.reason == "changed"
     assert [outcome.key for outcome in found] == ["000001"]
 
 
 async def test_a_key_given_twice_is_known_by_the_journal(path: Path) -> None:
-    world = World()
+    world = a_service()
     requests = [ImageRequest(model="flux-1.1-pro", prompt=f"{at}", key=key) for at, key in enumerate("aba")]
     found: list[BatchOutcome] = []
     await run_through(batches(world)(requests, journal=path, max_in_flight=2), found)
     assert sorted((outcome.key, outcome.ok) for outcome in found) == [("a", False), ("a", True), ("b", True)]
-    assert world.posts == 2
+    assert len(world.posts) == 2
 
 
 async def test_what_a_journal_cannot_hold_is_an_outcome(path: Path) -> None:
-    world = World()
+    world = a_service()
     requests: list[Any] = [
         {"kind": "transcription", "audio": b"sound", "file_name": "a.mp3"},
         {"model": "x", "prompt": "y", "params": {"z": {1, 2}}},
@@ -458,23 +450,23 @@ async def test_what_a_journal_cannot_hold_is_an_outcome(path: Path) -> None:
     assert "given as bytes" in str(found["000001"].error)
     assert "JSON" in str(found["000002"].error)
     assert "cannot be a key" in str(found["a\0b"].error)
-    assert world.posts == 0
+    assert len(world.posts) == 0
 
 
 async def test_a_journal_of_another_account_is_refused_before_anything_is_read(path: Path) -> None:
-    world = World()
+    world = a_service()
     await outcomes_of(batches(world)(images(1), journal=path))
-    core = Core(world, world.core().options, Session("token"), world.time.time_source)
+    core = Core(world, core_of(world).options, Session("token"), world.time.time_source)
     with pytest.raises(JournalError, match="account"):
         await outcomes_of(Batches(core)(images(1), journal=path))
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 # Files.
 
 
 async def test_what_was_not_saved_is_saved_by_the_next_run(path: Path, tmp_path: Path) -> None:
-    world = World()
+    world = a_service()
     out = tmp_path / "out"
     out.write_text("in the way")
     first = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
@@ -490,13 +482,13 @@ async def test_what_was_not_saved_is_saved_by_the_next_run(path: Path, tmp_path:
     assert first_path.exists()
     without = await outcomes_of(batches(world)(images(2), journal=path))
     assert without["000001"].path == first_path
-    assert world.posts == 2
+    assert len(world.posts) == 2
 
 
 async def test_what_a_killed_run_saved_and_did_not_write_down_is_recognised(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
+    world = a_service()
     out = tmp_path / "out"
     out.mkdir()
     (out / "18000.webp").write_bytes(b"mine")
@@ -516,7 +508,7 @@ async def test_what_a_killed_run_saved_and_did_not_write_down_is_recognised(
 
 async def test_files_keep_their_keys_names_where_only_the_journal_knows_them(path: Path, tmp_path: Path) -> None:
     requests = [ImageRequest(model="flux-1.1-pro", prompt="a", key="heron"), *images(1)]
-    world = World()
+    world = a_service()
     await outcomes_of(batches(world)(requests, journal=path))
     found = await outcomes_of(batches(world)(None, journal=path, download_to=tmp_path / "out"))
     assert {outcome.path.name for outcome in found.values() if outcome.path is not None} == {"heron.webp", "18001.webp"}
@@ -526,7 +518,7 @@ async def test_files_keep_their_keys_names_where_only_the_journal_knows_them(pat
 async def test_a_journal_decides_no_path_outside_the_directory_that_is_named(
     path: Path, tmp_path: Path, where: str
 ) -> None:
-    world, out, secret = World(), tmp_path / "out", tmp_path / "id_rsa"
+    world, out, secret = a_service(), tmp_path / "out", tmp_path / "id_rsa"
     secret.write_bytes(b"mine")
     await outcomes_of(batches(world)(images(1), journal=path, download_to=out))
     (out / "18000.webp").unlink()
@@ -548,7 +540,7 @@ async def test_a_journal_decides_no_path_outside_the_directory_that_is_named(
 
 
 async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     await outcomes_of(batches(world)(images(3), journal=path, budget=12))
     second = await outcomes_of(batches(world)(images(5), journal=path, budget=16))
     assert {key for key, outcome in second.items() if not outcome.ok} <= {"000004", "000005"}
@@ -556,7 +548,7 @@ async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
 
 
 async def test_what_an_earlier_run_sent_is_counted_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     old = [(f"{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} one"), "accepted") for n in range(3)]
     await write(world, path, old)
     budget = Budget(9)
@@ -567,20 +559,20 @@ async def test_what_an_earlier_run_sent_is_counted_too(path: Path, caplog: pytes
 
 
 async def test_an_unknown_one_that_was_never_accepted_is_not_sent_beyond_the_budget(path: Path) -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "sending")]
     await write(world, path, old)
     world.time.elapsed += LISTED_BY + 60.0
     found = await outcomes_of(batches(world)(None, journal=path, budget=6))
     assert isinstance(found["sending"].error, BudgetExceededError)
-    assert world.posts == 0
+    assert len(world.posts) == 0
     second = await outcomes_of(batches(world)(None, journal=path, budget=100))
     assert second["sending"].ok
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 async def test_an_unknown_one_that_was_accepted_is_booked(path: Path) -> None:
-    world = World(price=4)
+    world = a_service(price=4)
     old = [(state, ImageRequest(model="flux-1.1-pro", prompt=f"{state} one"), state) for state in ("final", "charged")]
     await write(world, path, old)
     budget = Budget(4)
@@ -621,7 +613,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, **marks: int) -> None:
 async def test_a_disk_that_fills_up_loses_nothing_that_was_paid_for(
     path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    world = World(does=lambda number: "slow" if number % 2 else "")
+    world = a_service(ends=lambda number, body: "slow" if number % 2 else "answered")
     requests = images(20)
     found: list[BatchOutcome] = []
     with monkeypatch.context() as patch:
@@ -645,12 +637,14 @@ async def test_a_bug_while_writing_an_id_down_loses_nothing(path: Path, monkeypa
     monkeypatch.setattr(GroupedJournal, "accepted", accepted)
     found: list[BatchOutcome] = []
     with pytest.raises(ZeroDivisionError):
-        await run_through(batches(World(seconds=0))(videos(3), journal=path, max_sending=1, wait_timeout=None), found)
+        await run_through(
+            batches(a_service(seconds=0))(videos(3), journal=path, max_sending=1, wait_timeout=None), found
+        )
     assert [outcome.ok for outcome in found] == [True]
 
 
 async def test_a_refusal_that_cannot_be_written_down_is_an_outcome(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(does=lambda number: refusal(400, "bad_request"))
+    world = a_service(ends=lambda number, body: refusal(400, "bad_request"))
     broken(monkeypatch, planned_again=1)
     found: list[BatchOutcome] = []
     with pytest.raises(JournalError):
@@ -659,12 +653,12 @@ async def test_a_refusal_that_cannot_be_written_down_is_an_outcome(path: Path, m
 
 
 async def test_a_retry_that_cannot_be_written_down_is_not_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(does=lambda number: "failed")
+    world = a_service(ends=lambda number, body: "failed")
     await outcomes_of(batches(world)(images(1), journal=path))
     broken(monkeypatch, planned_again=1)
     with pytest.raises(JournalError):
         await outcomes_of(batches(world)(images(1), journal=path, retry_failed=True))
-    assert world.posts == 1
+    assert len(world.posts) == 1
 
 
 @pytest.mark.parametrize("in_the_block", [True, False])
@@ -679,7 +673,7 @@ async def test_a_journal_that_cannot_be_closed_is_said(
     monkeypatch.setattr(GroupedJournal, "aclose", aclose)
 
     async def block() -> None:
-        async with batches(World())(images(1), journal=path):
+        async with batches(a_service())(images(1), journal=path):
             if in_the_block:
                 raise LookupError("mine")
 
@@ -696,8 +690,8 @@ async def test_a_run_that_cannot_begin_leaves_the_journal_free(path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(GroupedJournal, "summary", summary)
         with pytest.raises(JournalError, match="Cannot be read"):
-            await outcomes_of(batches(World())(images(1), journal=path, budget=10))
-    assert len(await outcomes_of(batches(World())(images(1), journal=path))) == 1
+            await outcomes_of(batches(a_service())(images(1), journal=path, budget=10))
+    assert len(await outcomes_of(batches(a_service())(images(1), journal=path))) == 1
 
 
 async def test_a_journal_that_cannot_be_read_ends_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -705,10 +699,10 @@ async def test_a_journal_that_cannot_be_read_ends_the_run(path: Path, monkeypatc
         raise JournalError("Cannot be read.")
 
     monkeypatch.setattr(GroupedJournal, "summary", summary)
-    world = World()
+    world = a_service()
     with pytest.raises(JournalError, match="Cannot be read"):
         await outcomes_of(batches(world)(images(1), journal=path))
-    assert world.posts == 0
+    assert len(world.posts) == 0
 
 
 async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
@@ -717,7 +711,7 @@ async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
     def generation_of(record: object, service: object) -> None:
         raise ZeroDivisionError
 
-    world = World()
+    world = a_service()
     await outcomes_of(batches(world)(images(2), journal=path))
     monkeypatch.setattr("neuralbox._batch.reader.generation_of", generation_of)
     with pytest.raises(ZeroDivisionError):
@@ -725,7 +719,7 @@ async def test_a_bug_on_the_way_from_the_journal_is_raised_and_hangs_nobody(
 
 
 async def test_the_journal_holds_prompts_in_one_place_and_no_key(path: Path) -> None:
-    world = World(does=lambda number: "lost" if number == 2 else "")
+    world = a_service(ends=lambda number, body: "dropped after" if number == 2 else "answered")
     await outcomes_of(batches(world)(images(3), journal=path))
     summary = await anyio.to_thread.run_sync(read_summary, path)
     assert (summary.total, summary.unfinished, summary.completed, summary.tokens) == (3, 0, 3, 12)
@@ -746,7 +740,7 @@ def test_only_a_file_inside_the_directory_counts_as_saved(tmp_path: Path) -> Non
 
 async def test_a_new_request_finds_a_way_past_what_is_looked_up(path: Path) -> None:
     """If nothing were accepted after them, what became of these would stay unknown."""
-    world = World(latency=1.0)
+    world = a_service(holds=1.0)
     lost = [(f"lost {at}", ImageRequest(model="flux-1.1-pro", prompt=f"lost {at}"), "sending") for at in range(4)]
     await write(world, path, lost)
     began = world.time.elapsed
@@ -755,7 +749,7 @@ async def test_a_new_request_finds_a_way_past_what_is_looked_up(path: Path) -> N
     async def hold_the_clock() -> None:
         """The journal's thread takes real time, which is none by the clock of the test."""
         for _ in range(200_000):
-            if world.posts >= 3:
+            if len(world.posts) >= 3:
                 return
             await anyio.lowlevel.checkpoint()
 
@@ -764,5 +758,5 @@ async def test_a_new_request_finds_a_way_past_what_is_looked_up(path: Path) -> N
         group.start_soon(hold_the_clock)
         found |= await outcomes_of(batches(world)(requests, journal=path, max_in_flight=4, max_sending=4))
     assert [repr(outcome.error) for outcome in found.values() if not outcome.ok] == []
-    assert world.posts == 7
+    assert len(world.posts) == 7
     assert world.time.elapsed - began < HIDDEN_FOR

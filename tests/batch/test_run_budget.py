@@ -20,9 +20,9 @@ from neuralbox._requests.requests import VideoRequest
 
 from ..helpers import refusal
 from ..postgres import PostgresServer
+from ..service import Service
 from .test_keeper import until
 from .test_shared import end_leases, outcomes_of, place, worker, world
-from .world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def many(count: int, step: int = 1, first: int = 0, **options: Any) -> list[Vide
 
 
 async def run_all(
-    world: World, place: str, shares: list[list[VideoRequest]], *, budget: Any, **options: Any
+    world: Service, place: str, shares: list[list[VideoRequest]], *, budget: Any, **options: Any
 ) -> dict[str, BatchOutcome]:
     found = dict[str, BatchOutcome]()
     world.seconds = 4.0  # each second of a worker costs real questions to the database
@@ -55,15 +55,15 @@ def refused(found: dict[str, BatchOutcome]) -> int:
     return sum(isinstance(outcome.error, BudgetExceededError) for outcome in found.values())
 
 
-def spent(world: World) -> int:
+def spent(world: Service) -> int:
     return sum(made.tokens for made in world.ledger if not made.fails)
 
 
 @pytest.mark.parametrize(("budget", "charged"), [(50, 4), (48, 3)])
 async def test_workers_together_spend_a_budget_to_its_end_and_not_beyond(
-    world: World, place: str, budget: int, charged: int
+    world: Service, place: str, budget: int, charged: int
 ) -> None:
-    world.charged = charged
+    world.tokens = charged
     found = await run_all(world, place, [many(40, 4, number) for number in range(4)], budget=budget)
     assert len(found) == 40
     assert sum(outcome.ok for outcome in found.values()) == len(world.ledger) >= 12
@@ -76,7 +76,7 @@ async def test_workers_together_spend_a_budget_to_its_end_and_not_beyond(
     assert sum(outcome.resumed for outcome in again.values()) == before
 
 
-async def test_a_run_that_is_continued_with_more_spends_the_difference(world: World, place: str) -> None:
+async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Service, place: str) -> None:
     await run_all(world, place, [many(20, 2), many(20, 2, 1)], budget=40)
     assert spent(world) == 40
     await run_all(world, place, [many(20, 2), many(20, 2, 1)], budget=60)
@@ -85,7 +85,7 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Wo
     assert spent(world) == 68
 
 
-async def test_the_newest_budget_is_every_workers(world: World, place: str) -> None:
+async def test_the_newest_budget_is_every_workers(world: Service, place: str) -> None:
     world.seconds, found = 60.0, dict[str, BatchOutcome]()
     async with Batches(worker(world, 1))(many(40), journal=place, budget=40) as first:
         await until(world, lambda: len(world.ledger) == 10)
@@ -101,21 +101,23 @@ async def test_the_newest_budget_is_every_workers(world: World, place: str) -> N
     assert spent(world) == 100
 
 
-async def test_what_failed_free_of_charge_is_spent_by_others_that_wait_for_it(world: World, place: str) -> None:
-    world.does = lambda number: "failed" if number <= 5 else ""
+async def test_what_failed_free_of_charge_is_spent_by_others_that_wait_for_it(world: Service, place: str) -> None:
+    world.ends = lambda number, body: "failed" if number <= 5 else "answered"
     found = await run_all(world, place, [many(14, 2, number) for number in range(2)], budget=20)
     assert spent(world) == 20
     assert (len(world.ledger), refused(found)) == (10, 4)
 
 
-async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: World, place: str) -> None:
-    world.does = lambda number: refusal(429, "rate_limit_exceeded", retry_after="10") if number in (2, 3) else ""
+async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: Service, place: str) -> None:
+    world.ends = lambda number, body: (
+        refusal(429, "rate_limit_exceeded", retry_after="10") if number in (2, 3) else "answered"
+    )
     found = await run_all(world, place, [many(10, 2), many(10, 2, 1)], budget=24, max_sending=2)
     assert (spent(world), refused(found)) == (24, 4)
 
 
 async def test_a_dead_workers_part_is_spent_by_others_and_what_it_had_sent_is_not_spent_again(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     world.seconds, found = 30.0, dict[str, BatchOutcome]()
     async with Batches(worker(world, 1))(many(4), journal=place, budget=40) as first:
@@ -135,11 +137,11 @@ async def test_a_dead_workers_part_is_spent_by_others_and_what_it_had_sent_is_no
 
 @pytest.mark.parametrize("price", [4, None])
 async def test_what_is_unknown_keeps_its_tokens_and_nobody_waits_for_it(
-    world: World, place: str, price: int | None
+    world: Service, place: str, price: int | None
 ) -> None:
-    world.price = world.charged = 4
+    world.price = world.tokens = 4
     world.price = price
-    world.does = lambda number: "lost"
+    world.ends = lambda number, body: "dropped after"
     shares = [many(4, 2), many(4, 2, 1)]
     found = dict[str, BatchOutcome]()
 
@@ -155,8 +157,8 @@ async def test_what_is_unknown_keeps_its_tokens_and_nobody_waits_for_it(
     assert len(world.ledger) == unknown
 
 
-async def test_what_nobody_knows_the_price_of_passes_one_at_a_time_among_all(world: World, place: str) -> None:
-    world.price, world.charged = None, 10
+async def test_what_nobody_knows_the_price_of_passes_one_at_a_time_among_all(world: Service, place: str) -> None:
+    world.price, world.tokens = None, 10
     found = await run_all(world, place, [many(6, 2), many(6, 2, 1)], budget=35)
     first = sorted(made.at for made in world.ledger)[:2]
     assert first[1] >= first[0] + world.seconds  # the other worker's waited for the first to end
@@ -164,8 +166,8 @@ async def test_what_nobody_knows_the_price_of_passes_one_at_a_time_among_all(wor
     assert (spent(world), refused(found)) == (40, 2)
 
 
-async def test_a_service_that_never_tells_a_cost_is_asked_once_by_all(world: World, place: str) -> None:
-    world.price, world.charged = None, None
+async def test_a_service_that_never_tells_a_cost_is_asked_once_by_all(world: Service, place: str) -> None:
+    world.price, world.tokens = None, None
     record = world.record
     world.record = lambda made: {k: v for k, v in record(made).items() if k != "tokens_spent"}  # type: ignore[method-assign]
     found = await run_all(world, place, [many(4, 2), many(4, 2, 1)], budget=35)
@@ -174,7 +176,7 @@ async def test_a_service_that_never_tells_a_cost_is_asked_once_by_all(world: Wor
 
 
 async def test_what_a_worker_without_a_budget_has_on_its_way_counts(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     world.seconds = 60.0
     async with Batches(worker(world, 1))(many(3), journal=place) as first:
@@ -185,7 +187,7 @@ async def test_what_a_worker_without_a_budget_has_on_its_way_counts(
 
 
 async def test_what_is_not_needed_goes_back_in_a_few_seconds(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     world.seconds = 90.0
     held = "SELECT coalesce(sum(amount), 0)::int FROM neuralbox.allotment"
@@ -206,7 +208,7 @@ async def test_what_is_not_needed_goes_back_in_a_few_seconds(
 
 @pytest.mark.parametrize("what", ["take_tokens", "keep_tokens"])
 async def test_a_journal_that_cannot_be_asked_for_tokens_ends_the_batch_and_one_that_cannot_be_told_does_not(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch, what: str
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     from neuralbox._journal.postgres.allotments import Allotments
 
@@ -224,7 +226,7 @@ async def test_a_journal_that_cannot_be_asked_for_tokens_ends_the_batch_and_one_
         assert all(outcome.ok for outcome in found.values())
 
 
-async def test_leaving_early_wakes_who_waits_for_tokens_of_others(world: World, place: str) -> None:
+async def test_leaving_early_wakes_who_waits_for_tokens_of_others(world: Service, place: str) -> None:
     world.seconds = 600.0
     async with Batches(worker(world, 1))(many(2), journal=place, budget=8):
         await until(world, lambda: len(world.ledger) == 2)
@@ -234,13 +236,13 @@ async def test_leaving_early_wakes_who_waits_for_tokens_of_others(world: World, 
     assert read_summary(place).planned == 2
 
 
-async def test_what_is_sent_again_after_a_proof_is_paid_of_the_same_tokens(world: World, place: str) -> None:
-    world.does = lambda number: "unsent" if number == 2 else ""
+async def test_what_is_sent_again_after_a_proof_is_paid_of_the_same_tokens(world: Service, place: str) -> None:
+    world.ends = lambda number, body: "dropped before" if number == 2 else "answered"
     found = await run_all(world, place, [many(6)], budget=20, max_sending=1)
     assert (spent(world), refused(found)) == (20, 1)
 
 
-async def test_what_waits_for_limits_keeps_its_tokens(world: World, place: str, postgres: PostgresServer) -> None:
+async def test_what_waits_for_limits_keeps_its_tokens(world: Service, place: str, postgres: PostgresServer) -> None:
     core = worker(world)
     limiter_of(core).windows = Windows(closed_until=core.clock() + 15.0, closed_at=core.clock())
     world.seconds = 4.0
@@ -251,7 +253,7 @@ async def test_what_waits_for_limits_keeps_its_tokens(world: World, place: str, 
 
 
 async def test_what_did_not_leave_for_limits_gives_its_tokens_back(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     core = worker(world)
     limiter_of(core).windows = Windows(closed_until=core.clock() + 600.0, closed_at=core.clock())
@@ -265,7 +267,7 @@ async def test_what_did_not_leave_for_limits_gives_its_tokens_back(
 
 
 async def test_what_the_service_says_of_an_accepted_one_is_counted_on_by_all(
-    world: World, place: str, postgres: PostgresServer
+    world: Service, place: str, postgres: PostgresServer
 ) -> None:
     world.price, world.seconds = None, 60.0
     service = replace(NEURALBOX, estimate=lambda _: 10)

@@ -37,7 +37,8 @@ from neuralbox._types import JobRef
 
 from ..helpers import KEY, refusal
 from ..postgres import PostgresServer
-from .world import World
+from ..service import Service
+from .support import a_service
 
 pytestmark = pytest.mark.anyio
 
@@ -52,9 +53,9 @@ def place(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service whose clock stands still while a worker waits for the database."""
-    world, commit, enter = World(), GroupCommit.commit, opening._open
+    world, commit, enter = a_service(), GroupCommit.commit, opening._open
 
     async def held(commits: GroupCommit, item: CommitItem) -> None:
         with world.time.busy():
@@ -79,7 +80,7 @@ def _nobody_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Keeper, "run", run)
 
 
-def worker(world: World, number: int = 0, **options: Any) -> Core:
+def worker(world: Service, number: int = 0, **options: Any) -> Core:
     """A client that shares nothing with the others in this process."""
     options.setdefault("polling", Polling(min_interval=1.0, max_interval=5.0))
     source = replace(world.time.time_source, random=lambda: 0.5 + number / 1_000)
@@ -114,7 +115,7 @@ def end_leases(postgres: PostgresServer, batch: Any) -> None:
 
 
 async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_by_both(
-    world: World, place: str
+    world: Service, place: str
 ) -> None:
     found = list[dict[str, BatchOutcome]]()
 
@@ -136,7 +137,7 @@ async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_b
 
 @pytest.mark.parametrize("where", ["first", "second"])
 async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch, where: str
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     world.seconds, takes = 60.0, list[int]()
     take = SharedJournal.take
@@ -159,15 +160,17 @@ async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
-async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(world: World, place: str, seconds: float) -> None:
-    world.does = lambda number: "failed" if number == 1 else ""
+async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(
+    world: Service, place: str, seconds: float
+) -> None:
+    world.ends = lambda number, body: "failed" if number == 1 else "answered"
     await outcomes_of(worker(world), videos("a"), place)
     found = list[dict[str, BatchOutcome]]()
 
     async def work(number: int) -> None:
         found.append(await outcomes_of(worker(world, number), videos("a"), place, retry_failed=True))
 
-    world.latency = seconds
+    world.holds = seconds
     async with anyio.create_task_group() as group:
         group.start_soon(work, 1)
         group.start_soon(work, 2)
@@ -176,13 +179,13 @@ async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(world: Wor
     assert (len(world.ledger), len(ids_of(*found))) == (2, 1)
 
 
-@pytest.mark.parametrize("fate", ["lost", "unsent"])
+@pytest.mark.parametrize("fate", ["dropped after", "dropped before"])
 async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_their_own(
-    world: World, place: str, fate: str
+    world: Service, place: str, fate: str
 ) -> None:
     """Without the journal's word each would take what it finds first, and one generation would be delivered twice."""
-    found, world.latency = list[dict[str, BatchOutcome]](), 1.0
-    world.does = lambda number: fate if number % 3 == 1 else ""
+    found, world.holds = list[dict[str, BatchOutcome]](), 1.0
+    world.ends = lambda number, body: fate if number % 3 == 1 else "answered"
 
     async def work(number: int) -> None:
         share = [request for at, request in enumerate(videos(*["same"] * 12)) if at % 2 == number]
@@ -202,8 +205,8 @@ async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_thei
     assert len(ids_of(last)) == len(world.ledger) == 12
 
 
-async def test_what_a_dead_worker_left_is_settled_by_the_next(world: World, place: str) -> None:
-    world.does = lambda number: {3: "lost", 4: "unsent"}.get(number, "")
+async def test_what_a_dead_worker_left_is_settled_by_the_next(world: Service, place: str) -> None:
+    world.ends = lambda number, body: {3: "dropped after", 4: "dropped before"}.get(number, "answered")
     share = videos("one", "two", "three", "four")
     first = await outcomes_of(worker(world, 1, submission="raise"), share, place, max_sending=1)
     assert sum(isinstance(outcome.error, SubmissionUnknownError) for outcome in first.values()) == 2
@@ -213,15 +216,15 @@ async def test_what_a_dead_worker_left_is_settled_by_the_next(world: World, plac
     assert len(ids_of(found)) == len(world.ledger) == 4
 
 
-async def test_an_unknown_one_is_the_journals_and_not_the_clients(world: World, place: str) -> None:
-    world.does = lambda number: "lost"
+async def test_an_unknown_one_is_the_journals_and_not_the_clients(world: Service, place: str) -> None:
+    world.ends = lambda number, body: "dropped after"
     core = worker(world, submission="raise")
     await outcomes_of(core, videos("one"), place)
     assert registry_of(core).unresolved == ()
 
 
 async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
-    world: World, place: str, postgres: PostgresServer, moves: set[tuple[str, str]]
+    world: Service, place: str, postgres: PostgresServer, moves: set[tuple[str, str]]
 ) -> None:
     world.seconds = 30.0
     found = dict[str, BatchOutcome]()
@@ -246,7 +249,7 @@ async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
 
 @pytest.mark.usefixtures("_nobody_keeps")
 async def test_what_had_ended_and_was_not_written_down_goes_with_the_lease(
-    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     final, written = SharedJournal.final, anyio.Event()
 
@@ -272,7 +275,7 @@ async def test_what_had_ended_and_was_not_written_down_goes_with_the_lease(
 
 
 async def test_a_request_that_nobody_may_send_any_more_does_not_leave(
-    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[str]()
 
@@ -289,9 +292,11 @@ async def test_a_request_that_nobody_may_send_any_more_does_not_leave(
 
 
 async def test_those_who_watch_see_what_holds_a_worker_up(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.does = lambda number: refusal(429, "rate_limit_exceeded", retry_after="60") if number == 1 else ""
+    world.ends = lambda number, body: (
+        refusal(429, "rate_limit_exceeded", retry_after="60") if number == 1 else "answered"
+    )
     core, seen = worker(world, max_retry_wait=5.0), list[tuple[str, float | None]]()
     tell = SharedJournal.tell
 
@@ -309,14 +314,14 @@ async def test_those_who_watch_see_what_holds_a_worker_up(
     assert seen[1][1] is None
 
 
-async def test_requests_in_a_shared_journal_have_keys(world: World, place: str) -> None:
+async def test_requests_in_a_shared_journal_have_keys(world: Service, place: str) -> None:
     requests = [ImageRequest(model="flux-1.1-pro", prompt="no key"), *videos("a")]
     found = await outcomes_of(worker(world), requests, place)
     assert "needs a `key` of its own" in str(found["000001"].error)
     assert found["a/0"].ok
 
 
-async def test_workers_without_requests_take_what_was_planned(world: World, place: str, tmp_path: Path) -> None:
+async def test_workers_without_requests_take_what_was_planned(world: Service, place: str, tmp_path: Path) -> None:
     from neuralbox._batch.planning import plan
 
     found = list[dict[str, BatchOutcome]]()
@@ -337,9 +342,9 @@ async def test_workers_without_requests_take_what_was_planned(world: World, plac
 
 
 async def test_files_and_failures_that_were_left_are_seen_to_where_that_is_wanted(
-    world: World, place: str, tmp_path: Path
+    world: Service, place: str, tmp_path: Path
 ) -> None:
-    world.does = lambda number: "failed" if number == 1 else ""
+    world.ends = lambda number, body: "failed" if number == 1 else "answered"
     await outcomes_of(worker(world), videos("a", "b"), place)
     assert await outcomes_of(worker(world), None, place) == {}
     found = await outcomes_of(worker(world, 1), None, place, download_to=tmp_path, retry_failed=True)
@@ -348,10 +353,10 @@ async def test_files_and_failures_that_were_left_are_seen_to_where_that_is_wante
     assert len(world.ledger) == 3
 
 
-async def test_a_worker_without_tokens_leaves_the_rest_to_others(world: World, place: str) -> None:
+async def test_a_worker_without_tokens_leaves_the_rest_to_others(world: Service, place: str) -> None:
     from neuralbox._batch.planning import plan
 
-    world.does = lambda number: refusal(402, "insufficient_tokens")
+    world.ends = lambda number, body: refusal(402, "insufficient_tokens")
     plan(place, videos(*["a"] * 600), service=BASE_URL, now=world.time.now())
     found = await outcomes_of(worker(world), None, place, max_sending=1, max_in_flight=4)
     assert all(isinstance(outcome.error, InsufficientTokensError) for outcome in found.values())
@@ -359,7 +364,7 @@ async def test_a_worker_without_tokens_leaves_the_rest_to_others(world: World, p
     assert read_summary(place).planned == 600
 
 
-async def test_leaving_early_leaves_the_rest_to_others(world: World, place: str) -> None:
+async def test_leaving_early_leaves_the_rest_to_others(world: Service, place: str) -> None:
     from neuralbox._batch.planning import plan
 
     plan(place, videos("a", "b", "c"), service=BASE_URL, now=world.time.now())
@@ -370,8 +375,10 @@ async def test_leaving_early_leaves_the_rest_to_others(world: World, place: str)
     assert len(found) == 2
 
 
-async def test_reconciling_and_settling_work_on_a_run_in_a_database(world: World, place: str) -> None:
-    world.does = lambda number: {1: "lost", 2: "unsent", 3: "unsent"}.get(number, "")
+async def test_reconciling_and_settling_work_on_a_run_in_a_database(world: Service, place: str) -> None:
+    world.ends = lambda number, body: {1: "dropped after", 2: "dropped before", 3: "dropped before"}.get(
+        number, "answered"
+    )
     await outcomes_of(worker(world, submission="raise"), videos("a", "b", "c", "d"), place, max_sending=1)
     assert await settle(worker(world, 3), place, "c/2") is None
     found = {each.key: each for each in await reconcile_journal(worker(world, 1), place)}
@@ -387,8 +394,8 @@ async def test_reconciling_and_settling_work_on_a_run_in_a_database(world: World
         await settle(worker(world), place, "a/0", resend=True)
 
 
-async def test_what_a_living_worker_has_is_not_settled_by_others(world: World, place: str) -> None:
-    world.latency = 5.0
+async def test_what_a_living_worker_has_is_not_settled_by_others(world: Service, place: str) -> None:
+    world.holds = 5.0
     async with Batches(worker(world, 1))(videos("a"), journal=place) as run:
         while read_summary(place).sending == 0:
             await world.time.sleep(0.1)
@@ -406,9 +413,9 @@ async def submit(core: Core, place: str, key: str, prompt: str = "once") -> Any:
     return await keyed.submit(core, request, NO_CALL_OPTIONS, kind="video", model="kling-v2.1", journal=place, key=key)
 
 
-async def test_a_job_with_a_key_is_bought_once_by_any_number_of_processes(world: World, place: str) -> None:
-    jobs, world.latency = list[Any](), 2.0
-    world.does = lambda number: "lost"
+async def test_a_job_with_a_key_is_bought_once_by_any_number_of_processes(world: Service, place: str) -> None:
+    jobs, world.holds = list[Any](), 2.0
+    world.ends = lambda number, body: "dropped after"
 
     async def buy(number: int) -> None:
         jobs.append((await submit(worker(world, number), place, "order-7")).ref.id)
@@ -420,7 +427,7 @@ async def test_a_job_with_a_key_is_bought_once_by_any_number_of_processes(world:
     assert jobs == [world.ledger[0].id] * 3
 
 
-async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: World, place: str) -> None:
+async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: Service, place: str) -> None:
     core = worker(world, 1)
     async with await open_account_journal(core, place) as other:
         request = VideoRequest(model="kling-v2.1", prompt="once").build(core.options.dialect)
@@ -440,7 +447,7 @@ async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: 
 @pytest.mark.usefixtures("_nobody_keeps")
 @pytest.mark.parametrize("said", ["taken", "unsent", "late", "raises"])
 async def test_what_is_found_counts_only_when_it_is_granted(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch, said: str
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     says: dict[str, Any] = {"taken": GrantRefusal.TAKEN, "unsent": GrantRefusal.UNSENT, "late": JobRef(18_002, "video")}
     answers = [says.get(said, JournalError("The database is gone."))]
@@ -455,7 +462,7 @@ async def test_what_is_found_counts_only_when_it_is_granted(
         return answers.pop()
 
     monkeypatch.setattr(SharedJournal, "adopt", answer)
-    world.does = lambda number: "lost" if number == 3 else ""
+    world.ends = lambda number, body: "dropped after" if number == 3 else "answered"
     core = worker(world)
     if said == "raises":
         with pytest.raises(JournalError, match="database is gone"):
@@ -477,13 +484,13 @@ async def test_what_is_found_counts_only_when_it_is_granted(
 
 @pytest.mark.usefixtures("_nobody_keeps")
 async def test_tokens_of_what_may_be_paid_for_stay_set_aside_whatever_the_journal_says(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def adopt(journal: SharedJournal, *given: Any, **more: Any) -> Any:
         raise JournalError("The database is gone.")
 
     monkeypatch.setattr(SharedJournal, "adopt", adopt)
-    world.does = lambda number: "lost" if number == 3 else ""
+    world.ends = lambda number, body: "dropped after" if number == 3 else "answered"
     budget = Budget(100)
     with pytest.raises(JournalError, match="database is gone"):
         await outcomes_of(worker(world), videos("a", "b", "c"), place, max_sending=1, budget=budget)
@@ -492,7 +499,7 @@ async def test_tokens_of_what_may_be_paid_for_stay_set_aside_whatever_the_journa
 
 
 async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sending, refused = SharedJournal.sending, list[str]()
 
@@ -513,13 +520,13 @@ async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
 
 @pytest.mark.usefixtures("_nobody_keeps")
 async def test_who_uses_no_journal_does_not_suffer_from_one(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def view(journal: SharedJournal, ids: Any) -> Any:
         raise JournalError("The database is gone.")
 
     monkeypatch.setattr(SharedJournal, "view", view)
-    world.does = lambda number: "lost" if number in (3, 4) else ""
+    world.ends = lambda number, body: "dropped after" if number in (3, 4) else "answered"
     core, ended = worker(world), list[Any]()
     wire = VideoRequest(model="kling-v2.1", prompt="mine").build(core.options.dialect)
     await outcomes_of(core, videos("a", "b"), place)
@@ -539,7 +546,7 @@ async def test_who_uses_no_journal_does_not_suffer_from_one(
 
 @pytest.mark.usefixtures("_nobody_keeps")
 async def test_what_is_absent_is_looked_for_again_where_something_was_taken_meanwhile(
-    world: World, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent, asked = SharedJournal.absent, list[int]()
 
@@ -550,14 +557,14 @@ async def test_what_is_absent_is_looked_for_again_where_something_was_taken_mean
         return await absent(journal, key, claim_key, widened=widened)
 
     monkeypatch.setattr(SharedJournal, "absent", answer)
-    world.does = lambda number: "unsent" if number == 3 else ""
+    world.ends = lambda number, body: "dropped before" if number == 3 else "answered"
     found = await outcomes_of(worker(world), videos("a", "b", "c", "d"), place, max_sending=2)
     assert asked == [0, 1]
     assert [outcome.error for outcome in found.values() if not outcome.ok] == []
     assert len(world.ledger) == 4
 
 
-async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: World) -> None:
+async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: Service) -> None:
     registry = registry_of(worker(world))
     wire = VideoRequest(model="kling-v2.1", prompt="same").build(worker(world).options.dialect)
     claim = claim_of(wire, key="theirs", kind="video", model="kling-v2.1")
@@ -577,7 +584,7 @@ async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: Wo
 
 
 async def test_a_request_that_another_worker_took_meanwhile_is_waited_for(
-    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sending, refused = SharedJournal.sending, list[str]()
 
@@ -594,7 +601,7 @@ async def test_a_request_that_another_worker_took_meanwhile_is_waited_for(
     assert (found["a/0"].ok, refused, len(world.ledger)) == (True, ["a/0"], 1)
 
 
-async def test_a_run_that_fails_waits_for_nothing_that_is_anothers(world: World, place: str) -> None:
+async def test_a_run_that_fails_waits_for_nothing_that_is_anothers(world: Service, place: str) -> None:
     def requests() -> Iterator[VideoRequest]:
         yield from videos("a")
 

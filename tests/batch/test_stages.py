@@ -12,8 +12,8 @@ from neuralbox._errors import JournalError
 
 from ..helpers import refusal
 from .conftest import documented
+from .support import a_service, batches
 from .test_batch import images, outcomes_of, videos
-from .world import World, batches
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_every_move_of_the_table_is_made(tmp_path: Path, moves: set[tuple[str, str]]) -> None:
     journal, out = tmp_path / "run.sqlite", tmp_path / "out"
     fates: dict[int, Any] = {2: refusal(400, "bad_request")}
-    world = World(does=lambda number: fates.get(number, ""))
+    world = a_service(ends=lambda number, body: fates.get(number, "answered"))
     home = batches(world)
     requests = [*videos(3), *images(3)]
 

@@ -49,7 +49,7 @@ from tests.helpers import (
     refusal,
     reply,
 )
-from tests.submissions.shop import a_shop
+from tests.service import a_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -475,7 +475,7 @@ async def test_what_nobody_can_tell_is_told_as_unknown() -> None:
     hooks, seen = recorder()
     async with a_shop() as shop:
         shop.end_with("dropped before")
-        shop.history = lambda number: refusal(403, "permission_denied")
+        shop.listing.fails = lambda number, now: refusal(403, "permission_denied")
         with pytest.raises(errors.SubmissionUnknownError):
             await Text(shop.core(hooks=hooks)).create(model="gpt-5", prompt="Greet me")
     assert of_the_purchase(seen)[-2:] == ["unknown", "end: SubmissionUnknownError"]

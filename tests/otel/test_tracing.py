@@ -26,7 +26,7 @@ from neuralbox.otel import tracing
 from neuralbox.sync import NeuralBox
 from tests.core.test_call_events import DONE, EVENTS, STREAM
 from tests.helpers import KEY, STALL, Sent, Step, Streamed, cancelled_at_a_stall, make_core, refusal, reply
-from tests.submissions.shop import a_shop
+from tests.service import a_shop
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,8 @@ from neuralbox._errors import GenerationTimeoutError, NotFoundError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.many import wait_all
 
-from .world import Listing, Service, a_service, nothing_left
+from ..service import Listing, Service, a_service
+from .support import nothing_left
 
 pytestmark = [
     pytest.mark.anyio,

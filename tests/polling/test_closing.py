@@ -17,7 +17,8 @@ from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox._types import JobRef
 from neuralbox.sync import NeuralBox
 
-from .world import Service, a_service, nothing_left
+from ..service import Service, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,8 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._types import JobRef
 
-from .world import Answer, Service, a_service, nothing_left
+from ..service import Answer, Service, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,9 @@ from neuralbox._polling.polled_job import JobState, PolledJob
 from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 
+from ..service import Listing, Service, a_service
 from .state_table import state_table
-from .world import Listing, Service, a_service, nothing_left
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 STATES = {state.value for state in JobState}

@@ -22,7 +22,8 @@ from neuralbox._polling.job import Job
 from neuralbox._polling.job_waiter import JobWaiter
 from neuralbox._polling.many import wait_all
 
-from .world import Service, a_service, nothing_left
+from ..service import Service, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

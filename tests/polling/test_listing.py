@@ -30,8 +30,9 @@ from neuralbox._polling.many import wait_all
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
+from ..service import Answer, Listing, Service, a_service
+from .support import nothing_left
 from .test_poller import Waits
-from .world import Answer, Listing, Service, a_service, nothing_left
 
 
 def spread_jobs(service: Service, count: int, *, first: float = 20, last: float = 180) -> None:
@@ -159,7 +160,7 @@ async def test_many_that_end_together_are_not_polled_together() -> None:
 @pytest.mark.anyio
 async def test_who_is_curious_hears_what_a_listing_says() -> None:
     async with a_service() as service:
-        service.listing = Listing(items={"type": "video", "model": "kling"})
+        service.listing = Listing(shown=lambda item: {**item, "type": "video", "model": "kling"})
         core = service.core(seed=1)
         spread_jobs(service, 10)
         heard: list[Generation] = []
@@ -217,7 +218,7 @@ async def test_a_limit_in_the_past_is_one_sweep_and_a_poll_of_what_it_did_not_sh
 @pytest.mark.anyio
 async def test_with_detail_listing_the_item_is_the_answer_and_the_last_poll_is_saved() -> None:
     async with a_service() as service:
-        service.listing = Listing(items={"model": None})
+        service.listing = Listing(shown=lambda item: {**item, "model": None})
         core = service.core(seed=1, polling=Polling(detail="listing"))
         spread_jobs(service, 200)
         results = await wait_all(core, [JobRef(number, "video", "kling") for number in range(200)])
@@ -232,7 +233,7 @@ async def test_with_detail_listing_the_item_is_the_answer_and_the_last_poll_is_s
 @pytest.mark.parametrize("lacks", [{"tokens_spent": None}, {"result_url": ""}])
 async def test_an_item_that_lacks_what_a_result_has_is_asked_for(lacks: dict[str, Any]) -> None:
     async with a_service() as service:
-        service.listing = Listing(items={"model": "kling", **lacks})
+        service.listing = Listing(shown=lambda item: {**item, "model": "kling", **lacks})
         core = service.core(seed=1, polling=Polling(detail="listing"))
         for number in range(20):
             service.job(number, 30)
@@ -282,7 +283,7 @@ async def test_a_job_that_fails_is_found_though_neither_list_shows_it() -> None:
 @pytest.mark.anyio
 async def test_what_the_listing_says_of_the_model_is_kept() -> None:
     async with a_service() as service:
-        service.listing = Listing(items={"model": "listed"})
+        service.listing = Listing(shown=lambda item: {**item, "model": "listed"})
         core = service.core(seed=1, polling=Polling(detail="listing"))
         for number in range(20):
             service.job(number, 30)
@@ -299,12 +300,12 @@ async def test_what_the_listing_says_of_the_model_is_kept() -> None:
     ("listing", "most_pages", "most_polls"),
     [
         (Listing(counted=False), 110, 60),
-        (Listing(numbers=True), 60, 60),
+        (Listing(shown=lambda item: {**item, "id": int(item["id"])}), 60, 60),
         (Listing(filters=False), 60, 200),
         (Listing(others=130), 180, 60),
         (Listing(others=9_000), 4, 2_000),
-        (Listing(hidden={str(number) for number in range(60)}), 5, 2_000),
-        (Listing(hidden={"3", "4"}), 60, 110),
+        (Listing(shown=lambda item: None if item["id"] in {str(number) for number in range(60)} else item), 5, 2_000),
+        (Listing(shown=lambda item: None if item["id"] in {"3", "4"} else item), 60, 110),
         (Listing(lag=35.0), 60, 800),
         (Listing(counted=False, others=6_000), 130, 2_000),
         (Listing(page_size=20), 120, 60),
@@ -377,7 +378,7 @@ async def test_pages_that_shift_to_the_front_while_jobs_are_deleted_lose_no_job(
 @pytest.mark.anyio
 async def test_a_history_that_never_lists_ours_is_given_up() -> None:
     async with a_service() as service:
-        service.listing = Listing(hidden={"1", "2", "3", "4"})
+        service.listing = Listing(shown=lambda item: None if item["id"] in {"1", "2", "3", "4"} else item)
         core = service.core(seed=1)
         for number in range(1, 5):
             service.job(number, 400)

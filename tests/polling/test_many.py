@@ -25,7 +25,8 @@ from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 
-from .world import Answer, a_service, nothing_left
+from ..service import Answer, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

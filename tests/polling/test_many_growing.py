@@ -28,7 +28,8 @@ from neuralbox._polling.many import Ended, GrowingJobWaiter
 from neuralbox._polling.polled_job import GRACE
 from neuralbox._types import JobRef
 
-from .world import Listing, a_service, nothing_left
+from ..service import Listing, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,8 @@ from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
-from .world import Answer, Service, a_service, nothing_left
+from ..service import Answer, Service, a_service
+from .support import nothing_left
 
 
 class Waits:
@@ -680,5 +681,5 @@ async def test_the_default_clock_serves_a_wait_in_real_time() -> None:
 
     service = Instant(VirtualTime(), 0)
     service.job(1, 0.0005)
-    core = Core(service, ClientOptions(base_url="http://127.0.0.1:9"), ApiKey("nb_test"), TimeSource())  # type: ignore[arg-type]
+    core = Core(service, ClientOptions(base_url="http://127.0.0.1:9"), ApiKey("nb_test"), TimeSource())
     assert (await Job(core, 1).wait(timeout=5)).is_completed

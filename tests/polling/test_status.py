@@ -14,7 +14,7 @@ from neuralbox._polling.status import as_ref, poll
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
-from .world import Answer, Asked, Service, a_service
+from ..service import Answer, Asked, Service, a_service
 
 pytestmark = pytest.mark.anyio
 

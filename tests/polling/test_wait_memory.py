@@ -15,7 +15,7 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import wait_all
 
-from .world import a_service
+from ..service import a_service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import pytest
@@ -21,67 +19,31 @@ from neuralbox._polling.job import Job
 from neuralbox._polling.many import Ended, GrowingJobWaiter, wait_all
 from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._rate_limit.plan import ReadsSeen
-from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 
-from .world import Listing, Service, a_service, nothing_left
+from ..helpers import START as DATE
+from ..service import Listing, Plan, Service, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 
 HOUR = 3_600
-START = 1_000.0
-
-
-@dataclass
-class Metered(Service):
-    """A service that counts reads against an hour, and refuses them when it is used up.
-
-    Attributes:
-        left: Requests left of this hour.
-        limit: Requests an hour.
-        tells: Changes the headers of an answer; gets its number, from 0.
-        counts: Whether reads count.
-    """
-
-    left: int = 60
-    limit: int = 100
-    tells: Callable[[int, dict[str, str]], Mapping[str, str]] = lambda number, headers: headers
-    counts: bool = True
-    refused: int = 0
-    answered: int = 0
-    hour: int = 0
-
-    __hash__ = object.__hash__
-
-    async def send(self, prepared: Any, **_: Any) -> Reply:
-        now = self.time.clock() - START
-        if now // HOUR > self.hour:
-            self.hour, self.left = int(now // HOUR), self.limit
-        ends_at = int(START) + (self.hour + 1) * HOUR
-        if self.counts and self.left < 1:
-            self.refused += 1
-            await self.time.sleep(self.latency)
-            body = {"error": "rate_limit_exceeded", "retry_after": ends_at - self.time.clock()}
-            return Reply(429, {"content-type": "application/json"}, json.dumps(body).encode())
-        self.left -= self.counts
-        headers = {
-            "x-ratelimit-limit-hour": str(self.limit),
-            "x-ratelimit-remaining-hour": str(self.left),
-            "x-ratelimit-reset-hour": str(ends_at),
-        }
-        reply = await super().send(prepared, **_)
-        self.answered += 1
-        return Reply(reply.status_code, {**reply.headers, **self.tells(self.answered - 1, headers)}, reply.content)
-
-    @property
-    def reads(self) -> int:
-        return len(self.asked) + len(self.pages)
+Tells: TypeAlias = Callable[[int, dict[str, str]], Mapping[str, str]]
+START = 1_000.0  # of the monotonic clock
 
 
 @asynccontextmanager
-async def metered(**how: Any) -> AsyncIterator[Metered]:
-    async with a_service() as plain:
-        yield Metered(plain.time, **{"listing": Listing(), **how})
+async def metered(
+    *, left: int = 60, limit: int = 100, counts: bool = True, tells: Tells = lambda number, headers: headers, **how: Any
+) -> AsyncIterator[Service]:
+    """A service of which so many requests are left this hour, reads among them."""
+    service = Service(**{"latency": 0.05, "plan": Plan(limit, reads=counts, tells=tells), **how})
+    service.plan.taken += [service.time.now()] * (limit - left)
+    yield service
+
+
+def left_of(service: Service) -> int:
+    return service.plan.left(service.time.now())[0]
 
 
 def submitted(core: Core, service: Service, *numbers: int, seconds: float = 90.0) -> list[Job]:
@@ -121,7 +83,7 @@ async def test_a_single_job_is_asked_itself() -> None:
         (job,) = submitted(core, service, 1)
         assert not (await job.wait()).is_partial
         assert service.pages == []
-        assert service.left > 0
+        assert left_of(service) > 0
 
 
 async def test_where_reads_are_free_nothing_is_spared() -> None:
@@ -139,27 +101,32 @@ async def test_with_status_each_job_is_asked_itself_once_it_is_seen_to_have_ende
         found = await wait_all(core, submitted(core, service, *range(20)), timeout=None)
         assert not any(result.is_partial for result in found)
         assert len(service.asked) == 20
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_jobs_that_the_listing_does_not_show_or_whose_end_it_does_not_tell_are_asked_themselves() -> None:
-    async with metered(left=60, listing=Listing(hidden={"3", "4"})) as service:
+    async with metered(
+        left=60, listing=Listing(shown=lambda item: None if item["id"] in {"3", "4"} else item)
+    ) as service:
         core = service.core(seed=1)
         jobs = submitted(core, service, *range(12))
         service.job(5, 90, then="failed", model="wan")
         found = await wait_all(core, jobs, timeout=None)
         assert [result.is_failed for result in found] == [number == 5 for number in range(12)]
         assert {asked.id for asked in service.asked} == {"3", "4", "5"}
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_where_no_listing_shows_them_one_after_the_other_is_asked() -> None:
-    async with metered(left=60, listing=Listing(hidden={str(number) for number in range(6)})) as service:
+    async with metered(
+        left=60,
+        listing=Listing(shown=lambda item: None if item["id"] in {str(number) for number in range(6)} else item),
+    ) as service:
         core = service.core(seed=1)
         found = await wait_all(core, submitted(core, service, *range(6), seconds=900.0), timeout=None)
         assert all(result.is_completed for result in found)
-        assert service.reads < 60
-        assert service.refused == 0
+        assert len(service.asked) + len(service.pages) < 60
+        assert service.plan.refused == 0
 
 
 async def test_a_listing_that_is_refused_leaves_the_field_to_polls() -> None:
@@ -169,7 +136,7 @@ async def test_a_listing_that_is_refused_leaves_the_field_to_polls() -> None:
         found = await wait_all(core, submitted(core, service, *range(6)), timeout=None)
         assert all(result.is_completed for result in found)
         assert len(service.pages) <= 2
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_many_jobs_are_found_on_several_pages() -> None:
@@ -178,7 +145,7 @@ async def test_many_jobs_are_found_on_several_pages() -> None:
         found = await wait_all(core, submitted(core, service, *range(230)), timeout=None)
         assert all(result.is_completed for result in found)
         assert {page.number for page in service.pages} == {1, 2, 3}
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_a_used_up_hour_is_waited_for_without_asking_and_shown() -> None:
@@ -191,13 +158,13 @@ async def test_a_used_up_hour_is_waited_for_without_asking_and_shown() -> None:
                 await service.time.sleep(300.0)
                 held = limiter_of(core).throttled(core)
                 assert held is not None
-                assert START + HOUR <= held[0] <= START + HOUR + 4.0
+                assert DATE + HOUR <= held[0] <= DATE + HOUR + 4.0
                 assert held[1] == "hour"
 
             group.start_soon(look)
             assert all(result.is_completed for result in await wait_all(core, jobs, timeout=None))
         assert HOUR <= service.time.clock() - START < HOUR + 120.0
-        assert service.refused <= 1
+        assert service.plan.refused <= 1
         assert limiter_of(core).throttled(core) is None
 
 
@@ -205,10 +172,10 @@ async def test_a_wait_whose_limit_passes_in_a_used_up_hour_says_what_is_in_the_w
     async with metered(left=2) as service:
         core = service.core(seed=1)
         jobs = submitted(core, service, *range(3), seconds=900.0)
-        with pytest.raises(GenerationTimeoutError, match="The plan's requests are used up until 1970-01-01 01:16"):
+        with pytest.raises(GenerationTimeoutError, match="The plan's requests are used up until 2026-03-08 13:00"):
             await wait_all(core, jobs, timeout=600.0)
-        assert service.refused <= 1
-        assert service.reads <= 2
+        assert service.plan.refused <= 1
+        assert len(service.asked) + len(service.pages) <= 2
 
 
 async def test_a_batch_s_limit_lets_nothing_go_that_a_page_has_not_shown_as_running_after_it() -> None:
@@ -226,8 +193,8 @@ async def test_a_batch_s_limit_lets_nothing_go_that_a_page_has_not_shown_as_runn
             group.cancel_scope.cancel()
         assert [isinstance(ended[number], Generation) for number in range(4)] == [True, True, True, False]
         assert isinstance(ended[3], GenerationTimeoutError)
-        assert service.refused == 0
-        assert service.left > 0
+        assert service.plan.refused == 0
+        assert left_of(service) > 0
 
 
 async def test_what_needs_no_more_than_an_address_is_taken_from_the_listing_though_requests_are_plenty() -> None:
@@ -264,7 +231,7 @@ async def test_an_item_is_the_whole_result_where_it_has_all_that_an_answer_had()
 
 async def test_an_item_that_lacks_something_is_no_result_where_requests_are_plenty() -> None:
     async with a_service() as service:
-        service.listing = Listing(items={"result_url": None})
+        service.listing = Listing(shown=lambda item: {**item, "result_url": None})
         core = service.core(seed=1)
         for number in range(60):
             service.job(number, 30 + number, model="wan")
@@ -294,7 +261,7 @@ async def test_what_comes_due_while_a_page_is_on_its_way_waits_for_it_unless_its
             await wait_all(core, jobs, timeout=None)
         assert all(isinstance(late[number], Generation) for number in range(20, 26))
         assert len(late) == 12
-        assert service.refused == 0
+        assert service.plan.refused == 0
         assert nothing_left(core)
 
 
@@ -303,7 +270,7 @@ async def test_jobs_of_which_no_more_than_the_id_is_known_are_found_as_well() ->
         core = service.core(seed=1)
         submitted(core, service, *range(10))
         assert all(result.is_completed for result in await wait_all(core, range(10), timeout=None))
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_an_estimate_of_the_service_s_own_brings_the_page_forward() -> None:
@@ -316,7 +283,7 @@ async def test_an_estimate_of_the_service_s_own_brings_the_page_forward() -> Non
             jobs.append(Job(core, generation=Generation.read(pending)))
         assert all(result.is_completed for result in await wait_all(core, jobs, timeout=None))
         assert any(20.0 <= page.at - START < 24.0 for page in service.pages)
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_who_joins_while_a_page_is_on_its_way_waits_for_the_next() -> None:
@@ -333,7 +300,7 @@ async def test_who_joins_while_a_page_is_on_its_way_waits_for_the_next() -> None
             for number in range(12):
                 group.start_soon(join, number)
             await wait_all(core, jobs, timeout=None)
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 async def test_who_joins_a_used_up_hour_waits_for_its_end_like_the_others() -> None:
@@ -349,21 +316,25 @@ async def test_who_joins_a_used_up_hour_waits_for_its_end_like_the_others() -> N
             group.start_soon(join)
             await wait_all(core, jobs, timeout=None)
         assert HOUR <= service.time.clock() - START < HOUR + 120.0
-        assert service.refused <= 1
+        assert service.plan.refused <= 1
 
 
 async def test_of_many_that_the_listing_does_not_show_a_few_are_asked_at_once() -> None:
-    async with metered(limit=1_000, left=130, listing=Listing(hidden={str(number) for number in range(30)})) as service:
+    async with metered(
+        limit=1_000,
+        left=130,
+        listing=Listing(shown=lambda item: None if item["id"] in {str(number) for number in range(30)} else item),
+    ) as service:
         core = service.core(seed=1)
         found = await wait_all(core, submitted(core, service, *range(60)), timeout=None)
         assert all(result.is_completed for result in found)
-        assert service.refused == 0
+        assert service.plan.refused == 0
 
 
 # Numbers that cannot be right.
 
 
-def says(**changes: object) -> Callable[[int, dict[str, str]], Mapping[str, str]]:
+def says(**changes: object) -> Tells:
     return lambda _, headers: {
         **headers,
         **{f"x-ratelimit-{name.replace('_', '-')}": str(value) for name, value in changes.items()},
@@ -385,7 +356,7 @@ def says(**changes: object) -> Callable[[int, dict[str, str]], Mapping[str, str]
         lambda number, headers: headers if number % 3 else {},
         lambda number, headers: {},
         lambda number, headers: {**headers, "x-ratelimit-limit-hour": str(20 if number % 2 else 1_000)},
-        lambda number, headers: {**headers, "x-ratelimit-reset-hour": str(2_000 + 700 * (number % 5))},
+        lambda number, headers: {**headers, "x-ratelimit-reset-hour": str(DATE + 1_000 + 700 * (number % 5))},
         lambda number, headers: {
             **headers,
             "x-ratelimit-limit-day": "50",
@@ -419,8 +390,8 @@ async def test_headers_that_cannot_be_right_are_no_tight_loop_and_no_endless_wai
         found = await wait_all(core, submitted(core, service, *range(12)), timeout=None)
         assert all(result.is_completed for result in found)
         assert service.time.clock() - START < 2 * HOUR
-        assert service.reads <= 120
-        assert service.refused <= 4
+        assert len(service.asked) + len(service.pages) <= 120
+        assert service.plan.refused <= 4
         assert nothing_left(core)
 
 
@@ -428,12 +399,12 @@ async def test_a_clock_that_jumps_holds_nothing_up() -> None:
     """Windows end by a clock that cannot be set; Unix time is only what their ends are told in."""
     async with metered(left=30) as service:
         core = service.core(seed=1)
-        clock = core.clock
-        object.__setattr__(core, "now", lambda: clock() + (1e6 if int(clock()) % 2 else -1e6))
+        clock, now = core.clock, core.now
+        object.__setattr__(core, "now", lambda: now() + (1e6 if int(clock()) % 2 else -1e6))
         found = await wait_all(core, submitted(core, service, *range(12)), timeout=None)
         assert all(result.is_completed for result in found)
         assert service.time.clock() - START < HOUR + 200
-        assert service.refused <= 2
+        assert service.plan.refused <= 2
 
 
 async def test_a_read_that_is_refused_holds_submissions_back_as_well() -> None:
@@ -450,7 +421,7 @@ async def test_a_read_that_is_refused_holds_submissions_back_as_well() -> None:
 
             group.start_soon(submit)
             await wait_all(core, jobs, timeout=None)
-        assert service.refused == 1
+        assert service.plan.refused == 1
         assert not poller_of(core).jobs
 
 
@@ -461,10 +432,10 @@ async def test_what_those_who_wait_need_for_reads_is_taken_by_no_submission() ->
         limiter.reads = ReadsSeen(counted=True)
         async with anyio.create_task_group() as group:
             group.start_soon(partial(wait_all, core, submitted(core, service, *range(80), seconds=600.0), timeout=None))
-            while service.left > 2:
+            while left_of(service) > 2:
                 await service.time.sleep(1.0)
             await service.time.sleep(1.0)
-            assert service.left == 2
+            assert left_of(service) == 2
             with pytest.raises(RateLimitError):
                 await limiter.acquire(core, max_throttle_wait=60.0)
             group.cancel_scope.cancel()

@@ -16,7 +16,8 @@ from neuralbox._polling.job import Job
 from neuralbox._polling.many import wait_all
 
 from ..helpers import TIMES
-from .world import Answer, Service, a_service, nothing_left
+from ..service import Answer, Service, a_service
+from .support import nothing_left
 
 pytestmark = pytest.mark.anyio
 

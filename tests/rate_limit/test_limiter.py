@@ -12,9 +12,8 @@ import anyio
 import pytest
 
 from neuralbox._api.builders import build_media
-from neuralbox._config import CallOptions, ClientOptions
-from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Core, TimeSource
+from neuralbox._config import CallOptions
+from neuralbox._core.exchange import Core
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
@@ -25,94 +24,32 @@ from neuralbox._transport import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox.testing import VirtualTime
 from tests.helpers import Sent, make_core, refusal, reply
+from tests.service import Plan, Service
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600.0
 
 
-class Plan:
-    """A service that counts submissions by the hours and days of its clock, and refuses what is too many.
-
-    Args:
-        time: Its clock.
-        hourly: How many an hour; 0 without limit.
-        daily: How many a day.
-        headers: Whether its answers name the windows.
-        length: Seconds of what it calls an hour.
-    """
-
-    def __init__(
-        self, time: VirtualTime, hourly: int, daily: int = 0, *, headers: bool = True, length: float = HOUR
-    ) -> None:
-        self.time, self.hourly, self.daily, self.headers, self.length = time, hourly, daily, headers, length
-        self.taken: list[float] = []
-        self.refused = 0
-        self.asked = 0
-
-    def left(self) -> tuple[int, int]:
-        now = self.time.clock()
-        in_hour = sum(at // self.length == now // self.length for at in self.taken)
-        in_day = sum(at // 86_400 == now // 86_400 for at in self.taken)
-        return max(0, self.hourly - in_hour), max(0, self.daily - in_day)
-
-    def stamp(self) -> dict[str, str]:
-        hour, day = self.left()
-        return {
-            "x-ratelimit-limit-hour": str(self.hourly),
-            "x-ratelimit-remaining-hour": str(hour),
-            "x-ratelimit-reset-hour": str((self.time.clock() // self.length + 1) * self.length),
-            "x-ratelimit-limit-day": str(self.daily),
-            "x-ratelimit-remaining-day": str(day),
-        }
-
-    def submit(self) -> Reply:
-        """Answer a submission."""
-        hour, day = self.left()
-        if (self.hourly and not hour) or (self.daily and not day):
-            self.refused += 1
-            now = self.time.clock()
-            wait = 86_400 - now % 86_400 if self.daily and not day else self.length - now % self.length
-            body = {"error": "rate_limit_exceeded", "message": "Limit reached", "retry_after": wait}
-            return Reply(429, self.stamp() if self.headers else {}, reply(429, body).content)
-        self.taken.append(self.time.clock())
-        return Reply(200, self.stamp() if self.headers else {}, b"{}")
-
-    # What a client asks beside: the transport of a core.
-
-    def prepare(self, method: str, url: str, **_: Any) -> str:
-        assert (method, url) == ("GET", "http://127.0.0.1:9/api/v2/user/me")
-        return url
-
-    async def send(self, prepared: str, **_: Any) -> Reply:
-        self.asked += 1
-        await self.time.sleep(0.1)
-        body = {"id": 1, "rate_limit_hourly": self.hourly, "rate_limit_daily": self.daily}
-        return Reply(200, self.stamp() if self.headers else {}, reply(200, body).content)
-
-    __hash__ = object.__hash__
-
-
 class World:
     """A plan, a client of it, and its limiter."""
 
-    def __init__(self, plan: Plan, core: Core) -> None:
-        self.plan, self.core, self.limiter = plan, core, RateLimiter()
+    def __init__(self, service: Service) -> None:
+        self.plan, self.time, self.core, self.limiter = service.plan, service.time, service.core(), RateLimiter()
         self.refused = 0
 
     async def submit(self, *, latency: float = 0.5, **how: Any) -> float:
         """Send one submission as the rate limiter allows, and return when it left."""
         permit = await self.limiter.acquire(self.core, **how)
-        left_at = self.plan.time.clock()
+        left_at = self.time.now()
         try:
-            answer = self.plan.submit()
-            await self.plan.time.sleep(latency)
-            if answer.status_code == 200:
-                permit.heard(self.core, answer.headers)
-            else:
+            no, headers = self.plan.take(left_at), self.plan.stamp(left_at)
+            await self.time.sleep(latency)
+            permit.heard(self.core, headers, accepted=no is None)
+            if no is not None:
                 self.refused += 1
-                permit.heard(self.core, answer.headers, accepted=False)
-                error = self.core.options.service.status_error(429, answer.headers, answer.content, now=self.core.now())
-                permit.refused(self.core, error)
+                permit.refused(
+                    self.core, self.core.options.service.status_error(429, headers, no.content, now=self.core.now())
+                )
         finally:
             permit.leave()
         return left_at
@@ -131,24 +68,20 @@ class World:
         return left
 
 
-def core_of(plan: Plan, **options: Any) -> Core:
-    time = plan.time
-    time_source = TimeSource(time.clock, time.clock, lambda: 0.5, time.sleep, time.wait_until)
-    return Core(plan, ClientOptions(base_url="http://127.0.0.1:9", **options), ApiKey("nb_test"), time_source)  # type: ignore[arg-type]
-
-
 async def in_a_world(
     test: Callable[[World], Awaitable[None]], hourly: int, daily: int = 0, *, at: float = 0.0, headers: bool = True
 ) -> World:
     """Run a test in virtual time that starts `at` seconds after a full day."""
-    time = VirtualTime()
-    time.elapsed = 86_400.0 * 20_000 + at - time.clock()
-    world = World(plan := Plan(time, hourly, daily, headers=headers), core_of(plan))
+    time = at_a_full_window()
+    time.elapsed += at
+    service = Service(time=time, plan=Plan(hourly, daily, headers=headers))
+    world = World(service)
     async with anyio.create_task_group() as group:
         await test(world)
         group.cancel_scope.cancel()
     assert not world.limiter.under_way
     assert not world.limiter._throttled
+    assert not [*service.posts, *service.asked, *service.pages]
     return world
 
 
@@ -177,9 +110,9 @@ async def test_a_daily_limit_is_kept_and_the_new_day_found_out_though_no_header_
     world = await in_a_world(test, 100, 120, at=22 * HOUR)
     days = [int(at // 86_400) for at in world.plan.taken]
     assert world.plan.refused == 0
-    assert [days.count(20_000), days.count(20_001)] == [119, 11]
+    assert [days.count(min(days)), days.count(max(days))] == [119, 11]
     assert world.plan.taken[-1] % 86_400 < 900.0 + 5.0
-    assert world.plan.asked <= 5
+    assert world.plan.profiles_asked <= 5
 
 
 async def test_a_plan_without_limits_holds_nothing_up() -> None:
@@ -188,7 +121,7 @@ async def test_a_plan_without_limits_holds_nothing_up() -> None:
         assert max(left) - min(left) < 10.0
 
     world = await in_a_world(test, 0)
-    assert world.plan.asked == 1  # by the crowd, before anything was known
+    assert world.plan.profiles_asked == 1  # by the crowd, before anything was known
     assert world.limiter.windows.known
 
 
@@ -197,7 +130,7 @@ async def test_a_service_that_names_its_limits_in_the_profile_only_is_counted_he
         await world.many(150, spread=True)
 
     world = await in_a_world(test, 100, headers=False)
-    assert (world.plan.refused, world.plan.asked) == (0, 1)
+    assert (world.plan.refused, world.plan.profiles_asked) == (0, 1)
 
 
 async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
@@ -226,17 +159,17 @@ async def test_another_program_on_the_same_account_is_left_a_share_and_makes_no_
     async def test(world: World) -> None:
         async def other() -> None:
             for _ in range(30):
-                served.append(world.plan.submit().status_code)
-                await world.plan.time.sleep(61.0)
+                served.append(world.plan.take(world.time.now()) is None)
+                await world.time.sleep(61.0)
 
         async with anyio.create_task_group() as group:
             group.start_soon(other)
             await world.many(120, workers=4, spread=True)
 
-    served: list[int] = []
+    served: list[bool] = []
     world = await in_a_world(test, 100)
     assert world.refused == 0
-    assert served.count(200) >= 15
+    assert sum(served) >= 15
 
 
 # A plain call.
@@ -244,10 +177,10 @@ async def test_another_program_on_the_same_account_is_left_a_share_and_makes_no_
 
 async def test_a_single_call_on_a_quiet_account_asks_nothing_and_waits_for_nothing() -> None:
     async def test(world: World) -> None:
-        assert await world.submit(max_throttle_wait=60.0) == world.plan.time.clock() - 0.5
+        assert await world.submit(max_throttle_wait=60.0) == world.time.now() - 0.5
 
     world = await in_a_world(test, 100)
-    assert world.plan.asked == 0
+    assert world.plan.profiles_asked == 0
 
 
 async def test_a_plain_call_takes_what_is_left_and_then_is_told_until_when_without_a_request() -> None:
@@ -333,7 +266,7 @@ async def test_of_a_crowd_that_knows_nothing_none_is_refused_by_the_service_and_
         assert min(raised) > 60.0
 
     world = await in_a_world(test, 40, at=600.0)
-    assert (world.plan.refused, len(world.plan.taken), world.plan.asked) == (0, 40, 1)
+    assert (world.plan.refused, len(world.plan.taken), world.plan.profiles_asked) == (0, 40, 1)
 
 
 async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_may_have_changed() -> None:
@@ -342,7 +275,7 @@ async def test_a_used_up_window_is_tried_again_after_five_minutes_for_the_plan_m
         with pytest.raises(RateLimitError):
             await world.submit(max_throttle_wait=60.0)
         world.plan.hourly = 100
-        world.plan.time.elapsed += 301.0
+        world.time.elapsed += 301.0
         await world.submit(max_throttle_wait=60.0)
         await world.submit(max_throttle_wait=60.0)
 
@@ -360,7 +293,7 @@ async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_
             await limiter.acquire(core, max_throttle_wait=60.0)
         assert caught.value.retry_after == 600.0
         assert "(" not in str(caught.value)
-        world.plan.time.elapsed += 300.0
+        world.time.elapsed += 300.0
         await world.submit(max_throttle_wait=60.0)  # goes to see, and is accepted
         await world.submit(max_throttle_wait=60.0)
 
@@ -383,8 +316,8 @@ async def test_who_waits_says_until_when_and_why() -> None:
         await world.submit()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(spread=True))
-            await world.plan.time.sleep(1.0)
-            assert limiter.throttled(core) == (world.plan.time.clock() // HOUR * HOUR + HOUR + 1.5, "hour")
+            await world.time.sleep(1.0)
+            assert limiter.throttled(core) == (world.time.now() // HOUR * HOUR + HOUR + 1.5, "hour")
             assert repr(limiter) == "<RateLimiter: 0 under way, 1 throttled>"
             group.cancel_scope.cancel()
         assert limiter.throttled(core) is None
@@ -405,11 +338,11 @@ async def test_a_throttled_submission_leaves_when_a_poll_shows_that_there_is_roo
 
         async with anyio.create_task_group() as group:
             group.start_soon(one)
-            await world.plan.time.sleep(1.0)
+            await world.time.sleep(1.0)
             world.plan.hourly = 100
             clock = world.core.clock()
             world.limiter.heard({}, began=clock, clock=clock, now=clock)
-            assert world.limiter.heard(world.plan.stamp(), began=clock, clock=clock, now=clock)
+            assert world.limiter.heard(world.plan.stamp(now := world.time.now()), began=clock, clock=clock, now=now)
         assert left[0] % HOUR < 10.0
 
     await in_a_world(test, 1)
@@ -442,7 +375,7 @@ async def test_what_is_left_for_reads_is_not_taken_by_a_call_that_goes_to_see() 
     async def test(world: World) -> None:
         await world.submit()
         world.limiter.reads = ReadsSeen(counted=True)
-        world.plan.time.elapsed += 301.0
+        world.time.elapsed += 301.0
         with pytest.raises(RateLimitError):
             await world.submit(max_throttle_wait=60.0)
 
@@ -556,16 +489,16 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
 async def test_a_submission_that_waits_ends_with_its_client() -> None:
     async def test(world: World) -> None:
         await world.submit()
-        began = world.plan.time.clock()
+        began = world.time.clock()
         async with anyio.create_task_group() as group:
             group.start_soon(closing, world)
             with pytest.raises(ConfigurationError, match="closed while this was waiting"):
                 await world.submit(spread=True)
-        assert world.plan.time.clock() < began + 2.0
+        assert world.time.clock() < began + 2.0
         announce_open(world.core.transport)
 
     async def closing(world: World) -> None:
-        await world.plan.time.sleep(1.0)
+        await world.time.sleep(1.0)
         announce_closed(world.core.transport)
 
     await in_a_world(test, 1)
@@ -647,43 +580,9 @@ def test_copies_of_a_client_share_a_rate_limiter_and_other_accounts_do_not() -> 
 # Repetitions inside the send loop.
 
 
-class Shop(Plan):
-    """A plan that sells images to calls, too.
-
-    Args:
-        time: Its clock.
-        hourly: How many an hour.
-        named: Whether a refusal says when to come back.
-        profile: Whether `user/me` answers.
-        more: As of a plan.
-    """
-
-    def __init__(
-        self, time: VirtualTime, hourly: int, *, named: bool = True, profile: bool = True, **more: Any
-    ) -> None:
-        super().__init__(time, hourly, **more)
-        self.named, self.profile = named, profile
-        self.sent: list[float] = []
-
-    def prepare(self, method: str, url: str, **_: Any) -> str:
-        return url if method == "POST" else super().prepare(method, url)
-
-    async def send(self, prepared: str, *, on_sent: Callable[[], None] | None = None, **more: Any) -> Reply:
-        if on_sent is None:
-            return await super().send(prepared, **more) if self.profile else refusal(404, "not_found")
-        on_sent()
-        self.sent.append(self.time.clock())
-        answer = self.submit()
-        await self.time.sleep(0.5)
-        if answer.status_code == 200:
-            done = {"id": len(self.sent), "status": "completed", "result_url": "http://127.0.0.1:9/1.webp"}
-            return Reply(200, answer.headers, reply(200, done).content)
-        return answer if self.named else refusal(429, "rate_limit_exceeded")
-
-
-async def buy_together(shop: Shop, count: int, **options: Any) -> list[RateLimitError]:
+async def buy_together(shop: Service, count: int, **options: Any) -> list[RateLimitError]:
     """Make so many single paid calls at once, and return what was raised."""
-    core, raised = core_of(shop, **options), list[RateLimitError]()
+    core, raised = shop.core(**options), list[RateLimitError]()
     request = build_media(model="flux-1.1-pro", prompt="A boat", options={}, nested=False)
 
     async def buy() -> None:
@@ -703,30 +602,30 @@ async def buy_together(shop: Shop, count: int, **options: Any) -> list[RateLimit
 
 def at_a_full_window() -> VirtualTime:
     time = VirtualTime()
-    time.elapsed = 86_400.0 * 20_000 - time.clock()
+    time.elapsed = 86_400.0 - time.now() % 86_400
     return time
 
 
 async def test_a_crowd_of_single_calls_on_a_known_window_meets_no_refusal() -> None:
-    shop = Shop(at_a_full_window(), 40, length=12.0)
+    shop = Service(time=at_a_full_window(), latency=0.0, holds=0.5, plan=Plan(40, length=12.0))
     assert await buy_together(shop, 160) == []
-    assert (len(shop.taken), shop.refused) == (160, 0)
+    assert (len(shop.plan.taken), shop.plan.refused) == (160, 0)
 
 
 async def test_what_a_crowd_repeats_counts_in_the_window_like_what_it_sends_first() -> None:
-    shop = Shop(at_a_full_window(), 40, length=12.0, profile=False)
+    shop = Service(time=at_a_full_window(), latency=0.0, holds=0.5, plan=Plan(40, length=12.0, profile=False))
     assert await buy_together(shop, 160) == []
-    assert len(shop.taken) == 160
-    assert shop.refused == 120  # all left before the first answer told of a window; none of them is refused again
+    assert len(shop.plan.taken) == 160
+    assert shop.plan.refused == 120  # all left before the first answer told of a window; none of them is refused again
 
 
 @pytest.mark.parametrize("max_retry_wait", [5.0, 60.0])
 async def test_after_a_refusal_that_names_no_time_one_repeats_at_a_time(max_retry_wait: float) -> None:
-    shop = Shop(at_a_full_window(), 100, named=False, headers=False)
-    shop.taken += [shop.time.clock()] * 100
+    shop = Service(time=at_a_full_window(), latency=0.0, holds=0.5, plan=Plan(100, named=False, headers=False))
+    shop.plan.taken += [shop.time.now()] * 100
     raised = await buy_together(shop, 6, max_retry_wait=max_retry_wait)
     assert len(raised) == 6
-    assert len(shop.sent) == 18
-    repeated = shop.sent[6:]
+    assert len(shop.plan.asked) == 18
+    repeated = shop.plan.asked[6:]
     assert min(later - sooner for sooner, later in pairwise(repeated)) >= 0.5  # each after the one before was answered
-    assert repeated[0] - shop.sent[0] < 1.0
+    assert repeated[0] - shop.plan.asked[0] < 1.0

@@ -35,7 +35,7 @@ from neuralbox._text_stream.stream import TextStream
 from neuralbox.sandbox import Sandbox, serve
 from tests.helpers import STALL, Bench, Sent, Streamed, Unsent, VirtualTime, make_core, refusal, reply
 
-from .shop import a_shop
+from ..service import a_shop
 
 pytestmark = pytest.mark.anyio
 

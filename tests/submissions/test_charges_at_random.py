@@ -18,7 +18,7 @@ from neuralbox._submissions.registry import registry_of
 from neuralbox._types import JobRef
 
 from ..helpers import TIMES
-from .shop import DOCUMENTED, Shop, a_shop
+from ..service import DOCUMENTED, Service, a_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -26,16 +26,16 @@ pytestmark = pytest.mark.anyio
 class Story:
     """One random run: many callers, a service that loses answers, and what each caller got."""
 
-    def __init__(self, shop: Shop, seed: int) -> None:
+    def __init__(self, shop: Service, seed: int) -> None:
         self.shop, self.dice = shop, Random(seed)
         dice = self.dice
         weights = [6.0 if end == "answered" else dice.choice([0.0, 0.3, 1.0]) for end in DOCUMENTED]
         shop.ends = lambda number, body: dice.choices(DOCUMENTED, weights)[0]
         worst = dice.choice([0.0, 2.0, 9.0])
-        shop.lag = lambda: dice.random() * worst
+        shop.listing.lag = lambda: dice.random() * worst
         shop.latency = lambda: 0.02 + dice.random() * dice.choice([0.1, 3.0])
         shop.ahead = dice.choice([0.0, -3_600.0, 7.3, 0.4])
-        shop.page, shop.page_size = dice.random() < 0.5, dice.choice([None, None, 7])
+        shop.listing.page, shop.listing.page_size = dice.random() < 0.5, dice.choice([None, None, 7])
         self.core = shop.core(max_retries=dice.choice([0, 2, 2]))
         self.prompts = dice.choice([3, 8, 1_000])
         self.asked = 0
@@ -95,7 +95,7 @@ class Story:
 
 @pytest.mark.parametrize("seed", range(8 * TIMES))
 async def test_nothing_is_charged_twice_and_nothing_charged_is_lost(seed: int) -> None:
-    async with a_shop(seed=seed) as shop:
+    async with a_shop() as shop:
         story = Story(shop, seed)
         async with anyio.create_task_group() as group:
             for _ in range(60):

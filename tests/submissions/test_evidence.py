@@ -20,7 +20,7 @@ from neuralbox._submissions.registry import registry_of
 from neuralbox._submissions.shown_prompts import PromptRules
 from neuralbox._submissions.walk import Walk
 
-from .shop import a_shop
+from ..service import a_shop
 
 LONG = "Take a <b>heron</b> & nine boats, seen from afar on a day that never ends"
 OTHER = "A <i>fox</i> & a hen"

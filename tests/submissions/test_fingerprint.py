@@ -22,13 +22,14 @@ from neuralbox._submissions.claim import Claim, claim_of
 from neuralbox._submissions.reconcile import reconcile
 from neuralbox._submissions.registry import registry_of
 
-from .shop import Shop, a_shop
+from ..helpers import refusal
+from ..service import Service, a_shop
 
 pytestmark = pytest.mark.anyio
 FOX = {"model": "dall-e-3", "prompt": "A fox"}
 
 
-def seeds(shop: Shop) -> list[Any]:
+def seeds(shop: Service) -> list[Any]:
     return [post.get("seed", post.get("params", {}).get("seed")) for post in shop.posts]
 
 
@@ -90,7 +91,7 @@ async def test_equal_pictures_that_are_lost_together_each_get_their_own() -> Non
             for _ in range(10):
                 group.start_soon(one)
         assert sorted(drawn) == shop.charged
-        assert {one.id: one.options["seed"] for one in shop.sold} == drawn
+        assert {one.id: one.options["seed"] for one in shop.ledger} == drawn
         assert len(shop.details) <= 30  # once for each walk that showed it, of which there are two or three
 
 
@@ -153,7 +154,8 @@ async def test_a_seed_as_text_is_that_seed() -> None:
 
 async def test_a_model_that_refuses_seeds_is_asked_without_from_then_on() -> None:
     async with a_shop() as shop:
-        shop.refuses_seed = True
+        no = refusal(422, "validation_error", message="`seed` is not known to this model")
+        shop.ends = lambda number, body: no if "seed" in {*body, *body.get("params", ())} else "answered"
         core = shop.core(draw_seed=True, max_retries=0)
         assert (await draw(core)).id == 18_000
         assert (await draw(core, "A hen")).id == 18_001

@@ -44,7 +44,7 @@ from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import in_memory
 from tests.helpers import make_core, reply
 
-from .shop import a_shop
+from ..service import a_shop
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ async def test_another_request_under_the_same_key_is_refused_with_the_difference
 async def test_calls_with_one_key_at_once_buy_once_and_with_several_keys_together(journal: Path) -> None:
     async with a_shop() as shop:
         core, jobs = shop.core(), list[Job]()
-        shop.latency = lambda: 20.0
+        shop.latency = 20.0
 
         async def one(key: str) -> None:
             jobs.append(await buy(core, journal, key))
@@ -227,7 +227,7 @@ async def test_in_the_same_program_an_unknown_key_is_looked_for_too(journal: Pat
 async def test_a_cancelled_call_is_taken_up_again(journal: Path) -> None:
     async with a_shop() as shop:
         core = shop.core()
-        shop.latency = lambda: 30.0
+        shop.latency = 30.0
 
         async with anyio.create_task_group() as group:
             group.start_soon(buy, core, journal)
@@ -235,7 +235,7 @@ async def test_a_cancelled_call_is_taken_up_again(journal: Path) -> None:
                 await anyio.sleep(0.001)
             await shop.time.sleep(20.0)
             group.cancel_scope.cancel()
-        shop.latency = lambda: 0.1
+        shop.latency = 0.1
         assert len(shop.charged) == 1
         assert (await buy(core, journal)).id == 18_000
         assert len(shop.charged) == 1
@@ -291,7 +291,7 @@ async def test_what_a_batch_gave_up_before_it_was_sent_is_bought(journal: Path) 
 async def test_where_no_proof_comes_a_person_settles_a_key(journal: Path, decision: str) -> None:
     async with a_shop() as shop:
         core = shop.core()
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         shop.end_with("dropped after")
         with pytest.raises(SubmissionUnknownError) as caught:
             await buy(core, journal)

@@ -46,7 +46,7 @@ from neuralbox._transport import Reply
 from neuralbox._types import GenerationId, JobRef
 from tests.helpers import START, refusal, reply
 
-from .shop import LOST, Shop, a_shop
+from ..service import LOST, Service, a_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -78,15 +78,15 @@ async def unknown(core: Core, prompt: str = "A fox", **options: Any) -> Submissi
 @pytest.mark.parametrize("page", [False, True])
 async def test_what_was_accepted_is_adopted_and_not_bought_again(end: str, page: bool) -> None:
     async with a_shop() as shop:
-        shop.page = page
+        shop.listing.page = page
         shop.end_with(end)
         answer = await draw(shop.core())
         assert answer.is_completed
-        assert (answer.id, answer.url, answer.kind) == (18_000, "http://box.test/18000", "image")
+        assert (answer.id, answer.url, answer.kind) == (18_000, "http://files.test/18000.webp", "image")
         assert shop.charged == [18_000]
         assert len(shop.posts) == 1
         # Once more when another program that began together with this one would show.
-        assert (len(shop.pages), shop.details) == (2, [18_000])
+        assert (len(shop.pages), shop.details) == (2, ["18000"])
 
 
 async def test_a_history_that_answers_after_the_first_seconds_is_asked_once_more(
@@ -121,10 +121,7 @@ KINDS: dict[str, Callable[[Core], Any]] = {
 
 
 @pytest.mark.parametrize("how", KINDS)
-async def test_every_kind_is_found(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(shop_kinds(), "openai-tts", "tts")
-    monkeypatch.setitem(shop_kinds(), "whisper", "stt")
-    monkeypatch.setitem(shop_kinds(), "upscale", "tool")
+async def test_every_kind_is_found(how: str) -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after")
         answer = await KINDS[how](shop.core())
@@ -132,16 +129,10 @@ async def test_every_kind_is_found(how: str, monkeypatch: pytest.MonkeyPatch) ->
         assert len(shop.posts) == 1
 
 
-def shop_kinds() -> dict[str, str]:
-    from . import shop
-
-    return shop.KINDS
-
-
 @pytest.mark.parametrize("lag", [0.3, 4.0, 55.0])
 async def test_a_listing_that_lags_is_waited_for(lag: float) -> None:
     async with a_shop() as shop:
-        shop.lag = lambda: lag
+        shop.listing.lag = lag
         shop.end_with("dropped after")
         assert (await draw(shop.core())).id == 18_000
         assert len(shop.posts) == 1
@@ -164,7 +155,7 @@ async def test_a_clock_that_jumps_between_sending_and_looking_changes_nothing() 
         shop.end_with("dropped after")
         core, jumped = shop.core(), 0.0
         core.now = registry_of(core).now = lambda: shop.time.now() + jumped
-        shop.lag = lambda: 2.0
+        shop.listing.lag = 2.0
 
         async def jump() -> None:
             nonlocal jumped
@@ -181,7 +172,7 @@ async def test_a_result_the_listing_does_not_hold_and_the_details_do_not_give_is
         failures = [refusal(404, "not_found"), refusal(404, "not_found")]
         shop.detail = lambda sold: failures.pop(0) if failures else None
         shop.end_with("dropped after")
-        assert (await draw(shop.core())).url == "http://box.test/18000"
+        assert (await draw(shop.core())).url == "http://files.test/18000.webp"
 
 
 async def test_an_adopted_generation_that_failed_is_told_as_failed() -> None:
@@ -195,7 +186,7 @@ async def test_an_adopted_generation_that_failed_is_told_as_failed() -> None:
 
 async def test_whoever_wants_the_reply_gets_the_page_that_showed_it() -> None:
     async with a_shop() as shop:
-        shop.page_size = 1
+        shop.listing.page_size = 1
         shop.end_with("dropped after")
         shop.detail = lambda sold: refusal(404, "not_found")
         core = shop.core()
@@ -231,7 +222,7 @@ async def test_a_model_that_comes_back_under_another_name_is_known_by_it_from_th
 async def test_other_kinds_and_what_was_sold_long_before_say_nothing_about_a_claim() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "answered", "dropped before")
-        shop.shown = lambda item: None if item["prompt"] == "Hidden" else item
+        shop.listing.shown = lambda item: None if item["prompt"] == "Hidden" else item
         core = shop.core()
         await draw(core, "Hidden")
         await Text(core).create(model="gpt-5", prompt="A hen")
@@ -272,9 +263,9 @@ async def test_kinds_settle_after_twice_the_longest_answer_that_was_seen() -> No
     async with a_shop() as shop:
         shop.end_with("answered", "dropped before")
         core = shop.core()
-        shop.latency = lambda: 90.0
+        shop.latency = 90.0
         await draw(core, "A hen")
-        shop.latency = lambda: 0.1
+        shop.latency = 0.1
         before = shop.time.elapsed
         await draw(core)
         assert 180.0 <= shop.time.elapsed - before <= 182.0
@@ -284,7 +275,7 @@ async def test_a_listing_that_was_seen_to_lag_is_given_as_long() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "dropped before")
         core = shop.core()
-        shop.lag = lambda: 30.0
+        shop.listing.lag = 30.0
         await Videos(core).submit(model="kling-v2.1", prompt="A hen")
         await Videos(core).submit(model="kling-v2.1", prompt="A fox")
         assert len(shop.posts) == 3
@@ -295,7 +286,7 @@ async def test_one_that_was_found_late_does_not_say_that_the_history_lists_at_on
     async with a_shop() as shop:
         shop.end_with("answered", "dropped after", "dropped after")
         core = shop.core()
-        shop.lag = lambda: 20.0
+        shop.listing.lag = 20.0
         await film(core, "A hen")
         await shop.time.sleep(60.0)
         assert await film(core, "A cock") == 18_001
@@ -306,7 +297,7 @@ async def test_one_that_was_found_late_does_not_say_that_the_history_lists_at_on
 async def test_a_listing_that_hides_what_is_ours_proves_nothing() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "answered", "dropped before")
-        shop.shown = lambda item: None if item["prompt"] == "A hen" else item
+        shop.listing.shown = lambda item: None if item["prompt"] == "A hen" else item
         core = shop.core()
         await draw(core, "A cock")
         await draw(core, "A hen")
@@ -362,7 +353,7 @@ async def test_the_error_of_a_proxy_stays_that_of_its_status() -> None:
 async def test_what_the_history_shows_of_others_is_not_taken_and_is_told() -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after")
-        shop.latency = lambda: 1.0
+        shop.latency = 1.0
         shop.make(FOX, foreign=True)
         core = shop.core()
         error = await unknown(core)
@@ -391,7 +382,7 @@ async def test_of_two_clients_that_ask_for_the_same_none_gets_the_others_generat
 async def test_a_prompt_that_is_cut_or_missing_is_never_guessed(shown: str | None) -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after")
-        shop.shown = lambda item: {**item, "prompt": shown}
+        shop.listing.shown = lambda item: {**item, "prompt": shown}
         core = shop.core()
         error = await unknown(core, "A fox and a hen and a cock")
         assert "may be this one" in error.message
@@ -427,7 +418,7 @@ async def test_nearly_the_same_words_are_told_where_nothing_of_ours_shows_how_pr
 async def test_turns_shown_in_another_way_are_not_taken_for_absent() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "dropped after")
-        shop.shown = lambda item: {**item, "prompt": "[conversation]"}
+        shop.listing.shown = lambda item: {**item, "prompt": "[conversation]"}
         core = shop.core()
         turns: list[Message] = [{"role": "user", "content": "Greet me"}]
         await Text(core).create(model="gpt-5", prompt="Hello")
@@ -436,8 +427,7 @@ async def test_turns_shown_in_another_way_are_not_taken_for_absent() -> None:
         assert len(shop.posts) == 2
 
 
-async def test_what_no_prompt_names_is_never_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(shop_kinds(), "upscale", "tool")
+async def test_what_no_prompt_names_is_never_guessed() -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after", "answered", "dropped before")
         core = shop.core()
@@ -469,7 +459,7 @@ BROKEN: dict[str, tuple[Reply | NeuralBoxError, float]] = {
 async def test_a_history_that_cannot_be_read_is_no_reason_to_pay_twice(what: str) -> None:
     answer, waits = BROKEN[what]
     async with a_shop() as shop:
-        shop.history = lambda number: answer
+        shop.listing.fails = lambda number, now: answer
         shop.end_with("dropped before")
         core = shop.core(max_retries=1)
         error = await unknown(core)
@@ -481,15 +471,15 @@ async def test_a_history_that_cannot_be_read_is_no_reason_to_pay_twice(what: str
 
 async def test_a_history_that_is_down_for_a_while_is_asked_until_it_is_back() -> None:
     async with a_shop() as shop:
-        shop.history = lambda number: LOST if shop.time.elapsed < 40.0 else None
+        shop.listing.fails = lambda number, now: LOST if shop.time.elapsed < 40.0 else None
         shop.end_with("dropped after")
         assert (await draw(shop.core(max_retries=0))).id == 18_000
 
 
 async def test_a_page_that_fails_does_not_hide_what_the_ones_before_it_showed() -> None:
     async with a_shop() as shop:
-        shop.page_size = 1
-        shop.history = lambda number: LOST if number > 1 else None
+        shop.listing.page_size = 1
+        shop.listing.fails = lambda number, now: LOST if number > 1 else None
         shop.end_with("dropped after")
         assert (await draw(shop.core(max_retries=0))).id == 18_000
 
@@ -497,9 +487,9 @@ async def test_a_page_that_fails_does_not_hide_what_the_ones_before_it_showed() 
 @pytest.mark.parametrize("date", [None, "yesterday"])
 async def test_without_the_services_clock_nothing_is_concluded(date: str | None) -> None:
     async with a_shop() as shop:
-        shop.dated = False
+        shop.date = lambda now: None
         if date is not None:
-            shop._date = lambda: {"date": date}  # type: ignore[method-assign]
+            shop.date = lambda now: date
         shop.end_with("dropped before", "answered", "dropped before")
         core = shop.core()
         error = await unknown(core)
@@ -514,14 +504,14 @@ async def test_without_the_services_clock_nothing_is_concluded(date: str | None)
 
 async def test_without_the_services_clock_the_only_equal_generation_is_adopted() -> None:
     async with a_shop() as shop:
-        shop.dated = False
-        shop.page_size = 2
+        shop.date = lambda now: None
+        shop.listing.page_size = 2
         for number in range(5):
             shop.make({"model": "dall-e-3", "prompt": f"Hen {number}"}, foreign=True)
         await shop.time.sleep(100.0)
         shop.end_with("dropped after")
         assert (await draw(shop.core())).id == 18_005
-        assert [number for _, number in shop.pages] == [1, 2, 3] * 2
+        assert [number for _, number, *_ in shop.pages] == [1, 2, 3] * 2
 
 
 async def test_the_clock_of_an_earlier_answer_serves_where_the_history_tells_none() -> None:
@@ -529,7 +519,7 @@ async def test_the_clock_of_an_earlier_answer_serves_where_the_history_tells_non
         shop.ahead = 500.0
         core = shop.core()
         await draw(core, "A hen")
-        shop.dated = False
+        shop.date = lambda now: None
         shop.end_with("-", "dropped after")
         assert (await draw(core)).id == 18_001
 
@@ -541,11 +531,11 @@ async def test_a_history_too_long_to_read_is_given_up(monkeypatch: pytest.Monkey
         await draw(core, "A cock")
         for _ in range(20):
             shop.make({"model": "dall-e-3", "prompt": "A hen"}, foreign=True)
-        shop.page_size = 2
+        shop.listing.page_size = 2
         shop.end_with("-", "dropped before")
         error = await unknown(core)
         assert "back to the time of sending" in error.message
-        assert max(number for _, number in shop.pages) == 3
+        assert max(number for _, number, *_ in shop.pages) == 3
 
 
 # The caller's patience.
@@ -583,13 +573,13 @@ async def test_a_look_that_outlasts_the_deadline_is_cut_off() -> None:
         async def hang(seconds: float) -> None:
             await asked.wait()
 
-        def stall(number: int) -> None:
+        def stall(*_: object) -> None:
             shop.time.sleep = hang  # type: ignore[method-assign]
 
-        shop.history = stall
-        shop.detail = stall  # type: ignore[assignment]
-        shop.page_size = 1
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.fails = stall
+        shop.detail = stall
+        shop.listing.page_size = 1
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         error = await unknown(core)
         assert "deadline" in error.message
 
@@ -620,7 +610,7 @@ async def test_a_cancelled_reconcile_forgets_nothing() -> None:
         shop.end_with("dropped before")
         core = shop.core()
         await unknown(core)
-        shop.latency = lambda: 1_000.0
+        shop.latency = 1_000.0
         async with anyio.create_task_group() as group:
             group.start_soon(reconcile, core)
             await shop.time.sleep(1.0)
@@ -678,7 +668,7 @@ async def test_a_bug_while_the_answer_is_read_loses_nothing(monkeypatch: pytest.
 
 async def test_where_no_proof_comes_a_person_decides() -> None:
     async with a_shop() as shop:
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         shop.ends = lambda number, body: "dropped after"
         core, said = shop.core(submission="raise"), list[str]()
 
@@ -730,7 +720,7 @@ async def test_a_decision_needs_no_budget_and_a_settled_one_takes_none() -> None
 
 async def test_claims_that_wait_together_share_their_walks() -> None:
     async with a_shop() as shop:
-        shop.ends = lambda number, body: "answered" if number % 10 else "dropped after"
+        shop.ends = lambda number, body: "dropped after" if number % 10 == 1 else "answered"
         core = shop.core()
         answers: list[Generation] = []
 
@@ -748,7 +738,7 @@ async def test_claims_that_wait_together_share_their_walks() -> None:
 
 async def test_a_walk_that_began_before_a_claim_was_lost_is_not_trusted_for_it() -> None:
     async with a_shop() as shop:
-        shop.latency = lambda: 1.0
+        shop.latency = 1.0
         shop.end_with("dropped after", "dropped after")
         core = shop.core()
 
@@ -852,7 +842,7 @@ async def test_an_equal_request_that_got_what_was_anothers_leaves_it_its_own_win
         shop.end_with("answered", "dropped after", "dropped after")
         core = shop.core()
         lags = iter([0.0, 7.6, 7.6])
-        shop.lag = lambda: next(lags, 0.0)
+        shop.listing.lag = lambda: next(lags, 0.0)
         await Videos(core).submit(model="kling-v2.1", prompt="A hen")
         ids: list[int | str] = []
 
@@ -903,7 +893,7 @@ async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() ->
 async def test_an_equal_request_in_flight_is_waited_for_and_keeps_what_is_its() -> None:
     async with a_shop() as shop:
         core = shop.core()
-        shop.ends = lambda number, body: ("answered", "dropped before")[number] if number < 2 else "answered"
+        shop.ends = lambda number, body: "dropped before" if number == 2 else "answered"
         seconds = iter([40.0, 0.1])
         shop.latency = lambda: next(seconds, 0.1)
         answers: list[int | str] = []
@@ -989,7 +979,7 @@ async def test_a_failure_of_the_provider_that_was_charged_is_found_however_late_
     async with a_shop() as shop:
         core = shop.core()
         await draw(core, "A hen")
-        shop.lag = lambda: 5.0
+        shop.listing.lag = 5.0
         shop.end_with("answered", "500 after", "500 after")
         assert (await draw(core)).id == 18_001
         assert (await draw(core, "A cow")).id == 18_002
@@ -999,8 +989,8 @@ async def test_a_failure_of_the_provider_that_was_charged_is_found_however_late_
 @pytest.mark.parametrize("lag", [3.0, 20.0])
 async def test_a_free_failure_that_was_charged_and_is_listed_late_is_not_bought_again(lag: float) -> None:
     async with a_shop() as shop:
-        shop.lag = lambda: lag
-        shop.ends = lambda number, body: "500 after" if number % 3 == 2 else "answered"
+        shop.listing.lag = lag
+        shop.ends = lambda number, body: "500 after" if number % 3 == 0 else "answered"
         core = shop.core()
         for number in range(12):
             await draw(core, f"Number {number}")
@@ -1009,7 +999,7 @@ async def test_a_free_failure_that_was_charged_and_is_listed_late_is_not_bought_
 
 async def test_a_failure_of_the_provider_is_unknown_when_the_history_cannot_be_read() -> None:
     async with a_shop() as shop:
-        shop.history = lambda number: refusal(403, "insufficient_plan")
+        shop.listing.fails = lambda number, now: refusal(403, "insufficient_plan")
         shop.end_with("500")
         core = shop.core()
         error = await unknown(core)
@@ -1020,7 +1010,7 @@ async def test_a_failure_of_the_provider_is_unknown_when_the_history_cannot_be_r
 
 async def test_a_failure_of_the_provider_with_something_like_it_in_the_history_is_unknown() -> None:
     async with a_shop() as shop:
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         shop.end_with("500 after")
         core = shop.core()
         error = await unknown(core)
@@ -1030,7 +1020,7 @@ async def test_a_failure_of_the_provider_with_something_like_it_in_the_history_i
 
 async def test_a_cancellation_after_a_failure_of_the_provider_keeps_it() -> None:
     async with a_shop() as shop:
-        shop.lag = lambda: 5.0
+        shop.listing.lag = 5.0
         shop.end_with("500 after")
         core = shop.core()
         async with anyio.create_task_group() as group:
@@ -1198,10 +1188,10 @@ async def test_a_callback_that_raises_costs_nobody_the_job(caplog: pytest.LogCap
     assert "planted" not in caplog.text
 
 
-async def test_a_result_without_an_id_is_told_to_nobody() -> None:
+async def test_a_result_without_an_id_is_told_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[JobRef] = []
     async with a_shop() as shop:
-        shop._told = lambda one: {"content": "Hello"}  # type: ignore[method-assign]
+        monkeypatch.setattr(shop, "record", lambda made: {"content": "Hello"})
         answer = await Text(shop.core()).create(model="gpt-5", prompt="x", on_accepted=told.append)
         assert answer.text == "Hello"
     assert told == []
@@ -1210,7 +1200,7 @@ async def test_a_result_without_an_id_is_told_to_nobody() -> None:
 # A claim of an earlier run.
 
 
-def earlier(shop: Shop, **changes: Any) -> Claim:
+def earlier(shop: Service, **changes: Any) -> Claim:
     kept = {"key": "kept", "kind": "image", "sent_at": shop.time.now(), "server_offset": shop.ahead, **changes}
     return Claim.from_dict(kept)
 
@@ -1297,7 +1287,7 @@ async def test_what_seems_to_be_sent_in_days_to_come_is_not_waited_for() -> None
 
 async def test_whole_histories_are_read_for_a_claim_without_the_services_clock() -> None:
     async with a_shop() as shop:
-        shop.page_size = 2
+        shop.listing.page_size = 2
         shop.make(FOX, foreign=True)
         for _ in range(6):
             await shop.time.sleep(3_600.0)
@@ -1320,10 +1310,10 @@ async def test_the_services_clock_is_asked_for_once_before_what_is_written_down(
         assert registry_of(core).server_offset() == pytest.approx(0.0, abs=1.1)
 
 
-@pytest.mark.parametrize("date", [{}, {"date": "yesterday"}])
-async def test_a_service_that_tells_no_clock_is_asked_once(date: dict[str, str]) -> None:
+@pytest.mark.parametrize("date", [None, "yesterday"])
+async def test_a_service_that_tells_no_clock_is_asked_once(date: str | None) -> None:
     async with a_shop() as shop:
-        shop._date = lambda: date  # type: ignore[method-assign]
+        shop.date = lambda now: date
         core = shop.core()
         for _ in range(3):
             await learn_clock(core)
@@ -1332,7 +1322,7 @@ async def test_a_service_that_tells_no_clock_is_asked_once(date: dict[str, str])
 
 async def test_a_clock_that_cannot_be_asked_for_holds_nothing_up() -> None:
     async with a_shop() as shop:
-        shop.history = lambda number: refusal(403, "insufficient_plan")
+        shop.listing.fails = lambda number, now: refusal(403, "insufficient_plan")
         core = shop.core()
         await learn_clock(core)
         assert registry_of(core).skew is None
@@ -1342,7 +1332,7 @@ async def test_a_clock_that_cannot_be_asked_for_holds_nothing_up() -> None:
 async def test_a_clock_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuralbox._submissions.reconcile._PATIENCE", 0.0)
     async with a_shop() as shop:
-        shop.latency = lambda: 1e9
+        shop.latency = 1e9
         await learn_clock(shop.core())
         assert shop.time.elapsed == 0.0
 
@@ -1394,7 +1384,7 @@ async def test_a_claim_of_an_earlier_run_that_is_proven_absent_too_late_is_refus
         core = shop.core(deadline=1.0)
         registry_of(core).own(18_000, kind="image", prompt="A hen")
         shop.make({"model": "dall-e-3", "prompt": "A hen"})
-        shop.latency = lambda: 1.5
+        shop.latency = 1.5
         witness = Notes()
         with pytest.raises(NeuralBoxError, match="nothing was charged"):
             await buy(core, witness, claim=claim)

@@ -18,7 +18,7 @@ from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.submission import Submission, SubmissionState
 
 from ..core.state_tables import record_transitions, transitions_of
-from .shop import LOST, Shop, a_shop
+from ..service import LOST, Service, a_shop
 from .test_reconcile import Notes, buy, draw
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def a_purchase(core: Core, prompt: str = "A fox") -> None:
         await draw(core, prompt)
 
 
-async def a_cancelled_purchase(shop: Shop, core: Core) -> None:
+async def a_cancelled_purchase(shop: Service, core: Core) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(a_purchase, core)
         await shop.time.sleep(0.07)

@@ -16,7 +16,7 @@ from neuralbox._journal import PlannedRequest, open_account_journal, read_record
 from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.registry import registry_of
 
-from .shop import Shop, a_shop
+from ..service import Service, a_shop
 from .test_keyed import buy, states
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "run.sqlite"
 
 
-async def leave(shop: Shop, core: Core, journal: Path, **prompts: str | None) -> None:
+async def leave(shop: Service, core: Core, journal: Path, **prompts: str | None) -> None:
     """Leave a journal as a run does that was killed while it sent these."""
     claim = Claim("", "video", MODEL, sent_at=shop.time.now(), server_offset=shop.ahead, lost_at=shop.time.now())
     async with await open_account_journal(core, journal) as opened:
@@ -64,7 +64,7 @@ async def test_an_open_request_names_what_may_be_its_generation(journal: Path) -
     async with a_shop() as shop:
         core = shop.core()
         await leave(shop, core, journal, boat="A boat")
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         made = shop.make({"model": MODEL, "prompt": "A boat"})
         core = shop.core()
         (request,) = await reconcile_journal(core, journal)
@@ -76,11 +76,11 @@ async def test_an_open_request_names_what_may_be_its_generation(journal: Path) -
 
 async def test_a_single_job_with_a_key_is_looked_for_too(journal: Path) -> None:
     async with a_shop() as shop:
-        shop.shown = lambda item: {**item, "prompt": None}
+        shop.listing.shown = lambda item: {**item, "prompt": None}
         shop.end_with("dropped after")
         with pytest.raises(SubmissionUnknownError):
             await buy(shop.core(), journal)
-        shop.shown = lambda item: item
+        shop.listing.shown = None
         (request,) = await reconcile_journal(shop.core(), journal)
         assert request.job is not None
         assert request.job.id == 18_000
@@ -93,16 +93,16 @@ async def test_only_a_generation_that_can_be_its_own_is_adopted(journal: Path) -
         other = await buy(core, journal, "other", prompt="A heron")
         await leave(shop, core, journal, boat="A boat")
         picture = shop.make({"model": "flux-1.1-pro", "prompt": "A boat"})
-        shop.detail = lambda sold: None if sold is not picture else shop._json({"id": picture.id, "type": "image"})
+        shop.detail = lambda sold: {"type": "image"} if sold is picture else None
         with pytest.raises(NotFoundError):
             await settle(core, journal, "boat", adopt=7)
         with pytest.raises(ConfigurationError, match="is of kind image, and the request asks for video"):
             await settle(core, journal, "boat", adopt=picture.id)
         for name in (other.id, f"gen_{other.id}"):
-            shop.ids = "int" if name == other.id else "mixed"
+            shop.listing.ids = "int" if name == other.id else "mixed"
             with pytest.raises(ConfigurationError, match="belongs to the request 'other'"):
                 await settle(core, journal, "boat", adopt=name)
-        shop.ids = "int"
+        shop.listing.ids = "int"
         assert states(journal)["boat"] == "sending"
         made = shop.make({"model": MODEL, "prompt": "A boat"})
         ref = await settle(core, journal, "boat", adopt=made.id)

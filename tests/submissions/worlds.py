@@ -30,7 +30,7 @@ from neuralbox._resources.text import Text
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions.registry import registry_of
 
-from .shop import Shop, a_shop
+from ..service import Service, a_shop
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "promises" / "worlds.md"
 MODELS: Final[Mapping[str, str]] = {"image": "dall-e-3", "video": "kling-v2.1", "text": "gpt-5"}
@@ -54,7 +54,7 @@ class World:
     Attributes:
         name: What is different.
         kind: What is bought.
-        ids: See `Shop`.
+        ids: See `Service`.
         lag: Seconds until a generation is listed.
         offset: Seconds by which `created_at` is ahead.
         stamp: Writes `created_at`; None leaves it as it is.
@@ -121,12 +121,14 @@ class Count(NamedTuple):
 async def live(world: World, seed: int = 0) -> Count:
     """Let programs buy in a world, and count."""
     dice = Random(f"{world.name}/{seed}")
-    async with a_shop(seed=seed) as shop:
-        shop.ids, shop.created_ahead, shop.dated = world.ids, world.offset, world.is_dated
+    async with a_shop() as shop:
+        shop.listing.ids, shop.listing.created_ahead = world.ids, world.offset
+        if not world.is_dated:
+            shop.date = lambda now: None
         if world.stamp is not None:
-            shop.stamp = world.stamp
-        shop.lag = lambda: world.lag
-        shop.shown = lambda item: {**item, "prompt": world.shown(str(item["prompt"]))}
+            shop.listing.stamp = world.stamp
+        shop.listing.lag = world.lag
+        shop.listing.shown = lambda item: {**item, "prompt": world.shown(str(item["prompt"]))}
         ends, weights = zip(*world.is_lost.items(), strict=True)
         shop.ends = lambda number, body: dice.choices(ends, weights)[0]
         programs = [
@@ -139,7 +141,7 @@ async def live(world: World, seed: int = 0) -> Count:
         return _count(shop, programs)
 
 
-async def _strangers(world: World, shop: Shop, dice: Random) -> None:
+async def _strangers(world: World, shop: Service, dice: Random) -> None:
     for _ in range(world.others):
         await shop.time.sleep(dice.random() * world.spread / world.others)
         shop.make({"model": MODELS[world.kind], "prompt": f"Something else {dice.random()}"}, foreign=True)
@@ -148,7 +150,7 @@ async def _strangers(world: World, shop: Shop, dice: Random) -> None:
 class Program:
     """One program with the account's key."""
 
-    def __init__(self, world: World, shop: Shop, dice: Random, number: int) -> None:
+    def __init__(self, world: World, shop: Service, dice: Random, number: int) -> None:
         self.world, self.shop, self.dice, self.number = world, shop, dice, number
         self.core: Core = shop.core(max_retries=5, draw_seed=True, warn_duplicates=False)
         self.delivered: list[tuple[str, int | str]] = []
@@ -223,12 +225,12 @@ class Program:
         assert made is not None
 
 
-def _count(shop: Shop, programs: list[Program]) -> Count:
-    by_id = {str(one.id): one for one in shop.sold} | {f"gen_{one.id}": one for one in shop.sold}
+def _count(shop: Service, programs: list[Program]) -> Count:
+    by_id = {str(one.id): one for one in shop.ledger} | {f"gen_{one.id}": one for one in shop.ledger}
     got = [(prompt, by_id[str(identity)]) for program in programs for prompt, identity in program.delivered]
     times = Counter(one.id for _, one in got)
     wrong = sum(one.id < 0 or times[one.id] > 1 or one.options["prompt"] != prompt for prompt, one in got)
-    missing = {one.id for one in shop.sold if one.id > 0} - set(times)
+    missing = {one.id for one in shop.ledger if one.id > 0} - set(times)
     open_ = sum(len(registry_of(program.core).unresolved) for program in programs)
     asked = sum(program.asked for program in programs)
     charged = len(shop.charged)

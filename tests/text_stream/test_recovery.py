@@ -24,19 +24,19 @@ from neuralbox._submissions.registry import registry_of
 from neuralbox._types import JobRef
 from tests.helpers import STALL
 
-from ..submissions.shop import LOST, Shop, Sold, a_shop
+from ..service import LOST, Made, Service, a_shop
 
 pytestmark = pytest.mark.anyio
 
 ANSWER = "An answer to Greet me"
 
 
-def begins(shop: Shop, *bodies: Sequence[Any]) -> None:
+def begins(shop: Service, *bodies: Sequence[Any]) -> None:
     """Answer the first streams with these pieces; the later ones run to their end."""
     left = list(bodies)
     whole = shop.events
 
-    def events(one: Sold) -> Sequence[Any]:
+    def events(one: Made) -> Sequence[Any]:
         return left.pop(0) if left else whole(one)
 
     shop.events = events

@@ -20,7 +20,7 @@ from neuralbox._text_stream.stream import TextStream
 from tests.helpers import STALL, Step, cancelled_at_a_stall, refusal, reply
 
 from ..core.state_tables import record_transitions, transitions_of
-from ..submissions.shop import LOST, a_shop
+from ..service import LOST, a_shop
 from .test_recovery import begins, greet
 from .test_stream import DONE, END, ID, START, bench, delta, line, stream, text_stream
 

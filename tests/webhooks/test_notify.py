@@ -17,7 +17,7 @@ from neuralbox._polling.seen_events import SeenEvents
 from neuralbox.webhooks import WebhookEvent, WebhookReceiver, read_event
 from tests.geminigen.support import client as gemini_client
 from tests.helpers import make_client
-from tests.polling.world import Listing, a_service
+from tests.service import Listing, a_service
 
 pytestmark = pytest.mark.anyio
 

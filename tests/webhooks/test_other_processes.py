@@ -20,8 +20,9 @@ from neuralbox._journal import HintReader, PlannedRequest, open_journal
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._requests.requests import VideoRequest
 from neuralbox.webhooks import WebhookReceiver, notify, read_event, starlette_route
-from tests.batch.world import Made, World
+from tests.batch.support import USUAL, core_of
 from tests.postgres import PostgresServer
+from tests.service import Made, Service
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ for line in sys.stdin.buffer:
 """
 
 
-class SlowWorld(World):
+class SlowService(Service):
     """A service that expects its jobs to take for ever, so that nobody asks by himself."""
 
     def record(self, made: Made) -> dict[str, Any]:
@@ -65,14 +66,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 async def test_a_batch_hears_of_what_another_process_was_told(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, commit = SlowWorld(seconds=200), GroupCommit.commit
+    world, commit = SlowService(**{**USUAL, "seconds": 200}), GroupCommit.commit
 
     async def held(commits: GroupCommit, item: CommitItem) -> None:
         with world.time.busy():
             await commit(commits, item)
 
     monkeypatch.setattr(GroupCommit, "commit", held)
-    core = world.core(polling=Polling(min_interval=2.0, max_interval=3_000.0))
+    core = core_of(world, polling=Polling(min_interval=2.0, max_interval=3_000.0))
     asked, failed = list[int](), list[Exception | None]()
 
     async def tell() -> None:
@@ -81,10 +82,10 @@ async def test_a_batch_hears_of_what_another_process_was_told(place: str, monkey
         await world.time.sleep(60)
         (made,) = world.ledger
         for events in ((event(made.id, 1),), (event(made.id, 1), event(77)), (event(made.id, 2),)):
-            before = world.looks
+            before = len(world.asked)
             take_elsewhere(place, *events)
             await world.time.sleep(10)
-            asked.append(world.looks - before)
+            asked.append(len(world.asked) - before)
         await world.time.sleep(150)
         take_elsewhere(place, event(made.id, 3))
 
