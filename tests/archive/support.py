@@ -1,4 +1,8 @@
-"""The other side for the archive's tests: a history and its storage in one function, and what a mirror must be."""
+"""The other side for the archive's tests: a history and its storage in one function, and what a mirror must be.
+
+It is not `tests.service`, because what is archived are items as services have written them, odd ones among them, which nobody sold;
+it answers a client's own HTTP, so that the files are fetched as they are from a storage.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ class Service:
         files: Content and media type by address.
         gone: Addresses that answer 410.
         asked: How often each path was asked for.
+        pages: What was asked for of each page of the history.
         me: The answer of `user/me`, or a status.
     """
 
@@ -33,6 +38,7 @@ class Service:
         self.files: dict[str, tuple[bytes, str]] = {}
         self.gone: set[str] = set()
         self.asked: Counter[str] = Counter()
+        self.pages: list[dict[str, str]] = []
         self.fetched: list[str] = []
         self.me: dict[str, Any] | int = {"id": ACCOUNT, "plan": "vip"}
 
@@ -63,6 +69,7 @@ class Service:
         return httpx.Response(404) if found is None else httpx.Response(200, json=found)
 
     def _page(self, asked: Mapping[str, str]) -> httpx.Response:
+        self.pages.append(dict(asked))
         page, limit = int(asked["page"]), int(asked["limit"])
         found = [one for one in self.items if asked.get("type") in {None, one["type"]}]
         shown = found[(page - 1) * limit : page * limit]

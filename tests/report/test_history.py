@@ -18,6 +18,7 @@ from neuralbox._report import history as history_module
 from neuralbox._report import write_history_report
 from neuralbox._report.history import card_of
 
+from ..archive.support import Service
 from ..helpers import KEY, make_client
 from .journals import picture
 
@@ -45,29 +46,24 @@ def files_in(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir())
 
 
-class Service:
+class Pictures(Service):
     """A history of so many items, and their files."""
 
     def __init__(self, *items: dict[str, Any], file: Callable[[str], httpx.Response] | None = None) -> None:
-        self.items = items
-        self.file = file or (lambda _: httpx.Response(200, content=PICTURE, headers={"content-type": "image/png"}))
-        self.asked: list[httpx.URL] = []
+        super().__init__()
+        self.items += items
+        self.answer = file or (lambda _: httpx.Response(200, content=PICTURE))
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url)
-        if request.url.host == "files.test":
-            return self.file(request.url.path)
-        page, limit = int(request.url.params["page"]), int(request.url.params["limit"])
-        shown = self.items[(page - 1) * limit : page * limit]
-        return httpx.Response(200, json={"items": shown, "total": len(self.items), "page": page, "limit": limit})
+    def _file(self, url: str) -> httpx.Response:
+        return self.answer(url)
 
     @property
-    def files(self) -> list[str]:
-        return sorted(url.path for url in self.asked if url.host == "files.test")
+    def names(self) -> list[str]:
+        return sorted(url.rpartition("/")[2] for url in self.fetched)
 
 
 async def test_pictures_are_fetched_and_shrunk_and_linked_where_they_are(tmp_path: Path) -> None:
-    service = Service(*(item(number) for number in range(32)))
+    service = Pictures(*(item(number) for number in range(32)))
     async with make_client(service) as nb:
         page = await write_history_report(nb, f"{tmp_path}{os.sep}", limit=30)
     html = page.read_text(encoding="utf-8")
@@ -75,7 +71,7 @@ async def test_pictures_are_fetched_and_shrunk_and_linked_where_they_are(tmp_pat
     assert html.count('<img src="data:image/webp') == html.count("<article") == 30
     assert 'href="https://files.test/7.png"' in html
     assert "These are the newest 30; there may be more." in html
-    assert len(service.files) == 30
+    assert len(service.names) == 30
     assert KEY not in html
 
 
@@ -83,21 +79,21 @@ async def test_films_have_the_still_that_the_service_gives(tmp_path: Path) -> No
     film = item(1, type="video", result_url="https://files.test/1.mp4", thumbnail_url="https://files.test/1.jpg")
     bare = item(2, type="video", result_url="https://files.test/2.mp4")
     text = item(3, type="text", result_url=None, result_text="Ho")
-    service = Service(film, bare, text)
+    service = Pictures(film, bare, text)
     async with make_client(service) as nb:
         html = (await write_history_report(nb, tmp_path / "h.html")).read_text(encoding="utf-8")
-    assert service.files == ["/1.jpg"]
+    assert service.names == ["1.jpg"]
     assert html.count("<video") == 2
     assert html.count('poster="data:image/webp') == 1
 
 
 async def test_pictures_that_are_gone_are_counted_and_stop_nothing(tmp_path: Path) -> None:
-    def file(path: str) -> httpx.Response:
-        if path == "/1.png":
+    def file(url: str) -> httpx.Response:
+        if url.endswith("/1.png"):
             return httpx.Response(404)
-        return httpx.Response(200, content=PICTURE[:90] if path == "/2.png" else PICTURE)
+        return httpx.Response(200, content=PICTURE[:90] if url.endswith("/2.png") else PICTURE)
 
-    service = Service(item(1), item(2), item(3), file=file)
+    service = Pictures(item(1), item(2), item(3), file=file)
     async with make_client(service, max_retries=0) as nb:
         html = (await write_history_report(nb, tmp_path / "h.html")).read_text(encoding="utf-8")
     assert "2 pictures could not be fetched" in html
@@ -106,23 +102,23 @@ async def test_pictures_that_are_gone_are_counted_and_stop_nothing(tmp_path: Pat
 
 
 async def test_without_thumbnails_no_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = Service(item(1))
+    service = Pictures(item(1))
     async with make_client(service) as nb:
         page = await write_history_report(nb, tmp_path / "h.html", thumbnails=False)
         assert "Thumbnails were not asked for." in page.read_text(encoding="utf-8")
         monkeypatch.setattr(history_module, "are_possible", lambda: False)
         page = await write_history_report(nb, tmp_path / "h.html")
         assert "neuralbox[report]" in page.read_text(encoding="utf-8")
-    assert service.files == []
+    assert service.names == []
 
 
 async def test_filters_are_sent_and_said(tmp_path: Path) -> None:
-    service = Service()
+    service = Pictures()
     async with make_client(service) as nb:
         page = await write_history_report(
             nb, tmp_path / "h.html", type="image", status="failed", favorites_only=True, limit=5
         )
-    assert dict(service.asked[0].params) == {
+    assert service.pages[0] == {
         "page": "1",
         "limit": "5",
         "type": "image",
@@ -133,11 +129,11 @@ async def test_filters_are_sent_and_said(tmp_path: Path) -> None:
 
 
 async def test_a_limit_of_nothing_asks_for_nothing(tmp_path: Path) -> None:
-    service = Service(item(1))
+    service = Pictures(item(1))
     async with make_client(service) as nb:
         page = await write_history_report(nb, tmp_path / "h.html", limit=0)
     assert "There is nothing in it yet." in page.read_text(encoding="utf-8")
-    assert service.files == []
+    assert service.names == []
 
 
 @pytest.mark.parametrize(
@@ -165,13 +161,13 @@ async def test_each_state_of_an_item_is_said(
 
 
 async def test_nothing_is_asked_for_a_page_that_cannot_be(tmp_path: Path) -> None:
-    service = Service()
+    service = Pictures()
     async with make_client(service) as nb:
         with pytest.raises(ConfigurationError, match=r"\.html"):
             await write_history_report(nb, tmp_path / "h.txt")
         with pytest.raises(ConfigurationError, match="`limit`"):
             await write_history_report(nb, tmp_path / "h.html", limit=-1)
-    assert service.asked == []
+    assert not service.asked
 
 
 async def test_a_history_that_cannot_be_read_leaves_the_old_page(tmp_path: Path) -> None:
@@ -188,11 +184,11 @@ async def test_a_history_that_cannot_be_read_leaves_the_old_page(tmp_path: Path)
 async def test_a_cancelled_report_leaves_nothing(tmp_path: Path) -> None:
     scope = anyio.CancelScope()
 
-    def file(path: str) -> httpx.Response:
+    def file(url: str) -> httpx.Response:
         scope.cancel()
         return httpx.Response(200, content=PICTURE)
 
-    async with make_client(Service(*(item(number) for number in range(20)), file=file)) as nb:
+    async with make_client(Pictures(*(item(number) for number in range(20)), file=file)) as nb:
         with scope:
             await write_history_report(nb, tmp_path / "h.html")
     assert scope.cancelled_caught
@@ -204,7 +200,7 @@ async def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(PartFile, "write", full)
-    async with make_client(Service(item(1))) as nb:
+    async with make_client(Pictures(item(1))) as nb:
         with pytest.raises(DownloadError, match="No space left"):
             await write_history_report(nb, tmp_path / "h.html")
     assert files_in(tmp_path) == []
