@@ -57,7 +57,11 @@ URL = "http://127.0.0.1:9"
 
 
 class VirtualTime:
-    """A clock for one asyncio loop that jumps to the next timer when nothing else is ready."""
+    """A clock for one asyncio loop that jumps to the next timer when nothing else is ready.
+
+    Not the kit's (`neuralbox.testing.VirtualTime`), which serves several loops, trio and threads, and with which the same run of
+    10,000 jobs asks as often and takes 1.2 to 1.9 times the CPU: what is measured here is the poller's.
+    """
 
     def __init__(self) -> None:
         self.now = START

@@ -1,4 +1,8 @@
-"""A storage for tests: one file that it serves whole or from a byte on, and what it may do wrong."""
+"""A storage for tests: one file that it serves whole or from a byte on, and what it may do wrong.
+
+It is a script for `Scripted`, not a service: `tests.service` and the sandbox serve files too, but none that is cut off at a
+given byte, changes between two requests, or knows no ranges.
+"""
 
 from __future__ import annotations
 

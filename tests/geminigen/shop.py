@@ -1,4 +1,7 @@
-"""GeminiGen as a function in virtual time: it takes orders, charges for them, lists them, and loses answers as it is told."""
+"""GeminiGen as a function in virtual time: it takes orders, charges for them, lists them, and loses answers as it is told.
+
+It is not `tests.service`: forms, files, uuids and the states of the other service are what its tests are about, so it reads them itself.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Loopback servers that do exactly what a test says: one thread per connection, a plain function per conversation.
 
 They run in threads of their own, so the same server serves a test on asyncio and on trio, and a function that stalls
-stalls nobody else. The server counts what it sees: connections made, connections still open, requests in order.
+stalls nobody else. They speak bytes, since what a transport does with wrong ones is no matter of a service. The server counts what it sees: connections made, connections still open, requests in order.
 """
 
 from __future__ import annotations
