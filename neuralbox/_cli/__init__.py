@@ -16,6 +16,8 @@ from ._extras import missing_extra
 def main() -> None:
     """Run the command line and exit; `exit_codes.MEANINGS` lists the codes."""
     stdout = output.prepare()
+    # httpx brings a command line of its own, with rich and pygments: half the time of its import, and nobody asks for it.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how the import is told that there is none
     try:
         from .app import app
 
