@@ -1,4 +1,4 @@
-"""One worker of `stress_shared`: `python -m benchmarks.shared_worker URL DSN FIRST COUNT EQUAL LEASE SPEED`.
+"""One worker of `stress_shared`: `python -m benchmarks.shared_worker URL DSN FIRST COUNT EQUAL LEASE [BUDGET]`.
 
 It runs its share of the requests on a shared journal and says each outcome as `KEY ID`, or `KEY !ERROR`. A worker that may
 not go on (its lease is over) ends with 75, so that whoever runs it gives its share to another.
@@ -27,11 +27,11 @@ def requests(first: int, count: int, equal: int) -> list[dict[str, Any]]:
     ]
 
 
-async def run(url: str, dsn: str, share: list[dict[str, Any]] | None) -> None:
+async def run(url: str, dsn: str, share: list[dict[str, Any]] | None, budget: int | None = None) -> None:
     polling = Polling(timeout=None, min_interval=0.05, max_interval=0.5)
     async with AsyncNeuralBox(api_key=KEY, base_url=url, polling=polling) as nb:
         registry_of(nb._core).settling = SettlePolicy(base=1.0, longest=1.0, listed_by=3.0)
-        async with nb.batch(share, journal=dsn, wait_timeout=None, max_in_flight=200) as batch:
+        async with nb.batch(share, journal=dsn, wait_timeout=None, max_in_flight=200, budget=budget) as batch:
             async for outcome in batch:
                 result = f"!{outcome.error!r}" if outcome.job is None or not outcome.ok else str(outcome.job.id)
                 print(outcome.key, " ".join(result.split()), flush=True)
@@ -41,7 +41,8 @@ def main() -> int:
     url, dsn, first, count, equal, lease = sys.argv[1:7]
     membership.LEASE = float(lease)  # type: ignore[misc]  # a minute is long for a test
     try:
-        anyio.run(run, url, dsn, requests(int(first), int(count), int(equal)))
+        budget = int(sys.argv[7]) if len(sys.argv) > 7 else None
+        anyio.run(run, url, dsn, requests(int(first), int(count), int(equal)), budget)
     except JournalError as error:
         print(f"{type(error).__name__} {error.reason}: {error}", file=sys.stderr)
         return LEFT

@@ -4,7 +4,7 @@ Shares of the requests are given to worker processes as an engine does it: whoev
 given to another at once. Meanwhile workers, the keeper among them, are killed or stopped for longer than their lease, the
 keeper's tenure is stolen, PostgreSQL is killed, connections are cut, and half of the workers are cut off with their packets
 delivered late; the service accepts a part of the requests and loses the answer, or loses the request. The counts that matter:
-charged = requested = delivered = different.
+charged = requested = delivered = different; where a budget covers a part only, spent <= budget in place of the first.
 
     python -m benchmarks.stress_shared            small, seeded; seconds
     python -m benchmarks.stress_shared --full     2,000 requests for each fault, both kinds of prompts; many minutes
@@ -48,6 +48,7 @@ class Scenario:
         thefts: The keeper's tenure taken away, as if it had been away for longer than its lease.
         lost_after: The share of requests that are accepted and whose answer is lost.
         lost_before: The share that is lost before.
+        affords: How many requests the run's budget covers; None for no budget.
     """
 
     requests: int = 200
@@ -61,6 +62,7 @@ class Scenario:
     thefts: int = 0
     lost_after: float = 0.05
     lost_before: float = 0.0
+    affords: int | None = None
     lease: float = 6.0
     seed: int = 7
     limit: float = 240.0
@@ -79,11 +81,17 @@ class Counts:
     seconds: float
     faults: dict[str, int]
     errors: list[str] = field(default_factory=list)
+    budget: int | None = None
+    spent: int = 0
 
     @property
     def is_right(self) -> bool:
+        if self.budget is None:
+            all_are_paid = self.requested == self.charged
+        else:
+            all_are_paid = self.spent <= self.budget
         return (
-            self.requested == self.charged == self.delivered == self.different and not self.two_ids + self.wrong_prompt
+            all_are_paid and self.charged == self.delivered == self.different and not self.two_ids + self.wrong_prompt
         )
 
 
@@ -129,8 +137,11 @@ class HoldingProxy(threading.Thread):
 class Driver:
     """Stands for the engine, and for whatever breaks."""
 
-    def __init__(self, scenario: Scenario, url: str, server: PostgresServer, folder: Path) -> None:
+    def __init__(
+        self, scenario: Scenario, url: str, server: PostgresServer, folder: Path, budget: int | None = None
+    ) -> None:
         self._scenario = scenario
+        self._budget = budget
         self._url = url
         self._server = server
         self._dsn = server.url("stress")
@@ -206,6 +217,7 @@ class Driver:
             assert self._proxy is not None
             dsn = dsn.replace(f":{self._server.port}/", f":{self._proxy.port}/")
         arguments = [self._url, dsn, str(first), str(count), str(self._scenario.equal), str(self._scenario.lease)]
+        arguments += [] if self._budget is None else [str(self._budget)]
         with (
             (self._folder / f"out-{self._started}").open("wb") as out,
             (self._folder / "errors").open("ab") as errors,
@@ -277,12 +289,14 @@ def run(scenario: Scenario, *, fsync: bool = False, speed: float = 100.0) -> Cou
         PostgresServer(fsync=fsync) as server,
         tempfile.TemporaryDirectory(prefix="neuralbox-stress-") as folder,
     ):
-        driver = Driver(scenario, service.url, server, Path(folder))
+        budget = None if scenario.affords is None else scenario.affords * price(service.url)
+        driver = Driver(scenario, service.url, server, Path(folder), budget)
         try:
             driver.run()
         finally:
             driver.stop()
-        prompts = charged(service.url)
+        found = charged(service.url)
+        prompts = {name: prompt for name, (prompt, _) in found.items()}
         outcomes = driver.outcomes()
         errors = [f"{key} {one}" for key, all_ in outcomes.items() for one in all_ if one.startswith("!")]
         errors += driver.errors()
@@ -298,21 +312,34 @@ def run(scenario: Scenario, *, fsync: bool = False, speed: float = 100.0) -> Cou
         seconds=round(time.monotonic() - started, 1),
         faults=driver.done,
         errors=errors[:20],
+        budget=budget,
+        spent=sum(tokens for _, tokens in found.values()),
     )
 
 
-def charged(url: str) -> dict[str, str | None]:
-    """Return the prompt of each generation that the service made."""
+def charged(url: str) -> dict[str, tuple[str | None, int]]:
+    """Return the prompt of each generation that the service made, and what it was charged."""
     from neuralbox import NeuralBox
 
     with NeuralBox(api_key=KEY, base_url=url) as nb:
-        return {str(item.id): item.prompt for item in nb.history.list(page_size=100)}
+        return {str(item.id): (item.prompt, item.tokens or 0) for item in nb.history.list(page_size=100)}
+
+
+def price(url: str) -> int:
+    """Return what one of the requests costs."""
+    from neuralbox import NeuralBox
+
+    with NeuralBox(api_key=KEY, base_url=url) as nb:
+        cost = nb.models.price("kling-v2.1", duration=5).token_cost
+        assert cost is not None
+        return cost
 
 
 SMALL = [
     Scenario(requests=120, kills=4, sleepers=1, cuts=1, thefts=2, lease=3.0),
     Scenario(requests=120, equal=4, kills=3, database_kills=1, thefts=2, lost_before=0.04, lease=3.0),
     Scenario(requests=120, workers=4, partitions=1, thefts=1, kills=1, lease=3.0),
+    Scenario(requests=160, workers=4, kills=4, lease=3.0, affords=100),
 ]
 FULL = [
     Scenario(requests=2_000, equal=equal, workers=4, lost_before=0.04, limit=3_000.0, **fault)
@@ -327,6 +354,7 @@ FULL = [
         {"kills": 20, "sleepers": 2, "database_kills": 2, "cuts": 4, "partitions": 2},
     )
 ]
+FULL.append(Scenario(requests=800, workers=8, kills=10, affords=500, limit=600.0))
 
 
 def main() -> None:

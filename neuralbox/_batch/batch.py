@@ -33,6 +33,7 @@ from .outcome import BatchOutcome
 from .progress import BatchProgress
 from .reader import RequestReader, Source
 from .run_budget import open_run_budget
+from .run_places import RunPlaces
 from .state import BatchOptions, BatchState
 from .submitter import Submitter
 
@@ -89,6 +90,7 @@ class Batch:
         self._state: BatchState | None = None
         self._reader: RequestReader | None = None
         self._collector: Collector | None = None
+        self._places: RunPlaces | None = None
         self._over = anyio.Event()
         self._reported: anyio.Event | None = None
 
@@ -152,7 +154,10 @@ class Batch:
         self._tasks.on_end = state.news.ring  # a consumer would wait for ever
         self._collector = collector = Collector(state)
         shared = shared_of(self._journal)
-        others = OthersWork(state, collector, shared)
+        if shared is not None:
+            self._places = RunPlaces(self._core, shared)
+            self._places.begin()
+        others = OthersWork(state, collector, shared, self._places)
         # A client that looks for no lost answers looks for nobody else's.
         if shared is not None and self._core.options.submission == "reconcile":
             from .keeper import Keeper
@@ -206,6 +211,8 @@ class Batch:
             try:
                 await self._tasks.aclose()
             finally:
+                if self._places is not None:
+                    self._places.end()
                 if self._collector is not None:
                     self._collector.leave()
 

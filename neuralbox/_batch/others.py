@@ -22,6 +22,7 @@ from .._rate_limit.windows import Why
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .run_budget import RunBudget
+from .run_places import RunPlaces
 from .state import BatchState, StoppedError
 
 _EVERY: Final = 1.0
@@ -36,12 +37,20 @@ class OthersWork:
         state: The run.
         collector: Waits for what is ours.
         journal: The run's, where it is a shared one.
+        places: What it may send of the account's windows, likewise.
 
     Attributes:
         pass_on: Takes those that have ended, or are ours now.
     """
 
-    def __init__(self, state: BatchState, collector: Collector, journal: SharedJournal | None) -> None:
+    def __init__(
+        self,
+        state: BatchState,
+        collector: Collector,
+        journal: SharedJournal | None,
+        places: RunPlaces | None = None,
+    ) -> None:
+        self._places = places
         self._state = state
         self._collector = collector
         self._journal = journal
@@ -84,11 +93,13 @@ class OthersWork:
                 await journal.tell(throttled)
 
     async def _settle_up(self) -> None:
-        """Let the others have what is not needed here of the run's budget."""
+        """Let the others have what is not needed here of the run's budget and the windows, and know what was heard of those."""
         budget = self._state.options.budget
-        if isinstance(budget, RunBudget):
-            with suppress(JournalError):  # nobody has it then until the lease is over; the work goes on without
+        with suppress(JournalError):  # nobody has it then until the lease is over; the work goes on without
+            if isinstance(budget, RunBudget):
                 await budget.settle_up()
+            assert self._places is not None  # as there is a journal
+            await self._places.settle_up()
 
     async def _look(self, journal: SharedJournal) -> None:
         assert self.pass_on is not None

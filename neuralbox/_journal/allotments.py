@@ -1,4 +1,4 @@
-"""How much of what many share one worker may take: tokens of a run's budget. Pure.
+"""How much of what many share one worker may take: tokens of a run's budget, requests of an account's windows. Pure.
 
 A worker takes a part for itself and is then as fast as if it were alone; the journal keeps the account, and what a dead worker
 had is free when its lease is over. Whoever takes sees the others' parts as gone, so all together never take more than there is.
@@ -6,7 +6,8 @@ had is free when its lease is over. Whoever takes sees the others' parts as gone
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 PRICES_AT_ONCE: Final = 64
@@ -90,3 +91,141 @@ class Taken:
 
     tokens: int | None
     funds: RunFunds
+
+
+# The windows of an account's plan.
+
+PART_FOR: Final = 30.0
+"""Seconds after which a part of a window that was not given back is free again."""
+_ALONE_FOR: Final = 5.0
+_USED_WITHIN: Final = 20.0
+_LOOK_AGAIN: Final = 1.0
+_SCARCE: Final = 0.2
+_AHEAD: Final = 8
+"""Requests that one worker sends into a window of which nobody has heard yet."""
+_NEXT_WINDOW: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWindow:
+    """One window of an account.
+
+    Attributes:
+        limit: Requests it has.
+        left: How many are left, as far as anybody has heard.
+    """
+
+    limit: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWindows:
+    """What is known of an account's windows. Times are Unix seconds of the database's clock.
+
+    Attributes:
+        hour: This hour's; None where nobody has said one.
+        day: This day's, likewise.
+        reset: The hour's end as the service writes it: tells one hour from the next.
+        ends_at: When it ends; None where nobody has heard of this hour yet.
+        closed_until: Until when a refusal asked to wait.
+        given_at: When the last place of the last fifth was given away.
+    """
+
+    hour: SharedWindow | None = None
+    day: SharedWindow | None = None
+    reset: float = 0.0
+    ends_at: float | None = None
+    closed_until: float | None = None
+    given_at: float | None = None
+
+    def after(self, said: SharedWindows, *, is_over: bool) -> SharedWindows:
+        """Return it with what one worker knows; of the same hour the least counts, and a later one replaces.
+
+        Args:
+            said: What it knows.
+            is_over: Whether the hour of which it knows has ended since, and nobody told it of the next.
+        """
+        closed = [at for at in (self.closed_until, said.closed_until) if at is not None]
+        known = replace(self, closed_until=max(closed, default=None))
+        if said.hour is None or said.reset < self.reset:
+            return known
+        if is_over and said.reset == self.reset:
+            hour = SharedWindow(said.hour.limit, said.hour.limit)
+            return replace(known, hour=hour, reset=self.reset + _NEXT_WINDOW, ends_at=None, given_at=None)
+        if self.hour is None or said.reset > self.reset:
+            return replace(said, closed_until=known.closed_until, given_at=None)
+        return replace(known, hour=_least(self.hour, said.hour), day=_least(self.day, said.day))
+
+
+def _least(known: SharedWindow | None, said: SharedWindow | None) -> SharedWindow | None:
+    if known is None or said is None or known.limit != said.limit:
+        return said or known
+    return min(known, said, key=lambda window: window.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a worker may send of an account's windows.
+
+    Attributes:
+        windows: What is known of the windows by now.
+        count: How many requests; None for as many as the windows let one process send, since no other worker sends any.
+        seconds: For how long that holds; or, where it is none, until it is worth asking again.
+        amount: What others see as gone.
+    """
+
+    windows: SharedWindows
+    count: int | None
+    seconds: float
+    amount: int
+
+
+def places_to_take(
+    windows: SharedWindows,
+    *,
+    others: int,
+    workers: int,
+    kept: int,
+    wants: bool,
+    reserve_of: Callable[[int], int],
+    now: float,
+) -> Places:
+    """Return how many requests a worker may send, before it has to ask again.
+
+    Args:
+        windows: What is known.
+        others: What the other workers hold.
+        workers: How many workers send something, the asking one included.
+        kept: What the asking one has on its way, and keeps for reads.
+        wants: Whether it is about to send something; else it gives back what it does not keep.
+        reserve_of: How many requests of a window are left to whoever calls by hand, by its limit.
+        now: The database's clock.
+
+    Returns:
+        The same part of what is left for each, twice over; in the last fifth of a window one at a time, spread over what
+        remains of it by all together.
+    """
+    both = [window for window in (windows.hour, windows.day) if window is not None]
+    if not wants:
+        return Places(windows, 0, 0.0, kept)
+    if not both:  # a few go ahead, and their answers tell
+        return Places(windows, None if workers < 2 else max(1, _AHEAD // workers), _LOOK_AGAIN, kept)
+    free = min(window.left - reserve_of(window.limit) for window in both) - others - kept
+    if workers < 2:
+        return Places(windows, None, _ALONE_FOR, kept + max(0, free))
+    if free < 1:
+        return Places(windows, 0, _LOOK_AGAIN, kept)
+    if windows.ends_at is None:
+        count = min(_AHEAD, max(1, free // (2 * workers)))
+    elif all(window.left - reserve_of(window.limit) - others - kept > _SCARCE * window.limit for window in both):
+        count = max(1, free // (2 * workers))
+    else:
+        at = now
+        if windows.given_at is not None:
+            given_at = min(windows.given_at, now)
+            at = given_at + max(0.0, windows.ends_at - given_at) / (free + 1)
+        if now < at:
+            return Places(windows, 0, max(_LOOK_AGAIN, at - now), kept)
+        windows, count = replace(windows, given_at=now), 1
+    return Places(windows, count, _USED_WITHIN, kept + count)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from . import operations
-from .allotments import RunFunds, Taken
+from .allotments import Places, RunFunds, SharedWindows, Taken
 from .grouped import GroupedJournal, JournalStore
 from .protocol import Journal, JournalRecord, to_json
 
@@ -167,6 +167,10 @@ class AllotmentStore(Protocol):
     def keep_tokens(self, *, is_moving: bool, keeps_unknown: bool, holds: bool) -> None: ...
 
     def note_price(self, key: str, price: int) -> None: ...
+
+    def take_places(
+        self, said: SharedWindows, *, is_over: bool, reserve_of: Callable[[int], int], kept: int, wants: bool
+    ) -> Places: ...
 
 
 class SharedStore(JournalStore, Protocol):

@@ -37,6 +37,7 @@ from typing import Protocol
 
 from .._api import vocabulary as words
 from .._api.request import Request
+from .._concurrency.per_loop import running_loop
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
@@ -135,6 +136,26 @@ class Reader(Protocol):
         """Until when nothing is read since a window is used up, by the clock; None where that is not so."""
 
 
+class PlaceSource(Protocol):
+    """Where the submissions of a batch take their places whose account other processes share.
+
+    Attributes:
+        loop: The event loop in which it may be asked.
+        opens_at: Until when there are none, by the clock.
+    """
+
+    loop: object
+    opens_at: float
+
+    def take(self, clock: float) -> bool:
+        """Take a place; False where the account is to be asked for more."""
+        ...
+
+    async def renew(self) -> None:
+        """Ask for more, for all who wait for that: then there are some, or it is known when to ask again."""
+        ...
+
+
 class RateLimiter:
     """Decides when the submissions of one account leave.
 
@@ -146,6 +167,7 @@ class RateLimiter:
         demand: How many came lately that nobody has in a queue.
         readers: Those who wait for jobs, for as long as they do.
         queued: Submissions that wait elsewhere until they may leave.
+        sources: Where those take their places that heed a share, while others share the account.
     """
 
     def __init__(self) -> None:
@@ -156,6 +178,7 @@ class RateLimiter:
         self.demand: Demand = NO_DEMAND
         self.readers: dict[Reader, None] = {}
         self.queued = 0
+        self.sources: dict[PlaceSource, None] = {}
         self._said: tuple[str | None, ...] = ()
         self._noted: Windows | None = None
         self._quiet_since: int | None = None  # how many had left at the last answer, where none was under way; or None
@@ -252,7 +275,13 @@ class RateLimiter:
             clock = core.clock()
             send_time = self._decide(clock, kind, spread=spread, repeats=repeats)
             if send_time.decision is Decision.SEND:
-                break
+                source = self._source() if spread and self.sources else None
+                if source is None or source.take(clock):
+                    break
+                await source.renew()
+                if source.opens_at <= core.clock():
+                    continue
+                send_time = SendTime(Decision.WAIT, source.opens_at, "spread")
             if send_time.decision is Decision.ASK:
                 await self._ask_once(core)
                 continue
@@ -332,6 +361,29 @@ class RateLimiter:
         self.demand = self.demand.at_time(clock)  # from now on none that comes is known to be none
         known = allowance_of(windows, clock=clock, reads_count=self.reads.counted, demand=0.0)
         return replace(known, demand=inf if self._throttled or self.queued else self.demand.an_hour(clock, known.pace))
+
+    # What those share who keep one account in several processes.
+
+    def learn(self, hour: Window | None, day: Window | None, *, closed_until: float, clock: float) -> None:
+        """Take note of what other processes have heard of the windows."""
+        before = self.windows
+        if hour is not None and hour != before.hour:
+            self.windows = replace(before, hour=hour, day=day, known=True, noted_at=max(before.noted_at, clock))
+        if closed_until > before.closed_until:
+            self.windows = replace(self.windows, closed_until=closed_until, closed_at=clock, closed_certain=True)
+        if self.windows is not before:
+            self.wake_all()
+
+    def set_aside(self, clock: float) -> int:
+        """Return how many requests are on their way, or kept for finding the jobs that are out."""
+        if not self.reads.counted:
+            return len(self.under_way)
+        allowance = allowance_of(turn(self.windows, clock=clock), clock=clock, reads_count=True, demand=inf)
+        return len(self.under_way) + set_aside_for_reads(allowance, self._outstanding())
+
+    def _source(self) -> PlaceSource | None:
+        loop = running_loop()
+        return next((source for source in self.sources if source.loop == loop), None)
 
     def wake_all(self) -> None:
         """Make everybody who waits decide again."""

@@ -190,20 +190,20 @@ async def test_what_is_not_needed_goes_back_in_a_few_seconds(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
     world.seconds = 90.0
-    held = "SELECT coalesce(sum(amount), 0)::int FROM neuralbox.allotment"
+    held = "SELECT coalesce(sum(amount), 0)::int FROM neuralbox.allotment WHERE what = 'tokens'"
     async with Batches(worker(world, 1))(many(2), journal=place, budget=100) as run:
         await until(world, lambda: len(world.ledger) == 2)
         assert postgres.execute(held) == [(92,)]
         await world.time.sleep(8.0)
         assert postgres.execute(held) == [(0,)]
-        moving = "SELECT until > clock_timestamp() FROM neuralbox.allotment"
+        moving = "SELECT until > clock_timestamp() FROM neuralbox.allotment WHERE what = 'tokens'"
         assert postgres.execute(moving) == [(True,)]
         await world.time.sleep(30.0)
         assert [outcome.ok async for outcome in run] == [True, True]
         await world.time.sleep(3.0)
         assert postgres.execute(moving) == [(False,)]
         assert (run.progress.budget_tokens, run.progress.tokens_over) == (100, 0)
-    assert postgres.execute("SELECT count(*) FROM neuralbox.allotment") == [(0,)]
+    assert postgres.execute("SELECT count(*) FROM neuralbox.allotment WHERE what = 'tokens'") == [(0,)]
 
 
 @pytest.mark.parametrize("what", ["take_tokens", "keep_tokens"])
@@ -248,7 +248,9 @@ async def test_what_waits_for_limits_keeps_its_tokens(world: Service, place: str
     world.seconds = 4.0
     async with Batches(core)(many(2), journal=place, budget=8) as run:
         await world.time.sleep(13.0)
-        assert postgres.execute("SELECT amount, until > clock_timestamp() FROM neuralbox.allotment") == [(8, True)]
+        assert postgres.execute(
+            "SELECT amount, until > clock_timestamp() FROM neuralbox.allotment WHERE what = 'tokens'"
+        ) == [(8, True)]
         assert [outcome.ok async for outcome in run] == [True, True]
 
 
@@ -262,7 +264,7 @@ async def test_what_did_not_leave_for_limits_gives_its_tokens_back(
         assert [type(outcome.error) async for outcome in run] == [RateLimitError] * 2
         assert (run.progress.tokens_reserved, run.progress.budget_spent) == (0, 0)
         await world.time.sleep(2.0)
-        assert postgres.execute("SELECT sum(amount)::int FROM neuralbox.allotment") == [(0,)]
+        assert postgres.execute("SELECT sum(amount)::int FROM neuralbox.allotment WHERE what = 'tokens'") == [(0,)]
     assert world.ledger == []
 
 

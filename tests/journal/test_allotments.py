@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._journal.allotments import RunFunds, may_take_unknown, tokens_to_take
+from neuralbox._journal.allotments import (
+    Places,
+    RunFunds,
+    SharedWindow,
+    SharedWindows,
+    may_take_unknown,
+    places_to_take,
+    tokens_to_take,
+)
+from neuralbox._journal.postgres import allotments
 from neuralbox._journal.shared import SharedJournal
 
 from ..postgres import PostgresServer
@@ -297,3 +308,162 @@ async def test_two_that_take_at_once_never_take_the_same(place: str, postgres: P
             thread.join()
         assert 97 < sum(taken) <= 100
         assert postgres.execute("SELECT sum(amount)::int FROM neuralbox.allotment") == [(sum(taken),)]
+
+
+# Windows.
+
+
+def reserve_of(limit: int) -> int:
+    return limit // 100
+
+
+limits = st.integers(1, 1_000)
+
+
+@given(
+    st.builds(
+        SharedWindows,
+        hour=st.none() | st.builds(SharedWindow, limits, st.integers(0, 1_000)),
+        day=st.none() | st.builds(SharedWindow, limits, st.integers(0, 1_000)),
+        reset=st.just(5_000.0),
+        ends_at=st.none() | st.floats(900.0, 5_000.0),
+        given_at=st.none() | st.floats(0.0, 2_000.0),
+    ),
+    st.integers(0, 500),
+    st.integers(2, 40),
+    st.integers(0, 20),
+)
+def test_a_place_is_given_only_where_there_is_one_and_else_it_is_said_when_to_ask_again(
+    windows: SharedWindows, others: int, workers: int, kept: int
+) -> None:
+    part = partial(places_to_take, windows, others=others, kept=kept, reserve_of=reserve_of, now=1_000.0)
+    places = part(workers=workers, wants=True)
+    both = [window for window in (windows.hour, windows.day) if window is not None]
+    assert places.count is not None
+    assert places.seconds >= 1.0
+    if both:
+        free = min(window.left - reserve_of(window.limit) for window in both) - others - kept
+        assert 0 <= places.count <= max(0, free)
+        assert places.amount == kept + places.count
+    alone = part(workers=1, wants=True)
+    assert alone.count is None
+    given_back = part(workers=workers, wants=False)
+    assert (given_back.count, given_back.amount) == (0, kept)
+
+
+@given(st.integers(1, 400), st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=300))
+def test_workers_that_take_in_turns_never_send_more_than_is_left(left: int, turns: list[tuple[int, bool]]) -> None:
+    windows, parts, remaining, now = SharedWindows(SharedWindow(400, left), None, 1.0, 3_600.0), [0] * 8, left, 0.0
+    for worker, waits in turns:
+        now += 30.0 if waits else 0.01
+        if not parts[worker]:
+            known = windows.after(replace(windows, hour=SharedWindow(400, remaining)), is_over=False)
+            places = places_to_take(
+                known,
+                others=sum(parts),
+                workers=8,
+                kept=0,
+                wants=True,
+                reserve_of=reserve_of,
+                now=now,
+            )
+            windows, parts[worker] = places.windows, places.count or 0
+        if parts[worker]:
+            parts[worker] -= 1
+            remaining -= 1
+        assert remaining - sum(parts) >= 0
+
+
+def test_the_last_fifth_is_spread_over_what_remains_by_all_together() -> None:
+    windows, given_at = SharedWindows(SharedWindow(200, 40), None, 1.0, 3_600.0), list[float]()
+    for now in range(0, 3_600, 2):
+        left = 40 - len(given_at)
+        windows = windows.after(replace(windows, hour=SharedWindow(200, left)), is_over=False)
+        places = places_to_take(windows, others=0, workers=8, kept=0, wants=True, reserve_of=reserve_of, now=float(now))
+        windows = places.windows
+        if places.count:
+            given_at.append(float(now))
+    assert len(given_at) == 38
+    gaps = [after - before for before, after in pairwise(given_at)]
+    assert 80 < min(gaps) <= max(gaps) < 110
+
+
+def test_of_one_hour_the_least_counts_and_the_next_replaces_it() -> None:
+    known = SharedWindows(SharedWindow(200, 50), SharedWindow(900, 300), 100.0, 3_600.0, 7.0, 5.0)
+    same = known.after(
+        SharedWindows(SharedWindow(200, 60), SharedWindow(900, 290), 100.0, closed_until=9.0), is_over=False
+    )
+    assert (same.hour, same.day, same.closed_until) == (SharedWindow(200, 50), SharedWindow(900, 290), 9.0)
+    old = known.after(SharedWindows(SharedWindow(200, 1), None, 99.0, closed_until=6.0), is_over=False)
+    assert old == known
+    following = SharedWindows(SharedWindow(200, 199), None, 200.0, 7_200.0)
+    assert known.after(following, is_over=False) == replace(following, closed_until=7.0)
+    begun = known.after(SharedWindows(SharedWindow(200, 200), None, 100.0), is_over=True)
+    assert (begun.hour, begun.ends_at, begun.given_at) == (SharedWindow(200, 200), None, None)
+    assert known.reset < begun.reset < 101.0
+    assert begun.after(known, is_over=False) == begun  # a late answer of the hour that is over
+    changed = known.after(SharedWindows(SharedWindow(500, 400), None, 100.0), is_over=False)
+    assert (changed.hour, changed.day) == (SharedWindow(500, 400), SharedWindow(900, 300))
+    assert SharedWindows().after(SharedWindows(closed_until=3.0), is_over=False).closed_until == 3.0
+
+
+async def take_places(
+    journal: SharedJournal, said: SharedWindows, *, is_over: bool = False, kept: int = 0, wants: bool = True
+) -> Places:
+    store = journal.allotments
+    return await journal.ask(
+        partial(store.take_places, said, is_over=is_over, reserve_of=reserve_of, kept=kept, wants=wants)
+    )
+
+
+@pytest.mark.anyio
+async def test_one_alone_heeds_the_windows_by_itself_and_two_share_them(place: str, postgres: PostgresServer) -> None:
+    said = SharedWindows(SharedWindow(200, 150), SharedWindow(2_000, 1_000), 5_000.0, 1_800.0, 9.0)
+    async with a_worker(place) as one, a_worker(place) as two:
+        assert (await take_places(one, said)).count is None
+        waits = await take_places(two, SharedWindows())
+        assert (waits.count, waits.windows.hour, waits.windows.day) == (0, said.hour, said.day)
+        assert waits.windows.ends_at == pytest.approx(1_800.0, abs=5.0)
+        assert waits.windows.closed_until == pytest.approx(9.0, abs=5.0)
+        assert (await take_places(one, said, kept=4)).count == 36  # a quarter of what is left but for the reserve
+        assert (await take_places(two, SharedWindows())).count == 27
+        await take_places(one, said, wants=False)
+        assert (await take_places(two, SharedWindows())).count is None
+        begun = await take_places(two, SharedWindows(SharedWindow(200, 200), None, 5_000.0), is_over=True)
+        assert (begun.windows.hour, begun.windows.ends_at) == (SharedWindow(200, 200), None)
+        assert (await take_places(one, said)).count == 0
+        end_lease(postgres, two)
+        assert (await take_places(one, said)).count is None
+    ends = "SELECT hour_ends IS NULL FROM neuralbox.account"
+    assert postgres.execute(ends) == [(True,)]
+
+
+@pytest.mark.anyio
+async def test_into_a_new_hour_and_where_nothing_is_known_a_few_go_ahead(place: str) -> None:
+    async with a_worker(place) as one, a_worker(place) as two:
+        assert (await take_places(one, SharedWindows(), kept=1)).count is None
+        assert (await take_places(two, SharedWindows())).count == 4
+        old = SharedWindows(SharedWindow(200, 200), None, 5_000.0)
+        await take_places(one, old, is_over=False)
+        assert (await take_places(two, old, is_over=True)).count == 8
+
+
+@pytest.mark.anyio
+async def test_who_finds_others_in_the_way_reads_again_and_in_the_end_comes_back_later(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writes between the reading and the writing."""
+    windows_of, tries = allotments._windows, list[int]()
+
+    def windows(row: Any) -> Any:
+        tries.append(1)
+        now, turn, *rest = row
+        return windows_of((now, turn - (len(tries) < least), *rest))
+
+    monkeypatch.setattr(allotments, "_windows", windows)
+    async with a_worker(place) as one:
+        least = 3
+        assert (await take_places(one, SharedWindows())).count is None
+        assert len(tries) == 3
+        least = 10_000
+        assert (await take_places(one, SharedWindows())).count == 0

@@ -1,23 +1,39 @@
-"""Parts of a run's budget in the hands of one worker: the SQL, under a lock of the run's row.
+"""Parts of a run's budget and of an account's windows in the hands of one worker: the SQL.
 
-What may be spent is the budget less four things, all in the database: what was charged for those that have ended (`run.spent`,
+Budget. What may be spent is the budget less four things, all in the database: what was charged for those that have ended (`run.spent`,
 and of those not yet counted there the records themselves), the prices of those that were sent and have not ended
 (`record.price`), and what living workers hold for what they will send (`allotment.amount`). Whoever takes locks the run's row,
 so two never take the same. `sending` moves a price from the sender's part to the record in one statement, so whatever dies
 after that, the price counts; the part of a dead worker counts no more when its lease is over, since nothing of it can be sent
 by then. An ended record stays among those not counted in `run.spent`, marked by its price, until the next who takes adds it.
 
+Windows. Whoever takes reads what is known of the account and what the others hold, works out its part, and writes it in one
+statement that does nothing where another has written since the reading (`account.turn`); then all is read again. So no
+transaction waits for a client, and the keeper for nobody.
+
     allotment  what     amount                                               until
                tokens   what its owner holds for what it has not sent yet    until when its calls may still give something back
                unknown  0: it may send one whose price nobody knows           likewise
+               places   requests that its owner may send, or has on their way  until when that holds
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from ..allotments import RunFunds, Taken, may_take_unknown, tokens_to_take
+from ..allotments import (
+    PART_FOR,
+    Places,
+    RunFunds,
+    SharedWindow,
+    SharedWindows,
+    Taken,
+    may_take_unknown,
+    places_to_take,
+    tokens_to_take,
+)
 from .connection import Connection, Reconnecting
 
 UNKNOWN_PRICE: Final = -1
@@ -78,6 +94,28 @@ _MOVING: Final = """
 _PRICE: Final = """
     UPDATE neuralbox.record r SET price = %(price)s
     WHERE r.run = %(run)s AND r.key = %(key)s AND r.state IN (1, 2) AND r.price <= 0"""
+
+
+_ACCOUNT: Final = """
+    SELECT extract(epoch FROM clock_timestamp())::float8, a.turn, a.hour_limit, a.hour_left, a.day_limit, a.day_left, a.hour_reset,
+        extract(epoch FROM a.hour_ends)::float8, extract(epoch FROM a.closed_until)::float8,
+        extract(epoch FROM a.given_at)::float8
+    FROM neuralbox.account a WHERE a.id = %(account)s"""
+_PARTS: Final = """
+    SELECT p.amount, extract(epoch FROM p.until)::float8
+    FROM neuralbox.allotment p JOIN neuralbox.owner w ON w.number = p.owner AND w.lease_until > clock_timestamp()
+    WHERE w.account = %(account)s AND p.what = 'places' AND p.owner <> %(owner)s"""
+_TAKE_PLACES: Final = """
+    WITH mine AS (UPDATE neuralbox.account a SET turn = a.turn + 1, hour_limit = %(hour_limit)s, hour_left = %(hour_left)s,
+            day_limit = %(day_limit)s, day_left = %(day_left)s, hour_reset = %(reset)s, hour_ends = to_timestamp(%(ends_at)s),
+            closed_until = to_timestamp(%(closed_until)s), given_at = to_timestamp(%(given_at)s),
+            noted_at = clock_timestamp()
+        WHERE a.id = %(account)s AND a.turn = %(turn)s RETURNING 1)
+    INSERT INTO neuralbox.allotment (owner, what, amount, until)
+    SELECT %(owner)s, 'places', %(amount)s, to_timestamp(%(until)s) FROM mine
+    ON CONFLICT (owner, what, run) DO UPDATE SET amount = excluded.amount, until = excluded.until"""
+_TRIES: Final = 50
+_IN_THE_WAY: Final = 0.5
 
 
 class Allotments:
@@ -158,6 +196,51 @@ class Allotments:
         """Count on a price for one on its way of which none was known."""
         self._database.run(lambda connection: connection.execute(_PRICE, {**self._named, "key": key, "price": price}))
 
+    # Windows.
+
+    def take_places(
+        self, said: SharedWindows, *, is_over: bool, reserve_of: Callable[[int], int], kept: int, wants: bool
+    ) -> Places:
+        """Tell what is known of the windows, and take a part of them.
+
+        Args:
+            said: What the worker knows, its times in seconds from now.
+            is_over: Whether the hour that it knows has ended.
+            reserve_of: How many requests of a window are left to whoever calls by hand, by its limit.
+            kept: What it has on its way, and keeps for reads.
+            wants: Whether it is about to send something; else it gives back what it held.
+        """
+
+        def act(connection: Connection) -> Places:
+            for _ in range(_TRIES):
+                row = connection.execute(_ACCOUNT, self._named).fetchone()
+                assert row is not None
+                now, turn, found = _windows(row)
+                known = found.after(_later(said, now), is_over=is_over)
+                parts = [amount for amount, until in connection.execute(_PARTS, self._named).fetchall() if until > now]
+                places = places_to_take(
+                    known,
+                    others=sum(parts),
+                    workers=len(parts) + 1,
+                    kept=kept,
+                    wants=wants,
+                    reserve_of=reserve_of,
+                    now=now,
+                )
+                until = now + PART_FOR if wants or kept else now
+                values = {
+                    **self._named,
+                    "turn": turn,
+                    "amount": places.amount,
+                    "until": until,
+                    **_columns(places.windows),
+                }
+                if connection.execute(_TAKE_PLACES, values).rowcount:
+                    return replace(places, windows=_later(places.windows, -now))
+            return Places(SharedWindows(), 0, _IN_THE_WAY, 0)
+
+        return self._database.run(act)
+
     def _hold(self, connection: Connection, what: str, amount: int, *, moving: float) -> None:
         connection.execute(_HOLD, {**self._named, "what": what, "amount": amount, "moving": moving})
 
@@ -178,3 +261,32 @@ class Allotments:
             is_unknown_out=unknown,
             is_uncounted=uncounted,
         )
+
+
+def _windows(row: Sequence[Any]) -> tuple[float, int, SharedWindows]:
+    """Read a row of an account; returns the database's time and the number of changes too."""
+    now, turn, hour_limit, hour_left, day_limit, day_left, reset, ends_at, closed_until, given_at = row
+    hour = None if hour_limit is None else SharedWindow(hour_limit, hour_left)
+    day = None if day_limit is None else SharedWindow(day_limit, day_left)
+    return now, turn, SharedWindows(hour, day, reset or 0.0, ends_at, closed_until, given_at)
+
+
+def _later(windows: SharedWindows, seconds: float) -> SharedWindows:
+    """Return windows whose times are told from another moment; `reset` is a name, not a time."""
+    ends_at, closed_until, given_at = (
+        None if at is None else at + seconds for at in (windows.ends_at, windows.closed_until, windows.given_at)
+    )
+    return replace(windows, ends_at=ends_at, closed_until=closed_until, given_at=given_at)
+
+
+def _columns(windows: SharedWindows) -> dict[str, Any]:
+    return {
+        "hour_limit": None if windows.hour is None else windows.hour.limit,
+        "hour_left": None if windows.hour is None else windows.hour.left,
+        "day_limit": None if windows.day is None else windows.day.limit,
+        "day_left": None if windows.day is None else windows.day.left,
+        "reset": windows.reset,
+        "ends_at": windows.ends_at,
+        "closed_until": windows.closed_until,
+        "given_at": windows.given_at,
+    }

@@ -5,7 +5,9 @@ session keeps, so that a pooler may hand each transaction to another session.
 
     journal    one row: the version, and what tells this database from a copy of it (see `identity`)
     account    one row for each account of a service. The fingerprint is a hash, never the key. `keeper` is the epoch of the
-               one process that waits for all, with its owner and the end of its lease. Kept for what follows: the windows
+               one process that waits for all, with its owner and the end of its lease. `hour_*`, `day_*`, `closed_until`
+               and `given_at` are what is known of the plan's windows (`_journal.allotments.SharedWindows`), and `turn` counts
+               their changes
     run        one row for each name: a list of requests with a journal of its own; `budget` is what may be spent for it, as
                the newest said who gave one, and `spent` what was, as far as it is counted
     owner      one row for each journal that is open: which process has it, and until when nobody may take over by the
@@ -34,7 +36,7 @@ session keeps, so that a pooler may hand each transaction to another session.
     request    the request as JSON. The one place of prompts, but for `claim`
     outcome    the end as JSON. The one place of addresses of results
     hint       what webhooks said of accepted generations to processes that are no workers; the newest of each run
-    allotment  parts of a run's budget in the hands of one owner; see `allotments`
+    allotment  parts of an account's windows and of a run's budget in the hands of one owner; see `allotments`
 
 `record_generation` is the arbiter of every adoption: one generation belongs to one request of an account.
 """
@@ -104,6 +106,8 @@ STEPS: Final[Sequence[Sequence[str]]] = [
     ),
     (  # to version 5
         "CREATE INDEX IF NOT EXISTS record_priced ON neuralbox.record (run) WHERE price IS NOT NULL",
+        """ALTER TABLE neuralbox.account ADD COLUMN IF NOT EXISTS turn bigint NOT NULL DEFAULT 0,
+            ADD COLUMN IF NOT EXISTS hour_reset float8, ADD COLUMN IF NOT EXISTS given_at timestamptz""",
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""
