@@ -44,7 +44,7 @@ def a_service(*, limit: int = 200, seconds: float = 60.0) -> Service:
 
 def by_hour(service: Service) -> tuple[int, ...]:
     """Count what was let through, by hour."""
-    return tuple(Counter(at // HOUR for at in service.plan.taken).values())
+    return tuple(Counter(at // service.plan.length for at in service.plan.taken).values())
 
 
 @contextmanager

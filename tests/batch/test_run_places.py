@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from benchmarks.simulate_windows import HOUR, a_service, by_hour, one_clock
+from benchmarks.simulate_windows import a_service, by_hour, one_clock
 from neuralbox._batch.resource import Batches
 from neuralbox._errors import JournalError
 from neuralbox._journal.allotments import SharedWindow, SharedWindows
@@ -27,10 +27,14 @@ pytestmark = pytest.mark.anyio
 
 __all__ = ["place"]  # a fixture
 
+HOUR = 100.0
+"""An hour of the service: each second of a worker costs real questions to the database."""
+
 
 @pytest.fixture
 def world() -> Iterator[Service]:
     world = a_service(limit=30, seconds=4.0)
+    world.plan.length = HOUR
     with one_clock(world):
         yield world
 
