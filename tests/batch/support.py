@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import pytest
 
 from neuralbox._batch.resource import Batches
 from neuralbox._config import Polling
 from neuralbox._core.exchange import Core
+from neuralbox._journal import opening
+from neuralbox._journal.group_commit import CommitItem, GroupCommit
+from neuralbox.testing import VirtualTime
 
 from ..helpers import KEY
 from ..service import Service
@@ -26,3 +31,19 @@ def core_of(service: Service, **options: Any) -> Core:
 
 def batches(service: Service, **options: Any) -> Batches:
     return Batches(core_of(service, **options))
+
+
+def hold_for_journals(time: VirtualTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a clock stand still while a journal's thread works: that takes real time, which is none by the clock."""
+    commit, enter = GroupCommit.commit, opening._open
+
+    async def held(commits: GroupCommit, item: CommitItem) -> None:
+        with time.busy():
+            await commit(commits, item)
+
+    async def entered(act: Callable[[], Any]) -> Any:
+        with time.busy():
+            return await enter(act)
+
+    monkeypatch.setattr(GroupCommit, "commit", held)
+    monkeypatch.setattr(opening, "_open", entered)

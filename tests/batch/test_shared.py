@@ -6,7 +6,7 @@ each has an account, a registry and a poller as another process would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from neuralbox._config import NO_CALL_OPTIONS, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
-from neuralbox._journal import open_account_journal, opening, read_records, read_summary, read_workers
-from neuralbox._journal.group_commit import CommitItem, GroupCommit
+from neuralbox._journal import open_account_journal, read_records, read_summary, read_workers
 from neuralbox._journal.postgres import membership
 from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
 from neuralbox._report import write_batch_report
@@ -38,7 +37,7 @@ from neuralbox._types import JobRef
 from ..helpers import KEY, refusal
 from ..postgres import PostgresServer
 from ..service import Service
-from .support import a_service
+from .support import a_service, hold_for_journals
 
 pytestmark = pytest.mark.anyio
 
@@ -55,18 +54,8 @@ def place(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service whose clock stands still while a worker waits for the database."""
-    world, commit, enter = a_service(), GroupCommit.commit, opening._open
-
-    async def held(commits: GroupCommit, item: CommitItem) -> None:
-        with world.time.busy():
-            await commit(commits, item)
-
-    async def entered(act: Callable[[], Any]) -> Any:
-        with world.time.busy():
-            return await enter(act)
-
-    monkeypatch.setattr(GroupCommit, "commit", held)
-    monkeypatch.setattr(opening, "_open", entered)
+    world = a_service()
+    hold_for_journals(world.time, monkeypatch)
     return world
 
 
