@@ -60,7 +60,7 @@ class VirtualTime:
     async def sleep(self, seconds: float) -> None:
         """Pause for virtual seconds."""
         self.pauses.append(seconds)
-        await self._until(seconds, anyio.Event())
+        await self._until(seconds, None)
 
     async def wait_until(self, event: anyio.Event, seconds: float) -> None:
         """Wait for an event, at most so many virtual seconds; return in both cases."""
@@ -100,20 +100,20 @@ class VirtualTime:
     # Each loop has a heap of timers. One of its sleepers drives: it waits until nothing else runs, moves the clock and
     # wakes the sleeper whose timer is due. The others only wait, so that thousands of pauses cost little.
 
-    async def _until(self, seconds: float, event: anyio.Event) -> None:
+    async def _until(self, seconds: float, event: anyio.Event | None) -> None:
         token = current_token()
-        timers = self._loops.setdefault(token, _Timers())
+        timers = self._loops.get(token)
+        if timers is None:
+            timers = self._loops[token] = _Timers()
         timer = timers.add(self.elapsed + seconds, event)
         try:
             await checkpoint()
-            while self.elapsed < timer.due and not event.is_set():
+            while self.elapsed < timer.due and not timer.is_ended_early:
                 if timers.driver is None:
                     timers.driver = timer
                     await self._drive(timers, timer)
                 else:
-                    with anyio.CancelScope() as timer.scope:
-                        await event.wait()
-                    timer.scope = None
+                    await timer.wait()
         finally:
             timer.is_over = True
             if timers.driver is timer:
@@ -126,14 +126,14 @@ class VirtualTime:
 
     async def _drive(self, timers: _Timers, own: _Timer) -> None:
         """Move the clock from timer to timer until the driver's own is due or its event has happened."""
-        while self.elapsed < own.due and not own.event.is_set():
+        while self.elapsed < own.due and not own.is_ended_early:
             await _all_others_wait()
             following = timers.first()
             assert following is not None  # at least the driver's own
             if self._busy:
                 await timers.until_nobody_is_busy()
                 continue
-            if own.event.is_set() or self._is_earlier_elsewhere(timers, following.due):
+            if own.is_ended_early or self._is_earlier_elsewhere(timers, following.due):
                 await checkpoint()
                 continue
             self.elapsed = max(self.elapsed, following.due)
@@ -156,20 +156,37 @@ class _Timer:
 
     Attributes:
         due: Virtual seconds since the start.
-        event: Ends it early.
-        scope: What its task waits in, while it does and does not drive.
+        event: Ends it early; None for a plain pause.
         is_over: Whether it has ended, and only stands in the heap.
     """
 
     due: float
-    event: anyio.Event
-    scope: anyio.CancelScope | None = None
+    event: anyio.Event | None
     is_over: bool = False
+    _turn: anyio.Event | None = None
+    _scope: anyio.CancelScope | None = None
+
+    @property
+    def is_ended_early(self) -> bool:
+        """Whether its event has happened."""
+        return self.event is not None and self.event.is_set()
+
+    async def wait(self) -> None:
+        """Wait until it is woken, or its event happens, while another drives."""
+        if self.event is None:  # a scope costs several times as much as an event, and most pauses are plain
+            self._turn = anyio.Event()
+            await self._turn.wait()
+            return
+        with anyio.CancelScope() as self._scope:
+            await self.event.wait()
+        self._scope = None
 
     def wake(self) -> None:
         """Let its task read the clock again; one that does not wait does so by itself."""
-        if self.scope is not None:
-            self.scope.cancel()
+        if self._turn is not None:
+            self._turn.set()
+        elif self._scope is not None:
+            self._scope.cancel()
 
 
 _BUSY_SECONDS: Final = 0.001
@@ -190,7 +207,7 @@ class _Timers:
         self._heap: list[tuple[float, int, _Timer]] = []
         self._count = 0
 
-    def add(self, due: float, event: anyio.Event) -> _Timer:
+    def add(self, due: float, event: anyio.Event | None) -> _Timer:
         """Enter a timer; of two with the same time the older one is first."""
         self._count += 1
         timer = _Timer(due, event)

@@ -66,6 +66,31 @@ async def test_the_clock_stands_while_any_task_runs() -> None:
 
 
 @pytest.mark.anyio
+async def test_the_clock_goes_on_when_the_last_that_was_busy_is_not() -> None:
+    time, ends = VirtualTime(), list[str]()
+
+    async def work() -> None:
+        with time.busy():
+            with time.busy(), time.idle():  # the outer one is busy still
+                await checkpoint()
+            await anyio.sleep(0.005)
+            assert time.elapsed == 0
+            with time.idle():
+                await time.sleep(1)
+            ends.append("work")
+
+    async def wait() -> None:
+        await time.wait_until(anyio.Event(), 3)
+        ends.append("wait")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(time.sleep, 2)
+        group.start_soon(wait)
+        group.start_soon(work)
+    assert (time.elapsed, ends) == (3, ["work", "wait"])
+
+
+@pytest.mark.anyio
 async def test_a_driver_that_is_cancelled_passes_the_clock_on() -> None:
     time = VirtualTime()
     async with anyio.create_task_group() as group:
