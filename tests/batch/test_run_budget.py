@@ -86,7 +86,7 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
 
 
 async def test_the_newest_budget_is_every_workers(world: Service, place: str) -> None:
-    world.seconds, found = 60.0, dict[str, BatchOutcome]()
+    world.seconds, found, outcomes = 60.0, dict[str, BatchOutcome](), list[BatchOutcome]()
     async with Batches(worker(world, 1))(many(40), journal=place, budget=40) as first:
         await until(world, lambda: len(world.ledger) == 10)
 
@@ -95,7 +95,7 @@ async def test_the_newest_budget_is_every_workers(world: Service, place: str) ->
 
         async with anyio.create_task_group() as group:
             group.start_soon(work)
-            outcomes = [outcome async for outcome in first]
+            outcomes += [outcome async for outcome in first]
         assert first.progress.budget_tokens == 100
     assert sum(outcome.ok for outcome in [*outcomes, *found.values()]) == 25
     assert spent(world) == 100
