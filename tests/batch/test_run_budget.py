@@ -110,7 +110,7 @@ async def test_what_failed_free_of_charge_is_spent_by_others_that_wait_for_it(wo
 
 async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: Service, place: str) -> None:
     world.ends = lambda number, body: (
-        refusal(429, "rate_limit_exceeded", retry_after="10") if number in (2, 3) else "answered"
+        refusal(429, "rate_limit_exceeded", retry_after="90") if number in (2, 3) else "answered"
     )
     found = await run_all(world, place, [many(10, 2), many(10, 2, 1)], budget=24, max_sending=2)
     assert (spent(world), refused(found)) == (24, 4)
