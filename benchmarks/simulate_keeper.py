@@ -12,20 +12,22 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
 import anyio
+import pytest
 
 from neuralbox._batch.keeper import Keeper
 from neuralbox._batch.resource import Batches
 from neuralbox._config import ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
-from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._requests.requests import VideoRequest
-from tests.batch.support import USUAL
+from neuralbox._types import GenerationId
+from tests.batch.support import USUAL, hold_for_journals
 from tests.helpers import Sent
 from tests.postgres import PostgresServer
 from tests.service import Made, Service
@@ -60,22 +62,16 @@ class Row:
     different: int
 
 
-def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "auto", lost: float = 0.0) -> Row:
-    """Run so many jobs on so many workers, and count."""
-    world, ends, dice = Counting(**USUAL), dict[Any, float](), random.Random(5)
-    fates = ["dropped after" if dice.random() < lost else "answered" for _ in range(2 * jobs + 1)]
-    world.ends = lambda number, _body: fates[number]
-    server.empty()
-    place, commit = server.url(), GroupCommit.commit
-
-    async def held(commits: GroupCommit, item: CommitItem) -> None:
-        with world.time.busy():
-            await commit(commits, item)
+def run_all(
+    world: Service, place: str, jobs: int, workers: int, polling: Polling, ended: Callable[[GenerationId], None]
+) -> None:
+    """Run so many jobs on so many workers, and tell the id of each that has ended; the clock stands still for the journal."""
 
     async def work(number: int) -> None:
         source = replace(world.time.time_source, random=random.Random(number).random)
-        options = ClientOptions(base_url="http://box.test", polling=Polling(detail=detail))
-        core = Core(world, options, ApiKey("nb_test_simulated"), source)
+        core = Core(
+            world, ClientOptions(base_url="http://box.test", polling=polling), ApiKey("nb_test_simulated"), source
+        )
         share = [
             VideoRequest(model="kling-v2.1", prompt=f"scene {each}", key=f"k{each}", duration=5)
             for each in range(number, jobs, workers)
@@ -84,18 +80,29 @@ def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "
             async for outcome in run:
                 assert outcome.ok, outcome.error
                 assert outcome.job is not None
-                ends[outcome.job.id] = world.time.now()
+                ended(outcome.job.id)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
             for number in range(workers):
                 group.start_soon(work, number)
 
-    GroupCommit.commit = held  # type: ignore[method-assign, assignment]  # the clock stands still while the database is asked
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        hold_for_journals(world.time, patch)
         anyio.run(main)
-    finally:
-        GroupCommit.commit = commit  # type: ignore[method-assign]
+
+
+def simulate(server: PostgresServer, workers: int, jobs: int, *, detail: Any = "auto", lost: float = 0.0) -> Row:
+    """Run so many jobs on so many workers, and count."""
+    world, ends, dice = Counting(**USUAL), dict[Any, float](), random.Random(5)
+    fates = ["dropped after" if dice.random() < lost else "answered" for _ in range(2 * jobs + 1)]
+    world.ends = lambda number, _body: fates[number]
+    server.empty()
+
+    def ended(name: GenerationId) -> None:
+        ends[name] = world.time.now()
+
+    run_all(world, server.url(), jobs, workers, Polling(detail=detail), ended)
     made: dict[Any, Made] = {each.id: each for each in world.ledger}
     late = sorted(at - made[name].at - made[name].seconds for name, at in ends.items())
     return Row(

@@ -14,21 +14,16 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from random import Random
+from dataclasses import dataclass
 from typing import Any
 
-import anyio
+import pytest
 
-from neuralbox._batch.resource import Batches
+from benchmarks.simulate_keeper import run_all
 from neuralbox._batch.run_places import RunPlaces
-from neuralbox._config import ClientOptions, Polling
-from neuralbox._core.credentials import ApiKey
-from neuralbox._core.exchange import Core
-from neuralbox._journal import opening
-from neuralbox._journal.group_commit import CommitItem, GroupCommit
+from neuralbox._config import Polling
 from neuralbox._journal.postgres import allotments
-from neuralbox._requests.requests import VideoRequest
+from tests.batch.support import hold_for_journals
 from tests.postgres import PostgresServer
 from tests.service import Plan, Service
 
@@ -50,28 +45,15 @@ def by_hour(service: Service) -> tuple[int, ...]:
 @contextmanager
 def one_clock(world: Service) -> Iterator[None]:
     """Let the database go by the virtual time, which stands still while it is asked."""
-    windows_of, commit, enter = allotments._windows, GroupCommit.commit, opening._open
+    windows_of = allotments._windows
 
     def windows(row: Any) -> Any:
         return windows_of((world.time.now(), *row[1:]))
 
-    async def held(commits: GroupCommit, item: CommitItem) -> None:
-        with world.time.busy():
-            await commit(commits, item)
-
-    async def entered(act: Any) -> Any:
-        with world.time.busy():
-            return await enter(act)
-
-    allotments._windows = windows
-    GroupCommit.commit = held  # type: ignore[method-assign, assignment]
-    opening._open = entered
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allotments, "_windows", windows)
+        hold_for_journals(world.time, patch)
         yield
-    finally:
-        allotments._windows = windows_of
-        GroupCommit.commit = commit  # type: ignore[method-assign]
-        opening._open = enter
 
 
 @dataclass(frozen=True)
@@ -90,29 +72,8 @@ def simulate(server: PostgresServer, workers: int, jobs: int, *, limit: int = 20
     """Run so many jobs on so many workers, and count."""
     world, ids = a_service(limit=limit), set[Any]()
     server.empty()
-    place = server.url()
-
-    async def work(number: int) -> None:
-        source = replace(world.time.time_source, random=Random(number).random)
-        options = ClientOptions(base_url="http://box.test", polling=Polling())
-        core = Core(world, options, ApiKey("nb_test_simulated"), source)
-        share = [
-            VideoRequest(model="kling-v2.1", prompt=f"scene {each}", key=f"k{each}", duration=5)
-            for each in range(number, jobs, workers)
-        ]
-        async with Batches(core)(share, journal=place, wait_timeout=None, max_sending=8) as run:
-            async for outcome in run:
-                assert outcome.ok, outcome.error
-                assert outcome.job is not None
-                ids.add(outcome.job.id)
-
-    async def main() -> None:
-        async with anyio.create_task_group() as group:
-            for number in range(workers):
-                group.start_soon(work, number)
-
     with one_clock(world):
-        anyio.run(main)
+        run_all(world, server.url(), jobs, workers, Polling(), ids.add)
     return Row(workers, world.plan.refused, by_hour(world), round(world.time.elapsed), len(world.ledger), len(ids))
 
 

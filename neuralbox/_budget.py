@@ -157,11 +157,20 @@ class Budget:
     def _set_aside(self, price: int | None) -> Reservation:
         """Reserve a price here and in what this one is within: in all or, by `_refused_by`, in none. Holds the lock."""
         made = Reservation(self, price, None if self._within is None else self._within._set_aside(price))
-        self._running += 1
-        self._reserved += price or 0
-        if price is None:
-            self._free = made
+        self._count_in(made)
         return made
+
+    def _count_in(self, made: Reservation) -> None:
+        """Count a new reservation. Holds the lock."""
+        self._running += 1
+        self._reserved += made.price or 0
+        if made.price is None:
+            self._free = made
+
+    def _take_in(self, made: Reservation) -> None:
+        """Count one whose tokens are set aside elsewhere."""
+        with _lock:
+            self._count_in(made)
 
     def _refusal(self, price: int | None) -> str | None:
         """Say why a price is refused; None where it is not. Holds the lock."""

@@ -193,8 +193,9 @@ class RunBudget(Budget):
 
     async def take_in(self, key: str, price: int | None) -> Reservation:
         """Set the tokens of one aside that another worker has sent; in the database they are, unless it kept no budget."""
-        reservation = self._made(price or 0)
+        reservation = RunReservation(self, price or 0)
         reservation.is_sent = True
+        self._take_in(reservation)
         self._is_known = False
         if self.is_unpriced:
             await self._note_price(key, price or 0)
@@ -214,14 +215,8 @@ class RunBudget(Budget):
             self._held += price or 0
             self._used_at = self._core.clock()
             self._may_pass = self._may_pass and price is not None
-        return self._made(price)
-
-    def _made(self, price: int | None) -> RunReservation:
         made = RunReservation(self, price)
-        self._running += 1
-        self._reserved += price or 0
-        if price is None:
-            self._free = made
+        self._count_in(made)
         return made
 
     def _refusal(self, price: int | None) -> str | None:
