@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.array import ListBinaryDumper
 
 from . import errors
 from .address import PostgresAddress
@@ -54,7 +55,10 @@ def connect(address: PostgresAddress) -> Connection:
         "application_name": "neuralbox",
         "client_encoding": "utf8",
     }
-    return psycopg.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
+    connection = psycopg.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
+    # A list of JSON goes as it is; as text, which is the library's choice, each of its quotes would be escaped in Python.
+    connection.adapters.register_dumper(list, ListBinaryDumper)
+    return connection
 
 
 class Reconnecting:

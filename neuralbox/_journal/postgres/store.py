@@ -51,6 +51,8 @@ _REMEMBERED: Final = 65_536
 _GOODBYE: Final = 5.0
 _FORGOTTEN_AFTER: Final = "1 day"
 """After this time the row of an owner that never said goodbye is removed."""
+# A file has each prompt in one place; here `claim` is whole.
+_KEPT_IN_FILES: Final = ("prompt", "rest")
 # What is wrong with a change's values rather than with the database.
 _ITS_OWN_FAULT: Final = (psycopg.DataError, codes.UniqueViolation, codes.ProgramLimitExceeded)
 
@@ -235,7 +237,7 @@ class PostgresStore:
             connection.execute("SET LOCAL synchronous_commit = on")
 
     def _values(self, state: str, changes: Sequence[StateChange]) -> dict[str, Any]:
-        names = changes[0].values
+        names = [name for name in changes[0].values if name not in _KEPT_IN_FILES]
         columns: dict[str, Any] = {name: [rows.plain(change.values[name]) for change in changes] for name in names}
         if state == ACCEPTED:
             columns["is_int"] = [isinstance(change.values["id"], int) for change in changes]
