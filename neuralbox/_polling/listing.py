@@ -98,6 +98,7 @@ class SweepPlanner:
     Attributes:
         stats: What the walks have told.
         found_on: How far back in the completed list the last search found something of ours.
+        found: How many it found there.
         finds_all: Whether its items were enough for all that the last search was for.
         given_up: Whether the listing is of no use, for good.
     """
@@ -105,6 +106,7 @@ class SweepPlanner:
     def __init__(self) -> None:
         self.stats: ListingStats = NOTHING_MEASURED
         self.found_on = 1
+        self.found = 0
         self.finds_all = False
         self.given_up = False
         self._paused_until: float | None = None
@@ -468,7 +470,7 @@ class Sweep:
                 return WalkStep.TOO_LONG
             found_on, _ = await self._read_pages(core, search.pages, None, wanted, take)
             deepest = max(deepest, found_on or 1)
-            search = search.after(found_on, max(likely, search.pages.stop))
+            search = search.after(found=found_on is not None, wanted=len(wanted), pages=max(likely, search.pages.stop))
         planner.found_on = deepest
         return WalkStep.COMPLETE
 
@@ -489,14 +491,19 @@ class Sweep:
         if gone:
             planner.finds_all = len(wanted) == len(gone)
         by_id = {str(job.ref.id): job for job in wanted}
-        search = begin_search(len(by_id), planner.found_on)
+        # All that a walk did not show have ended; where there was none, about as many as the last time.
+        expected = planner.found if self._by_ends else len(by_id)
+        search, deepest, all_wanted = begin_search(len(by_id), planner.found_on), 0, len(by_id)
         while search.pages and len(by_id) > 1 and self._error is None:
             found_on, pages = await self._read_pages(
                 core, search.pages, words.COMPLETED, by_id, partial(self._accept, core)
             )
-            search = search.after(found_on, pages)
-            if found_on is not None:
-                planner.found_on = found_on
+            deepest = max(deepest, found_on or 0)
+            left = expected - (all_wanted - len(by_id))
+            search = search.after(found=found_on is not None, wanted=left, pages=pages)
+        planner.found = all_wanted - len(by_id)
+        if deepest:
+            planner.found_on = deepest
 
     async def _read_pages(
         self,

@@ -55,6 +55,7 @@ _MANY = 30
 _AGING = 25.0  # as the polls of an old job
 _PAGES_A_WALKER = 4
 _ALONE = 60.0
+_CAREFUL = 4
 _HEAVIER = 0.75  # how much of what was measured before is kept
 
 
@@ -248,38 +249,44 @@ def begin_walk(stats: ListingStats, *, total: int, jobs: int) -> ListingWalk:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How far a search has come: the first page by itself, then as many at once as were needed the last time, in two steps.
+    """How far a search has come: the first page by itself, then those that were needed the last time, in two steps.
+
+    What ends is anywhere among the jobs that were made with it, so a page without anything of ours is no reason to stop
+    short of where the last search found something, as long as more is wanted than there are pages up to there.
 
     Attributes:
         pages: The pages to ask for next, all at once; none where it is over.
         at_once: How many are asked for at once after the first.
-        found_on: The last page that had something of ours, or None.
+        depth: The last page that had something of ours in the search before.
     """
 
     pages: range
     at_once: int
-    found_on: int | None = None
+    depth: int = 1
 
-    def after(self, found_on: int | None, pages: int | None) -> Search:
+    def after(self, *, found: bool, wanted: int, pages: int | None) -> Search:
         """Return what follows the pages asked for.
 
         Args:
-            found_on: The last of them that had something of ours; None where none had, which ends the search.
-            pages: How many there are, as they say, or None.
+            found: Whether any of them had something of ours.
+            wanted: How many jobs are still expected to be found.
+            pages: How many pages there are, as they say, or None.
         """
-        if found_on is None:
+        first = self.pages.stop
+        up_to_depth = self.depth + 1 - first
+        if not found and not 0 < up_to_depth <= wanted:
             return replace(self, pages=range(0))
-        first, last = self.pages.stop, self.pages.stop + self.at_once - 1
-        if pages is not None:
-            last = min(last, pages)
-        return Search(range(first, last + 1), self.at_once, found_on)
+        # Beyond what is known they are read with more care: each may be one too many.
+        many = min(self.at_once, up_to_depth) if up_to_depth > 0 else max(1, self.at_once // _CAREFUL)
+        last = first + many - 1
+        return replace(self, pages=range(first, (last if pages is None else min(last, pages)) + 1))
 
 
-def begin_search(wanted: int, last_found_on: int) -> Search:
-    """Return a search for so many jobs, of which the last had to read so many pages."""
+def begin_search(wanted: int, depth: int) -> Search:
+    """Return a search for so many jobs, of which the last found something up to that page."""
     # What is wanted fills so many pages at least; a quarter of them at once is never too many.
-    at_once = max(last_found_on // 2, wanted // words.MAX_PAGE_SIZE // 4)
-    return Search(range(1, 2), min(WALKERS, max(1, at_once)))
+    at_once = max(depth // 2, wanted // words.MAX_PAGE_SIZE // 4)
+    return Search(range(1, 2), min(WALKERS, max(1, at_once)), depth)
 
 
 # What an item says.

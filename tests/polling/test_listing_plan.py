@@ -142,13 +142,23 @@ def test_a_walk_goes_as_its_table_says_and_each_line_happens() -> None:
 def test_a_search_reads_the_first_page_alone_and_then_as_many_as_last_time_in_two_steps() -> None:
     search = begin_search(50, 8)
     assert search.pages == range(1, 2)
-    search = search.after(1, 20)
+    search = search.after(found=True, wanted=49, pages=20)
     assert search.pages == range(2, 6)
-    assert search.after(5, 7).pages == range(6, 8)
-    assert not search.after(None, 20).pages
-    assert not search.after(5, 5).pages
-    assert search.after(3, None).pages == range(6, 10)
-    assert begin_search(10_000, 1).after(1, None).pages == range(2, 27)
+    assert search.after(found=True, wanted=40, pages=7).pages == range(6, 8)
+    assert not search.after(found=True, wanted=40, pages=5).pages
+    assert begin_search(10_000, 1).after(found=True, wanted=9_900, pages=None).pages == range(2, 8)
+
+
+def test_a_search_goes_on_over_a_page_without_ours_as_far_as_last_time_and_with_care_beyond() -> None:
+    search = begin_search(50, 8).after(found=False, wanted=7, pages=20)  # 7 pages for 7 jobs, at most
+    assert search.pages == range(2, 6)
+    assert not begin_search(50, 8).after(found=False, wanted=6, pages=20).pages
+    search = search.after(found=False, wanted=3, pages=20)
+    assert search.pages == range(6, 9)  # and no page more, though four at once would be
+    assert not search.after(found=False, wanted=50, pages=20).pages
+    beyond = search.after(found=True, wanted=1, pages=20)
+    assert beyond.pages == range(9, 10)
+    assert beyond.after(found=True, wanted=0, pages=20).pages == range(10, 11)
 
 
 def test_absence_is_confirmed_once_and_then_kept_apart_for_a_time() -> None:
