@@ -209,6 +209,30 @@ async def test_what_is_planned_again_and_taken_over_is_nobodys_money(place: str,
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("is_counted", [False, True], ids=["not counted yet", "counted"])
+@pytest.mark.parametrize(("tokens", "is_free", "charged"), [(12, True, 12), (None, False, 30), (None, True, 0)])
+async def test_what_a_failed_one_was_charged_stays_spent_when_it_is_tried_again(
+    place: str, tokens: int | None, is_free: bool, charged: int, is_counted: bool
+) -> None:
+    async with a_worker(place) as one:
+        await open_budget(one, 100, is_free=is_free)
+        await take(one, 100)
+        await send(one, "a", 30)
+        await one.accepted("a", id=1)
+        await one.final("a", outcome(tokens, "failed"))
+        if is_counted:
+            assert (await take(one, 1))[1].spent == charged
+        await one.planned_again("a")
+        assert (await take(one, 1))[1].spent == charged
+        await one.sending("a", claim("a"), mark=MARK, price=30)
+        await one.accepted("a", id=2)
+        await one.final("a", outcome(20))
+        assert (await take(one, 1))[1].spent == charged + 20
+    async with a_worker(place) as next_one:
+        assert (await open_budget(next_one, 100, is_free=is_free)).spent == charged + 20
+
+
+@pytest.mark.anyio
 async def test_what_was_spent_before_counts_once_however_often_a_run_is_opened(place: str) -> None:
     async with a_worker(place) as one:  # keeps no budget
         await send(one, "a", None)

@@ -35,6 +35,7 @@ from ..allotments import (
     tokens_to_take,
 )
 from .connection import Connection, Reconnecting
+from .statements import CHARGED
 
 UNKNOWN_PRICE: Final = -1
 """Stands for a price that nobody knows."""
@@ -45,8 +46,6 @@ _MOVING_FOR: Final = 30.0
 
 _OTHERS: Final = """neuralbox.allotment p JOIN neuralbox.owner w ON w.number = p.owner AND w.lease_until > clock_timestamp()
         WHERE p.run = %(run)s AND p.owner <> %(owner)s"""
-# A failed one whose service says no charge cost its price where failures are not free.
-_CHARGED: Final = """coalesce(r.tokens, CASE WHEN r.status = 'completed' OR NOT %(failure_is_free)s THEN greatest(r.price, 0) ELSE 0 END)"""
 
 _LOCK: Final = "SELECT 1 FROM neuralbox.run WHERE id = %(run)s FOR UPDATE"
 
@@ -70,8 +69,8 @@ _FUNDS: Final = f"""
             WHERE r.id IN (SELECT e.id FROM neuralbox.record e WHERE e.run = %(run)s AND e.price IS NOT NULL AND e.state > 2
                 AND NOT (e.price < 0 AND e.tokens IS NULL AND e.status = 'completed') FOR UPDATE SKIP LOCKED)
             RETURNING r.id),
-        gone AS (SELECT coalesce(sum({_CHARGED}) FILTER (WHERE r.state > 2), 0)::bigint AS ended,
-                coalesce(sum({_CHARGED}) FILTER (WHERE r.id IN (SELECT id FROM counted)), 0)::bigint AS counted,
+        gone AS (SELECT coalesce(sum({CHARGED}) FILTER (WHERE r.state > 2), 0)::bigint AS ended,
+                coalesce(sum({CHARGED}) FILTER (WHERE r.id IN (SELECT id FROM counted)), 0)::bigint AS counted,
                 coalesce(sum(greatest(r.price, 0)) FILTER (WHERE r.state IN (1, 2) OR (r.state = 0 AND EXISTS (
                     SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner AND w.lease_until > clock_timestamp()))), 0)::bigint
                     AS open,
@@ -124,11 +123,15 @@ class Allotments:
     Args:
         database: The journal's.
         named: The numbers of its run, its account and its owner.
+
+    Attributes:
+        failure_is_free: Whether a failed request costs nothing where the service says nothing of it.
     """
 
     def __init__(self, database: Reconnecting, named: Mapping[str, Any]) -> None:
         self._database = database
-        self._named = {name: named[name] for name in ("run", "account", "owner")} | {"failure_is_free": True}
+        self._named = {name: named[name] for name in ("run", "account", "owner")}
+        self.failure_is_free = True
 
     def open_budget(self, budget: int, *, failure_is_free: bool) -> tuple[RunFunds, bool]:
         """Give the run a budget, in place of the one it had.
@@ -140,7 +143,7 @@ class Allotments:
         Returns:
             What there is, and whether requests are on their way of which the run knows no price.
         """
-        self._named.update(failure_is_free=failure_is_free)
+        self.failure_is_free = failure_is_free
 
         def act(connection: Connection) -> tuple[RunFunds, bool]:
             connection.execute(_LOCK, self._named)
@@ -246,7 +249,7 @@ class Allotments:
 
     def _funds(self, connection: Connection, *, returned: int) -> RunFunds:
         """Return what there is, with what the worker gives back; counts what has ended."""
-        row = connection.execute(_FUNDS, self._named).fetchone()
+        row = connection.execute(_FUNDS, {**self._named, "failure_is_free": self.failure_is_free}).fetchone()
         assert row is not None
         budget, spent, ended, counted, sent, others, workers, moving, unknown, uncounted, mine = row
         connection.execute(_COUNT, {**self._named, "counted": counted})

@@ -21,6 +21,9 @@ NUMBERS: Final[Mapping[str, int]] = {state: number for number, state in STATES.i
 ALIVE: Final = "EXISTS (SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner AND w.lease_until > clock_timestamp())"
 """Whether somebody works on `r`."""
 
+CHARGED: Final = """coalesce(r.tokens, CASE WHEN r.status = 'completed' OR NOT %(failure_is_free)s THEN greatest(r.price, 0) ELSE 0 END)"""
+"""What `r` was charged: a failed one of which the service says no charge cost its price where failures are not free."""
+
 CHANGES: Final[Mapping[str, LiteralString]] = {
     SENDING: """
         UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
@@ -43,15 +46,21 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
         WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND r.owner = %(owner)s)
             OR (r.state = 1 AND r.sender = %(owner)s) OR (r.state > 1 AND r.gen_id = g.id))
         RETURNING r.key""",
-    PLANNED: """
-        UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, unsettled = NULL, claim = NULL, gen_id = NULL,
-            gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL, sent_at = NULL,
-            accepted_at = NULL, final_at = NULL, owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
-            news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
-        FROM unnest(%(key)s::text[]) AS g (key)
-        WHERE r.run = %(run)s AND r.key = g.key AND ((r.state < 2 AND (r.owner = %(owner)s OR r.sender = %(owner)s))
-            OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
-        RETURNING r.key""",
+    # What a failed one was charged stays spent when it is tried again, also where nobody has counted it yet.
+    PLANNED: f"""
+        WITH old AS MATERIALIZED (SELECT r.id, CASE WHEN r.state = 3 AND r.price IS NOT NULL THEN {CHARGED} ELSE 0 END AS charged
+                FROM neuralbox.record r WHERE r.run = %(run)s AND r.key = ANY(%(key)s) FOR UPDATE),
+            done AS (UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, unsettled = NULL, claim = NULL,
+                    gen_id = NULL, gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL,
+                    sent_at = NULL, accepted_at = NULL, final_at = NULL,
+                    owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
+                    news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
+                FROM old WHERE r.id = old.id AND ((r.state < 2 AND (r.owner = %(owner)s OR r.sender = %(owner)s))
+                    OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
+                RETURNING r.key, old.charged),
+            paid AS (UPDATE neuralbox.run SET spent = spent + (SELECT sum(charged) FROM done)
+                WHERE id = %(run)s AND EXISTS (SELECT FROM done WHERE charged > 0))
+        SELECT key FROM done""",
     FINAL: """
         WITH g AS (SELECT * FROM unnest(%(key)s::text[], %(at)s::float8[], %(status)s::text[], %(tokens)s::bigint[],
                 %(outcome)s::text[]) AS g (key, at, status, tokens, outcome)),

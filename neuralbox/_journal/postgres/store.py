@@ -242,6 +242,8 @@ class PostgresStore:
         if state == ACCEPTED:
             columns["is_int"] = [isinstance(change.values["id"], int) for change in changes]
             columns["id"] = [str(each) for each in columns["id"]]
+        elif state == PLANNED:
+            columns["failure_is_free"] = self.allotments.failure_is_free
         elif "path" in columns:
             columns["path"] = [os.fsencode(each) for each in columns["path"]]
         return {**self._named, **columns}
