@@ -25,6 +25,7 @@ from .._journal.shared import Grant, KeptJob, LostClaim, SharedJournal, shared_o
 from .._journal.tenure import Tenure, keep
 from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
+from .._rate_limit.limiter import limiter_of
 from .._submissions.claim import Claim
 from .._submissions.reconcile import Unsure, resolve, unsure_record
 from .._submissions.registry import PendingSubmission, registry_of
@@ -193,6 +194,7 @@ async def keep_account(core: Core, journal: str | os.PathLike[str]) -> NoReturn:
         if shared is None:
             raise ConfigurationError("A file has no keeper; a journal in a database has: postgresql://host/db#run.")
         await shared.only_keep()
+        limiter_of(core).is_shared = True
         keeper = Keeper(core, shared)
         await keeper.run()
         assert keeper.unfit is not None

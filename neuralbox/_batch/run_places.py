@@ -56,6 +56,7 @@ class RunPlaces:
     def begin(self) -> None:
         """Have the batch's submissions take their places here."""
         self._limiter.sources[self] = None
+        self._limiter.is_shared = True
 
     def end(self) -> None:
         """Have them do so no more."""

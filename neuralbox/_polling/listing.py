@@ -568,6 +568,8 @@ class Sweep:
         while goes_on:
             number += 1
             page = await self._ask(core, number, None)
+            if page is not None and self._poller.reads.is_unknown:
+                page = await self._ask(core, number, None)
             if page is None:
                 return False
             found = 0

@@ -25,6 +25,7 @@ logger = logging.getLogger("neuralbox")
 
 _MANY = 1_000_000
 _MOMENT = 1.0
+_TRY_AGAIN = 10.0  # to find out whether reads count
 _GOLDEN = 0.618034  # multiples of it, less the whole, are spread evenly, however many they are
 _AFTER_OPENING = 1.5  # a window ends by the service's clock, which is known to the second only
 _SPREAD_OVER = 1.0  # seconds over which those come back that waited for a window
@@ -120,6 +121,11 @@ class ReadPlan:
         return self._known is not None
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nothing has told yet if reads count, where what others send hides it: two in a row show it."""
+        return self._limiter.is_shared and self._limiter.reads.counted is None
+
+    @property
     def is_metered(self) -> bool:
         """Whether reads may use up the plan's requests."""
         return self._limiter.allowance(self._clock()).is_metered
@@ -155,6 +161,8 @@ class ReadPlan:
         at: float | None = None
         if allowance.is_metered and is_scarce(allowance, jobs):
             at = next_read(allowance, self._due(), now=now, last_read=self._last_at)
+            if self.is_unknown and allowance.reads_left > 1:
+                at = min(at, max(now, self._last_at + _TRY_AGAIN))
             if allowance.reads_left < 1 and at > now:
                 at = self.closed_until = self._opens_at(now, at, closed_until)
         self._known, self._known_among, self._is_known_until = at, jobs + jobs // 4, now + _MOMENT

@@ -84,6 +84,7 @@ TRY_AGAIN_AFTER = 300.0
 _NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
 # A timer may fire a hair early, and virtual clocks add up floats.
 _MOMENT = 1e-3
+_CLOSE = 1.0  # seconds between two answers in which hardly anything that another process sent is counted
 _SPREAD_OVER = 1.0  # seconds after a window opens over which those that waited for it come back
 _AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no poll follows
 
@@ -168,6 +169,7 @@ class RateLimiter:
         readers: Those who wait for jobs, for as long as they do.
         queued: Submissions that wait elsewhere until they may leave.
         sources: Where those take their places that heed a share, while others share the account.
+        is_shared: Whether other processes send for the account, by a journal that they share.
     """
 
     def __init__(self) -> None:
@@ -179,10 +181,12 @@ class RateLimiter:
         self.readers: dict[Reader, None] = {}
         self.queued = 0
         self.sources: dict[PlaceSource, None] = {}
+        self.is_shared = False
         self._said: tuple[str | None, ...] = ()
         self._noted: Windows | None = None
         self._quiet_since: int | None = None  # how many had left at the last answer, where none was under way; or None
         self._answered_then = 0
+        self._heard_at = -inf
         self._left = 0
         self._last = -inf
         self._asked_at = -inf
@@ -329,7 +333,8 @@ class RateLimiter:
 
     def _learn(self, before: Windows, *, is_new: bool, began: float, clock: float, is_read: bool) -> None:
         """Learn from two answers that followed one another whether reads count, and what others send."""
-        quiet_since, answered_then = self._quiet_since, self._answered_then
+        quiet_since, answered_then, heard_at = self._quiet_since, self._answered_then, self._heard_at
+        self._heard_at = clock
         self._quiet_since = None if len(self.under_way) > (not is_read) else self._left
         self._answered_then = self.answered
         fell = 0 if not is_new else _fall(before, self.windows)
@@ -339,7 +344,9 @@ class RateLimiter:
         if is_read:
             if ours or self.under_way or self._left != quiet_since:
                 return
-            self.reads = self.reads.after(fell)
+            if fell and self.is_shared and (fell > 1 or clock - heard_at > _CLOSE):
+                return  # another process may well have sent something between
+            self.reads = self.reads.after(fell, is_shared=self.is_shared)
             ours += self.reads.counted is not False
         if fell > ours:
             self.demand = self.demand.with_more(fell - ours, clock)

@@ -250,19 +250,21 @@ class ReadsSeen:
     counted: bool | None = None
     falls: int = 0
 
-    def after(self, fell: int) -> ReadsSeen:
+    def after(self, fell: int, *, is_shared: bool = False) -> ReadsSeen:
         """Take account of a read between two answers, while nothing else of ours was under way.
 
         Args:
             fell: By how much the number of requests left fell. Where it stands still reads are free. Where it falls they
                 count, or another program has sent something: three times in a row, they count. A number that rises says
                 nothing.
+            is_shared: Whether other processes are known to send too: then the first fall alone says nothing.
         """
         if fell < 0:
             return self
         if fell == 0:
             return ReadsSeen(counted=False)
-        if self.counted is None or self.falls + 1 >= _FALLS:
+        first = 2 if is_shared else 1
+        if self.falls + 1 >= (first if self.counted is None else _FALLS):
             return ReadsSeen(counted=True, falls=min(self.falls + 1, _FALLS))
         return replace(self, falls=self.falls + 1)
 

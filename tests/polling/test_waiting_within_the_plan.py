@@ -95,6 +95,28 @@ async def test_where_reads_are_free_nothing_is_spared() -> None:
         assert limiter_of(core).reads.counted is False
 
 
+@pytest.mark.parametrize("counts", [False, True])
+async def test_whether_reads_count_is_told_by_two_in_a_row_while_other_processes_send(counts: bool) -> None:
+    async with metered(left=95, counts=counts) as service:
+        core = service.core(seed=1)
+        limiter_of(core).is_shared = True
+        jobs = submitted(core, service, *range(30))
+
+        async def send_elsewhere() -> None:
+            for _ in range(30):
+                await service.time.sleep(1.7)
+                service.plan.taken.append(service.time.now())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(send_elsewhere)
+            found = await wait_all(core, jobs, timeout=None)
+            group.cancel_scope.cancel()
+        assert all(result.is_completed for result in found)
+        assert limiter_of(core).reads.counted is counts
+        assert service.plan.refused == 0
+        assert (service.time.clock() - START < 100) is not counts
+
+
 async def test_with_status_each_job_is_asked_itself_once_it_is_seen_to_have_ended() -> None:
     async with metered(left=80) as service:
         core = service.core(seed=1, polling=Polling(detail="status"))

@@ -407,10 +407,16 @@ class Told:
         self.limiter, self.clock = RateLimiter(), 0.0
 
     def hear(
-        self, remaining: int | None, *, is_read: bool = True, overlaps: bool = False, reset: int = 5_000
+        self,
+        remaining: int | None,
+        *,
+        is_read: bool = True,
+        overlaps: bool = False,
+        reset: int = 5_000,
+        after: float = 2.0,
     ) -> bool | None:
         began = self.clock - (1.0 if overlaps else 0.0)
-        self.clock += 2.0
+        self.clock += after
         said = {"x-ratelimit-limit-hour": "100", "x-ratelimit-remaining-hour": str(remaining)}
         headers = {} if remaining is None else {**said, "x-ratelimit-reset-hour": str(reset)}
         self.limiter.heard(headers, began=began, clock=self.clock, now=2_000 + self.clock, is_read=is_read)
@@ -443,6 +449,17 @@ def test_answers_that_say_nothing_of_reads_teach_nothing(answers: list[dict[str,
     for answer in answers:
         told.hear(**answer)
     assert told.counted is None
+
+
+def test_where_other_processes_send_only_answers_close_to_one_another_tell_that_reads_count() -> None:
+    told = Told()
+    told.limiter.is_shared = True
+    assert [told.hear(remaining) for remaining in (60, 58, 57, 57, 56, 55, 54)] == [None] * 3 + [False] * 4
+    assert [told.hear(remaining, after=0.5) for remaining in (53, 51, 50, 49)] == [False, False, False, True]
+    assert told.hear(49) is False
+    told = Told()
+    told.limiter.is_shared = True
+    assert [told.hear(remaining, after=0.5) for remaining in (60, 59, 58)] == [None, None, True]
 
 
 def test_a_read_beside_a_submission_teaches_nothing() -> None:
