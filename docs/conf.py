@@ -5,11 +5,13 @@ python -m sphinx -W --keep-going -n -b html docs docs/_build
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 from neuralbox import __version__
 
+gc.disable()  # a build ends soon, and a third of its time went to searches for garbage
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "neuralbox"
@@ -45,6 +47,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 autodoc_typehints_format = "short"
+autodoc_use_type_comments = False  # there are none
 autodoc_preserve_defaults = True  # `time.time`, and not a repr that no signature could hold
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -6,7 +6,6 @@ import ast
 import re
 import runpy
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from neuralbox import Polling
+from neuralbox._base_client import BaseClient
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,5 +55,12 @@ def equip(monkeypatch: pytest.MonkeyPatch, *, service: str, directory: Path) -> 
     monkeypatch.setenv("GEMINIGEN_API_KEY", "nb_reader")  # the sandbox shows one account's generations to both
     monkeypatch.setenv("GEMINIGEN_BASE_URL", service)
     monkeypatch.chdir(directory)
-    # Polls are minutes apart for the real service; the sandbox is faster by its `speed`, so the polls are too.
-    monkeypatch.setattr("neuralbox._base_client.Polling", partial(Polling, min_interval=0.05, max_interval=0.1))
+    clockwork = BaseClient._clockwork
+
+    def polling(**own: Any) -> Polling:
+        """Poll as much faster as the sandbox is by its `speed`; in virtual time, which has no hurry, as for the service."""
+        quick = {"min_interval": 0.02, "max_interval": 0.05} if BaseClient._clockwork is clockwork else {}
+        return Polling(**quick | own)
+
+    for name in ("neuralbox.Polling", "neuralbox._base_client.Polling"):
+        monkeypatch.setattr(name, polling)

@@ -29,6 +29,7 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     documents.equip(monkeypatch, service=service, directory=tmp_path)
 
 
+@pytest.mark.uncovered
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("program", [*documents.examples(README)])
 def test_every_python_example_is_a_program_that_runs_as_it_is_pasted(program: str, tmp_path: Path) -> None:

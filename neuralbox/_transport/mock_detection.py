@@ -19,7 +19,9 @@ from .sent_trace import SentTrace
 
 
 class StockTransport:
-    """httpx's own transport, where replacements sit; made when the first request goes there.
+    """httpx's own transport, where replacements sit; made for each scheme when the first request goes there.
+
+    Without https no certificates are read, which takes longer than a test in memory.
 
     Args:
         size: Connections at most.
@@ -34,20 +36,22 @@ class StockTransport:
         self._limits = httpx.Limits(max_connections=size, keepalive_expiry=keepalive_expiry)
         self._tls = tls
         self._proxy = proxy
-        self._made: httpx.AsyncHTTPTransport | None = None
+        self._made: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send a request, noting in its trace that it leaves: a mock does not trace."""
         trace = request.extensions.get("trace")
         if isinstance(trace, SentTrace):
             trace.note()
-        if self._made is None:
-            self._made = httpx.AsyncHTTPTransport(verify=self._tls(), limits=self._limits, proxy=self._proxy)
-        return await self._made.handle_async_request(request)
+        scheme = request.url.scheme
+        if scheme not in self._made:
+            tls = self._tls() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._made[scheme] = httpx.AsyncHTTPTransport(verify=tls, limits=self._limits, proxy=self._proxy)
+        return await self._made[scheme].handle_async_request(request)
 
     async def aclose(self) -> None:
-        if self._made is not None:
-            await self._made.aclose()
+        for made in self._made.values():
+            await made.aclose()
 
 
 def is_original(owner: type[Any], name: str) -> bool:

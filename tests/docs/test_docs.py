@@ -62,6 +62,7 @@ def program(example: str) -> str:
     return site_tabs.whole_form(example) or example
 
 
+@pytest.mark.uncovered
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(
     "text", [one for page in PAGES for one in documents.examples(page, program, site_tabs.blocking_form)]
@@ -70,6 +71,7 @@ def test_every_example_is_a_program_that_runs_as_it_is_pasted(text: str, tmp_pat
     documents.run_as_file(text, tmp_path)
 
 
+@pytest.mark.uncovered
 @pytest.mark.anyio
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("text", [one for page in PAGES for one in documents.examples(page, site_tabs.inside_form)])

@@ -25,6 +25,7 @@ from neuralbox.sandbox import Sandbox, Server, serve
 
 from .. import documents
 
+pytestmark = pytest.mark.uncovered
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _PATIENCE = 60.0
 

@@ -13,12 +13,13 @@ import httpx
 import pytest
 
 from neuralbox.sandbox import Sandbox, Server, serve
+from neuralbox.testing import FastTime, using
 
 from .. import documents
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _reader(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents.equip(monkeypatch, service=server.url, directory=tmp_path)
+
+
+@pytest.fixture
+def _soon_again() -> Iterator[None]:
+    """Let the client try again at once what the service asks to try in a second."""
+    with using(FastTime(100)):
+        yield
 
 
 opened: list[ModuleType] = []
@@ -63,6 +71,7 @@ def recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.usefixtures("_soon_again")
 async def test_fastapi(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     app = recipe("fastapi_app", monkeypatch).app
     transport = httpx.ASGITransport(app)
@@ -75,6 +84,7 @@ async def test_fastapi(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
 
 
+@pytest.mark.usefixtures("_soon_again")
 def test_flask(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     module = recipe("flask_app", monkeypatch)
     browser = module.app.test_client()
@@ -96,10 +106,16 @@ async def test_django(monkeypatch: pytest.MonkeyPatch) -> None:
 CELERY = """\
 from celery.contrib.testing.worker import start_worker
 from celery_tasks import app, client, picture
+from kombu import Connection
+
+# What is in memory is looked at each second, and a worker that is to end looks up every two.
+app.conf.broker_transport_options = {"polling_interval": 0.01}
+drain = Connection.drain_events
+Connection.drain_events = lambda self, timeout=None, **options: drain(self, timeout=0.02, **options)
 
 with start_worker(app, pool="solo", perform_ping_check=False):
     for _ in range(2):  # as after a kill
-        print(picture.delay("heron", "A heron, woodcut").get(timeout=30))
+        print(picture.delay("heron", "A heron, woodcut").get(timeout=30, interval=0.01))
 client().close()
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,19 @@ async def test_a_mock_that_lets_a_call_pass_lets_it_reach_the_server() -> None:
             reply = await transport.send(prepare(transport, server.url), max_bytes=100)
     assert reply.content == b'{"ok": true}'
     assert len(server.requests) == 1
+
+
+async def test_without_https_a_mocked_call_reads_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given, **named: read.append((given, named)))
+    with respx.mock() as mock:
+        for scheme in ("http", "https"):
+            mock.get(f"{scheme}://service.invalid/").respond(204)
+        async with transport_for() as transport:
+            await transport.send(prepare(transport, "http://service.invalid/"), max_bytes=100)
+            assert read == []
+            await transport.send(prepare(transport, "https://service.invalid/"), max_bytes=100)
+            assert len(read) == 1
 
 
 async def test_after_the_mock_our_engine_is_back() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from array import array
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from math import pi, sin
 from typing import Final
@@ -22,6 +22,7 @@ _CODECS: Final = {"mp3": ("mp3", "libmp3lame"), "wav": ("wav", "pcm_s16le"), "og
 _SCALE: Final = (0, 2, 4, 7, 9, 12)  # half-tones: pentatonic, nothing clashes
 
 
+@lru_cache(maxsize=32)  # for all sandboxes of a process: each of hundreds of tests has one of its own
 def encode_audio(duration: int, ending: str, palette: int, *, is_music: bool) -> bytes:
     """Encode an audio file.
 

@@ -1,7 +1,7 @@
 """Where result files are made: which file a record has, in a worker thread, kept for the next download.
 
 Images are drawn for their prompt and seed. Videos and audio are encoded once for each length, shape and colour, so
-that hundreds of results cost a few encodings. `images`, `videos` and `audio` import pillow and av; they
+that hundreds of results cost a few encodings, and the sandboxes of a process share the latest. `images`, `videos` and `audio` import pillow and av; they
 are imported at the first file.
 """
 

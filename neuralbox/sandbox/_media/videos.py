@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from io import BytesIO
 from typing import Final
 
@@ -14,6 +15,7 @@ _RATE: Final = 2
 """Frames a second: a video is a result to be handled, not to be admired."""
 
 
+@lru_cache(maxsize=32)  # for all sandboxes of a process: each of hundreds of tests has one of its own
 def encode_video(width: int, height: int, duration: int, palette: int) -> bytes:
     """Encode a video.
 
