@@ -278,8 +278,8 @@ class Driver:
         assert self._proxy is not None
         self._proxy.is_held = True
         time.sleep(self._scenario.lease * 0.7)
-        for process in [each for each in self._running if each in self._proxied]:
-            self._start(self._running[process])
+        for first in {self._running[each] for each in self._running if each in self._proxied}:
+            self._start(first)
         time.sleep(self._scenario.lease * 0.8)
         self._proxy.is_held = False
 
