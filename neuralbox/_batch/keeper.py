@@ -2,8 +2,8 @@
 
 Every process that works on a shared journal asks in turns whether it is needed, and is elected where nobody is. Then, as long as
 its tenure lasts, it takes up what was accepted, by whomever, and writes down how it ends; and it walks through the history for
-what is unknown, draws its conclusions when it has read what all have under way, and has them granted by the journal. Each
-turn prolongs the tenure by a lease. One that cannot look, or cannot write, resigns; the next takes up everything anew.
+what is unknown, draws its conclusions when it has read what all have under way, and has them granted by the journal. Its
+turns prolong the tenure. One that cannot look, or cannot write, resigns; the next takes up everything anew.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from .journal_records import outcome_record
 
 _EVERY: Final = 0.5
 """Seconds between two turns."""
+_ASKS_EVERY: Final = 2.0
+"""Seconds after which one that does not keep asks again whether anybody does: there may be hundreds of them."""
 _GOODBYE: Final = 5.0
 _UNSEEN: Final = Request("POST", "", RetrySafety.PAID)
 """What another process sent: of that only the claim is known."""
@@ -73,7 +75,7 @@ class Keeper:
                 tenure = await keep(self._journal)
                 if tenure is not None:
                     await self._serve(tenure)
-                await self._core.sleep(_EVERY)
+                await self._core.sleep(_ASKS_EVERY)
         except Exception as error:
             self.unfit = error
             raise
@@ -132,7 +134,7 @@ class Keeper:
         core, service = self._core, self._core.options.service
         while True:
             self._journal.require_life()
-            jobs, now = await tenure.jobs(), core.now()
+            (jobs, lost), now = await tenure.turn(), core.now()
             for kept in jobs:
                 age = None if kept.accepted_at is None else max(0.0, now - kept.accepted_at)
                 waiters[kept.is_brief].add(kept.job, kept, age=age)
@@ -147,13 +149,13 @@ class Keeper:
             failed, self._failed = self._failed, []
             if failed:
                 await tenure.hand_back(failed)
-            await self._look(tenure, group)
+            self._look(tenure, lost, group)
             await core.sleep(_EVERY)
 
     # ... and lost answers.
 
-    async def _look(self, tenure: Tenure, group: TaskGroup) -> None:
-        for claim in await tenure.lost():
+    def _look(self, tenure: Tenure, lost: Sequence[LostClaim], group: TaskGroup) -> None:
+        for claim in lost:
             name = (claim.number, claim.attempt)
             if name not in self._settling:
                 self._settling.add(name)

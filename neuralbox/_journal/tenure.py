@@ -40,17 +40,18 @@ class Tenure:
         self.epoch = epoch
         self._store = journal.keeping
 
-    async def jobs(self) -> Sequence[KeptJob]:
-        """Go on for another lease, and return jobs that are to be waited for and were not `taken_up` yet."""
-        return await self.journal.ask(partial(self._store.jobs, self.epoch))
+    async def turn(self) -> tuple[Sequence[KeptJob], Sequence[LostClaim]]:
+        """Go on for another lease where a part of this one is over, and return what is to be done.
+
+        Returns:
+            The jobs that are to be waited for and were not `taken_up` yet, and the requests whose answers are lost, or whose
+            senders are gone.
+        """
+        return await self.journal.ask(lambda: (self._store.jobs(self.epoch), self._store.lost()))
 
     async def taken_up(self, jobs: Sequence[KeptJob]) -> None:
         """Note that jobs are waited for as long as this tenure lasts."""
         await self.journal.ask(partial(self._store.taken_up, self.epoch, [kept.number for kept in jobs]))
-
-    async def lost(self) -> Sequence[LostClaim]:
-        """Return the requests whose answers are lost, or whose senders are gone."""
-        return await self.journal.ask(self._store.lost)
 
     async def end(self, ended: Sequence[tuple[KeptJob, Mapping[str, Any]]], at: float) -> None:
         """Note how jobs ended; what was noted before stays."""

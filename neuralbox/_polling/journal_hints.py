@@ -2,8 +2,9 @@
 
 A process that takes webhooks and waits for nothing leaves a hint in the journal (`neuralbox.webhooks.notify`). Whoever waits
 for a job of that journal looks for hints as often as one job may be polled (`Polling.min_interval`), in the task of one of
-those who wait, and has the job polled once. A look at a file that nobody wrote to is two system calls; where no journal is
-known there is none. A look that fails is no loss: all that is waited for is polled anyway.
+those who wait, and has the job polled once; a batch looks only while it has a job to wait for. A look at a file that nobody
+wrote to is two system calls; where no journal is known there is none. A look that fails is no loss: all that is waited for is
+polled anyway.
 """
 
 from __future__ import annotations
@@ -69,6 +70,15 @@ class JournalHints:
             look = self._looks[journal] = _Look(self, source, self._clock())
             self._plan()
         look.waiters[waiter] = None
+        if waiter.has_jobs:
+            self.wake(waiter)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Look again for one who had no job and has one now."""
+        for look in self._looks.values():
+            if look.is_asleep and waiter in look.waiters:
+                look.is_asleep = False
+                self.at_once(look)
 
     def leave(self, waiter: Waiter) -> None:
         """Look for nothing any more for one who waited."""
@@ -83,6 +93,9 @@ class JournalHints:
         chosen = dict[Waiter, None]()
         for look in self._looks.values():
             if look.look_at is not None and look.look_at <= now:
+                if not any(waiter.has_jobs for waiter in look.waiters):
+                    look.look_at, look.is_asleep = None, True
+                    continue
                 waiter = next((waiter for waiter in look.waiters if waiter.is_waiting), None)
                 if waiter is None or not look.source.may_have_news:
                     look.look_at = now + look.pause
@@ -130,15 +143,17 @@ class _Look:
 
     Attributes:
         source: Where hints are.
-        look_at: When the next look is due; None while somebody looks.
+        look_at: When the next look is due; None while somebody looks, or it sleeps.
+        is_asleep: None of those who wait has a job: a keeper waits for theirs, say.
         waiters: For whom, in the order of their arrival.
     """
 
-    __slots__ = ("_hints", "look_at", "source", "waiters")
+    __slots__ = ("_hints", "is_asleep", "look_at", "source", "waiters")
 
     def __init__(self, hints: JournalHints, source: _Source, look_at: float) -> None:
         self.source = source
         self.look_at: float | None = look_at
+        self.is_asleep = False
         self.waiters: dict[Waiter, None] = {}
         self._hints = hints
 

@@ -273,6 +273,10 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         """What ended `run`, and is no answer."""
         return self._workers.crash
 
+    @property
+    def has_jobs(self) -> bool:
+        return bool(self._attended)
+
     def __len__(self) -> int:
         return len(self._attended)
 
@@ -309,6 +313,8 @@ class GrowingJobWaiter(Waiter, Generic[T]):
         job = poller.subscribe(
             self, ref, None if age is None else JobSnapshot(now - age, dated=True, generation=generation)
         )
+        if not self._attended:
+            poller.hints.wake(self)
         self._attended[job] = _Attended(item, None if self._limit is None else now + self._limit - waited)
         self._is_mixed = self._is_mixed or waited > 0
         self._lighten(job)

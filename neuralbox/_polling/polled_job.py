@@ -236,6 +236,11 @@ class Waiter(ABC):
     is_patient = False
     needs_result_only = False
 
+    @property
+    def has_jobs(self) -> bool:
+        """Whether there is a job that it waits for; one that others add to may have none yet, or no more."""
+        return True
+
     def __init__(self, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool) -> None:
         self.core = core
         self.call = call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,22 +10,17 @@ import pytest
 
 from neuralbox._errors import JournalError
 from neuralbox._journal import read_summary
-from neuralbox._journal.shared import GrantRefusal, SharedJournal
+from neuralbox._journal.shared import GrantRefusal, KeptJob, LostClaim, SharedJournal
 from neuralbox._journal.tenure import Tenure, keep
 from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
 from .files import entries, refused
-from .test_postgres import MARK, a_worker, claim, end_lease, lose_answers, store_of
+from .test_postgres import MARK, a_worker, claim, end_lease, lose_answers, place, store_of
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture
-def place(postgres: PostgresServer) -> str:
-    """The address of a new run, in a database that knows of no other."""
-    postgres.empty()
-    return postgres.url()
+__all__ = ["place"]  # a fixture
 
 
 @asynccontextmanager
@@ -49,6 +44,14 @@ async def accept(journal: SharedJournal, *keys: str, first: int = 1, waits: bool
         await journal.accepted(key, id=number, kind="video", model="m", waits=waits)
 
 
+async def jobs_of(tenure: Tenure) -> Sequence[KeptJob]:
+    return (await tenure.turn())[0]
+
+
+async def lost_of(tenure: Tenure) -> Sequence[LostClaim]:
+    return (await tenure.turn())[1]
+
+
 def heard(news: Any) -> dict[str, tuple[str, bool]]:
     return {each.record.key: (each.record.state, each.is_kept) for each in news}
 
@@ -69,6 +72,21 @@ async def test_one_is_elected_and_the_next_when_it_resigns_or_its_lease_is_over(
         assert (second.epoch, third.epoch) == (2, 3)
 
 
+async def test_a_turn_prolongs_the_tenure_once_a_part_of_its_lease_is_over(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with a_keeper(place) as (_, tenure):
+        written = "SELECT xmin::text, keeper_until - clock_timestamp() > interval '50 s' FROM neuralbox.account"
+        (before,) = postgres.execute(written)
+        assert before[1]
+        await tenure.turn()
+        assert postgres.execute(written) == [before]  # nothing is written
+        postgres.execute("UPDATE neuralbox.account SET keeper_until = clock_timestamp() + interval '44 s'")
+        assert postgres.execute(written)[0][1] is False
+        await tenure.turn()
+        assert postgres.execute(written)[0][1] is True
+
+
 async def test_who_may_not_work_any_more_does_not_keep(place: str, postgres: PostgresServer) -> None:
     async with a_worker(place) as journal:
         end_lease(postgres, journal)
@@ -82,12 +100,12 @@ async def test_a_keeper_whose_tenure_was_taken_changes_nothing(place: str, postg
         for key in ("three", "four"):
             await journal.sending(key, claim(key), mark=MARK)
             await journal.lost(key, claim(key))
-        jobs, (three, four) = await old.jobs(), await old.lost()
+        jobs, (three, four) = await old.turn()
         end_tenure(postgres)
         assert await keep(thief) is not None
         before = postgres.execute("SELECT r.*, r.xmin::text FROM neuralbox.record r ORDER BY id")
         for act in (
-            old.jobs,
+            old.turn,
             lambda: old.taken_up(jobs),
             lambda: old.end([(jobs[0], {"status": "completed"})], 5.0),
             lambda: old.hand_back(jobs),
@@ -128,13 +146,13 @@ async def test_jobs_are_taken_up_until_they_end_and_by_each_keeper_anew(
         owner.be_kept(is_brief=True)
         await accept(owner, "one", "two", "three")
         await accept(owner, "alone", first=7, waits=False)
-        jobs = sorted(await tenure.jobs())
+        jobs = sorted(await jobs_of(tenure))
         assert [(kept.job, kept.is_brief) for kept in jobs] == [(JobRef(n, "video", "m"), True) for n in (1, 2, 3)]
-        assert sorted(await tenure.jobs()) == jobs
+        assert sorted(await jobs_of(tenure)) == jobs
         await tenure.taken_up(jobs[:1])
-        assert sorted(await tenure.jobs()) == jobs[1:]
+        assert sorted(await jobs_of(tenure)) == jobs[1:]
         await tenure.taken_up(jobs)
-        assert await tenure.jobs() == []
+        assert await jobs_of(tenure) == []
         said = {"status": "completed", "tokens": 5, "said": {"status": "completed"}}
         await tenure.end([(jobs[0], said)], 9.0)
         await tenure.hand_back(jobs[1:2])
@@ -152,7 +170,7 @@ async def test_jobs_are_taken_up_until_they_end_and_by_each_keeper_anew(
         end_tenure(postgres)
         following = await keep(journal)
         assert following is not None
-        assert [kept.job.id for kept in await following.jobs()] == [3]
+        assert [kept.job.id for kept in await jobs_of(following)] == [3]
 
 
 async def test_what_is_taken_over_is_waited_for_again_where_that_is_wanted(
@@ -160,11 +178,11 @@ async def test_what_is_taken_over_is_waited_for_again_where_that_is_wanted(
 ) -> None:
     async with a_keeper(place) as (_, tenure), a_worker(place) as first, a_worker(place) as second:
         await accept(first, "one", waits=False)
-        assert await tenure.jobs() == []
+        assert await jobs_of(tenure) == []
         end_lease(postgres, first)
         second.be_kept(is_brief=False)
         await second.take(["one"])
-        (one,) = await tenure.jobs()
+        (one,) = await jobs_of(tenure)
         assert (one.job.id, one.is_brief) == (1, False)
 
 
@@ -183,9 +201,9 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
                 await each.sending(key, {**claim(f"c-{key}"), "prompt": f"a \0 {key}"}, mark=key.encode())
         for key in keys[:-1]:
             await owner.lost(key, claim(f"c-{key}"))
-        assert "dead" not in {each.claim["key"] for each in await tenure.lost()}
+        assert "dead" not in {each.claim["key"] for each in await lost_of(tenure)}
         end_lease(postgres, dead)
-        lost = {each.claim["key"][2:]: each for each in await tenure.lost()}
+        lost = {each.claim["key"][2:]: each for each in await lost_of(tenure)}
         assert sorted(lost) == ["absent", "dead", "found", "late", "open", "taken"]
 
         assert await tenure.adopt(lost["found"], JobRef(1, "video"), sent=5.0, at=8.0) is None
@@ -196,7 +214,7 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
         await owner.accepted("late", id=4, kind="video")
         assert await tenure.adopt(lost["late"], JobRef(5), sent=None, at=8.0) == JobRef(4, "video")
         await tenure.unsettled(lost["open"], {"why": "several may be it"})
-        assert [each.claim["key"] for each in await tenure.lost()] == ["c-taken"]
+        assert [each.claim["key"] for each in await lost_of(tenure)] == ["c-taken"]
         news = {each.record.key: each for each in await owner.news()}
         assert heard(news.values()) == {
             "found": ("accepted", True),
@@ -204,12 +222,12 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
             "open": ("sending", True),
         }
         assert (news["found"].record.id, news["open"].unsettled) == (1, {"why": "several may be it"})
-        assert [kept.job.id for kept in await tenure.jobs()] == [1]
+        assert [kept.job.id for kept in await jobs_of(tenure)] == [1]
         # What is sent again, or lost again, is another matter.
         await owner.sending("absent", claim("c-absent"))
         assert await tenure.absent(lost["absent"], widened=0) is GrantRefusal.UNSENT
         await owner.lost("open", claim("c-open"))
-        assert "c-open" in {each.claim["key"] for each in await tenure.lost()}
+        assert "c-open" in {each.claim["key"] for each in await lost_of(tenure)}
 
 
 async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place: str) -> None:
@@ -218,9 +236,9 @@ async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place:
         for key in ("one", "two"):
             await journal.sending(key, claim(key), mark=MARK)
             await journal.lost(key, claim(key))
-        one, _ = await tenure.lost()
+        one, _ = await lost_of(tenure)
         assert await tenure.adopt(one, JobRef(1), sent=40.0, at=50.0) is None
-        (two,) = await tenure.lost()
+        (two,) = await lost_of(tenure)
         (seen,) = (await journal.view([])).in_flight
         assert (two.widened, seen.opens) == (1, 40.0)
 
@@ -231,7 +249,7 @@ async def test_a_claim_that_nobody_can_read_is_left_alone(place: str, postgres: 
         await journal.sending("one", claim("c"))
         await journal.lost("one", claim("c"))
         postgres.execute("UPDATE neuralbox.record SET claim = 'not JSON'")
-        assert await tenure.lost() == []
+        assert await lost_of(tenure) == []
 
 
 async def test_who_only_keeps_is_not_who_runs_it(place: str) -> None:
@@ -245,5 +263,5 @@ async def test_a_tenure_is_no_error_of_the_group_it_is_asked_in(place: str, post
     async with a_keeper(place) as (journal, tenure):
         postgres.execute("UPDATE neuralbox.account SET keeper = keeper + 1")
         with pytest.raises(JournalError):
-            await tenure.jobs()
+            await tenure.turn()
         assert (await journal.summary()).total == 0

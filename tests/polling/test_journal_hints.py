@@ -20,7 +20,7 @@ from neuralbox._polling import journal_hints
 from neuralbox._polling.account_pollers import poller_of
 from neuralbox._polling.job import Job
 from neuralbox._polling.job_waiter import JobWaiter
-from neuralbox._polling.many import wait_all
+from neuralbox._polling.many import GrowingJobWaiter, wait_all
 
 from ..service import Service, a_service
 from .support import nothing_left
@@ -224,6 +224,27 @@ async def test_who_leaves_before_he_looked_leaves_it_to_another(journal: str) ->
         poller.hints.leave(two)
         await look(two)  # type: ignore[operator]
         assert poller.hints.next_at is None
+
+
+async def test_nobody_looks_while_none_of_those_who_listen_has_a_job(journal: str) -> None:
+    async with a_service() as service, anyio.create_task_group() as group:
+        core = service.core()
+        poller, now = poller_of(core), core.clock()
+        for has_another in (False, True):
+            batch = GrowingJobWaiter[str](core, None, group, lambda item, ended: None)
+            single = JobWaiter(poller, core, NO_CALL_OPTIONS, None, wants_progress=False)
+            batch.is_waiting = single.is_waiting = True
+            poller.hints.listen(batch, journal)
+            assert ([*poller.hints.assign(now)], poller.hints.next_at) == ([], None)
+            if has_another:
+                poller.hints.listen(single, journal)
+            else:
+                batch.add(JobRef(1), "one")
+                batch.add(JobRef(2), "two")
+            assert poller.hints.next_at == now
+            assert len(poller.hints.assign(now)) == 1
+            batch.leave()
+            poller.hints.leave(single)
 
 
 async def test_of_hints_about_nobody_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

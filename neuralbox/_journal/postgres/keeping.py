@@ -44,9 +44,11 @@ _FENCE: Final = f"SELECT 1 FROM neuralbox.account a WHERE {_MINE} FOR SHARE"
 _LOCK: Final = f"SELECT 1 FROM neuralbox.account a WHERE {_MINE} FOR UPDATE"
 _RESIGN: Final = f"UPDATE neuralbox.account a SET keeper_until = clock_timestamp() WHERE {_MINE}"
 
+# Each turn reads; a part of a lease apart it prolongs the tenure, since what is written would be written again with each turn.
 _JOBS: Final = f"""
-    WITH mine AS (UPDATE neuralbox.account a SET keeper_until = clock_timestamp() + make_interval(secs => %(lease)s)
-        WHERE {_MINE} RETURNING 1)
+    WITH mine AS (SELECT 1 FROM neuralbox.account a WHERE {_MINE}),
+        longer AS (UPDATE neuralbox.account a SET keeper_until = clock_timestamp() + make_interval(secs => %(lease)s)
+            WHERE {_MINE} AND a.keeper_until < clock_timestamp() + make_interval(secs => %(renewed)s))
     SELECT found.* FROM mine LEFT JOIN LATERAL (SELECT r.id, r.gen_id, r.gen_is_int, r.kind, r.model, r.accepted_at, r.brief
         FROM neuralbox.record r WHERE r.account = %(account)s AND r.state = 2 AND r.kept >= 0 AND r.kept < %(epoch)s
         LIMIT %(most)s) found ON true"""
@@ -109,7 +111,8 @@ class Keeping:
     def __init__(self, database: Reconnecting, path: str, named: dict[str, Any]) -> None:
         self._database = database
         self._path = path
-        self._named = {**named, "lease": membership.LEASE}
+        lease = membership.LEASE
+        self._named = {**named, "lease": lease, "renewed": lease - lease / membership.BEATS}
 
     # Who keeps...
 
