@@ -11,6 +11,8 @@ from neuralbox._batch import item
 from neuralbox._batch.item import ItemStage
 from neuralbox._batch.progress import ProgressCounter
 
+from .support import keep_journals_on_the_loop
+
 
 def documented() -> set[tuple[str, str]]:
     """Read the table of the module's docstring: from which stage a request goes to which."""
@@ -33,3 +35,15 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
     monkeypatch.setattr(ProgressCounter, "move", watched)
     yield seen
     assert seen <= documented()
+
+
+@pytest.fixture(autouse=True)
+def _journals_on_the_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have journals work on the event loop, but for workers who are to meet; a test of real time has its own of this name."""
+    if "_who_meet" not in request.fixturenames or request.getfixturevalue("anyio_backend_name") != "trio":
+        keep_journals_on_the_loop(monkeypatch)
+
+
+@pytest.fixture
+def _who_meet() -> None:
+    """Let the workers of a test ask the database in threads, at once: what comes of that is no matter of the loop, so on trio."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from neuralbox._batch.resource import Batches
 from neuralbox._config import Polling
 from neuralbox._core.exchange import Core
-from neuralbox._journal import opening
+from neuralbox._journal import group_commit, opening
 from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox.testing import VirtualTime
 
 from ..helpers import KEY
 from ..service import Service
+
+T = TypeVar("T")
 
 USUAL: Mapping[str, Any] = {"latency": 0.0, "seconds": 20.0, "price": 4, "tokens": None, "traces": False}
 
@@ -47,3 +50,20 @@ def hold_for_journals(time: VirtualTime, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(GroupCommit, "commit", held)
     monkeypatch.setattr(opening, "_open", entered)
+
+
+class _NoThreads:
+    @staticmethod
+    async def run_sync(act: Callable[[], T], **_: Any) -> T:
+        await checkpoint()  # others go on while a thread works
+        return act()
+
+
+def keep_journals_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a journal's work done where it is asked for: in half of the time, and in the same order in every run.
+
+    A virtual clock would run away from a thread (see `hold_for_journals`), and what several workers want of a database
+    would be done in one order or another.
+    """
+    monkeypatch.setattr(group_commit, "to_thread", _NoThreads)
+    monkeypatch.setattr(opening, "to_thread", _NoThreads)

@@ -19,6 +19,12 @@ from neuralbox.sandbox import Sandbox, Server, serve
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(autouse=True)
+def _journals_on_the_loop() -> None:
+    """Here they have their threads."""
+
+
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
 
 

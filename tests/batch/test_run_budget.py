@@ -43,7 +43,8 @@ async def run_all(
     world.seconds = 4.0  # each second of a worker costs real questions to the database
 
     async def work(number: int, share: list[VideoRequest]) -> None:
-        found.update(await outcomes_of(worker(world, number), share, place, budget=budget, **options))
+        core = worker(world, number, max_retry_wait=10.0)
+        found.update(await outcomes_of(core, share, place, budget=budget, **options))
 
     async with anyio.create_task_group() as group:
         for number, share in enumerate(shares):
@@ -60,6 +61,7 @@ def spent(world: Service) -> int:
 
 
 @pytest.mark.parametrize(("budget", "charged"), [(50, 4), (48, 3)])
+@pytest.mark.usefixtures("_who_meet")
 async def test_workers_together_spend_a_budget_to_its_end_and_not_beyond(
     world: Service, place: str, budget: int, charged: int
 ) -> None:
@@ -86,7 +88,7 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
 
 
 async def test_the_newest_budget_is_every_workers(world: Service, place: str) -> None:
-    world.seconds, found, outcomes = 60.0, dict[str, BatchOutcome](), list[BatchOutcome]()
+    world.seconds, found, outcomes = 20.0, dict[str, BatchOutcome](), list[BatchOutcome]()
     async with Batches(worker(world, 1))(many(40), journal=place, budget=40) as first:
         await until(world, lambda: len(world.ledger) == 10)
 
@@ -110,7 +112,7 @@ async def test_what_failed_free_of_charge_is_spent_by_others_that_wait_for_it(wo
 
 async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: Service, place: str) -> None:
     world.ends = lambda number, body: (
-        refusal(429, "rate_limit_exceeded", retry_after="90") if number in (2, 3) else "answered"
+        refusal(429, "rate_limit_exceeded", retry_after="20") if number in (2, 3) else "answered"
     )
     found = await run_all(world, place, [many(10, 2), many(10, 2, 1)], budget=24, max_sending=2)
     assert (spent(world), refused(found)) == (24, 4)
@@ -119,7 +121,7 @@ async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: 
 async def test_a_dead_workers_part_is_spent_by_others_and_what_it_had_sent_is_not_spent_again(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
-    world.seconds, found = 30.0, dict[str, BatchOutcome]()
+    world.seconds, found = 12.0, dict[str, BatchOutcome]()
     async with Batches(worker(world, 1))(many(4), journal=place, budget=40) as first:
         await until(world, lambda: len(world.ledger) == 4)
 
@@ -178,7 +180,7 @@ async def test_a_service_that_never_tells_a_cost_is_asked_once_by_all(world: Ser
 async def test_what_a_worker_without_a_budget_has_on_its_way_counts(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
-    world.seconds = 60.0
+    world.seconds = 20.0
     async with Batches(worker(world, 1))(many(3), journal=place) as first:
         await until(world, lambda: len(world.ledger) == 3)
         end_leases(postgres, first)
@@ -189,7 +191,7 @@ async def test_what_a_worker_without_a_budget_has_on_its_way_counts(
 async def test_what_is_not_needed_goes_back_in_a_few_seconds(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
-    world.seconds = 90.0
+    world.seconds = 40.0
     held = "SELECT coalesce(sum(amount), 0)::int FROM neuralbox.allotment WHERE what = 'tokens'"
     async with Batches(worker(world, 1))(many(2), journal=place, budget=100) as run:
         await until(world, lambda: len(world.ledger) == 2)
@@ -198,7 +200,6 @@ async def test_what_is_not_needed_goes_back_in_a_few_seconds(
         assert postgres.execute(held) == [(0,)]
         moving = "SELECT until > clock_timestamp() FROM neuralbox.allotment WHERE what = 'tokens'"
         assert postgres.execute(moving) == [(True,)]
-        await world.time.sleep(30.0)
         assert [outcome.ok async for outcome in run] == [True, True]
         await world.time.sleep(3.0)
         assert postgres.execute(moving) == [(False,)]
@@ -216,7 +217,7 @@ async def test_a_journal_that_cannot_be_asked_for_tokens_ends_the_batch_and_one_
         raise JournalError("The database is gone.", reason="unwritable")
 
     monkeypatch.setattr(Allotments, what, broken)
-    world.seconds = 30.0
+    world.seconds = 8.0
     if what == "take_tokens":
         with pytest.raises(JournalError, match="database is gone"):
             await outcomes_of(worker(world), many(3), place, budget=100)
@@ -271,7 +272,7 @@ async def test_what_did_not_leave_for_limits_gives_its_tokens_back(
 async def test_what_the_service_says_of_an_accepted_one_is_counted_on_by_all(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
-    world.price, world.seconds = None, 60.0
+    world.price, world.seconds = None, 20.0
     service = replace(NEURALBOX, estimate=lambda _: 10)
     async with Batches(worker(world, service=service))(many(4), journal=place, budget=30) as run:
         await until(world, lambda: len(world.ledger) == 3)

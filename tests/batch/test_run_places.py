@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 __all__ = ["place"]  # a fixture
 
-HOUR = 100.0
+HOUR = 50.0
 """An hour of the service: each second of a worker costs real questions to the database."""
 
 
@@ -54,7 +54,8 @@ async def run_all(world: Service, place: str, count: int, workers: int, **option
     return delivered
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(("anyio_backend", "workers"), [("asyncio", 1), ("trio", 4)])
+@pytest.mark.usefixtures("_who_meet")
 async def test_workers_use_up_an_hour_without_a_refusal_and_go_on_in_the_next(
     world: Service, place: str, workers: int
 ) -> None:
@@ -93,7 +94,7 @@ async def test_what_another_program_uses_up_is_met_by_few_and_known_to_all(world
 
 
 async def test_a_dead_workers_part_is_used_by_others(world: Service, place: str, postgres: PostgresServer) -> None:
-    world.seconds, world.plan.hourly = 60.0, 100
+    world.seconds, world.plan.hourly = 20.0, 100
     async with Batches(worker(world, 1))(many(4), journal=place) as first:
         await until(world, lambda: len(world.ledger) == 4)
         end_leases(postgres, first)

@@ -31,7 +31,7 @@ from neuralbox._report import write_batch_report
 from neuralbox._requests.requests import ImageRequest, VideoRequest
 from neuralbox._submissions import keyed, submission
 from neuralbox._submissions.claim import claim_of
-from neuralbox._submissions.registry import registry_of
+from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox._types import JobRef
 
 from ..helpers import KEY, refusal
@@ -54,7 +54,7 @@ def place(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service whose clock stands still while a worker waits for the database."""
-    world = a_service()
+    world = a_service(seconds=8.0)  # each second of a worker costs real questions to the database
     hold_for_journals(world.time, monkeypatch)
     return world
 
@@ -73,7 +73,9 @@ def worker(world: Service, number: int = 0, **options: Any) -> Core:
     """A client that shares nothing with the others in this process."""
     options.setdefault("polling", Polling(min_interval=1.0, max_interval=5.0))
     source = replace(world.time.time_source, random=lambda: 0.5 + number / 1_000)
-    return Core(world, ClientOptions(base_url=BASE_URL, **options), ApiKey(KEY), source)
+    core = Core(world, ClientOptions(base_url=BASE_URL, **options), ApiKey(KEY), source)
+    registry_of(core).settling = SettlePolicy(base=2.0, longest=4.0, listed_by=8.0)
+    return core
 
 
 def videos(*prompts: str) -> list[VideoRequest]:
@@ -103,6 +105,7 @@ def end_leases(postgres: PostgresServer, batch: Any) -> None:
     owner.lost = True
 
 
+@pytest.mark.usefixtures("_who_meet")
 async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_by_both(
     world: Service, place: str
 ) -> None:
@@ -128,7 +131,7 @@ async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_b
 async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
     world: Service, place: str, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    world.seconds, takes = 60.0, list[int]()
+    world.seconds, takes = 20.0, list[int]()
     take = SharedJournal.take
 
     async def answer(journal: SharedJournal, keys: Any) -> Any:
@@ -149,6 +152,7 @@ async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
+@pytest.mark.usefixtures("_who_meet")
 async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(
     world: Service, place: str, seconds: float
 ) -> None:
@@ -169,6 +173,7 @@ async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(
 
 
 @pytest.mark.parametrize("fate", ["dropped after", "dropped before"])
+@pytest.mark.usefixtures("_who_meet")
 async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_their_own(
     world: Service, place: str, fate: str
 ) -> None:
@@ -215,7 +220,7 @@ async def test_an_unknown_one_is_the_journals_and_not_the_clients(world: Service
 async def test_a_worker_that_was_away_too_long_leaves_and_the_next_takes_over(
     world: Service, place: str, postgres: PostgresServer, moves: set[tuple[str, str]]
 ) -> None:
-    world.seconds = 30.0
+    world.seconds = 12.0
     found = dict[str, BatchOutcome]()
     async with Batches(worker(world, 1))(videos("a", "b"), journal=place) as first:
         while read_summary(place).accepted < 2:
@@ -284,7 +289,7 @@ async def test_those_who_watch_see_what_holds_a_worker_up(
     world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ends = lambda number, body: (
-        refusal(429, "rate_limit_exceeded", retry_after="60") if number == 1 else "answered"
+        refusal(429, "rate_limit_exceeded", retry_after="20") if number == 1 else "answered"
     )
     core, seen = worker(world, max_retry_wait=5.0), list[tuple[str, float | None]]()
     tell = SharedJournal.tell
@@ -310,6 +315,7 @@ async def test_requests_in_a_shared_journal_have_keys(world: Service, place: str
     assert found["a/0"].ok
 
 
+@pytest.mark.usefixtures("_who_meet")
 async def test_workers_without_requests_take_what_was_planned(world: Service, place: str, tmp_path: Path) -> None:
     from neuralbox._batch.planning import plan
 
@@ -402,6 +408,7 @@ async def submit(core: Core, place: str, key: str, prompt: str = "once") -> Any:
     return await keyed.submit(core, request, NO_CALL_OPTIONS, kind="video", model="kling-v2.1", journal=place, key=key)
 
 
+@pytest.mark.usefixtures("_who_meet")
 async def test_a_job_with_a_key_is_bought_once_by_any_number_of_processes(world: Service, place: str) -> None:
     jobs, world.holds = list[Any](), 2.0
     world.ends = lambda number, body: "dropped after"
@@ -516,7 +523,7 @@ async def test_who_uses_no_journal_does_not_suffer_from_one(
 
     monkeypatch.setattr(SharedJournal, "view", view)
     world.ends = lambda number, body: "dropped after" if number in (3, 4) else "answered"
-    core, ended = worker(world), list[Any]()
+    core, ended, world.seconds = worker(world), list[Any](), 20.0
     wire = VideoRequest(model="kling-v2.1", prompt="mine").build(core.options.dialect)
     await outcomes_of(core, videos("a", "b"), place)
 

@@ -48,8 +48,9 @@ def claim(key: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def place(postgres: PostgresServer) -> str:
-    """The address of a new run, in a database that knows of no other."""
+def place(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new run, in a database that knows of no other, which is asked again at once where that is needed."""
+    monkeypatch.setattr(connections, "_AGAIN", 0.005)
     postgres.empty()
     return postgres.url()
 
@@ -692,6 +693,7 @@ async def test_two_that_are_in_each_others_way_go_one_after_the_other(place: str
             await to_thread.run_sync(database.run, always)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
 async def test_nobody_waits_for_a_lock_for_longer_than_a_lease(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -707,6 +709,7 @@ async def test_nobody_waits_for_a_lock_for_longer_than_a_lease(
         await journal.sending("one", claim("c"))
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
 async def test_what_a_suspended_worker_holds_is_free_before_its_lease_is_over(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -779,6 +782,7 @@ async def wait_until(condition: Any) -> None:
             await anyio.sleep(0.02)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
 async def test_a_lease_is_kept_while_the_database_is_there_and_lost_for_good(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
