@@ -53,7 +53,7 @@ script, output, errors, *urls = json.loads(told)
 for number, path in enumerate((os.devnull, output, errors)):
     os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
 SERVER, SILENT, DRIPPING = urls
-exec(compile(script, "<string>", "exec"))
+exec(compile(script, "<script>", "exec"))
 """
 
 Run = Callable[[str], str]
