@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import cached_property, lru_cache
 from math import ceil, floor
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
@@ -104,19 +105,21 @@ class Made:
     listed: float = 0.0
     fails: bool = False
 
-    @property
+    # What was asked for stays as it is, and each page of the history says it again.
+
+    @cached_property
     def options(self) -> dict[str, Any]:
         return {**self.body.get("params", {}), **self.body}
 
-    @property
+    @cached_property
     def prompt(self) -> str | None:
         return prompt_of(self.body)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return next((kind for start, kind in _KINDS.items() if str(self.body.get("model")).startswith(start)), "text")
 
-    @property
+    @cached_property
     def model(self) -> str:
         """As answers name it."""
         return str(self.body.get("model", "")).replace("midjourney-v6", "midjourney")
@@ -142,7 +145,12 @@ class PageAsked(NamedTuple):
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(floor(seconds), UTC).isoformat()
+    return _whole_iso(floor(seconds))
+
+
+@lru_cache(maxsize=4_096)
+def _whole_iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 @dataclass

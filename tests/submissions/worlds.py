@@ -10,10 +10,11 @@ from __future__ import annotations
 import html
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -280,11 +281,50 @@ def worlds() -> Iterator[World]:
                     strangers=share,
                     others=20,
                 )
-    for programs in (2, 4):
-        for ids in ("int", "gen", "mixed"):
+    for programs, forms in ((2, ("int", "gen", "mixed")), (4, ("mixed",))):
+        for ids in forms:
             yield World(f"{programs} programs, equal requests, ids: {ids}", ids=ids, programs=programs)
         yield World(f"{programs} programs, equal requests, pictures", kind="image", programs=programs)
-        yield World(f"{programs} programs, equal requests, `duration`", programs=programs, options={"duration": 5})
+        if programs == 2:
+            yield World("2 programs, equal requests, `duration`", programs=2, options={"duration": 5})
+
+
+BY_BATCHES: Final = (
+    "as documented",
+    "as documented, pictures",
+    "as documented, texts",
+    "ids: gen, equal prompts",
+    "ids: mixed, equal prompts",
+    "ids: mixed, equal prompts, pictures",
+    "`created_at` -8 s",
+    "`created_at` +120 s",
+    "`created_at` 5 h behind, no zone",
+    "no `Date`",
+    "no `created_at`",
+    "prompts cut to 20",
+    "prompts not shown",
+    "listed 15 s late, pictures",
+    "listed 75 s late",
+    "strangers, 30% equal, listed 0 s late, images",
+    "strangers, 100% equal, listed 15 s late, videos",
+    "2 programs, equal requests, ids: mixed",
+    "2 programs, equal requests, pictures",
+)
+"""The worlds in which batches live too: each way to differ once, since a batch sends by the same calls."""
+
+
+def worlds_of_batches() -> Iterator[World]:
+    """Go through the worlds in which each program makes its requests by a batch."""
+    by_name = {world.name: world for world in worlds()}
+    for name in BY_BATCHES:
+        yield replace(by_name[name], in_batches=True)
+
+
+def prices() -> Iterator[tuple[str, float]]:
+    """Go through what is bought, and the seconds until it is listed, whose price is told."""
+    for kind in MODELS:
+        for lag in (0.0, 3.0, 15.0):
+            yield kind, lag
 
 
 HEAD: Final = """# Worlds
@@ -303,7 +343,7 @@ TABLE: Final = """| world | asked | charged | delivered | raised | wrong |
 BATCHES: Final = """
 ## The same by batches
 
-Each program makes its requests by one `nb.batch`, which also waits for what they make.
+Each way to differ once more. Each program makes its requests by one `nb.batch`, which also waits for what they make.
 
 """
 
@@ -311,7 +351,7 @@ Each program makes its requests by one `nb.batch`, which also waits for what the
 PRICE: Final = """
 ## The price of certainty
 
-Forty requests within a minute, two of five lost, half of those after they were accepted; six runs of each. *seconds* are from sending
+Forty requests within a minute, two of five lost, half of those after they were accepted; three runs of each. *seconds* are from sending
 until the outcome is known (adopted, or proven absent and sent again), *requests* are those to the history and for single
 generations, for each answer that was lost: median and 95th percentile. A picture or a text that was never accepted waits
 longest: a service that is still working on it lists it when it is done.
@@ -321,46 +361,43 @@ longest: a service that is still working on it lists it when it is done.
 """
 
 
-def prices() -> Iterator[str]:
-    """Write the rows of what it takes to know what became of a lost answer."""
-    for kind in MODELS:
-        for lag in (0.0, 3.0, 15.0):
-            lost = {"answered": 3.0, "dropped after": 1.0, "dropped before": 1.0}
-            world = World(f"price, {kind}, {lag:g}", kind=kind, lag=lag, requests=40, prompts=40, is_lost=lost)
-            runs = [anyio.run(live, world, seed) for seed in range(6)]
-            seconds = [each for run in runs for each in run.settled]
-            requests = [run.reads / len(run.settled) for run in runs]
-            raised = sum(run.raised for run in runs)
-            yield (
-                f"| {kind} | {f'{lag:g} s late' if lag else 'at once'} | {len(seconds)} | {_middle_and_late(seconds)} "
-                f"| {_middle_and_late(requests)} | {raised} |"
-            )
+def price(kind: str, lag: float) -> str:
+    """Write the row of what it takes to know what became of a lost answer."""
+    lost = {"answered": 3.0, "dropped after": 1.0, "dropped before": 1.0}
+    world = World(f"price, {kind}, {lag:g}", kind=kind, lag=lag, requests=40, prompts=40, is_lost=lost)
+    runs = [anyio.run(live, world, seed) for seed in range(3)]
+    seconds = [each for run in runs for each in run.settled]
+    requests = [run.reads / len(run.settled) for run in runs]
+    raised = sum(run.raised for run in runs)
+    return (
+        f"{price_begins(kind, lag)} {len(seconds)} | {_middle_and_late(seconds)} | {_middle_and_late(requests)} | {raised} |"
+    )
+
+
+def price_begins(kind: str, lag: float) -> str:
+    """Write how a row of the prices begins."""
+    return f"| {kind} | {f'{lag:g} s late' if lag else 'at once'} |"
 
 
 def _middle_and_late(values: list[float]) -> str:
     return f"{median(values):.1f} / {sorted(values)[int(0.95 * len(values))]:.1f}"
 
 
-def rows(*, in_batches: bool) -> Iterator[tuple[World, Count]]:
-    """Live in each world."""
-    for world in worlds():
-        lived = replace(world, in_batches=in_batches)
-        yield lived, anyio.run(live, lived)
-
-
-def page(single: Iterable[tuple[World, Count]], in_batches: Iterable[tuple[World, Count]]) -> str:
-    """Return the page of what became of the requests in each world."""
-    tables = ("\n".join(_row(world, count) for world, count in lived) for lived in (single, in_batches))
-    return f"{HEAD}{TABLE}{next(tables)}\n{BATCHES}{TABLE}{next(tables)}\n{PRICE}" + "\n".join(prices()) + "\n"
-
-
-def _row(world: World, count: Count) -> str:
+def row(world: World, count: Count) -> str:
+    """Write the row of what became of the requests in a world."""
     wrong = count.wrong + count.unnamed + count.twice
     return f"| {world.name} | {count.asked} | {count.charged} | {count.delivered} | {count.raised} | {wrong} |"
 
 
+def page(row_of: Callable[[World], str], price_of: Callable[[str, float], str]) -> str:
+    """Return the page, whose rows are written by these."""
+    single, by_batches = "\n".join(map(row_of, worlds())), "\n".join(map(row_of, worlds_of_batches()))
+    dear = "\n".join(starmap(price_of, prices()))
+    return f"{HEAD}{TABLE}{single}\n{BATCHES}{TABLE}{by_batches}\n{PRICE}{dear}\n"
+
+
 if __name__ == "__main__":
-    made = page(rows(in_batches=False), rows(in_batches=True))
+    made = page(lambda world: row(world, anyio.run(live, world)), price)
     if "--check" in sys.argv:
         sys.exit(PAGE.read_text(encoding="utf-8") != made)
     PAGE.write_text(made, encoding="utf-8")
