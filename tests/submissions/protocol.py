@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from math import floor
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from neuralbox._api.builders import build_media
 from neuralbox._api.pages import read_envelope
+from neuralbox._api.request import Request
 from neuralbox._core.exchange import Attempt
 from neuralbox._submissions.claim import Claim, Facts
 from neuralbox._submissions.matching import Conclusion, match
@@ -167,7 +169,7 @@ class Model:
             assert asked.entry is not None
             if action.what == "answer":
                 assert made is not None
-                registry.note_clock(formatdate(floor(START + self.seconds), usegmt=True), asked=self.seconds)
+                registry.note_clock(_date(floor(START + self.seconds)), asked=self.seconds)
                 registry.accept(asked.entry, JobRef(made.number, "video", "m"))
                 self._deliver(asked, made.number)
             else:
@@ -177,8 +179,7 @@ class Model:
     def _send(self, registry: Registry, asked: Asked, name: tuple[int, int]) -> None:
         claim = Claim(f"{name}/{asked.sendings}", "video", "m", asked.prompt, seed=asked.seed)
         ending = Attempt(self.seconds)
-        request = build_media(model="m", prompt=asked.prompt, options={}, nested=False)
-        asked.entry = PendingSubmission(claim, request, None, ending)
+        asked.entry = PendingSubmission(claim, _request(asked.prompt), None, ending)
         asked.sendings, asked.is_accepted = asked.sendings + 1, False
         registry.begin(asked.entry)
         ending.sent, ending.sent_at, ending.sent_clock = True, START + self.seconds, self.seconds
@@ -213,8 +214,7 @@ class Model:
                     server_offset=offset,
                     seed=asked.seed,
                 )
-                request = build_media(model="m", prompt=asked.prompt, options={}, nested=False)
-                asked.entry = PendingSubmission(claim, request, None, Attempt(self.seconds))
+                asked.entry = PendingSubmission(claim, _request(asked.prompt), None, Attempt(self.seconds))
                 registry.begin(asked.entry)
                 registry.resume(asked.entry)
                 asked.state = "lost"
@@ -223,7 +223,7 @@ class Model:
 
     def _look(self, registry: Registry, asked: Asked) -> None:
         began, walk = self.seconds, Walk()
-        registry.note_clock(formatdate(floor(START + self.seconds), usegmt=True), asked=began)
+        registry.note_clock(_date(floor(START + self.seconds)), asked=began)
         listed = [each for each in reversed(self.made) if each.at + self.setting.lag <= began]
         page = read_envelope({"items": [self._item(each) for each in listed], "page": 1, "pages": 1}, page=1)
         assert page is not None
@@ -294,16 +294,33 @@ class Model:
         return None if lost is None else round(self.seconds - lost, 2)
 
 
+@lru_cache
+def _request(prompt: str) -> Request:
+    return build_media(model="m", prompt=prompt, options={}, nested=False)
+
+
+@lru_cache(maxsize=4_096)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+_BREAKS_NOTHING: Final = frozenset({"pass", "stranger"})
+"""Actions after which `violations` says what it said before: as the last of a path they show nothing."""
+
+
 def search(setting: Setting, depth: int) -> tuple[int, list[tuple[tuple[Action, ...], str]]]:
     """Go through everything that may happen within so many actions; the number of states, and what is broken in them."""
     seen: set[object] = set()
     broken: list[tuple[tuple[Action, ...], str]] = []
     frontier: list[tuple[Action, ...]] = [()]
+    model, done = Model(setting), tuple[Action, ...]()
     while frontier:
         path = frontier.pop()
-        model = Model(setting)
-        for action in path:
+        if path[:-1] != done:  # the model of the path before this one goes on where that is how this one begins
+            model, done = Model(setting), ()
+        for action in path[len(done) :]:
             model.do(action)
+        done = path
         signature = (model.signature(), len(path))
         if signature in seen:
             continue
@@ -311,5 +328,8 @@ def search(setting: Setting, depth: int) -> tuple[int, list[tuple[tuple[Action, 
         wrong = list(model.violations())
         broken += [(path, each) for each in wrong]
         if len(path) < depth and not wrong:
-            frontier += [(*path, action) for action in model.actions()]
+            is_last = len(path) + 1 == depth
+            frontier += [
+                (*path, action) for action in model.actions() if not (is_last and action.what in _BREAKS_NOTHING)
+            ]
     return len(seen), broken

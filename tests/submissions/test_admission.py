@@ -352,7 +352,7 @@ def with_changes(nb: AsyncNeuralBox, **changes: Any) -> AsyncNeuralBox:
 
 
 async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() -> None:
-    """Three hours of a VIP plan, in the sandbox's ledger and over its socket, by a clock that jumps."""
+    """Two hours of a VIP plan, in the sandbox's ledger and over its socket, by a clock that jumps."""
     time, budget = VirtualTime(), Budget(10_000)
 
     class Client(AsyncNeuralBox):
@@ -364,7 +364,7 @@ async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() ->
             with_changes(client, pace="spread", max_retry_wait=4_000, budget=budget) as nb,
             anyio.create_task_group() as group,
         ):
-            numbers = iter(range(250))
+            numbers = iter(range(150))
 
             async def work() -> None:
                 for number in numbers:
@@ -373,10 +373,10 @@ async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() ->
             for _ in range(8):
                 group.start_soon(work)
         ledger = server.sandbox.ledger
-        assert len(ledger.charges) == 250
+        assert len(ledger.charges) == 150
         statuses = [one.status for one in ledger.received if one.route == "POST /generate"]
-        assert statuses == [200] * 250
-        assert time.elapsed < 3 * 3_600
+        assert statuses == [200] * 150
+        assert 3_600 < time.elapsed < 2 * 3_600
         assert budget.spent == ledger.charged
 
 

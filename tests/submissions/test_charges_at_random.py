@@ -93,7 +93,11 @@ class Story:
         assert len(charged - set(told)) <= len(registry_of(self.core).unresolved)
 
 
-@pytest.mark.parametrize("seed", range(8 * TIMES))
+# Some lose an answer in every documented way and some in few; what is decided when is the same on both loops.
+STORIES = [*(("asyncio", seed) for seed in range(7 * TIMES)), *(("trio", seed) for seed in (0, 3, 5))]
+
+
+@pytest.mark.parametrize(("anyio_backend", "seed"), STORIES)
 async def test_nothing_is_charged_twice_and_nothing_charged_is_lost(seed: int) -> None:
     async with a_shop() as shop:
         story = Story(shop, seed)

@@ -55,7 +55,9 @@ def written(world: World) -> str:
 def written_price(kind: str, lag: float) -> str:
     """Find the row that the page has of a price."""
     lines = worlds.PAGE.read_text(encoding="utf-8").rpartition("\n## ")[2].splitlines()
-    return next((line for line in lines if line.startswith(worlds.price_begins(kind, lag))), f"No row of {kind}, {lag}.")
+    return next(
+        (line for line in lines if line.startswith(worlds.price_begins(kind, lag))), f"No row of {kind}, {lag}."
+    )
 
 
 @pytest.mark.uncovered

@@ -369,9 +369,7 @@ def price(kind: str, lag: float) -> str:
     seconds = [each for run in runs for each in run.settled]
     requests = [run.reads / len(run.settled) for run in runs]
     raised = sum(run.raised for run in runs)
-    return (
-        f"{price_begins(kind, lag)} {len(seconds)} | {_middle_and_late(seconds)} | {_middle_and_late(requests)} | {raised} |"
-    )
+    return f"{price_begins(kind, lag)} {len(seconds)} | {_middle_and_late(seconds)} | {_middle_and_late(requests)} | {raised} |"
 
 
 def price_begins(kind: str, lag: float) -> str:
