@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -56,8 +57,9 @@ class PaidArguments(ToolArguments):
     ] = None
 
 
+@cache
 def paid_arguments(made: type[BatchRequest]) -> type[PaidArguments]:
-    """Return the arguments of the tool that makes such requests."""
+    """Return the arguments of the tool that makes such requests; made once for all servers of a process."""
     hints = get_type_hints(made)
     said = _attributes(made)
     options: dict[str, Any] = {}
@@ -148,8 +150,12 @@ def read_arguments(made: type[ArgumentsT], values: Mapping[str, Any] | None) -> 
         raise ConfigurationError(f"{'; '.join(dict.fromkeys(wrong))}.") from None
 
 
+@cache
 def schema_of(made: type[ToolArguments]) -> dict[str, Any]:
-    """Return the JSON schema of arguments, as short as it can be said: every conversation pays for it."""
+    """Return the JSON schema of arguments, as short as it can be said: every conversation pays for it.
+
+    All servers of a process share it, and none changes it.
+    """
     schema = made.model_json_schema()
     names = sorted(made.model_fields, key=lambda name: name in PaidArguments.model_fields)  # what is asked stands first
     properties = {name: _short(schema["properties"][name]) for name in names}

@@ -11,7 +11,7 @@ from mcp import Client
 from mcp_types import CallToolResult
 
 from neuralbox._errors import JournalError, NeuralBoxError, SubmissionUnknownError
-from neuralbox._submissions import keyed
+from neuralbox._submissions import keyed, matching
 
 from .conftest import ERAS, FILM, PICTURE, PRICE, McpBox, Person, until, values, words
 
@@ -53,7 +53,10 @@ async def test_another_run_of_the_server_knows_what_was_bought_and_asks_nobody(b
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_call_whose_answer_is_lost_is_paid_once(era: str, box: McpBox) -> None:
+async def test_a_call_whose_answer_is_lost_is_paid_once(
+    era: str, box: McpBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "SETTLE", 0.2)  # seconds until another program that began as well would have shown
     box.sandbox.faults.set("drop-after-accept", 1.0)
     async with box.client(era) as client:
         first = await client.call_tool("generate_image", {**PICTURE, "seed": 5})
