@@ -53,9 +53,7 @@ async def test_another_run_of_the_server_knows_what_was_bought_and_asks_nobody(b
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_call_whose_answer_is_lost_is_paid_once(
-    era: str, box: McpBox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_whose_answer_is_lost_is_paid_once(era: str, box: McpBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "SETTLE", 0.2)  # seconds until another program that began as well would have shown
     box.sandbox.faults.set("drop-after-accept", 1.0)
     async with box.client(era) as client:
