@@ -18,6 +18,7 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextCon
 from neuralbox import AsyncNeuralBox, Polling
 from neuralbox.mcp import McpSettings, build_server
 from neuralbox.sandbox import Sandbox, Server, serve
+from neuralbox.sandbox._media import images
 
 from ..cli.processes import PATIENCE
 
@@ -70,7 +71,8 @@ class McpBox:
         self, era: str = "legacy", *, person: Person | None = None, budget: int | None = None, **settings: Any
     ) -> AsyncIterator[Client]:
         """Connect the official client to a server in this process; nobody is asked unless the settings say so."""
-        chosen = McpSettings(**{"directory": self.directory, "ask_above": 1_000_000, "wait": 20.0, **settings})
+        usual = {"directory": self.directory, "ask_above": 1_000_000, "wait": 20.0, "picture_pixels": 64}
+        chosen = McpSettings(**{**usual, **settings})
         async with (
             AsyncNeuralBox(api_key=self.key, base_url=self.server.url, polling=FAST, budget=budget) as nb,
             Client(
@@ -118,6 +120,22 @@ def words(result: CallToolResult) -> str:
     first = result.content[0]
     assert isinstance(first, TextContent)
     return first.text
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_picture_for_all_of_a_size() -> Iterator[None]:
+    """Draw no picture twice: none of these tests looks at one, and that was half of what they took."""
+    drawn: dict[tuple[int, int, str], bytes] = {}
+    real = images.draw_image
+
+    def draw(prompt: str, seed: int, width: int, height: int, ending: str) -> bytes:
+        if (width, height, ending) not in drawn:
+            drawn[width, height, ending] = real(prompt, seed, width, height, ending)
+        return drawn[width, height, ending]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(images, "draw_image", draw)
+        yield
 
 
 @pytest.fixture(scope="package")
