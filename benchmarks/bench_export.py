@@ -111,7 +111,7 @@ async def client(url: str, directory: str) -> dict[str, float]:
 
 def run(settings: Settings) -> list[Row]:
     """Run the client and read what it measured."""
-    count = settings.pick(20_000, 1_000_000)
+    count = settings.pick(2_000, 1_000_000)
     with serving(count, MODULE) as url, tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", MODULE, "--client", url, directory]
         found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)

@@ -21,7 +21,6 @@ Four questions, each with its bound:
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import json
 import os
@@ -45,7 +44,7 @@ import httpx
 
 from benchmarks.answering import answering
 from benchmarks.bench_faults import AT_ONCE, FAULTS, GIVEN_UP, MODEL, PACE, RATE, TIMEOUT, Came
-from benchmarks.measure import Row, Settings, compare, main, show
+from benchmarks.measure import Row, Settings, compare, main, out_of_sight, show
 from benchmarks.server import ROOT, Behaviour, running
 from neuralbox import AsyncNeuralBox
 from neuralbox.gateway import Gateway, KeyFile, _callers, _joins, app
@@ -245,10 +244,8 @@ async def one_by_one(candidates: Mapping[str, Measured], each: int, rounds: int,
     """Measure operations that take turns one by one, after a round that does not count; CPU seconds of each, by round."""
     order, rng = list(candidates), random.Random(seed)
     found: dict[str, list[float]] = {name: [] for name in order}
-    try:
-        for _ in range(rounds + 1):
-            gc.collect()
-            gc.freeze()  # as the gateway has it, whose server does this before it listens
+    for _ in range(rounds + 1):
+        with out_of_sight():  # as the gateway has it, whose server does this before it listens
             taken = dict.fromkeys(order, 0.0)
             for _ in range(each):
                 rng.shuffle(order)
@@ -259,8 +256,6 @@ async def one_by_one(candidates: Mapping[str, Measured], each: int, rounds: int,
                     taken[name] += clock() - began
             for name, seconds in taken.items():
                 found[name].append(seconds / each)
-    finally:
-        gc.unfreeze()
     return {name: seconds[1:] for name, seconds in found.items()}
 
 

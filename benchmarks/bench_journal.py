@@ -27,6 +27,11 @@ from tests.postgres import PostgresServer
 PROMPT = "A heron takes off from a quiet harbour at dawn, in the manner of an old woodcut, number {}"
 AT_ONCE = 64
 SERVICE = "http://127.0.0.1"
+LOGGED = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+OCCUPIED = (
+    "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+    "WHERE nspname = 'neuralbox' AND relkind = 'r'"
+)
 
 
 def entries(count: int) -> list[PlannedRequest]:
@@ -76,30 +81,31 @@ async def go_through(place: str, count: int, offset: int) -> tuple[float, float]
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-def measure(count: int, rounds: int) -> dict[str, float]:
-    """Measure both in turns."""
+def measure(server: PostgresServer, count: int, rounds: int) -> dict[str, float]:
+    """Measure both in turns, in a database of its own of this server."""
     found: dict[str, list[float]] = {}
-    with PostgresServer(fsync=True) as server, tempfile.TemporaryDirectory(dir=".") as folder:
-        plan_requests(server.url("warm"), [], service=SERVICE, now=0.0)
+    database = server.new_database()
+
+    def said(query: str) -> float:
+        ((value,),) = server.execute(query, database=database)
+        return float(value)
+
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        plan_requests(server.url("warm", database=database), [], service=SERVICE, now=0.0)
         for number in range(rounds):
             for name, place in (
                 ("file", str(Path(folder) / f"{number}.sqlite")),
-                ("postgres", server.url(f"run-{number}")),
+                ("postgres", server.url(f"run-{number}", database=database)),
             ):
-                (log,) = server.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0]
+                log = said(LOGGED)
                 wall, cpu = anyio.run(go_through, place, count, number * 10 * count)
                 found.setdefault(f"{name}, requests/s", []).append(count / wall)
                 found.setdefault(f"{name}, CPU us/request", []).append(cpu / count * 1e6)
                 if name == "postgres":
-                    (after,) = server.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0]
-                    found.setdefault("postgres, log bytes/request", []).append(float(after - log) / count)
-        (size,) = server.execute(
-            "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
-            "WHERE nspname = 'neuralbox' AND relkind = 'r'"
-        )[0]
-        found["postgres, disk bytes/request"] = [float(size) / (count * rounds)]
+                    found.setdefault("postgres, log bytes/request", []).append((said(LOGGED) - log) / count)
+        found["postgres, disk bytes/request"] = [said(OCCUPIED) / (count * rounds)]
         began = time.perf_counter()
-        plan_requests(server.url("planned"), entries(count), service=SERVICE, now=0.0)
+        plan_requests(server.url("planned", database=database), entries(count), service=SERVICE, now=0.0)
         found["plan, rows/minute"] = [count / (time.perf_counter() - began) * 60]
     return {name: round(median(values), 1) for name, values in found.items()}
 
@@ -108,7 +114,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--full", action="store_true")
     full = parser.parse_args().full
-    print(json.dumps(measure(50_000 if full else 2_000, 3 if full else 1), indent=2))
+    with PostgresServer(fsync=True) as server:
+        print(json.dumps(measure(server, 50_000 if full else 2_000, 3 if full else 1), indent=2))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ async def watch(view: JournalView, seconds: float) -> float:
 
 def run(settings: Settings) -> list[Row]:
     """Measure both while another process writes."""
-    requests, seconds = settings.pick(2_000, 100_000), settings.pick(1, 20)
+    requests, seconds = settings.pick(1_000, 100_000), settings.pick(1, 20)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.sqlite"
         anyio.run(fill, path, requests)

@@ -17,7 +17,8 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
@@ -90,10 +91,7 @@ async def interleave(candidates: Mapping[str, Work], *, rounds: int, seed: int) 
     for name in order:
         await candidates[name]()
     found: dict[str, list[float]] = {name: [] for name in order}
-    # The rest of the process is kept out of the collector's sight: what it holds is no candidate's doing.
-    gc.collect()
-    gc.freeze()
-    try:
+    with out_of_sight():
         for _ in range(rounds):
             rng.shuffle(order)
             for name in order:
@@ -101,9 +99,23 @@ async def interleave(candidates: Mapping[str, Work], *, rounds: int, seed: int) 
                 start = time.process_time()
                 operations = await candidates[name]()
                 found[name].append((time.process_time() - start) / operations)
-    finally:
-        gc.unfreeze()
     return found
+
+
+@contextmanager
+def out_of_sight() -> Iterator[None]:
+    """Keep what the process holds by now out of the collector's sight: it is no candidate's doing.
+
+    What is so already stays so: a test's process has a thousand modules, through which each collection would go.
+    """
+    has_frozen_before = gc.get_freeze_count() > 0
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not has_frozen_before:
+            gc.unfreeze()
 
 
 def compare(

@@ -431,8 +431,7 @@ def growth(up_to: int, *, seed: int) -> list[Row]:
     counts = [10**power for power in range(len(str(up_to)))]
     for policy in (Polling(), Polling(detail="listing")):
         for count in counts:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                seen, peak = pool.submit(_alone, count, seed, policy).result()
+            seen, peak = in_fresh_process(count, seed, policy)
             print(f"{count:,}, {policy.detail}: {seen}", file=sys.stderr)  # the next one takes ten times as long
             what = f"{count:,} let go" + (", detail=listing" if policy.detail == "listing" else "")
             rows += rows_for(what, seen, 2.4 if policy.detail == "status" and count >= 1_000 else None, None, None)
@@ -444,7 +443,14 @@ def growth(up_to: int, *, seed: int) -> list[Row]:
     return rows
 
 
-def _alone(count: int, seed: int, policy: Polling) -> tuple[Seen, float]:
+def in_fresh_process(count: int, seed: int, policy: Polling) -> tuple[Seen, float]:
+    """Wait for so many in a process that does nothing else; also the bytes that it occupies."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(here, count, seed, policy).result()
+
+
+def here(count: int, seed: int, policy: Polling) -> tuple[Seen, float]:
+    """The same in this process."""
     return asyncio.run(let_go(count, World(), seed=seed, policy=policy)), _resident()
 
 

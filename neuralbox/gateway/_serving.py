@@ -84,6 +84,7 @@ class GatewayServer:
         self._server.should_exit = True
 
     async def _serve(self, announce: Callable[[str], object], close: Callable[[], Awaitable[object]] | None) -> None:
+        has_frozen_before = gc.get_freeze_count() > 0  # the program that runs this
         try:
             await self._gateway.start()
             gc.collect()
@@ -91,7 +92,8 @@ class GatewayServer:
             announce(self.url)
             await self._server.serve(sockets=[self._listener])
         finally:
-            gc.unfreeze()
+            if not has_frozen_before:
+                gc.unfreeze()
             with anyio.CancelScope(shield=True):
                 try:
                     await self._gateway.aclose()

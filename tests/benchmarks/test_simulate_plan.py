@@ -16,19 +16,21 @@ pytestmark = pytest.mark.uncovered
 @pytest.mark.parametrize(
     ("name", "count", "least", "refusals", "found_s"),
     [
-        ("100 an hour, batch", 300, 92, 1, 150),
-        ("100 an hour, batch, detail=listing", 300, 92, 1, 150),
-        ("100 an hour, batch, detail=status", 150, 44, 1, 3_600),
-        ("100 an hour, spread", 300, 85, 0, 150),
+        ("100 an hour, batch", 210, 92, 1, 150),
+        ("100 an hour, batch, detail=listing", 210, 92, 1, 150),
+        ("100 an hour, batch, detail=status", 100, 44, 1, 3_600),
+        ("100 an hour, spread", 210, 85, 0, 150),
         ("100 an hour, reads free, batch", 150, 99, 0, 3.5),
-        ("60 an hour, 500 a day, batch", 520, 475, 4, 200),
-        ("100 an hour, two programs, batch", 300, 88, 5, 150),
+        ("60 an hour, 500 a day, batch", 260, 237, 4, 200),
+        ("100 an hour, two programs, batch", 210, 88, 5, 150),
     ],
 )
 def test_a_plan_brings_nearly_as_many_videos_as_there_are_in_theory(
     name: str, count: int, least: float, refusals: int, found_s: float
 ) -> None:
     world = next(world for world in WORLDS if world.name == name)
+    if world.daily:
+        world = replace(world, daily=world.daily // 2)  # half a day's worth, and it is over as early in the day
     brought = asyncio.run(bring(world, count, seed=3))
     assert brought.jobs == count
     assert least <= brought.rate <= world.limit()

@@ -84,8 +84,19 @@ def test_a_consumer_that_lets_go_finds_every_job_as_cheaply(detail: Any, most: f
     assert seen.p95 <= 5.0
 
 
-def test_how_the_price_grows_is_shown_for_each_number_of_jobs_and_both_ways_of_asking() -> None:
+def test_how_the_price_grows_is_shown_for_each_number_of_jobs_and_both_ways_of_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_fresh_process, measured = simulation.in_fresh_process, list[tuple[int, str]]()
+
+    def measure(count: int, seed: int, policy: Polling) -> tuple[simulation.Seen, float]:
+        """The first in a process of its own, which takes longer to start than the others to run."""
+        measured.append((count, policy.detail))
+        return (simulation.here if len(measured) > 1 else in_fresh_process)(count, seed, policy)
+
+    monkeypatch.setattr(simulation, "in_fresh_process", measure)
     rows = simulation.growth(10, seed=1)
+    assert [count for count, _ in measured] == [1, 10, 1, 10]
     assert {row.what.partition(":")[0] for row in rows} == {
         "1 let go",
         "10 let go",

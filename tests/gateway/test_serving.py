@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import gc
 import importlib
 import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,19 @@ def test_uvicorn_has_the_marks_by_which_a_caller_that_left_is_known() -> None:
         server.stop()
         thread.join()
     assert waiting.asked == [False, True]
+
+
+@pytest.mark.parametrize(("frozen", "done"), [(0, ["collect", "freeze", "unfreeze"]), (7, ["collect", "freeze"])])
+def test_what_the_program_kept_from_collections_before_it_stays_so(
+    frozen: int, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: frozen)
+    for name in ("collect", "freeze", "unfreeze"):
+        monkeypatch.setattr(gc, name, partial(seen.append, name))
+    server = GatewayServer(Waiting(), port=0)  # type: ignore[arg-type]  # as above
+    server.run(lambda _: server.stop())
+    assert seen == done
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
