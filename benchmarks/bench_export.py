@@ -18,59 +18,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import httpx
 
-from benchmarks.bench_paging import record, serve, serving
+from benchmarks.listings import PAGE, serving
 from benchmarks.measure import Row, Settings, main
-from benchmarks.server import ROOT, Behaviour, Site, answer
+from benchmarks.server import ROOT
 from neuralbox import AsyncNeuralBox
 
-PAGE = 100
 NEW = 1_000
 RATE_BOUND = 50_000
 MEMORY_BOUND = 150.0
 PREFETCHED = 5  # the page with nothing new, and those that were asked for together with it
 MODULE = "benchmarks.bench_export"
-
-_RECORD = record(0).replace(b"0000000", b"%07d")
-_PAGE_OF = b",".join([_RECORD] * PAGE)
-
-
-class GrowingHistory(Site):
-    """A history of so many generations, none of which is kept; `GET /more` adds some and tells how often it was asked."""
-
-    def __init__(self, behaviour: Behaviour, count: int) -> None:
-        super().__init__(behaviour)
-        self._count = count
-        self._asked = 0
-        self._head = answer({}).rpartition(b"\r\n\r\n")[0].replace(b"Content-Length: 2", b"Content-Length: %d")
-
-    def reply(self, method: str, target: str, body: bytes) -> bytes | list[bytes]:  # noqa: ARG002 - as `Site` is asked
-        """Answer one page, or what else is asked."""
-        path, _, text = target.partition("?")
-        if path.endswith("/user/me"):
-            return answer({"id": 7, "plan": "elite"})
-        if path == "/more":
-            self._count += int(parse_qs(text)["count"][0])
-            asked, self._asked = self._asked, 0
-            return answer({"asked": asked})
-        self._asked += 1
-        page = int(parse_qs(text)["page"][0])
-        newest = self._count - (page - 1) * PAGE
-        shown = range(newest, max(0, newest - PAGE), -1)
-        items = (_PAGE_OF if len(shown) == PAGE else b",".join([_RECORD] * len(shown))) % tuple(
-            number for number in shown for _ in range(_RECORD.count(b"%07d"))
-        )
-        content = b'{"items":[%b],"total":%d,"page":%d,"limit":%d,"pages":%d}' % (
-            items,
-            self._count,
-            page,
-            PAGE,
-            -(-self._count // PAGE),
-        )
-        return self._head % len(content) + b"\r\n\r\n" + content
 
 
 def memory(name: str) -> float:
@@ -112,7 +72,7 @@ async def client(url: str, directory: str) -> dict[str, float]:
 def run(settings: Settings) -> list[Row]:
     """Run the client and read what it measured."""
     count = settings.pick(2_000, 1_000_000)
-    with serving(count, MODULE) as url, tempfile.TemporaryDirectory() as directory:
+    with serving("export", count) as url, tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", MODULE, "--client", url, directory]
         found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     assert (found["rows"], found["second_rows"], found["added"]) == (count, count + NEW, NEW)
@@ -134,9 +94,7 @@ def run(settings: Settings) -> list[Row]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(GrowingHistory(Behaviour(), int(sys.argv[2]))))
-    elif sys.argv[1:2] == ["--client"]:
+    if sys.argv[1:2] == ["--client"]:
         print(json.dumps(asyncio.run(client(sys.argv[2], sys.argv[3]))))
     else:
         main(run, __doc__)

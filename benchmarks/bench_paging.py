@@ -14,26 +14,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from benchmarks.listings import PAGE, record, serving
 from benchmarks.measure import Row, Settings, compare, main, show
-from benchmarks.server import HOST, ROOT, Behaviour, Site, Wire, answer
 from neuralbox import AsyncNeuralBox
 
-LATENCY = 0.02
-PAGE = 100
 ARRIVING = 3
 WALL_BOUND = 1 / 3.5  # of the time an item takes: 3.5 times the items per second
 CPU_BOUND = 1.0
@@ -59,78 +52,6 @@ class Item(BaseModel):
     url: str | None
     tokens_used: int
     created_at: datetime
-
-
-# The other side: a process of its own.
-
-
-def record(number: int) -> bytes:
-    """Return one item of the history as the seed shows it."""
-    name = f"gen_01j9x{number:07d}"
-    item = {
-        "id": name,
-        "type": "image",
-        "model": "flux-1.1-pro",
-        "status": "completed",
-        "prompt": "Portrait of a CEO in a modern office",
-        "url": f"https://storage.neuralbox.top/generations/{name}.webp",
-        "tokens_used": 8,
-        "created_at": "2026-03-08T12:02:30Z",
-    }
-    return json.dumps(item, separators=(",", ":")).encode()
-
-
-class Listing(Site):
-    """A history of so many items; `arriving=3` in a query lets so many new ones come after it is answered."""
-
-    def __init__(self, behaviour: Behaviour, count: int) -> None:
-        super().__init__(behaviour)
-        self._count = count
-        self._head = answer({}).rpartition(b"\r\n\r\n")[0].replace(b"Content-Length: 2", b"Content-Length: %d")
-        self._begin()
-
-    def _begin(self) -> None:
-        self._items = [record(number) for number in range(self._count, 0, -1)]
-
-    def reply(self, method: str, target: str, body: bytes) -> bytes | list[bytes]:  # noqa: ARG002 - as `Site` is asked
-        """Answer one page."""
-        asked = {name: values[0] for name, values in parse_qs(target.partition("?")[2]).items()}
-        if "page" not in asked:
-            self._begin()
-            return answer({})
-        page, limit, arriving = int(asked["page"]), int(asked["limit"]), int(asked.get("arriving", "0"))
-        total = len(self._items)
-        shown = b",".join(self._items[(page - 1) * limit : page * limit])
-        pages = -(-total // limit)
-        content = b'{"items":[%b],"total":%d,"page":%d,"limit":%d,"pages":%d}' % (shown, total, page, limit, pages)
-        if arriving:
-            self._items[:0] = [record(total + more) for more in range(arriving, 0, -1)]
-        return self._head % len(content) + b"\r\n\r\n" + content
-
-
-async def serve(site: Site) -> None:
-    """Serve until standard input ends."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Wire(site, loop), HOST, 0, backlog=128)
-    async with server:
-        print(server.sockets[0].getsockname()[1], flush=True)
-        over = asyncio.Event()
-        loop.add_reader(sys.stdin.fileno(), lambda: over.set() if not os.read(sys.stdin.fileno(), 1024) else None)
-        await over.wait()
-        loop.remove_reader(sys.stdin.fileno())
-
-
-@contextmanager
-def serving(count: int, module: str = "benchmarks.bench_paging") -> Iterator[str]:
-    """Run the other side, which a module is with `--serve`, and hand out its address."""
-    command = [sys.executable, "-m", module, "--serve", str(count)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield f"http://{HOST}:{int(process.stdout.readline())}"
-        finally:
-            process.stdin.close()  # its lifeline
 
 
 # The walks.
@@ -211,7 +132,7 @@ async def all_walks(url: str, settings: Settings) -> list[dict[str, list[float]]
 def run(settings: Settings) -> list[Row]:
     """Measure all walks, then count what is wrong when items arrive."""
     count = settings.pick(300, 10_000)
-    with serving(count) as url:
+    with serving("paging", count) as url:
         wall, cpu = asyncio.run(all_walks(url, settings))
         twice, missing = asyncio.run(wrong(url, count, 4))
     rows = [
@@ -233,7 +154,4 @@ def run(settings: Settings) -> list[Row]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(Listing(Behaviour(latency=LATENCY), int(sys.argv[2]))))
-    else:
-        main(run, __doc__)
+    main(run, __doc__)
