@@ -510,6 +510,11 @@ async def test_what_is_sent_again_while_the_keeper_looks_is_a_rival_and_nothing_
     registry.begin(begun)
     registry.part_from("a journal")  # it is this process's own by now
     assert registry.is_known(begun)
+    others = AccountView([ClaimInFlight({**told, "key": "another's"}, is_unknown=False)], [])
+    registry.meet("a journal", others)
+    assert "another's" in registry._submissions
+    registry.part_from("a journal")
+    assert set(registry._submissions) == {"theirs"}
 
 
 async def test_a_lost_request_that_this_process_takes_over_meanwhile_is_looked_for_anew(
