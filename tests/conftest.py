@@ -9,6 +9,7 @@ into a coroutine, and CPython 3.11 does not trace what that runs next.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import socket
 import sys
@@ -56,6 +57,20 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "no_proxy",
         }:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_settings_of_another_test() -> Iterator[None]:
+    """Take back what a test, or a program that it ran, set of our loggers: they live as long as the process."""
+    yield
+    for logger in _OUR_LOGGERS:
+        logger.setLevel(logging.NOTSET)
+        for handler in logger.handlers[:]:
+            if not isinstance(handler, logging.NullHandler):  # ours from the import on
+                logger.removeHandler(handler)
+
+
+_OUR_LOGGERS = [logging.getLogger("neuralbox"), logging.getLogger("neuralbox.gateway")]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import logging
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -257,17 +256,6 @@ def test_the_base_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert base_url_from_environment(None) == "https://neuralbox.top"
 
 
-@pytest.fixture
-def quiet_logger() -> Iterator[None]:
-    """Give the package's logger back as it was."""
-    handlers, level = logger.handlers[:], logger.level
-    logger.handlers[:] = [handler for handler in handlers if isinstance(handler, logging.NullHandler)]
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("quiet_logger")
 @pytest.mark.parametrize("level", ["", "warning", "yes", "0"])
 def test_the_log_is_silent_unless_asked_for(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
     monkeypatch.setenv("NEURALBOX_LOG", level)
@@ -277,7 +265,6 @@ def test_the_log_is_silent_unless_asked_for(monkeypatch: pytest.MonkeyPatch, lev
     assert logger.level == before
 
 
-@pytest.mark.usefixtures("quiet_logger")
 @pytest.mark.parametrize(("word", "level"), [("info", logging.INFO), (" DEBUG ", logging.DEBUG)])
 def test_the_log_goes_to_standard_error_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, level: int
@@ -291,7 +278,6 @@ def test_the_log_goes_to_standard_error_once(
     assert capsys.readouterr().err.count("neuralbox INFO a line") == 1
 
 
-@pytest.mark.usefixtures("quiet_logger")
 @pytest.mark.parametrize(("level", "lines"), [(logging.NOTSET, 0), (logging.WARNING, 1)])
 def test_what_the_root_logger_writes_is_not_written_twice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: int, lines: int
@@ -307,7 +293,6 @@ def test_what_the_root_logger_writes_is_not_written_twice(
     assert written.getvalue().count("a line") == 1 - lines
 
 
-@pytest.mark.usefixtures("quiet_logger")
 def test_a_handler_of_the_users_own_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     own = logging.Handler()
     logger.addHandler(own)

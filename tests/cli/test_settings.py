@@ -138,21 +138,16 @@ def test_a_file_that_others_can_change_or_nobody_can_read_is_refused(
 
 def test_quiet_and_verbose_stand_wherever_one_writes_them(box: Box) -> None:
     log = logging.getLogger("neuralbox")
-    former, handlers = log.level, [*log.handlers]
-    try:
-        number = box("generate", "kling-v2.1", "A boat", "--no-wait", "-q").lines[0]
-        for arguments in (("-q", "wait", number), ("wait", number, "--quiet")):
-            left = box(*arguments)
-            assert (left.code, left.err) == (0, "")
-        left = box("balance", "-q", NEURALBOX_BASE_URL="nowhere")
-        assert left.sentence  # errors are said all the same
-        assert box("balance", "-v").code == 0
-        assert log.level == logging.INFO
-        assert box("-vv", "balance", "-v").code == 0
-        assert log.level == logging.DEBUG
-    finally:
-        log.setLevel(former)
-        log.handlers[:] = handlers
+    number = box("generate", "kling-v2.1", "A boat", "--no-wait", "-q").lines[0]
+    for arguments in (("-q", "wait", number), ("wait", number, "--quiet")):
+        left = box(*arguments)
+        assert (left.code, left.err) == (0, "")
+    left = box("balance", "-q", NEURALBOX_BASE_URL="nowhere")
+    assert left.sentence  # errors are said all the same
+    assert box("balance", "-v").code == 0
+    assert log.level == logging.INFO
+    assert box("-vv", "balance", "-v").code == 0
+    assert log.level == logging.DEBUG
 
 
 @pytest.mark.parametrize(

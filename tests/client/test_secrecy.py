@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -376,14 +376,10 @@ def contents_of(directory: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """The log as `NEURALBOX_LOG=debug` has it, of which nothing is left behind."""
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """The log as `NEURALBOX_LOG=debug` has it."""
     monkeypatch.setenv("NEURALBOX_LOG", "debug")
-    logger = logging.getLogger("neuralbox")
-    handlers, level = logger.handlers[:], logger.level
-    yield caplog
-    logger.handlers[:], logger.level = handlers, level
-    logger.setLevel(level)
+    return caplog
 
 
 def nothing_planted_in(text: str) -> None:

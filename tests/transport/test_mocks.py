@@ -15,7 +15,7 @@ import respx
 from pytest_httpx import HTTPXMock
 
 from neuralbox import _errors as errors
-from neuralbox._transport.mock_detection import are_originals
+from neuralbox._transport.mock_detection import StockTransport, are_originals
 
 from .servers import Server, answering
 from .support import every_engine, pooled, prepare, resources_of, transport_for
@@ -147,6 +147,22 @@ async def test_a_wrapper_that_pretends_to_be_the_original_is_noticed(monkeypatch
             patch.setattr(owner, "handle_async_request", traced)
             assert not are_originals()
     assert are_originals()
+
+
+async def test_certificates_are_read_once_and_only_for_https() -> None:
+    made: list[ssl.SSLContext] = []
+
+    def tls() -> ssl.SSLContext:
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    stock = StockTransport(size=1, keepalive_expiry=1, tls=tls, proxy=None)
+    with respx.mock(using="httpcore") as mock:
+        mock.get(host="service.invalid").respond(json={})
+        for scheme, contexts in (("http", 0), ("https", 1), ("http", 1), ("https", 1)):
+            response = await stock.send(httpx.Request("GET", f"{scheme}://service.invalid/"))
+            assert (response.status_code, len(made)) == (200, contexts)
+    await stock.aclose()
 
 
 async def test_what_never_had_a_request_has_nothing_to_abandon() -> None:
