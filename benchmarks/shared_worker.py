@@ -1,4 +1,4 @@
-"""One worker of `stress_shared`: `python -m benchmarks.shared_worker URL DSN FIRST COUNT EQUAL LEASE [BUDGET]`.
+"""One worker of `stress_shared`, in a process of its own.
 
 It runs its share of the requests on a shared journal and says each outcome as `KEY ID`, or `KEY !ERROR`. A worker that may
 not go on (its lease is over) ends with 75, so that whoever runs it gives its share to another.
@@ -37,17 +37,12 @@ async def run(url: str, dsn: str, share: list[dict[str, Any]] | None, budget: in
                 print(outcome.key, " ".join(result.split()), flush=True)
 
 
-def main() -> int:
-    url, dsn, first, count, equal, lease = sys.argv[1:7]
-    membership.LEASE = float(lease)  # type: ignore[misc]  # a minute is long for a test
+def work(url: str, dsn: str, first: int, count: int, equal: int, lease: float, budget: int | None) -> int:
+    """Run the requests from the first on, and return what the process is to end with."""
+    membership.LEASE = lease  # type: ignore[misc]  # a minute is long for a test
     try:
-        budget = int(sys.argv[7]) if len(sys.argv) > 7 else None
-        anyio.run(run, url, dsn, requests(int(first), int(count), int(equal)), budget)
+        anyio.run(run, url, dsn, requests(first, count, equal), budget)
     except JournalError as error:
         print(f"{type(error).__name__} {error.reason}: {error}", file=sys.stderr)
         return LEFT
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,8 +20,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,11 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared_worker import KEY, requests
+from benchmarks.shared_worker import KEY, requests, work
 from neuralbox.sandbox import Sandbox, serve
+from tests.forks import Fork, Forks
 from tests.postgres import PostgresServer
 
-ROOT = Path(__file__).parents[1]
 _REFUSED = 2
 
 
@@ -145,17 +143,25 @@ class Driver:
     """Stands for the engine, and for whatever breaks."""
 
     def __init__(
-        self, scenario: Scenario, url: str, server: PostgresServer, folder: Path, budget: int | None = None
+        self,
+        scenario: Scenario,
+        url: str,
+        forks: Forks,
+        server: PostgresServer,
+        folder: Path,
+        budget: int | None = None,
     ) -> None:
         self._scenario = scenario
+        self._forks = forks
         self._budget = budget
         self._url = url
         self._server = server
-        self._dsn = server.url("stress")
+        self._database_name = server.new_database()
+        self._dsn = server.url("stress", database=self._database_name)
         self._folder = folder
         self._dice = random.Random(scenario.seed)
-        self._running: dict[subprocess.Popen[bytes], int] = {}
-        self._proxied: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[Fork, int] = {}
+        self._proxied: set[Fork] = set()
         self._proxy = HoldingProxy(server.port) if scenario.partitions else None
         self._started = 0
         pieces = scenario.workers * 2
@@ -195,10 +201,13 @@ class Driver:
 
     def _has_begun(self) -> bool:
         """Whether there is a keeper, and something paid for: before that there is little to break."""
-        ((table,),) = self._server.execute("SELECT to_regclass('neuralbox.record')::text")
+        ((table,),) = self._execute("SELECT to_regclass('neuralbox.record')::text")
         query = """SELECT EXISTS (SELECT FROM neuralbox.account WHERE keeper > 0)
             AND EXISTS (SELECT FROM neuralbox.record WHERE state > 1)"""
-        return table is not None and self._server.execute(query) == [(True,)]
+        return table is not None and self._execute(query) == [(True,)]
+
+    def _execute(self, query: str) -> list[tuple[Any, ...]]:
+        return self._server.execute(query, database=self._database_name)
 
     def stop(self) -> None:
         for process in self._running:
@@ -223,15 +232,12 @@ class Driver:
         if is_proxied:
             assert self._proxy is not None
             dsn = dsn.replace(f":{self._server.port}/", f":{self._proxy.port}/")
-        arguments = [self._url, dsn, str(first), str(count), str(self._scenario.equal), str(self._scenario.lease)]
-        arguments += [] if self._budget is None else [str(self._budget)]
+        arguments = (self._url, dsn, first, count, self._scenario.equal, self._scenario.lease, self._budget)
         with (
             (self._folder / f"out-{self._started}").open("wb") as out,
             (self._folder / "errors").open("ab") as errors,
         ):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.shared_worker", *arguments], stdout=out, stderr=errors, cwd=ROOT
-            )
+            process = self._forks.start(work, *arguments, stdout=out, stderr=errors)
         self._running[process] = first
         if is_proxied:
             self._proxied.add(process)
@@ -264,12 +270,13 @@ class Driver:
         self._server.start_again()
 
     def _cut(self) -> None:
-        self._server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'neuralbox'"
+        self._execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE application_name = 'neuralbox' AND datname = current_database()"""
         )
 
     def _theft(self) -> None:
-        self._server.execute(
+        self._execute(
             """UPDATE neuralbox.account SET keeper = keeper + 1, keeper_owner = 0,
                 keeper_until = clock_timestamp() + interval '0.3 s'"""
         )
@@ -284,8 +291,8 @@ class Driver:
         self._proxy.is_held = False
 
 
-def run(scenario: Scenario, *, fsync: bool = False, speed: float = 100.0) -> Counts:
-    """Run a scenario and count."""
+def run(scenario: Scenario, forks: Forks, server: PostgresServer, *, speed: float = 100.0) -> Counts:
+    """Run a scenario in a database of its own and count."""
     started = time.monotonic()
     faults = {"drop-after-accept": scenario.lost_after}
     if scenario.lost_before:
@@ -297,13 +304,9 @@ def run(scenario: Scenario, *, fsync: bool = False, speed: float = 100.0) -> Cou
     account = sandbox.ledger.account_of_key(KEY)
     sandbox.ledger.limits_left(account)
     account.hour_count = scenario.used
-    with (
-        serve(sandbox) as service,
-        PostgresServer(fsync=fsync) as server,
-        tempfile.TemporaryDirectory(prefix="neuralbox-stress-") as folder,
-    ):
+    with serve(sandbox) as service, tempfile.TemporaryDirectory(prefix="neuralbox-stress-") as folder:
         budget = None if scenario.affords is None else scenario.affords * price(service.url)
-        driver = Driver(scenario, service.url, server, Path(folder), budget)
+        driver = Driver(scenario, service.url, forks, server, Path(folder), budget)
         try:
             driver.run()
         finally:
@@ -382,9 +385,12 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="the scenario with this number")
     given = parser.parse_args()
     scenarios = FULL if given.full else SMALL
-    for number, scenario in enumerate(scenarios):
-        if given.only in (None, number):
-            counts = run(scenario, fsync=given.full, speed=20.0 if given.full else 100.0)
+    with Forks() as forks:
+        for number, scenario in enumerate(scenarios):
+            if given.only not in (None, number):
+                continue
+            with PostgresServer(fsync=given.full) as server:
+                counts = run(scenario, forks, server, speed=20.0 if given.full else 100.0)
             print(json.dumps({"scenario": number, "equal": scenario.equal, "right": counts.is_right, **vars(counts)}))
 
 

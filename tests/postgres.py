@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -58,7 +59,8 @@ class PostgresServer:
         self._user = _user()
         self._folder = Path(tempfile.mkdtemp(prefix="neuralbox-postgres-"))
         self._data = self._folder / "data"
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+        self._lock = threading.Lock()
         self._options = {**_OPTIONS, "fsync": "on" if fsync else "off", "unix_socket_directories": str(self._folder)}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -73,22 +75,20 @@ class PostgresServer:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}#{run or uuid.uuid4().hex}"
 
     def execute(self, query: str, values: Any = None, *, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Do what an administrator would; the connection to the first database stays, since each costs as much as many queries."""
-        if database != "postgres":
-            with self._connect(database) as connection:
-                return _do(connection, query, values)
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect(database)
-        return _do(self._connection, query, values)
-
-    def _connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
-        dsn = self.url(database=database).partition("#")[0]
-        return psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+        """Do what an administrator would; a connection to each database stays, since one costs as much as many queries."""
+        with self._lock:
+            connection = self._connections.get(database)
+            if connection is None or connection.closed:
+                dsn = self.url(database=database).partition("#")[0]
+                connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+                self._connections[database] = connection
+            cursor = connection.execute(query.encode(), values)
+            return cursor.fetchall() if cursor.description else []
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        with self._lock:
+            while self._connections:
+                self._connections.popitem()[1].close()
 
     def empty(self) -> None:
         """Forget every journal of the first database; a TRUNCATE of so little takes fifty times as long."""
@@ -156,11 +156,6 @@ class PostgresServer:
             env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             **as_user,
         )
-
-
-def _do(connection: psycopg.Connection[tuple[Any, ...]], query: str, values: Any) -> list[tuple[Any, ...]]:
-    cursor = connection.execute(query.encode(), values)
-    return cursor.fetchall() if cursor.description else []
 
 
 def _user() -> pwd.struct_passwd | None:

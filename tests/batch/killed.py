@@ -1,8 +1,7 @@
-"""A batch to be killed: `python killed.py URL KEY JOURNAL COUNT` runs it, and says each key as its outcome comes."""
+"""A batch to be killed: it says each key as its outcome comes."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import anyio
@@ -39,5 +38,5 @@ async def run(url: str, key: str, journal: str, count: int) -> list[str]:
         return [*wrong, *(f"{key}: no outcome" for key in missing)]
 
 
-if __name__ == "__main__":
-    anyio.run(run, sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+def work(url: str, key: str, journal: str, count: int) -> None:
+    anyio.run(run, url, key, journal, count)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
 from pathlib import Path
+from subprocess import PIPE
 
 import anyio
 
 from neuralbox._client import AsyncNeuralBox
 from neuralbox.sandbox import Sandbox, serve
 
-from .killed import requests, run
+from ..forks import Forks
+from .killed import requests, run, work
 
 KILLS = int(os.environ.get("NEURALBOX_TEST_KILLS", "3"))
 COUNT = max(120, 10 * KILLS)
@@ -28,13 +28,12 @@ async def charges(url: str, key: str) -> Counter[str | None]:
         return Counter([item.prompt async for item in nb.history.list(page_size=100)])
 
 
-def test_a_batch_that_is_killed_again_and_again_is_continued(tmp_path: Path) -> None:
+def test_a_batch_that_is_killed_again_and_again_is_continued(tmp_path: Path, forks: Forks) -> None:
     dice, key, path = random.Random(7), f"nb_test_{uuid.uuid4().hex}", tmp_path / "run.sqlite"
     with serve(Sandbox(speed=2_000)) as server:
-        command = [sys.executable, "-m", "tests.batch.killed", server.url, key, str(path), str(COUNT)]
         seen: set[str] = set()
         for _ in range(KILLS):
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+            child = forks.start(work, server.url, key, str(path), COUNT, stdout=PIPE)
             assert child.stdout is not None
             with child.stdout:
                 for line, _ in zip(child.stdout, range(len(seen) + dice.randrange(1, 20)), strict=False):

@@ -1,15 +1,10 @@
-"""A program that buys one picture under a key and says which job it has; killed on the way where it is told to be.
-
-python -m tests.submissions.buyer URL JOURNAL KEY PROMPT [MOMENT]
-"""
+"""A program that buys one picture under a key and says which job it has; killed on the way where it is told to be."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import anyio
@@ -44,7 +39,7 @@ async def buy(url: str, journal: str, key: str, prompt: str) -> None:
         print(done.id, done.url is not None)  # noqa: T201 - its one result
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 5:
-        die_at(sys.argv[5])
-    anyio.run(partial(buy, *sys.argv[1:5]))
+def work(url: str, journal: str, key: str, prompt: str, moment: str | None = None) -> None:
+    if moment is not None:
+        die_at(moment)
+    anyio.run(buy, url, journal, key, prompt)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from subprocess import PIPE
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -44,10 +43,11 @@ from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import in_memory
 from tests.helpers import make_core, reply
 
+from ..forks import Forks
 from ..service import a_shop
+from . import buyer
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).resolve().parents[2]
 
 
 async def buy(
@@ -496,47 +496,28 @@ async def test_what_was_never_accepted_is_sent_with_the_tokens_it_had(journal: P
 # Killed.
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    running: list[subprocess.Popen[str]] = []
-
-    def _start(*arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.submissions.buyer", *map(str, arguments)]
-        one = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        running.append(one)
-        return one
-
-    yield _start
-    for one in running:
-        one.kill()
-        one.communicate()
-
-
-def test_a_program_that_is_killed_when_it_was_accepted_finds_its_job_again(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_a_program_that_is_killed_when_it_was_accepted_finds_its_job_again(tmp_path: Path, forks: Forks) -> None:
     moments = {"unmarked": "sending", "marked": "accepted"}
     with serve(Sandbox()) as server:
-        arguments = {moment: (server.url, tmp_path / moment, "intro", f"A harbour, {moment}") for moment in moments}
-        killed = [start(*arguments[moment], moment) for moment in moments]
+        arguments = {
+            moment: (server.url, str(tmp_path / moment), "intro", f"A harbour, {moment}") for moment in moments
+        }
+        killed = [forks.start(buyer.work, *arguments[moment], moment) for moment in moments]
         assert [one.wait(30) for one in killed] == [-signal.SIGKILL] * 2
         assert {moment: states(tmp_path / moment)["intro"] for moment in moments} == moments
         bought = {record.prompt: record.id for record in server.sandbox.ledger.generations.values()}
-        again = {moment: start(*arguments[moment]) for moment in moments}
+        again = {moment: forks.start(buyer.work, *arguments[moment], stdout=PIPE) for moment in moments}
         for moment, one in again.items():
-            said, problem = one.communicate(timeout=30)
-            assert said.split() == [str(bought[f"A harbour, {moment}"]), "True"], problem
+            assert one.printed(30).split() == [str(bought[f"A harbour, {moment}"]), "True"]
         assert len(server.sandbox.ledger.charges) == 2
 
 
-def test_two_programs_with_the_same_key_at_once_buy_once(
-    journal: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_two_programs_with_the_same_key_at_once_buy_once(journal: Path, forks: Forks) -> None:
     with serve(Sandbox(service_seconds=0.3)) as server:
-        arguments = (server.url, journal, "intro", "A quiet harbour")
-        both = [start(*arguments), start(*arguments)]
-        said = [one.communicate(timeout=30) for one in both]
-        assert said[0][0] == said[1][0] != "", said
+        arguments = (server.url, str(journal), "intro", "A quiet harbour")
+        both = [forks.start(buyer.work, *arguments, stdout=PIPE) for _ in range(2)]
+        said = [one.printed(30) for one in both]
+        assert said[0] == said[1] != ""
         assert len(server.sandbox.ledger.charges) == 1
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,20 +19,13 @@ from neuralbox._journal.group_commit import CommitItem, GroupCommit
 from neuralbox._requests.requests import VideoRequest
 from neuralbox.webhooks import WebhookReceiver, notify, read_event, starlette_route
 from tests.batch.support import USUAL, core_of
+from tests.forks import Forks
 from tests.postgres import PostgresServer
 from tests.service import Made, Service
 
+from .taker import take
+
 pytestmark = pytest.mark.anyio
-
-TAKES_EVENTS = """
-import sys
-
-from neuralbox.webhooks import WebhookReceiver
-
-receiver = WebhookReceiver("neuralbox", journal=sys.argv[1])
-for line in sys.stdin.buffer:
-    assert receiver.receive(line, {}) is not None
-"""
 
 
 class SlowService(Service):
@@ -49,12 +40,6 @@ def event(identity: object, number: int = 0) -> bytes:
     return json.dumps({"event": "generation.completed", "generation_id": identity, "n": number}).encode()
 
 
-def take_elsewhere(journal: str, *events: bytes) -> None:
-    """Have another process take events; it has no client and no key."""
-    command = [sys.executable, "-c", TAKES_EVENTS, journal]
-    subprocess.run(command, input=b"\n".join(events), check=True, timeout=60)
-
-
 @pytest.fixture(params=["file", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "file":
@@ -65,7 +50,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield postgres.url()
 
 
-async def test_a_batch_hears_of_what_another_process_was_told(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_hears_of_what_another_process_was_told(
+    place: str, forks: Forks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, commit = SlowService(**{**USUAL, "seconds": 200}), GroupCommit.commit
 
     async def held(commits: GroupCommit, item: CommitItem) -> None:
@@ -76,6 +63,9 @@ async def test_a_batch_hears_of_what_another_process_was_told(place: str, monkey
     core = core_of(world, polling=Polling(min_interval=2.0, max_interval=3_000.0))
     asked, failed = list[int](), list[Exception | None]()
 
+    def take_elsewhere(*events: bytes) -> None:
+        assert forks.start(take, place, *(each.decode() for each in events)).wait(60) == 0
+
     async def tell() -> None:
         while not world.ledger:
             await world.time.sleep(1)
@@ -83,11 +73,11 @@ async def test_a_batch_hears_of_what_another_process_was_told(place: str, monkey
         (made,) = world.ledger
         for events in ((event(made.id, 1),), (event(made.id, 1), event(77)), (event(made.id, 2),)):
             before = len(world.asked)
-            take_elsewhere(place, *events)
+            take_elsewhere(*events)
             await world.time.sleep(10)
             asked.append(len(world.asked) - before)
         await world.time.sleep(150)
-        take_elsewhere(place, event(made.id, 3))
+        take_elsewhere(event(made.id, 3))
 
     request = VideoRequest(model="kling-v2.1", prompt="A boat", key="boat", duration=5)
     async with anyio.create_task_group() as group, Batches(core)([request], journal=place) as run:
