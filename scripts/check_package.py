@@ -21,12 +21,13 @@ import tempfile
 import time
 import venv
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
-from functools import partial
-from importlib.metadata import Distribution, distribution, distributions
+from functools import cache, partial
+from importlib.metadata import Distribution, PackagePath, distribution, distributions
 from pathlib import Path
 from typing import Final
 
@@ -220,12 +221,26 @@ def required(extra: str, bare: Path) -> list[Distribution]:
     return [*found.values()]
 
 
+@cache
+def owners() -> Counter[str]:
+    """Count the distributions of this environment that have files in each folder, or file, of its packages."""
+    return Counter(top for each in distributions() for top in {file.parts[0] for file in each.files or ()})
+
+
 def link(brought: Distribution, packages: Path) -> None:
-    """Show a distribution of another environment in this one, file by file: some share a folder."""
+    """Show a distribution of another environment in this one.
+
+    Its folders as they are, with the bytecode that is there; file by file where it shares one with another distribution.
+    """
+    linked = set[PackagePath]()
     for file in brought.files or ():
-        if ".." not in file.parts:  # a command
-            (packages / file).parent.mkdir(parents=True, exist_ok=True)
-            (packages / file).symlink_to(Path(str(brought.locate_file(file))))
+        if ".." in file.parts:  # a command
+            continue
+        shown = file if owners()[file.parts[0]] > 1 else PackagePath(file.parts[0])
+        if shown not in linked:
+            linked.add(shown)
+            (packages / shown).parent.mkdir(parents=True, exist_ok=True)
+            (packages / shown).symlink_to(Path(str(brought.locate_file(shown))))
 
 
 def inspect_extra(extra: str, folder: Path, bare: Path) -> None:
