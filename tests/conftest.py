@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from .postgres import PostgresServer
 
 # Properties are the same on every machine and every run: no random seed, no database on disk, no deadline on a busy
-# machine. `HYPOTHESIS_PROFILE=search` looks for new examples.
+# machine. `HYPOTHESIS_PROFILE=search` looks for new examples; `few` is for a Python after another that had them all.
 settings.register_profile(
     "check", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("few", settings.get_profile("check"), max_examples=10)
 settings.register_profile("search", max_examples=2_000, database=None, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
 
