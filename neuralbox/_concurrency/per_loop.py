@@ -1,16 +1,16 @@
 """One value per running event loop: pools, slots and the like, which die with the loop they were made in.
 
-Keys are the native loop objects (an asyncio loop, trio's token), held weakly and never by `id`: a new loop often gets
-the address of one that is gone, and would then inherit sockets nobody can await any more. Weakness alone does not
-free a value, because sockets point back at their loop; so whoever comes first to a *new* loop finds the values whose
-loop has ended and passes them to `abandon`. A loop that merely does not run at the moment, or runs in another thread,
-is left alone. Looking up costs about a microsecond; the lock is only taken where a value is made or taken out.
+Keys are the native loop objects (an asyncio loop, trio's token), never their `id`: a new loop often gets the address of
+one that is gone, and would then inherit sockets nobody can await any more. Whoever comes first to a *new* loop finds the
+values whose loop has ended and passes them to `abandon`. A loop that merely does not run at the moment, or runs in
+another thread, is left alone. Looking up costs about a microsecond; the lock is only taken where a value is made or taken
+out.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -29,12 +29,14 @@ class PerLoop(Generic[T]):
 
     Args:
         abandon: Called with the value of a loop that has ended. It runs in another loop, so it may not await, and it
-            may not use the dead loop either.
+            may not use the dead loop either. Without it a value goes with its loop.
     """
 
     def __init__(self, abandon: Callable[[T], None] | None = None) -> None:
         self._abandon = abandon
-        self._values: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
+        # What is to be abandoned must outlive its loop. A socket of asyncio holds its loop; one of trio does not, and went
+        # open with trio's token where a collection of garbage came before the next loop.
+        self._values: MutableMapping[Any, T] = WeakKeyDictionary() if abandon is None else {}
 
     def get(self, factory: Callable[[], T]) -> T:
         """Return the value of the running loop, made by `factory` at the first use.
