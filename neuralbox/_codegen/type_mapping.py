@@ -121,6 +121,9 @@ class Types:
         self.mirrored = frozenset(self.classes) - rules.iterators
         self.callbacks: dict[str, str] = {}
         self._aliases: dict[str, ast.expr] = {}
+        self._plain: dict[
+            str, ast.expr
+        ] = {}  # by how it is written: the same types stand everywhere, and nobody changes one
         for module in modules:
             for name, node in module.aliases.items():
                 known = self._aliases.setdefault(name, node)
@@ -141,7 +144,15 @@ class Types:
 
     def plain(self, node: ast.expr) -> ast.expr:
         """Return a type without quotes, and with the aliases written out that hide something async."""
-        return normal(filled(normal(node), self._hiding))
+        written = ast.unparse(node)
+        known = self._plain.get(written)
+        if known is None:
+            known = self._plain[written] = normal(filled(normal(node), self._hiding))
+        return known
+
+    @cached_property
+    def _blocking_names(self) -> dict[str, ast.expr]:
+        return {name: ast.Name(self.blocking_name(name)) for name in self.mirrored}
 
     @cached_property
     def _hiding(self) -> dict[str, ast.expr]:
@@ -165,7 +176,7 @@ class Types:
         ]
         if unknown:
             raise UnsupportedError(f"the type {ast.unparse(node)} has no blocking counterpart for {unknown[0]}")
-        return ast.unparse(filled(node, {name: ast.Name(self.blocking_name(name)) for name in self.mirrored}))
+        return ast.unparse(filled(node, self._blocking_names))
 
     def async_text(self, node: ast.expr) -> str:
         """Return the spelling of an async type inside the generated file."""
