@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import inspect
 import json
@@ -10,8 +11,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,20 @@ PUBLIC_MODULES = [
     )
     if (ROOT / name.replace(".", "/")).with_suffix(".py").exists() or (ROOT / name.replace(".", "/")).is_dir()
 ]
+
+# What the package is written like.
+
+
+@pytest.fixture(scope="module")
+def trees() -> Iterator[dict[Path, list[ast.AST]]]:
+    """The nodes of every module of the package, each parsed once for all that is asked of it, and gone after this file."""
+    # Searches for garbage would go through all nodes of the modules before, again and again.
+    gc.disable()
+    try:
+        yield {path: [*ast.walk(ast.parse(path.read_bytes()))] for path in sorted(PACKAGE.rglob("*.py"))}
+    finally:
+        gc.enable()
+
 
 # The public surface.
 
@@ -217,12 +231,12 @@ def text_files() -> Iterator[Path]:
 # Names.
 
 
-def test_no_class_name_stands_twice_in_the_package() -> None:
+def test_no_class_name_stands_twice_in_the_package(trees: dict[Path, list[ast.AST]]) -> None:
     places: dict[str, list[str]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path, nodes in trees.items():
         if path == PACKAGE / "sync" / "_generated.py":
             continue  # the blocking classes bear the names of the async ones on purpose
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
@@ -232,39 +246,35 @@ def test_no_class_name_stands_twice_in_the_package() -> None:
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4], ids=["folders", "folders in them", "modules"])
-def test_no_import_leads_back_to_where_it_stands(depth: int) -> None:
+def test_no_import_leads_back_to_where_it_stands(imports_of_the_package: dict[str, set[str]], depth: int) -> None:
     """Imports for types and those inside functions included; import-linter sees no circle within one layer."""
     parts: dict[str, set[str]] = {}
-    for name, imported in imports_of_the_package().items():
+    for name, imported in imports_of_the_package.items():
         part = shortened(name, depth)
         parts.setdefault(part, set()).update({shortened(each, depth) for each in imported} - {part})
     TopologicalSorter(parts).prepare()  # names the circle it finds
 
 
-def test_a_circle_of_imports_would_be_found() -> None:
+def test_a_circle_of_imports_would_be_found(imports_of_the_package: dict[str, set[str]]) -> None:
     with pytest.raises(CycleError):
         TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).prepare()
-    imported = imports_of_the_package()
+    imported = imports_of_the_package
     assert "neuralbox._polling.poller" in imported["neuralbox._polling.listing"], "relative to its folder"
     assert "neuralbox._raw" in imported["neuralbox._client"], "for types, and inside a function"
     assert "neuralbox._api.vocabulary" in imported["neuralbox.sandbox._app"], "a module of a folder above"
 
 
-def test_no_private_name_of_one_part_is_used_by_another() -> None:
+def test_no_private_name_of_one_part_is_used_by_another(trees: dict[Path, list[ast.AST]]) -> None:
     """A part is a folder or a module of the package's root; a name of its own that others need gets a function."""
-    trees = {
-        path: ast.parse(path.read_text(encoding="utf-8"))
-        for path in PACKAGE.rglob("*.py")
-        if path != PACKAGE / "sync" / "_generated.py"
-    }
+    written = {path: nodes for path, nodes in trees.items() if path != PACKAGE / "sync" / "_generated.py"}
     owners: dict[str, set[str]] = {}
-    for path, tree in trees.items():
-        for name in private_names_made_in(tree):
+    for path, nodes in written.items():
+        for name in private_names_made_in(nodes):
             owners.setdefault(name, set()).add(part_of(path))
     offenders = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
-        for path, tree in trees.items()
-        for name, line in private_names_taken_in(tree)
+        for path, nodes in written.items()
+        for name, line in private_names_taken_in(nodes)
         if name in owners and part_of(path) not in owners[name] and not is_of_a_library(name, path)
     ]
     assert offenders == []
@@ -283,8 +293,8 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-def private_names_made_in(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def private_names_made_in(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = node.name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -297,9 +307,9 @@ def private_names_made_in(tree: ast.Module) -> Iterator[str]:
             yield name
 
 
-def private_names_taken_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def private_names_taken_in(nodes: Sequence[ast.AST]) -> Iterator[tuple[str, int]]:
     """Private names that are imported from a module, or read of what is not the own object."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node.value):
             yield node.attr, node.lineno
         elif isinstance(node, ast.ImportFrom) and node.module is not None:  # else it is a module
@@ -314,16 +324,16 @@ def shortened(name: str, depth: int) -> str:
     return ".".join(name.split(".")[:depth])
 
 
-@cache
-def imports_of_the_package() -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def imports_of_the_package(trees: dict[Path, list[ast.AST]]) -> dict[str, set[str]]:
     """Which modules of the package each of them imports, wherever the import stands."""
-    paths = {path: path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    paths = {path: path.relative_to(ROOT).with_suffix("") for path in trees}
     names = {path: ".".join(file.parts).removesuffix(".__init__") for path, file in paths.items()}
     modules = set(names.values())
     found: dict[str, set[str]] = {}
     for path, name in names.items():
         imported = set[str]()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in trees[path]:
             if isinstance(node, ast.Import):
                 imported.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -335,12 +345,12 @@ def imports_of_the_package() -> dict[str, set[str]]:
     return found
 
 
-def test_the_sandbox_never_imports_the_package_it_stands_in_for() -> None:
+def test_the_sandbox_never_imports_the_package_it_stands_in_for(trees: dict[Path, list[ast.AST]]) -> None:
     # import-linter forbids the client's modules; the package root, which exports the client, it cannot forbid.
     offenders: list[str] = []
     for path in (PACKAGE / "sandbox").rglob("*.py"):
         depth = len(path.relative_to(PACKAGE).parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in trees[path]:
             if isinstance(node, ast.Import):
                 offenders += [path.name for alias in node.names if alias.name == "neuralbox"]
             elif isinstance(node, ast.ImportFrom):
