@@ -7,6 +7,7 @@ installation without the extra of one command can name it. Help is typer's plain
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -71,13 +72,18 @@ class _Commands(TyperGroup):
 
 
 def _built(name: str) -> Command:
-    found: typer.Typer | Callable[..., None] = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name)
+    return _command_of(name, getattr(import_module(f".{COMMANDS[name][0]}", __package__), name))
+
+
+@cache
+def _command_of(name: str, found: typer.Typer | Callable[..., None]) -> Command:
     command = get_command(found) if isinstance(found, typer.Typer) else _alone(name, found)
     for each in command.commands.values() if isinstance(command, TyperGroup) else (command,):
         each.params += _shared()
     return command
 
 
+@cache
 def _shared() -> list[Parameter]:
     return _alone("neuralbox", everywhere).params
 
