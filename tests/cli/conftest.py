@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 import neuralbox._client
 import neuralbox._merged_history  # pyright: ignore[reportUnusedImport] - it names the class that `box` replaces
 from neuralbox import AsyncNeuralBox, Polling
+from neuralbox._base_client import BaseClient
 from neuralbox._cli.app import app
 from neuralbox._cli.invocation import current
+from neuralbox._core.exchange import TimeSource
 from neuralbox.sandbox import Sandbox, Server, serve
 
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
@@ -85,6 +87,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NEURALBOX_CONFIG", str(tmp_path / ".settings" / "config.toml"))
     current.begin()
     return tmp_path / ".settings" / "config.toml"
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client in this process wait its shortest time before it tries again: which that is, other tests say."""
+    monkeypatch.setattr(BaseClient, "_clockwork", TimeSource(random=lambda: 0.0))
 
 
 @pytest.fixture(autouse=True)
