@@ -16,8 +16,10 @@ from ._extras import missing_extra
 def main() -> None:
     """Run the command line and exit; `exit_codes.MEANINGS` lists the codes."""
     stdout = output.prepare()
-    # httpx brings a command line of its own, with rich and pygments: half the time of its import, and nobody asks for it.
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how the import is told that there is none
+    # httpx brings a command line of its own, with rich and pygments: half the time of its import, and nobody asks for it. Nor
+    # for trio, which httpcore2 imports where it is installed: a fifth of the start of a command, and all of them run on asyncio.
+    for unwanted in ("httpx._main", "trio"):
+        sys.modules.setdefault(unwanted, None)  # type: ignore[arg-type]  # None is how the import is told that there is none
     try:
         from .app import app
 
