@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sized
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from anyio.lowlevel import checkpoint, current_token
@@ -91,63 +94,49 @@ class VirtualTime:
     def _tell(self) -> None:
         """Let the driver of this event loop go on; those of others see by themselves that nobody is busy any more."""
         try:
-            timers = self._loops.get(current_token())
+            timers = self._loops.get(_running_loop())
         except RuntimeError:  # in a thread without a loop
             return
-        if timers is not None and timers.unheld is not None:
-            timers.unheld.set()
+        if timers is not None:
+            timers.tell()
 
-    # Each loop has a heap of timers. One of its sleepers drives: it waits until nothing else runs, moves the clock and
-    # wakes the sleeper whose timer is due. The others only wait, so that thousands of pauses cost little.
+    # Each loop has a heap of timers and something that drives: it waits until nothing else runs, moves the clock and wakes
+    # the sleeper whose timer is due. No sleeper drives, for to wake one runs all that awaits it, down from its task's start.
 
     async def _until(self, seconds: float, event: anyio.Event | None) -> None:
-        token = current_token()
-        timers = self._loops.get(token)
-        if timers is None:
-            timers = self._loops[token] = _Timers()
-        timer = timers.add(self.elapsed + seconds, event)
-        try:
+        if seconds <= 0 or (event is not None and event.is_set()):
             await checkpoint()
-            while self.elapsed < timer.due and not timer.is_ended_early:
-                if timers.driver is None:
-                    timers.driver = timer
-                    await self._drive(timers, timer)
-                else:
-                    await timer.wait()
+            return
+        loop = _running_loop()
+        timers = self._loops.get(loop)
+        if timers is None:
+            kind = _TimersOnAsyncio if isinstance(loop, asyncio.AbstractEventLoop) else _TimersOnTrio
+            timers = self._loops[loop] = kind(self)
+        timer = timers.add(self.elapsed + seconds)
+        try:
+            await timers.wait(timer, event)
         finally:
             timer.is_over = True
-            if timers.driver is timer:
-                timers.driver = None
-            following = timers.first()
-            if following is None:
-                self._loops.pop(token, None)
-            elif timers.driver is None:
-                following.wake()  # to drive from now on
-
-    async def _drive(self, timers: _Timers, own: _Timer) -> None:
-        """Move the clock from timer to timer until the driver's own is due or its event has happened."""
-        while self.elapsed < own.due and not own.is_ended_early:
-            await _all_others_wait()
-            following = timers.first()
-            assert following is not None  # at least the driver's own
-            if self._busy:
-                await timers.until_nobody_is_busy()
-                continue
-            if own.is_ended_early or self._is_earlier_elsewhere(timers, following.due):
-                await checkpoint()
-                continue
-            self.elapsed = max(self.elapsed, following.due)
-            following.is_over = True
-            following.wake()
 
     def _is_earlier_elsewhere(self, own: _Timers, due: float) -> bool:
         """Return whether another event loop has a timer before this one."""
-        return any(timers.has_before(due) for timers in [*self._loops.values()] if timers is not own)
+        return len(self._loops) > 1 and any(
+            timers.has_before(due) for timers in [*self._loops.values()] if timers is not own
+        )
 
     @property
     def time_source(self) -> TimeSource:
         """Return what a client is given."""
         return TimeSource(self.clock, self.now, self.random, self.sleep, self.wait_until)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | object:
+    """Return asyncio's event loop or trio's token, even of a trio that is asyncio's guest."""
+    try:
+        is_asyncio = asyncio.current_task() is not None
+    except RuntimeError:
+        is_asyncio = False
+    return asyncio.get_running_loop() if is_asyncio else current_token()
 
 
 @dataclass(eq=False, slots=True)
@@ -156,72 +145,49 @@ class _Timer:
 
     Attributes:
         due: Virtual seconds since the start.
-        event: Ends it early; None for a plain pause.
         is_over: Whether it has ended, and only stands in the heap.
+        wake: Lets its task go on; None until that waits.
     """
 
     due: float
-    event: anyio.Event | None
     is_over: bool = False
-    _turn: anyio.Event | None = None
-    _scope: anyio.CancelScope | None = None
-
-    @property
-    def is_ended_early(self) -> bool:
-        """Whether its event has happened."""
-        return self.event is not None and self.event.is_set()
-
-    async def wait(self) -> None:
-        """Wait until it is woken, or its event happens, while another drives."""
-        if self.event is None:  # a scope costs several times as much as an event, and most pauses are plain
-            self._turn = anyio.Event()
-            await self._turn.wait()
-            return
-        with anyio.CancelScope() as self._scope:
-            await self.event.wait()
-        self._scope = None
-
-    def wake(self) -> None:
-        """Let its task read the clock again; one that does not wait does so by itself."""
-        if self._turn is not None:
-            self._turn.set()
-        elif self._scope is not None:
-            self._scope.cancel()
+    wake: Callable[[], object] | None = None
 
 
 _BUSY_SECONDS: Final = 0.001
-"""Real seconds after which a driver looks again: the end of what another thread does, or its own event, wakes it up no sooner."""
+"""Real seconds after which the driver looks again: the end of what another thread does wakes it up no sooner."""
+_FEW_TURNS: Final = 12
+"""Turns after which a loop that does not show what is ready, such as uvloop's, counts as idle."""
+_MOST_TURNS: Final = 100
+"""Turns after which a loop counts as idle although something is always ready, such as a test that spins until it sees."""
 
 
-class _Timers:
-    """The timers of one event loop, by when they are due, and which of their tasks drives.
+class _Timers(ABC):
+    """The timers of one event loop, by when they are due; who inherits drives.
 
-    Attributes:
-        driver: Whose task drives.
-        unheld: Set by a task of this loop that was the last to be busy, while the driver waits for that.
+    Args:
+        time: Whose clock it is.
     """
 
-    def __init__(self) -> None:
-        self.driver: _Timer | None = None
-        self.unheld: anyio.Event | None = None
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
         self._heap: list[tuple[float, int, _Timer]] = []
         self._count = 0
 
-    def add(self, due: float, event: anyio.Event | None) -> _Timer:
+    def add(self, due: float) -> _Timer:
         """Enter a timer; of two with the same time the older one is first."""
         self._count += 1
-        timer = _Timer(due, event)
+        timer = _Timer(due)
         heappush(self._heap, (due, self._count, timer))
         return timer
 
-    async def until_nobody_is_busy(self) -> None:
-        """Leave the processor to those that are busy: a driver that asked at each turn would take it from them."""
-        self.unheld = anyio.Event()
-        try:
-            with anyio.move_on_after(_BUSY_SECONDS):
-                await self.unheld.wait()
-        finally:
-            self.unheld = None
+    @abstractmethod
+    async def wait(self, timer: _Timer, event: anyio.Event | None) -> None:
+        """Return when the timer is due or the event has happened."""
+
+    @abstractmethod
+    def tell(self) -> None:
+        """Go on, for nobody is busy any more; called in this loop."""
 
     def has_before(self, due: float) -> bool:
         """Return whether one is due before this time; asked from the threads of other loops, so nothing is changed."""
@@ -233,54 +199,160 @@ class _Timers:
             heappop(self._heap)
         return self._heap[0][2] if self._heap else None
 
-
-_FEW_TURNS: Final = 12
-"""Turns after which a loop that does not show what is ready, such as uvloop's, counts as idle."""
-_MOST_TURNS: Final = 100
-"""Turns after which a loop counts as idle although something is always ready, such as a test that spins until it sees."""
-
-
-async def _all_others_wait() -> None:
-    """Return when every other task of this event loop waits for something."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        await _all_others_wait_on_trio()
-        return
-    ready = getattr(loop, "_ready", None)
-    if ready is None:
-        for _ in range(_FEW_TURNS):
-            await asyncio.sleep(0)
-        return
-    await asyncio.sleep(0)
-    for _ in range(_MOST_TURNS):
-        if not ready:
-            return
-        await asyncio.sleep(0)
+    def jump(self) -> bool:
+        """Move the clock to the timer that is due first and wake its task, unless another loop has an earlier one."""
+        following = self.first()
+        if following is None or self._time._is_earlier_elsewhere(self, following.due):
+            return False
+        self._time.elapsed = max(self._time.elapsed, following.due)
+        following.is_over = True
+        assert following.wake is not None  # it waits from the moment it was entered
+        following.wake()
+        return True
 
 
-async def _all_others_wait_on_trio() -> None:
-    import trio.testing
+class _TimersOnAsyncio(_Timers):
+    """Driven by a callback that asks for another turn until nothing else is ready."""
 
-    with trio.CancelScope() as scope:
-        turns = _TurnLimit(scope.cancel)
-        trio.lowlevel.add_instrument(turns)  # type: ignore[arg-type]  # trio asks for its methods by name
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__(time)
+        self._loop = asyncio.get_running_loop()
+        self._ready: Sized | None = getattr(self._loop, "_ready", None)
+        self._context = Context()
+        self._turns = 0
+        self._next: asyncio.Handle | None = None
+        self._is_held = False
+
+    async def wait(self, timer: _Timer, event: anyio.Event | None) -> None:
+        if self._next is None:
+            self._ask_for_a_turn()
+        if event is None:
+            future = self._loop.create_future()
+            timer.wake = partial(_let_go_on, future)
+            await future
+        else:
+            await _EventOrTimer(event, timer)
+
+    def tell(self) -> None:
+        if self._is_held and self._next is not None:
+            self._next.cancel()
+            self._ask_for_a_turn()
+
+    def _ask_for_a_turn(self) -> None:
+        self._is_held = False
+        self._next = self._loop.call_soon(self._turn, context=self._context)
+
+    def _turn(self) -> None:
+        self._turns += 1
+        if self._ready is None:
+            is_idle = self._turns >= _FEW_TURNS
+        else:
+            is_idle = not self._ready or self._turns >= _MOST_TURNS
+        if is_idle:
+            self._turns = 0
+            if self.first() is None:
+                self._next = None
+                self._time._loops.pop(self._loop, None)
+                return
+            if self._time._busy:  # who asked at each turn would take the processor from those that are busy
+                self._is_held = True
+                self._next = self._loop.call_later(_BUSY_SECONDS, self._turn, context=self._context)
+                return
+            self.jump()
+        self._ask_for_a_turn()
+
+
+def _let_go_on(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _EventOrTimer:
+    """Awaits an event, and goes on before it when the timer wakes it.
+
+    A scope that is cancelled does the same at several times the price, and clients wait so for most of their lives. asyncio's
+    event gives each waiter a future: as good as set for one, it lets that one go on.
+    """
+
+    def __init__(self, event: anyio.Event, timer: _Timer) -> None:
+        self._event, self._timer = event, timer
+
+    def __await__(self) -> Generator[Any, None, None]:
+        waiting = self._event.wait().__await__()
+        future = next(waiting)
+        self._timer.wake = partial(_let_go_on, future)
         try:
-            await trio.testing.wait_all_tasks_blocked()
-        finally:
-            trio.lowlevel.remove_instrument(turns)  # type: ignore[arg-type]
+            yield future
+        except BaseException as error:  # noqa: BLE001 - it is handed to the event, which raises it
+            waiting.throw(error)
+        else:
+            next(waiting, None)
 
 
-class _TurnLimit:
-    """Counts the turns of a trio loop and calls back after the most there may be."""
+class _TimersOnTrio(_Timers):
+    """Driven by a task of the system, which stays until the loop ends, and is an instrument to count turns."""
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._left, self._call = _MOST_TURNS, call
+    def __init__(self, time: VirtualTime) -> None:
+        import trio.testing
+
+        super().__init__(time)
+        self._trio = trio
+        self._token = trio.lowlevel.current_trio_token()
+        self._more, self._unheld = trio.Event(), trio.Event()
+        self._scope = trio.CancelScope()
+        self._left = 0
+        trio.lowlevel.spawn_system_task(self._drive, name=VirtualTime)
+
+    async def wait(self, timer: _Timer, event: anyio.Event | None) -> None:
+        self._more.set()
+        if event is None:
+            turn = self._trio.Event()
+            timer.wake = turn.set
+            await turn.wait()
+        else:
+            with self._trio.CancelScope() as scope:
+                timer.wake = scope.cancel
+                await event.wait()
+
+    def tell(self) -> None:
+        self._unheld.set()
 
     def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's own signature
+        """Give up waiting after the most turns there may be; one of an instrument's methods."""
         self._left -= 1
         if self._left == 0:
-            self._call()
+            self._scope.cancel()
+
+    async def _drive(self) -> None:
+        lowlevel = self._trio.lowlevel
+        lowlevel.add_instrument(self)
+        try:
+            while True:
+                await self._more.wait()
+                self._more = self._trio.Event()
+                await self._drive_while_there_are_timers()
+        finally:
+            lowlevel.remove_instrument(self)
+            self._time._loops.pop(self._token, None)
+
+    async def _drive_while_there_are_timers(self) -> None:
+        while self.first() is not None:
+            with self._trio.CancelScope() as self._scope:
+                while self.first() is not None:
+                    self._left = _MOST_TURNS
+                    await self._trio.testing.wait_all_tasks_blocked()
+                    self._left = 0
+                    await self._jump_or_wait()
+            if self._scope.cancelled_caught:
+                await self._jump_or_wait()
+
+    async def _jump_or_wait(self) -> None:
+        if self._time._busy:  # who asked at each turn would take the processor from those that are busy
+            self._unheld = self._trio.Event()
+            with self._trio.move_on_after(_BUSY_SECONDS):
+                await self._unheld.wait()
+        elif not self.jump():
+            await self._trio.lowlevel.checkpoint()
 
 
 class FastTime:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time as real_time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import pytest
+import trio
 from anyio.lowlevel import checkpoint
+from outcome import Outcome
 
 from neuralbox import AsyncNeuralBox, NeuralBox
 from neuralbox.geminigen import AsyncGeminiGen
@@ -66,7 +70,8 @@ async def test_the_clock_stands_while_any_task_runs() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_clock_goes_on_when_the_last_that_was_busy_is_not() -> None:
+async def test_the_clock_goes_on_when_the_last_that_was_busy_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_time, "_BUSY_SECONDS", 60.0)  # so that it is told, and does not look by itself
     time, ends = VirtualTime(), list[str]()
 
     async def work() -> None:
@@ -83,10 +88,11 @@ async def test_the_clock_goes_on_when_the_last_that_was_busy_is_not() -> None:
         await time.wait_until(anyio.Event(), 3)
         ends.append("wait")
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(time.sleep, 2)
-        group.start_soon(wait)
-        group.start_soon(work)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(time.sleep, 2)
+            group.start_soon(wait)
+            group.start_soon(work)
     assert (time.elapsed, ends) == (3, ["work", "wait"])
 
 
@@ -110,14 +116,15 @@ async def test_a_driver_that_is_cancelled_passes_the_clock_on() -> None:
     assert time.elapsed == 60
 
 
-def test_two_loops_share_one_clock() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, lambda sleeping: trio.run(lambda: sleeping)])
+def test_two_loops_share_one_clock(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     time, ends = VirtualTime(), dict[float, float]()
 
     async def sleep(seconds: float) -> None:
         await time.sleep(seconds)
         ends[seconds] = time.elapsed
 
-    threads = [threading.Thread(target=lambda s=seconds: asyncio.run(sleep(s))) for seconds in (60.0, 1.0)]
+    threads = [threading.Thread(target=lambda s=seconds: run(sleep(s))) for seconds in (60.0, 1.0)]
     with time.busy():
         for thread in threads:
             thread.start()
@@ -138,17 +145,76 @@ async def test_a_task_that_spins_until_it_sees_something_does_not_stop_the_clock
             await checkpoint()
 
 
-def test_a_loop_that_hides_what_is_ready_gets_some_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("turns", range(96, 106))
+async def test_a_clock_that_moves_while_an_event_happens_wakes_its_task_once(turns: int) -> None:
+    time, event, ended = VirtualTime(), anyio.Event(), list[float]()
+
+    async def wait() -> None:
+        await time.wait_until(event, 1)
+        ended.append(time.elapsed)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        for _ in range(turns):  # about as many as the clock stands still for
+            await checkpoint()
+        event.set()
+    assert ended in ([0.0], [1.0])
+
+
+def test_a_loop_that_hides_what_is_ready_gets_some_turns() -> None:
+    time, turns = VirtualTime(), 0
+
+    async def main() -> None:
+        nonlocal turns
+        timers = time._loops[asyncio.get_running_loop()] = _time._TimersOnAsyncio(time)
+        timers._ready = None
+        pause = asyncio.create_task(time.sleep(5))
+        for turns in range(1, 9):  # noqa: B007
+            await checkpoint()
+            assert time.elapsed == 0
+        await pause
+
+    asyncio.run(main())
+    assert (turns, time.elapsed) == (8, 5)
+
+
+def test_pauses_of_a_trio_that_is_the_guest_of_asyncio_are_its_own() -> None:
     time = VirtualTime()
 
     async def main() -> None:
-        monkeypatch.setattr(asyncio, "get_running_loop", lambda: None)
-        await _time._all_others_wait()
-        monkeypatch.undo()
-        await time.sleep(5)
+        ended: asyncio.Future[Outcome[None]] = asyncio.Future()
+        trio.lowlevel.start_guest_run(
+            time.sleep,
+            5,
+            run_sync_soon_threadsafe=asyncio.get_running_loop().call_soon_threadsafe,
+            done_callback=ended.set_result,
+        )
+        (await ended).unwrap()
 
     asyncio.run(main())
     assert time.elapsed == 5
+
+
+@pytest.mark.anyio
+async def test_a_wait_that_is_cancelled_leaves_its_event_alone() -> None:
+    time, event, ended = VirtualTime(), anyio.Event(), list[str]()
+
+    async def wait() -> None:
+        await time.wait_until(event, 60)
+        ended.append("wait")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        with anyio.move_on_after(0):
+            await time.wait_until(event, 30)
+            ended.append("never")
+        await time.wait_until(event, 10)
+        assert (time.elapsed, event.statistics().tasks_waiting) == (10, 1)
+        event.set()
+    assert (ended, time.elapsed) == (["wait"], 10)
+    await time.wait_until(event, 5)
+    assert time.elapsed == 10
 
 
 @pytest.mark.anyio
