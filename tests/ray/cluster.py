@@ -22,32 +22,27 @@ from typing import Any
 from unittest import mock
 
 from neuralbox import NeuralBox, Polling
-from neuralbox._journal.postgres import membership
-from neuralbox._submissions import registry
 from neuralbox.ray import _dataset, generate
-from neuralbox.ray._worker import GenerateRows, WorkerSettings
 from neuralbox.sandbox import Sandbox, serve
 
 from ..postgres import PostgresServer
+from .quick import QuickRows
 
 KEY = "nb_test_in_ray"
-LEASE = 3.0
-
-
-class QuickRows(GenerateRows):
-    """An actor whose leases and searches for lost answers take seconds."""
-
-    def __init__(self, settings: WorkerSettings) -> None:
-        super().__init__(settings)
-        membership.LEASE = LEASE  # type: ignore[misc]
-        registry.SettlePolicy.__new__.__defaults__ = (1.0, 1.0, 3.0)
 
 
 @contextlib.contextmanager
 def cluster(environment: Mapping[str, str]) -> Iterator[Any]:
     """Start Ray, whose workers inherit this process's environment; yields the module `ray`."""
     # As on a developer's Mac: no address but that of the loopback.
-    ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", **environment}
+    ours = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # No more processes than have work: each imports Ray for seconds, and that is what a run takes.
+        "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",  # of 32 that read the ends of the files
+        "RAY_enable_worker_prestart": "0",
+        **environment,
+    }
     with mock.patch.dict(os.environ, ours), mock.patch.object(_dataset, "GenerateRows", QuickRows):
         yield from _started()
 
@@ -145,20 +140,22 @@ def run(folder: Path, requests: int, kills: int, *, speed: float = 100.0, in_fli
         began = time.monotonic()
         with cluster(environment) as ray:
             killer.start()
-            ds = ray.data.read_parquet(str(folder / "in"))
-            ds = generate(
-                ds,
-                journal="#in-ray",
-                workers=(2, 3),
-                in_flight=in_flight,
-                keep=["title"],
-                wait_timeout=None,
-                client={"polling": Polling(min_interval=0.05, max_interval=0.5)},
-            )
-            ds.write_parquet(str(folder / "out"))
+
+            def generated(workers: int | tuple[int, int]) -> Any:
+                return generate(
+                    ray.data.read_parquet(str(folder / "in")),
+                    journal="#in-ray",
+                    workers=workers,
+                    in_flight=in_flight,
+                    keep=["title"],
+                    wait_timeout=None,
+                    client={"polling": Polling(min_interval=0.05, max_interval=0.5)},
+                )
+
+            generated((2, 3)).write_parquet(str(folder / "out"))
             seconds = time.monotonic() - began
             killer.stop()
-            again = ds.take_all()  # the same dataset once more
+            again = generated(1).take_all()  # the same requests once more
         with NeuralBox(api_key=KEY, base_url=service.url) as nb:
             charged = sum(1 for _ in nb.history.list(page_size=100))
     out = parquet.read_table(folder / "out").to_pylist()
