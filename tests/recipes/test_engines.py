@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from neuralbox import Polling
 from neuralbox.sandbox import Sandbox, Server, serve
 
 from .programs import KEY, RECIPES, run
@@ -31,12 +32,20 @@ pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the en
 
 COUNT, PATIENCE = 12, 110.0
 
-QUICK = """
+POLLING = (600.0, 0.1, 0.5, "auto")
+"""Defaults of `neuralbox.Polling` for jobs that take a second."""
+# What the recipes leave to their defaults takes a minute for leases, and ten seconds and more to look for lost answers.
+QUICK = f"""
+from neuralbox import Polling
 from neuralbox._journal.postgres import membership
+from neuralbox._submissions import matching, registry
 membership.LEASE = 2.0
+matching.SETTLE = 1.0
+registry.SettlePolicy.__new__.__defaults__ = (1.0, 1.0, 3.0)
+Polling.__init__.__defaults__ = {POLLING!r}
 """
 POOL = """
-import sys
+import quick, sys
 from process_pool import run
 if __name__ == "__main__":
     print(run(sys.argv[1], 2))
@@ -49,8 +58,7 @@ from distributed import Client, LocalCluster
 plain = dask_videos.generate
 
 def generate(share, journal):
-    from neuralbox._journal.postgres import membership
-    membership.LEASE = 2.0
+    import quick
     return plain(share, journal)
 
 if __name__ == "__main__":
@@ -108,7 +116,8 @@ def test_a_pool_of_processes_pays_once_although_one_is_killed(
 ) -> None:
     journal = postgres.url("pool")
     (tmp_path / "requests.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in requests()))
-    (tmp_path / "program.py").write_text(QUICK + POOL)  # each process of the pool reads it
+    (tmp_path / "quick.py").write_text(QUICK)
+    (tmp_path / "program.py").write_text(POOL)  # each process of the pool reads it
     run(server, tmp_path, "-m", "neuralbox", "batch", "plan", "requests.jsonl", "--journal", journal, patience=PATIENCE)
     with Killer(postgres) as killer:
         run(server, tmp_path, "program.py", journal, patience=PATIENCE)
@@ -121,6 +130,7 @@ def test_a_pool_of_processes_pays_once_although_one_is_killed(
 
 
 def test_dask_pays_once_although_a_worker_is_killed(server: Server, postgres: PostgresServer, tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(QUICK)
     (tmp_path / "program.py").write_text(DASK)
     with Killer(postgres) as killer:
         told = run(
@@ -140,6 +150,7 @@ def test_a_temporal_activity_that_is_tried_again_buys_nothing_again(
     monkeypatch.setenv("NEURALBOX_API_KEY", KEY)
     monkeypatch.setenv("NEURALBOX_BASE_URL", server.url)
     monkeypatch.setenv("NEURALBOX_JOURNAL", postgres.url("temporal"))
+    monkeypatch.setattr(Polling.__init__, "__defaults__", POLLING)
     testing: Any = importlib.import_module("temporalio.testing")
     video: Any = importlib.import_module("temporal_video")
 
