@@ -6,19 +6,12 @@ python -m sphinx -W --keep-going -n -b html docs docs/_build
 from __future__ import annotations
 
 import gc
-import inspect
 import sys
-from functools import cache
 from pathlib import Path
-
-from sphinx.search.en import SearchEnglish
 
 from neuralbox import __version__
 
 gc.disable()  # a build ends soon, and a third of its time went to searches for garbage
-# Each page stems the words of all the others again, and each signature is looked up twice: for a class in the tree of its file.
-SearchEnglish.stem = cache(SearchEnglish.stem)
-inspect.getsource = cache(inspect.getsource)
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "neuralbox"
@@ -33,6 +26,7 @@ extensions = [
     "sphinx_design",
     "site_docstrings",
     "site_numbers",
+    "site_speed",
     "site_tabs",
 ]
 source_suffix = {".md": "markdown"}
