@@ -16,10 +16,8 @@ from typer.testing import CliRunner
 import neuralbox._client
 import neuralbox._merged_history  # pyright: ignore[reportUnusedImport] - it names the class that `box` replaces
 from neuralbox import AsyncNeuralBox, Polling
-from neuralbox._base_client import BaseClient
 from neuralbox._cli.app import app
 from neuralbox._cli.invocation import current
-from neuralbox._core.exchange import TimeSource
 from neuralbox.sandbox import Sandbox, Server, serve
 
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
@@ -90,9 +88,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a client in this process wait its shortest time before it tries again: which that is, other tests say."""
-    monkeypatch.setattr(BaseClient, "_clockwork", TimeSource(random=lambda: 0.0))
+def _in_haste(shortest_pauses: None) -> None:
+    """Retry soon."""
 
 
 @pytest.fixture(autouse=True)

@@ -122,6 +122,11 @@ def words(result: CallToolResult) -> str:
     return first.text
 
 
+@pytest.fixture(autouse=True)
+def _in_haste(shortest_pauses: None) -> None:
+    """Retry soon."""
+
+
 @pytest.fixture(scope="package", autouse=True)
 def _one_picture_for_all_of_a_size() -> Iterator[None]:
     """Draw no picture twice: none of these tests looks at one, and that was half of what they took."""

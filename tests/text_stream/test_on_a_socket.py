@@ -15,7 +15,7 @@ from neuralbox._config import Dialect, Polling
 from neuralbox.sandbox import Sandbox, Server, serve
 from tests.helpers import KEY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("shortest_pauses")]
 
 PROMPT = "Good morning"
 
