@@ -14,6 +14,7 @@ from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
+from neuralbox._submissions import matching
 from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox.sandbox import Sandbox, Server, serve
 
@@ -23,6 +24,12 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def _journals_on_the_loop() -> None:
     """Here they have their threads."""
+
+
+@pytest.fixture(autouse=True)
+def _a_second_in_place_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a program take itself for the only one on its account after a second: no other begins together with a test."""
+    monkeypatch.setattr(matching, "SETTLE", 1.0)
 
 
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
