@@ -26,7 +26,6 @@ extensions = [
     "sphinx_design",
     "site_docstrings",
     "site_numbers",
-    "site_speed",
     "site_tabs",
 ]
 source_suffix = {".md": "markdown"}
