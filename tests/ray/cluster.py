@@ -111,7 +111,9 @@ class Result:
     errors: dict[str, int] = field(default_factory=dict)
 
 
-def run(folder: Path, requests: int, kills: int, *, speed: float = 100.0, in_flight: int = 40) -> Result:
+def run(
+    folder: Path, server: PostgresServer, requests: int, kills: int, *, speed: float = 100.0, in_flight: int = 40
+) -> Result:
     """Read requests from Parquet, have them generated while actors are killed, write Parquet, and count."""
     pyarrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     rows = [
@@ -130,7 +132,7 @@ def run(folder: Path, requests: int, kills: int, *, speed: float = 100.0, in_fli
         table = pyarrow.Table.from_pylist(rows[first : first + piece])
         parquet.write_table(table, folder / "in" / f"{first:05d}.parquet")
     sandbox = Sandbox(speed=speed, faults={"drop-after-accept": 0.05}, seed=7)
-    with serve(sandbox) as service, PostgresServer() as server:
+    with serve(sandbox) as service:
         environment = {
             "NEURALBOX_API_KEY": KEY,
             "NEURALBOX_BASE_URL": service.url,
@@ -177,6 +179,6 @@ def run(folder: Path, requests: int, kills: int, *, speed: float = 100.0, in_fli
 if __name__ == "__main__":
     import tempfile
 
-    with tempfile.TemporaryDirectory() as name:
-        result = run(Path(name), int(sys.argv[1]), int(sys.argv[2]), speed=20.0, in_flight=100)
+    with tempfile.TemporaryDirectory() as name, PostgresServer() as postgres:
+        result = run(Path(name), postgres, int(sys.argv[1]), int(sys.argv[2]), speed=20.0, in_flight=100)
         print(json.dumps(vars(result)))  # noqa: T201 - a person looks at it
