@@ -239,6 +239,7 @@ TOLD = st.one_of(
 CANDIDATES = st.lists(st.tuples(st.sampled_from(["A fox", None]), TOLD), min_size=1, max_size=30)
 
 
+@pytest.mark.uncovered
 @example([("A fox", Facts(duration=5)), ("A fox", Facts(duration=5))], 0)
 @example([("A fox", Facts(duration=5)), ("A fox", None)], 0)
 @example([("A fox", Facts(duration=5)), ("A fox", Facts())], 0)
@@ -280,6 +281,19 @@ def test_of_more_equals_than_can_be_asked_for_none_is_adopted(prompt: str | None
     answers: dict[str, Facts | None] = {str(100 + at): Facts(seed=at) for at in range(201)}
     result, asked = driven(case(*items, claim=claim), answers)
     assert (why(result), asked) == (OpenReason.NOT_UNIQUE, 0)
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        ({"is_copied": True}, OpenReason.COPIED),
+        ({"is_crowded": True}, OpenReason.CROWDED),
+        ({"is_copied": True, "is_crowded": True}, OpenReason.COPIED),
+    ],
+)
+def test_where_others_are_on_the_account_the_only_one_may_be_theirs(others: dict[str, Any], reason: OpenReason) -> None:
+    assert found(match(case(item(5)))) == 5
+    assert why(match(case(item(5), evidence=Evidence(skew=(0.0, 1.0), **others)))) is reason
 
 
 # Equal requests.
