@@ -2,8 +2,8 @@
 
 And what the suite costs: coverage's tracer makes a test two to four times as slow, on trio even more than on asyncio. So it
 rests where a test covers nothing that no other does: in what is marked `uncovered` (faults on a socket, weighed memory,
-benchmarks), and on trio but for the folders that know of it and what is marked `covered_on_trio`: asyncio throws its cancellation
-into a coroutine, and CPython 3.11 does not trace what that runs next.
+benchmarks, properties, long simulations), and on trio but for the folders that know of it and what is marked
+`covered_on_trio`: asyncio throws its cancellation into a coroutine, and CPython 3.11 does not trace what that runs next.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pkgutil
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from functools import cache
 from ipaddress import ip_address
@@ -161,11 +162,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     tracer = sys.gettrace()
     if not _is_of_coverage(tracer) or _is_covered(item):
         return (yield)
+    module = item.getparent(pytest.Module)
+    is_module_uncovered = module is not None and any(mark.name == "uncovered" for mark in module.own_markers)
+    tracer_of_threads = threading.gettrace()
     sys.settrace(None)
+    if is_module_uncovered:  # else a server that it starts for all tests of its module would be covered for none
+        threading.settrace(None)
     try:
         return (yield)
     finally:
         sys.settrace(tracer)
+        threading.settrace(tracer_of_threads)
 
 
 def _is_of_coverage(tracer: object) -> bool:

@@ -14,11 +14,12 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import httpx
+import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox._api.request import Form
@@ -35,6 +36,17 @@ TIMES = int(os.environ.get("NEURALBOX_TEST_TIMES", "1"))
 """So many times the random worlds that a run of the suite has; more of them for a night."""
 START = _time.START
 VirtualTime: TypeAlias = _time.VirtualTime
+
+one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+"""For a test that takes long, while shorter ones of the same code run on both loops."""
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def dear(test: Test) -> Test:
+    """Mark a simulation that takes long and goes the ways of shorter ones: one loop has it, and coverage does not count it."""
+    marked: Test = pytest.mark.uncovered(one_loop(test))
+    return marked
+
 
 # What the other side does.
 

@@ -38,6 +38,7 @@ def test_what_is_no_json_is_a_value_error(content: bytes) -> None:
         fields.parse_json(content)
 
 
+@pytest.mark.uncovered
 @given(st.text(st.characters() | st.characters(categories=["Cs"])))
 def test_any_text_is_read_as_pythons_json_reads_it_but_for_halves(text: str) -> None:
     content = json.dumps({text: [text]})
@@ -199,6 +200,7 @@ def test_a_time_keeps_its_moment_when_its_zone_changes() -> None:
     assert fields.as_time(there.isoformat()) == NOON
 
 
+@pytest.mark.uncovered
 @given(json_values.values)
 def test_no_value_makes_a_reader_raise(value: object) -> None:
     for read in (fields.as_text, fields.as_id, fields.as_number, fields.as_int, fields.as_flag, fields.as_time):

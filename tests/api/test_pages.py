@@ -92,12 +92,14 @@ def test_the_pages_are_worked_out_where_they_are_not_said(
     assert envelope.pages == pages
 
 
+@pytest.mark.uncovered
 @given(json_values.values)
 def test_any_json_is_an_envelope_or_none(value: object) -> None:
     envelope = read_envelope(value, page=2, page_size=20)
     assert envelope is None or all(isinstance(record, dict) for record in envelope.records)
 
 
+@pytest.mark.uncovered
 @given(json_values.objects, st.lists(json_values.values, max_size=3))
 def test_any_object_with_a_list_is_an_envelope(record: dict[str, Any], items: list[Any]) -> None:
     assert read_envelope({**record, "items": items}) is not None

@@ -83,6 +83,7 @@ def test_an_object_is_read() -> None:
     assert read_object(200, b'{"id": 1}') == {"id": 1}
 
 
+@pytest.mark.uncovered
 @given(st.binary(max_size=40) | json_values.values.map(lambda value: repr(value).encode("utf-8", "replace")))
 def test_any_bytes_give_a_value_or_a_protocol_error(content: bytes) -> None:
     with suppress(errors.ProtocolError):
@@ -296,8 +297,8 @@ def test_details_are_handed_on() -> None:
         {"error": "x " * 100_000},
         {"error": "x" * 100_000},
         {"error": "bad_request", "message": "x" * 100_000},
-        {"detail": [{"loc": ["body", "f" * 10_000], "msg": "m" * 100_000}] * 50},
-        {"details": {"size": ["m" * 1_000] * 1_000}},
+        {"detail": [{"loc": ["body", "f" * 1_000], "msg": "m" * 5_000}] * 50},
+        {"details": {"size": ["m" * 1_000] * 100}},
     ],
     ids=["words", "a code", "a message", "complaints", "complaints about one field"],
 )
@@ -483,6 +484,7 @@ def test_a_date_without_a_zone_is_not_this_machines_time(monkeypatch: pytest.Mon
     assert waits == [90.0] * 5
 
 
+@pytest.mark.uncovered
 @given(st.text(max_size=30) | st.text(alphabet="0123456789 :,+-GMTSunMar", max_size=40), json_values.objects)
 def test_any_header_gives_a_wait_or_none(header: str, record: dict[str, Any]) -> None:
     wait = read_retry_after({"retry-after": header, **dict.fromkeys(RESET, header)}, record, now=NOW)
@@ -492,6 +494,7 @@ def test_any_header_gives_a_wait_or_none(header: str, record: dict[str, Any]) ->
 # Anything at all.
 
 
+@pytest.mark.uncovered
 @given(st.sampled_from([300, 400, 401, 404, 422, 429, 500, 503, 599]), json_values.values | st.binary(max_size=30))
 def test_any_body_gives_the_error_of_its_status(status: int, value: object) -> None:
     content = value if isinstance(value, bytes) else json.dumps(value).encode()

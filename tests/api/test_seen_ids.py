@@ -20,6 +20,7 @@ def test_each_id_is_new_once(exact: int, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "id2999" in seen
 
 
+@pytest.mark.uncovered
 def test_many_ids_take_few_bytes_each() -> None:
     seen = SeenIds()
     for number in range(60_000):

@@ -207,6 +207,7 @@ def test_endless_comments_keep_nothing() -> None:
         assert held_bytes(decoder) == 0
 
 
+@pytest.mark.uncovered
 def test_a_long_stream_needs_no_more_memory_than_a_short_one() -> None:
     decoder = SSEDecoder(ServerSentEvent)
     piece = b'data: {"type": "content_delta", "delta": "word"}\n\nid: 7\ndata: x\n' * 20
@@ -241,6 +242,7 @@ LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 STREAMS = st.lists(st.tuples(LINES, LINE_ENDS).map(b"".join), max_size=12).map(b"".join) | st.binary(max_size=60)
 
 
+@pytest.mark.uncovered
 @given(stream=STREAMS, cuts=st.lists(st.integers(0, 80)), max_bytes=st.sampled_from([4, 9, 1_000]))
 def test_any_cutting_gives_the_same_events_and_the_same_end(stream: bytes, cuts: list[int], max_bytes: int) -> None:
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
@@ -248,6 +250,7 @@ def test_any_cutting_gives_the_same_events_and_the_same_end(stream: bytes, cuts:
     assert outcome(pieces, max_bytes) == outcome([stream], max_bytes)
 
 
+@pytest.mark.uncovered
 @given(chunks=st.lists(STREAMS, max_size=8), max_bytes=st.integers(1, 50))
 def test_any_bytes_give_events_or_one_clear_error_and_bounded_memory(chunks: list[bytes], max_bytes: int) -> None:
     decoder = SSEDecoder(ServerSentEvent, max_bytes=max_bytes)

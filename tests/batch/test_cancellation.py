@@ -7,6 +7,7 @@ delivers it without buying it again.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ MOMENTS = [*(half / 2 for half in range(26)), 17.0, 45.5, 61.5, 1_000.0]
 CHECKPOINTS = [0, 1, 2, 3, 5, 8, 13, 21]
 # Every third of them meets each moment, and each number of checkpoints.
 PLACES = [*product(MOMENTS, CHECKPOINTS)][:: 3 if TIMES == 1 else 1]
+
+
+def for_loop(name: str, places: Sequence[tuple[float, int]]) -> Sequence[tuple[float, int]]:
+    """Share them between the loops, which cancel alike; a night has all on both."""
+    return places[name == "trio" :: 2] if TIMES == 1 else places
 
 
 async def cancelled_at(
@@ -95,10 +101,11 @@ def accounted_for(world: Service, home: Batches, batch: Batch, found: list[Batch
         assert prompt in looked_for, f"{prompt} was charged and lost"
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("leave", [False, True])
-async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> None:
-    ended = 0
-    for moment, checkpoints in PLACES:
+async def test_no_charge_is_lost_whenever_a_run_is_cancelled(anyio_backend: str, leave: bool) -> None:
+    ended, places = 0, for_loop(anyio_backend, PLACES)
+    for moment, checkpoints in places:
         world, found = a_struck_service(), list[BatchOutcome]()
         home = batches(world)
         batch = home(REQUESTS, max_sending=2, max_in_flight=5)
@@ -106,12 +113,12 @@ async def test_no_charge_is_lost_whenever_a_run_is_cancelled(leave: bool) -> Non
         accounted_for(world, home, batch, found)
         assert was_cancelled or len(found) == len(REQUESTS)
         ended += not was_cancelled
-    assert len(PLACES) // len(MOMENTS) <= ended < len(PLACES) / 4
+    assert len(places) // len(MOMENTS) <= ended < len(places) / 4
 
 
-async def test_the_next_run_of_the_journal_delivers_everything_once(tmp_path: Path) -> None:
+async def test_the_next_run_of_the_journal_delivers_everything_once(anyio_backend: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    for moment, checkpoints in product([0.0, 0.5, 1.0, 5.5, 6.0, 11.5], [0, 2, 7]):
+    for moment, checkpoints in for_loop(anyio_backend, [*product([0.0, 0.5, 1.0, 5.5, 6.0, 11.5], [0, 2, 7])]):
         path = tmp_path / f"{moment}-{checkpoints}.sqlite"
         world, found = a_struck_service(), list[BatchOutcome]()
         home = batches(world)

@@ -35,7 +35,7 @@ from neuralbox._submissions.reconcile import Unsure, _unsure_of, unsure_record
 from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
 from neuralbox._transport.base import Reply
 
-from ..helpers import refusal
+from ..helpers import one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
 from .support import core_of
@@ -103,6 +103,7 @@ async def take_all(run: Any, outcomes: list[bool]) -> None:
         outcomes.append((await anext(run)).ok)
 
 
+@one_loop
 async def test_jobs_cost_no_more_requests_with_many_workers_than_with_one(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
@@ -190,6 +191,7 @@ async def test_a_keeper_that_resigns_is_followed_at_once(world: Service, place: 
     assert found[2]["b/0"].ok
 
 
+@one_loop
 async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_delivered(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
@@ -223,6 +225,7 @@ async def test_a_keeper_whose_tenure_is_stolen_says_nothing_more_and_all_is_deli
     assert len(world.ledger) == len(ids_of(*found.values())) == 3
 
 
+@one_loop
 @pytest.mark.parametrize("fate", ["dropped after", "dropped before"])
 async def test_lost_answers_of_all_are_looked_for_by_one(
     world: Service, place: str, postgres: PostgresServer, fate: str
@@ -309,6 +312,7 @@ async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(
     assert budget.spent == 4
 
 
+@one_loop
 async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: Service, place: str) -> None:
     world.seconds = 40.0
     found = await outcomes_of(worker(world), videos("a", "b"), place, wait_timeout=12.0)

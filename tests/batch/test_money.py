@@ -16,7 +16,7 @@ from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
-from ..helpers import refusal, reply
+from ..helpers import dear, refusal, reply
 from .support import a_service, batches
 from .test_batch import images, outcomes_of, run_through, videos
 
@@ -172,6 +172,7 @@ async def test_a_refusal_without_a_time_is_tried_again_at_growing_pauses(pace: A
     assert world.time.elapsed > 60
 
 
+@dear
 @pytest.mark.parametrize("pace", ["spread", "off"])
 @pytest.mark.parametrize(
     "busy",

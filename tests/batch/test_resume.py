@@ -36,7 +36,7 @@ from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.owned import HIDDEN_FOR
 from neuralbox._submissions.registry import LISTED_BY
 
-from ..helpers import refusal, reply
+from ..helpers import dear, refusal, reply
 from ..service import Service
 from .support import a_service, batches, core_of, hold_for_journals
 from .test_batch import images, outcomes_of, run_through, videos
@@ -206,6 +206,7 @@ async def test_a_first_wave_without_the_services_clock_is_found_or_stays_unknown
     assert set(world.charges.values()) <= {0, 1}
 
 
+@dear
 async def test_what_the_journal_owned_long_ago_is_not_taken_for_one_sent_nobody_knows_when(path: Path) -> None:
     world = a_service()
     twin = ImageRequest(model="flux-1.1-pro", prompt="a fox")

@@ -18,7 +18,7 @@ from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._rate_limit.windows import Windows
 from neuralbox._requests.requests import VideoRequest
 
-from ..helpers import refusal
+from ..helpers import one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
 from .test_keeper import until
@@ -60,6 +60,7 @@ def spent(world: Service) -> int:
     return sum(made.tokens for made in world.ledger if not made.fails)
 
 
+@one_loop
 @pytest.mark.parametrize(("budget", "charged"), [(50, 4), (48, 3)])
 @pytest.mark.usefixtures("_who_meet")
 async def test_workers_together_spend_a_budget_to_its_end_and_not_beyond(
@@ -78,6 +79,7 @@ async def test_workers_together_spend_a_budget_to_its_end_and_not_beyond(
     assert sum(outcome.resumed for outcome in again.values()) == before
 
 
+@one_loop
 async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Service, place: str) -> None:
     await run_all(world, place, [many(20, 2), many(20, 2, 1)], budget=40)
     assert spent(world) == 40
@@ -87,6 +89,7 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
     assert spent(world) == 68
 
 
+@one_loop
 async def test_the_newest_budget_is_every_workers(world: Service, place: str) -> None:
     world.seconds, found, outcomes = 20.0, dict[str, BatchOutcome](), list[BatchOutcome]()
     async with Batches(worker(world, 1))(many(40), journal=place, budget=40) as first:

@@ -17,6 +17,7 @@ from neuralbox._rate_limit.limiter import RateLimiter, limiter_of
 from neuralbox._rate_limit.plan import Outstanding, ReadsSeen
 from neuralbox._rate_limit.windows import Window, Windows
 
+from ..helpers import one_loop
 from ..postgres import PostgresServer
 from ..service import Service
 from .test_keeper import until
@@ -74,6 +75,7 @@ async def test_a_day_is_heeded_by_all(world: Service, place: str) -> None:
     assert world.plan.refused <= 3
 
 
+@one_loop
 async def test_what_another_program_uses_up_is_met_by_few_and_known_to_all(world: Service, place: str) -> None:
     delivered = 0
     world.plan.hourly = 100
@@ -93,6 +95,7 @@ async def test_what_another_program_uses_up_is_met_by_few_and_known_to_all(world
     assert world.plan.refused <= 32  # what was on its way, of all
 
 
+@one_loop
 async def test_a_dead_workers_part_is_used_by_others(world: Service, place: str, postgres: PostgresServer) -> None:
     world.seconds, world.plan.hourly = 20.0, 100
     async with Batches(worker(world, 1))(many(4), journal=place) as first:
@@ -105,6 +108,7 @@ async def test_a_dead_workers_part_is_used_by_others(world: Service, place: str,
     assert world.plan.refused == 0
 
 
+@one_loop
 async def test_who_heeds_no_windows_takes_no_part(world: Service, place: str, postgres: PostgresServer) -> None:
     found = await outcomes_of(worker(world, pace="off"), many(3), place)
     assert all(outcome.ok for outcome in found.values())
@@ -116,6 +120,7 @@ async def test_who_heeds_no_windows_takes_no_part(world: Service, place: str, po
     assert postgres.execute("SELECT turn FROM neuralbox.account") == [(0,)]
 
 
+@one_loop
 async def test_one_that_is_alone_asks_every_few_seconds_and_gives_back_when_it_sends_no_more(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:

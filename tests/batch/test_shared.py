@@ -34,7 +34,7 @@ from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox._types import JobRef
 
-from ..helpers import KEY, refusal
+from ..helpers import KEY, one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
 from .support import a_service, hold_for_journals
@@ -105,6 +105,7 @@ def end_leases(postgres: PostgresServer, batch: Any) -> None:
     owner.lost = True
 
 
+@one_loop
 @pytest.mark.usefixtures("_who_meet")
 async def test_a_share_that_is_given_to_two_workers_is_paid_once_and_delivered_by_both(
     world: Service, place: str
@@ -151,6 +152,7 @@ async def test_a_journal_that_cannot_be_asked_for_the_others_ends_the_batch(
         assert [outcome.ok async for outcome in first] == [True, True]
 
 
+@one_loop
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
 @pytest.mark.usefixtures("_who_meet")
 async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(
@@ -172,6 +174,7 @@ async def test_what_failed_and_is_tried_again_by_two_is_bought_by_one(
     assert (len(world.ledger), len(ids_of(*found))) == (2, 1)
 
 
+@one_loop
 @pytest.mark.parametrize("fate", ["dropped after", "dropped before"])
 @pytest.mark.usefixtures("_who_meet")
 async def test_equal_prompts_whose_answers_are_lost_in_two_workers_are_each_their_own(
@@ -315,6 +318,7 @@ async def test_requests_in_a_shared_journal_have_keys(world: Service, place: str
     assert found["a/0"].ok
 
 
+@one_loop
 @pytest.mark.usefixtures("_who_meet")
 async def test_workers_without_requests_take_what_was_planned(world: Service, place: str, tmp_path: Path) -> None:
     from neuralbox._batch.planning import plan

@@ -283,6 +283,7 @@ def test_each_reason_to_stop_can_be_told() -> None:
     assert "10 s" in told[3]
 
 
+@pytest.mark.uncovered
 @given(
     st.sampled_from(list(RetrySafety)),
     st.sampled_from(list(AttemptOutcome)),

@@ -17,7 +17,7 @@ from neuralbox._types import JobRef
 from neuralbox.geminigen import AsyncGeminiGen, HistoryItem
 from tests import samples
 from tests.geminigen.support import KEY, client
-from tests.helpers import VirtualTime
+from tests.helpers import VirtualTime, one_loop
 
 UUID = "hist_abc123def456"
 
@@ -193,6 +193,7 @@ async def test_a_job_knows_what_its_reference_or_record_knew() -> None:
 
 
 @pytest.mark.anyio
+@one_loop
 @pytest.mark.parametrize("detail", ["status", "listing"])
 async def test_many_jobs_are_looked_for_in_the_list_of_everything_and_polled_when_they_have_ended(detail: Any) -> None:
     time, polls = VirtualTime(), Counter[str]()

@@ -443,6 +443,7 @@ nested = st.dictionaries(names, json_values.values, max_size=5)
 records = st.dictionaries(names, json_values.values | nested | st.lists(json_values.values | nested, max_size=3))
 
 
+@pytest.mark.uncovered
 @given(records)
 def test_no_record_raises_and_none_loses_what_it_was(record: dict[str, Any]) -> None:
     item = HistoryItem.read(unwrap(record))
@@ -457,6 +458,7 @@ def test_no_record_raises_and_none_loses_what_it_was(record: dict[str, Any]) -> 
     assert all(asset.url != "" for asset in item.assets)
 
 
+@pytest.mark.uncovered
 @given(json_values.values)
 def test_no_value_makes_the_readers_raise(value: Any) -> None:
     assert text(value) != ""

@@ -143,6 +143,7 @@ def test_what_no_service_would_say_is_a_proxys(body: bytes) -> None:
     assert not is_ours(body)
 
 
+@pytest.mark.uncovered
 @given(json_values.values, st.integers(300, 599))
 def test_no_body_raises(value: Any, status: int) -> None:
     for body in (value, {"detail": value}, {"error_code": value, "message": value}):

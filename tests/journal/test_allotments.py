@@ -34,6 +34,7 @@ funds_of_runs = st.builds(
 )
 
 
+@pytest.mark.uncovered
 @given(funds_of_runs, amounts)
 def test_what_is_taken_covers_the_next_request_and_never_exceeds_what_is_left(funds: RunFunds, price: int) -> None:
     tokens = tokens_to_take(funds, price)
@@ -45,6 +46,7 @@ def test_what_is_taken_covers_the_next_request_and_never_exceeds_what_is_left(fu
         assert tokens <= max(price, 64 * price)
 
 
+@pytest.mark.uncovered
 @given(st.integers(0, 100_000), st.integers(1, 50), st.lists(st.integers(0, 7), max_size=400))
 def test_workers_that_take_in_turns_never_hold_more_than_the_budget(budget: int, price: int, turns: list[int]) -> None:
     parts, sent = [0] * 8, 0
@@ -344,6 +346,7 @@ def reserve_of(limit: int) -> int:
 limits = st.integers(1, 1_000)
 
 
+@pytest.mark.uncovered
 @given(
     st.builds(
         SharedWindows,
@@ -375,6 +378,7 @@ def test_a_place_is_given_only_where_there_is_one_and_else_it_is_said_when_to_as
     assert (given_back.count, given_back.amount) == (0, kept)
 
 
+@pytest.mark.uncovered
 @given(st.integers(1, 400), st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=300))
 def test_workers_that_take_in_turns_never_send_more_than_is_left(left: int, turns: list[tuple[int, bool]]) -> None:
     windows, parts, remaining, now = SharedWindows(SharedWindow(400, left), None, 1.0, 3_600.0), [0] * 8, left, 0.0

@@ -81,6 +81,7 @@ async def make(journal: Any, key: str, mark: str, number: int) -> bool:
     return True
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 @given(story=marks)
 @settings(max_examples=30)

@@ -119,6 +119,7 @@ def test_wrong_types_are_absences(read: Callable[[dict[str, Any]], Model], wrong
     assert model.raw["lane"] == 3
 
 
+@pytest.mark.uncovered
 @given(json_values.objects)
 def test_any_json_object_is_read(record: dict[str, Any]) -> None:
     for read in READERS:

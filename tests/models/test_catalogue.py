@@ -66,6 +66,7 @@ def test_the_instructions_of_an_assistant_are_not_shown() -> None:
     assert "vault" not in repr(assistant)
 
 
+@pytest.mark.uncovered
 @given(json_values.objects)
 def test_any_json_object_is_read(record: dict[str, Any]) -> None:
     for model in (ModelInfo.read(record), Price.read(record), Assistant.read(record)):

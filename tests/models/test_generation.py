@@ -418,6 +418,7 @@ def test_a_usage_reads_what_it_can() -> None:
     assert usage.raw["cached"] == 3
 
 
+@pytest.mark.uncovered
 @given(json_values.objects)
 def test_any_json_object_gives_a_generation(record: dict[str, Any]) -> None:
     before = copy.deepcopy(record)

@@ -25,6 +25,7 @@ def plain() -> Naming:
     return Naming({field: (names, lambda value: value) for field, names in NAMES.items()})
 
 
+@pytest.mark.uncovered
 @given(st.lists(records, max_size=8))
 def test_it_finds_what_is_found_by_looking_for_every_name(given_records: list[Mapping[str, Any]]) -> None:
     reader = plain()

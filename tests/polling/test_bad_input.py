@@ -16,6 +16,7 @@ from neuralbox._errors import GenerationTimeoutError, NotFoundError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.many import wait_all
 
+from ..helpers import dear
 from ..service import Listing, Service, a_service
 from .support import nothing_left
 
@@ -144,6 +145,7 @@ def _constant(value: Any) -> Callable[[float], Any]:
     return lambda _: value
 
 
+@dear
 @pytest.mark.parametrize(
     "eta",
     [-1, 0, 1e300, 10**400, "soon", "-inf", []],

@@ -26,6 +26,7 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._types import JobRef
 
+from ..helpers import one_loop
 from ..service import Answer, Service, a_service
 from .support import nothing_left
 
@@ -270,6 +271,7 @@ async def test_a_job_that_was_met_on_its_way_teaches_nothing_about_its_model() -
         assert poller_times(core) == {}
 
 
+@one_loop
 async def test_only_so_many_models_are_remembered() -> None:
     async with a_service() as service:
         core = service.core()

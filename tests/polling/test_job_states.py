@@ -160,6 +160,7 @@ async def a_refusal_while_a_waiter_is_away() -> None:
         assert nothing_left(core)
 
 
+@pytest.mark.uncovered
 async def test_jobs_change_their_state_as_the_table_says_and_each_line_happens(drawn: set[tuple[str, str]]) -> None:
     table = {(before, after) for before, _, after in state_table(poller_module, STATES)}
     for seed in range(8):

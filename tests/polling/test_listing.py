@@ -30,6 +30,7 @@ from neuralbox._polling.many import wait_all
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
+from ..helpers import dear, one_loop
 from ..service import Answer, Listing, Service, a_service
 from .support import nothing_left
 from .test_poller import Waits
@@ -119,6 +120,7 @@ async def test_what_is_due_soon_comes_along_and_what_is_due_later_does_not_count
 
 
 @pytest.mark.anyio
+@dear
 async def test_several_pages_are_walked_from_the_last_to_the_first() -> None:
     async with a_service() as service:
         service.listing = Listing()
@@ -131,6 +133,7 @@ async def test_several_pages_are_walked_from_the_last_to_the_first() -> None:
 
 
 @pytest.mark.anyio
+@one_loop
 async def test_many_pages_are_walked_side_by_side() -> None:
     async with a_service(latency=1.0) as service:
         service.listing = Listing(page_size=10)
@@ -144,6 +147,7 @@ async def test_many_pages_are_walked_side_by_side() -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_many_that_end_together_are_not_polled_together() -> None:
     async with a_service() as service:
         service.listing = Listing()
@@ -216,6 +220,7 @@ async def test_a_limit_in_the_past_is_one_sweep_and_a_poll_of_what_it_did_not_sh
 
 
 @pytest.mark.anyio
+@dear
 async def test_with_detail_listing_the_item_is_the_answer_and_the_last_poll_is_saved() -> None:
     async with a_service() as service:
         service.listing = Listing(shown=lambda item: {**item, "model": None})
@@ -258,6 +263,7 @@ async def test_a_completed_listing_that_fails_leaves_the_polls() -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_a_long_completed_list_is_read_several_pages_at_once() -> None:
     async with a_service() as service:
         service.listing = Listing(page_size=10)
@@ -270,6 +276,7 @@ async def test_a_long_completed_list_is_read_several_pages_at_once() -> None:
 
 
 @pytest.mark.anyio
+@one_loop
 async def test_a_job_that_fails_is_found_though_neither_list_shows_it() -> None:
     async with a_service() as service:
         service.listing = Listing()
@@ -296,6 +303,7 @@ async def test_what_the_listing_says_of_the_model_is_kept() -> None:
 
 
 @pytest.mark.anyio
+@dear
 @pytest.mark.parametrize(
     ("listing", "most_pages", "most_polls"),
     [
@@ -339,6 +347,7 @@ async def test_every_job_is_found_whatever_the_listing_is_like(
 
 
 @pytest.mark.anyio
+@dear
 async def test_a_listing_that_ignores_the_page_is_left_after_it_showed_one_twice() -> None:
     async with a_service() as service:
         service.listing = Listing(ignores_page=True, page_size=10)
@@ -350,6 +359,7 @@ async def test_a_listing_that_ignores_the_page_is_left_after_it_showed_one_twice
 
 
 @pytest.mark.anyio
+@dear
 @pytest.mark.parametrize("counted", [True, False])
 async def test_an_empty_page_in_the_middle_loses_no_job(counted: bool) -> None:
     async with a_service() as service:
@@ -362,6 +372,7 @@ async def test_an_empty_page_in_the_middle_loses_no_job(counted: bool) -> None:
 
 
 @pytest.mark.anyio
+@dear
 @pytest.mark.parametrize("counted", [True, False])
 async def test_pages_that_shift_to_the_front_while_jobs_are_deleted_lose_no_job(counted: bool) -> None:
     async with a_service() as service:
@@ -399,6 +410,7 @@ async def test_a_listing_that_is_refused_is_asked_no_more(status: int) -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_a_listing_that_was_refused_is_asked_again_after_a_time_that_grows() -> None:
     async with a_service() as service:
         service.listing = Listing(fails=lambda _, now: (403, {"error": "forbidden"}) if now < 4_000 else None)
@@ -412,6 +424,7 @@ async def test_a_listing_that_was_refused_is_asked_again_after_a_time_that_grows
 
 
 @pytest.mark.anyio
+@dear
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 429])
 async def test_a_page_of_a_content_network_in_place_of_the_listing_says_nothing_against_it(status: int) -> None:
     async with a_service() as service:
@@ -424,6 +437,7 @@ async def test_a_page_of_a_content_network_in_place_of_the_listing_says_nothing_
 
 
 @pytest.mark.anyio
+@dear
 @pytest.mark.parametrize("fault", [(502, {}), ConnectError("gone"), {"nothing": 1}, (500, {"error": "provider_error"})])
 async def test_a_listing_that_fails_leaves_the_field_to_polls_for_a_time(fault: Answer) -> None:
     async with a_service() as service:
@@ -474,6 +488,7 @@ async def test_a_page_in_the_middle_that_fails_takes_nothing_back() -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_a_page_in_the_middle_that_is_refused_ends_a_walk_from_the_end() -> None:
     async with a_service() as service:
         service.listing = Listing(fails=lambda number, now: (403, {}) if number == 3 else None)
@@ -486,6 +501,7 @@ async def test_a_page_in_the_middle_that_is_refused_ends_a_walk_from_the_end() -
 
 
 @pytest.mark.anyio
+@one_loop
 async def test_a_list_without_an_end_may_fail_in_the_middle() -> None:
     async with a_service() as service:
         service.listing = Listing(
@@ -513,6 +529,7 @@ async def test_a_last_poll_does_not_wait_for_a_walk_that_goes_on() -> None:
 
 
 @pytest.mark.anyio
+@one_loop
 async def test_what_comes_due_while_a_long_walk_goes_on_is_left_alone_until_it_is_over() -> None:
     """A million jobs take half a minute to list; moving each of them every second would cost more than the listing."""
     async with a_service(latency=8.0) as service:
@@ -571,6 +588,7 @@ async def test_ids_that_do_not_exist_harm_no_other() -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_a_listing_with_ever_new_words_keeps_a_bounded_memory_of_them() -> None:
     async with a_service() as service:
         listing = service.listing = Listing()

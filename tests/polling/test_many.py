@@ -25,6 +25,7 @@ from neuralbox._polling.polled_job import PolledJob
 from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 
+from ..helpers import dear
 from ..service import Answer, a_service
 from .support import nothing_left
 
@@ -126,6 +127,7 @@ async def test_a_limit_in_the_past_is_one_poll_of_each() -> None:
         assert nothing_left(core)
 
 
+@dear
 async def test_a_refused_credential_ends_the_wait_at_once() -> None:
     async with a_service() as service:
         core = service.core(seed=5)
@@ -319,6 +321,7 @@ async def test_call_options_reach_the_polls() -> None:
         assert service.asked[0].headers["x-trace"] == "t1"
 
 
+@dear
 async def test_sixty_take_no_more_requests_each_than_one() -> None:
     async with a_service() as service:
         core = service.core(seed=7)

@@ -28,6 +28,7 @@ from neuralbox._polling.many import Ended, GrowingJobWaiter
 from neuralbox._polling.polled_job import GRACE
 from neuralbox._types import JobRef
 
+from ..helpers import dear, one_loop
 from ..service import Listing, a_service
 from .support import nothing_left
 
@@ -95,6 +96,7 @@ async def test_the_same_job_twice_comes_back_twice_from_one_row_of_polls() -> No
             assert len(service.asked) <= 4
 
 
+@dear
 async def test_many_jobs_are_swept() -> None:
     async with a_service() as service:
         service.listing = Listing()
@@ -269,6 +271,7 @@ async def test_what_joins_before_the_wait_begins_or_after_it_was_left_leaves_not
         assert ends.all == {}
 
 
+@one_loop
 async def test_what_was_said_of_a_job_is_kept_once_for_all() -> None:
     async with a_service() as service:
         core, ends = service.core(), Ends()
@@ -290,6 +293,7 @@ class TestMemory:
     def anyio_backend(self, request: pytest.FixtureRequest) -> Any:
         return request.param
 
+    @pytest.mark.uncovered
     async def test_a_waiting_job_costs_at_most_1_kb(self) -> None:
         count = 300
         async with a_service(latency=0) as service:

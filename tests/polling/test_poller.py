@@ -24,6 +24,7 @@ from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
+from ..helpers import dear, one_loop
 from ..service import Answer, Service, a_service
 from .support import nothing_left
 
@@ -402,6 +403,7 @@ async def test_waits_with_many_limits_share_polls_that_are_a_shortest_pause_apar
 
 
 @pytest.mark.anyio
+@one_loop
 async def test_a_429_slows_all_and_recovery_is_no_stampede() -> None:
     async with a_service() as service:
         waits = Waits(service, service.core(seed=3))
@@ -462,6 +464,7 @@ async def test_a_last_poll_is_made_though_polls_are_held() -> None:
 
 
 @pytest.mark.anyio
+@dear
 async def test_hundreds_of_jobs_met_at_once_are_not_polled_at_once() -> None:
     async with a_service() as service:
         waits = Waits(service, service.core(seed=4))

@@ -207,6 +207,7 @@ def honest_whole_eta(dice: Random, left: float) -> float:
     return int(honest_eta(dice, left))
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize(
     ("eta_of", "known", "most", "median_s", "p95_s"),
     [

@@ -22,6 +22,7 @@ from neuralbox._rate_limit.plan import ReadsSeen
 from neuralbox._types import JobRef
 
 from ..helpers import START as DATE
+from ..helpers import dear, one_loop
 from ..service import Listing, Plan, Service, a_service
 from .support import nothing_left
 
@@ -161,6 +162,7 @@ async def test_a_listing_that_is_refused_leaves_the_field_to_polls() -> None:
         assert service.plan.refused == 0
 
 
+@one_loop
 async def test_many_jobs_are_found_on_several_pages() -> None:
     async with metered(limit=2_000, left=100) as service:
         core = service.core(seed=1)
@@ -219,6 +221,7 @@ async def test_a_batch_s_limit_lets_nothing_go_that_a_page_has_not_shown_as_runn
         assert left_of(service) > 0
 
 
+@dear
 async def test_what_needs_no_more_than_an_address_is_taken_from_the_listing_though_requests_are_plenty() -> None:
     async with a_service() as service:
         service.listing = Listing()
@@ -341,6 +344,7 @@ async def test_who_joins_a_used_up_hour_waits_for_its_end_like_the_others() -> N
         assert service.plan.refused <= 1
 
 
+@dear
 async def test_of_many_that_the_listing_does_not_show_a_few_are_asked_at_once() -> None:
     async with metered(
         limit=1_000,

@@ -122,7 +122,13 @@ class Story:
             self.wrong.append(f"{ids} was cancelled by nobody")
 
 
-@pytest.mark.parametrize("seed", range(4 * TIMES))
+def on_both_loops(count: int) -> list[tuple[str, int]]:
+    """Give the loops stories in turn: what is decided when is the same on both."""
+    return [(("asyncio", "trio")[seed % 2], seed) for seed in range(count)]
+
+
+@pytest.mark.uncovered
+@pytest.mark.parametrize(("anyio_backend", "seed"), on_both_loops(4 * TIMES))
 async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None:
     async with a_service() as service:
         story = Story(service, seed)
@@ -135,7 +141,8 @@ async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None
         assert service.under_way == 0
 
 
-@pytest.mark.parametrize("seed", range(2 * TIMES))
+@pytest.mark.uncovered
+@pytest.mark.parametrize(("anyio_backend", "seed"), on_both_loops(2 * TIMES))
 async def test_no_job_is_polled_more_than_twelve_times_a_minute_however_many_come_and_go(seed: int) -> None:
     async with a_service() as service:
         dice, core = Random(seed), service.core(seed=seed)

@@ -23,7 +23,7 @@ from neuralbox._submissions import submission
 from neuralbox._transport import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox.testing import VirtualTime
-from tests.helpers import Sent, make_core, refusal, reply
+from tests.helpers import Sent, dear, make_core, refusal, reply
 from tests.service import Plan, Service
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,7 @@ async def in_a_world(
 # A batch.
 
 
+@dear
 @pytest.mark.parametrize("workers", [1, 16])
 async def test_three_hours_of_submissions_never_meet_a_refusal(workers: int) -> None:
     async def test(world: World) -> None:
@@ -103,6 +104,7 @@ async def test_three_hours_of_submissions_never_meet_a_refusal(workers: int) -> 
     assert min(gaps) > 100.0  # ... and the last fifth is spread over the rest of the hour
 
 
+@dear
 async def test_a_daily_limit_is_kept_and_the_new_day_found_out_though_no_header_tells_it() -> None:
     async def test(world: World) -> None:
         await world.many(130, spread=True)
@@ -125,6 +127,7 @@ async def test_a_plan_without_limits_holds_nothing_up() -> None:
     assert world.limiter.windows.known
 
 
+@dear
 async def test_a_service_that_names_its_limits_in_the_profile_only_is_counted_here() -> None:
     async def test(world: World) -> None:
         await world.many(150, spread=True)
@@ -249,6 +252,7 @@ async def test_of_a_crowd_at_the_end_of_a_window_none_is_refused_by_the_service(
     assert (world.plan.refused, len(world.plan.taken)) == (0, 20)
 
 
+@dear
 async def test_of_a_crowd_that_knows_nothing_none_is_refused_by_the_service_and_one_asks_for_all() -> None:
     async def test(world: World) -> None:
         raised: list[float] = []
@@ -623,12 +627,14 @@ def at_a_full_window() -> VirtualTime:
     return time
 
 
+@dear
 async def test_a_crowd_of_single_calls_on_a_known_window_meets_no_refusal() -> None:
     shop = Service(time=at_a_full_window(), latency=0.0, holds=0.5, plan=Plan(40, length=12.0))
     assert await buy_together(shop, 160) == []
     assert (len(shop.plan.taken), shop.plan.refused) == (160, 0)
 
 
+@dear
 async def test_what_a_crowd_repeats_counts_in_the_window_like_what_it_sends_first() -> None:
     shop = Service(time=at_a_full_window(), latency=0.0, holds=0.5, plan=Plan(40, length=12.0, profile=False))
     assert await buy_together(shop, 160) == []

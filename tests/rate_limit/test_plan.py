@@ -128,6 +128,7 @@ def test_the_strictest_window_says_how_fast_what_is_to_spare_is_spent() -> None:
     assert pause_between_reads(UNLIMITED) == 0.0
 
 
+@pytest.mark.uncovered
 @given(
     remaining=st.integers(-5, 2_000),
     limit=st.integers(1, 1_000),

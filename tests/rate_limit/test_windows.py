@@ -265,6 +265,7 @@ def test_turning_leaves_alone_what_has_not_ended_or_has_no_end() -> None:
     assert turn(hour(0, ends_in=None), clock=CLOCK + DAY).hour == Window(100, 0, None, RESET)
 
 
+@pytest.mark.uncovered
 @given(
     limit=st.integers(1, 200),
     used=st.integers(0, 200),

@@ -33,7 +33,7 @@ from neuralbox._submissions import submission
 from neuralbox._submissions.reconcile import reconcile
 from neuralbox._text_stream.stream import TextStream
 from neuralbox.sandbox import Sandbox, serve
-from tests.helpers import STALL, Bench, Sent, Streamed, Unsent, VirtualTime, make_core, refusal, reply
+from tests.helpers import STALL, Bench, Sent, Streamed, Unsent, VirtualTime, dear, make_core, refusal, reply
 
 from ..service import a_shop
 
@@ -351,6 +351,7 @@ def with_changes(nb: AsyncNeuralBox, **changes: Any) -> AsyncNeuralBox:
     return nb
 
 
+@dear
 async def test_on_a_plan_with_limits_a_client_that_spreads_meets_no_refusal() -> None:
     """Two hours of a VIP plan, in the sandbox's ledger and over its socket, by a clock that jumps."""
     time, budget = VirtualTime(), Budget(10_000)

@@ -97,6 +97,7 @@ class Story:
 STORIES = [*(("asyncio", seed) for seed in range(7 * TIMES)), *(("trio", seed) for seed in (0, 3, 5))]
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize(("anyio_backend", "seed"), STORIES)
 async def test_nothing_is_charged_twice_and_nothing_charged_is_lost(seed: int) -> None:
     async with a_shop() as shop:

@@ -46,6 +46,7 @@ from neuralbox._transport import Reply
 from neuralbox._types import GenerationId, JobRef
 from tests.helpers import START, refusal, reply
 
+from ..helpers import dear
 from ..service import LOST, Service, a_shop
 
 pytestmark = pytest.mark.anyio
@@ -718,6 +719,7 @@ async def test_a_decision_needs_no_budget_and_a_settled_one_takes_none() -> None
 # Many at once.
 
 
+@dear
 async def test_claims_that_wait_together_share_their_walks() -> None:
     async with a_shop() as shop:
         shop.ends = lambda number, body: "dropped after" if number % 10 == 1 else "answered"

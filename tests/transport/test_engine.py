@@ -124,6 +124,7 @@ async def test_a_reply_without_end_is_cut_at_the_limit_and_its_connection_closed
             await eventually(lambda: server.open == 0)
 
 
+@pytest.mark.uncovered
 async def test_a_gzip_bomb_is_counted_after_decompression() -> None:
     bomb = gzip.compress(bytes(64 * MEGABYTE), 9)
     assert len(bomb) < 100_000
