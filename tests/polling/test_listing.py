@@ -303,6 +303,17 @@ async def test_what_the_listing_says_of_the_model_is_kept() -> None:
 
 
 @pytest.mark.anyio
+async def test_what_has_ended_is_asked_for_though_a_list_of_pending_ones_shows_it() -> None:
+    async with a_service() as service:
+        service.listing = Listing(filters=False)
+        core = service.core(seed=1, polling=Polling(detail="status"))
+        spread_jobs(service, 12)
+        assert all(result.is_completed and result.url for result in await wait_all(core, range(12)))
+        assert {page.status for page in service.pages} == {"pending"}
+        assert service.time.clock() - 1_000 < 195
+
+
+@pytest.mark.anyio
 @dear
 @pytest.mark.parametrize(
     ("listing", "most_pages", "most_polls"),
@@ -529,7 +540,7 @@ async def test_a_last_poll_does_not_wait_for_a_walk_that_goes_on() -> None:
 
 
 @pytest.mark.anyio
-@one_loop
+@dear
 async def test_what_comes_due_while_a_long_walk_goes_on_is_left_alone_until_it_is_over() -> None:
     """A million jobs take half a minute to list; moving each of them every second would cost more than the listing."""
     async with a_service(latency=8.0) as service:

@@ -24,7 +24,7 @@ from neuralbox._polling.poller import Poller
 from neuralbox._types import JobRef
 from neuralbox.testing import VirtualTime
 
-from ..helpers import dear, one_loop
+from ..helpers import dear
 from ..service import Answer, Service, a_service
 from .support import nothing_left
 
@@ -403,7 +403,7 @@ async def test_waits_with_many_limits_share_polls_that_are_a_shortest_pause_apar
 
 
 @pytest.mark.anyio
-@one_loop
+@dear
 async def test_a_429_slows_all_and_recovery_is_no_stampede() -> None:
     async with a_service() as service:
         waits = Waits(service, service.core(seed=3))
@@ -434,16 +434,21 @@ async def test_a_429_slows_all_and_recovery_is_no_stampede() -> None:
 
 @pytest.mark.anyio
 async def test_polls_that_fail_together_slow_down_once() -> None:
-    async with a_service() as service:
+    async with a_service(latency=5.0) as service:
         waits = Waits(service)
+
+        def answer(now: float) -> Answer:
+            if now < 1_010:  # all are sent when the first was answered
+                return {"status": "pending"}
+            return ConnectError("no route") if now < 1_012 else {"status": "completed"}
+
         for number in range(50):
-            service.answers[str(number)] = lambda now: (
-                ConnectError("no route") if now < 1_001 else {"status": "completed"}
-            )
+            service.answers[str(number)] = answer
         async with anyio.create_task_group() as group:
             for number in range(50):
                 group.start_soon(waits.wait, str(number))
-        assert max(waits.at.values()) < 9  # one shortest pause and the spread, not thirty seconds
+        assert sum(1_005 < asked.at < 1_006 for asked in service.asked) == 49
+        assert max(waits.at.values()) < 30  # one shortest pause and the spread, not half a minute
 
 
 @pytest.mark.anyio
