@@ -6,7 +6,7 @@ Time runs a hundred times as fast and more, for the client and for the sandbox, 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -107,14 +107,19 @@ async def buy(sandbox: Sandbox, nb: AsyncNeuralBox, what: str, number: int) -> N
     assert registry_of(nb._core).unresolved == ()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def in_turn(cases: Iterable[str]) -> list[Any]:
+    """Give the loops cases in turn: each is a crowd on a socket."""
+    return [pytest.param(("asyncio", "trio")[at % 2], case, id=case) for at, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("anyio_backend", "fault"), in_turn(FAULTS))
 async def test_as_many_charges_as_results_whatever_is_lost(fault: str) -> None:
     with shop() as (sandbox, client):
         sandbox.faults.set(f"{fault}@POST /generate", 0.1)
         await buy(sandbox, client(timeout=0.3 if fault == "hang" else 20.0), "images", 40)
 
 
-@pytest.mark.parametrize("what", BUY)
+@pytest.mark.parametrize(("anyio_backend", "what"), in_turn(BUY))
 async def test_every_kind_is_charged_once(what: str) -> None:
     # Equal requests wait for one another, and an equal one in flight is not waited for longer than an answer may take.
     with shop(100.0 if what == "equal images" else 250.0, dialect="B", history="page") as (sandbox, client):

@@ -24,7 +24,7 @@ from ..transport.servers import Conversation, Server
 pytestmark = pytest.mark.uncovered
 
 KEY = "nb_hostile_5f0c9a1e77"
-ANSWERS = 800 * TIMES
+ANSWERS = 480 * TIMES
 SHARDS = 2  # one test each, so that the workers share them
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
 Ask = Callable[[AsyncNeuralBox], Awaitable[Any]]

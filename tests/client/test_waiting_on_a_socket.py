@@ -12,7 +12,7 @@ from neuralbox.sandbox import Sandbox, serve
 
 pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
-VIDEOS = 300
+VIDEOS = 150
 
 
 @pytest.fixture(params=["asyncio"])
@@ -26,7 +26,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     [("status", "seed", 0.0, 2.5), ("listing", "page", 0.0, 1.9), ("status", "seed", 1.0, 5.0)],
     ids=["status", "listing", "lag"],
 )
-async def test_three_hundred_videos_cost_a_submission_a_poll_and_a_few_pages(
+async def test_many_videos_cost_a_submission_a_poll_and_a_few_pages(
     detail: Any, history: Any, lag: float, most: float
 ) -> None:
     """Durations are minutes at the service and a second or so here; the pauses are shortened alike."""
