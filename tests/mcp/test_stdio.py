@@ -53,6 +53,7 @@ class Pipes:
     def __init__(self) -> None:
         theirs, self.into = os.pipe()
         self.out, answers = os.pipe()
+        self.ours = {self.into, self.out}
         self.theirs = (os.fdopen(theirs), os.fdopen(answers, "w"))
         self.rest = b""
 
@@ -63,10 +64,14 @@ class Pipes:
         message: dict[str, Any] = json.loads(first)
         return message
 
+    def hang_up(self, end: int) -> None:
+        """Close an end once: its number is soon somebody else's."""
+        self.ours.remove(end)
+        os.close(end)
+
     def close(self) -> None:
-        for end in (self.into, self.out):
-            with suppress(OSError):  # a test has closed it
-                os.close(end)
+        for end in [*self.ours]:
+            self.hang_up(end)
         for stream in self.theirs:
             with suppress(OSError):  # nobody reads it
                 stream.close()
@@ -104,9 +109,9 @@ async def test_it_serves_until_the_client_leaves_or_it_is_told_to_stop(
             )
             await until(lambda: slow_box.accepted > 0)
             if ending.startswith("input"):
-                os.close(pipes.into)
+                pipes.hang_up(pipes.into)
             elif ending == "output":
-                os.close(pipes.out)
+                pipes.hang_up(pipes.out)
                 os.write(pipes.into, line("ping", {}, 3))
             else:
                 signal.raise_signal(signal.Signals[ending])
