@@ -176,7 +176,7 @@ async def test_what_is_left_unresolved_names_the_request_as_it_was_sent() -> Non
 
 
 async def test_a_claim_of_an_earlier_run_is_found_by_the_seed_it_kept() -> None:
-    from .test_reconcile import Notes, buy
+    from .support import Notes, buy
 
     async with a_shop() as shop:
         shop.end_with("dropped after")

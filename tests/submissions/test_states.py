@@ -19,7 +19,7 @@ from neuralbox._submissions.submission import Submission, SubmissionState
 
 from ..core.state_tables import record_transitions, transitions_of
 from ..service import LOST, Service, a_shop
-from .test_reconcile import Notes, buy, draw
+from .support import Notes, buy, draw
 
 pytestmark = pytest.mark.anyio
 

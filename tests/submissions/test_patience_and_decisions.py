@@ -1,0 +1,225 @@
+"""How long a lost answer is looked for, and what happens where nobody looks, looking is cancelled, or a person decides."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from neuralbox._errors import ConfigurationError, ProviderError, SubmissionUnknownError
+from neuralbox._models.generation import Generation
+from neuralbox._resources.videos import Videos
+from neuralbox._submissions import submission
+from neuralbox._submissions.admission import Admission
+from neuralbox._submissions.reconcile import Reconciliation, reconcile
+from neuralbox._submissions.registry import UnresolvedSubmission, registry_of
+from neuralbox._types import JobRef
+
+from ..service import a_shop
+from .support import draw, unknown
+
+pytestmark = pytest.mark.anyio
+
+
+# The caller's patience.
+
+
+async def test_a_claim_that_cannot_settle_before_the_deadline_is_told_after_one_look() -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped before", "dropped after")
+        core = shop.core(deadline=30.0)
+        await draw(core, "A hen")
+        before = shop.time.elapsed
+        await unknown(core)
+        assert shop.time.elapsed - before < 1.0
+        assert len(shop.pages) == 1
+        # What is there to be found is found all the same.
+        assert (await draw(core, "A dog")).is_completed
+
+
+async def test_repetitions_share_one_deadline() -> None:
+    async with a_shop() as shop:
+        shop.ends = lambda number, body: "answered" if body["prompt"] == "A hen" else "dropped before"
+        core = shop.core(deadline=100.0)
+        await draw(core, "A hen")
+        await unknown(core)
+        assert len(shop.posts) == 3
+        assert shop.time.elapsed < 100.0
+
+
+async def test_a_look_that_outlasts_the_deadline_is_cut_off() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after")
+        core = shop.core(deadline=0.2)
+        asked = anyio.Event()
+
+        async def hang(seconds: float) -> None:
+            await asked.wait()
+
+        def stall(*_: object) -> None:
+            shop.time.sleep = hang  # type: ignore[method-assign]
+
+        shop.listing.fails = stall
+        shop.detail = stall
+        shop.listing.page_size = 1
+        shop.listing.shown = lambda item: {**item, "prompt": None}
+        error = await unknown(core)
+        assert "deadline" in error.message
+
+
+async def test_a_cancelled_caller_leaves_its_request_among_the_unresolved() -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped before", "answered")
+        core = shop.core()
+        await draw(core, "A hen")
+        for moment in (5.0, 0.04):  # while it is looked for, and while its answer is awaited
+            async with anyio.create_task_group() as group:
+                group.start_soon(draw, core, f"A fox at {moment}")
+                await shop.time.sleep(moment)
+                group.cancel_scope.cancel()
+        left = registry_of(core).unresolved
+        assert [each.request["prompt"] for each in left] == ["A fox at 5.0", "A fox at 0.04"]
+        assert all("caller left" in each.why for each in left)
+        await shop.time.sleep(1.0)
+        outcome = await reconcile(core)
+        assert outcome.absent == left  # the shop drops an order with its connection
+        assert outcome.adopted == ()
+        assert outcome.open == ()
+        assert await reconcile(core) == Reconciliation()
+
+
+async def test_a_cancelled_reconcile_forgets_nothing() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped before")
+        core = shop.core()
+        await unknown(core)
+        shop.latency = 1_000.0
+        async with anyio.create_task_group() as group:
+            group.start_soon(reconcile, core)
+            await shop.time.sleep(1.0)
+            assert registry_of(core).unresolved == ()  # somebody sees to it
+            group.cancel_scope.cancel()
+        assert len(registry_of(core).unresolved) == 1
+
+
+async def test_what_a_cancelled_reconcile_had_found_is_found_again() -> None:
+    async with a_shop() as shop:
+        shop.ends = lambda number, body: "dropped after" if body["prompt"] == "A fox" else "dropped before"
+        core = shop.core(submission="raise")
+        await unknown(core)
+        await unknown(core, "A hen")
+        with pytest.raises(SubmissionUnknownError):
+            await Videos(core).submit(model="kling-v2.1", prompt="A dog")
+        async with anyio.create_task_group() as group:
+            group.start_soon(reconcile, core)
+            await shop.time.sleep(20.0)  # one is found, one has settled without a proof, one is looked for
+            group.cancel_scope.cancel()
+        assert len(registry_of(core).unresolved) == 3
+        outcome = await reconcile(core)
+        assert [each.job.id for each in outcome.adopted] == [18_000]
+        assert [each.request["prompt"] for each in outcome.absent] == ["A hen"]
+        assert [each.request["prompt"] for each in outcome.open] == ["A dog"]
+
+
+async def test_a_cancellation_before_anything_left_leaves_nothing() -> None:
+    async with a_shop() as shop:
+        shop.end_with("429")
+        core = shop.core()
+        async with anyio.create_task_group() as group:
+            group.start_soon(draw, core)
+            await shop.time.sleep(0.5)  # in the pause that was asked for
+            group.cancel_scope.cancel()
+        assert registry_of(core).unresolved == ()
+
+
+async def test_a_bug_while_the_answer_is_read_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    async with a_shop() as shop:
+        core = shop.core()
+        with monkeypatch.context() as patched:
+            patched.setattr(submission.Submission, "read", bug)
+            with pytest.raises(KeyError):
+                await draw(core)
+        assert len(registry_of(core).unresolved) == 1
+        assert [each.job.id for each in (await reconcile(core)).adopted] == [18_000]
+
+
+# A person decides.
+
+
+async def test_where_no_proof_comes_a_person_decides() -> None:
+    async with a_shop() as shop:
+        shop.listing.shown = lambda item: {**item, "prompt": None}
+        shop.ends = lambda number, body: "dropped after"
+        core, said = shop.core(submission="raise"), list[str]()
+
+        class Tokens(Admission):
+            def accepted(self, generation: Generation) -> None:
+                said.append(f"spent for {generation.id}")
+
+            def release(self) -> None:
+                said.append("given back")
+
+        registry = registry_of(core)
+        for prompt in ("A fox", "A hen", "A dog"):
+            await unknown(core, prompt)
+        for pending in registry.opened:
+            pending.admission = Tokens(core, None)
+        fox, hen, dog = registry.unresolved
+        ref = fox.adopt(18_000)
+        assert ref == JobRef(18_000, "image", "dall-e-3")
+        with pytest.raises(ConfigurationError, match="another request"):
+            hen.adopt(18_000)
+        assert hen.resend()["prompt"] == "A hen"
+        dog.give_up()
+        assert said == ["spent for 18000", "given back"]
+        assert registry.unresolved == ()
+        for settled in (fox, hen, dog):
+            with pytest.raises(ConfigurationError, match="settled already"):
+                settled.give_up()
+        assert len(shop.posts) == 3
+        assert not (await reconcile(core)).open
+
+
+async def test_a_decision_needs_no_budget_and_a_settled_one_takes_none() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after", "dropped after")
+        core = shop.core(submission="raise")
+        await unknown(core)
+        await unknown(core, "A hen")
+        for pending in registry_of(core).opened:
+            pending.admission = None
+        fox, hen = registry_of(core).unresolved
+        assert fox.adopt("gen_1").id == "gen_1"
+        hen.resend()
+        with pytest.raises(ConfigurationError, match="settled already"):
+            UnresolvedSubmission({}).give_up()
+
+
+# Policies.
+
+
+async def test_raise_looks_for_nothing() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after", "500")
+        core = shop.core(submission="raise")
+        await unknown(core)
+        assert shop.pages == []
+        assert len(registry_of(core).unresolved) == 1
+        assert isinstance((await unknown(core, "A hen")).__cause__, ProviderError)
+        assert len(shop.posts) == 2
+        assert len(registry_of(core).unresolved) == 2
+
+
+async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after", "500", "answered", *["dropped after"] * 3)
+        core = shop.core(submission="resend")
+        assert (await draw(core)).id == 18_001
+        assert shop.charged == [18_000, 18_001]
+        assert registry_of(core).unresolved == ()
+        await unknown(core, "A hen")  # as often as `max_retries` says
+        assert len(shop.posts) == 6
+        assert shop.pages == []
+        assert len(registry_of(core).unresolved) == 1
