@@ -143,8 +143,7 @@ def pytest_collection() -> Generator[None, object, object]:
     is_counted = _is_of_coverage(tracer)
     if is_counted:
         for module in pkgutil.walk_packages(neuralbox.__path__, "neuralbox."):
-            if not module.name.endswith("__main__"):  # these are programs
-                importlib.import_module(module.name)
+            importlib.import_module(module.name)
         sys.settrace(None)
     try:
         return (yield)

@@ -325,14 +325,15 @@ class _TimersOnTrio(_Timers):
 
     async def _drive(self) -> None:
         lowlevel = self._trio.lowlevel
-        lowlevel.add_instrument(self)
+        turns: Any = self  # trio asks for an instrument's methods by their names
+        lowlevel.add_instrument(turns)
         try:
             while True:
                 await self._more.wait()
                 self._more = self._trio.Event()
                 await self._drive_while_there_are_timers()
         finally:
-            lowlevel.remove_instrument(self)
+            lowlevel.remove_instrument(turns)
             self._time._loops.pop(self._token, None)
 
     async def _drive_while_there_are_timers(self) -> None:
