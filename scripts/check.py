@@ -1,6 +1,6 @@
-"""Run every check there is: the static ones side by side, then the tests on all cores.
+"""Run every check there is: the tests on all cores, then the static ones and what was covered, side by side.
 
-    python scripts/check.py            format, lint, types, layers, dead code, generated files, tests with coverage
+    python scripts/check.py            tests with coverage, format, lint, types, layers, dead code, generated files
     python scripts/check.py --fast     the same without the two type checkers
 
 Each step prints its name and its whole output. All steps run even if one fails, so that one run shows everything; the
@@ -56,9 +56,10 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 # The longest first, so that no core waits for the last of them.
-STATIC = (
-    Step("types: pyright", module("pyright", "--pythonpath", sys.executable), slow=True),
+AFTERWARDS = (
     Step("types: mypy", module("mypy"), slow=True),
+    Step("types: pyright", module("pyright", "--pythonpath", sys.executable), slow=True),
+    Step("coverage", module("coverage", "report")),
     Step("layers", tool("lint-imports", "--no-cache")),
     Step("dead code", module("vulture")),
     Step("generated files", module("neuralbox._codegen", "--check")),
@@ -66,9 +67,10 @@ STATIC = (
     Step("format", module("ruff", "format", "--check", ".")),
 )
 # `logical`: what the system offers, also where two of them are one physical core. Alone, because some tests watch a
-# clock. With many cores the start of a worker (it collects all tests) outweighs what it takes over.
+# clock. With many cores the start of a worker (it collects all tests) outweighs what it takes over. What they covered is a
+# step of its own, for it takes one core alone, and as long again where the tests tell it.
 PARALLEL = ("-n", "logical", "--maxprocesses", "8", "--dist", "worksteal")
-TESTS = Step("tests", module("pytest", "-q", *PARALLEL, "--cov", "--cov-report=term-missing:skip-covered"))
+TESTS = Step("tests", module("pytest", "-q", *PARALLEL, "--cov", "--cov-report=", "--cov-fail-under=0"))
 
 
 def run(step: Step, *, captured: bool) -> Result:
@@ -88,14 +90,15 @@ def run(step: Step, *, captured: bool) -> Result:
 
 def results(*, fast: bool) -> Iterator[Result]:
     """Run the steps, show what each says, and yield how each ended."""
-    static = [step for step in STATIC if not (fast and step.slow)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(lambda step: run(step, captured=True), static):
-            print(f"==> {result.step.name}", flush=True)
-            sys.stdout.buffer.write(result.output)
-            yield result
     print(f"==> {TESTS.name}", flush=True)
     yield run(TESTS, captured=False)
+    afterwards = [step for step in AFTERWARDS if not (fast and step.slow)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda step: run(step, captured=True), afterwards):
+            print(f"==> {result.step.name}", flush=True)
+            sys.stdout.buffer.write(result.output)
+            sys.stdout.buffer.flush()
+            yield result
 
 
 def main() -> int:
