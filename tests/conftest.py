@@ -143,7 +143,8 @@ def pytest_collection() -> Generator[None, object, object]:
     is_counted = _is_of_coverage(tracer)
     if is_counted:
         for module in pkgutil.walk_packages(neuralbox.__path__, "neuralbox."):
-            importlib.import_module(module.name)
+            if module.name != "neuralbox.__main__":  # tests run it as Python does, which warns of one that was imported
+                importlib.import_module(module.name)
         sys.settrace(None)
     try:
         return (yield)
