@@ -48,6 +48,11 @@ def dear(test: Test) -> Test:
     return marked
 
 
+def in_turn(cases: Iterable[Any]) -> list[Any]:
+    """Give the loops cases in turn: each takes long, and what is decided is the same on both."""
+    return [pytest.param(("asyncio", "trio")[at % 2], case, id=str(case)) for at, case in enumerate(cases)]
+
+
 # What the other side does.
 
 

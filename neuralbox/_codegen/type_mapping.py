@@ -121,9 +121,8 @@ class Types:
         self.mirrored = frozenset(self.classes) - rules.iterators
         self.callbacks: dict[str, str] = {}
         self._aliases: dict[str, ast.expr] = {}
-        self._plain: dict[
-            str, ast.expr
-        ] = {}  # by how it is written: the same types stand everywhere, and nobody changes one
+        # By how it is written: the same types stand everywhere, and nobody changes one.
+        self._plain: dict[str, ast.expr] = {}
         for module in modules:
             for name, node in module.aliases.items():
                 known = self._aliases.setdefault(name, node)

@@ -6,7 +6,7 @@ Time runs a hundred times as fast and more, for the client and for the sandbox, 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from neuralbox._core.exchange import TimeSource
 from neuralbox._models.generation import Generation
 from neuralbox._submissions.registry import registry_of
 from neuralbox.sandbox import Sandbox, serve
+from tests.helpers import in_turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
@@ -105,11 +106,6 @@ async def buy(sandbox: Sandbox, nb: AsyncNeuralBox, what: str, number: int) -> N
     assert len(made) == number
     assert sorted(map(str, delivered)) == sorted(map(str, made))
     assert registry_of(nb._core).unresolved == ()
-
-
-def in_turn(cases: Iterable[str]) -> list[Any]:
-    """Give the loops cases in turn: each is a crowd on a socket."""
-    return [pytest.param(("asyncio", "trio")[at % 2], case, id=case) for at, case in enumerate(cases)]
 
 
 @pytest.mark.parametrize(("anyio_backend", "fault"), in_turn(FAULTS))

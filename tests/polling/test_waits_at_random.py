@@ -15,7 +15,7 @@ from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.many import wait_all
 
-from ..helpers import TIMES
+from ..helpers import TIMES, in_turn
 from ..service import Answer, Service, a_service
 from .support import nothing_left
 
@@ -122,13 +122,8 @@ class Story:
             self.wrong.append(f"{ids} was cancelled by nobody")
 
 
-def on_both_loops(count: int) -> list[tuple[str, int]]:
-    """Give the loops stories in turn: what is decided when is the same on both."""
-    return [(("asyncio", "trio")[seed % 2], seed) for seed in range(count)]
-
-
 @pytest.mark.uncovered
-@pytest.mark.parametrize(("anyio_backend", "seed"), on_both_loops(4 * TIMES))
+@pytest.mark.parametrize(("anyio_backend", "seed"), in_turn(range(4 * TIMES)))
 async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None:
     async with a_service() as service:
         story = Story(service, seed)
@@ -142,7 +137,7 @@ async def test_every_wait_ends_as_it_must_and_nothing_is_left(seed: int) -> None
 
 
 @pytest.mark.uncovered
-@pytest.mark.parametrize(("anyio_backend", "seed"), on_both_loops(2 * TIMES))
+@pytest.mark.parametrize(("anyio_backend", "seed"), in_turn(range(2 * TIMES)))
 async def test_no_job_is_polled_more_than_twelve_times_a_minute_however_many_come_and_go(seed: int) -> None:
     async with a_service() as service:
         dice, core = Random(seed), service.core(seed=seed)

@@ -112,9 +112,8 @@ async def test_a_mock_that_lets_a_call_pass_lets_it_reach_the_server() -> None:
 
 async def test_without_https_a_mocked_call_reads_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    monkeypatch.setattr(
-        "httpx._transports.default.create_ssl_context", httpx.create_ssl_context
-    )  # not the tests' shared one
+    # Not the tests' shared one.
+    monkeypatch.setattr("httpx._transports.default.create_ssl_context", httpx.create_ssl_context)
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given, **named: read.append((given, named)))
     with respx.mock() as mock:
         for scheme in ("http", "https"):
