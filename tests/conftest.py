@@ -1,9 +1,10 @@
 """What every test stands on: both event loops, a clean environment, loopback only, repeatable properties.
 
 And what the suite costs: coverage's tracer makes a test two to four times as slow, on trio even more than on asyncio. So it
-rests where a test covers nothing that no other does: in what is marked `uncovered` (faults on a socket, weighed memory,
-benchmarks, properties, long simulations), and on trio but for the folders that know of it and what is marked
-`covered_on_trio`: asyncio throws its cancellation into a coroutine, and CPython 3.11 does not trace what that runs next.
+rests where a test covers nothing that no other does: in what is marked `uncovered` (whole programs, calls and faults on a
+socket, weighed memory, benchmarks, properties, long simulations), and on trio but for the folders that know of it and what
+is marked `covered_on_trio`: asyncio throws its cancellation into a coroutine, and CPython 3.11 does not trace what that runs
+next.
 """
 
 from __future__ import annotations

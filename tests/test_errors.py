@@ -105,6 +105,7 @@ for _protocol in range(pickle.HIGHEST_PROTOCOL + 1):
     WAYS[f"pickle {_protocol}"] = partial(pickled, _protocol)
 
 
+@pytest.mark.uncovered
 @every_class
 @pytest.mark.parametrize("way", WAYS)
 def test_an_error_survives_copying_and_pickling_whole(cls: type[NeuralBoxError], way: str) -> None:

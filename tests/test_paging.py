@@ -262,6 +262,7 @@ async def test_deleting_each_failed_item_while_iterating_skips_none(prefetch: in
     assert len(listing.asked) <= 8 * max(1, count // 20)
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("prefetch", [0, 4])
 @pytest.mark.parametrize("first", [1, 3])
 @pytest.mark.parametrize("seed", range(15))

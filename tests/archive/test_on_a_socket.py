@@ -96,6 +96,7 @@ async def test_what_the_storage_drops_is_noted_and_what_was_saved_stays(
     assert set(mirror_of(tmp_path / "late")) == second | {one for one in first if one.endswith("text")}
 
 
+@pytest.mark.uncovered
 async def test_geminigens_history_is_mirrored_and_its_jobs_are_waited_for_together(
     server: Server, tmp_path: Path, anyio_backend_name: str
 ) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from subprocess import PIPE
 
 import anyio
+import pytest
 
 from neuralbox._client import AsyncNeuralBox
 from neuralbox.sandbox import Sandbox, serve
 
 from ..forks import Forks
 from .killed import requests, run, work
+
+pytestmark = pytest.mark.uncovered
 
 KILLS = int(os.environ.get("NEURALBOX_TEST_KILLS", "3"))
 COUNT = max(120, 10 * KILLS)

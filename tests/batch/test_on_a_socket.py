@@ -18,7 +18,7 @@ from neuralbox._submissions import matching
 from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox.sandbox import Sandbox, Server, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,7 @@ def spent(world: Service) -> int:
     return sum(made.tokens for made in world.ledger if not made.fails)
 
 
+@pytest.mark.uncovered
 @one_loop
 @pytest.mark.parametrize(("budget", "charged"), [(50, 4), (48, 3)])
 @pytest.mark.usefixtures("_who_meet")

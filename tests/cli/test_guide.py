@@ -15,6 +15,8 @@ from neuralbox._cli.app import COMMANDS, app
 
 from ..documents import ROOT
 
+pytestmark = pytest.mark.uncovered
+
 GUIDE = (ROOT / "docs" / "guides" / "command-line.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -14,6 +14,8 @@ import pytest
 from .conftest import Box
 from .processes import COMMAND, PATIENCE, environment, finish, interrupt_when, on_terminal, start
 
+pytestmark = pytest.mark.uncovered
+
 IMAGE = {"kind": "image", "model": "flux-1.1-pro"}
 
 

@@ -19,7 +19,7 @@ from neuralbox._core.credentials import Session
 from neuralbox.sandbox import Sandbox, Server, serve
 from neuralbox.testing import FastTime, using
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 FAST = Polling(timeout=20, min_interval=0.01, max_interval=0.05)
 # What the two sides speak: the sandbox's vocabulary and layout of the history, the client's way to write requests.

@@ -20,7 +20,7 @@ from neuralbox import AsyncNeuralBox, Timeout
 from neuralbox import _errors as errors
 from tests.helpers import KEY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 BODY = b'{"id": 18491, "status": "completed", "result_url": "http://box.test/18491.webp", "tokens_spent": 7}'
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)

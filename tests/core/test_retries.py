@@ -139,6 +139,7 @@ CASES = [
 ]
 
 
+@pytest.mark.uncovered
 @BOTH
 @pytest.mark.parametrize(("step", "safety", "attempts", "kind"), CASES)
 async def test_every_ending_is_followed_by_as_many_attempts_as_are_safe(

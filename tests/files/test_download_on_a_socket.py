@@ -24,7 +24,7 @@ from tests.transport.test_proxies import relay
 
 from .storage import MIB, content, files_in, leftovers
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 FILE = content(3 * MIB)
 

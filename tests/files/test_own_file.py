@@ -140,6 +140,7 @@ def test_a_download_writes_past_what_lies_under_its_names(
     assert_untouched(precious)
 
 
+@pytest.mark.uncovered
 @pytest.mark.anyio
 @traps
 @pytest.mark.parametrize(

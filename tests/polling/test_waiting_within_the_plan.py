@@ -367,6 +367,7 @@ def says(**changes: object) -> Tells:
     }
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize(
     "tells",
     [

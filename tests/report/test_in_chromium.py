@@ -81,6 +81,7 @@ PLAYABLE = """Promise.all([...document.querySelectorAll('video, audio')].map(pla
 })))"""
 
 
+@pytest.mark.uncovered
 def test_a_batch_from_the_sandbox_to_the_screen(chromium: Browser, pages: dict[str, Path], tmp_path: Path) -> None:
     page = pages["batch"]
     chromium.open(page)

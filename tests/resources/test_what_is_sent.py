@@ -30,7 +30,7 @@ from neuralbox._resources.videos import Videos
 from neuralbox._types import OMIT, JobRef
 from tests.helpers import Streamed, make_core, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.uncovered]
 
 DONE: dict[str, Any] = {
     "id": 18473,

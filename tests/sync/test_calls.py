@@ -137,6 +137,7 @@ def test_context_goes_in_and_does_not_leak_back() -> None:
 # From where.
 
 
+@pytest.mark.uncovered
 def test_thirty_two_threads_share_one_loop_and_one_pool(nb: NeuralBox, server: Running) -> None:
     call(one)
     before = {one.name for one in threading.enumerate()}

@@ -393,6 +393,7 @@ def test_a_manager_whose_loop_is_gone_is_left_without_waiting() -> None:
 # At random.
 
 
+@pytest.mark.uncovered
 def test_random_sizes_and_random_breaks_over_four_threads_never_hang() -> None:
     made: list[int] = []
 

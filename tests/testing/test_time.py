@@ -38,6 +38,7 @@ async def test_virtual_time_is_held_while_a_thread_works_and_goes_on_while_that_
     assert time.elapsed == 60
 
 
+@pytest.mark.uncovered
 @pytest.mark.anyio
 async def test_thousands_of_pauses_end_in_order_and_cost_little() -> None:
     time, ended = VirtualTime(), list[int]()

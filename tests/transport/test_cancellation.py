@@ -80,6 +80,7 @@ async def cancel_at_random(transport: HttpxTransport, url: str, *, rounds: int, 
     return finished, cancelled
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize(("seed", "tls"), [(1, False), (2, False), (3, True)])
 async def test_random_cancellation_leaves_every_slot_free(
     seed: int, tls: bool, monkeypatch: pytest.MonkeyPatch
