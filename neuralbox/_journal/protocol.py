@@ -276,7 +276,7 @@ class JournalSummary:
         final: Ended; nothing saved.
         saved: Ended with the result on the disk.
         completed: Of the ended: with a result.
-        tokens: What the ended ones cost, in tokens.
+        tokens: What was charged for the ended ones, and for failures that were tried again.
         first_at: Unix seconds of the first plan, or None.
         last_at: Unix seconds of the last change, or None.
         owner: Who runs it at this moment; None while nobody does.

@@ -548,6 +548,22 @@ async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
     assert sum(isinstance(outcome.error, BudgetExceededError) for outcome in second.values()) == 1
 
 
+async def test_a_budget_counts_what_a_failure_was_charged_however_often_it_is_tried_and_the_run_continued(
+    path: Path,
+) -> None:
+    world = a_service(price=4)
+    [request] = images(1)
+    await write(world, path, [("000001", request, "accepted")])
+    async with journal_of(core_of(world), path) as journal:
+        await journal.final("000001", {"status": "failed", "tokens": 4, "error": "no"})
+    second = await outcomes_of(batches(world)(images(2), journal=path, budget=8, retry_failed=True, max_sending=1))
+    assert [second[key].ok for key in sorted(second)] == [True, False]
+    third = await outcomes_of(batches(world)(images(2), journal=path, budget=11))
+    assert isinstance(third["000002"].error, BudgetExceededError)
+    fourth = await outcomes_of(batches(world)(images(2), journal=path, budget=12))
+    assert fourth["000002"].ok
+
+
 async def test_what_an_earlier_run_sent_is_counted_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = a_service(price=4)
     old = [(f"{n}", ImageRequest(model="flux-1.1-pro", prompt=f"{n} one"), "accepted") for n in range(3)]

@@ -49,6 +49,7 @@ class MemoryStore:
         self.last_at: float | None = None
         self.first_at: float | None = None
         self.records: dict[str, JournalRecord] = {}
+        self.charged_before = 0
         self.planned: set[str] = set()
         self.left: list[JournalHint] = []
 
@@ -111,6 +112,7 @@ class MemoryStore:
 
     def _changed(self, record: JournalRecord, state: str, values: Mapping[str, Any]) -> JournalRecord:
         if state == PLANNED:
+            self.charged_before += record.tokens or 0
             return JournalRecord(record.position, record.key, record.request)
         at = self._time(values["at"])
         if state == SENDING:
@@ -156,7 +158,7 @@ class MemoryStore:
             final=counts[FINAL],
             saved=counts[SAVED],
             completed=sum(record.is_finished and record.status == transitions.COMPLETED for record in found),
-            tokens=sum(record.tokens or 0 for record in found if record.is_finished),
+            tokens=sum(record.tokens or 0 for record in found if record.is_finished) + self.charged_before,
             first_at=self.first_at,
             last_at=self.last_at,
         )

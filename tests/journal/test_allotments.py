@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuralbox._journal import read_summary
 from neuralbox._journal.allotments import (
     Places,
     RunFunds,
@@ -24,6 +25,7 @@ from neuralbox._journal.postgres import allotments
 from neuralbox._journal.shared import SharedJournal
 
 from ..postgres import PostgresServer
+from .files import entries
 from .test_postgres import MARK, a_worker, claim, end_lease, place, store_of
 
 __all__ = ["place"]  # a fixture
@@ -120,8 +122,6 @@ async def open_budget(journal: SharedJournal, budget: int, *, is_free: bool = Tr
 
 
 async def send(journal: SharedJournal, key: str, price: int | None) -> None:
-    from .files import entries
-
     await journal.plan(entries(key))
     await journal.sending(key, claim(key), mark=MARK, price=price)
 
@@ -232,6 +232,22 @@ async def test_what_a_failed_one_was_charged_stays_spent_when_it_is_tried_again(
         assert (await take(one, 1))[1].spent == charged + 20
     async with a_worker(place) as next_one:
         assert (await open_budget(next_one, 100, is_free=is_free)).spent == charged + 20
+
+
+@pytest.mark.anyio
+async def test_a_budget_counts_what_failures_were_charged_that_workers_without_one_tried_again(place: str) -> None:
+    async with a_worker(place) as one:  # keeps no budget
+        await one.plan(entries("a"))
+        for number in range(2):
+            await one.sending("a", claim("a"), mark=MARK, price=None)
+            await one.accepted("a", id=number)
+            await one.final("a", outcome(7, "failed"))
+            await one.planned_again("a")
+    for _ in range(2):
+        async with a_worker(place) as two:
+            assert (await open_budget(two, 100)).spent == 14
+            assert (await take(two, 1))[1].spent == 14
+    assert read_summary(place).tokens == 14
 
 
 @pytest.mark.anyio

@@ -169,6 +169,8 @@ async def test_what_is_damaged_is_named_with_its_row(tmp_path: Path, statement: 
         ("UPDATE records SET saved_at = 'x' WHERE position = 5", r"`saved_at` of request 5 \('saved'\)"),
         ("UPDATE records SET planned_at = 9e999 WHERE position = 1", "`planned_at` of request 1"),
         ("UPDATE records SET sent_at = 9e999 WHERE position = 3", "`sent_at` of request 3"),
+        ("UPDATE records SET tokens = 9e999 WHERE position = 4", "`tokens` of request 4"),
+        ("UPDATE records SET charged_before = -9e999 WHERE position = 1", "`charged_before` of request 1"),
         ("UPDATE journal SET value = NULL WHERE name = 'service'", "`service` cannot"),
         ("DELETE FROM journal WHERE name = 'service'", "`service` cannot"),
     ],

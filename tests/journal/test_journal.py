@@ -154,6 +154,23 @@ async def test_what_was_refused_or_failed_may_be_sent_again(journal: GroupedJour
     assert (await journal.summary()).failed == 1
 
 
+async def test_what_failures_were_charged_stays_counted_when_they_are_tried_again(
+    journal: GroupedJournal, open_again: Opener
+) -> None:
+    await journal.plan(entries("one", "two"))
+    for number, tokens in enumerate((12, None, 7)):
+        await journal.sending("one", CLAIM)
+        await journal.accepted("one", id=number)
+        await journal.final("one", {**FAILED, "tokens": tokens})
+        await journal.planned_again("one")
+    await journal.accepted("two", id=9)
+    await journal.final("two", DONE)
+    assert (await journal.summary()).tokens == 12 + 7 + 5
+    await journal.aclose()
+    async with await open_again() as again:
+        assert (await again.summary()).tokens == 24
+
+
 async def test_a_change_that_does_not_follow_is_refused(journal: GroupedJournal) -> None:
     await journal.plan(entries("one", "two", "three"))
     with refused("state", "'nobody' was never planned") as caught:

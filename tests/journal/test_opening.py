@@ -141,7 +141,7 @@ async def test_a_newer_version_is_left_alone(path: Path) -> None:
         pass
     tell(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    with refused("version", "newer neuralbox .schema 99, known up to 2.*Upgrade neuralbox"):
+    with refused("version", f"newer neuralbox .schema 99, known up to {len(schema.STEPS)}.*Upgrade neuralbox"):
         await a_journal(path)
     assert path.read_bytes() == before
 
@@ -157,22 +157,30 @@ async def test_an_older_version_is_brought_up_to_date(path: Path, monkeypatch: p
     async with await a_journal(path) as journal:
         assert await states(journal.unfinished()) == {"one": "accepted"}
         assert ask(path, "SELECT colour FROM records") == [("red",)]
-        assert ask(path, "PRAGMA user_version") == [(3,)]
+        assert ask(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
     async with await a_journal(path.parent / "new.sqlite"):
         assert ask(path.parent / "new.sqlite", "SELECT colour FROM records") == []
 
 
-async def test_a_journal_of_the_first_version_goes_on_and_takes_hints(path: Path) -> None:
+async def test_a_journal_of_the_first_version_goes_on_takes_hints_and_counts_what_is_tried_again(path: Path) -> None:
     async with await a_journal(path) as journal:
-        await journal.plan(entries("one"))
+        await journal.plan(entries("one", "two"))
         await journal.accepted("one", id=5)
-    tell(path, "DROP TABLE hints", "PRAGMA user_version = 1")
+    tell(
+        path,
+        "DROP TABLE hints",
+        "ALTER TABLE records DROP COLUMN charged_before",
+        "UPDATE records SET state = 'final', status = 'failed', tokens = 4 WHERE key = 'two'",
+        "PRAGMA user_version = 1",
+    )
     with refused("version", "older neuralbox"):
         leave_hint(path, 5, "a")
     async with await a_journal(path) as journal:
         assert await journal.hints() == []
         assert leave_hint(path, 5, "a")
         assert await journal.hints() == [JournalHint(1, "5", "a")]
+        await journal.planned_again("two")
+        assert (await journal.summary()).tokens == 4
 
 
 async def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +191,7 @@ async def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monk
         with refused("unwritable", "nonsense"):
             await a_journal(path)
     async with await a_journal(path):
-        assert ask(path, "PRAGMA user_version") == [(2,)]
+        assert ask(path, "PRAGMA user_version") == [(len(schema.STEPS),)]
 
 
 async def test_the_database_of_another_program_is_left_alone(path: Path) -> None:

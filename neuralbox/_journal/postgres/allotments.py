@@ -52,8 +52,9 @@ _LOCK: Final = "SELECT 1 FROM neuralbox.run WHERE id = %(run)s FOR UPDATE"
 # The sum over the whole run is made where nobody who lives has made it, since a worker without a budget may have spent.
 _OPEN: Final = f"""
     UPDATE neuralbox.run u SET budget = %(budget)s, spent = CASE WHEN EXISTS (SELECT 1 FROM {_OTHERS} AND p.what = 'tokens')
-        THEN u.spent ELSE greatest(u.spent, (SELECT coalesce(sum(r.tokens), 0) FROM neuralbox.record r
-            WHERE r.run = u.id AND r.state > 2 AND r.price IS NULL)) END
+        THEN u.spent ELSE greatest(u.spent, (SELECT coalesce(sum(r.charged_before
+            + CASE WHEN r.state > 2 AND r.price IS NULL THEN coalesce(r.tokens, 0) ELSE 0 END), 0)
+            FROM neuralbox.record r WHERE r.run = u.id)) END
     WHERE u.id = %(run)s"""
 _HOLD: Final = """
     INSERT INTO neuralbox.allotment (owner, what, run, amount, until)

@@ -204,11 +204,12 @@ def summary(connection: Connection, run: int, service: str) -> JournalSummary:
     completed = tokens = 0
     first: list[float] = []
     last: list[float] = []
-    for number, count, with_result, paid, planned_at, changed_at in connection.execute(
+    for number, count, with_result, paid, paid_before, planned_at, changed_at in connection.execute(
         SUMMARY, {"run": run}
     ).fetchall():
         state = STATES[number]
         counts[state] = count
+        tokens += paid_before
         if state in FINISHED:
             completed += with_result
             tokens += paid

@@ -32,6 +32,7 @@ session keeps, so that a pooler may hand each transaction to another session.
                  gen_id      of the generation, as text; `gen_is_int` tells what it was
                  price       tokens announced for it, from `sending` on, where its sender keeps the run's budget: -1 where nobody
                              knows; NULL again when what it was charged is counted in `run.spent`
+                 charged_before  tokens of its earlier ends: it had failed, was charged all the same, and was tried again
                  *_at        Unix seconds by the clock of who wrote them
     request    the request as JSON. The one place of prompts, but for `claim`
     outcome    the end as JSON. The one place of addresses of results
@@ -108,6 +109,9 @@ STEPS: Final[Sequence[Sequence[str]]] = [
         "CREATE INDEX IF NOT EXISTS record_priced ON neuralbox.record (run) WHERE price IS NOT NULL",
         """ALTER TABLE neuralbox.account ADD COLUMN IF NOT EXISTS turn bigint NOT NULL DEFAULT 0,
             ADD COLUMN IF NOT EXISTS hour_reset float8, ADD COLUMN IF NOT EXISTS given_at timestamptz""",
+    ),
+    (  # to version 6
+        "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS charged_before bigint NOT NULL DEFAULT 0",
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""

@@ -48,16 +48,16 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
         RETURNING r.key""",
     # What a failed one was charged stays spent when it is tried again, also where nobody has counted it yet.
     PLANNED: f"""
-        WITH old AS MATERIALIZED (SELECT r.id, CASE WHEN r.state = 3 AND r.price IS NOT NULL THEN {CHARGED} ELSE 0 END AS charged
+        WITH old AS MATERIALIZED (SELECT r.id, r.price IS NULL AS is_counted, CASE WHEN r.state = 3 THEN {CHARGED} ELSE 0 END AS charged
                 FROM neuralbox.record r WHERE r.run = %(run)s AND r.key = ANY(%(key)s) FOR UPDATE),
             done AS (UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, unsettled = NULL, claim = NULL,
                     gen_id = NULL, gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL,
-                    sent_at = NULL, accepted_at = NULL, final_at = NULL,
+                    charged_before = r.charged_before + old.charged, sent_at = NULL, accepted_at = NULL, final_at = NULL,
                     owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
                     news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
                 FROM old WHERE r.id = old.id AND ((r.state < 2 AND (r.owner = %(owner)s OR r.sender = %(owner)s))
                     OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
-                RETURNING r.key, old.charged),
+                RETURNING r.key, CASE WHEN old.is_counted THEN 0 ELSE old.charged END AS charged),
             paid AS (UPDATE neuralbox.run SET spent = spent + (SELECT sum(charged) FROM done)
                 WHERE id = %(run)s AND EXISTS (SELECT FROM done WHERE charged > 0))
         SELECT key FROM done""",
@@ -184,7 +184,7 @@ STANDING: Final = f"""
 
 SUMMARY: Final = """
     SELECT state, count(*), count(*) FILTER (WHERE status = 'completed'), coalesce(sum(tokens), 0)::bigint,
-        min(planned_at), max(greatest(planned_at, sent_at, accepted_at, final_at, saved_at))
+        sum(charged_before)::bigint, min(planned_at), max(greatest(planned_at, sent_at, accepted_at, final_at, saved_at))
     FROM neuralbox.record WHERE run = %(run)s GROUP BY state"""
 
 WORKERS: Final = """

@@ -216,22 +216,27 @@ def last_time(connection: sqlite3.Connection) -> float | None:
         "max(planned_at, coalesce(sent_at, 0), coalesce(accepted_at, 0), coalesce(final_at, 0), coalesce(saved_at, 0))"
     )
     (found,) = connection.execute(f"SELECT max({latest}) FROM records").fetchone()  # noqa: S608 - a constant
-    return _moment(connection, found)
+    return _finite(connection, found, _TIMES)
 
 
 _CANNOT_BE: Final = "typeof({0}) NOT IN ('integer', 'real', 'null') OR abs({0}) > 1e300"
+_TIMES: Final = ("planned_at", "sent_at", "accepted_at", "final_at", "saved_at")
 
 
-def _moment(connection: sqlite3.Connection, found: object) -> float | None:
-    """Return Unix seconds of a column of times, whose damage is looked up only now."""
+def _finite(connection: sqlite3.Connection, found: object, columns: Sequence[str]) -> float | None:
+    """Return a number made of these columns, whose damage is looked up only where it cannot be.
+
+    Raises:
+        JournalError: It cannot be, so one of them is damaged.
+    """
     if found is None or (isinstance(found, int | float) and math.isfinite(found)):
         return found
     queries = (
         (column, f"SELECT position, key FROM records WHERE {_CANNOT_BE.format(column)}")  # noqa: S608 - constants
-        for column in ("planned_at", "sent_at", "accepted_at", "final_at", "saved_at")
+        for column in columns
     )
     rows = ((column, connection.execute(query).fetchone()) for column, query in queries)
-    column, row = next((found for found in rows if found[1] is not None), ("planned_at", None))
+    column, row = next((found for found in rows if found[1] is not None), (columns[0], None))
     raise damaged(connection, column, row)
 
 
@@ -242,9 +247,9 @@ def summary(connection: sqlite3.Connection, owner: JournalOwner | None) -> Journ
         JournalError: A row is damaged.
     """
     counts = dict.fromkeys(STATES, 0)
-    completed = tokens = 0
-    for state, count, with_result, paid, first in connection.execute(
-        "SELECT state, count(*), sum(status IS 'completed'), total(tokens), min(position) FROM records GROUP BY state"
+    completed = 0
+    for state, count, with_result, first in connection.execute(
+        "SELECT state, count(*), sum(status IS 'completed'), min(position) FROM records GROUP BY state"
     ).fetchall():
         if state not in counts:
             key = connection.execute("SELECT key FROM records WHERE position = ?", (first,)).fetchone()
@@ -252,7 +257,8 @@ def summary(connection: sqlite3.Connection, owner: JournalOwner | None) -> Journ
         counts[state] = count
         if state in FINISHED:
             completed += with_result
-            tokens += int(paid)
+    # Nothing but an end has tokens.
+    (tokens,) = connection.execute("SELECT total(tokens) + total(charged_before) FROM records").fetchone()
     (first,) = connection.execute("SELECT min(planned_at) FROM records").fetchone()
     service = connection.execute("SELECT value FROM journal WHERE name = 'service'").fetchone()
     if service is None or not isinstance(service[0], str):
@@ -264,8 +270,8 @@ def summary(connection: sqlite3.Connection, owner: JournalOwner | None) -> Journ
         final=counts[FINAL],
         saved=counts[SAVED],
         completed=completed,
-        tokens=tokens,
-        first_at=_moment(connection, first),
+        tokens=int(_finite(connection, tokens, ("tokens", "charged_before")) or 0),
+        first_at=_finite(connection, first, _TIMES),
         last_at=last_time(connection),
         owner=owner,
         service=service[0],

@@ -30,7 +30,8 @@ STATEMENTS: Final[Mapping[str, str]] = {
         id = :id, kind = coalesce(:kind, kind), model = coalesce(:model, model), claim = NULL, prompt_at = 0
         WHERE ({_OPEN} OR id IS :id) AND {_in(FOLLOWS[ACCEPTED])} AND key = :key""",
     PLANNED: f"""UPDATE records SET state = 'planned', claim = NULL, prompt_at = 0, id = NULL, kind = NULL, model = NULL,
-        status = NULL, tokens = NULL, sent_at = NULL, accepted_at = NULL, final_at = NULL
+        status = NULL, charged_before = charged_before + coalesce(tokens, 0), tokens = NULL, sent_at = NULL,
+        accepted_at = NULL, final_at = NULL
         WHERE {_in(FOLLOWS[PLANNED])} AND NOT (state = 'final' AND status IS '{COMPLETED}') AND key = :key""",
     FINAL: f"""UPDATE records SET state = 'final', final_at = :at, status = :status, tokens = :tokens
         WHERE {_in(FOLLOWS[FINAL])} AND key = :key""",
