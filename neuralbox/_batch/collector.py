@@ -181,7 +181,9 @@ class Collector:
     async def _record(self, item: BatchItem) -> None:
         generation, service = item.generation, self._state.core.options.service
         assert generation is not None
-        await self._state.write(lambda journal: journal.final(item.key, outcome_record(generation, service)))
+        booked = None if item.reservation is None else item.reservation.charged or None
+        outcome = outcome_record(generation, service, booked=booked)
+        await self._state.write(lambda journal: journal.final(item.key, outcome))
         item.is_open = False
         if item.stage is not None:  # else it was let go meanwhile
             self.finish(item)

@@ -11,8 +11,16 @@ from .._models.generation import Generation
 from .._result_cache import as_cached
 
 
-def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict[str, Any]:
-    """What the journal keeps of a final generation: what the service said, less the prompt, which it keeps elsewhere."""
+def outcome_record(
+    generation: Generation, service: Service = NEURALBOX, *, booked: int | None = None
+) -> dict[str, Any]:
+    """Return what the journal keeps of a final generation: what the service said, less the prompt, which it keeps elsewhere.
+
+    Args:
+        generation: It.
+        service: Whose it is.
+        booked: Tokens that the run's budget counts for it, which the next run counts too where the service did not say.
+    """
     said = {name: value for name, value in generation.raw.items() if name not in service.not_kept}
     charged = service.charge(generation)
     if not _is_json(said):  # the service wrote NaN, say
@@ -20,7 +28,7 @@ def outcome_record(generation: Generation, service: Service = NEURALBOX) -> dict
         said = known | {"error": generation.error, "tokens_used": charged}
     record = {
         "status": generation.status,
-        "tokens": charged,
+        "tokens": booked if charged is None else charged,
         "kind": generation.kind,
         "model": generation.model,
         "said": said,

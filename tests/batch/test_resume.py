@@ -548,6 +548,18 @@ async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
     assert sum(isinstance(outcome.error, BudgetExceededError) for outcome in second.values()) == 1
 
 
+async def test_a_budget_counts_the_price_where_the_service_does_not_say_what_it_charged(path: Path) -> None:
+    world = a_service(price=4)
+    said = world.record
+    world.record = lambda made: {name: value for name, value in said(made).items() if name != "tokens_spent"}  # type: ignore[method-assign]
+    first = await outcomes_of(batches(world)(images(3), journal=path, budget=12))
+    assert [outcome.tokens for outcome in first.values()] == [None, None, None]
+    second = await outcomes_of(batches(world)(images(5), journal=path, budget=16))
+    assert sum(outcome.ok for outcome in second.values()) == 4
+    assert {outcome.tokens for outcome in second.values() if outcome.ok} == {None}  # the service's words, not ours
+    assert (await anyio.to_thread.run_sync(read_summary, path)).tokens == 16
+
+
 async def test_a_budget_counts_what_a_failure_was_charged_however_often_it_is_tried_and_the_run_continued(
     path: Path,
 ) -> None:
