@@ -26,9 +26,7 @@ from neuralbox._journal.shared import SharedJournal
 
 from ..postgres import PostgresServer
 from .files import entries
-from .test_postgres import MARK, a_worker, claim, end_lease, place, store_of
-
-__all__ = ["place"]  # a fixture
+from .workers import MARK, a_worker, claim, end_lease, store_of
 
 amounts = st.integers(0, 10_000)
 funds_of_runs = st.builds(

@@ -16,11 +16,9 @@ from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
 from .files import entries, refused
-from .test_postgres import MARK, a_worker, claim, end_lease, lose_answers, place, store_of
+from .workers import MARK, a_worker, claim, end_lease, lose_answers, store_of
 
 pytestmark = pytest.mark.anyio
-
-__all__ = ["place"]  # a fixture
 
 
 @asynccontextmanager

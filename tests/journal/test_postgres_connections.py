@@ -1,0 +1,253 @@
+"""The connections of a journal in PostgreSQL, and the lease of each worker: cut, blocked, suspended, forked, closed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+from anyio import to_thread
+
+from neuralbox._journal import (
+    open_journal,
+    read_records,
+    read_summary,
+)
+from neuralbox._journal.postgres import connection as connections
+from neuralbox._journal.postgres import membership
+from neuralbox._journal.postgres.store import PostgresStore
+from neuralbox._types import JobRef
+
+from ..postgres import PostgresServer
+from .files import KEY, SERVICE, a_journal, entries, refused, states
+from .workers import MARK, a_worker, claim, store_of, wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_a_cut_connection_interrupted_is_done_again(place: str, postgres: PostgresServer) -> None:
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'neuralbox'"
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one"))
+        for act in (
+            lambda: journal.sending("one", claim("c"), mark=MARK),
+            lambda: journal.view([1]),
+            lambda: journal.accepted("one", id=1),
+            lambda: journal.accepted("one", id=1),
+            journal.summary,
+        ):
+            postgres.execute(cut)
+            await act()
+        assert await states(journal.unfinished()) == {"one": "accepted"}
+        postgres.execute(cut)
+
+
+async def test_a_database_that_stays_away_is_an_error_after_a_while(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await a_journal(place)
+    store = journal._store
+    assert isinstance(store, PostgresStore)
+    store._database._patience = 0.3
+    monkeypatch.setattr("neuralbox._journal.postgres.store._GOODBYE", 0.0)
+    store._database.close()
+    monkeypatch.setattr(connections, "connect", _nobody_there)
+    with refused("unwritable", "cannot be reached"):
+        await journal.plan(entries("one"))
+    await journal.aclose()
+
+
+def _nobody_there(*_: object) -> Any:
+    raise psycopg.OperationalError("connection refused")
+
+
+async def test_two_that_are_in_each_others_way_go_one_after_the_other(place: str, postgres: PostgresServer) -> None:
+    async with a_worker(place) as journal:
+        database, tries = store_of(journal)._database, list[int]()
+
+        def act(_: object) -> str:
+            tries.append(1)
+            if len(tries) < 3:
+                raise psycopg.errors.DeadlockDetected
+            return "done"
+
+        assert await to_thread.run_sync(database.run, act) == "done"
+
+        def always(_: object) -> None:
+            raise psycopg.errors.SerializationFailure
+
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            await to_thread.run_sync(database.run, always)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+async def test_nobody_waits_for_a_lock_for_longer_than_a_lease(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 2.0)
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one"))
+        with psycopg.connect(place.partition("#")[0]) as other:
+            other.execute("SELECT 1 FROM neuralbox.record FOR UPDATE")
+            began = time.monotonic()
+            with refused("unwritable", "Something holds what it needs .*locked"):
+                await journal.sending("one", claim("c"))
+            assert time.monotonic() - began < 15.0
+        await journal.sending("one", claim("c"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+async def test_what_a_suspended_worker_holds_is_free_before_its_lease_is_over(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 2.0)
+    async with a_worker(place) as journal:
+        database, tries = store_of(journal)._database, list[int]()
+
+        def act(connection: Any) -> int:
+            connection.execute("SELECT 1")
+            tries.append(1)
+            if len(tries) == 1:
+                time.sleep(0.8)  # it is suspended, in the middle of a transaction
+            (one,) = connection.execute("SELECT 1").fetchone()
+            return int(one)
+
+        assert await to_thread.run_sync(database.once, act) == 1
+        assert len(tries) == 2
+
+
+async def test_no_state_of_a_session_is_relied_on(place: str, postgres: PostgresServer) -> None:
+    """A pooler resets a session before it hands it on (`DISCARD ALL`), and any transaction may get another one."""
+    async with a_worker(place) as journal:
+        database = store_of(journal)._database
+        run = database.run
+
+        def with_another_session(act: Any, **more: Any) -> Any:
+            if database._connection is not None:
+                database._connection.execute("DISCARD ALL")
+            return run(act, **more)
+
+        database.run = with_another_session  # type: ignore[method-assign]  # stands between
+        await journal.plan(entries("one", "two"))
+        for key in ("one", "two"):
+            await journal.sending(key, claim(key), mark=MARK)
+        await journal.accepted("one", id=1)
+        assert await journal.adopt("two", "two", JobRef(2), sent=1.0) is None
+        await journal.final("one", {"status": "completed"})
+        assert {each.key for each in read_records(place)} == {"one", "two"}
+        assert await states(journal.finished()) == {"one": "final"}
+
+
+async def test_a_fork_opens_a_journal_of_its_own(place: str) -> None:
+    async with a_worker(place) as journal:
+        store = store_of(journal)
+        store._pid += 1
+        with refused("locked", "this is a fork of it"):
+            await journal.plan(entries("one"))
+        store.abandon()  # a fork's end closes nothing of the parent's
+        store._pid -= 1
+        await journal.summary()
+
+
+async def test_a_full_sync_waits_for_the_disk_whatever_the_server_was_told(
+    place: str, postgres: PostgresServer
+) -> None:
+    async with await a_journal(place, sync="full") as journal:
+        await journal.plan(entries("one"))
+        await journal.accepted("one", id=1)
+        with refused("state"):
+            await journal.accepted("one", id=2)
+    assert [each.id for each in read_records(place)] == [1]
+
+
+# The lease.
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+async def test_a_lease_is_kept_while_the_database_is_there_and_lost_for_good(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 1.0)
+    async with a_worker(place) as first, a_worker(place) as second:
+        owner = store_of(first)._owner
+        before = owner._safe_until
+        await wait_until(lambda: owner._safe_until > before)
+        assert len({thread.name for thread in threading.enumerate() if "lease" in thread.name}) == 1
+        monkeypatch.setattr(membership, "connect", _nobody_there)
+        postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'neuralbox'")
+        await wait_until(lambda: not owner.may_send)
+        with refused("lease"):
+            first.require_lease()
+        over = "SELECT bool_and(lease_until < clock_timestamp()) FROM neuralbox.owner"
+        await wait_until(lambda: postgres.execute(over) == [(True,)])
+        monkeypatch.setattr(membership, "connect", connections.connect)
+        await wait_until(lambda: owner.lost)
+        with refused("lease"):
+            second.require_life()
+
+
+def test_the_lease_is_measured_by_a_clock_that_a_sleeping_machine_does_not_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    owner = membership.Owner(1, lease=60.0, beaten_at=100.0, clock=lambda: now[0])
+    said = []
+    for seconds in (39.9, 25.0):  # it was suspended
+        now[0] += seconds
+        said.append(owner.may_send)
+    for beat in (now[0] - 1, 0.0):  # a late one takes nothing back
+        owner.beaten(beat)
+        said.append(owner.may_send)
+    assert said == [True, False, True, True]
+    assert membership.boot_clock() > 0
+    monkeypatch.setattr(membership, "_CLOCK", None)
+    assert membership.boot_clock() == pytest.approx(time.monotonic(), abs=1.0)
+
+
+def test_a_beat_that_came_when_others_may_have_taken_over_loses_the_lease() -> None:
+    """The database may have judged it in time, and written it down too late for others to see."""
+    now = [100.0]
+    owner = membership.Owner(1, lease=60.0, beaten_at=100.0, clock=lambda: now[0])
+    now[0] = 164.0
+    owner.beaten(159.0)
+    assert owner.may_send
+    now[0] = 225.0
+    owner.beaten(218.0)
+    assert owner.lost
+    assert not owner.may_send
+
+
+async def test_who_may_not_send_any_more_is_not_taken_over_yet(place: str, postgres: PostgresServer) -> None:
+    async with a_worker(place) as first, a_worker(place) as second:
+        await first.plan(entries("one"))
+        postgres.execute(
+            "UPDATE neuralbox.owner SET lease_until = clock_timestamp() + interval '3 s' WHERE number = %s",
+            (store_of(first)._owner.number,),
+        )
+        assert await second.take(["one"]) == []
+        with refused("lease"):
+            await first.sending("one", claim("c"))
+
+
+@pytest.fixture
+def _no_heart_left() -> Iterator[None]:
+    yield
+    assert membership._hearts == {}
+
+
+@pytest.mark.usefixtures("_no_heart_left")
+async def test_the_row_and_the_thread_of_a_worker_go_with_it(place: str, postgres: PostgresServer) -> None:
+    async with a_worker(place), a_worker(place):
+        assert len(postgres.execute("SELECT * FROM neuralbox.owner")) == 2
+        assert read_summary(place).owner is not None
+    assert postgres.execute("SELECT * FROM neuralbox.owner") == []
+
+
+async def test_opening_that_is_cancelled_leaves_nobody_behind(place: str, postgres: PostgresServer) -> None:
+    with anyio.move_on_after(0):
+        await open_journal(place, account=KEY, service=SERVICE)
+    await wait_until(lambda: postgres.execute("SELECT * FROM neuralbox.owner") == [])
