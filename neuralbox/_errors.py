@@ -79,11 +79,12 @@ class NeuralBoxError(Exception):
         return str(self.args[0]) if self.args else ""
 
     def with_job(self, job: JobRef) -> Self:
-        """Return this error for a wait: it carries the job, and says how to go on with it (once)."""
+        """Return this error for a wait: it carries the job, and says how to go on with it (once), unless it is not there."""
         error = copy.copy(self)
         error.job = job
         advice = f"The {job} is not lost: `client.job(error.job)` attaches again."
-        error.args = (self.message if advice in self.message else f"{self.message} {advice}",)
+        is_lost = isinstance(self, NotFoundError) and self.is_from_service
+        error.args = (self.message if is_lost or advice in self.message else f"{self.message} {advice}",)
         error.__cause__, error.__traceback__ = self.__cause__, self.__traceback__
         return error
 

@@ -123,6 +123,8 @@ def test_an_error_gets_its_job_without_changing(cls: type[NeuralBoxError]) -> No
     cause = OSError("reset")
     error = make(cls)
     error.job = None
+    if isinstance(error, errors.NotFoundError):
+        error.is_from_service = False
     try:
         raise error from cause
     except NeuralBoxError as caught:
@@ -134,6 +136,11 @@ def test_an_error_gets_its_job_without_changing(cls: type[NeuralBoxError]) -> No
     assert {**state(told), "args": error.args, "job": None} == state(error)
     assert (error.job, error.message) == (None, "It went wrong.")
     assert pickle.loads(pickle.dumps(told)).job == JOB
+
+
+def test_a_job_the_service_does_not_know_is_not_said_to_be_there() -> None:
+    told = make(errors.NotFoundError).with_job(JOB)
+    assert (told.job, told.message) == (JOB, "It went wrong.")
 
 
 def test_the_advice_is_given_once() -> None:
