@@ -157,7 +157,7 @@ class TransportPool:
         made = self._transports.get((credential.identity, base_url))
         if made is None:
             if self._closed:  # nobody would close it any more
-                raise ConfigurationError("The client is closed; enter `async with` again before copying it.")
+                raise ConfigurationError("The client is closed; enter it again before copying it.")
             limits, http_client, transport, trust_env, private_files = self._arguments
             made = build_transport(
                 limits=limits,

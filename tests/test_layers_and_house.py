@@ -280,6 +280,21 @@ def test_no_private_name_of_one_part_is_used_by_another(trees: dict[Path, list[a
     assert offenders == []
 
 
+def test_what_a_message_advises_is_right_for_both_clients(trees: dict[Path, list[ast.AST]]) -> None:
+    """The blocking client raises the same errors, and in its programs `await` and `async for` are no syntax."""
+    offenders = []
+    for path, nodes in trees.items():
+        documentation = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        offenders += [
+            f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+            for node in nodes
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation
+            if path.parent.name != "_codegen"
+            if re.search(r"`(await|async for|AsyncNeuralBox\()|(?<!`with` or )`async with", node.value)
+        ]
+    assert offenders == []
+
+
 def is_of_a_library(name: str, path: Path) -> bool:
     """Whether it is a named tuple's, or of an HTTP library, into which the transport alone reaches."""
     return name in {"_fields", "_make", "_replace"} or part_of(path) == "_transport"

@@ -125,7 +125,7 @@ class Batch:
     def _begun(self) -> BatchState:
         if self._state is None:
             raise ConfigurationError(
-                "A batch runs inside its block: `async with client.batch(...) as run:`, and in it `async for outcome in run:`."
+                "A batch runs inside its block: enter `client.batch(...)` by `with` or `async with`, and iterate over it there."
             )
         return self._state
 

@@ -63,7 +63,7 @@ ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
 # Errors after which nothing of their job goes on.
 _OVER: Final = (errors.NotFoundError, errors.GenerationFailedError, errors.ExpiredFileError)
 _SENTENCES: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-_OF_THE_LIBRARY: Final = ("`client.", "`await client.", "error.job", "see `.")
+_OF_THE_LIBRARY: Final = ("`client.", "error.job", "see `.")
 _NAMES: Final = {"`api_key=` or ": "", "`base_url`": "NEURALBOX_BASE_URL"}
 
 _OF_GEMINIGEN: Final = {

@@ -49,7 +49,7 @@ class FileSource:
             if source.is_failed:
                 why = f"failed, so there is no file ({safe_words(source.error) or 'no reason was given'})"
             elif not source.is_final:
-                why = f"is {source.status or 'not finished'}: wait for it first, `await client.job({ref.id!r}).wait()`"
+                why = f"is {source.status or 'not finished'}: wait for it first, `client.job({ref.id!r}).wait()`"
             elif source.text is not None:
                 why = "is a text: it is in `generation.text`, there is no file"
             else:

@@ -121,5 +121,5 @@ class Auth:
 
     def _session(self) -> Session:
         if not isinstance(self._core.credential, Session):
-            raise ConfigurationError("Logins need a client of their own: `AsyncNeuralBox(session=Session())`.")
+            raise ConfigurationError("Logins need a client of their own, made with `session=Session()`.")
         return self._core.credential

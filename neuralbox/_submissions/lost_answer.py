@@ -172,7 +172,7 @@ class LostAnswer:
         unknown = SubmissionUnknownError(
             f"A paid request was sent and its outcome is unknown ({type(why).__name__}: {why.message.rstrip('.')}). It "
             f"was not sent again, since it may be accepted and charged: {unsure.why}. It stays in `client.unresolved`, "
-            f"and `await client.reconcile()` looks for it again.{decide_by_hand}",
+            f"and `client.reconcile()` looks for it again.{decide_by_hand}",
             request=body_of(self._request, self._call.extra_body),
             sent_at=claim.sent_at,
             lost_at=claim.lost_at,

@@ -171,7 +171,7 @@ class TextStream:
             raise self._result
         raise ConfigurationError(
             "The stream has not reached its end, so there is no result yet: iterate over it to the end, or use "
-            "`await stream.collect()` inside its block."
+            "`stream.collect()` inside its block."
         )
 
     # The block.
@@ -458,9 +458,9 @@ class TextStream:
 
     def _refuse_outside(self) -> NoReturn:
         raise ConfigurationError(
-            "The stream's block was left, and its connection with it; read inside `async with`."
+            "The stream's block was left, and its connection with it; read inside the block."
             if self._state is LEFT
-            else "A stream is read inside its block: `async with nb.text.stream(...) as stream:`."
+            else "A stream is read inside its block: enter `nb.text.stream(...)` by `with` or `async with` first."
         )
 
     def _go_on(self, state: StreamState, pieces: Iterable[Piece] = ()) -> None:

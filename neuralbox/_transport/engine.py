@@ -219,7 +219,7 @@ class HttpxTransport:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ConfigurationError("The client is closed; make another one, or enter `async with` again.")
+            raise ConfigurationError("The client is closed; make another one, or enter it again.")
         if self._own_client is not None and self._own_client.is_closed:
             raise ConfigurationError("The `http_client` that was passed in is closed.")
 

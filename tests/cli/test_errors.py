@@ -118,9 +118,7 @@ def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture
     ("error", "said"),
     [
         (
-            SubmissionUnknownError(
-                "It was not sent again. It stays in `client.unresolved`, and `await client.x()` looks."
-            ),
+            SubmissionUnknownError("It was not sent again. It stays in `client.unresolved`, and `client.x()` looks."),
             "It was not sent again.",
         ),
         (
