@@ -47,6 +47,8 @@ batch = typer.Typer(
 
 batch.command()(settle)
 
+_LONG = 10_000  # requests that take more than a moment to be written down
+
 Budget = Annotated[int | None, typer.Option("--budget", min=0, metavar="TOKENS", help="Most tokens to spend in all.")]
 JobTimeout = Annotated[float | None, typer.Option("--timeout", min=0.0, help="Seconds for each job; default 600.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send again what failed in an earlier run.")]
@@ -90,6 +92,11 @@ class _RunArguments:
     def resume(self) -> str:
         """The command that continues this run as it was told."""
         return resume_command(self.journal, self.repeated)
+
+    @property
+    def unread(self) -> str:
+        """What to do about requests that are not in the journal."""
+        return _unread(self.journal, self.repeated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +267,9 @@ def status(journal: Journal, json: AsJson = False) -> None:
         counts = {name: getattr(found, name) for name in ("total", "planned", "sending", "accepted")}
         ended = {"completed": found.completed, "failed": found.failed, "saved": found.saved, "tokens": found.tokens}
         unknown, lines = unknown_records(journal, session.paid.options) if owner is None else ([], [])
+        told = recall(journal)
         # What a run did not send is planned; a later one may have sent it without this command line.
-        not_sent = 0 if owner is not None else min(recall(journal).not_sent_budget, found.planned)
+        not_sent = 0 if owner is not None else min(told.not_sent_budget, found.planned)
         if json:
             running = None if owner is None else {"pid": owner.pid, "host": owner.host, "since": owner.since}
             times = {"first_at": found.first_at, "last_at": found.last_at}
@@ -271,6 +279,8 @@ def status(journal: Journal, json: AsJson = False) -> None:
         session.print_fields(counts | ended | {"service": found.service})
         if not_sent:
             lines.append(not_sent_line(shown(journal), not_sent, session.paid.options))
+        if told.is_partial and owner is None:
+            lines.append(_unread(journal, session.paid.options))
         for line in lines:
             session.print_text(line)
         if workers:
@@ -340,13 +350,14 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
         session.print_status("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
         taking.cancel()
 
+    settings = await _written_down(nb, session, arguments)
     with session.measured("batch") as meter, _interrupted_gently(stop):
         running = nb.batch(
             arguments.requests,
             journal=arguments.journal,
-            download_to=arguments.settings.to,
-            name_by=arguments.settings.name_by or "key",
-            budget=arguments.settings.budget,
+            download_to=settings.to,
+            name_by=settings.name_by or "key",
+            budget=settings.budget,
             wait_timeout=limit_of(arguments.timeout),
             retry_failed=arguments.retry_failed,
             **arguments.bounds,
@@ -354,7 +365,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
         )
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
             session.paid.advice = f"Nothing that was paid for is lost; to continue:  {arguments.resume}"
-            await to_thread.run_sync(remember, arguments.journal, arguments.settings)
+            await to_thread.run_sync(remember, arguments.journal, settings)
             with taking:
                 async for outcome in running:
                     _show_outcome(outcome, failures, session, arguments.journal)
@@ -362,11 +373,14 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             for _ in range(running.progress.ready if was_stopped else 0):  # ended before; `resume` would not tell them
                 _show_outcome(await anext(running), failures, session, arguments.journal)
             seen = running.progress
-            if seen.not_sent_budget:
-                settings = replace(arguments.settings, not_sent_budget=seen.not_sent_budget)
+            is_partial = settings.is_partial and (was_stopped or arguments.requests is None)
+            if seen.not_sent_budget or is_partial != settings.is_partial:
+                settings = replace(settings, not_sent_budget=seen.not_sent_budget, is_partial=is_partial)
                 await to_thread.run_sync(remember, arguments.journal, settings)
     if seen.not_sent_budget:
         session.print_problem(not_sent_line(shown(arguments.journal), seen.not_sent_budget, session.paid.options))
+    if settings.is_partial:
+        session.print_problem(arguments.unread)
     if was_stopped:
         # What ended while the block was left, no outcome was yielded; the journal knows.
         found = await to_thread.run_sync(read_summary, arguments.journal)
@@ -376,6 +390,38 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
     session.print_status(_ended_line(seen))
     session.print_status(f"For a page with all results:  {_report(arguments.journal)}")
     return failures.code
+
+
+async def _written_down(nb: AsyncNeuralBox, session: CommandSession, arguments: _RunArguments) -> BatchSettings:
+    """Write all requests into the journal before any is sent, so that it needs their file no more.
+
+    A batch reads them no further ahead than it has places. Returns what the journal is to remember.
+    """
+    from anyio import to_thread
+
+    from .._base_client import core_of
+    from .._batch.planning import plan_all
+    from .._journal import open_account_journal
+
+    requests, journal, settings = arguments.requests, arguments.journal, arguments.settings
+    if requests is None:
+        return settings
+    partial_settings = replace(settings, planned="", is_partial=True)
+    if requests.count is None:  # what can be read only once is taken as it comes
+        return partial_settings
+    digest = await to_thread.run_sync(requests.digest)
+    if digest != settings.planned:
+        async with await open_account_journal(core_of(nb), journal):
+            await to_thread.run_sync(remember, journal, partial_settings)
+        if requests.count >= _LONG:
+            session.print_status(f"Writing {requests.count:,} requests into the journal.")
+        await plan_all(core_of(nb), journal, requests)
+    return replace(settings, planned=digest, is_partial=False)
+
+
+def _unread(journal: Place, options: Sequence[str]) -> str:
+    again = shlex.join(["neuralbox", "batch", "run", "FILE", "--journal", shown(journal), *options])
+    return f"Not all requests of its file are in this journal; to send the rest, give the file again:  {again}"
 
 
 def _ended_line(seen: BatchProgress) -> str:

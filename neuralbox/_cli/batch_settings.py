@@ -8,7 +8,7 @@ is sent, nor where files go that its user would not look for.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .._errors import ConfigurationError
@@ -26,6 +26,8 @@ class BatchSettings:
         budget: Most tokens to spend, or None.
         not_sent_budget: How many requests the last run did not send, since the budget did not cover them.
         name_by: What the files there are called, or None for what the user's settings say.
+        planned: Digest of the file whose requests are all in the journal; empty where none is.
+        is_partial: Whether requests of its file are not in the journal, or were not when it was stopped.
         is_elsewhere: Whether `to` comes from a journal and is neither beside it nor below the current directory.
     """
 
@@ -33,6 +35,8 @@ class BatchSettings:
     budget: int | None = None
     not_sent_budget: int = 0
     name_by: str | None = None
+    planned: str = field(default="", compare=False)
+    is_partial: bool = False
     is_elsewhere: bool = field(default=False, compare=False)
 
     def changed(self, to: Path | None, name_by: str | None, budget: int | None) -> BatchSettings:
@@ -55,7 +59,8 @@ class BatchSettings:
                 "may be somebody else's: name the directory with --to."
             )
         place = self.to if to is None else os.path.abspath(to)  # noqa: PTH100 - `resolve` follows links
-        return BatchSettings(place, self.budget if budget is None else budget, name_by=name_by)
+        budget = self.budget if budget is None else budget
+        return replace(self, to=place, budget=budget, name_by=name_by, not_sent_budget=0, is_elsewhere=False)
 
 
 def recall(journal: Path | str) -> BatchSettings:
@@ -72,12 +77,14 @@ def recall(journal: Path | str) -> BatchSettings:
     to, budget = found.get("to"), found.get("budget")
     to = to if isinstance(to, str) else None
     not_sent = found.get("not_sent_budget")
-    name_by = found.get("name_by")
+    name_by, planned = found.get("name_by"), found.get("planned")
     return BatchSettings(
         to,
         budget if type(budget) is int else None,
         not_sent if type(not_sent) is int else 0,
         name_by if isinstance(name_by, str) else None,
+        planned if isinstance(planned, str) else "",
+        found.get("partial") is True,
         to is not None and not _is_near(to, journal),
     )
 
@@ -102,5 +109,9 @@ def remember(journal: Path | str, settings: BatchSettings) -> None:
     told: dict[str, str | int | None] = {"to": settings.to, "budget": settings.budget}
     if settings.name_by is not None:
         told["name_by"] = settings.name_by
-    counted = {"not_sent_budget": settings.not_sent_budget} if settings.not_sent_budget else {}
-    remember_fact(journal, _NAME, told | counted)
+    known = {
+        "not_sent_budget": settings.not_sent_budget,
+        "planned": settings.planned,
+        "partial": settings.is_partial,
+    }
+    remember_fact(journal, _NAME, told | {name: value for name, value in known.items() if value})

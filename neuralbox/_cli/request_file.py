@@ -7,6 +7,7 @@ taken as it comes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -71,6 +72,11 @@ class RequestFile:
     def __length_hint__(self) -> int:
         """Say how many there are, as far as that is known."""
         return NotImplemented if self.count is None else self.count
+
+    def digest(self) -> str:
+        """Return what a file with other requests, or one that is read another way, has not."""
+        with self.source.open("rb") as file:
+            return f"{'csv' if self.is_table else 'jsonl'}:{hashlib.file_digest(file, 'sha256').hexdigest()[:32]}"
 
     def without_problems(self) -> Iterator[BatchRequest]:
         """Read the requests that can be sent."""

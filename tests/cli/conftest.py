@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,6 +80,27 @@ def run(*arguments: str | Path, stdin: str | None = None, **environment: str) ->
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Left(result.exit_code, result.stdout, result.stderr)
+
+
+def interrupted(box: Box, *arguments: str, after: int) -> Left:
+    """Run a command, and press Ctrl-C once the sandbox has carried out so many of its requests."""
+    begun, over = box.sandbox.ledger.generation_count, threading.Event()
+
+    def watch() -> None:
+        while box.sandbox.ledger.generation_count < begun + after:
+            if over.wait(0.001):
+                return
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    box.sandbox.faults.set("latency@POST /generate", 0.02)
+    try:
+        return box(*arguments)
+    finally:
+        over.set()
+        watching.join()
+        box.sandbox.faults.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,13 +20,16 @@ import pytest
 from neuralbox import AsyncNeuralBox, JobRef, JournalError
 from neuralbox._batch.progress import BatchProgress
 from neuralbox._batch.progress_words import phrases
-from neuralbox._cli import output
+from neuralbox._batch.reader import PAGE
+from neuralbox._cli import batch, output
 from neuralbox._cli.batch import _show_progress
 from neuralbox._cli.batch_settings import BatchSettings, recall, remember
 from neuralbox._cli.views import open_meter
+from neuralbox._journal import read_summary
+from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._rate_limit.windows import Why
 
-from .conftest import Box, Left, run
+from .conftest import Box, Left, interrupted, run
 from .processes import finish, start
 
 IMAGE = {"kind": "image", "model": "flux-1.1-pro"}
@@ -211,6 +215,7 @@ def test_a_pipe_is_read_as_it_comes_and_needs_the_name_of_a_journal(box: Box) ->
     left = box("batch", "run", "pipe", "--journal", "new.sqlite")
     writing.join()
     assert (left.code, len(left.lines)) == (0, 1)
+    assert "Not all requests" not in left.err + box("batch", "status", "new.sqlite").out
 
 
 def test_an_estimate_of_a_pipe_warns_too(box: Box) -> None:
@@ -319,12 +324,7 @@ def test_what_is_remembered_is_believed_as_far_as_it_makes_sense(box: Box) -> No
 
 def test_ctrl_c_ends_in_good_order_and_says_how_to_continue(box: Box) -> None:
     write(40)
-
-    def press() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    stopped = Pressing(box, after=5, press=press)
-    left = stopped.run("batch", "run", "run.jsonl")
+    left = interrupted(box, "batch", "run", "run.jsonl", after=5)
     assert left.code == 130
     first, counts, advice = left.err.splitlines()
     assert first == "Stopping; what is on its way is being written down. Ctrl-C again stops at once."
@@ -333,6 +333,75 @@ def test_ctrl_c_ends_in_good_order_and_says_how_to_continue(box: Box) -> None:
     assert box("batch", "resume", "run.sqlite").code == 0
     assert box.spent == 40 * PRICE
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_a_stopped_run_had_not_read_yet_is_continued_too(box: Box) -> None:
+    write(40)
+    left = interrupted(box, "batch", "run", "run.jsonl", "--max-in-flight", "2", after=3)
+    assert left.code == 130
+    counts = [int(part.split()[0]) for part in left.err.splitlines()[1].split(", ")]
+    assert sum(counts) == read_summary("run.sqlite").total == 40
+    Path("run.jsonl").unlink()
+    assert box("batch", "resume", "run.sqlite").code == 0
+    assert box.spent == 40 * PRICE
+
+
+def test_what_a_stopped_run_had_not_read_of_a_pipe_is_said_until_it_is_given_again(box: Box) -> None:
+    os.mkfifo("pipe")
+    lines = "".join(
+        json.dumps({**IMAGE, "prompt": f"picture {number}", "key": f"{number}"}) + "\n" for number in range(40)
+    )
+    said = (
+        "Not all requests of its file are in this journal; to send the rest, give the file again:  "
+        "neuralbox batch run FILE --journal run.sqlite"
+    )
+
+    def serve_the_pipe() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            Path("pipe").write_text(lines)
+
+    writing = threading.Thread(target=serve_the_pipe)
+    writing.start()
+    left = interrupted(box, "batch", "run", "pipe", "--journal", "run.sqlite", "--max-in-flight", "2", after=3)
+    writing.join()
+    assert left.code == 130
+    assert f"{said} --max-in-flight 2" in left.err
+    assert said in box("batch", "status", "run.sqlite").out
+    resumed = box("batch", "resume", "run.sqlite")
+    assert resumed.code == 0
+    assert said in resumed.err
+    assert box.spent < 40 * PRICE
+    Path("run.jsonl").write_text(lines)
+    again = box("batch", "run", "run.jsonl", "--journal", "run.sqlite")
+    assert (again.code, box.spent) == (0, 40 * PRICE)
+    assert said not in again.err + box("batch", "status", "run.sqlite").out
+
+
+def test_a_run_that_ended_before_all_was_written_down_says_so(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(300)
+    plan = GroupedJournal.plan
+
+    async def interrupted(journal: GroupedJournal, entries: Any) -> Any:
+        if len(entries) < PAGE:  # the second page
+            raise KeyboardInterrupt
+        return await plan(journal, entries)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GroupedJournal, "plan", interrupted)
+        assert box("batch", "run", "run.jsonl").code == 130
+    assert read_summary("run.sqlite").planned == PAGE
+    assert "neuralbox batch run FILE --journal run.sqlite" in box("batch", "status", "run.sqlite").out
+    assert box.spent == 0
+
+
+def test_many_requests_are_written_down_with_a_word_and_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_LONG", 5)
+    write(5)
+    assert "Writing 5 requests into the journal." in box("batch", "run", "run.jsonl").err.splitlines()
+    assert "Writing" not in box("batch", "run", "run.jsonl").err
+    write(6)
+    assert "Writing 6 requests into the journal." in box("batch", "run", "run.jsonl").err.splitlines()
+    assert box.spent == 6 * PRICE
 
 
 def test_what_had_ended_when_ctrl_c_came_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,33 +417,6 @@ def test_what_had_ended_when_ctrl_c_came_is_told(box: Box, monkeypatch: pytest.M
     monkeypatch.setattr(output, "write_result", write_result)
     assert box("batch", "run", "run.jsonl").code == 130
     assert len({row.split("\t")[0] for row in rows}) == len(rows) > 1
-
-
-class Pressing:
-    """Presses Ctrl-C once the sandbox has carried out so many requests of this run."""
-
-    def __init__(self, box: Box, *, after: int, press: Any) -> None:
-        self._box, self._after, self._press = box, after, press
-
-    def run(self, *arguments: str) -> Any:
-        begun = self._box.sandbox.ledger.generation_count
-        over = threading.Event()
-
-        def watch() -> None:
-            while self._box.sandbox.ledger.generation_count < begun + self._after:
-                if over.wait(0.001):
-                    return
-            self._press()
-
-        watching = threading.Thread(target=watch)
-        watching.start()
-        self._box.sandbox.faults.set("latency@POST /generate", 0.02)
-        try:
-            return self._box(*arguments)
-        finally:
-            over.set()
-            watching.join()
-            self._box.sandbox.faults.clear()
 
 
 # status and report.

@@ -16,9 +16,7 @@ from neuralbox._journal.shared import shared_of
 
 from ..journal.files import a_journal
 from ..postgres import PostgresServer
-from .conftest import Box
-
-LINES = [{"kind": "image", "model": "flux-1.1-pro", "prompt": f"Lighthouse {at}"} for at in range(3)]
+from .conftest import Box, interrupted
 
 
 @pytest.fixture
@@ -27,8 +25,9 @@ def place(postgres: PostgresServer) -> str:
     return postgres.url("summer")
 
 
-def write(name: str = "run.jsonl") -> None:
-    Path(name).write_text("\n".join(json.dumps(line) for line in LINES) + "\n")
+def write(name: str = "run.jsonl", *, count: int = 3) -> None:
+    lines = ({"kind": "image", "model": "flux-1.1-pro", "prompt": f"Lighthouse {at}"} for at in range(count))
+    Path(name).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_a_run_in_a_database_is_planned_worked_on_shown_and_continued(
@@ -52,6 +51,16 @@ def test_a_run_in_a_database_is_planned_worked_on_shown_and_continued(
     assert (report.code, report.out) == (0, "summer.html\n")
     assert box("batch", "accept-restored").code == 0
     assert box.spent == 12
+
+
+def test_what_a_stopped_worker_had_not_read_yet_is_anybodys(box: Box, place: str) -> None:
+    write(count=40)
+    left = interrupted(box, "batch", "run", "run.jsonl", "--journal", place, "--max-in-flight", "2", after=3)
+    assert left.code == 130
+    Path("run.jsonl").unlink()
+    left = box("batch", "resume", place)
+    assert (left.code, box.spent) == (0, 160)
+    assert "Not all requests" not in left.err
 
 
 def test_an_account_is_kept_until_something_ends_that(box: Box, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
