@@ -197,6 +197,8 @@ class HttpxTransport:
 
     def _request(self, resources: LoopResources, prepared: PreparedRequest, trace: SentTrace | None) -> httpx.Request:
         if self._own_client is not None or self._own_transport is not None:
+            if self._own_client is not None:
+                prepared.options["url"].require_decodable()
             if trace is not None:
                 trace.note()  # whether and when a foreign transport sends is not for us to know
             if self._own_client is None:

@@ -4,7 +4,8 @@ httpx normalizes what it is given: it checks the type of each name and value fiv
 and finds out at each access to the headers how all of them are encoded. On the way of a poll everything is bytes and
 has been checked, and that work was a quarter of what a small GET costs. So these are httpx's own classes, filled past
 their constructors; to whatever gets one (a hook, a mock, an error tracker) they are what httpx would have made, which
-tests compare. What is set is private only in `Headers._list`, `Request._content` and two fields of `Response`.
+tests compare. What is set is private only in `Headers._list`, `Request._content` and two fields of `Response`. The
+address they are sent to is httpx's too, but for hosts that httpx cannot read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,35 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
+
+from .._errors import ConfigurationError
+
+
+class AnyHostURL(httpx.URL):
+    """A URL whose host may be a name that idna refuses to decode (an emoji domain): it reads as it is sent.
+
+    Where httpx builds a request itself it makes its own URL of it, and would let `idna.IDNAError` out.
+    """
+
+    @property
+    def host(self) -> str:
+        try:
+            return super().host
+        except UnicodeError:
+            return self.raw_host.decode("ascii")
+
+    def require_decodable(self) -> None:
+        """Refuse what httpx cannot build a request for.
+
+        Raises:
+            ConfigurationError: Its host cannot be decoded.
+        """
+        try:
+            _ = super().host
+        except UnicodeError:
+            raise ConfigurationError(
+                "The URL's host begins with xn-- and is not the name of a domain; only files are fetched from such a host."
+            ) from None
 
 
 class FastHeaders(httpx.Headers):

@@ -18,7 +18,7 @@ import httpx
 from .._api.request import Form
 from .._errors import ConfigurationError
 from .base import Timeouts
-from .fast_httpx import BytesRequest, FastHeaders
+from .fast_httpx import AnyHostURL, BytesRequest, FastHeaders
 
 # RFC 9110, 5.1 and 5.5. Checked here because httpcore would quote the value, which may be the key, in its error.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -121,6 +121,7 @@ def prepare_request(
     if form is None:
         request: httpx.Request = _request(method.upper(), address, host, cached, content or b"", extensions)
     else:
+        address.require_decodable()
         request = httpx.Request(method, address, headers=dict(cached.sent), extensions=extensions, **body)
     options = {"method": method, "url": address, "headers": dict(cached.sent), "extensions": extensions, **body}
     return PreparedRequest(host.decode("ascii"), request, options)
@@ -141,16 +142,16 @@ def _request(
 
 # A job is asked for by the same address again and again, and parsing it costs more than all else of a request.
 @lru_cache(maxsize=1024)
-def _read_url(url: str) -> tuple[httpx.URL, bytes]:
+def _read_url(url: str) -> tuple[AnyHostURL, bytes]:
     """Return an address that can be sent to, and its host with the port where that is not the scheme's."""
     try:
-        address = httpx.URL(url)
+        address = AnyHostURL(url)
     except (httpx.InvalidURL, UnicodeEncodeError):  # the second: half a character, which nothing can quote
         raise ConfigurationError("The URL is not well-formed.") from None
     if address.scheme not in {"http", "https"}:
         raise ConfigurationError(f"The URL must start with http:// or https://, not {address.scheme or 'a path'}.")
-    if not address.host:
-        raise ConfigurationError("The URL names no host.")
+    if address.raw_host[:1] in {b"", b"."}:  # TLS says of the dot what nobody translates
+        raise ConfigurationError("The URL names no host, or one that begins with a dot.")
     if address.port is not None and not 0 < address.port < 65536:
         raise ConfigurationError(f"The URL's port must lie between 1 and 65535, not be {address.port}.")
     return address, address.netloc

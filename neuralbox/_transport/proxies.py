@@ -76,5 +76,5 @@ def _pattern(text: str) -> str | None:
     pattern = text if "://" in text else f"all://{name}" if name.lower() == "localhost" else f"all://*{name}"
     try:
         return pattern if httpx.URL(pattern).host.strip("*") else None
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):  # the second: a host that idna refuses to decode
         return None

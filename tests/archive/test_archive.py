@@ -211,6 +211,16 @@ async def test_failures_are_collected_and_tried_again_by_the_next_run(service: S
     assert (again.saved, again.kept, again.failed) == (1, 1, 3)
 
 
+async def test_an_address_that_cannot_be_asked_is_a_failure_of_its_own(service: Service, tmp_path: Path) -> None:
+    for host in ("xn--i-7iq.test", "xn--.test"):  # idna refuses them
+        service.image(host, url=f"https://{host}/1.webp")
+        service.files[f"https://{host}/1.webp"] = webp(host), "image/webp"
+    service.image("dot", url="https://.storage.test/1.webp")
+    async with client(service) as nb:
+        done = await nb.history.archive(tmp_path)
+    assert (done.saved, [failure.error for failure in done.failures]) == (2, ["ConfigurationError"])
+
+
 async def test_an_empty_file_is_a_failure_and_tried_again_by_the_next_run(service: Service, tmp_path: Path) -> None:
     url = service.image(1)
     content = service.files[url]

@@ -93,12 +93,13 @@ async def test_pictures_that_are_gone_are_counted_and_stop_nothing(tmp_path: Pat
             return httpx.Response(404)
         return httpx.Response(200, content=PICTURE[:90] if url.endswith("/2.png") else PICTURE)
 
-    service = Pictures(item(1), item(2), item(3), file=file)
+    odd = [item(number, result_url=f"https://{host}/1.png") for number, host in [(4, "xn--"), (5, ".files.test")]]
+    service = Pictures(item(1), item(2), item(3), *odd, file=file)
     async with make_client(service, max_retries=0) as nb:
         html = (await write_history_report(nb, tmp_path / "h.html")).read_text(encoding="utf-8")
-    assert "2 pictures could not be fetched" in html
+    assert "4 pictures could not be fetched" in html
     assert html.count("<img") == 1
-    assert html.count("Open the picture") == 2
+    assert html.count("Open the picture") == 4
 
 
 async def test_without_thumbnails_no_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

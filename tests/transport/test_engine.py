@@ -313,6 +313,23 @@ async def test_a_host_that_cannot_be_one_is_a_failed_connection() -> None:
         assert all_free(transport)
 
 
+@pytest.mark.parametrize("proxied", [False, True])
+@pytest.mark.parametrize("host", ["xn--i-7iq.test", "xn--.test", "xn--a-.test"])
+async def test_a_host_that_idna_refuses_is_asked_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, host: str, proxied: bool
+) -> None:
+    addresses = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **options: addresses("127.0.0.1", *rest, **options))
+    with Server(answering()) as server:
+        if proxied:
+            monkeypatch.setenv("HTTP_PROXY", server.url)
+            monkeypatch.setenv("NO_PROXY", "example.com")
+        url = f"http://{host}:{server.port}/"
+        async with transport_for() as transport, transport.stream(prepare(transport, url), download=True) as reply:
+            assert await reply.read(max_bytes=100) == b'{"ok": true}'
+    assert server.requests[0].headers["host"] == f"{host}:{server.port}"
+
+
 async def test_connecting_that_takes_too_long_says_so() -> None:
     with full_backlog() as url:
         async with transport_for() as transport:
@@ -485,6 +502,17 @@ async def test_a_users_client_is_used_as_given_and_left_open() -> None:
     assert (hooked, sent) == (["POST"] * 3, [True, True])
     assert [seen.headers.get("cookie") for seen in server.requests] == [None, "mine=1", "mine=1"]
     assert {seen.headers["x-team"] for seen in server.requests} == {"blue"}
+
+
+async def test_a_users_client_fetches_files_from_a_host_that_idna_refuses_and_nothing_else() -> None:
+    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    async with client, transport_for(http_client=client) as transport:
+        prepared = prepare(transport, "http://xn--i-7iq.ws/")
+        async with transport.stream(prepared, download=True) as reply:
+            assert reply.status_code == 200
+        with pytest.raises(errors.ConfigurationError, match="begins with xn--"):
+            await transport.send(prepared, max_bytes=100, on_sent=lambda: pytest.fail("nothing was sent"))
+        assert all_free(transport)
 
 
 async def test_a_users_client_does_not_follow_redirects_for_us() -> None:

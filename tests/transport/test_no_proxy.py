@@ -50,6 +50,7 @@ def goes_direct(monkeypatch: pytest.MonkeyPatch, no_proxy: str, url: str) -> boo
         ("example.com:8443", "https://example.com/", False),
         ("http://example.com", "http://example.com/", True),
         ("http://example.com", "https://example.com/", False),
+        ("http://xn--i-7iq.ws, b.test", "https://b.test/", True),
         ("a.test, *", "https://b.test/", True),
         ("", "https://b.test/", False),
         (",, ,", "https://b.test/", False),

@@ -39,6 +39,7 @@ def test_the_callers_headers_are_copied_and_may_replace_ours() -> None:
         ("ftp://x/?secret", "not ftp"),
         ("/path?secret", "not a path"),
         ("http:///x?secret", "no host"),
+        ("https://.example.com/?secret", "begins with a dot"),
         ("http://x:0/", "port"),
         ("http://x:70000/?secret", "port"),
         ("http://x\n/?secret", "well-formed"),
@@ -50,6 +51,11 @@ def test_a_url_that_cannot_be_sent_is_refused_without_being_shown(url: str, prob
     with pytest.raises(ConfigurationError, match=problem) as caught:
         prepare_request("GET", url, headers={}, timeouts=PATIENT)
     assert "secret" not in str(caught.value)
+
+
+def test_a_form_to_a_host_that_idna_refuses_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="begins with xn--"):
+        prepare_request("POST", "http://xn--i-7iq.ws/", headers={}, timeouts=PATIENT, form=Form({}, ()))
 
 
 @pytest.mark.parametrize("value", [f"{KEY}\n", f"{KEY}\r\nX: y", f" {KEY}", f"{KEY}\x00", f"{KEY}é", f"{KEY}\x7f"])
