@@ -278,6 +278,8 @@ class DiskSink:
         if require_free(path, self._options.overwrite):
             return True
         self.saved = self._existing(path)
+        if self._part is not None:  # the name came late, and what an earlier call left is open
+            self._part.close(keep=True)
         return False
 
     def _existing(self, path: Path) -> SavedFile:

@@ -263,6 +263,18 @@ async def test_what_is_kept_on_request_is_gone_on_from(tmp_path: Path) -> None:
     assert files_in(tmp_path) == {"18500.mp4": FILE}
 
 
+async def test_what_was_left_is_let_go_of_where_a_file_stands_that_stays(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError):
+        await save(make_core(Storage(FILE, cuts=[2 * MIB]), max_retries=0).core, URL, tmp_path, keep_partial=True)
+    (tmp_path / "18500.mp4").write_bytes(b"theirs")
+    storage = Storage(FILE)
+    core = make_core(storage).core
+    assert (await save(core, URL, tmp_path, overwrite="skip")).skipped
+    assert (await save(core, URL, tmp_path, overwrite="replace")).resumed == 2 * MIB
+    assert storage.asked == [2 * MIB, 2 * MIB]
+    assert files_in(tmp_path) == {"18500.mp4": FILE}
+
+
 async def test_a_cancelled_call_keeps_on_request_what_had_arrived(tmp_path: Path) -> None:
     core: Bench = make_core([Streamed([FILE[:MIB], FILE[MIB : MIB + 9], STALL], 200, {"etag": '"v1"'})])
     with anyio.CancelScope() as scope:
