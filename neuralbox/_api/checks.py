@@ -48,6 +48,13 @@ def require_instance(name: str, value: object, kind: type[Any]) -> None:
         raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
 
 
+def require_path(name: str, value: Any) -> None:
+    """Refuse what is no path: neither text nor what stands for text, such as a `Path`."""
+    path = value.__fspath__() if hasattr(type(value), "__fspath__") else value
+    if not isinstance(path, str):
+        raise ConfigurationError(f"{name} must be a path (text or a `Path`), not {type(value).__name__}.")
+
+
 def require_address(name: str, value: object) -> None:
     """Refuse what is no text where the service takes an address; what is left out, or None, passes.
 

@@ -32,6 +32,7 @@ from .._errors import (
     PermissionDeniedError,
 )
 from .._files.download import save
+from .._files.target import name_of
 from .._models.generation import Model
 from .._paging import Pager
 from .._types import JobRef
@@ -74,9 +75,7 @@ class ArchiveOptions:
     timeout: float | Timeout | None
 
     def __post_init__(self) -> None:
-        name = os.fspath(self.directory)
-        if not name or "\0" in name:
-            raise ConfigurationError(f"`directory` must name a directory; it is {name!r}.")
+        name_of("`directory`", self.directory)
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise ConfigurationError(f"`concurrency` must be 1 to {MAX_CONCURRENCY}; it is {self.concurrency}.")
         if self.max_bytes is not None and self.max_bytes <= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -34,7 +35,7 @@ FORMATS: Final = (".jsonl", ".csv", ".parquet")
 async def export(
     pager: Pager[T],
     model: type[T],
-    target: str,
+    target: str | os.PathLike[str],
     source: Callable[[], Awaitable[ExportSource]],
     *,
     overwrite: bool,

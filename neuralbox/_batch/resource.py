@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._api.checks import require_seconds
+from .._api.checks import require_seconds, require_whole
 from .._budget import Budget
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._costs.prices import PriceQuery, price_query_of
 from .._errors import ConfigurationError
 from .._files.naming import FileNaming
+from .._files.target import locate_directory
 from .._journal import Sync
 from .._polling.job import require_limit
 from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds, check
@@ -115,7 +116,8 @@ class Batches:
             The batch: a context manager, and in its block an iterator of `BatchOutcome`s.
 
         Raises:
-            ConfigurationError: An argument cannot be right.
+            ConfigurationError: An argument cannot be right, or no files can be put into `download_to`.
+            DownloadError: `download_to` may not be looked at.
         """
         if isinstance(requests, str | bytes | Mapping):
             raise ConfigurationError("Pass the requests as a list, or `read_requests(path)` for a file of JSON lines.")
@@ -128,13 +130,13 @@ class Batches:
             ("max_sending", max_sending),
             ("max_downloads", max_downloads),
         ):
-            _require_whole(name, value)
+            require_whole(name, value, lowest=1)
         require_seconds("max_throttle_wait", max_throttle_wait)
         if journal_sync not in ("normal", "full"):
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
         options = BatchOptions(
             kinds=self._kinds,
-            download_to=None if download_to is None else os.fspath(download_to) + os.sep,
+            download_to=None if download_to is None else locate_directory("`download_to`", download_to),
             naming=FileNaming.of(name_by),
             max_in_flight=max_in_flight,
             max_sending=max_sending,
@@ -230,8 +232,3 @@ async def _each(source: Source) -> AsyncIterator[BatchRequest | Mapping[str, Any
         if turn % _TURN == 0:
             await checkpoint()
         yield given
-
-
-def _require_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number from 1; it is {value!r}.")

@@ -108,7 +108,7 @@ async def save(
     warn_if_soon(core, file, plan)
     options = SaveOptions(read_overwrite(overwrite), digest, durable, same_stays)
     fetching = FetchOptions(max_bytes, on_progress, timeout, plan)
-    sink = DiskSink(file, os.fspath(target), options)
+    sink = DiskSink(file, target, options)
     try:
         if await sink.locate():
             with suppress(AlreadyThereError):
@@ -194,7 +194,7 @@ class DiskSink:
         saved: The file, once it is there.
     """
 
-    def __init__(self, source: FileSource, target: str, options: SaveOptions) -> None:
+    def __init__(self, source: FileSource, target: str | os.PathLike[str], options: SaveOptions) -> None:
         self.length = 0
         self.version: FileVersion | None = None
         self.saved: SavedFile | None = None

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from .._errors import ConfigurationError
+from .._api.checks import require_path
+from .._errors import ConfigurationError, DownloadError
 from .names import MAX_NAME_BYTES, clean_name
 
 Overwrite: TypeAlias = Literal["error", "replace", "rename", "skip"]
@@ -50,20 +51,52 @@ def read_overwrite(value: object) -> Overwrite:
     raise ConfigurationError(f"overwrite must be True, False or one of {', '.join(_OVERWRITE)}; it is {value!r}.")
 
 
-def locate_target(target: str, *, windows: bool = _ON_WINDOWS) -> FileTarget:
+def name_of(argument: str, target: str | os.PathLike[str]) -> str:
+    """Return what a caller named as a file or directory, as text; no file system is asked.
+
+    Args:
+        argument: What the message calls it.
+        target: The name.
+
+    Raises:
+        ConfigurationError: It is no path, empty, or holds what no system writes.
+    """
+    require_path(argument, target)
+    name = os.fspath(target)
+    if not name or "\0" in name or not _has_bytes(name):
+        raise ConfigurationError(f"{argument} is {name!r}, which cannot be the name of a file or directory.")
+    return name
+
+
+def locate_directory(argument: str, target: str | os.PathLike[str]) -> str:
+    """Read what a caller named as a directory, which may not exist yet; return it with a separator at its end.
+
+    Raises:
+        ConfigurationError: It names nothing that could be made, or a file.
+        DownloadError: It may not be looked at.
+    """
+    directory = name_of(argument, target) + os.sep
+    try:
+        locate_target(directory)
+    except OSError as error:
+        raise DownloadError(f"{argument} cannot be used: {error.strerror or error}.") from error
+    return directory
+
+
+def locate_target(target: str | os.PathLike[str], *, windows: bool = _ON_WINDOWS) -> FileTarget:
     """Read what a caller named as the target: a directory, or the file itself.
 
     Raises:
         ConfigurationError: It names nothing that could be made.
+        OSError: It may not be looked at, or is too long.
     """
-    if not target or "\0" in target or not _has_bytes(target):
-        raise ConfigurationError(f"{target!r} cannot be the name of a file or directory.")
-    path = Path(target)
+    name = name_of("The target", target)
+    path = Path(name)
     for part in path.parts[1:] if path.anchor else path.parts:
         if _length(part, windows=windows) > MAX_NAME_BYTES:
             raise ConfigurationError(f"`{part[:40]}…` is longer than the {MAX_NAME_BYTES} bytes that a name may have.")
     is_directory = path.is_dir()
-    slashed = target.endswith(tuple(filter(None, (os.sep, os.altsep, "/"))))
+    slashed = name.endswith(tuple(filter(None, (os.sep, os.altsep, "/"))))
     directory = path if is_directory or slashed else path.parent
     nearest = next(
         above for above in (directory, *directory.parents) if os.path.lexists(above) or above == above.parent

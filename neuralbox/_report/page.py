@@ -62,8 +62,12 @@ def find_target(target: str | os.PathLike[str], name: str) -> Path:
 
     Raises:
         ConfigurationError: It cannot be made, or is not named as a page is: it might be the journal itself.
+        DownloadError: Its place may not be looked at.
     """
-    place = locate_target(os.fspath(target))
+    try:
+        place = locate_target(target)
+    except OSError as error:
+        raise DownloadError(f"The report cannot be written: {error.strerror or error}.") from error
     path = place.directory / name if place.path is None else place.path
     if path.suffix.lower() not in _ENDINGS:
         raise ConfigurationError(f"A report is a web page: its name must end in .html; it is {os.fspath(target)!r}.")

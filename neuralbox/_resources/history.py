@@ -266,7 +266,7 @@ class History:
         return await export(
             pager,
             Generation,
-            os.fspath(target),
+            target,
             partial(self._export_source, call, type=type, model=model, status=status, favorites_only=favorites_only),
             overwrite=overwrite,
             append=append,

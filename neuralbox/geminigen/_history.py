@@ -239,7 +239,7 @@ class GeminiHistory:
         return await export(
             pager,
             HistoryItem,
-            os.fspath(target),
+            target,
             source,
             overwrite=overwrite,
             append=append,

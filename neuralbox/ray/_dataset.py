@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from .._budget import Budget
 from .._errors import ConfigurationError
+from .._files.target import name_of
 from .._journal.postgres.address import read_address
 from .._types import OMIT, Omit
 from ._rows import require_columns
@@ -101,7 +102,7 @@ def generate(
         keep=tuple(keep),
         batch={
             "budget": budget,
-            "download_to": None if download_to is None else os.fspath(download_to),
+            "download_to": None if download_to is None else name_of("`download_to`", download_to),
             "max_in_flight": rows,
             "max_sending": max(1, _SENDING // parts),
             "wait_timeout": wait_timeout,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
+from pathlib import PurePath
 from typing import Any
 
 import pytest
 
 from neuralbox import ConfigurationError
-from neuralbox._api.checks import require_instance, require_one_of, require_seconds, require_whole
+from neuralbox._api.checks import require_instance, require_one_of, require_path, require_seconds, require_whole
 
 
 @pytest.mark.parametrize("value", [True, 0, -1, 1.0, "1", None])
@@ -44,3 +45,16 @@ def test_a_word_and_a_type_have_to_be_the_right_ones() -> None:
         require_one_of("pace", "on", ("burst", "off"))
     with pytest.raises(ConfigurationError, match=r"^headers must be a Mapping, not str\.$"):
         require_instance("headers", "secret", Mapping)
+
+
+class _OfBytes:
+    def __fspath__(self) -> bytes:
+        return b"out"
+
+
+@pytest.mark.parametrize("value", [None, 5, b"out", [], _OfBytes()])
+def test_a_path_is_text_or_stands_for_it(value: Any) -> None:
+    require_path("`target`", "out")
+    require_path("`target`", PurePath("out"))
+    with pytest.raises(ConfigurationError, match=r"^`target` must be a path \(text or a `Path`\), not "):
+        require_path("`target`", value)

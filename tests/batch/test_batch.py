@@ -470,9 +470,9 @@ async def test_files_are_saved_as_results_come(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_saved_is_an_outcome_with_generation_and_error(tmp_path: Path) -> None:
-    world = a_service()
-    (tmp_path / "out").write_text("in the way")
-    found = await outcomes_of(batches(world)(images(2), download_to=tmp_path / "out"))
+    run = batches(a_service())(images(2), download_to=tmp_path / "out")
+    (tmp_path / "out").write_text("in the way by now")
+    found = await outcomes_of(run)
     for outcome in found.values():
         assert outcome.generation is not None
         assert outcome.generation.is_completed
@@ -645,11 +645,22 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
         ({"requests": [], "journal_sync": "never"}, "journal_sync must be normal or full"),
         ({"requests": [], "wait_timeout": "1"}, "timeout must be a number"),
         ({"requests": [], "budget": 0}, "`budget` must be a whole number"),
+        ({"requests": [], "download_to": ""}, "`download_to` is ''"),  # not the root of the disk
+        ({"requests": [], "download_to": 5}, r"`download_to` must be a path \(text or a `Path`\), not int"),
+        ({"requests": [], "download_to": b"out"}, "`download_to` must be a path"),
     ],
 )
 def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         batches(a_service())(**arguments)
+
+
+@pytest.mark.parametrize("below", ["", "deeper", "deeper/yet"])
+def test_a_file_in_the_place_of_the_directory_is_found_before_anything_is_paid_for(tmp_path: Path, below: str) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    with pytest.raises(ConfigurationError, match="out` is not a directory, so nothing can be put into it"):
+        batches(a_service())(images(1), journal=tmp_path / "run.sqlite", download_to=tmp_path / "out" / below)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 async def test_nothing_of_a_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from neuralbox import ConfigurationError
-from neuralbox._files.target import locate_target, read_overwrite, require_free
+from neuralbox import ConfigurationError, DownloadError
+from neuralbox._files.target import locate_directory, locate_target, read_overwrite, require_free
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,25 @@ def test_a_name_that_windows_would_twist_is_refused_there(tmp_path: Path, name: 
         locate_target(str(tmp_path / name), windows=True)
     assert locate_target(str(tmp_path / name), windows=False).path == tmp_path / name
     assert locate_target(str(tmp_path / "a.mp4"), windows=True).path == tmp_path / "a.mp4"
+
+
+@pytest.mark.parametrize("given", [None, 5, b"out"])
+def test_what_is_no_path_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="The target must be a path"):
+        locate_target(given)
+
+
+def test_a_directory_is_read_with_its_separator_before_it_is_there(tmp_path: Path) -> None:
+    assert locate_directory("`to`", tmp_path / "new") == f"{tmp_path / 'new'}{os.sep}"
+    assert locate_directory("`to`", f"{tmp_path}/") == f"{tmp_path}/{os.sep}"
+
+
+def test_a_directory_that_may_not_be_looked_at_is_the_disks_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(DownloadError, match=r"^`to` cannot be used: Permission denied\.$"):
+        locate_directory("`to`", tmp_path / "secret" / "out")

@@ -111,6 +111,7 @@ def test_no_key_travels_with_the_work(monkeypatch: pytest.MonkeyPatch, name: str
         ({"workers": (3, 2)}, "fewest, most"),
         ({"in_flight": True}, "in_flight must be"),
         ({"budget": -1}, "budget"),
+        ({"download_to": ""}, "`download_to` is ''"),
         ({"keep": ["title"]}, "no column `title` to keep"),
     ],
 )

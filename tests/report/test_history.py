@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +169,20 @@ async def test_nothing_is_asked_for_a_page_that_cannot_be(tmp_path: Path) -> Non
             await write_history_report(nb, tmp_path / "h.txt")
         with pytest.raises(ConfigurationError, match="`limit`"):
             await write_history_report(nb, tmp_path / "h.html", limit=-1)
+    assert not service.asked
+
+
+async def test_a_place_that_may_not_be_looked_at_is_told_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    service = Pictures()
+    async with make_client(service) as nb:
+        monkeypatch.setattr(Path, "is_dir", refuse)
+        with pytest.raises(DownloadError, match=r"The report cannot be written: Permission denied\."):
+            await write_history_report(nb, tmp_path / "h.html")
     assert not service.asked
 
 

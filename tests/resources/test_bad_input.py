@@ -111,6 +111,11 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: History(core).list(page_size=0), "`page_size` must be 1 to 100"),
     (lambda core: History(core).list(page_size=101), "`page_size` must be 1 to 100"),
     (lambda core: History(core).list(max_items=-1), "`max_items` must not be below 0"),
+    # Files and directories.
+    (lambda core: History(core).archive(""), "`directory` is ''"),
+    (lambda core: History(core).archive("\ud800"), "cannot be the name of a file or directory"),
+    (lambda core: History(core).archive(b"mirror"), "`directory` must be a path"),  # type: ignore[arg-type]
+    (lambda core: History(core).export(5), "The target must be a path"),  # type: ignore[arg-type]
     # The call's own options.
     (lambda core: Account(core).balance(timeout=0), "timeout must be a number of seconds above 0"),
     (lambda core: Account(core).balance(timeout=-1), "timeout must be a number of seconds above 0"),
