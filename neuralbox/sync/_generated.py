@@ -2217,7 +2217,8 @@ class Batches(bridge.Facade[AsyncBatches]):
             The batch: a context manager, and in its block an iterator of `BatchOutcome`s.
 
         Raises:
-            ConfigurationError: An argument cannot be right.
+            ConfigurationError: An argument cannot be right, or no files can be put into `download_to`.
+            DownloadError: `download_to` may not be looked at.
         """
         return Batch.of(
             self._async(
