@@ -221,7 +221,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, dispens
     Args:
         columns: Their names. The last one takes what room the others leave.
         rows: What stands there.
-        dispensable: Columns that a narrow terminal can do without, the first of them first.
+        dispensable: Columns that a narrow terminal can do without, the first of them first; those that there are.
     """
     if not output.is_terminal(sys.stdout):
         for row in rows:
@@ -241,7 +241,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, dispens
 def _fitting(columns: Sequence[str], widths: Sequence[int], room: int, dispensable: Sequence[str]) -> list[int]:
     """Choose the columns that fit into so many cells."""
     shown = [*range(len(columns))]
-    for name in dispensable:
+    for name in filter(columns.__contains__, dispensable):
         *fixed, last = shown
         needed = sum(widths[at] + _GAP for at in fixed) + min(widths[last], _READABLE)
         if needed <= room:

@@ -152,6 +152,7 @@ def test_a_table_off_a_terminal_is_one_line_with_tabs_a_row(capsys: pytest.Captu
         ("40", ("status",), ["id", "status", "prompt"]),
         ("25", ("status", "prompt"), ["id", "prompt"]),
         ("12", ("status", "prompt"), ["id"]),
+        ("12", ("rating", "prompt", "rated", "status"), ["id"]),  # a table shows some only where they say something
     ],
 )
 def test_a_table_on_a_terminal_drops_what_does_not_fit_and_keeps_the_ids(
