@@ -77,7 +77,8 @@ class Paid:
     """What a command has paid for, to be named if it is stopped.
 
     Attributes:
-        jobs: Accepted and not yet finished.
+        jobs: Accepted, and their results not yet shown.
+        unsaved: Of them, those that are finished and whose files are still to be fetched.
         options: The caller's own options that every command takes; the command that goes on repeats them.
         saving_options: Those that a wait and a download take.
         wait_options: Those that only a wait takes.
@@ -88,6 +89,7 @@ class Paid:
     """
 
     jobs: list[JobRef] = field(default_factory=list)
+    unsaved: list[JobRef] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     saving_options: list[str] = field(default_factory=list)
     wait_options: list[str] = field(default_factory=list)
@@ -108,18 +110,19 @@ class Paid:
             found = [candidate_line(each) for each in error.candidates]
             rest = f"; or one of {len(found) - _MOST_CANDIDATES} more" if len(found) > _MOST_CANDIDATES else ""
             return f"It may be {'; or '.join(found[:_MOST_CANDIDATES])}{rest}. If it is:  {self.adopting(error)}"
-        ids = {str(job.id): None for job in self.jobs}
-        job = getattr(error, "job", None)
+        files = {str(job.id): None for job in self.unsaved}
+        ids = {str(job.id): None for job in self.jobs} | files
+        named = str(getattr(getattr(error, "job", None), "id", ""))
         if isinstance(error, _OVER):
-            ids.pop(str(getattr(job, "id", None)), None)
-        elif isinstance(error, errors.DownloadError):
-            return (
-                ""
-                if job is None
-                else f"It is paid for; to fetch it later:  {self.command('download', str(job.id), *self.saving_options)}"
-            )
-        elif job is not None:
-            ids[str(job.id)] = None
+            ids.pop(named, None)
+            files.pop(named, None)
+        elif named:
+            ids[named] = None
+            files |= {named: None} if isinstance(error, errors.DownloadError) else {}
+        if files and files.keys() == ids.keys():
+            fetching = ("geminigen", "get") if self.service == "geminigen" else ("download",)
+            start = "They are paid for; to fetch them" if len(files) > 1 else "It is paid for; to fetch it"
+            return f"{start} later:  {self.command(*fetching, *files, *self.saving_options)}"
         if ids:
             start = "Jobs go on; to" if len(ids) > 1 else "The job goes on; to"
             # Where the wait has ended by itself, the same limit would end the next one as well.
@@ -131,6 +134,11 @@ class Paid:
         if self.is_sending and isinstance(error, KeyboardInterrupt):
             return f"A paid request may have left; whether it was accepted shows:  {self.command('history')}"
         return ""
+
+    def drop(self, job: JobRef) -> None:
+        """Forget a job: its result is shown, or there is none."""
+        for jobs in (self.jobs, self.unsaved):
+            jobs[:] = [each for each in jobs if str(each.id) != str(job.id)]
 
     def adopting(self, error: errors.SubmissionUnknownError) -> str:
         """Return the command that waits for what an unknown request may have made, or that shows whether it made something."""

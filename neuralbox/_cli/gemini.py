@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._errors import NeuralBoxError
 from .arguments import AsJson
+from .errors import sentence_of
 from .exit_codes import FAILED, FAILED_GENERATION
 from .history import archived_on, show_rows
 from .saving import NameBy, Output, Replace, Saving, To
@@ -67,14 +69,19 @@ def get(
         item = await gg.history.get(uuid)
         generation = item.to_generation()
         path = None
-        if saving.is_wanted and generation.is_completed and generation.url is not None:
-            path = str(await saving.save(gg, session, generation))
+        if saving.fetches(generation):
+            try:
+                path = str(await saving.save(gg, session, generation))
+            except NeuralBoxError as error:
+                session.write_record(_values(item) | {"not_saved": sentence_of(error)})
+                raise
         session.write_record(_values(item) | ({} if path is None else {"path": path}))
         if not session.as_json:
             names = ("id", "status", "kind", "model", "prompt", "url", "error", "created_at")
             session.print_fields({name: getattr(generation, name) for name in names} | {"path": path})
         return FAILED_GENERATION if generation.is_failed else 0
 
+    session.paid.saving_options += saving.repeated
     session.run_gemini(work)
 
 

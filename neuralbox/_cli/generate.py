@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._errors import ConfigurationError, NeuralBoxError
+from .._errors import ConfigurationError, ExpiredFileError, NeuralBoxError
 from .._types import OMIT, GenerationId, JobRef, read_id
 from . import output
 from .arguments import (
@@ -23,13 +23,15 @@ from .arguments import (
     read_params,
     read_prompt,
 )
-from .errors import Failures
+from .errors import Failures, sentence_of
 from .exit_codes import FAILED_GENERATION
 from .saving import NameBy, Output, Replace, Saving, To
 from .session import CommandSession, plain_values
 from .waiting import PollVoice, wait_for, wait_for_all
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._client import AsyncNeuralBox
     from .._models.generation import Generation
     from .._polling.job import Job
@@ -77,7 +79,7 @@ def generate(
         if finished is None or not finished.is_final:
             session.print_status(f"{_named(job)} accepted; waiting.")
             finished = await wait_for(job, session, limit, voice)
-        session.paid.jobs.clear()
+        session.paid.unsaved += saving.files_of([finished])
         await _show(nb, session, finished, saving)
 
     session.paid.saving_options += saving.repeated
@@ -135,8 +137,8 @@ def stream(
             session.print_text(end="\n" if given.text else "")
             if kept is not None:
                 session.print_problem(output.joined(f"{kept} has what came of it."))
-        path = None if saving.output is None else saving.write_text(session, given.result, is_shown=True)
         session.paid.jobs.clear()
+        path = None if saving.output is None else saving.write_text(session, given.result, is_shown=True)
         session.write_record(plain_values(given.result) | ({} if path is None else {"path": str(path)}))
         session.print_status(_cost(given.result) if path is None else output.joined(f"{path}: {_cost(given.result)}"))
 
@@ -199,14 +201,13 @@ def wait(
         try:
             found = await wait_for_all(nb, session, limit)
         except NeuralBoxError as error:
-            for generation in error.generations:
-                if generation is not None and generation.is_final:
-                    await _show(nb, session, generation, saving)
+            finished = [each for each in error.generations if each is not None and each.is_final]
+            await _show_all(nb, session, finished, saving)
             raise
-        session.paid.jobs.clear()
-        for generation in found:
-            await _show(nb, session, generation, saving)
-        return 0 if all(generation.is_completed for generation in found) else FAILED_GENERATION
+        failures = await _show_all(nb, session, found, saving)
+        if session.paid.unsaved:
+            session.print_problem(session.paid.how_to_go_on())
+        return failures.code
 
     session.paid.saving_options += saving.repeated
     session.run(work)
@@ -269,14 +270,41 @@ def _print_job(job: Job, session: CommandSession) -> None:
     session.print_status(f"{_named(job)} accepted; for its result:  {going_on}")
 
 
+async def _show_all(
+    nb: AsyncNeuralBox, session: CommandSession, found: Sequence[Generation], saving: Saving
+) -> Failures:
+    """Print results; one that cannot be saved keeps no other from it."""
+    failures = Failures()
+    session.paid.unsaved += saving.files_of(found)
+    for generation in found:
+        try:
+            await _show(nb, session, generation, saving)
+        except NeuralBoxError as error:
+            session.print_problem(f"{generation.id}: {failures.add(error)}")
+        if generation.is_failed:
+            failures.by_code[FAILED_GENERATION] += 1
+    return failures
+
+
 async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generation, saving: Saving) -> None:
-    """Print one result: the text, the path of the file, or the address."""
+    """Print one result: the text, the path of the file, or the address.
+
+    Raises:
+        NeuralBoxError: Its file cannot be saved; its record is printed all the same, and says why.
+    """
     path = None
-    if generation.is_completed and saving.is_wanted:
-        if generation.url is not None:
+    if saving.fetches(generation):
+        try:
             path = await saving.save(nb, session, generation)
-        elif generation.text is not None and saving.output is not None:
-            path = saving.write_text(session, generation)
+        except NeuralBoxError as error:
+            error.job = generation.ref
+            if isinstance(error, ExpiredFileError):
+                session.paid.drop(generation.ref)
+            session.write_record(plain_values(generation) | {"not_saved": sentence_of(error)})
+            raise
+    session.paid.drop(generation.ref)  # what cannot be written from here on is printed
+    if path is None and generation.is_completed and generation.text is not None and saving.output is not None:
+        path = saving.write_text(session, generation)
     session.write_record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
     if generation.is_failed:
         from .._api.reply import safe_words

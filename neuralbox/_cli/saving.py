@@ -17,10 +17,13 @@ import typer
 from .._errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._base_client import BaseClient
     from .._files.naming import FileNaming
     from .._files.target import Overwrite
     from .._models.generation import Generation
+    from .._types import JobRef
     from .session import CommandSession
 
 To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Directory to download into.")]
@@ -103,6 +106,15 @@ class Saving:
     def is_wanted(self) -> bool:
         """Whether files are saved at all."""
         return self.to is not None or self.output is not None
+
+    def fetches(self, generation: Generation) -> bool:
+        """Tell whether the file of a generation is to be saved; a text has none."""
+        is_text = generation.url is None and generation.text is not None
+        return self.is_wanted and generation.is_completed and not is_text
+
+    def files_of(self, found: Iterable[Generation]) -> list[JobRef]:
+        """Return the jobs among them whose files are to be saved."""
+        return [generation.ref for generation in found if self.fetches(generation)]
 
     async def save(self, nb: BaseClient, session: CommandSession, source: Generation | str) -> Path:
         """Fetch the file of a generation, or of an address, to where it goes."""

@@ -113,7 +113,6 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
     def show(seen: Generation) -> None:
         if seen.is_final:
             running.pop(str(seen.id), None)
-            session.paid.jobs[:] = [job for job in session.paid.jobs if str(job.id) in running]
         done = len(waited) - len(running)
         meter.show(done, len(waited), f"{done} of {len(waited)} done")
 
@@ -125,11 +124,10 @@ async def wait_for_all(nb: AsyncNeuralBox, session: CommandSession, timeout: flo
             error.generations = tuple(found)
             raise
         finally:
-            refs = session.paid.jobs.copy()
             for seen in filter(None, found):
                 show(seen)
         waited = [
-            job if seen is None else Job(core_of(polled), ref=seen) for job, seen in zip(refs, found, strict=True)
+            job if seen is None else Job(core_of(polled), ref=seen) for job, seen in zip(waited, found, strict=True)
         ]
         return [*await polled.generations.wait(waited, timeout=limit_of(timeout), on_progress=show)]
 

@@ -157,9 +157,17 @@ def test_an_error_is_one_line_in_words_of_the_command_line(error: Exception, sai
 def test_a_file_that_could_not_be_saved_is_paid_for_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     leave(DownloadError("The disk is full.", job=JOB))
     leave(DownloadError("The disk is full."))
+    leave(
+        DownloadError("The disk is full.", job=JobRef("6a1f")), Paid(service="geminigen", saving_options=["--to", "o"])
+    )
+    leave(DownloadError("The disk is full.", job=JOB), Paid([JOB, JobRef(7)], unsaved=[JOB]))
+    leave(ExpiredFileError("It is gone.", job=JOB), Paid([JOB], unsaved=[JOB]))
     assert capsys.readouterr().err.splitlines() == [
         "The disk is full. It is paid for; to fetch it later:  neuralbox download 18500",
         "The disk is full.",
+        "The disk is full. It is paid for; to fetch it later:  neuralbox geminigen get 6a1f --to o",
+        "The disk is full. Jobs go on; to continue:  neuralbox wait 18500 7",
+        "It is gone.",
     ]
 
 

@@ -27,6 +27,11 @@ def test_the_history_of_geminigen_is_listed_shown_and_mirrored(box: Box) -> None
     left = ask("get", uuid, "-o", "it.jpg", "--json")
     assert left.records[0]["path"] == "it.jpg"
     assert Path("it.jpg").stat().st_size
+    Path("file").write_text("in the way")
+    places = ("--to", ".", "--name-by", "file/{id}")
+    left = ask("get", uuid, *places, "--json")
+    assert left.code == 2
+    assert left.records[0]["not_saved"] == "`file` is not a directory, so nothing can be put into it."
     left = ask("archive", "mirror")
     assert left.code == 0
     assert Path("mirror/manifest.jsonl").exists()

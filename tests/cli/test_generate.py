@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import resource
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from neuralbox import CallInfo, FailureEvent
+from neuralbox import CallInfo, ExpiredFileError, FailureEvent
 from neuralbox._cli import exit_codes, generate, waiting
 from neuralbox._cli.session import CommandSession
 from neuralbox._cli.waiting import PollVoice
@@ -131,6 +132,53 @@ def test_without_tokens_the_way_to_the_balance_is_shown(box: Box) -> None:
     assert left.sentence.endswith("`neuralbox balance` shows what is left.")
 
 
+def blocked(model: str = "flux-1.1-pro") -> tuple[str, ...]:
+    """Let a file stand where a model's directory of files would be; return the options that name it."""
+    Path("out").mkdir()
+    Path("out", model).write_text("in the way")
+    return ("--to", "out", "--name-by", "{model}/{id}")
+
+
+def test_what_is_paid_and_cannot_be_saved_is_shown_and_named(box: Box) -> None:
+    places = blocked()
+    left = box("generate", "flux-1.1-pro", "A lighthouse", *places, "--json")
+    assert left.code == 2
+    [record], error = left.records, json.loads(left.err)
+    assert record["url"]
+    assert record["not_saved"] == "`out/flux-1.1-pro` is not a directory, so nothing can be put into it."
+    assert "path" not in record
+    assert error["job"] == record["id"]
+    command = f"neuralbox download {record['id']} --to out --name-by '{{model}}/{{id}}'"
+    assert error["message"] == f"{record['not_saved']} It is paid for; to fetch it later:  {command}"
+    Path("out/flux-1.1-pro").unlink()
+    assert box("download", str(record["id"]), *places).lines == [f"out/flux-1.1-pro/{record['id']}.webp"]
+
+
+def test_a_stop_while_a_file_is_fetched_names_what_is_paid(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuralbox._files.download.save", stopped)
+    left = box("generate", "flux-1.1-pro", "A lighthouse", "--to", "out")
+    number = box("history", "--json").records[0]["id"]
+    assert left.code == exit_codes.INTERRUPTED
+    assert left.sentence == f"Stopped. It is paid for; to fetch it later:  neuralbox download {number} --to out"
+    text, picture = box("generate", "gpt-5", "Hi", "--no-wait").lines[0], str(number)
+    assert box("wait", picture, text, "--to", "out").sentence.endswith(
+        f"To continue:  neuralbox wait {picture} {text} --to out"  # the text was not shown either
+    )
+
+
+def test_a_completed_job_without_an_address_is_no_file(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = box("generate", "flux-1.1-pro", "A lighthouse", "--no-wait").lines[0]
+    monkeypatch.setattr("neuralbox.sandbox._endpoints.answers.file_url", lambda *_: None)
+    left = box("wait", number, "-o", "x.webp")
+    assert left.code == 2
+    assert "the service gave no address of its file." in left.err
+    assert left.err.splitlines()[-1].endswith(f"neuralbox download {number} -o x.webp")
+    assert box("wait", number).code == 0
+
+
 # stream.
 
 
@@ -183,6 +231,7 @@ def test_a_stream_whose_file_cannot_be_written_was_printed_once(box: Box, monkey
     left = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
     assert left.code == exit_codes.UNUSABLE_DISK
     assert len(left.lines) == 1
+    assert "goes on" not in left.err
     box.sandbox.faults.set("stream-error", 1.0)
     cut = box("stream", "gpt-5", "Good morning", "-o", "story.txt")
     assert cut.code == 7
@@ -209,6 +258,43 @@ def test_a_wait_with_a_failure_shows_the_others(box: Box) -> None:
     assert left.code == 7
     assert len(left.lines) == 1
     assert f"{bad} failed: " in left.err
+
+
+def test_a_file_that_cannot_be_saved_keeps_no_other_from_it(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "AGAIN", 0.0)
+    first, second = (box("generate", "flux-1.1-pro", f"A {what}", "--no-wait").lines[0] for what in ("fox", "boat"))
+    video, places = submitted(box), blocked()
+    left = box("wait", first, second, video, *places)
+    assert left.code == 2
+    assert left.lines == [f"out/kling-v2.1/{video}.mp4"]
+    why = "`out/flux-1.1-pro` is not a directory, so nothing can be put into it."
+    assert left.err.splitlines() == [
+        f"{first}: {why}",
+        f"{second}: {why}",
+        "26 tokens",
+        (
+            "They are paid for; to fetch them later:  "
+            f"neuralbox download {first} {second} --to out --name-by '{{model}}/{{id}}'"
+        ),
+    ]
+    records = box("wait", first, video, *places, "--json").records
+    assert [record.get("not_saved") for record in records] == [why, None]
+    unknown = box("wait", first, "1", *places)
+    assert unknown.code == 6
+    assert f"{first}: {why}" in unknown.err.splitlines()
+    assert unknown.err.splitlines()[-1].startswith("The service does not know the job 1.")
+    box.sandbox.faults.set("fail-generation", 1.0)
+    assert box("wait", first, submitted(box), *places).code == exit_codes.FAILED
+
+
+def test_a_file_that_is_gone_is_not_to_be_fetched_later(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(*_: object, **__: object) -> None:
+        raise ExpiredFileError("The storage has no such file.")
+
+    monkeypatch.setattr("neuralbox._files.download.save", gone)
+    number = box("generate", "flux-1.1-pro", "A lighthouse", "--no-wait").lines[0]
+    left = box("wait", number, "--to", "out")
+    assert (left.code, left.sentence) == (exit_codes.NOT_FOUND, f"{number}: The storage has no such file.")
 
 
 def test_a_wait_that_times_out_shows_what_is_done_and_names_the_rest(slow_box: Box) -> None:
