@@ -78,6 +78,15 @@ def find_key(name: str) -> KeptKey | None:
     return KeptKey(name, record["base_url"], key if isinstance(key, str) else None)
 
 
+def kept_profiles() -> set[str]:
+    """Return the profiles for which a key of either service is kept.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or others can read it.
+    """
+    return {name.removesuffix(" (geminigen)") for name in _read()}
+
+
 def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
     """Keep a key; return where, in words.
 

@@ -28,7 +28,7 @@ def login(
     base_url: BaseUrl = None,
 ) -> None:
     """Keep the API key in the system's keyring, or in a file that you alone can read."""
-    session = CommandSession(json, base_url)
+    session = CommandSession(json, base_url, may_be_new=True)
     with session.plain_words():
         from .._config import api_key_from_environment
 
@@ -59,7 +59,7 @@ def login(
 
 def logout(service: Which = "neuralbox", json: AsJson = False) -> None:
     """Forget the API key of a profile."""
-    session = CommandSession(json)
+    session = CommandSession(json, may_be_new=True)
     with session.plain_words():
         from .key_store import forget_key
 

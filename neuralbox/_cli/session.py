@@ -37,6 +37,7 @@ class CommandSession:
         poll_interval: Shortest pause between two polls of a job in seconds, or None.
         paid: Jobs to name when it is stopped.
         meter: What shows how far it is, while there is one.
+        may_be_new: Whether its profile need not be known yet.
     """
 
     as_json: bool = False
@@ -44,6 +45,7 @@ class CommandSession:
     poll_interval: float | None = None
     paid: Paid = field(default_factory=Paid)
     meter: Meter | None = None
+    may_be_new: bool = False
     _settings: Settings | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ class CommandSession:
         if self._settings is None:
             from .settings import read_settings
 
-            self._settings = read_settings()
+            self._settings = read_settings(may_be_new=self.may_be_new)
         return self._settings
 
     def limit(self, timeout: float | None) -> float | None:

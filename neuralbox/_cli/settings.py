@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -92,22 +92,31 @@ def settings_file() -> Path:
     return user_config_path("neuralbox", appauthor=False) / "config.toml"
 
 
-def read_settings() -> Settings:
+def read_settings(*, may_be_new: bool = False) -> Settings:
     """Read the settings for this run.
 
+    Args:
+        may_be_new: Whether a profile of which nothing is known is taken: a key is to be kept for it.
+
     Raises:
-        ConfigurationError: The file is none of ours, others can change it, or it has no such profile.
+        ConfigurationError: The file is none of ours, others can change it, or there is no such profile.
     """
     path = settings_file()
     found = _read(path)
-    named = current.profile or profile_from_environment()
-    chosen = named or found.get("profile", DEFAULT_PROFILE)
+    named = profile_from_environment() if current.profile is None else current.profile
+    usual = found.get("profile", DEFAULT_PROFILE)
+    chosen = usual if named is None else named
     profiles, defaults = found.get("profiles", {}), found.get("defaults", {})
-    if not _text(chosen):
-        raise ConfigurationError(f"{path}: `profile` must be the name of a profile; it is {chosen!r}.")
+    for where, name in ((f"{path}: `profile`", usual), ("--profile", chosen)):
+        if not _text(name):
+            raise ConfigurationError(
+                f"{where} must be the name of a profile, whose table is [profiles.NAME]; it is {name!r}."
+            )
     for name, table in {"defaults": defaults, "profiles": profiles}.items():
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: `{name}` must be a table, [{name}].")
+    if not may_be_new and chosen not in {DEFAULT_PROFILE, *profiles}:
+        _require_kept(path, chosen, profiles)
     profile = profiles.get(chosen, {})
     if not isinstance(profile, dict):
         raise ConfigurationError(f"{path}: the profile {chosen!r} must be a table, [profiles.{chosen}].")
@@ -118,6 +127,18 @@ def read_settings() -> Settings:
     if "to" in values:
         values["to"] = Path(values["to"]).expanduser()
     return Settings(chosen, named is not None, **values)
+
+
+def _require_kept(path: Path, chosen: str, profiles: Iterable[str]) -> None:
+    """Refuse a profile of which nothing is known: with the key of the environment another account would pay."""
+    from .key_store import kept_profiles
+
+    known = {DEFAULT_PROFILE, *profiles, *kept_profiles()}
+    if chosen not in known:
+        raise ConfigurationError(
+            f"There is no profile {chosen!r}, neither in {path} nor among the kept keys; there is {', '.join(sorted(known))}. "
+            f"`neuralbox login --profile {shlex.quote(chosen)}` keeps the key of a new one."
+        )
 
 
 def _checked(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:

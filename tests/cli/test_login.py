@@ -136,9 +136,27 @@ def test_a_kept_key_goes_nowhere_but_where_it_was_given_for(box: Box, keys: Keys
     assert run("balance", "--base-url", f"{box.server.url}/api/v2/").code == 0
     # The environment's key counts, unless the profile is named.
     assert run("balance", NEURALBOX_API_KEY="nb_other", NEURALBOX_BASE_URL=box.server.url).code == 0
-    assert (
-        run("balance", "--profile", "nobody", NEURALBOX_API_KEY="nb_other", NEURALBOX_BASE_URL=box.server.url).code == 0
+
+
+def test_a_profile_that_nobody_knows_is_refused_and_no_other_account_pays(box: Box, keys: Keys, config: Path) -> None:
+    login(box, "--profile", "work")
+    login(box, "--profile", "gemini", "--service", "geminigen")
+    config.write_text("[profiles.sandbox]\nmax-sending = 1\n")
+    said = (
+        f"There is no profile 'wrok', neither in {config} nor among the kept keys; there is default, gemini, sandbox, work. "
+        "`neuralbox login --profile wrok` keeps the key of a new one."
     )
+    generate = ("generate", "gpt-5", "Good morning")
+    left = box(*generate, "--profile", "wrok")
+    assert (left.code, left.sentence) == (2, said)
+    assert box(*generate, NEURALBOX_PROFILE="wrok").sentence == said
+    assert "--profile must be the name of a profile" in box(*generate, "--profile", "").sentence
+    config.write_text('profile = "wrok"\n[profiles.sandbox]\nmax-sending = 1\n')
+    assert box(*generate).sentence == said
+    assert box.spent == 0
+    assert box(*generate, "--profile", "sandbox").code == 0
+    assert run(*generate, "--profile", "work").code == 0
+    assert run("logout", "--profile", "wrok").out == "The key of the profile 'wrok' is not kept here.\n"
 
 
 def test_what_is_no_key_or_a_wrong_one_is_not_kept(box: Box, keys: Keys) -> None:

@@ -57,6 +57,7 @@ def test_the_profile_counts_before_the_defaults(config: Path, monkeypatch: pytes
         max_downloads=2,
         max_in_flight=10,
     )
+    write(config, f"{FULL}[profiles.other]\n")
     monkeypatch.setenv("NEURALBOX_PROFILE", "other")
     assert read_settings() == Settings("other", is_named=True, to=Path.home() / "pictures", name_by="id", timeout=900)
 
@@ -97,7 +98,7 @@ def test_a_command_takes_its_defaults_from_the_file(config: Path, box: Box) -> N
     [
         ("profile = ", "is no TOML: "),
         ("\udcff", "is no TOML: "),
-        ("profile = 3", "`profile` must be the name of a profile; it is 3."),
+        ("profile = 3", "`profile` must be the name of a profile, whose table is [profiles.NAME]; it is 3."),
         ("profiles = 3", "`profiles` must be a table, [profiles]."),
         ("defaults = []", "`defaults` must be a table, [defaults]."),
         ("[profiles]\ndefault = 1", "the profile 'default' must be a table, [profiles.default]."),
@@ -119,6 +120,15 @@ def test_a_file_that_is_garbage_is_one_clear_line(text: str, said: str, config: 
     assert said in left.sentence
     assert "nb_x" not in left.sentence
     assert box.spent == 0
+
+
+def test_a_mistyped_table_is_told_also_where_a_profile_is_named(config: Path, box: Box) -> None:
+    write(config, '[profile.sandbox]\nbase-url = "http://127.0.0.1:1"\n')
+    left = box("balance", "--profile", "sandbox")
+    assert left.code == 2
+    assert left.sentence.startswith(
+        f"{config}: `profile` must be the name of a profile, whose table is [profiles.NAME]"
+    )
 
 
 def test_a_file_that_others_can_change_or_nobody_can_read_is_refused(
