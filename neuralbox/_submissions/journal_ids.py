@@ -20,12 +20,14 @@ _AROUND: Final = 500
 """Records before the first unknown one that are named with their prompts."""
 _EARLIER: Final = 60.0
 """Seconds before the first unknown one was sent from which on all ids are named; where its time is sure."""
+_LATELY: Final = 120.0
+"""Seconds before now from which on all ids are named, also where nothing is unknown: else they were a stranger's for what is sent next."""
 
 
 async def register_journal_ids(
     registry: Registry, journal: Journal, prompt_of: Callable[[JournalRecord], str | None]
 ) -> None:
-    """Tell a registry what belongs to whom; does nothing where nothing is unknown, or the journal is a shared one.
+    """Tell a registry what belongs to whom; does nothing where the journal is a shared one.
 
     Args:
         registry: The account's.
@@ -35,8 +37,13 @@ async def register_journal_ids(
     from .._journal.protocol import SENDING  # SQLite is loaded by the first journal
     from .._journal.shared import shared_of
 
-    if shared_of(journal) is not None or not (await journal.summary()).sending:
-        return  # a shared one is asked after each walk what it knows of that
+    if shared_of(journal) is not None:
+        return  # it is asked after each walk what it knows of that
+    found, lately = await journal.summary(), registry.now() - _LATELY
+    if not found.sending:
+        if found.last_at is not None and found.last_at >= lately:
+            await _own_ids(registry, journal, since=lately)
+        return
     first: JournalRecord | None = None
     is_dated = True
     async for record in journal.unfinished():
@@ -47,8 +54,11 @@ async def register_journal_ids(
     assert first is not None
     async for record in journal.finished(after=max(0, first.position - _AROUND)):
         _own(registry, record, prompt_of)
-    ids = await journal.ids(since=max(0.0, (first.sent_at or 0.0) - _EARLIER) if is_dated else 0.0)
-    for generation_id in ids[-MOST_OWNED:]:
+    await _own_ids(registry, journal, since=max(0.0, (first.sent_at or 0.0) - _EARLIER) if is_dated else 0.0)
+
+
+async def _own_ids(registry: Registry, journal: Journal, *, since: float) -> None:
+    for generation_id in (await journal.ids(since=since))[-MOST_OWNED:]:
         registry.own(generation_id)
 
 

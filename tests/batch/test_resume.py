@@ -281,6 +281,21 @@ async def test_what_failed_is_sent_again_on_request(path: Path) -> None:
     assert len(world.posts) == 3
 
 
+@pytest.mark.parametrize("gap", [2.0, 50.0])
+async def test_what_failed_a_moment_ago_is_no_strangers_when_it_is_sent_again_and_the_answer_is_lost(
+    path: Path, gap: float
+) -> None:
+    world = a_service(seconds=5.0, apart=True)  # each run is another process
+    world.end_with("failed", "dropped after")
+    requests = videos(2)
+    first = await outcomes_of(batches(world)(requests[:1], journal=path))
+    assert not first["000001"].ok
+    await world.time.sleep(gap)
+    again = await outcomes_of(batches(world)(requests, journal=path, retry_failed=True))
+    assert [outcome.ok for outcome in again.values()] == [True, True]
+    assert len(world.posts) == 3
+
+
 async def test_what_the_list_does_not_name_any_more_is_finished_and_never_bought(path: Path) -> None:
     world = a_service()
     states = ["planned", "sending", "charged", "accepted", "final"]
