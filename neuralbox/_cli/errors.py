@@ -46,7 +46,7 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.InternalServerError, exit_codes.NO_ANSWER),
     (errors.ProtocolError, exit_codes.NO_ANSWER),
     (errors.JournalError, exit_codes.UNUSABLE_DISK),
-    (errors.DownloadError, exit_codes.UNUSABLE_DISK),
+    (errors.DownloadError, exit_codes.NO_ANSWER),
     (errors.NeuralBoxError, exit_codes.FAILED),
     (OSError, exit_codes.UNUSABLE_DISK),
 )
@@ -177,6 +177,8 @@ def code_of(error: BaseException) -> int:
     """Return the exit code of an error."""
     if isinstance(error, errors.JournalError) and error.reason in REASONS:
         return REASONS[error.reason]
+    if isinstance(error, errors.DownloadError) and isinstance(error.__cause__, OSError):
+        return code_of(error.__cause__)  # the disk's; a time-out is an OSError too, and has the code of its class
     return next((code for kind, code in CODES if isinstance(error, kind)), exit_codes.FAILED)
 
 

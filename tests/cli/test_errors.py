@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from neuralbox import (
+    APITimeoutError,
     AuthenticationError,
     BudgetExceededError,
     ConfigurationError,
@@ -43,6 +44,12 @@ def leave(error: BaseException, paid: Paid | None = None, *, as_json: bool = Fal
     return left.value.exit_code
 
 
+def caused_by(cause: Exception) -> DownloadError:
+    error = DownloadError("x")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -64,7 +71,11 @@ def leave(error: BaseException, paid: Paid | None = None, *, as_json: bool = Fal
         (ModelUnavailableError("x", status_code=503), 10),
         (ProtocolError("x"), 10),
         (StreamInterruptedError("x"), 10),
-        (DownloadError("x"), 11),
+        (DownloadError("x"), 10),
+        (caused_by(ConnectError("x")), 10),
+        (caused_by(APITimeoutError("x", phase="read")), 10),
+        (caused_by(PermissionDeniedError("x", status_code=403)), 10),
+        (caused_by(OSError("x")), 11),
         (JournalError("x", reason="full"), 11),
         (JournalError("x", reason="a word of tomorrow"), 11),
         (OSError("x"), 11),
