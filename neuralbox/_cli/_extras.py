@@ -17,6 +17,7 @@ BROUGHT_BY: Final = {
     "sandbox": _SANDBOX,
     "demo": _CLI | _SANDBOX,
     "mcp": _CLI | _MCP,
+    "otel": frozenset({"opentelemetry"}),
     "report": _REPORT,
     "watch": _CLI | _WATCH,
 }

@@ -85,9 +85,10 @@ def serve(
         if budget is not None:
             options["budget"] = _budget.Budget(budget)
         if trace:
-            from ..otel import tracing
+            with session.plain_words("otel"):
+                from ..otel import tracing
 
-            options["hooks"] = tracing()
+                options["hooks"] = tracing()
         client: AsyncNeuralBox | None = None
         shared: dict[str, Any] = {
             "journal": journal,

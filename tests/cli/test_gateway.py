@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,15 @@ def test_a_gateway_that_cannot_be_served_is_one_sentence(
     left = box("gateway", *options)
     assert left.code != 0
     assert said in left.sentence
+
+
+def test_traces_without_their_extra_are_one_sentence(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [each for each in sys.modules if each.startswith("neuralbox.otel")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    left = box("gateway", "--trace", "--pass-keys-on", "--quiet")
+    said = "This needs `opentelemetry`, which is not installed: run  pip install 'neuralbox[otel]'"
+    assert (left.code, left.sentence) == (exit_codes.USAGE, said)
 
 
 def _in_use(*_: object) -> None:
