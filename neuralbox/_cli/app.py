@@ -78,7 +78,7 @@ def _built(name: str) -> Command:
 @cache
 def _command_of(name: str, found: typer.Typer | Callable[..., None]) -> Command:
     command = get_command(found) if isinstance(found, typer.Typer) else _alone(name, found)
-    for each in command.commands.values() if isinstance(command, TyperGroup) else (command,):
+    for each in (command, *(command.commands.values() if isinstance(command, TyperGroup) else ())):
         each.params += _shared()
     return command
 

@@ -13,6 +13,7 @@ import typer
 from .._errors import ConfigurationError
 from . import output
 from .arguments import AsJson, BaseUrl
+from .invocation import current
 from .journal_place import read_place
 from .session import CommandSession
 
@@ -60,7 +61,6 @@ def serve(
     trace: Annotated[
         bool, typer.Option("--trace", help="Trace calls by OpenTelemetry, set up by its variables.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Write no access log.")] = False,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen on an address that is not loopback.")
     ] = False,
@@ -77,7 +77,7 @@ def serve(
         from ..gateway import KeyFile, app
         from ..gateway._serving import GatewayServer
 
-        if not quiet:
+        if not current.quiet:
             _log_accesses()
         where = session.base_url_of("neuralbox")
         operator = None if pass_keys_on else session.known_key(where)

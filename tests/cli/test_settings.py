@@ -161,6 +161,32 @@ def test_quiet_and_verbose_stand_wherever_one_writes_them(box: Box) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ("batch", "-q", "status", "none.sqlite"),
+        ("batch", "--profile", "nobody", "status", "none.sqlite"),
+        ("geminigen", "-v", "get", "1"),
+        ("gateway", "-q", "revoke", "nobody"),
+        ("gateway", "--profile", "nobody", "--alias", "none"),
+        ("gateway", "-vq", "--alias", "none"),
+        ("history", "-v", "-q", "export", "none.txt"),
+        ("history", "--profile", "nobody", "export", "none.txt"),
+        ("history", "--limit", "1", "-q"),
+        ("history", "-q", "--limit", "1"),
+        ("history", "-q"),
+    ],
+)
+def test_a_command_of_several_takes_what_every_command_takes(arguments: tuple[str, ...]) -> None:
+    left = run(*arguments)
+    assert left.code == 2
+    assert "Usage" not in left.err
+
+
+def test_a_profile_without_its_name_is_wrong_usage() -> None:
+    assert "Option '--profile' requires an argument." in run("history", "--profile").err
+
+
+@pytest.mark.parametrize(
     "arguments", [("-h",), ("balance", "-h"), ("batch", "-h"), ("history", "-h"), ("batch", "run", "-h")]
 )
 def test_h_is_help_everywhere(arguments: tuple[str, ...]) -> None:
