@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .._config import journal_from_environment
 from .._errors import ConfigurationError
 from .._types import read_id
 from . import output
 from .arguments import AsJson, BaseUrl
 from .errors import candidate_line, candidate_values
 from .exit_codes import UNKNOWN
-from .journal_place import Journal, Place, shown
+from .journal_place import Journal, Place, read_place, shown
 from .session import CommandSession
 
 if TYPE_CHECKING:
@@ -70,8 +71,12 @@ def keep(journal: Journal, json: AsJson = False, base_url: BaseUrl = None) -> No
 
 
 def settle(
-    journal: Journal,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The request's key.")],
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[JOURNAL] KEY", help="The journal, else that of NEURALBOX_JOURNAL, and a request's key."
+        ),
+    ],
     adopt: Annotated[str | None, typer.Option("--adopt", metavar="ID", help="This generation is its own.")] = None,
     resend: Annotated[bool, typer.Option("--resend", help="Send it again; it may be paid twice.")] = False,
     give_up: Annotated[bool, typer.Option("--give-up", help="Let it end as failed.")] = False,
@@ -80,7 +85,12 @@ def settle(
 ) -> None:
     """Decide about a request of which nobody knows whether it was accepted; sends nothing."""
     session = CommandSession(json, base_url)
+    *journals, key = named
+    place = journals or [journal_from_environment()]
     with session.plain_words():
+        if len(place) != 1 or not place[0]:
+            raise ConfigurationError("Name the journal, or set NEURALBOX_JOURNAL, and one request of it by its key.")
+        journal = read_place(place[0])
         if (adopt is not None) + resend + give_up != 1:
             raise ConfigurationError("Decide on one of --adopt ID, --resend and --give-up.")
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
-
-import typer
 
 from . import output
 from .arguments import AsJson
-from .journal_place import read_place, shown
+from .journal_place import Journal, shown
 from .session import CommandSession
 
 
-def watch(
-    journal: Annotated[
-        Any,
-        typer.Argument(
-            metavar="JOURNAL", parser=read_place, help="The journal of a batch: a file, or postgresql://host/db#run."
-        ),
-    ],
-    json: AsJson = False,
-) -> None:
+def watch(journal: Journal, json: AsJson = False) -> None:
     """Show a batch while it runs, or what it came to; where there is no terminal, once. Needs no key."""
     session = CommandSession(json)
     with session.plain_words("watch"):

@@ -96,6 +96,19 @@ def test_what_is_given_up_keeps_no_later_run_busy(box: Box) -> None:
     assert box.spent == 0
 
 
+def test_the_journal_may_be_the_one_of_the_environment(box: Box) -> None:
+    leave(box, "boat")
+    left = box("batch", "settle", "boat", "--give-up", NEURALBOX_JOURNAL=str(JOURNAL))
+    assert left.lines == ["boat is given up, and ends as failed; it may have been charged."]
+
+
+@pytest.mark.parametrize("named", [("boat",), ("one.sqlite", "two.sqlite", "boat")])
+def test_one_journal_is_wanted(box: Box, named: Sequence[str]) -> None:
+    left = box("batch", "settle", *named, "--give-up")
+    said = "Name the journal, or set NEURALBOX_JOURNAL, and one request of it by its key."
+    assert (left.code, left.sentence) == (2, said)
+
+
 def test_one_decision_is_wanted(box: Box) -> None:
     for choice in ((), ("--resend", "--give-up"), ("--adopt", "7", "--resend")):
         left = box("batch", "settle", JOURNAL, "boat", *choice)

@@ -37,6 +37,12 @@ def test_a_terminal_gets_the_live_view(tmp_path: Path, monkeypatch: pytest.Monke
     assert shown == [str(path)]
 
 
+def test_the_journal_may_be_the_one_of_the_environment(tmp_path: Path) -> None:
+    path = journal(tmp_path / "run.sqlite", [Kept("a")])
+    [record] = run("watch", "--json", NEURALBOX_JOURNAL=str(path)).records
+    assert record["total"] == 1
+
+
 def test_what_is_no_journal_is_one_line(tmp_path: Path) -> None:
     left = run("watch", tmp_path / "none.sqlite")
     assert left.code == 2
