@@ -171,11 +171,18 @@ class ResultCache:
         except (sqlite3.Error, OSError, ValueError) as error:
             logger.warning("A result was not kept in the cache %s: %s", self.path, error)
 
-    def forget(self, generation_id: GenerationId) -> None:
-        """Forget a result, by its generation's id: it is gone, or no good."""
+    def forget(self, generation_id: GenerationId, address: str = "") -> None:
+        """Forget a result, by its generation's id: it is gone, or no good.
+
+        Args:
+            generation_id: Of the generation.
+            address: Only where the record names this address of a file, its query left out. Ids are those of one service,
+                and a cache may be of several; "" for whatever has the id.
+        """
         try:
+            named = (str(generation_id), to_json(address)[1:-1])
             with self._lock, self._open() as database:
-                database.execute("DELETE FROM results WHERE id = ?", (str(generation_id),))
+                database.execute("DELETE FROM results WHERE id = ? AND instr(record, ?)", named)
         except (sqlite3.Error, OSError, ValueError) as error:
             logger.warning("A result was not removed from the cache %s: %s", self.path, error)
 

@@ -323,6 +323,25 @@ async def test_a_result_whose_file_is_gone_is_made_again(tmp_path: Path) -> None
     assert shop.sold == 2
 
 
+@pytest.mark.parametrize("identity", [1, None])
+async def test_a_file_that_is_gone_takes_no_result_of_another_address_with_its_id_along(
+    identity: int | None, tmp_path: Path
+) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("ours", made(id=identity), 0.0)
+    cache.put("theirs", made(id=identity, result_url='https://other.test/é".png?signed=1'), 0.0)
+    gone = made(id=identity, result_url='https://other.test/é".png?signed=2')
+    async with client(Shop(), cache) as nb, make_client(lambda _: httpx.Response(410), cache=cache) as their:
+        with pytest.raises(ExpiredFileError):
+            await their.files.read(gone)
+        assert cache.get("ours", 1.0) is not None
+        assert cache.get("theirs", 1.0) is None
+        assert await nb.files.read(made(id=identity))
+    cache.forget("" if identity is None else identity)
+    assert cache.get("ours", 1.0) is None
+    cache.close()
+
+
 def made(**more: Any) -> Generation:
     return Generation.read({"id": 1, "status": "completed", "result_url": "https://storage.test/1.png", **more})
 

@@ -144,7 +144,7 @@ async def _forget(core: Core, source: Generation | str) -> None:
     """Take a result whose file is gone out of the client's cache: asked for again, it is made again."""
     if core.options.cache is not None and isinstance(source, Generation):
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(core.options.cache.forget, source.id)
+            await to_thread.run_sync(core.options.cache.forget, source.id, FileSource.of(source).shown)
 
 
 class MemorySink:
