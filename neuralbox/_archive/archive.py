@@ -59,7 +59,7 @@ class ArchiveOptions:
         directory: Where it is kept.
         plan: By which results expire, or None.
         concurrency: Most results that are fetched at once, 1 to `MAX_CONCURRENCY`.
-        verify: Whether files that are there are compared by content.
+        verify: Whether files that are there are compared by content, and those gone before their time asked for again.
         max_bytes: A longer file is a failure; None for no limit.
         timeout: Limits of the HTTP exchanges of downloads.
 
@@ -230,17 +230,23 @@ class _ArchiveRun(Generic[T]):
                 digest=True,
                 plan=self._options.plan,
             )
-        except ExpiredFileError:
-            self._fetched.append(FetchedFile(pending, part))
         except NeuralBoxError as error:
-            await self._fail(pending, error)
-            return
+            if not self._is_gone(directory, pending, error):
+                await self._fail(pending, error)
+                return
+            self._fetched.append(FetchedFile(pending, part))
         else:
             self._fetched.append(FetchedFile(pending, part, saved.bytes, saved.sha256, saved.content_type))
         async with self._record_lock:
             fetched, self._fetched = self._fetched, []
             if fetched:  # else another worker has entered it meanwhile
                 await self._count(await self.on_disk(partial(directory.enter, fetched, self._core.now())))
+
+    def _is_gone(self, directory: ArchiveDirectory[T], pending: PendingFile[T], error: NeuralBoxError) -> bool:
+        """Tell whether a file will not come back: a storage that only does not find it (404) may find it again."""
+        if not isinstance(error, ExpiredFileError):
+            return False
+        return error.status_code == 410 or directory.is_over(pending.generation, self._core.now())
 
     async def _fail(self, pending: PendingFile[T], error: NeuralBoxError) -> None:
         """Note a failure, or end the run where everything else would fail alike."""

@@ -29,7 +29,7 @@ from .._models.generation import Generation, Model
 from .index import ArchiveIndex
 from .manifest import NAME, append, read_manifest
 from .manifest_entry import EXPIRED, SAVED, ManifestEntry, fields_of, write_line
-from .source import FIRST_FILE, TEXT, ArchivePart, ArchiveSource, parts_of, urgency
+from .source import FIRST_FILE, TEXT, ArchivePart, ArchiveSource, may_be_gone, parts_of, urgency
 
 T = TypeVar("T", bound=Model)
 
@@ -119,7 +119,8 @@ class ArchiveDirectory(Generic[T]):
         directory: Where; it is made where there is none.
         source: The service's history.
         plan: The account's, by which results expire.
-        verify: Whether files that are there are read and compared by content, not only by length.
+        verify: Whether files that are there are read and compared by content, not only by length, and those noted as gone
+            before their time are asked for again.
 
     Raises:
         ConfigurationError: It or its staging folder is no directory, another archive is at work in it, or it mirrors
@@ -194,7 +195,7 @@ class ArchiveDirectory(Generic[T]):
             records = [] if self._is_closed else self._index.take(count)
             items = [self._source.read(record) for record in records]
             pairs = [(item, self._source.generation(item)) for item in items]
-            states = [self._state_of(item, generation) for item, generation in pairs if generation.is_completed]
+            states = [self._state_of(item, generation, now) for item, generation in pairs if generation.is_completed]
             skipped = len(pairs) - len(states)
             found = self._sorted(states, now)
             return replace(found, examined=len(pairs), skipped=skipped, settled=found.settled + skipped)
@@ -208,7 +209,7 @@ class ArchiveDirectory(Generic[T]):
         with self._lock:
             if self._is_closed or not parts_of(generation, self._source.urls(item)):
                 return SortedItems()
-            return self._sorted([self._state_of(item, generation)], now)
+            return self._sorted([self._state_of(item, generation, now)], now)
 
     def _sorted(self, states: Sequence[_ItemState[T]], now: float) -> SortedItems[T]:
         """Write the texts and enter them, and sum up."""
@@ -222,12 +223,13 @@ class ArchiveDirectory(Generic[T]):
             bytes=entered.bytes,
         )
 
-    def _state_of(self, item: T, generation: Generation) -> _ItemState[T]:
+    def _state_of(self, item: T, generation: Generation, now: float) -> _ItemState[T]:
         """Compare what a generation has with what is in the directory."""
         parts = parts_of(generation, self._source.urls(item))
         key = str(generation.id)
         known = self._index.known(key)
-        there = {name: self._is_there(entry) for name, entry in known.items()}
+        may_return = self._verify and not self.is_over(generation, now)
+        there = {name: self._is_there(entry, may_return=may_return) for name, entry in known.items()}
         # The list need not tell of a result that an earlier run has asked for.
         is_whole = bool(known) and all(there.values())
         names = [part.name for part in parts] or (known if is_whole else ())
@@ -252,9 +254,13 @@ class ArchiveDirectory(Generic[T]):
     def _staged(self, key: str, part: str) -> Path:
         return self._staging / _digest(key, part)[:40]
 
-    def _is_there(self, known: ManifestEntry) -> bool:
+    def _is_there(self, known: ManifestEntry, *, may_return: bool) -> bool:
         """Whether nothing is to be done for a file: it is there, or it is known to be gone."""
-        return known.path is None or self._is_same(self.directory / known.path, known)
+        return not may_return if known.path is None else self._is_same(self.directory / known.path, known)
+
+    def is_over(self, generation: Generation, now: float) -> bool:
+        """Tell whether files of a generation that the storage has not are gone for good."""
+        return may_be_gone(generation, self._plan, datetime.fromtimestamp(now, UTC))
 
     def _is_same(self, path: Path, known: ManifestEntry, *, verify: bool = False) -> bool:
         if not path.is_file() or path.stat().st_size != known.size:

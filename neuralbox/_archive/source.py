@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from .._api import vocabulary as words
 from .._models.generation import Generation, Model
 
 T = TypeVar("T", bound=Model)
@@ -14,6 +15,8 @@ T = TypeVar("T", bound=Model)
 TEXT = "text"
 FIRST_FILE = "file"
 """The parts of a generation: its text, its file, and where there are more `file-2`, ..."""
+_SHORTEST = "free"
+"""The plan that keeps files for the shortest time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ def parts_of(generation: Generation, urls: Sequence[str]) -> list[ArchivePart]:
         ArchivePart(f"{FIRST_FILE}-{place}" if place > 1 else FIRST_FILE, url=url)
         for place, url in enumerate(distinct, 1)
     ]
+
+
+def may_be_gone(generation: Generation, plan: str | None, now: datetime) -> bool:
+    """Tell whether a file that its storage has not is gone for good: its time is over, or unknown and it is not new.
+
+    Before that it is a failure of the storage, which the next run may find mended.
+    """
+    expires_at = generation.expires_at(plan)
+    if expires_at is None:
+        if words.RETENTION_DAYS.get((plan or "").strip().lower(), 0) is None:  # kept without limit
+            return False
+        expires_at = generation.expires_at(_SHORTEST)
+    return expires_at is None or expires_at <= now
 
 
 def urgency(generation: Generation, plan: str | None, now: datetime) -> tuple[int, float]:

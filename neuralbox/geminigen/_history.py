@@ -134,14 +134,16 @@ class GeminiHistory:
             directory: Where; made if it is missing. One account's history each, one run at a time.
             filter_by: As in `list`.
             concurrency: Results fetched at once, 1 to 64.
-            verify: Read the files that are there and compare their hashes, not only their lengths.
+            verify: Read the files that are there and compare their hashes, not only their lengths; and ask again for those
+                noted as expired before their time was over.
             max_bytes: A longer file is a failure; None for no limit.
             on_progress: Called with an `ArchiveProgress` as the work goes on; may be a coroutine function.
             **call: `timeout`, `extra_headers`, `extra_query` of each page's call; `timeout` also of the downloads.
 
         Returns:
             What it came to. A result that cannot be had is a failure there and not an error; one that the storage no
-            longer has is noted as expired and not asked for again.
+            longer has is noted as expired and not asked for again. One that it does not find (404) before the time is
+            over is a failure.
 
         Raises:
             ConfigurationError: An argument is out of range; the directory is a file, is in use by another run, or

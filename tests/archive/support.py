@@ -27,6 +27,7 @@ class Service:
         details: What asking for one adds.
         files: Content and media type by address.
         gone: Addresses that answer 410.
+        lost: Addresses that answer 404.
         asked: How often each path was asked for.
         pages: What was asked for of each page of the history.
         me: The answer of `user/me`, or a status.
@@ -37,6 +38,7 @@ class Service:
         self.details: dict[str, dict[str, Any]] = {}
         self.files: dict[str, tuple[bytes, str]] = {}
         self.gone: set[str] = set()
+        self.lost: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.pages: list[dict[str, str]] = []
         self.fetched: list[str] = []
@@ -78,6 +80,8 @@ class Service:
     def _file(self, url: str) -> httpx.Response:
         if url in self.gone:
             return httpx.Response(410)
+        if url in self.lost:
+            return httpx.Response(404)
         if url not in self.files:
             return httpx.Response(503)
         content, media_type = self.files[url]

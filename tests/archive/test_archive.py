@@ -249,6 +249,46 @@ async def test_expired_files_are_noted_and_not_asked_for_again(service: Service,
     assert set(mirror_of(tmp_path)) == {"2/file"}
 
 
+@pytest.mark.parametrize(
+    ("plan", "days", "is_failure"),
+    [
+        ("vip", 89, True),
+        ("vip", 91, False),
+        ("elite", 999, True),
+        (None, 6, True),
+        (None, 8, False),
+        ("elite", None, True),
+        (None, None, False),
+    ],
+)
+async def test_a_file_that_is_not_found_is_expired_when_its_time_is_over_and_a_failure_before(
+    service: Service, tmp_path: Path, plan: str | None, days: int | None, is_failure: bool
+) -> None:
+    service.me = 404 if plan is None else {"id": ACCOUNT, "plan": plan}
+    service.lost.add(service.image(1, created_at="" if days is None else ago(days=days)))
+    async with client(service) as nb:
+        first = await nb.history.archive(tmp_path)
+        assert (first.failed, first.expired) == (is_failure, not is_failure)
+        service.lost.clear()
+        second = await nb.history.archive(tmp_path)
+        assert (second.saved, second.expired) == (is_failure, not is_failure)
+
+
+async def test_what_is_noted_as_gone_before_its_time_is_asked_for_again_where_files_are_verified(
+    service: Service, tmp_path: Path
+) -> None:
+    service.gone |= {service.image(1, created_at=ago(days=1)), service.image(2, created_at=ago(days=91))}
+    async with client(service) as nb:
+        for verify in (False, False, True):
+            done = await nb.history.archive(tmp_path, verify=verify)
+            assert (done.expired, done.failed) == (2, 0)
+        assert (service.asked[f"{STORAGE}/1.webp"], service.asked[f"{STORAGE}/2.webp"]) == (2, 1)
+        service.gone.clear()
+        done = await nb.history.archive(tmp_path, verify=True)
+    assert (done.saved, done.expired) == (1, 1)
+    assert set(mirror_of(tmp_path)) == {"1/file"}
+
+
 async def test_only_so_many_failures_are_kept_but_all_are_counted(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
