@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from .._version import __version__
+from .errors import wrong_usage
 from .exit_codes import MEANINGS
 from .invocation import current, everywhere
 
@@ -63,8 +64,13 @@ class _Commands(TyperGroup):
         self.params += _shared()
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        current.begin()
-        return super().parse_args(ctx, args)
+        current.begin(as_json="--json" in args)
+        with wrong_usage():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Context) -> Any:
+        with wrong_usage():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)

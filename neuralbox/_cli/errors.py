@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
+import typer.exceptions
 
 from .. import _errors as errors
 from .._types import JobRef
@@ -197,6 +198,19 @@ def plain_words(extra: str = "cli", *, as_json: bool = False, paid: Paid | None 
         if current.debug or (described := _describe(error, extra, paid or Paid())) is None:
             raise
         _leave(*described, error, paid or Paid(), as_json=as_json)
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Say as JSON, where that is wanted, that the arguments are wrong; else typer says it, with how to write them."""
+    try:
+        yield
+    except typer.exceptions.TyperException as error:
+        if not current.as_json:
+            raise
+        record = {"error": "UsageError", "message": error.format_message(), "exit_code": error.exit_code}
+        output.write_status(output.as_json(record, sys.stderr))
+        raise typer.Exit(error.exit_code) from None
 
 
 def _describe(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] | None:

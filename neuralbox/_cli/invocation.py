@@ -14,19 +14,21 @@ class Invocation:
     """What was asked for of the whole run.
 
     Attributes:
+        as_json: Whether the arguments ask for JSON, be they right or wrong.
         debug: Whether an error shows its traceback.
         quiet: Whether only results and errors are printed.
         verbosity: 1 for the log of what is sent, 2 for all of it.
         profile: The profile that `--profile` names.
     """
 
-    __slots__ = ("debug", "profile", "quiet", "verbosity")
+    __slots__ = ("as_json", "debug", "profile", "quiet", "verbosity")
 
     def __init__(self) -> None:
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, *, as_json: bool = False) -> None:
         """Forget an earlier run in this process."""
+        self.as_json = as_json
         self.debug = False
         self.quiet = False
         self.verbosity = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from importlib import import_module
@@ -61,6 +62,27 @@ def test_a_slip_in_a_name_is_answered_with_the_right_one() -> None:
     left = run("histry")
     assert left.code == exit_codes.USAGE
     assert "Did you mean 'history'?" in left.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--json", "balance"), "No such option: --json (Possible options: --version)"),
+        (("histry", "--json"), "No such command 'histry'. Did you mean 'history'?"),
+        (("wait", "--json"), "Missing argument 'ID...'."),
+        (
+            ("history", "--limit", "0", "--json"),
+            "Invalid value for '--limit': Input should be greater than or equal to 1",
+        ),
+        (("sandbox", "--fault", "none=1", "--json"), "Invalid value: "),
+    ],
+)
+def test_wrong_usage_is_an_object_where_json_is_wanted(arguments: tuple[str, ...], said: str) -> None:
+    left = run(*arguments)
+    assert (left.code, left.out) == (exit_codes.USAGE, "")
+    told = json.loads(left.sentence)
+    assert told.pop("message").startswith(said)
+    assert told == {"error": "UsageError", "exit_code": exit_codes.USAGE}
 
 
 def test_help_loads_no_http_library_and_draws_nothing() -> None:
