@@ -20,7 +20,7 @@ from .._api.vocabulary import FAILED
 from .._config import Dialect
 from .._core.exchange import Attempt, Core
 from .._errors import ConfigurationError, JournalError
-from .._journal import Journal, JournalRecord, open_account_journal, read_summary
+from .._journal import Journal, JournalRecord, open_account_journal, require_journal
 from .._journal.protocol import SENDING
 from .._journal.shared import shared_of
 from .._models.generation import Generation
@@ -92,7 +92,7 @@ async def settle(
     """
     if adopt is not None and resend:
         raise ConfigurationError("A request is either adopted or sent again.")
-    await to_thread.run_sync(read_summary, journal)  # a file that is none is not made
+    await to_thread.run_sync(require_journal, journal)  # a file that is none is not made
     async with await open_account_journal(core, journal) as opened:
         claim = await _unknown_claim(opened, key)
         if adopt is not None:
@@ -182,7 +182,7 @@ async def reconcile_journal(
     Cancellation:
         Stops looking; what is not written down yet stays unknown.
     """
-    await to_thread.run_sync(read_summary, journal)  # a file that is none is not made
+    await to_thread.run_sync(require_journal, journal)  # a file that is none is not made
     registry = registry_of(core)
     async with await open_account_journal(core, journal) as opened:
         await register_journal_ids(registry, opened, lambda record: prompt_of(record, core.options.dialect, kinds))

@@ -243,12 +243,12 @@ def resume(
     base_url: BaseUrl = None,
 ) -> None:
     """Continue a batch from its journal alone: what it was told is in there, --to and --budget change it."""
-    from .._journal import read_summary
+    from .._journal import require_journal
 
     session = CommandSession(json, base_url, poll_interval)
     told = _RunOptions(to, name_by, budget, timeout, retry_failed, (max_sending, max_downloads, max_in_flight))
     with session.plain_words():
-        read_summary(journal)  # a file that is no journal is not touched
+        require_journal(journal)  # a file that is none is not touched
         arguments = told.arguments(session, None, journal)
     session.run(partial(_carry_out, arguments=arguments))
 

@@ -39,6 +39,7 @@ from .reading import (
     read_summary,
     read_workers,
     remember,
+    require_journal,
 )
 
 __all__ = [
@@ -75,4 +76,5 @@ __all__ = [
     "read_summary",
     "read_workers",
     "remember",
+    "require_journal",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from .._errors import JournalError
 from .._types import GenerationId
 from .postgres.address import is_address, require_library
 from .protocol import STATES, JournalHint, JournalMarks, JournalRecord, JournalSummary, JournalWorker, PlannedRequest
@@ -61,6 +62,21 @@ def read_summary(journal: str | os.PathLike[str]) -> JournalSummary:
     if is_address(journal):
         return _postgres().read_summary(journal)
     return file_reading.read_summary(journal)
+
+
+def require_journal(journal: str | os.PathLike[str]) -> None:
+    """Require that there is a journal, before it is opened to go on with it, which would make one.
+
+    One of an older version is one: opening brings it up to date. What a newer one wrote, opening refuses.
+
+    Raises:
+        JournalError: There is no such journal, or it cannot be read.
+    """
+    try:
+        read_summary(journal)
+    except JournalError as error:
+        if error.reason != "version":
+            raise
 
 
 def read_records(

@@ -286,6 +286,22 @@ def test_a_journal_does_not_decide_where_files_go(box: Box, planted: str) -> Non
     assert recall(journal) == BatchSettings(os.path.abspath("out"))  # noqa: PTH100
 
 
+@pytest.mark.parametrize("command", [("batch", "resume"), ("reconcile",), ("batch", "settle")])
+def test_a_journal_of_an_older_version_is_gone_on_with(box: Box, command: tuple[str, ...]) -> None:
+    write(2)
+    box("batch", "run", "run.jsonl", "--budget", str(PRICE))
+    with contextlib.closing(sqlite3.connect("run.sqlite")) as file:
+        file.execute("ALTER TABLE records DROP COLUMN charged_before")
+        file.execute("PRAGMA user_version = 2")
+        file.commit()
+    assert "Continuing its batch brings it up to date" in box("batch", "status", "run.sqlite").err
+    more = {"settle": ["000002", "--give-up"], "resume": ["--budget", str(2 * PRICE)]}.get(command[-1], [])
+    left = box(*command, "run.sqlite", *more)
+    assert "older neuralbox" not in left.err
+    assert box("batch", "status", "run.sqlite").code == 0
+    assert box.spent == (2 * PRICE if command[-1] == "resume" else PRICE)
+
+
 def test_what_is_no_journal_is_not_touched(box: Box) -> None:
     left = box("batch", "resume", "nowhere.sqlite")
     assert left.code == 2

@@ -129,8 +129,8 @@ class MarkPages:
 
 
 def facts(journal: str) -> dict[str, Any]:
-    """Return what `remember` wrote into a run, by name; no run gives nothing."""
-    with contextlib.suppress(JournalError), _reading(journal) as (connection, run, _):
+    """Return what `remember` wrote into a run, also in tables of an older version; no run gives nothing."""
+    with contextlib.suppress(JournalError), _reading(journal, is_checked=False) as (connection, run, _):
         row = connection.execute("SELECT facts FROM neuralbox.run WHERE id = %s", (run,)).fetchone()
         return dict(row[0]) if row is not None and isinstance(row[0], Mapping) else {}
     return {}
@@ -257,10 +257,10 @@ def _connected(journal: str, *, may_make: bool = False, is_checked: bool = True)
 
 
 @contextlib.contextmanager
-def _reading(journal: str) -> Iterator[tuple[Connection, int, str]]:
+def _reading(journal: str, *, is_checked: bool = True) -> Iterator[tuple[Connection, int, str]]:
     """Yield a connection with the number and the service of the run."""
     address = read_address(journal)
-    with _connected(journal) as connection:
+    with _connected(journal, is_checked=is_checked) as connection:
         row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (address.run,)).fetchone()
         if row is None:
             raise JournalError(

@@ -163,6 +163,12 @@ def prepare(cursor: Any, shown: str, *, may_make: bool) -> None:
         raise JournalError(
             f"There is no journal {shown}. A batch makes it when it starts.", reason="missing", path=shown
         )
+    elif version < len(STEPS):
+        raise JournalError(
+            f"The journal {shown} was written by an older neuralbox. Continuing its batch brings it up to date.",
+            reason="version",
+            path=shown,
+        )
     _require_original(cursor, shown)
 
 
