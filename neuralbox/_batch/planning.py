@@ -10,12 +10,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from .._core.exchange import Core
-from .._errors import ConfigurationError
 from .._journal.opening import open_account_journal
 from .._journal.protocol import PlannedRequest
 from .._journal.reading import plan_requests
 from .._requests.requests import BatchRequest
-from .reader import PAGE, planned_request, position_key
+from .reader import PAGE, planned_request, position_key, require_shared_key
 
 
 def plan(journal: str, requests: Iterable[BatchRequest], *, service: str, now: float) -> tuple[int, int]:
@@ -31,7 +30,7 @@ def plan(journal: str, requests: Iterable[BatchRequest], *, service: str, now: f
         How many were new, and how many stood there already.
 
     Raises:
-        ConfigurationError: A request has no key, or cannot be written down; what came before it is planned.
+        ConfigurationError: A request has no key, or too long a one, or cannot be written down; what came before it is planned.
         JournalError: See `_journal.postgres.reading.plan_requests`.
     """
     return plan_requests(journal, _each(requests), service=service, now=now)
@@ -64,6 +63,6 @@ async def plan_all(core: Core, journal: Path | str, requests: Iterable[BatchRequ
 
 def _each(requests: Iterable[BatchRequest]) -> Iterator[PlannedRequest]:
     for request in requests:
-        if request.key is None:
-            raise ConfigurationError("In a journal that many share each request needs a `key` of its own.")
+        require_shared_key(request.key)
+        assert request.key is not None
         yield planned_request(request.key, request)

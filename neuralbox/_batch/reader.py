@@ -49,6 +49,8 @@ PAGE = 256
 """Requests planned at once, at most."""
 REMEMBERED = 65_536
 """Keys given by the caller that are remembered to tell a second one, where no journal does it."""
+SHARED_KEY_BYTES = 2_000
+"""The longest key in a journal that many share: an index of PostgreSQL takes 2,704 bytes."""
 _TURN = 32  # requests of a plain list that are read without letting others run
 _GOODBYE = 5.0
 _LOOK_AGAIN = 2.0
@@ -180,7 +182,8 @@ class RequestReader:
             request = item.request = state.options.kinds.take(given)
             if request.key is not None:
                 item.key, item.is_named = request.key, True
-            self._require_key(request)
+            if shared_of(state.journal) is not None:
+                require_shared_key(request.key)
             check(request, state.core.options.dialect)
             planned = None if state.journal is None else planned_request(item.key, request)
         except ConfigurationError as error:
@@ -199,14 +202,6 @@ class RequestReader:
             if not self._is_planning:
                 self._is_planning = True
                 state.group.start_soon(state.guarded, self._plan_all)
-
-    def _require_key(self, request: BatchRequest) -> None:
-        journal = self._state.journal
-        if request.key is None and shared_of(journal) is not None:
-            raise ConfigurationError(
-                "In a journal that many share each request needs a `key` of its own: a place in the list names another request "
-                "in every worker's share."
-            )
 
     def _submit(self, item: BatchItem) -> None:
         """Send one when its turn comes; a recording that is not there is told now, before anything else is bought."""
@@ -384,6 +379,24 @@ class RequestReader:
 def position_key(position: int) -> str:
     """Return the key of a request that has none of its own."""
     return f"{position:06d}"
+
+
+def require_shared_key(key: str | None) -> None:
+    """Require a key that names one request for all who share a journal, and that a database can look up.
+
+    Raises:
+        ConfigurationError: There is none, or it is too long.
+    """
+    if key is None:
+        raise ConfigurationError(
+            "In a journal that many share each request needs a `key` of its own: a place in the list names another request "
+            "in every worker's share."
+        )
+    size = len(key.encode("utf-8", "surrogatepass"))
+    if size > SHARED_KEY_BYTES:
+        raise ConfigurationError(
+            f"In a journal that many share a `key` has at most {SHARED_KEY_BYTES:,} bytes; this one has {size:,}."
+        )
 
 
 def planned_request(key: str, request: BatchRequest) -> PlannedRequest:

@@ -143,6 +143,9 @@ async def _adoptable(core: Core, journal: Journal, claim: Claim, generation_id: 
     owner = await _find(journal, lambda record: record.id is not None and _number(record.id) in names)
     if owner is not None:
         raise ConfigurationError(f"The generation {generation_id} belongs to the request {owner.key!r}.")
+    shared = shared_of(journal)
+    if shared is not None and (await shared.view([name for each in names for name in (each, f"gen_{each}")])).known:
+        raise ConfigurationError(f"The generation {generation_id} belongs to a request of another run.")
     return JobRef(generation_id, claim.kind or generation.kind, claim.model or generation.model)
 
 

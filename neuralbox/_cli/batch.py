@@ -122,6 +122,8 @@ class _RunOptions:
             settings = replace(settings, to=os.path.abspath(known.to))  # noqa: PTH100 - as in `changed`
         if settings.name_by is None:
             settings = replace(settings, name_by=known.name_by)
+        if isinstance(journal, str):
+            settings.require_unicode()
         names = ("max_sending", "max_downloads", "max_in_flight")
         bounds = {
             name: bound

@@ -62,6 +62,18 @@ class BatchSettings:
         budget = self.budget if budget is None else budget
         return replace(self, to=place, budget=budget, name_by=name_by, not_sent_budget=0, is_elsewhere=False)
 
+    def require_unicode(self) -> None:
+        """Require what a database can hold.
+
+        Raises:
+            ConfigurationError: The name of a directory or of files has bytes that are no text.
+        """
+        for text in filter(None, (self.to, self.name_by)):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ConfigurationError(f"A journal in a database cannot keep the name {text!r}.") from None
+
 
 def recall(journal: Path | str) -> BatchSettings:
     """Read what a journal's batch was told; nothing where it was not told by a command line.

@@ -404,6 +404,29 @@ async def test_what_a_living_worker_has_is_not_settled_by_others(world: Service,
         assert [outcome.ok async for outcome in run] == [True]
 
 
+async def test_a_generation_of_another_run_is_not_adopted_by_hand_however_it_is_called(
+    world: Service, place: str
+) -> None:
+    world.listing.ids = "mixed"
+    world.end_with("answered", "dropped before")
+    [outcome] = (await outcomes_of(worker(world), videos("same"), place)).values()
+    assert outcome.job is not None
+    second = [replace(videos("same")[0], key="second")]
+    await outcomes_of(worker(world, 1, submission="raise"), second, f"{place}-b")
+    for name in (outcome.job.id, f"gen_{outcome.job.id}"):
+        with pytest.raises(ConfigurationError, match="belongs to a request of another run"):
+            await settle(worker(world, 2), f"{place}-b", "second", adopt=name)
+
+
+async def test_a_key_that_a_database_cannot_look_up_is_an_outcome_and_the_others_go_on(
+    world: Service, place: str
+) -> None:
+    long, whole = (replace(videos("same")[0], key="k" * size) for size in (2_001, 2_000))
+    found = await outcomes_of(worker(world), [long, *videos("other"), whole], place)
+    assert "has at most 2,000 bytes; this one has 2,001" in str(found["k" * 2_001].error)
+    assert [outcome.ok for outcome in found.values()].count(True) == 2
+
+
 # One job with a key.
 
 

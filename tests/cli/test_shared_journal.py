@@ -63,6 +63,14 @@ def test_what_a_stopped_worker_had_not_read_yet_is_anybodys(box: Box, place: str
     assert "Not all requests" not in left.err
 
 
+def test_a_name_that_no_database_holds_is_refused_before_anything_is_sent(box: Box, place: str) -> None:
+    write()
+    left = box("batch", "run", "run.jsonl", "--journal", place, "--to", "out\udcff")
+    assert left.code == 2
+    assert "cannot keep the name" in left.err
+    assert box.spent == 0
+
+
 def test_an_account_is_kept_until_something_ends_that(box: Box, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from neuralbox import AuthenticationError
     from neuralbox._batch.keeper import Keeper
