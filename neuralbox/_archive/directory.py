@@ -27,13 +27,12 @@ from .._files.own_file import SHARED, is_own_directory, write_own
 from .._files.target import require_regular, sha256_of
 from .._models.generation import Generation, Model
 from .index import ArchiveIndex
-from .manifest import NAME, append, read_manifest
-from .manifest_entry import EXPIRED, SAVED, ManifestEntry, fields_of, write_line
-from .source import FIRST_FILE, TEXT, ArchivePart, ArchiveSource, may_be_gone, parts_of, urgency
+from .manifest import append, read_manifest
+from .manifest_entry import EXPIRED, NAME, SAVED, STAGING, ManifestEntry, fields_of, is_reserved, write_line
+from .source import FIRST_FILE, TEXT, ArchivePart, ArchiveSource, key_of, may_be_gone, parts_of, urgency
 
 T = TypeVar("T", bound=Model)
 
-_STAGING = ".neuralbox"
 _LOCK = "archive.lock"
 # What a run makes in the staging folder beside its lock, the runs before this one included: a fetched file or a text
 # under its digest (`_staged`), and what `_files.partial_file` writes on the way there.
@@ -82,7 +81,7 @@ class SortedItems(Generic[T]):
         settled: Of them, those for which nothing is left to be done.
         kept: Files that are there.
         expired: Files known to be gone.
-        skipped: Generations without a result.
+        skipped: Generations without a result, or shown twice.
         saved: Files written on the spot.
         bytes: Their length.
     """
@@ -136,12 +135,13 @@ class ArchiveDirectory(Generic[T]):
         self._verify = verify
         self._lock = threading.Lock()
         self._is_closed = False
+        self._without_id: set[str] = set()
         nearest = next(
             above for above in (directory, *directory.parents) if os.path.lexists(above) or above == above.parent
         )
         if os.path.lexists(nearest) and not nearest.is_dir():
             raise ConfigurationError(f"`{nearest}` is not a directory, so no archive can be kept in it.")
-        self._staging = directory / _STAGING
+        self._staging = directory / STAGING
         if os.path.lexists(self._staging) and not is_own_directory(self._staging):
             raise ConfigurationError(
                 f"`{self._staging}` is a link or a file, or somebody else's; the archive keeps what is unfinished there "
@@ -195,10 +195,24 @@ class ArchiveDirectory(Generic[T]):
             records = [] if self._is_closed else self._index.take(count)
             items = [self._source.read(record) for record in records]
             pairs = [(item, self._source.generation(item)) for item in items]
-            states = [self._state_of(item, generation, now) for item, generation in pairs if generation.is_completed]
+            states = [
+                self._state_of(item, generation, now)
+                for item, generation in pairs
+                if generation.is_completed and self._is_first(generation)
+            ]
             skipped = len(pairs) - len(states)
             found = self._sorted(states, now)
             return replace(found, examined=len(pairs), skipped=skipped, settled=found.settled + skipped)
+
+    def _is_first(self, generation: Generation) -> bool:
+        """Whether a record was not met before by this run. The listing tells of those with an id only."""
+        if generation.id != "":
+            return True
+        key = key_of(generation)
+        if key in self._without_id:
+            return False
+        self._without_id.add(key)
+        return True
 
     def sort_out_asked(self, listed: T, asked: T, now: float) -> SortedItems[T]:
         """Examine an item that was asked for, since the list did not tell of its result."""
@@ -226,7 +240,7 @@ class ArchiveDirectory(Generic[T]):
     def _state_of(self, item: T, generation: Generation, now: float) -> _ItemState[T]:
         """Compare what a generation has with what is in the directory."""
         parts = parts_of(generation, self._source.urls(item))
-        key = str(generation.id)
+        key = key_of(generation)
         known = self._index.known(key)
         may_return = self._verify and not self.is_over(generation, now)
         there = {name: self._is_there(entry, may_return=may_return) for name, entry in known.items()}
@@ -306,7 +320,7 @@ class ArchiveDirectory(Generic[T]):
         )
 
     def _entry(self, file: FetchedFile[T]) -> ManifestEntry:
-        key, ours = str(file.pending.generation.id), self._source
+        key, ours = key_of(file.pending.generation), self._source
         if file.size is None or file.sha256 is None:
             return ManifestEntry(ours.service, ours.account, key, file.part.name, EXPIRED)
         entry = ManifestEntry(ours.service, ours.account, key, file.part.name, SAVED, "", file.size, file.sha256)
@@ -318,6 +332,7 @@ class ArchiveDirectory(Generic[T]):
         if had is not None and had.path is not None:
             return had.path
         directory = clean_name(file.pending.generation.kind or "other")
+        directory = "other" if is_reserved(directory) else directory
         ending = ".txt" if entry.part == TEXT else ending_of(file.part.url) or ending_for(file.content_type)
         stem = clean_name(entry.key + entry.part.removeprefix(TEXT).removeprefix(FIRST_FILE), fallback="generation")
         mark = _digest(entry.key, entry.part)[:8]

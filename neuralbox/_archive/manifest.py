@@ -12,13 +12,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from .._errors import ConfigurationError
 from .._files.own_file import create_own, is_own, open_own
 from .manifest_entry import ManifestEntry, is_ours, read_line
-
-NAME: Final = "manifest.jsonl"
 
 
 def read_manifest(path: Path) -> Iterator[ManifestEntry]:

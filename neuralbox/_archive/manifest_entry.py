@@ -18,6 +18,8 @@ from pydantic_core import to_json
 from .._api.fields import parse_json
 from .._models.generation import Model
 
+NAME: Final = "manifest.jsonl"
+STAGING: Final = ".neuralbox"
 SAVED: Final = "saved"
 EXPIRED: Final = "expired"
 _NEVER_WRITTEN: Final = frozenset({"file_password"})
@@ -33,7 +35,7 @@ class ManifestEntry:
     Attributes:
         service: Which service the generation is of.
         account: Whose it is, or None.
-        key: The generation's id as text.
+        key: The generation's id as text, or what stands for it where it has none.
         part: `file`, `file-2`, ..., or `text`.
         state: `saved`, or `expired` for what the storage no longer has.
         path: Where it is in the directory, with `/`; None when it is not.
@@ -98,12 +100,16 @@ def is_ours(line: bytes) -> bool:
     return line.startswith(_START) or _START.startswith(line)
 
 
+def is_reserved(name: str) -> bool:
+    """Whether an archive keeps a name in its directory for itself."""
+    return name.casefold() in {NAME, STAGING}
+
+
 def _is_inside(path: str) -> bool:
-    """Whether a path of a line stays in the directory: nothing above it is read or written whatever a line says."""
+    """Whether a path of a line is that of a result: nothing else is read or written whatever a line says."""
     found = PurePosixPath(path)
-    return (
-        bool(found.parts) and not found.is_absolute() and ".." not in found.parts and not set(path) & {"\\", ":", "\0"}
-    )
+    is_below = bool(found.parts) and not found.is_absolute() and ".." not in found.parts
+    return is_below and not is_reserved(found.parts[0]) and not set(path) & {"\\", ":", "\0"}
 
 
 # Fields.

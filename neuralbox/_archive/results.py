@@ -63,7 +63,7 @@ class ArchiveResult(PlainValues):
         saved: Files that were saved by this run.
         kept: Files that were there already.
         expired: Files that the storage no longer has, those found out by earlier runs included.
-        skipped: Generations without a result: pending ones come with a later run.
+        skipped: Generations without a result, pending ones come with a later run; and those without an id that were shown twice.
         failed: Files that could not be saved; the next run tries again.
         bytes: Length of what this run saved.
         failures: Why, of the first thousand of them.

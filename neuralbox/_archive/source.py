@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +60,15 @@ def parts_of(generation: Generation, urls: Sequence[str]) -> list[ArchivePart]:
         ArchivePart(f"{FIRST_FILE}-{place}" if place > 1 else FIRST_FILE, url=url)
         for place, url in enumerate(distinct, 1)
     ]
+
+
+def key_of(generation: Generation) -> str:
+    """Name a generation among those of its account: by its id, else by what its record will say again."""
+    if generation.id != "":
+        return str(generation.id)
+    address = (generation.url or "").partition("#")[0].partition("?")[0]  # the query may be a signature
+    said = (generation.kind, generation.model, generation.prompt, generation.created_at, generation.text, address)
+    return "no-id-" + hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
 def may_be_gone(generation: Generation, plan: str | None, now: datetime) -> bool:

@@ -356,6 +356,36 @@ async def test_ids_that_differ_only_in_what_names_cannot_say_have_files_of_their
     assert all(name.startswith("image/") for name in names_in(tmp_path))
 
 
+async def test_generations_without_an_id_have_files_of_their_own(service: Service, tmp_path: Path) -> None:
+    for number in range(6):
+        service.image(number, prompt=f"City {number}", created_at=ago(days=number))
+    service.text(7, "Same")
+    service.text(8, "Same")
+    for one in service.items:
+        del one["id"]
+    service.items.insert(0, service.items[2])  # as a page that moved shows it again, which no id tells
+    async with client(service) as nb:
+        first = await nb.history.archive(tmp_path, concurrency=8)
+        for one in service.items[3:]:
+            one |= {"is_favorited": True, "url": f"{one['url']}?signed=1"}
+        again = await nb.history.archive(tmp_path, concurrency=8)
+    assert (first.listed, first.saved, first.skipped, first.failed) == (9, 7, 2, 0)
+    assert (again.saved, again.kept, again.failed) == (0, 7, 0)
+    assert sorted(mirror_of(tmp_path).values()) == sorted([*(webp(str(number)) for number in range(6)), b"Same"])
+
+
+@pytest.mark.parametrize("kind", ["manifest.jsonl", "Manifest.JSONL"])
+async def test_a_kind_that_is_called_like_the_manifest_has_a_folder_all_the_same(
+    service: Service, tmp_path: Path, kind: str
+) -> None:
+    service.image(1, type=kind)
+    async with client(service) as nb:
+        for _ in range(2):
+            done = await nb.history.archive(tmp_path)
+            assert (done.saved + done.kept, done.failed) == (1, 0)
+    assert names_in(tmp_path) == {"other/1.webp"}
+
+
 async def test_an_address_without_an_ending_gets_that_of_its_media_type(service: Service, tmp_path: Path) -> None:
     service.image(1, ending="")
     async with client(service) as nb:
