@@ -168,10 +168,13 @@ class _ThumbnailFetcher:
     async def run(self) -> Sequence[ThumbnailImage | None]:
         """Return one for each card, None where there is none."""
         self._left.reverse()
-        with DecodeBudget() as budget:
-            async with anyio.create_task_group() as group:
-                for _ in range(min(_AT_ONCE, len(self._left))):
-                    group.start_soon(self._work, budget)
+        try:
+            with DecodeBudget() as budget:
+                async with anyio.create_task_group() as group:
+                    for _ in range(min(_AT_ONCE, len(self._left))):
+                        group.start_soon(self._work, budget)
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # as it is, where a hook or a transport of the user's own has a bug
         return self._found
 
     async def _work(self, budget: DecodeBudget) -> None:

@@ -103,6 +103,16 @@ async def test_pictures_that_are_gone_are_counted_and_stop_nothing(tmp_path: Pat
     assert html.count("Open the picture") == 4
 
 
+async def test_a_bug_of_a_users_transport_comes_out_as_it_is(tmp_path: Path) -> None:
+    def file(_: str) -> httpx.Response:
+        raise RuntimeError("A bug")
+
+    async with make_client(Pictures(item(1), item(2), file=file)) as nb:
+        with pytest.raises(RuntimeError, match="A bug"):
+            await write_history_report(nb, tmp_path / "h.html")
+    assert files_in(tmp_path) == []
+
+
 async def test_without_thumbnails_no_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = Pictures(item(1))
     async with make_client(service) as nb:
