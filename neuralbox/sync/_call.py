@@ -155,8 +155,9 @@ class BlockingCall:
         """Wait for the next message that is no callback, running the callbacks that come before it.
 
         Raises:
-            ConfigurationError: None can come: the loop is not there any more.
+            ConfigurationError: None can come: the loop is not there any more, or this is its thread.
         """
+        thread.require_other_thread()
         while True:
             if not self.is_here and self.box.empty():
                 raise thread.gone()
@@ -176,14 +177,14 @@ class BlockingCall:
                 continue
 
     def interrupt(self) -> None:
-        """Cancel, and wait for the coroutine to clean up; a second Ctrl-C gives up on it.
+        """Cancel, and wait for the coroutine to clean up; a second Ctrl-C gives up on it. The loop's thread never waits.
 
         The box is left alone: another thread may be waiting at it, and has to hear of the end too.
         """
         self._cancelled = True  # at once: another thread may be about to hand it over
         over = self._over = self._over or threading.Event()
         # First the event, then the flag: the coroutine does it the other way round, so one of the two is seen.
-        if not self.finished and self.post(self.cancel) and not over.wait(GRACE):
+        if not self.finished and self.post(self.cancel) and not thread.is_current and not over.wait(GRACE):
             warnings.warn("A cancelled neuralbox call does not stop; its caller goes on.", RuntimeWarning, stacklevel=4)
 
     def talk(self, say: Callable[[], object]) -> tuple[Kind, Any]:

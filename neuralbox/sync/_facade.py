@@ -146,7 +146,9 @@ class Root(Facade[A]):
         """
         if self._lease is not None:
             self._lease.is_held = False
-        if not thread.exiting or thread.loop is not None:  # else the exit has closed it
+        if thread.is_current:  # nobody can wait there
+            thread.post(BlockingCall(cast("Any", self._async).aclose).start)
+        elif not thread.exiting or thread.loop is not None:  # else the exit has closed it
             call(cast("Any", self._async).aclose)
 
 
@@ -177,7 +179,6 @@ class Streaming(Facade[A], Generic[A, T]):
                 self._items.close()
         finally:
             if self._entered is not None:
-                self._entered.read_by(None)
                 self._entered.exit(kind, error, trace)
             self._entered = None  # last: what an interrupt leaves here is left when this is dropped
 
@@ -200,7 +201,7 @@ class Streaming(Facade[A], Generic[A, T]):
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Dropped inside its block: the task that holds it open is told to leave, without waiting for it.
         if self._entered is not None and not is_finalizing():
-            self._entered.abandon(self._items.reader if self._items is not None and self._items.is_open else None)
+            self._entered.abandon()
 
 
 # Between the two sides.

@@ -86,14 +86,26 @@ class LoopThread:
         Raises:
             ConfigurationError: It cannot work here: its own thread is calling, or the interpreter is shutting down.
         """
+        self.require_other_thread()
+        if self.loop is None:
+            self._start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is its thread: nothing may be waited for here that the loop has to do.
+
+        The collector comes here too: of a generator in a reference cycle it leaves the blocks, whoever entered them.
+        """
         # By the thread's number and not by the running loop: gevent gives greenlets of one thread different loops.
-        if threading.get_ident() == self._ident:
+        return threading.get_ident() == self._ident
+
+    def require_other_thread(self) -> None:
+        """Refuse to wait in the thread of the loop; `ConfigurationError`."""
+        if self.is_current:
             raise ConfigurationError(
                 "A blocking neuralbox call was made in the thread that would have to carry it out, and would wait for "
                 "ever. Use AsyncNeuralBox there, or call from another thread."
             )
-        if self.loop is None:
-            self._start()
 
     def _start(self) -> None:
         with self._starting:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from benchmarks.server import Running
-from neuralbox import ConfigurationError, JobRef, Page, Polling
+from neuralbox import ConfigurationError, ImageRequest, JobRef, Page, Polling
 from neuralbox._paging import Pager as AsyncPager
 from neuralbox.sync import Items, NeuralBox, Pager
 from neuralbox.sync._call import call
@@ -388,6 +391,129 @@ def test_a_manager_whose_loop_is_gone_is_left_without_waiting() -> None:
         entered.exit(None, None, None)
     assert entered.exit(None, None, None) is None
     entered._let_go((None, None, None))
+
+
+# Left by the collector, which comes in whatever thread allocates.
+
+
+def _in_a_stream(nb: NeuralBox) -> Iterator[object]:
+    with nb.text.stream(model="gpt-5", prompt="x") as stream:
+        yield from stream
+
+
+def _in_an_unread_stream(nb: NeuralBox) -> Iterator[object]:
+    with nb.text.stream(model="gpt-5", prompt="x") as stream:
+        yield iter(stream).is_open
+
+
+def _in_a_raw_stream(nb: NeuralBox) -> Iterator[object]:
+    with nb.with_raw_response.text.stream(model="gpt-5", prompt="x") as raw:
+        yield from raw.value
+
+
+def _in_a_batch(nb: NeuralBox) -> Iterator[object]:
+    with nb.batch((ImageRequest(model="flux-1.1-pro", prompt="x") for _ in range(500)), on_accepted=print) as run:
+        yield run
+
+
+def _in_an_iteration(_: NeuralBox) -> Iterator[object]:
+    with iterate(forever([]), ahead=4) as items:
+        yield from items
+
+
+def _in_a_manager(_: NeuralBox) -> Iterator[object]:
+    with manage(group_held()) as value:
+        yield value
+
+
+def _in_a_client(nb: NeuralBox) -> Iterator[object]:
+    with nb:
+        yield nb.generations.get(1)
+
+
+def _drop_in_a_cycle(steps: Iterator[object]) -> None:
+    next(steps)
+    cycle: list[object] = [steps]
+    cycle.append(cycle)
+
+
+@pytest.mark.parametrize(
+    "steps_of",
+    [
+        _in_a_stream,
+        _in_an_unread_stream,
+        _in_a_raw_stream,
+        _in_a_batch,
+        _in_an_iteration,
+        _in_a_manager,
+        _in_a_client,
+    ],
+)
+def test_a_generator_that_is_collected_in_the_loops_thread_frees_what_it_holds_and_stops_nobody(
+    dripping: Running, steps_of: Callable[[NeuralBox], Iterator[object]]
+) -> None:
+    async def collect() -> None:
+        gc.collect()
+
+    with NeuralBox(api_key="nb_x", base_url=dripping.url, trust_env=False) as nb:
+        nb.generations.get(1)
+        gc.disable()
+        try:
+            _drop_in_a_cycle(steps_of(nb))
+            before = time.monotonic()
+            call(collect)
+            assert time.monotonic() - before < 2, "it waits for nothing"
+        finally:
+            gc.enable()
+        assert eventually(nothing_runs)
+        assert eventually(lambda: dripping.counts()["open_now"] <= 2), "one of ours, and the one that asks"
+
+
+def test_a_generator_that_is_collected_in_a_thread_which_its_manager_needs_does_not_wait_for_it() -> None:
+    dropped, collected = threading.Event(), threading.Event()
+
+    def collect() -> None:
+        dropped.wait(5)
+        gc.collect()
+        collected.set()
+
+    @asynccontextmanager
+    async def works_in_one_thread() -> AsyncIterator[None]:
+        limiter = anyio.CapacityLimiter(1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(to_thread.run_sync, collect, limiter=limiter))
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(int, limiter=limiter)
+
+    def steps() -> Iterator[None]:
+        with manage(works_in_one_thread()):
+            yield
+
+    gc.disable()
+    try:
+        _drop_in_a_cycle(steps())
+        dropped.set()
+        assert collected.wait(5)
+    finally:
+        gc.enable()
+    assert eventually(nothing_runs)
+
+
+def test_an_open_iteration_waits_for_nothing_in_the_loops_thread() -> None:
+    async def says_one() -> AsyncIterator[int]:
+        yield 1
+        await anyio.sleep_forever()
+
+    async def inside() -> int:
+        return next(items)
+
+    with iterate(says_one(), ahead=4) as items:
+        assert next(items) == 1
+        with pytest.raises(ConfigurationError, match="would wait for ever"):
+            call(inside)
 
 
 # At random.
