@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -79,6 +80,7 @@ def caused_by(cause: Exception) -> DownloadError:
         (JournalError("x", reason="full"), 11),
         (JournalError("x", reason="a word of tomorrow"), 11),
         (OSError("x"), 11),
+        (OSError(errno.EADDRINUSE, "x"), 1),
         (JournalError("x", reason="locked"), 12),
         (KeyError("x"), 1),
     ],

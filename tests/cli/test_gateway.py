@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -62,7 +63,7 @@ def test_traces_without_their_extra_are_one_sentence(box: Box, monkeypatch: pyte
 
 
 def _in_use(*_: object) -> None:
-    raise OSError(98, "Address already in use")
+    raise OSError(errno.EADDRINUSE, "Address already in use")
 
 
 @pytest.mark.parametrize("own", [True, False])
