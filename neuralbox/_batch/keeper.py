@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from .._api.request import Request, RetrySafety
 from .._core.exchange import Attempt, Core
 from .._errors import AuthenticationError, ConfigurationError, JournalError, PermissionDeniedError
-from .._journal import open_account_journal
+from .._journal import is_address, open_account_journal
 from .._journal.shared import Grant, KeptJob, LostClaim, SharedJournal, shared_of
 from .._journal.tenure import Tenure, keep
 from .._models.generation import Generation
@@ -191,10 +191,11 @@ async def keep_account(core: Core, journal: str | os.PathLike[str]) -> NoReturn:
         JournalError: It cannot be used, or this process was away for longer than its lease.
         NeuralBoxError: The service refuses the client.
     """
+    if not is_address(journal):
+        raise ConfigurationError("A file has no keeper; a journal in a database has: postgresql://host/db#run.")
     async with await open_account_journal(core, journal) as opened:
         shared = shared_of(opened)
-        if shared is None:
-            raise ConfigurationError("A file has no keeper; a journal in a database has: postgresql://host/db#run.")
+        assert shared is not None
         await shared.only_keep()
         limiter_of(core).is_shared = True
         keeper = Keeper(core, shared)

@@ -444,6 +444,7 @@ async def test_a_keeper_alone_ends_with_what_makes_it_useless(
 ) -> None:
     with pytest.raises(ConfigurationError, match="A file has no keeper"):
         await keep_account(worker(world), tmp_path / "run.sqlite")
+    assert [*tmp_path.iterdir()] == []
 
     async def serve(keeper: Keeper, tenure: Tenure) -> None:
         keeper.unfit = AuthenticationError("The key is refused.", status_code=401)
