@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -148,17 +148,21 @@ def adapter_of(schema: type[SchemaT]) -> tuple[TypeAdapter[SchemaT], dict[str, A
     """
     from pydantic import TypeAdapter  # texts without a schema do without it
 
+    given: object = schema
+    if isinstance(
+        given, Mapping | str
+    ):  # pydantic takes the one for a schema of its own, and the other for a type's name
+        raise ConfigurationError(
+            f"`schema` is the type to return, such as a pydantic model; it is {type(given).__name__}. A JSON Schema alone makes "
+            "no value."
+        )
     try:
         adapter = TypeAdapter(schema)
         return adapter, adapter.json_schema()
-    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+    except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError) as error:
         name = getattr(schema, "__name__", repr(schema))
-        raise ConfigurationError(f"`schema` has no JSON Schema ({name}): {error.message}") from error
-    except SchemaError as error:  # pydantic takes a mapping for a schema of its own
-        raise ConfigurationError(
-            f"`schema` is the type to return, such as a pydantic model; it is {type(schema).__name__}. A JSON Schema alone makes "
-            "no value."
-        ) from error
+        why = str(error) if isinstance(error, SchemaError) else error.message
+        raise ConfigurationError(f"`schema` has no JSON Schema ({name}): {why}") from error
 
 
 def with_schema(request: TextRequest, schema: dict[str, Any]) -> TextRequest:
