@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ._api.checks import require_instance, require_whole
 from ._concurrency.process_lock import ProcessLock
-from ._errors import BudgetExceededError, ConfigurationError
+from ._errors import BudgetExceededError
 
 logger = logging.getLogger("neuralbox")
 
@@ -35,7 +36,7 @@ class Budget:
         within: A budget that what is spent here counts in too: one for each user, say, within one for all.
 
     Raises:
-        ConfigurationError: One of them is not a whole number, or below its bound.
+        ConfigurationError: A number is not a whole one, or below its bound; or `within` is no budget.
     """
 
     __slots__ = (
@@ -51,8 +52,10 @@ class Budget:
     )
 
     def __init__(self, tokens: int, *, spent: int = 0, within: Budget | None = None) -> None:
-        _require_tokens("budget", tokens, lowest=1)
-        _require_tokens("spent", spent, lowest=0)
+        require_whole("`budget`", tokens, lowest=1, of="tokens")
+        require_whole("`spent`", spent, lowest=0, of="tokens")
+        if within is not None:
+            require_instance("`within`", within, Budget)
         self._tokens = tokens
         self._within = within
         self._spent = spent
@@ -119,7 +122,7 @@ class Budget:
 
         They may exceed the budget.
         """
-        _require_tokens("tokens", tokens, lowest=0)
+        require_whole("`tokens`", tokens, lowest=0, of="tokens")
         with _lock:
             self._spent += tokens
         if self._within is not None:
@@ -288,8 +291,3 @@ class Reservation:
                 self._runs = False
                 self._budget._running -= 1
         self._budget._tell()
-
-
-def _require_tokens(name: str, value: object, *, lowest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ConfigurationError(f"`{name}` must be a whole number of tokens from {lowest}; it is {value!r}.")

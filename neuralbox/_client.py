@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
+from ._api.builders import require_text
+from ._api.checks import require_instance, require_query
 from ._api.elsewhere import Guided
 from ._api.request import Request, RetrySafety, query
 from ._base_client import BaseClient
@@ -441,11 +443,13 @@ class AsyncNeuralBox(BaseClient, Guided):
             Status, headers and body; `value` is the body's bytes, `.json()` parses it.
 
         Raises:
-            ConfigurationError: The path does not start with a slash.
+            ConfigurationError: The path does not start with a slash, or an argument is of another type.
             APIStatusError: The service refused, by status.
             SubmissionUnknownError: A POST was sent and its outcome is unknown: it may have cost tokens.
         """
-        verb = method.upper()
+        verb = require_text("method", method).upper()
+        require_instance("`path`", path, str)
+        require_query("`params`", params or {})
         if not path.startswith("/"):
             raise ConfigurationError(f"`path` must start with a slash; it is {path!r}.")
         if repeatable is None:

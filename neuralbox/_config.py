@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from ._api import vocabulary as words
-from ._api.checks import require_instance, require_one_of, require_seconds, require_whole
+from ._api.checks import require_instance, require_one_of, require_query, require_seconds, require_whole
 from ._api.pages import Envelope, read_envelope
 from ._api.reply import ErrorBody, status_error, without_secrets
 from ._api.request import Query, Request, query
@@ -349,7 +349,7 @@ class CallOptions:
         if self.extra_headers is not None:
             _require_headers("extra_headers", self.extra_headers)
         if self.extra_query is not None:
-            require_instance("extra_query", self.extra_query, Mapping)
+            require_query("extra_query", self.extra_query)
         if self.extra_body is not None:
             require_instance("extra_body", self.extra_body, Mapping)
 

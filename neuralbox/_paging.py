@@ -20,10 +20,11 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import anyio
 
+from ._api.checks import require_whole
 from ._api.pages import Envelope, PageWalk, read_envelope
 from ._api.seen_ids import SeenIds
 from ._core.exchange import Core
-from ._errors import ConfigurationError, ProtocolError
+from ._errors import ProtocolError
 from ._models.page import Page
 from ._transport import Reply
 
@@ -195,10 +196,9 @@ def without_retries(core: Core) -> Core:
     return core.with_options(core.options.with_changes(max_retries=0))
 
 
-def require_prefetch(prefetch: int) -> None:
+def require_prefetch(prefetch: object) -> None:
     """Refuse a number of pages that cannot be fetched ahead; `ConfigurationError`."""
-    if not 0 <= prefetch <= MAX_PREFETCH:
-        raise ConfigurationError(f"`prefetch` must be 0 to {MAX_PREFETCH} pages; it is {prefetch}.")
+    require_whole("`prefetch`", prefetch, lowest=0, highest=MAX_PREFETCH, of="pages")
 
 
 class PageIterator(AsyncIterator[Page[T]]):

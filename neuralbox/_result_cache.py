@@ -23,7 +23,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from pydantic_core import from_json, to_json
 
 from ._api import vocabulary as words
-from ._api.checks import require_seconds
+from ._api.checks import require_path, require_plan, require_seconds
 from ._api.request import Request, query
 from ._errors import ConfigurationError
 from ._models.generation import Generation
@@ -99,15 +99,14 @@ class ResultCache:
         max_age: Keep results for so many seconds at most; None for as long as the service does.
 
     Raises:
-        ConfigurationError: The plan is none, or `max_age` no number of seconds above 0.
+        ConfigurationError: The path or the plan is none, or `max_age` no number of seconds above 0.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, plan: str | None = None, max_age: float | None = None) -> None:
         require_seconds("`max_age`", max_age)
-        name = (plan or "free").strip().lower()
-        if name not in words.RETENTION_DAYS:
-            raise ConfigurationError(f"`plan` must be one of {', '.join(words.RETENTION_DAYS)}; it is {plan!r}.")
-        days = words.RETENTION_DAYS[name]
+        require_plan("`plan`", plan)
+        require_path("A cache's file", path)
+        days = words.RETENTION_DAYS["free" if plan is None else plan.strip().lower()]
         ages = [age for age in (max_age, None if days is None else days * _DAY) if age is not None]
         self._age = min(ages, default=None)
         self.path: Path = Path(path)

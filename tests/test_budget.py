@@ -158,6 +158,7 @@ def test_a_listener_is_told_once_of_the_next_change() -> None:
         (lambda: Budget(tokens=True), "it is True"),
         (lambda: Budget(1.5), "it is 1.5"),  # type: ignore[arg-type]
         (lambda: Budget(5, spent=-1), "`spent` must be a whole number of tokens from 0; it is -1."),
+        (lambda: Budget(5, within=5), "`within` must be a Budget, not int."),  # type: ignore[arg-type]
     ],
 )
 def test_a_budget_that_cannot_be_right_is_refused(make: Callable[[], Budget], said: str) -> None:

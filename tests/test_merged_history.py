@@ -121,7 +121,7 @@ async def test_a_step_that_fails_or_is_cancelled_loses_nothing() -> None:
         ((neuralbox.NeuralBox(api_key="nb_x"),), {}, r"Blocking ones have `neuralbox\.sync\.history_of`"),
         (None, {"max_items": -1}, "`max_items` must be a whole number"),
         (None, {"since": "2026"}, "`since` must be a datetime"),
-        (None, {"prefetch": 99}, "`prefetch` must be 0 to 16"),
+        (None, {"prefetch": 99}, "`prefetch` must be a whole number of pages from 0 to 16"),
     ],
 )
 def test_what_cannot_be_is_refused(clients: Any, arguments: Any, problem: str) -> None:

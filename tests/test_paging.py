@@ -497,5 +497,5 @@ async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever_ahead_
 
 @pytest.mark.parametrize("prefetch", [-1, 17])
 def test_a_number_of_pages_that_cannot_be_fetched_ahead_is_refused(prefetch: int) -> None:
-    with pytest.raises(ConfigurationError, match="`prefetch` must be 0 to 16"):
+    with pytest.raises(ConfigurationError, match="`prefetch` must be a whole number of pages from 0 to 16"):
         require_prefetch(prefetch)

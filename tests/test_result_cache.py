@@ -385,10 +385,10 @@ def test_a_file_of_another_version_or_of_something_else_is_said_before_anything_
     for name in ("broken.sqlite", "missing/c.sqlite"):
         with pytest.raises(ConfigurationError, match="cannot be read"):
             ResultCache(tmp_path / name).get("k", 0.0)
-    refused: list[dict[str, Any]] = [{"plan": "gold"}, {"max_age": 0}]
+    refused: list[dict[str, Any]] = [{"plan": "gold"}, {"plan": 5}, {"max_age": 0}, {"path": 5}, {"path": b"c"}]
     for arguments in refused:
         with pytest.raises(ConfigurationError):
-            ResultCache(path, **arguments)
+            ResultCache(**{"path": path, **arguments})
     assert "c.sqlite" in repr(ResultCache(path))
 
 

@@ -217,15 +217,15 @@ class Calls(BaseModel):
     function: Callable[[], None]
 
 
+# What pydantic takes for its own, for its own with a fault, and for none.
+JSON_SCHEMAS: list[dict[str, Any]] = [{"type": "int"}, {"type": "object"}, {}, {"properties": {}}, {"$ref": "#/a"}]
+
 BAD_CALLS: list[tuple[dict[str, Any], str]] = [
     ({"schema": Unknowable}, r"`schema` has no JSON Schema \(Unknowable\)"),
     ({"schema": Calls}, r"`schema` has no JSON Schema \(Calls\)"),
-    *(
-        ({"schema": schema}, "`schema` is the type to return, such as a pydantic model; it is dict")
-        for schema in ({}, {"type": "object"}, {"type": "int"}, {"properties": {}}, {"anyOf": []}, {"$ref": "#/a"})
-    ),
     ({"schema": "Harbour"}, "`schema` is the type to return, such as a pydantic model; it is str"),
     ({"schema": Annotated[str, Field(pattern="(")]}, 'Error building "str" validator'),
+    *(({"schema": schema}, "`schema` is the type to return.*it is dict") for schema in JSON_SCHEMAS),
     ({"schema": Harbour, "repair": 2}, "`repair` must be 0 or 1"),
     ({"schema": Harbour, "repair": True}, "`repair` must be a whole number"),
     ({"repair": 1}, "`repair` needs a `schema`"),

@@ -11,20 +11,24 @@ from typing import Any
 
 from .._errors import ConfigurationError
 from .._types import Omit
+from . import vocabulary as words
 
 
-def require_whole(name: str, value: object, *, lowest: int, of: str = "") -> None:
-    """Refuse what is not a whole number of at least `lowest`; a truth value is none.
+def require_whole(name: str, value: Any, *, lowest: int, highest: int | None = None, of: str = "") -> None:
+    """Refuse what is not a whole number from `lowest` on, up to `highest` where there is one; a truth value is none.
 
     Args:
         name: What the message calls it.
         value: What was given.
         lowest: The smallest number that is accepted.
+        highest: The largest one; None for no bound.
         of: What is counted, where the name does not say it.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < lowest or (highest is not None and value > highest):
         counted = f" of {of}" if of else ""
-        raise ConfigurationError(f"{name} must be a whole number{counted} from {lowest}; it is {value!r}.")
+        to = "" if highest is None else f" to {highest}"
+        raise ConfigurationError(f"{name} must be a whole number{counted} from {lowest}{to}; it is {value!r}.")
 
 
 def require_seconds(name: str, value: object, *, optional: bool = True) -> None:
@@ -46,6 +50,26 @@ def require_instance(name: str, value: object, kind: type[Any]) -> None:
     """Refuse what is of another type; the value itself is not repeated."""
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
+
+
+def require_plan(name: str, value: object) -> None:
+    """Refuse what is no plan whose retention is known; None, for one that is not known here, passes."""
+    if value is not None and not (isinstance(value, str) and value.strip().lower() in words.RETENTION_DAYS):
+        raise ConfigurationError(f"{name} must be one of {', '.join(words.RETENTION_DAYS)}; it is {value!r}.")
+
+
+def require_callback(name: str, value: object) -> None:
+    """Refuse what cannot be called, where the first call would come after something is paid for; None passes."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be a function, not {type(value).__name__}.")
+
+
+def require_query(name: str, value: object) -> None:
+    """Refuse what is no mapping of names, which are text."""
+    require_instance(name, value, Mapping)
+    assert isinstance(value, Mapping)
+    if not all(isinstance(one, str) for one in value):
+        raise ConfigurationError(f"{name} must have text for its names.")
 
 
 def require_path(name: str, value: Any) -> None:

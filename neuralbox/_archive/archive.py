@@ -20,12 +20,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
+from .._api.checks import require_whole
 from .._concurrency.callbacks import call_either
 from .._config import Timeout
 from .._core.exchange import Core
 from .._errors import (
     AuthenticationError,
-    ConfigurationError,
     DownloadError,
     ExpiredFileError,
     NeuralBoxError,
@@ -76,10 +76,9 @@ class ArchiveOptions:
 
     def __post_init__(self) -> None:
         name_of("`directory`", self.directory)
-        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise ConfigurationError(f"`concurrency` must be 1 to {MAX_CONCURRENCY}; it is {self.concurrency}.")
-        if self.max_bytes is not None and self.max_bytes <= 0:
-            raise ConfigurationError(f"`max_bytes` must be above 0, or None for no limit; it is {self.max_bytes}.")
+        require_whole("`concurrency`", self.concurrency, lowest=1, highest=MAX_CONCURRENCY)
+        if self.max_bytes is not None:
+            require_whole("`max_bytes`", self.max_bytes, lowest=1)
 
 
 async def archive(

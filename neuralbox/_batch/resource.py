@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._api.checks import require_seconds, require_whole
+from .._api.checks import require_callback, require_path, require_seconds, require_whole
 from .._budget import Budget
 from .._core.exchange import Core
 from .._costs.charges import charges_of
@@ -119,12 +119,12 @@ class Batches:
             ConfigurationError: An argument cannot be right, or no files can be put into `download_to`.
             DownloadError: `download_to` may not be looked at.
         """
-        if isinstance(requests, str | bytes | Mapping):
-            raise ConfigurationError("Pass the requests as a list, or `read_requests(path)` for a file of JSON lines.")
-        if requests is None and journal is None:
+        if requests is not None:
+            _require_iterable(requests)
+        elif journal is None:
             raise ConfigurationError("Pass requests, or the journal of a batch to continue.")
-        if requests is not None and not isinstance(requests, Iterable | AsyncIterable):
-            raise ConfigurationError(f"`requests` must be an iterable of requests, not {type(requests).__name__}.")
+        if journal is not None:
+            require_path("`journal`", journal)
         for name, value in (
             ("max_in_flight", max_in_flight),
             ("max_sending", max_sending),
@@ -132,6 +132,8 @@ class Batches:
         ):
             require_whole(name, value, lowest=1)
         require_seconds("max_throttle_wait", max_throttle_wait)
+        require_callback("`on_accepted`", on_accepted)
+        require_callback("`on_progress`", on_progress)
         if journal_sync not in ("normal", "full"):
             raise ConfigurationError(f"journal_sync must be normal or full; it is {journal_sync!r}.")
         options = BatchOptions(
@@ -168,9 +170,13 @@ class Batches:
             Tokens in all and per model, and how many requests have no known price or cannot be sent: invalid ones, a key
             given twice, a recording that is not there.
 
+        Raises:
+            ConfigurationError: `requests` is no iterable of requests.
+
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
         """
+        _require_iterable(requests)
         queries: dict[str, PriceQuery] = {}
         counts: Counter[str] = Counter()
         problems: dict[str, str] = {}
@@ -220,6 +226,13 @@ class Batches:
             for _ in range(min(_ASKING, len(queries))):
                 group.start_soon(ask)
         return found
+
+
+def _require_iterable(requests: object) -> None:
+    if isinstance(requests, str | bytes | Mapping):
+        raise ConfigurationError("Pass the requests as a list, or `read_requests(path)` for a file of JSON lines.")
+    if not isinstance(requests, Iterable | AsyncIterable):
+        raise ConfigurationError(f"`requests` must be an iterable of requests, not {type(requests).__name__}.")
 
 
 async def _each(source: Source) -> AsyncIterator[BatchRequest | Mapping[str, Any]]:

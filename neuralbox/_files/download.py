@@ -105,9 +105,9 @@ async def save(
         DownloadError: It could not be fetched whole, is not what its name says, or could not be written.
     """
     file = replace(FileSource.of(source), stem=stem)
-    warn_if_soon(core, file, plan)
     options = SaveOptions(read_overwrite(overwrite), digest, durable, same_stays)
     fetching = FetchOptions(max_bytes, on_progress, timeout, plan)
+    warn_if_soon(core, file, plan)
     sink = DiskSink(file, target, options)
     try:
         if await sink.locate():

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import anyio
 
-from .._api.checks import require_whole
+from .._api.checks import require_instance, require_whole
 from .._api.reply import status_error
 from .._api.request import RetrySafety
 from .._concurrency.callbacks import call_either
@@ -73,6 +73,8 @@ class FetchOptions:
     def __post_init__(self) -> None:
         if self.max_bytes is not None:
             require_whole("max_bytes", self.max_bytes, lowest=1)
+        if self.plan is not None:  # of any name: a plan that is new here has a retention that is not known
+            require_instance("`plan`", self.plan, str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -493,7 +493,8 @@ async def wait_all(
         Stops polling; the jobs go on and are charged when they complete.
     """
     limit = require_limit(timeout, core)
-    if isinstance(jobs, str):  # iterable, but its characters would be ids of other jobs
+    # Text is iterable, but its characters would be ids of other jobs; so is a `Generation`, over its fields.
+    if isinstance(jobs, str | bytes | Generation) or not isinstance(jobs, Iterable):
         raise ConfigurationError(f"Pass the ids as a list: [{jobs!r}].")
     named = [(as_ref(job), job) for job in jobs]  # all of them, before anything is asked
     keeping = [(at, job) for at, (_, job) in enumerate(named) if isinstance(job, Job) and job._keep is not None]

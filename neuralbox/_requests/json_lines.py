@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .._api.builders import require_text
+from .._api.checks import require_path
 from .._config import Dialect
 from .._errors import ConfigurationError
 from .base import BatchRequest
@@ -135,10 +136,11 @@ def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
         The requests, in the order of the file.
 
     Raises:
-        ConfigurationError: A line holds no request; the message says which line, and what is wrong with it. A batch
-            finishes what came before it, and then raises this.
+        ConfigurationError: `path` is none, or a line holds no request; the message says which line, and what is wrong with
+            it. A batch finishes what came before it, and then raises this.
         OSError: The file cannot be read.
     """
+    require_path("`path`", path)
     for number, found in read_lines(path):
         if isinstance(found, ConfigurationError):
             raise ConfigurationError(f"{os.fspath(path)}, line {number}: {found.message}") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from .._api import vocabulary as words
-from .._api.builders import require_text
+from .._api.builders import require_mapping, require_text
 from .._api.request import Request, RetrySafety
 from .._config import CallArgs, CallOptions
 from .._core.credentials import Session
@@ -76,10 +76,11 @@ class Auth:
         Source:
             `POST /api/v2/auth/telegram` [nb:en/authentication].
         """
-        missing = [name for name in ("id", "hash") if name not in data]
+        body = require_mapping("data", data)
+        missing = [name for name in ("id", "hash") if name not in body]
         if missing:
             raise ConfigurationError(f"The Telegram data lacks {' and '.join(missing)}.")
-        return await self._log_in(words.AUTH_TELEGRAM, dict(data), call)
+        return await self._log_in(words.AUTH_TELEGRAM, dict(body), call)
 
     async def google(self, *, code: str, redirect_uri: str, **call: Unpack[CallArgs]) -> Login:
         """Log in with the code Google's consent page returned.

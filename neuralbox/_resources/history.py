@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
+from .._api.checks import require_plan, require_whole
 from .._api.fields import as_flag, pick
 from .._api.reply import read_object
 from .._api.request import Request, RetrySafety, fill, query
@@ -18,7 +19,7 @@ from .._archive.results import ArchiveProgress, ArchiveResult, ExportResult
 from .._archive.summary import HistorySummary
 from .._config import CallArgs, CallOptions
 from .._core.exchange import Core
-from .._errors import ConfigurationError, NotFoundError, PermissionDeniedError, ProtocolError
+from .._errors import NotFoundError, PermissionDeniedError, ProtocolError
 from .._models.account import User
 from .._models.generation import Generation
 from .._models.page import Page
@@ -88,12 +89,10 @@ class History:
             NeuralBox API, "Generation History", `GET /api/v2/user/history` (SEED 000); filters under other names with
             `Dialect(history="page")` [nb:en/api-reference/user/history].
         """
-        if page < 1:
-            raise ConfigurationError(f"`page` counts from 1; it is {page}.")
-        if not 1 <= page_size <= words.MAX_PAGE_SIZE:
-            raise ConfigurationError(f"`page_size` must be 1 to {words.MAX_PAGE_SIZE}; it is {page_size}.")
-        if max_items is not None and max_items < 0:
-            raise ConfigurationError(f"`max_items` must not be below 0; it is {max_items}.")
+        require_whole("`page`", page, lowest=1)
+        require_whole("`page_size`", page_size, lowest=1, highest=words.MAX_PAGE_SIZE)
+        if max_items is not None:
+            require_whole("`max_items`", max_items, lowest=0)
         require_prefetch(prefetch)
         options = CallOptions.of(call)
         by_page = self._core.options.dialect.history == "page"
@@ -174,8 +173,7 @@ class History:
         from .._archive.source import ArchiveSource
 
         options = CallOptions.of(call)
-        if plan is not None and plan.strip().lower() not in words.RETENTION_DAYS:
-            raise ConfigurationError(f"`plan` must be one of {', '.join(words.RETENTION_DAYS)}; it is {plan!r}.")
+        require_plan("`plan`", plan)
         terms = ArchiveOptions(directory, plan, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(
             type=type,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from .._api.checks import require_path
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
 from .._concurrency.broadcast import Broadcast
@@ -93,6 +94,10 @@ async def submit(
         return await submission.submit(core, request, call, kind=kind, model=model, on_accepted=on_accepted)
     if journal is None or key is None:
         raise ConfigurationError("`journal` and `key` go together: a file, and what names the job in it.")
+    from .._journal.protocol import require_key
+
+    require_path("`journal`", journal)
+    require_key(key)
     job: Job | None = None
     try:
         async with opened(core, journal) as book:

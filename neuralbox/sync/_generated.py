@@ -2254,6 +2254,9 @@ class Batches(bridge.Facade[AsyncBatches]):
             Tokens in all and per model, and how many requests have no known price or cannot be sent: invalid ones, a
             key given twice, a recording that is not there.
 
+        Raises:
+            ConfigurationError: `requests` is no iterable of requests.
+
         Source:
             NeuralBox API, `POST /api/v2/models/{slug}/calculate-price` [nb:en/api-reference/models/calculate-price].
         """
@@ -4237,7 +4240,7 @@ class NeuralBox(bridge.Root[AsyncNeuralBox]):
             Status, headers and body; `value` is the body's bytes, `.json()` parses it.
 
         Raises:
-            ConfigurationError: The path does not start with a slash.
+            ConfigurationError: The path does not start with a slash, or an argument is of another type.
             APIStatusError: The service refused, by status.
             SubmissionUnknownError: A POST was sent and its outcome is unknown: it may have cost tokens.
         """

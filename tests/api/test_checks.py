@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from neuralbox import ConfigurationError
-from neuralbox._api.checks import require_instance, require_one_of, require_path, require_seconds, require_whole
+from neuralbox._api.checks import (
+    require_instance,
+    require_one_of,
+    require_path,
+    require_plan,
+    require_query,
+    require_seconds,
+    require_whole,
+)
 
 
 @pytest.mark.parametrize("value", [True, 0, -1, 1.0, "1", None])
@@ -23,6 +31,32 @@ def test_a_whole_number_passes_and_what_is_counted_is_said() -> None:
     require_whole("limit", 1, lowest=1)
     with pytest.raises(ConfigurationError, match=r"^`budget` must be a whole number of tokens from 1; it is 0\.$"):
         require_whole("`budget`", 0, lowest=1, of="tokens")
+
+
+@pytest.mark.parametrize("value", [-1, 17, "16", None])
+def test_what_is_no_whole_number_between_two_bounds_is_refused(value: Any) -> None:
+    require_whole("pages", 0, lowest=0, highest=16)
+    require_whole("pages", 16, lowest=0, highest=16)
+    with pytest.raises(ConfigurationError, match=r"^pages must be a whole number from 0 to 16; it is "):
+        require_whole("pages", value, lowest=0, highest=16)
+
+
+@pytest.mark.parametrize("value", ["gold", "", 5, [], b"pro"])
+def test_a_plan_is_one_whose_retention_is_known(value: Any) -> None:
+    require_plan("`plan`", None)
+    require_plan("`plan`", " Pro")
+    with pytest.raises(
+        ConfigurationError, match=r"^`plan` must be one of free, starter, basic, pro, vip, elite; it is "
+    ):
+        require_plan("`plan`", value)
+
+
+def test_a_query_has_names() -> None:
+    require_query("params", {"page": 1})
+    with pytest.raises(ConfigurationError, match=r"^params must be a Mapping, not str\.$"):
+        require_query("params", "page=1")
+    with pytest.raises(ConfigurationError, match=r"^params must have text for its names\.$"):
+        require_query("params", {1: "page"})
 
 
 @pytest.mark.parametrize("value", [False, 0, -0.5, nan, "5"])

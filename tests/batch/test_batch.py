@@ -645,6 +645,10 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
         ({"requests": [], "journal_sync": "never"}, "journal_sync must be normal or full"),
         ({"requests": [], "wait_timeout": "1"}, "timeout must be a number"),
         ({"requests": [], "budget": 0}, "`budget` must be a whole number"),
+        ({"requests": [], "journal": 5}, "`journal` must be a path"),
+        ({"requests": [], "cache": 5}, "A cache's file must be a path"),
+        ({"requests": [], "on_accepted": 5}, "`on_accepted` must be a function, not int"),
+        ({"requests": [], "on_progress": "tell"}, "`on_progress` must be a function, not str"),
         ({"requests": [], "download_to": ""}, "`download_to` is ''"),  # not the root of the disk
         ({"requests": [], "download_to": 5}, r"`download_to` must be a path \(text or a `Path`\), not int"),
         ({"requests": [], "download_to": b"out"}, "`download_to` must be a path"),
@@ -653,6 +657,12 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
 def test_arguments_that_cannot_be_right_are_refused_at_once(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         batches(a_service())(**arguments)
+
+
+@pytest.mark.parametrize("requests", [None, 5, "requests.jsonl", ImageRequest(model="flux-1.1-pro", prompt="x")])
+async def test_an_estimate_is_of_an_iterable_of_requests(requests: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"requests` must be an iterable|Pass the requests as a list"):
+        await batches(a_service()).estimate(requests)
 
 
 @pytest.mark.parametrize("below", ["", "deeper", "deeper/yet"])

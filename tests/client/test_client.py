@@ -418,6 +418,24 @@ async def test_a_path_starts_with_a_slash(path: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"method": 5}, "`method` must be text, not int"),
+        ({"path": 5}, "`path` must be a str, not int"),
+        ({"params": "page=1"}, "`params` must be a Mapping, not str"),
+        ({"params": {5: "x"}}, "`params` must have text for its names"),
+    ],
+)
+async def test_a_request_is_put_together_of_what_it_takes(arguments: dict[str, Any], said: str) -> None:
+    handler = serve()
+    async with make_client(handler) as client:
+        with pytest.raises(errors.ConfigurationError, match=said):
+            await client.request(**{"method": "GET", "path": "/new", **arguments})
+    assert handler.seen == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
     "options",
     [{"default_headers": {"X-Bad": "a\r\nb"}}, {"default_headers": {"X Bad": "a"}}],
 )

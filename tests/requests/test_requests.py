@@ -226,3 +226,9 @@ def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.jsonl"):
         next(read_requests(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize("path", [5, None, b"requests.jsonl"])
+def test_what_is_no_path_is_one_clear_error(path: Any) -> None:
+    with pytest.raises(ConfigurationError, match="`path` must be a path"):
+        next(read_requests(path))

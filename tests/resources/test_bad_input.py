@@ -15,8 +15,11 @@ from neuralbox import _errors as errors
 from neuralbox._api.vocabulary import MAX_UPLOAD_BYTES
 from neuralbox._config import Dialect
 from neuralbox._core.exchange import Core
+from neuralbox._models.generation import Generation
 from neuralbox._resources.account import Account
 from neuralbox._resources.assistants import Assistants
+from neuralbox._resources.auth import Auth
+from neuralbox._resources.files import Files
 from neuralbox._resources.generate import Generate
 from neuralbox._resources.generations import Generations
 from neuralbox._resources.history import History
@@ -29,6 +32,7 @@ from neuralbox._resources.text import Text
 from neuralbox._resources.tools import Tools
 from neuralbox._resources.transcriptions import Transcriptions
 from neuralbox._resources.videos import Videos
+from neuralbox._types import JobRef
 from tests.helpers import make_core, reply
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +51,10 @@ def turns(*messages: Any) -> Callable[[Core], Any]:
     return lambda core: Text(core).create(model="gpt-5", messages=list(messages))
 
 
+def bought_once(**given: Any) -> Callable[[Core], Any]:
+    return lambda core: Videos(core).submit(model="m", prompt="x", **{"journal": "jobs.sqlite", "key": "k", **given})
+
+
 CALLS: list[tuple[Callable[[Core], Any], str]] = [
     # Prompts and models.
     (lambda core: Generate(core).create(model="gpt-5", prompt=""), "`prompt` is empty"),
@@ -54,7 +62,10 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: Generate(core).create(model="", prompt="x"), "`model` is empty"),
     (lambda core: Generate(core).create(model=None, prompt="x"), "`model` must be text"),  # type: ignore[arg-type]
     (lambda core: Generate(core).create(model="gpt-5", prompt="x", params=[1]), "`params` must be a mapping, not list"),  # type: ignore[arg-type]
-    (lambda core: Generations(core).wait("18500"), r"Pass the ids as a list: ['18500']"),
+    *(
+        (lambda core, jobs=jobs: Generations(core).wait(jobs), "Pass the ids as a list: [")
+        for jobs in ("18500", b"18500", 18500, None, JobRef(18500), Generation.read({"id": 18500}))
+    ),
     (lambda core: Text(core).create(model="gpt-5", prompt=""), "`prompt` is empty"),
     (lambda core: Text(core).create(model="gpt-5"), "Pass `prompt` or `messages`"),
     (lambda core: Text(core).create(prompt="x"), "Pass `model`, or `assistant_id`"),
@@ -107,18 +118,37 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: Keys(core).rename(1, name=" "), "`name` is empty"),
     (lambda core: Assistants(core).create(name=""), "`name` is empty"),
     # Paging.
-    (lambda core: History(core).list(page=0), "`page` counts from 1"),
-    (lambda core: History(core).list(page_size=0), "`page_size` must be 1 to 100"),
-    (lambda core: History(core).list(page_size=101), "`page_size` must be 1 to 100"),
-    (lambda core: History(core).list(max_items=-1), "`max_items` must not be below 0"),
+    *(
+        (lambda core, page=page: History(core).list(page=page), "`page` must be a whole number from 1; it is ")
+        for page in (0, None, "1", 1.5, True)
+    ),
+    *(
+        (lambda core, size=size: History(core).list(page_size=size), "`page_size` must be a whole number from 1 to 100")
+        for size in (0, 101, None, "")
+    ),
+    *(
+        (lambda core, most=most: History(core).list(max_items=most), "`max_items` must be a whole number from 0")
+        for most in (-1, "", 2.5)
+    ),
+    (lambda core: History(core).list(prefetch=None), "`prefetch` must be a whole number of pages from 0 to 16"),  # type: ignore[arg-type]
     # Files and directories.
     (lambda core: History(core).archive(""), "`directory` is ''"),
     (lambda core: History(core).archive("\ud800"), "cannot be the name of a file or directory"),
     (lambda core: History(core).archive(b"mirror"), "`directory` must be a path"),  # type: ignore[arg-type]
+    (lambda core: History(core).archive("mirror", plan=5), "`plan` must be one of free"),  # type: ignore[arg-type]
+    (lambda core: History(core).archive("mirror", concurrency="8"), "`concurrency` must be a whole number"),  # type: ignore[arg-type]
+    (lambda core: History(core).archive("mirror", max_bytes=0), "`max_bytes` must be a whole number from 1"),
     (lambda core: History(core).export(5), "The target must be a path"),  # type: ignore[arg-type]
+    (lambda core: Files(core).download("https://files.test/a.png", "out/", plan=5), "`plan` must be a str, not int"),  # type: ignore[arg-type]
+    # Journals.
+    (bought_once(journal=5), "`journal` must be a path"),
+    (bought_once(key=[]), "A key is text, not list"),
+    # What is no mapping.
+    (lambda core: Auth(core).telegram(5), "`data` must be a mapping, not int"),  # type: ignore[arg-type]
     # The call's own options.
     (lambda core: Account(core).balance(timeout=0), "timeout must be a number of seconds above 0"),
     (lambda core: Account(core).balance(timeout=-1), "timeout must be a number of seconds above 0"),
+    (lambda core: Account(core).balance(extra_query={5: "x"}), "extra_query must have text for its names"),  # type: ignore[dict-item]
     (lambda core: Generate(core).create(model="m", prompt="x", params={"a": object()}), "cannot be written as JSON"),
 ]
 
