@@ -1,6 +1,6 @@
 """Fixtures, virtual time and ledger assertions for those who test a program that uses neuralbox. PYTEST_DONT_REWRITE
 
-In the `conftest.py` beside your tests:
+In the `conftest.py` at the root of the project:
 
     pytest_plugins = ["neuralbox.testing"]
 

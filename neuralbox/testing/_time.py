@@ -7,6 +7,7 @@ pause, and the wait for an event. Limits of an HTTP exchange are not among them:
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from abc import ABC, abstractmethod
@@ -364,9 +365,14 @@ class FastTime:
 
     Attributes:
         speed: As given.
+
+    Raises:
+        ValueError: Time would stand still, or go back.
     """
 
     def __init__(self, speed: float = 200.0) -> None:
+        if not (speed > 0 and math.isfinite(speed)):
+            raise ValueError(f"Time must go at a speed above 0, not {speed}.")
         self.speed: float = speed
         self._began, self._date = time.monotonic(), time.time()
 

@@ -40,6 +40,12 @@ def test_a_latency_passes_for_real(neuralbox_sandbox: RunningSandbox) -> None:
     assert neuralbox_sandbox.sync_client().account.balance().plan == "elite"
 
 
+@pytest.mark.parametrize("pace", [0, -1, float("nan"), float("inf")])
+def test_a_pace_at_which_no_wait_ends_is_refused(pace: float) -> None:
+    with pytest.raises(ValueError, match="Time must go at a speed above 0, not "), served(pace=pace):
+        raise AssertionError
+
+
 def test_every_fault_has_a_name_and_a_sentence_and_another_is_refused(neuralbox_sandbox: RunningSandbox) -> None:
     assert "drop-after-accept" in FAULTS
     assert all(FAULTS.values())
