@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._budget import Budget, Reservation
+from neuralbox._budget import Budget, Reservation, reserve_spent
 from neuralbox._errors import BudgetExceededError, ConfigurationError
 
 
@@ -92,11 +92,30 @@ def test_of_requests_without_a_price_one_is_out_at_a_time() -> None:
         budget.reserve(None)
 
 
+def test_the_end_of_a_request_with_a_price_lets_no_second_one_without_a_price_pass() -> None:
+    budget = Budget(100)
+    free, priced = budget.reserve(None), budget.reserve(10)
+    priced.settle(10)
+    with pytest.raises(BudgetExceededError, match="nor yet that of one before it"):
+        budget.reserve(None)
+    free.settle(5)
+    budget.reserve(None)
+
+
 def test_an_unknown_price_that_breaks_the_budget_is_said(caplog: pytest.LogCaptureFixture) -> None:
     budget = Budget(10)
     with caplog.at_level(logging.WARNING, "neuralbox"):
         budget.reserve(None).settle(11)
     assert "announced at unknown tokens was charged 11" in caplog.text
+
+
+def test_an_overrun_is_said_once_and_not_again_by_what_does_not_add_to_it(caplog: pytest.LogCaptureFixture) -> None:
+    budget = Budget(10)
+    first, second = budget.reserve(6), budget.reserve(4)
+    with caplog.at_level(logging.WARNING, "neuralbox"):
+        first.settle(11)
+        second.release()
+    assert len(caplog.messages) == 1
 
 
 def test_where_neither_price_nor_charge_is_ever_said_the_second_is_refused() -> None:
@@ -138,6 +157,27 @@ def test_an_unknown_price_waits_for_the_one_before_it_only_while_that_runs() -> 
     free.leave()
     assert not budget.may_wait_for(None)
     free.settle(100)
+    assert not budget.may_wait_for(None)
+
+
+def test_one_that_was_settled_more_than_once_is_no_other_that_still_runs() -> None:
+    budget = Budget(100)
+    corrected = budget.reserve(10)
+    corrected.settle(None)
+    corrected.settle(12)
+    corrected.leave()
+    assert not budget.may_wait_for(100)  # nothing runs
+    running = budget.reserve(60)
+    assert budget.may_wait_for(80)
+    running.leave()
+    assert not budget.may_wait_for(80)
+
+
+def test_an_unknown_price_does_not_wait_for_one_before_it_where_all_is_spent_meanwhile() -> None:
+    budget = Budget(10)
+    budget.reserve(None)
+    assert budget.may_wait_for(None)
+    budget.charge(10)
     assert not budget.may_wait_for(None)
 
 
@@ -254,6 +294,31 @@ def test_what_is_spent_within_another_budget_counts_in_both() -> None:
     yours.reserve(5).release()
     assert (yours.left, company.left) == (8, 7)
     assert not yours.may_wait_for(9)
+
+
+def test_what_the_outer_one_will_never_cover_is_not_waited_for() -> None:
+    company = Budget(10)
+    mine, yours = Budget(8, within=company), Budget(8, within=company)
+    theirs = yours.reserve(6)
+    running = mine.reserve(2)
+    assert mine.may_wait_for(7)
+    theirs.leave()  # nobody waits for its end, so its tokens stay set aside in both
+    assert mine.may_wait_for(3)  # the other one still runs in both
+    running.leave()
+    assert not mine.may_wait_for(3)
+    theirs.settle(6)
+    mine.reserve(1)
+    assert mine.may_wait_for(4)
+    assert not mine.may_wait_for(5)  # in `mine` alone it would fit
+
+
+def test_what_an_earlier_run_sent_at_an_unknown_price_counts_as_nothing_and_keeps_nobody_waiting() -> None:
+    budget = Budget(10)
+    earlier = reserve_spent(budget, None)
+    assert earlier.price == 0
+    budget.reserve(None)
+    reserve_spent(budget, 12)  # it was sent, whatever is left
+    assert (budget.reserved, budget.left) == (12, 0)
 
 
 def test_what_one_of_them_refuses_changes_neither_and_wakes_nobody_who_waits() -> None:

@@ -32,6 +32,7 @@ from neuralbox._journal import Journal, PlannedRequest, open_account_journal, re
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
+from neuralbox._result_cache import ResultCache
 from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.owned import HIDDEN_FOR
 from neuralbox._submissions.registry import LISTED_BY
@@ -166,6 +167,21 @@ async def test_each_state_goes_on_from_where_it_stands(path: Path) -> None:
     assert {key for key, outcome in found.items() if outcome.resumed} == {"final", "failed"}
     assert len(world.posts) == 2
     assert world.charges == {f"{name} one": 1 for name in names if name != "failed"}
+
+
+async def test_of_what_may_have_been_paid_for_the_history_tells_and_not_the_cache(path: Path, tmp_path: Path) -> None:
+    """A result that was bought before would hide the one that was charged since."""
+    world = a_service()
+    request = ImageRequest(model="flux-1.1-pro", prompt="charged one", key="k")
+    with contextlib.closing(ResultCache(tmp_path / "c.sqlite")) as cache:
+        bought = (await outcomes_of(batches(world, cache=cache)([request])))["k"].generation
+        world.time.elapsed += 600.0
+        await write(world, path, [("k", request, "charged")])
+        found = (await outcomes_of(batches(world, cache=cache)([request], journal=path, wait_timeout=None)))["k"]
+    assert bought is not None
+    assert found.generation is not None
+    assert found.generation.id != bought.id
+    assert world.charges == {"charged one": 2}
 
 
 async def test_two_estimates_of_the_services_clock_do_not_leave_a_claim_unsettled(path: Path) -> None:

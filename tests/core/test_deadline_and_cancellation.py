@@ -151,6 +151,15 @@ async def test_within_the_deadline_everything_goes_on() -> None:
     assert await bench.core.send(ASK, bench.core.as_json) == {"ok": True}
 
 
+@pytest.mark.parametrize("hooks", [None, Hooks()])
+async def test_what_a_call_took_before_is_gone_of_the_deadline_of_its_download(hooks: Hooks | None) -> None:
+    bench = make_core([reply(200, b"abc")], deadline=60.0, hooks=hooks)
+    with pytest.raises(errors.APITimeoutError) as caught:
+        async with bench.core.fetch("http://files.test/a.png", started=bench.core.clock() - 60.0) as streamed:
+            await streamed.read(max_bytes=9)
+    assert caught.value.phase == "deadline"
+
+
 # Cancellation.
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from neuralbox import _errors as errors
 from neuralbox._api.request import Request, RetrySafety
-from neuralbox._core.exchange import Core
+from neuralbox._core.call_events import AttemptListener
+from neuralbox._core.exchange import Attempt, Core
 from neuralbox._transport.base import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
 from tests.helpers import START, Bench, Sent, Step, Streamed, Unsent, VirtualTime, make_core, refusal, reply
@@ -322,6 +323,18 @@ async def test_a_redirect_points_at_the_base_url_and_is_never_followed() -> None
     assert [one.url for one in bench.sent] == ["http://box.test/api/v2/generate"]
 
 
+async def test_a_paid_request_that_a_listener_keeps_from_leaving_has_not_left() -> None:
+    class Keeps(AttemptListener):
+        def leaving(self) -> None:
+            raise errors.JournalError("Its lease is over.")
+
+    bench = make_core([reply(200, {})])
+    attempt = Attempt(bench.core.clock(), (Keeps(),))
+    with pytest.raises(errors.JournalError):
+        await bench.core.send(request(RetrySafety.PAID), lambda _: None, attempt=attempt)
+    assert not attempt.sent
+
+
 # Deleting.
 
 
@@ -329,6 +342,12 @@ async def test_a_delete_that_was_lost_and_then_finds_nothing_has_done_its_work()
     bench = make_core([LOST, refusal(404, "not_found")])
     assert await bench.core.send(Request("DELETE", "/user/history/7"), lambda reply: reply.status_code) == 204
     assert len(bench.sent) == 2
+
+
+async def test_a_delete_that_was_lost_has_done_its_work_though_another_attempt_was_refused_since() -> None:
+    bench = make_core([LOST, refusal(429, "rate_limit_exceeded"), refusal(404, "not_found")])
+    assert await bench.core.send(Request("DELETE", "/user/history/7"), lambda reply: reply.status_code) == 204
+    assert len(bench.sent) == 3
 
 
 async def test_a_page_of_somebody_else_does_not_prove_that_a_lost_delete_has_done_its_work() -> None:

@@ -62,7 +62,7 @@ ANSWERED: list[tuple[str, int, bytes, AttemptOutcome]] = [
     ),
     ("408 of the service", 408, documented("request_timeout"), AttemptOutcome.UNKNOWN),
     *((f"{status}: too large for anybody", status, HTML, AttemptOutcome.REFUSED) for status in (413, 414, 431)),
-    *((f"3xx: {status}", status, b"", AttemptOutcome.REFUSED) for status in (301, 302, 303, 307, 308)),
+    *((f"3xx: {status}", status, b"", AttemptOutcome.REFUSED) for status in (300, 301, 302, 303, 307, 308, 399)),
     ("500 provider_error as documented JSON", 500, documented("provider_error"), AttemptOutcome.UNKNOWN),
     ("500 with another code", 500, documented("internal"), AttemptOutcome.UNKNOWN),
     ("500 without our JSON", 500, HTML, AttemptOutcome.UNKNOWN),

@@ -12,12 +12,17 @@ from anyio.lowlevel import checkpoint
 from neuralbox import _errors as errors
 from neuralbox._api.request import Request, RetrySafety
 from neuralbox._config import CallOptions
+from neuralbox._core.call_events import AttemptListener
 from neuralbox._core.credentials import Session
+from neuralbox._core.exchange import Attempt
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._resources.account import Account
 from neuralbox._resources.auth import Auth
+from neuralbox._submissions import submission
 from neuralbox._transport.base import Reply
 from tests.helpers import START, Bench, Play, Sent, Step, make_core, refusal, reply
+
+from ..service import LOST
 
 pytestmark = pytest.mark.anyio
 
@@ -278,6 +283,37 @@ async def test_a_paid_request_is_not_sent_again_because_of_a_401_of_somebody_els
         await bench.core.send(BUY, bench.core.as_json)
     assert isinstance(caught.value.__cause__, errors.AuthenticationError)
     assert len(bench.sent) == 1
+
+
+async def test_what_is_sent_once_more_after_a_lost_answer_may_renew_the_session_again() -> None:
+    done = reply(200, {"id": 7, "status": "completed"})
+    script: list[Step] = [EXPIRED, token("second"), LOST, EXPIRED, token("third"), done]
+    bench = make_core(script, credential=logged_in(), submission="resend")
+    generation = await submission.send(bench.core, BUY, CallOptions(), kind=None, model=None)
+    assert generation.is_completed
+    assert bench.sent[-1].headers["authorization"] == "Bearer third"
+
+
+async def test_what_cannot_be_sent_once_more_for_want_of_a_token_is_not_taken_for_lost_again() -> None:
+    def lose_late(_: Sent) -> Play:
+        bench.time.elapsed += 890.0
+        return LOST
+
+    bench = make_core([lose_late, refusal(401, "not_authenticated")], credential=logged_in(), submission="resend")
+    with pytest.raises(errors.AuthenticationError):
+        await submission.send(bench.core, BUY, CallOptions(), kind=None, model=None)
+    assert paths(bench) == ["/generate", "/auth/refresh"]
+
+
+async def test_another_place_is_asked_for_before_a_call_is_sent_again_with_a_new_token() -> None:
+    class Places(AttemptListener):
+        async def before_repeat(self) -> None:
+            heard.append([one.path for one in bench.sent])
+
+    heard = list[list[str]]()
+    bench = make_core([EXPIRED, token("new"), reply(200, {})], credential=logged_in())
+    await bench.core.send(BUY, lambda _: None, attempt=Attempt(bench.core.clock(), (Places(),)))
+    assert heard == [["/generate", "/auth/refresh"]]
 
 
 async def test_a_stream_is_renewed_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from neuralbox._api.request import Request, RetrySafety
 from neuralbox._budget import Budget, Reservation
 from neuralbox._concurrency.single_flight import SingleFlight, ThreadsafeEvent
-from neuralbox._config import CallOptions
+from neuralbox._config import NEURALBOX, CallOptions, Service
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._costs import charges
 from neuralbox._costs.charges import Charges, Prices, charges_of, price_of, reserve_tokens
@@ -21,6 +22,7 @@ from neuralbox._costs.prices import PriceQuery, price_query_of
 from neuralbox._errors import BudgetExceededError, ConfigurationError, ConnectionLostError
 from neuralbox._models.generation import Generation
 from neuralbox._transport import Reply
+from neuralbox.geminigen._service import GEMINIGEN
 from tests.helpers import STALL, Sent, make_core, refusal, reply
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +75,17 @@ async def test_a_price_is_asked_for_again_after_an_hour_and_a_missing_one_after_
         assert len(bench.sent) == asked, seconds
 
 
+async def test_it_is_the_told_price_that_is_believed_for_an_hour_and_the_missing_one_for_a_minute() -> None:
+    bench, prices = make_core(lambda sent: refusal(404, "not_found") if "none" in sent.path else priced(sent)), Prices()
+    for seconds, asked in ((0.0, "both"), (60.0, "none"), (3_540.0, "both")):
+        bench.time.elapsed += seconds
+        bench.sent.clear()
+        await prices.of(bench.core, question())
+        await prices.of(bench.core, question("none"))
+        expected = ["/models/dall-e-3/calculate-price", "/models/none/calculate-price"]
+        assert [sent.path for sent in bench.sent] == (expected if asked == "both" else expected[1:])
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -90,6 +103,12 @@ async def test_a_price_that_cannot_be_had_is_what_was_last_charged_else_unknown(
     prices.charged(question(), 7)
     assert await prices.of(bench.core, question()) == 7
     assert await prices.of(bench.core, question(size="16:9")) is None
+
+
+async def test_what_its_door_knows_of_the_model_is_asked_about_where_the_request_does_not_name_it() -> None:
+    bench = make_core(priced)
+    assert await price_of(bench.core, paid(), model="dall-e-3") == 5
+    assert [sent.path for sent in bench.sent] == ["/models/dall-e-3/calculate-price"]
 
 
 async def test_more_than_was_announced_is_counted_on_after_it_was_charged() -> None:
@@ -238,6 +257,18 @@ async def test_a_wait_for_tokens_ends_from_another_thread() -> None:
     await anyio.to_thread.run_sync(thread.join)
 
 
+async def test_what_another_thread_gives_back_just_before_somebody_listens_is_not_missed() -> None:
+    class GivesBack(Budget):
+        def on_change(self, listener: Callable[[], None]) -> None:
+            running.release()
+            super().on_change(listener)
+
+    budget = GivesBack(10)
+    running = budget.reserve(10)
+    with anyio.fail_after(5):
+        assert (await reserve_tokens(budget, 10, patient=True)).price == 10
+
+
 async def test_who_waits_in_a_way_of_its_own_asks_the_price_again_and_may_give_up() -> None:
     budget, prices, waits = Budget(100), [40, 30], list[str]()
     running = budget.reserve(70)
@@ -343,4 +374,48 @@ async def test_of_too_many_jobs_nobody_waits_for_the_oldest_count_as_completed(m
     money, budget = Charges(), Budget(1_000)
     for number in range(17):
         money.accepted(ended(number, "pending"), budget.reserve(10), question())
+        if number == 15:  # as many as are kept
+            assert (budget.spent, len(money.bills)) == (0, 16)
     assert (budget.spent, budget.reserved, len(money.bills)) == (20, 150, 15)
+
+
+@pytest.mark.parametrize(("price", "counted"), [(None, 6), (10, 0)])
+async def test_an_estimate_counts_until_the_end_only_where_nobody_knew_the_price(
+    price: int | None, counted: int
+) -> None:
+    bench = make_core([])
+    money, budget = Charges(replace(GEMINIGEN, charge=lambda _: 8, estimate=lambda _: 6)), Budget(100)
+    asked = price_query_of(Request("POST", "/generate", RetrySafety.PAID, body={"assistant_id": "asst_1"}))
+    money.accepted(ended(status="pending"), budget.reserve(price), asked)
+    assert (budget.spent, budget.reserved) == (counted, price or 0)
+    assert await money.prices.of(bench.core, asked) == (counted or None)
+    money.ended(1, ended())
+    assert (budget.spent, budget.reserved) == (8, 0)
+
+
+async def test_a_job_is_booked_by_the_id_it_was_accepted_as_whichever_its_end_has() -> None:
+    money, budget, reservation = books()
+    money.accepted(ended(18500, "pending"), reservation, question())
+    money.ended(18500, ended("gen_1", tokens_spent=7))
+    assert (budget.spent, budget.reserved, len(money.bills)) == (7, 0, 0)
+
+
+async def test_what_a_result_cost_is_its_price_where_the_service_does_not_say() -> None:
+    money = Charges()
+    assert money.cost(ended(), question()) is None
+    money.prices.charged(question(), 6)
+    assert money.cost(ended(), question()) == 6
+    assert money.cost(ended(), None) is None
+    assert money.cost(ended(tokens_spent=7), question()) == 7
+
+
+@pytest.mark.parametrize(("service", "cost"), [(NEURALBOX, 0), (GEMINIGEN, 10)])
+async def test_a_failure_of_which_no_charge_is_said_is_free_only_where_that_is_documented(
+    service: Service, cost: int
+) -> None:
+    money, budget = Charges(service), Budget(100)
+    money.prices.charged(question(), 10)
+    failed = ended(status="failed", error="No.")
+    money.accepted(failed, budget.reserve(10), question())
+    assert budget.spent == cost
+    assert money.cost(failed, question()) == (0 if cost == 0 else None)

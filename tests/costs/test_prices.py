@@ -31,9 +31,10 @@ def paid(**body: Any) -> Request:
             {"prompt": "A boat", "duration": 10, "aspect_ratio": "16:9", "image_url": "http://a.test/b.png"},
             {"aspect_ratio": "16:9", "duration": 10},
         ),
-        ({"messages": [], "system": "Be brief.", "temperature": 0.5, "max_tokens": None, "stream": True}, {}),
+        ({"messages": [], "system": "Be brief.", "temperature": 0.5, "max_tokens": 900, "stream": True}, {}),
         ({"text": "Hello", "voice_id": "alloy", "speed": 1.5}, {"speed": 1.5, "voice_id": "alloy"}),
-        ({"mask_url": "http://a.test/m", "scale": 4, "faces": True, "note": "x" * 41, "boxes": [1, 2], "by": None}, {"faces": True, "scale": 4}),
+        ({"mask_url": "http://a.test/m", "scale": 4, "faces": True, "note": "x" * 41, "tone": "x" * 40, "boxes": [1, 2], "by": None}, {"faces": True, "scale": 4, "tone": "x" * 40}),
+        ({"prompt": "A boat", "size": "16:9", "params": {"size": "1:1", "quality": "hd"}}, {"quality": "hd", "size": "16:9"}),
     ],
 )  # fmt: skip
 def test_options_are_asked_about_and_content_is_not(body: Mapping[str, Any], params: Mapping[str, Any]) -> None:
@@ -59,6 +60,10 @@ def test_requests_that_cost_the_same_are_one_question_whatever_they_show() -> No
 def test_what_a_call_adds_to_the_body_counts() -> None:
     question = price_query_of(paid(model="upscale"), extra={"scale": 4, "model": "upscale-2"})
     assert (question.model, question.params) == ("upscale-2", {"scale": 4})
+
+
+def test_the_model_that_is_sent_is_asked_about_whatever_its_door_knows() -> None:
+    assert price_query_of(paid(model="upscale"), model="upscale", extra={"model": "upscale-2"}).model == "upscale-2"
 
 
 def test_a_form_is_asked_about_by_its_fields() -> None:

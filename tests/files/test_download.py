@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from neuralbox import ConfigurationError, DownloadError, ExpiredFileError, Generation
-from neuralbox._files.download import MAX_FILE_BYTES, SavedFile, save
+from neuralbox._files.download import MAX_FILE_BYTES, MemorySink, SavedFile, save
 from neuralbox._files.fetch import FetchOptions
 from tests.helpers import START, Bench, Streamed, make_core
 
@@ -237,3 +238,13 @@ async def test_a_place_that_cannot_be_looked_at_is_one_clear_error(
     with pytest.raises(DownloadError, match="Permission denied"):
         await save(bench.core, video(), tmp_path / "new" / "a.mp4")
     assert bench.sent == []
+
+
+async def test_what_comes_once_more_takes_the_place_of_what_was_there_of_a_file_in_memory() -> None:
+    sink = MemorySink()
+    await sink.write(b"abcd")
+    found: Any = SimpleNamespace(body=SimpleNamespace(first=2, version=None))
+    await sink.begin(found)
+    assert sink.length == 2
+    await sink.finish(b"cde")
+    assert (b"".join(sink.pieces), sink.length) == (b"abcde", 5)

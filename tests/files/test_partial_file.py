@@ -62,6 +62,54 @@ def test_a_thread_that_comes_late_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_thread_that_comes_late_takes_nothing_that_an_earlier_call_left(tmp_path: Path) -> None:
+    killed(tmp_path)
+    part = PartFile(tmp_path, KEY)
+    part.close(keep=True)
+    assert part.open_kept() is None
+    assert looked(tmp_path) == KeptPart(3, LONG)  # nobody holds its lock
+
+
+def test_after_a_restart_no_more_counts_than_is_there(tmp_path: Path) -> None:
+    killed(tmp_path)
+    record = tmp_path / f".neuralbox-{KEY}.json"
+    for flushed, length in ((2, 2), (3, 3), (99, 3)):
+        record.write_text(json.dumps({**json.loads(record.read_bytes()), "boot": "another", "flushed": flushed}))
+        assert looked(tmp_path) == KeptPart(length, LONG)
+
+
+def test_a_part_whose_record_cannot_be_written_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / f".neuralbox-{KEY}.json").mkdir()
+    part = PartFile(tmp_path, KEY)
+    part.begin(0, LONG)
+    part.write(b"abc")
+    part.close(keep=True)
+    assert names(tmp_path) == [f".neuralbox-{KEY}.json"]
+
+
+def test_what_is_kept_is_on_the_disk_before_the_record_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or after a loss of power the record would vouch for bytes that were never written."""
+    done: list[str] = []
+    fsync, write_own = os.fsync, own_file.write_own
+
+    def flush(descriptor: int) -> None:
+        done.append("flushed")
+        fsync(descriptor)
+
+    def write(path: Path, content: bytes) -> None:
+        done.append(f"says {json.loads(content)['flushed']}")
+        write_own(path, content)
+
+    part = PartFile(tmp_path, KEY)
+    part.begin(0, LONG)
+    part.write(b"abc")
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(partial_file, "write_own", write)
+    part.close(keep=True)
+    assert done[0] == "flushed"
+    assert "says 3" in done
+
+
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "unlink"), (partial_file, "write_own")])
 def test_a_disk_that_fails_while_clearing_up_does_not_hide_the_first_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: tuple[Any, str]

@@ -306,6 +306,43 @@ async def test_a_failed_one_may_be_planned_again_and_a_completed_one_never(journ
     assert (await journal.summary()).final == 2
 
 
+async def test_what_is_planned_again_knows_nothing_of_what_it_was(journal: GroupedJournal) -> None:
+    before = await journal.plan(entries("one", "two"))
+    await journal.sending("one", CLAIM)
+    await journal.planned_again("one")
+    await journal.accepted("two", id=2, kind="image", model="flux")
+    await journal.final("two", {"status": None})  # whatever a service says: it is no result
+    await journal.planned_again("two")
+    await journal.flush()
+    assert [record async for record in journal.unfinished()] == list(before)
+
+
+async def test_an_id_that_comes_twice_leaves_what_was_known(journal: GroupedJournal, clock: Clock) -> None:
+    await journal.plan(entries("one"))
+    await journal.sending("one", CLAIM)
+    sent = clock.unix
+    clock.unix += 3
+    await journal.accepted("one", id=1, kind="image", model="flux")
+    clock.unix += 3
+    await journal.accepted("one", id=1)
+    (record,) = [one async for one in journal.unfinished()]
+    assert record.job == JobRef(1, "image", "flux")
+    assert (record.sent_at, record.accepted_at) == (sent, sent + 3)
+
+
+async def test_an_end_that_does_not_follow_changes_no_outcome(journal: GroupedJournal, clock: Clock) -> None:
+    await journal.plan(entries("one"))
+    await journal.accepted("one", id=1)
+    await journal.final("one", DONE)
+    await journal.saved("one", "out/one.png", 1_234)
+    clock.unix += 3  # at the same moment it would be the same change, written once more
+    with refused("state"):
+        await journal.final("one", FAILED)
+        await journal.flush()
+    (record,) = [one async for one in journal.finished()]
+    assert (record.state, record.outcome, record.tokens) == ("saved", DONE, 5)
+
+
 async def test_one_refused_change_disturbs_nobody_else(journal: GroupedJournal) -> None:
     await journal.plan(entries("one", "two", "three"))
     sizes = groups_of(journal)

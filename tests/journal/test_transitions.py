@@ -73,3 +73,10 @@ def test_differences_are_named_by_their_place(before: Any, after: Any, places: l
 def test_many_differences_are_counted() -> None:
     before, after = ({str(number): value for number in range(10)} for value in (1, 2))
     assert "differs in 0, 1, 2, 3, 4, 5, 6, 7 and 2 more." in str(transitions.changed("k", before, after, path=None))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "read"), [(0, 0), (2**40 - 1, 2**40 - 1), (2**40, None), (-(2**40), None), (True, None), ("5", None)]
+)
+def test_tokens_that_no_sum_could_hold_are_none(tokens: object, read: int | None) -> None:
+    assert transitions.tokens_of({"tokens": tokens}) == read

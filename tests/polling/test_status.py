@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
+from neuralbox._budget import Budget
 from neuralbox._config import CallOptions
+from neuralbox._costs.charges import charges_of
+from neuralbox._costs.prices import PriceQuery
 from neuralbox._errors import APIStatusError, ConfigurationError, InternalServerError, NotFoundError, ProtocolError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.status import as_ref, poll
 from neuralbox._types import JobRef
+from neuralbox.geminigen._service import GEMINIGEN
 from neuralbox.testing import VirtualTime
+from tests.helpers import make_core, refusal, reply
 
 from ..service import Answer, Asked, Service, a_service
 
@@ -77,6 +82,13 @@ async def test_an_answer_about_another_job_is_not_believed(
             await poll(service.core(), asked)
 
 
+async def test_an_answer_of_the_other_service_about_another_job_is_not_believed() -> None:
+    other = {"uuid": "u-2", "status": 2, "used_credit": 4, "generate_result": "https://cdn.test/2.bin"}
+    bench = make_core([reply(200, other)], service=GEMINIGEN)
+    with pytest.raises(ProtocolError, match="which is not believed"):
+        await poll(bench.core, "u-1")
+
+
 async def test_a_wait_takes_an_answer_about_another_job_for_none_and_goes_on() -> None:
     async with a_service() as service:
         service.answers["7"] = lambda now: {"status": "completed", "id": 8 if now < 1_020 else 7}
@@ -114,6 +126,26 @@ async def test_only_when_both_paths_say_404_the_job_is_unknown(
         assert isinstance(caught.value, raised)
         assert isinstance(caught.value, NotFoundError) == (raised is NotFoundError)
         assert paths.paths() == ["/generate", "/generate/status"]
+
+
+async def test_a_page_of_somebody_else_on_the_other_path_does_not_say_that_the_job_is_unknown() -> None:
+    bench = make_core([refusal(404, "not_found"), reply(404, b"<html>not here</html>")], max_retries=0)
+    with pytest.raises(NotFoundError) as caught:
+        await poll(bench.core, 7)
+    assert not caught.value.is_from_service
+
+
+@pytest.mark.parametrize(("id", "answered"), [(7, "gen_7"), ("gen_7", 7)])
+@pytest.mark.parametrize(("status", "spent"), [("completed", 8), ("failed", 0)])
+async def test_an_end_is_booked_for_the_job_that_was_asked_about_whichever_id_it_has(
+    id: int | str, answered: int | str, status: str, spent: int
+) -> None:
+    final = {"id": answered, "status": status, "tokens_spent": spent}
+    bench, budget = make_core([reply(200, final)]), Budget(100)
+    asked = PriceQuery("flux", "flux")
+    charges_of(bench.core).accepted(Generation.read({"id": id, **PENDING}), budget.reserve(10), asked)
+    await poll(bench.core, id)
+    assert (budget.spent, budget.reserved) == (spent, 0)
 
 
 async def test_another_error_is_not_asked_about_twice() -> None:

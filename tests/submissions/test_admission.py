@@ -31,11 +31,24 @@ from neuralbox._rate_limit.limiter import Permit, limiter_of
 from neuralbox._rate_limit.windows import Window, Windows
 from neuralbox._submissions import submission
 from neuralbox._submissions.reconcile import reconcile
+from neuralbox._submissions.registry import registry_of
 from neuralbox._text_stream.stream import TextStream
 from neuralbox.sandbox import Sandbox, serve
-from tests.helpers import STALL, Bench, Sent, Streamed, Unsent, VirtualTime, dear, make_core, refusal, reply
+from tests.helpers import (
+    STALL,
+    Bench,
+    Sent,
+    Streamed,
+    Unsent,
+    VirtualTime,
+    cancelled_at_a_stall,
+    dear,
+    make_core,
+    refusal,
+    reply,
+)
 
-from ..service import a_shop
+from ..service import LOST, a_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +198,24 @@ async def test_a_cancelled_call_keeps_its_tokens_where_it_had_left() -> None:
     assert not limiter_of(bench.core).under_way
 
 
+async def test_a_repetition_that_had_left_keeps_its_tokens_whatever_the_attempt_before_it_came_to() -> None:
+    bench = make_core(priced(refusal(503, "model_unavailable"), STALL), budget=Budget(100))
+    async with cancelled_at_a_stall():
+        await send(bench.core)
+    assert posts(bench) == 2
+    assert figures(bench.core) == (0, 10)
+    assert len(registry_of(bench.core).unresolved) == 1
+
+
+async def test_a_repetition_that_never_left_gives_its_tokens_back_though_the_attempt_before_it_had_left() -> None:
+    bench = make_core(priced(refusal(503, "model_unavailable"), Unsent(STALL)), budget=Budget(100))
+    async with cancelled_at_a_stall():
+        await send(bench.core)
+    assert posts(bench) == 2
+    assert figures(bench.core) == (0, 0)
+    assert registry_of(bench.core).unresolved == ()
+
+
 async def test_a_job_that_is_waited_for_is_booked_at_its_end_and_a_failed_one_given_back() -> None:
     failed = {**PENDING, "status": "failed", "error": "No."}
     for final, spent in ((DONE, 8), (failed, 0)):
@@ -291,6 +322,14 @@ async def test_a_repetition_waits_for_a_place_of_its_own() -> None:
         await _video(core)
         assert len(shop.posts) == 3
         assert not limiter_of(core).under_way
+
+
+async def test_what_is_sent_once_more_after_a_lost_answer_needs_another_place() -> None:
+    bench = make_core([reply(200, DONE, **limits(1)), LOST], submission="resend")
+    await send(bench.core)
+    with pytest.raises(RateLimitError, match="The plan's hourly limit is used up until"):
+        await send(bench.core)
+    assert posts(bench) == 2
 
 
 async def test_a_repetition_is_not_sent_into_an_hour_that_is_used_up_and_its_tokens_come_back() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import anyio
 import pytest
 
 from neuralbox._config import NO_CALL_OPTIONS
+from neuralbox._core.exchange import Attempt
 from neuralbox._errors import NeuralBoxError, SubmissionUnknownError
 from neuralbox._submissions import submission
 from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.reconcile import learn_clock, reconcile
-from neuralbox._submissions.registry import registry_of
+from neuralbox._submissions.registry import PendingSubmission, registry_of
 from tests.helpers import refusal
 
 from ..service import Service, a_shop
@@ -223,3 +225,13 @@ async def test_a_claim_of_an_earlier_run_follows_the_policy(policy: str) -> None
         else:
             assert (await buy(core, Notes(), claim=earlier(shop))).id == 18_000
         assert len(shop.posts) == (policy == "resend")
+
+
+async def test_what_an_earlier_run_had_not_given_up_may_have_left_until_now() -> None:
+    async with a_shop() as shop:
+        registry, now = registry_of(shop.core()), shop.time.now()
+        for lost_at, left_until in ((None, registry.clock()), (now - 50.0, -inf)):
+            claim = Claim("k", "image", sent_at=now - 100.0, lost_at=lost_at)
+            entry = PendingSubmission(claim, image(), None, Attempt(registry.clock()))
+            registry.resume(entry)
+            assert entry.left_until == left_until

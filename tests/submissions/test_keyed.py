@@ -163,6 +163,22 @@ async def test_a_refusal_leaves_the_key_to_be_bought_later(journal: Path) -> Non
         assert (await buy(shop.core(), journal)).id == 18_000
 
 
+async def test_of_many_who_wait_behind_one_that_is_refused_only_one_buys(journal: Path) -> None:
+    async with a_shop() as shop:
+        core, ids = shop.core(), set[object]()
+        shop.end_with("402")
+
+        async def call() -> None:
+            with contextlib.suppress(InsufficientTokensError):
+                ids.add((await buy(core, journal)).id)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(call)
+        assert len(shop.posts) == 2
+        assert ids == {18_000}
+
+
 async def test_a_lost_answer_is_found_by_the_next_run(journal: Path) -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after")
@@ -237,6 +253,8 @@ async def test_a_cancelled_call_is_taken_up_again(journal: Path) -> None:
             group.cancel_scope.cancel()
         shop.latency = 0.1
         assert len(shop.charged) == 1
+        assert read_summary(journal).owner is None  # closed, whatever ended the call
+        assert not keyed._open_journals.get(dict)
         assert (await buy(core, journal)).id == 18_000
         assert len(shop.charged) == 1
 
@@ -247,6 +265,16 @@ async def test_the_callback_is_told_of_what_is_bought_and_not_of_what_was(journa
         for _ in range(2):
             await buy(shop.core(), journal, on_accepted=told.append)
         assert told == [JobRef(18_000, "video", "kling-v2.1")]
+
+
+async def test_what_was_sent_cannot_be_given_up(journal: Path) -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        async with keyed.opened(core, journal) as book:
+            job = await buy(core, journal)
+            await book.give_up("intro")
+            assert (await buy(core, journal)).ref == job.ref
+        assert states(journal) == {"intro": "accepted"}
 
 
 async def test_a_job_that_failed_stays_that_job(journal: Path) -> None:
@@ -382,6 +410,33 @@ async def test_one_who_comes_while_the_journal_is_being_closed_opens_it_again(
     assert {job.id for job in jobs} == {"closing", 18_000, 18_001}
     assert states(journal) == {"a": "accepted", "b": "accepted"}
     assert not keyed._open_journals.get(dict)
+
+
+async def test_one_who_comes_back_while_the_journal_is_being_closed_can_buy_what_was_refused(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    closings: list[GroupedJournal] = []
+    async with a_shop() as shop, anyio.create_task_group() as group:
+        core, real = shop.core(), GroupedJournal.aclose
+        shop.end_with("402")
+
+        async def again() -> None:
+            jobs.append(await buy(core, journal))
+
+        async def close(self: GroupedJournal) -> None:
+            closings.append(self)
+            if len(closings) == 1:
+                group.start_soon(again)
+                for _ in range(5):
+                    await checkpoint()
+            await real(self)
+
+        monkeypatch.setattr(GroupedJournal, "aclose", close)
+        with pytest.raises(InsufficientTokensError):
+            await buy(core, journal)
+    assert [job.id for job in jobs] == [18_000]
+    assert states(journal) == {"intro": "accepted"}
 
 
 async def test_keys_that_were_seen_are_forgotten_when_there_are_too_many(
@@ -590,6 +645,8 @@ async def test_a_key_that_another_program_submits_is_not_waited_for_without_end(
             await keyed.KeyedBook._wait_for(book, record, shop.core())
         assert caught.value.reason == "locked"
         assert keyed.LOCK_WAIT <= shop.time.elapsed < keyed.LOCK_WAIT + 5.0
+        theirs = journal.stands = JournalRecord(0, "k", {}, id=7, is_foreign=True)
+        assert await keyed.KeyedBook._wait_for(book, record, shop.core()) is theirs  # it has its job
         mine = journal.stands = JournalRecord(0, "k", {})
         assert await keyed.KeyedBook._wait_for(book, record, shop.core()) is mine
 

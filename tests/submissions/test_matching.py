@@ -209,6 +209,79 @@ def test_details_are_asked_for_ten_at_a_time_at_most(number: int) -> None:
     assert why(match(replace(made, facts=dict.fromkeys(result.ask)))) is OpenReason.PERHAPS
 
 
+def test_the_details_of_equals_are_all_asked_for_where_one_of_them_was_asked_for_by_others_too() -> None:
+    made = case(item(5), item(6, SENT + 1), evidence=replace(CHECKED, shared=frozenset({"5"})))
+    assert set(match(replace(made, facts={})).ask) == {"5", "6"}
+
+
+def test_an_item_outside_the_window_is_asked_for_the_seed_that_was_drawn() -> None:
+    made = case(item(5, SENT - 30), claim=replace(CLAIM, seed=77), nearby=(SENT - 150, SENT + 150))
+    assert match(replace(made, facts={})).ask == ("5",)
+    assert found(match(replace(made, facts={"5": Facts(seed=77)}))) == 5
+
+
+def test_of_two_that_show_the_seed_that_was_drawn_none_is_adopted() -> None:
+    seeds = {"5": Facts(seed=77), "6": Facts(seed=77)}
+    result = match(case(item(5), item(6), claim=replace(CLAIM, seed=77), facts=seeds))
+    assert (found(result), why(result)) == (None, OpenReason.NOT_UNIQUE)
+
+
+@pytest.mark.parametrize(
+    ("shows_seed", "expected"), [(None, OpenReason.PERHAPS), (True, Conclusion.ABSENT), (False, Conclusion.FOUND)]
+)
+def test_another_seed_makes_absent_only_where_the_model_is_known_to_show_what_was_sent(
+    shows_seed: bool | None, expected: object
+) -> None:
+    made = case(item(5), claim=replace(CLAIM, seed=77), shows_seed=shows_seed, facts={"5": Facts(seed=3)})
+    result = match(made)
+    assert (result.why or result.conclusion) is expected
+
+
+def test_what_the_walk_itself_shows_to_be_ours_is_no_candidate() -> None:
+    result = match(case(item(5), evidence=replace(CHECKED, ours=frozenset({"5"}))))
+    assert result.conclusion is Conclusion.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"), [(7.0, OpenReason.NOT_UNIQUE), (25.0, OpenReason.NOT_UNIQUE), (25.1, Conclusion.FOUND)]
+)
+def test_one_outside_the_window_may_be_it_as_long_as_the_one_inside_could_have_been_made_by_its_clock(
+    before: float, expected: object
+) -> None:
+    """The walk began 22 s after the request was sent, and a clock is up to 3 s late."""
+    result = match(case(item(5), item(6, SENT - before), nearby=(SENT - 150, SENT + 150)))
+    assert (result.why or result.conclusion) is expected
+
+
+@pytest.mark.parametrize(("created", "expected"), [(SENT - 1, Conclusion.FOUND), (SENT - 1.1, OpenReason.LAG)])
+def test_one_that_is_older_than_the_request_is_adopted_only_when_the_listing_has_caught_up(
+    created: float, expected: object
+) -> None:
+    result = match(case(item(5, created), has_caught_up=False))
+    assert (result.why or result.conclusion) is expected
+    assert found(match(case(item(5, created)))) == 5
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("image", Conclusion.FOUND), ("video", OpenReason.LAG)])
+def test_one_that_was_made_after_the_loss_is_late_only_for_a_kind_that_is_accepted_at_once(
+    kind: str, expected: object
+) -> None:
+    made = case(item(5, LOST + 3.1, type=kind), claim=replace(CLAIM, kind=kind), has_caught_up=False)
+    result = match(made)
+    assert (result.why or result.conclusion) is expected
+
+
+def test_a_time_that_sums_have_rounded_is_the_end_of_settling() -> None:
+    assert match(case(looked=LOST + SETTLE - 0.0005)).conclusion is Conclusion.ABSENT
+    assert why(match(case(looked=LOST + SETTLE - 0.002))) is OpenReason.EARLY
+
+
+def test_what_may_have_left_late_may_have_been_created_as_late() -> None:
+    late = item(5, LOST + SETTLE + 33)
+    assert found(match(case(late, looked=LOST + 100))) is None
+    assert found(match(case(late, looked=LOST + 100, left_until=LOST + 30))) == 5
+
+
 def test_what_contradicts_the_request_is_not_adopted_and_still_may_be_it() -> None:
     claim = replace(CLAIM, options={"seed": 7})
     assert why(match(case(item(5), claim=claim, facts={"5": Facts(seed=8)}))) is OpenReason.PERHAPS

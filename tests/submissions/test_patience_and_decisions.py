@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import anyio
 import pytest
 
+from neuralbox._core.exchange import Attempt, Core
 from neuralbox._errors import ConfigurationError, ProviderError, SubmissionUnknownError
 from neuralbox._models.generation import Generation
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions import submission
 from neuralbox._submissions.admission import Admission
+from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.reconcile import Reconciliation, reconcile
-from neuralbox._submissions.registry import UnresolvedSubmission, registry_of
+from neuralbox._submissions.registry import PendingSubmission, UnresolvedSubmission, registry_of
+from neuralbox._submissions.shared_record import SharedRecord
 from neuralbox._types import JobRef
+from tests.helpers import Play, Sent, make_core
 
-from ..service import a_shop
-from .support import draw, unknown
+from ..service import LOST, a_shop
+from .support import draw, image, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +51,17 @@ async def test_repetitions_share_one_deadline() -> None:
         await unknown(core)
         assert len(shop.posts) == 3
         assert shop.time.elapsed < 100.0
+
+
+async def test_what_may_be_sent_twice_is_not_sent_once_more_after_the_deadline_and_stays_unknown() -> None:
+    def lose_late(_: Sent) -> Play:
+        bench.time.elapsed += 25.0
+        return LOST
+
+    bench = make_core([lose_late] * 4, submission="resend", deadline=50.0, max_retries=3)
+    await unknown(bench.core)
+    assert len(bench.sent) == 2
+    assert len(registry_of(bench.core).unresolved) == 1
 
 
 async def test_a_look_that_outlasts_the_deadline_is_cut_off() -> None:
@@ -223,3 +241,36 @@ async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
         assert len(shop.posts) == 6
         assert shop.pages == []
         assert len(registry_of(core).unresolved) == 1
+
+
+# Two who have the same one in their hands.
+
+
+def an_entry(core: Core, key: str = "k") -> PendingSubmission:
+    return PendingSubmission(Claim(key, "image", sent_at=core.now()), image(), None, Attempt(core.clock()))
+
+
+async def test_who_is_done_with_one_leaves_it_to_the_other_who_looks_for_it_under_the_same_name() -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        registry, mine, keepers = registry_of(core), an_entry(core), an_entry(core)
+        registry.begin(mine)
+        registry.begin(keepers)
+        registry.remove(mine)
+        assert registry.pending("k") is keepers
+        registry.remove(keepers)
+        assert registry.pending("k") is None
+
+
+async def test_one_that_a_shared_journal_knows_is_left_to_that_and_not_listed_here() -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        registry, entry = registry_of(core), an_entry(core)
+        registry.begin(entry)
+        registry.leave_open(entry, "its caller left")
+        listed = [len(registry.unresolved)]
+        journal: Any = SimpleNamespace()
+        entry.shared = SharedRecord(journal, "k")
+        registry.leave_open(entry, "its caller left")
+        assert [*listed, len(registry.unresolved)] == [1, 0]
+        assert registry.pending("k") is None

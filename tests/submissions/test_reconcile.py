@@ -220,6 +220,30 @@ async def test_what_was_never_accepted_is_sent_again_once_that_is_proven(end: st
         assert registry_of(core).unresolved == ()
 
 
+async def test_what_is_sent_again_has_as_many_attempts_as_the_first_time() -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "429", "dropped before", "429", "answered")
+        core = shop.core(max_retries=1)
+        await draw(core, "A hen")
+        assert (await draw(core)).is_completed
+        assert len(shop.posts) == 5
+
+
+async def test_what_is_sent_again_is_not_among_the_lost_any_more() -> None:
+    """Or an equal request would take what is made for it."""
+    async with a_shop() as shop:
+        core, lost = shop.core(), list[list[float | None]]()
+
+        def end(number: int, _: object) -> str:
+            lost.append([each.lost for each in registry_of(core)._submissions.values()])
+            return "dropped before" if number == 2 else "answered"
+
+        shop.ends = end
+        await draw(core, "A hen")
+        assert (await draw(core)).is_completed
+        assert lost == [[None]] * 3
+
+
 async def test_what_answers_later_settles_sooner() -> None:
     async with a_shop() as shop:
         shop.end_with("answered", "dropped before")

@@ -59,10 +59,11 @@ async def test_a_witness_of_an_unknown_outcome_hears_nothing_more() -> None:
 
 async def test_what_cannot_be_written_down_is_not_sent() -> None:
     async with a_shop() as shop:
-        core = shop.core()
+        core, witness = shop.core(), Notes("sending")
         with pytest.raises(JournalError):
-            await buy(core, Notes("sending"))
+            await buy(core, witness)
         assert shop.posts == []
+        assert registry_of(core).pending(witness.claims[0].key) is None
         assert registry_of(core).unresolved == ()
 
 
