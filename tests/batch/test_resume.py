@@ -498,9 +498,13 @@ async def test_a_journal_of_another_account_is_refused_before_anything_is_read(p
 
 
 async def test_what_was_not_saved_is_saved_by_the_next_run(path: Path, tmp_path: Path) -> None:
-    world = a_service()
     out = tmp_path / "out"
-    out.write_text("in the way")
+
+    def put_something_in_the_way(number: int, body: Any) -> str:
+        out.write_text("a file")
+        return "answered"
+
+    world = a_service(ends=put_something_in_the_way)
     first = await outcomes_of(batches(world)(images(2), journal=path, download_to=out))
     assert not any(outcome.ok for outcome in first.values())
     out.unlink()
