@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import output
 from .arguments import BaseUrl
+from .journal_place import read_place
 from .session import CommandSession
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def mcp(
         str, typer.Option(metavar="NAME", help="Equal calls are one purchase within a session; another name buys anew.")
     ] = "default",
     journal: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What was bought; default: mcp.sqlite in the directory.")
+        Any,
+        typer.Option(metavar="FILE", parser=read_place, help="What was bought; default: mcp.sqlite in the directory."),
     ] = None,
     wait: Annotated[
         float, typer.Option(min=0.0, max=3_600.0, help="Seconds a call waits for its result unless it says otherwise.")

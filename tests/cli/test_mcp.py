@@ -52,6 +52,15 @@ def test_it_serves_http_with_the_token_of_the_environment(seen: list[Any], box: 
     assert seen == [(None, settings), ("server", "127.0.0.1", 1, "let-me-in")]
 
 
+def test_a_journal_in_a_database_is_refused_and_its_password_goes_nowhere(seen: list[Any], box: Box) -> None:
+    """As a path it would be a file in a directory called `postgresql:`."""
+    left = box("mcp", "--journal", "postgresql://me:secret@box.test/db#tools")
+    assert left.code == 2
+    assert left.sentence.endswith("`journal` is the address of a database.")
+    assert "secret" not in left.err
+    assert (seen, [*Path().iterdir()]) == ([], [])
+
+
 @pytest.mark.parametrize("missing", ["mcp", "mcp.server.lowlevel.server"])
 def test_without_the_extra_it_says_what_to_install(missing: str, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*sys.modules]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,11 +73,20 @@ def test_the_schema_has_the_options_of_the_request_and_no_others() -> None:
         ({"ask_above": -1}, "ask_above"),
         ({"wait": 4_000}, "wait"),
         ({"picture_pixels": 10}, "picture_pixels"),
+        ({"journal": "postgresql://me:secret@box.test/db#tools"}, "`journal` is the address of a database"),
+        ({"journal": 5}, "`journal` must be a path; it is 5"),
+        ({"directory": ""}, "`directory` must be a path; it is ''"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], said: str, box: McpBox) -> None:
-    with pytest.raises(ConfigurationError, match=said):
-        McpSettings(directory=box.directory, **given)
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        McpSettings(**{"directory": box.directory, **given})
+    assert "secret" not in str(caught.value)
+
+
+def test_paths_may_be_texts() -> None:
+    made = McpSettings(directory="results", journal="bought.sqlite")  # type: ignore[arg-type]
+    assert made == McpSettings(directory=Path("results"), journal=Path("bought.sqlite"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::", "example.org"])
