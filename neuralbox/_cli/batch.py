@@ -24,7 +24,7 @@ from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
 from .arguments import AsJson, BaseUrl, PollInterval, limit_of
 from .batch_settings import BatchSettings, recall, remember
-from .errors import Failures, sentence_of
+from .errors import Failures
 from .exit_codes import INTERRUPTED, USAGE
 from .journal_place import Journal, JournalOption, Place, page_of, shown
 from .request_file import RequestFile, copied_input, open_requests
@@ -346,7 +346,7 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
 
     from .._journal import read_summary
 
-    failures, taking = Failures(), anyio.CancelScope()
+    failures, taking = Failures(session.paid), anyio.CancelScope()
 
     def stop() -> None:
         session.print_status("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
@@ -443,8 +443,7 @@ def _show_outcome(outcome: BatchOutcome, failures: Failures, session: CommandSes
     more = {} if unknown is None else decision_values(journal, outcome.key, unknown.candidates, session.paid.options)
     session.write_record(outcome.to_dict() | more)
     if error is not None:
-        failures.add(error)
-        result = sentence_of(error)
+        result = failures.add(error)
     else:
         generation = outcome.generation
         assert generation is not None  # there is one where there is no error

@@ -66,8 +66,16 @@ ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
 # Errors after which nothing of their job goes on.
 _OVER: Final = (errors.NotFoundError, errors.GenerationFailedError, errors.ExpiredFileError)
 _SENTENCES: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-_OF_THE_LIBRARY: Final = ("`client.", "error.job", "see `.")
-_NAMES: Final = {"`api_key=` or ": "", "`base_url`": "NEURALBOX_BASE_URL"}
+_OF_THE_LIBRARY: Final = ("`client.", "error.job", "see `.", " of the client ", "`trust_env=")
+_NAMES: Final = {
+    "pass `api_key=` or ": "",
+    "`api_key=` or ": "",
+    "`base_url`": "NEURALBOX_BASE_URL",
+    "`base_url=`": "--base-url",
+    "`overwrite=True`": "--overwrite",
+    "allow_remote=True": "--allow-remote",
+}
+_LOOKING: Final = re.compile(r"`neuralbox ((?:geminigen )?history|models|balance)`")
 
 _OF_GEMINIGEN: Final = {
     "NEURALBOX_": "GEMINIGEN_",
@@ -160,15 +168,17 @@ class Failures:
     """Failures of which each concerns one item of several.
 
     Attributes:
+        paid: Has the caller's own options.
         by_code: How often which exit code.
     """
 
+    paid: Paid = field(default_factory=Paid)
     by_code: Counter[int] = field(default_factory=Counter)
 
     def add(self, error: Exception) -> str:
         """Count an error, and return its sentence."""
         self.by_code[code_of(error)] += 1
-        return sentence_of(error)
+        return sentence_of(error, self.paid)
 
     @property
     def code(self) -> int:
@@ -227,16 +237,18 @@ def _describe(error: BaseException, extra: str, paid: Paid) -> tuple[str, int] |
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return "", exit_codes.CLOSED_PIPE
     if isinstance(error, errors.NeuralBoxError | OSError):
-        sentence = sentence_of(error)
-        if paid.service == "geminigen":
-            for ours, theirs in _OF_GEMINIGEN.items():
-                sentence = sentence.replace(ours, theirs)
-        return " ".join(part for part in (sentence, paid.how_to_go_on(error)) if part), code_of(error)
+        return " ".join(filter(None, (sentence_of(error, paid), paid.how_to_go_on(error)))), code_of(error)
     return None
 
 
-def sentence_of(error: Exception) -> str:
-    """Return an error as one line in the command line's words."""
+def sentence_of(error: Exception, paid: Paid | None = None) -> str:
+    """Return an error as one line in the command line's words.
+
+    Args:
+        error: It.
+        paid: Has the caller's own options, which a command that is named repeats, and says which service it is.
+    """
+    paid = paid or Paid()
     if isinstance(error, OSError) and not isinstance(error, errors.NeuralBoxError) and error.strerror:
         return f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror.rstrip('.')}."
     text = " ".join(str(error).split())
@@ -245,7 +257,10 @@ def sentence_of(error: Exception) -> str:
     kept = [_for_users(sentence) for sentence in _SENTENCES.split(text)]
     if isinstance(error, errors.NotFoundError) and error.job is not None:
         kept.insert(0, f"The service does not know the {error.job}.")
-    return " ".join(part for part in (*kept, _advice(error)) if part) or text or type(error).__name__
+    sentence = " ".join(filter(None, (*kept, _advice(error, paid)))) or text or type(error).__name__
+    for ours, theirs in _OF_GEMINIGEN.items() if paid.service == "geminigen" else ():
+        sentence = sentence.replace(ours, theirs)
+    return _LOOKING.sub(lambda found: f"`{paid.command(*found[1].split())}`", sentence)
 
 
 def _for_users(sentence: str) -> str:
@@ -256,15 +271,15 @@ def _for_users(sentence: str) -> str:
     return "; ".join(clauses).rstrip(".") + "." if clauses else ""
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: Exception, paid: Paid) -> str:
     """Return what to do about an error, or nothing to add."""
     if isinstance(error, errors.RateLimitError) and error.retry_after is not None:
         return f"Try again in {error.retry_after:.0f} s."
     if isinstance(error, errors.UnprocessableEntityError):
         return " ".join(f"{name}: {why.rstrip('.')}." for name, why in error.fields.items())
     if isinstance(error, errors.JournalError) and error.unwritten:
-        ids = " ".join(str(job.id) for job in error.unwritten.values())
-        return f"Paid for, and not in the journal ({len(error.unwritten)}):  neuralbox wait {ids}"
+        ids = [str(job.id) for job in error.unwritten.values()]
+        return f"Paid for, and not in the journal ({len(ids)}):  {paid.command('wait', *ids)}"
     return next((advice for kind, advice in ADVICE if isinstance(error, kind)), "")
 
 

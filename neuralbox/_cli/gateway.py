@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -101,7 +102,10 @@ def serve(
             served = app(connect=lambda key: AsyncNeuralBox(api_key=key, **options), **shared)  # type: ignore[arg-type]
         else:
             if not KeyFile(keys).all():
-                raise ConfigurationError(f"{keys} has no key to call with: `neuralbox gateway key NAME` makes one.")
+                elsewhere = "" if keys == KEYS else f" --keys {shlex.quote(str(keys))}"
+                raise ConfigurationError(
+                    f"{keys} has no key to call with: `neuralbox gateway key NAME{elsewhere}` makes one."
+                )
             client = AsyncNeuralBox(api_key=operator, **options)  # type: ignore[arg-type]
             served = app(client, keys=keys, **shared)
 

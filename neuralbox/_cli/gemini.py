@@ -73,7 +73,7 @@ def get(
             try:
                 path = str(await saving.save(gg, session, generation))
             except NeuralBoxError as error:
-                session.write_record(_values(item) | {"not_saved": sentence_of(error)})
+                session.write_record(_values(item) | {"not_saved": sentence_of(error, session.paid)})
                 raise
         session.write_record(_values(item) | ({} if path is None else {"path": path}))
         if not session.as_json:

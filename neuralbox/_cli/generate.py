@@ -113,7 +113,7 @@ def stream(
     session = CommandSession(json, base_url)
     with session.plain_words():
         text = read_prompt(prompt, context)
-        saving = Saving.of(session, None, target, replace=overwrite)
+        saving = Saving.of(session, None, target, replace=overwrite, is_file=True)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         given = nb.text.stream(
@@ -159,7 +159,7 @@ def transcribe(
     """Write down what is said in a recording."""
     session = CommandSession(json, base_url)
     with session.plain_words():
-        saving = Saving.of(session, None, target, replace=overwrite)
+        saving = Saving.of(session, None, target, replace=overwrite, is_file=True)
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> None:
         session.paid.is_sending = True
@@ -230,10 +230,10 @@ def download(
             saving = replace(saving, to=Path())
 
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
-        failures = Failures()
+        failures = Failures(session.paid)
         for named in what:
             try:
-                source = named if "://" in named else await _finished(nb, read_id(named))
+                source = named if "://" in named else await _finished(nb, session, read_id(named))
                 path = await saving.save(nb, session, source)
             except NeuralBoxError as error:
                 said = failures.add(error)
@@ -247,16 +247,19 @@ def download(
     session.run(work)
 
 
-async def _finished(nb: AsyncNeuralBox, id: GenerationId) -> Generation:
+async def _finished(nb: AsyncNeuralBox, session: CommandSession, id: GenerationId) -> Generation:
     """Find a generation that may have a file.
 
     Raises:
-        ConfigurationError: It is not finished.
+        ConfigurationError: It is not finished, or a text.
     """
     found = await nb.generations.get(id)
+    waiting = session.paid.command("wait", str(id))
     if not found.is_final:
         state = found.status or "not finished"
-        raise ConfigurationError(f"The {found.ref} is {state}, so it has no file yet: run `neuralbox wait {id}` first.")
+        raise ConfigurationError(f"The {found.ref} is {state}, so it has no file yet: run `{waiting}` first.")
+    if found.url is None and found.text is not None:
+        raise ConfigurationError(f"The {found.ref} is a text, so it has no file: `{waiting}` prints it.")
     return found
 
 
@@ -274,7 +277,7 @@ async def _show_all(
     nb: AsyncNeuralBox, session: CommandSession, found: Sequence[Generation], saving: Saving
 ) -> Failures:
     """Print results; one that cannot be saved keeps no other from it."""
-    failures = Failures()
+    failures = Failures(session.paid)
     session.paid.unsaved += saving.files_of(found)
     for generation in found:
         try:
@@ -300,7 +303,7 @@ async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generat
             error.job = generation.ref
             if isinstance(error, ExpiredFileError):
                 session.paid.drop(generation.ref)
-            session.write_record(plain_values(generation) | {"not_saved": sentence_of(error)})
+            session.write_record(plain_values(generation) | {"not_saved": sentence_of(error, session.paid)})
             raise
     session.paid.drop(generation.ref)  # what cannot be written from here on is printed
     if path is None and generation.is_completed and generation.text is not None and saving.output is not None:

@@ -35,8 +35,11 @@ class KeptKey:
     base_url: str
     key: str | None
 
-    def read(self) -> str:
+    def read(self, login: str) -> str:
         """Return the key.
+
+        Args:
+            login: The command that keeps it anew.
 
         Raises:
             ConfigurationError: The keyring is locked, absent, or has it no more.
@@ -52,16 +55,15 @@ class KeptKey:
                 "The key is in the system's keyring, and `keyring` is not installed: run  pip install 'neuralbox[keyring]'"
             ) from error
         except Exception as error:
-            raise _locked(error) from error
+            raise _locked(error, login) from error
         if found is None:
-            raise ConfigurationError("The system's keyring has the key no more: run  neuralbox login")
+            raise ConfigurationError(f"The system's keyring has the key no more: run  {login}")
         return found
 
 
-def _locked(error: Exception) -> ConfigurationError:
+def _locked(error: Exception, login: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The system's keyring cannot be used ({type(error).__name__}): unlock it, run  neuralbox login --file  or set "
-        "NEURALBOX_API_KEY."
+        f"The system's keyring cannot be used ({type(error).__name__}): unlock it, or run  {login} --file"
     )
 
 
@@ -87,7 +89,7 @@ def kept_profiles() -> set[str]:
     return {name.removesuffix(" (geminigen)") for name in _read()}
 
 
-def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
+def keep_key(name: str, key: str, base_url: str, *, in_file: bool, login: str) -> str:
     """Keep a key; return where, in words.
 
     Args:
@@ -95,6 +97,7 @@ def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
         key: It.
         base_url: The address it is for.
         in_file: Whether the keyring is not asked at all.
+        login: The command that keeps it.
 
     Raises:
         ConfigurationError: The keyring is locked, or the file cannot be used.
@@ -102,7 +105,7 @@ def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
     """
     records = _read()
     record: dict[str, Any] = {"base_url": base_url}
-    if in_file or not _keep_in_keyring(name, key):
+    if in_file or not _keep_in_keyring(name, key, login):
         record["key"] = key
     _write(records | {name: record})
     if "key" not in record:
@@ -111,20 +114,28 @@ def keep_key(name: str, key: str, base_url: str, *, in_file: bool) -> str:
     former = records.get(name)
     if isinstance(former, dict) and "key" not in former:
         try:
-            _forget_in_keyring(name)
+            _forget_in_keyring(name, login)
         except ConfigurationError:  # locked: that may be why the new one goes into the file
             return f"{where}; the former one stays in the system's keyring, which cannot be opened"
     return where
 
 
-def forget_key(name: str) -> bool:
-    """Forget a key; return whether there was one."""
+def forget_key(name: str, login: str) -> bool:
+    """Forget a key; return whether there was one.
+
+    Args:
+        name: Its name.
+        login: The command that keeps it.
+
+    Raises:
+        ConfigurationError: The keyring is locked, or the file cannot be used.
+    """
     records = _read()
     record = records.pop(name, None)
     if record is None:
         return False
     if isinstance(record, dict) and "key" not in record:
-        _forget_in_keyring(name)
+        _forget_in_keyring(name, login)
     _write(records)
     return True
 
@@ -137,7 +148,7 @@ def credentials_file() -> Path:
 # The keyring...
 
 
-def _keep_in_keyring(name: str, key: str) -> bool:
+def _keep_in_keyring(name: str, key: str, login: str) -> bool:
     """Keep a key there; False where there is no keyring at all."""
     try:
         import keyring
@@ -150,10 +161,10 @@ def _keep_in_keyring(name: str, key: str) -> bool:
         keyring.set_password(_KEYRING_SERVICE, name, key)
         return keyring.get_password(_KEYRING_SERVICE, name) == key  # one backend takes everything and keeps nothing
     except Exception as error:  # noqa: BLE001 - each backend has errors of its own
-        raise _locked(error) from None  # what holds the key in its frames is not passed on
+        raise _locked(error, login) from None  # what holds the key in its frames is not passed on
 
 
-def _forget_in_keyring(name: str) -> None:
+def _forget_in_keyring(name: str, login: str) -> None:
     try:
         import keyring
         from keyring.errors import PasswordDeleteError
@@ -166,7 +177,7 @@ def _forget_in_keyring(name: str) -> None:
     except PasswordDeleteError:  # it has it no more
         return
     except Exception as error:
-        raise _locked(error) from error
+        raise _locked(error, login) from error
 
 
 # ... and the file.

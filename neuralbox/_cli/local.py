@@ -10,7 +10,7 @@ import typer
 
 from . import output
 from .arguments import AsJson
-from .errors import plain_words
+from .errors import plain_words, sentence_of
 from .exit_codes import FAILED
 from .session import CommandSession
 
@@ -88,7 +88,7 @@ def sandbox(
                 announce=announce,
             )
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+            raise typer.BadParameter(sentence_of(error)) from error
 
 
 def _unseen(tally: DemoTally) -> None:

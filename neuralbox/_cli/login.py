@@ -52,7 +52,7 @@ def login(
         from .key_store import keep_key
 
         name = key_name(session.settings.profile, service)
-        place = keep_key(name, key, where, in_file=file)
+        place = keep_key(name, key, where, in_file=file, login=session.login_command(service))
         session.write_record({"profile": session.settings.profile, "service": service, "base_url": where})
         session.print_text(output.joined(f"Kept for the profile {session.settings.profile!r} and {where}, {place}."))
 
@@ -64,7 +64,7 @@ def logout(service: Which = "neuralbox", json: AsJson = False) -> None:
         from .key_store import forget_key
 
         profile = session.settings.profile
-        was_there = forget_key(key_name(profile, service))
+        was_there = forget_key(key_name(profile, service), session.login_command(service))
         session.write_record({"profile": profile, "service": service, "forgotten": was_there})
         session.print_text(
             output.joined(f"The key of the profile {profile!r} is {'forgotten' if was_there else 'not kept here'}.")
@@ -83,6 +83,9 @@ def _typed(service: str) -> str:
         ask = partial(typer.prompt, hide_input=True, err=True)
         return str(ask(f"{'GeminiGen' if service == 'geminigen' else 'NeuralBox'} API key (not shown)"))
     try:
-        return sys.stdin.readline().strip()
+        line = sys.stdin.readline().strip()
     except UnicodeDecodeError:
         raise ConfigurationError("There is no text on standard input; the key is read from there.") from None
+    if not line:
+        raise ConfigurationError("There is no API key on standard input; its first line is read.")
+    return line

@@ -74,7 +74,7 @@ def _each(
     session: CommandSession,
 ) -> None:
     async def work(nb: AsyncNeuralBox, session: CommandSession) -> int:
-        failures = Failures()
+        failures = Failures(session.paid)
         for text in ids:
             try:
                 said, values = await act(nb, read_id(text))

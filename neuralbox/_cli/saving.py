@@ -64,6 +64,7 @@ class Saving:
         replace: bool = False,
         otherwise: Overwrite = "rename",
         results: int = 1,
+        is_file: bool = False,
     ) -> Saving:
         """Read what a command was told, and make the directory.
 
@@ -75,6 +76,7 @@ class Saving:
             replace: `--overwrite`.
             otherwise: What happens where something stands under the name, unless it is replaced.
             results: How many results there may be.
+            is_file: Whether the command takes no `--to`.
 
         Raises:
             ConfigurationError: It contradicts itself, or the file is there already.
@@ -92,11 +94,11 @@ class Saving:
             to = session.settings.to
         naming = FileNaming.of((session.settings.name_by or "key") if name_by is None else name_by)
         if output is not None:
-            _require_new(output, replace=replace)
+            _require_new(output, replace=replace, is_file=is_file)
         directory = to if output is None else output.parent
         if directory is not None:
             if to is not None:
-                require_directory(to)
+                require_directory(to, f": write -o {shlex.quote(str(to))}")
             directory.mkdir(parents=True, exist_ok=True)
         if replace:
             repeated.append("--overwrite")
@@ -185,8 +187,12 @@ class Saving:
             return None
 
 
-def require_directory(to: Path) -> None:
+def require_directory(to: Path, instead: str = "; its files are named by --name-by.") -> None:
     """Refuse the name of a file where that of a directory belongs.
+
+    Args:
+        to: The name.
+        instead: How the sentence about it ends.
 
     Raises:
         ConfigurationError: It ends like a picture, a sound or a film, and there is no such directory.
@@ -194,15 +200,16 @@ def require_directory(to: Path) -> None:
     from .._api.content import expected_content
 
     if to.suffix and expected_content(to.name, None) and not to.is_dir():
-        raise ConfigurationError(f"--to names a directory, and {to} looks like a file: write -o {shlex.quote(str(to))}")
+        raise ConfigurationError(f"--to names a directory, and {to} looks like a file{instead}")
 
 
-def _require_new(path: Path, *, replace: bool) -> None:
+def _require_new(path: Path, *, replace: bool, is_file: bool) -> None:
     from .._files.target import locate_target
 
     located = locate_target(str(path))
     if located.path is None:
-        raise ConfigurationError(f"-o names a file, and {path} is a directory: write --to {shlex.quote(str(path))}")
+        instead = "name a file in it." if is_file else f"write --to {shlex.quote(str(path))}"
+        raise ConfigurationError(f"-o names a file, and {path} is a directory: {instead}")
     if os.path.lexists(path) and not (replace and path.is_file()):
         advice = "; --overwrite replaces it." if path.is_file() else " and is no regular file."
         raise ConfigurationError(f"{path} is there already{advice} Nothing was sent.")

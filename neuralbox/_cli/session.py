@@ -163,7 +163,7 @@ class CommandSession:
         known = service_of(service)
         kept = self._kept(service) if self.settings.is_named or not has_environment_key(known) else None
         if kept is not None and _origin(kept.base_url, known) == _origin(where, known):
-            return kept.read()
+            return kept.read(self.login_command(service))
         if has_environment_key(known):
             return api_key_from_environment(None, known)
         if sys.stdin is None or not sys.stdin.isatty():
@@ -172,12 +172,16 @@ class CommandSession:
             )
             demo = " `neuralbox demo` needs none." if service == "neuralbox" else ""
             raise ConfigurationError(
-                f"There is no API key: set {known.key_variable} to yours, or run `neuralbox login`. {known.key_help}"
+                f"There is no API key: set {known.key_variable} to yours, or run `{self.login_command(service)}`. {known.key_help}"
                 f"{elsewhere}{demo}"
             )
         name = "NeuralBox" if service == "neuralbox" else "GeminiGen"
         typed: str = typer.prompt(f"{name} API key (not shown)", hide_input=True, err=True)
         return typed
+
+    def login_command(self, service: str) -> str:
+        """Return the command that keeps a key of a service for the profile."""
+        return self.paid.command("login", *(() if service == "neuralbox" else ("--service", service)))
 
     def known_key(self, where: str) -> str | None:
         """Return the key of the environment or of the profile for a service at this address; None where there is none."""

@@ -21,10 +21,10 @@ def watch(journal: Journal, json: AsJson = False) -> None:
         if not json and output.is_terminal(sys.stdout) and output.is_terminal(sys.stdin):
             from .._watch.screen import WatchApp
 
-            WatchApp(view).run()
+            WatchApp(view, options=session.paid.options).run()
             return
         while counts.unread:
             counts = view.refresh()
         session.write_record(summary_values(counts))
-        for line in summary_lines(shown(journal), counts):
+        for line in summary_lines(shown(journal), counts, session.paid.options):
             session.print_text(output.joined(line))

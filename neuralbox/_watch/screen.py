@@ -141,6 +141,7 @@ class WatchApp(App[None]):
 
     Args:
         view: What it shows; read by one worker thread at a time.
+        options: The caller's own options, which the commands that it names repeat.
         every: Seconds between two refreshes; None for what suits the journal.
         open_file: Opens a file in the program that the system has for it.
         now: Unix seconds.
@@ -170,12 +171,14 @@ class WatchApp(App[None]):
         self,
         view: JournalView,
         *,
+        options: Sequence[str] = (),
         every: float | None = None,
         open_file: Callable[[Path], bool] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self._view = view
+        self._options = options
         self._every = every or (EVERY_OF_SHARED if is_address(view.journal) else EVERY)
         self._open_file = open_file or open_with_system
         self._now = now
@@ -274,7 +277,7 @@ class WatchApp(App[None]):
             most = max(ends)
             lines.append("last minute  " + "".join(_BARS[-(-count * 8 // most)] for count in ends))
         lines += worker_lines(counts, width=width, most=_WORKERS)
-        lines += advice_lines(self._view.name, counts)
+        lines += advice_lines(self._view.name, counts, self._options)
         if counts.unread:
             lines.append(f"Reading the journal: {counts.unread:,} to go.")
         if self._problem:

@@ -72,28 +72,28 @@ def worker_lines(counts: ViewCounts, *, width: int, most: int) -> Sequence[str]:
     return [*lines, f"and {len(order) - most} more workers"] if len(order) > most else lines
 
 
-def advice_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequence[str]:
-    """Say what to do about a batch that nobody runs and that has not ended."""
+def advice_lines(journal: str | os.PathLike[str], counts: ViewCounts, options: Sequence[str] = ()) -> Sequence[str]:
+    """Say what to do about a batch that nobody runs and that has not ended, with the caller's own options."""
     if counts.owner is not None or not counts.total:
         return []
-    name = shlex.quote(os.fspath(journal))
+    name = shlex.join([os.fspath(journal), *options])
     lines = []
     if counts.sending:
         lines.append(f"Unknown whether accepted: {counts.sending:,}. To look for them:  neuralbox reconcile {name}")
     if counts.not_sent:
-        lines.append(not_sent_line(journal, counts.not_sent))
+        lines.append(not_sent_line(journal, counts.not_sent, options))
     elif counts.ended < counts.total and not counts.unread:
         lines.append(f"To continue:  neuralbox batch resume {name}")
     return lines
 
 
-def summary_lines(journal: str | os.PathLike[str], counts: ViewCounts) -> Sequence[str]:
+def summary_lines(journal: str | os.PathLike[str], counts: ViewCounts, options: Sequence[str] = ()) -> Sequence[str]:
     """Return all of it as lines."""
     return [
         f"{state_words(counts)}, {count_words(counts)}",
         ", ".join(view_phrases(counts)),
         *worker_lines(counts, width=_WIDE, most=len(counts.workers)),
-        *advice_lines(journal, counts),
+        *advice_lines(journal, counts, options),
     ]
 
 

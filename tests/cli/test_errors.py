@@ -146,6 +146,17 @@ def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture
             AuthenticationError("Check it (`api_key=` or NEURALBOX_API_KEY).", status_code=401),
             "Check it (NEURALBOX_API_KEY).",
         ),
+        (ConfigurationError("No API key: pass `api_key=` or set X."), "No API key: set X."),
+        (
+            ConfigurationError("It is junk. Check `base_url=` and NEURALBOX_BASE_URL."),
+            "It is junk. Check --base-url and NEURALBOX_BASE_URL.",
+        ),
+        (
+            ConfigurationError("`a` is there; pass `overwrite=True` to replace it."),
+            "`a` is there; pass --overwrite to replace it.",
+        ),
+        (DownloadError("It is private. `private_files=True` of the client allows it."), "It is private."),
+        (ConfigurationError("It needs `socksio`; or pass `trust_env=False` to go without."), "It needs `socksio`."),
         (RateLimitError("The limit is reached; see `.retry_after`.", status_code=429), "The limit is reached."),
         (
             RateLimitError("The limit is reached; see `.retry_after`.", status_code=429, retry_after=61.4),
@@ -165,6 +176,17 @@ def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture
 )
 def test_an_error_is_one_line_in_words_of_the_command_line(error: Exception, said: str) -> None:
     assert sentence_of(error) == said
+
+
+def test_the_commands_that_are_named_repeat_the_callers_options(capsys: pytest.CaptureFixture[str]) -> None:
+    leave(JournalError("Full.", reason="full", unwritten={"a": JobRef(5)}), Paid(options=["--profile", "work"]))
+    leave(NotFoundError("HTTP 404.", status_code=404), Paid(options=["--profile", "work"]))
+    leave(NotFoundError("HTTP 404.", status_code=404), Paid(options=["--profile", "work"], service="geminigen"))
+    assert capsys.readouterr().err.splitlines() == [
+        "Full. Paid for, and not in the journal (1):  neuralbox wait 5 --profile work",
+        "HTTP 404. `neuralbox history --profile work` and `neuralbox models --profile work` list what there is.",
+        "HTTP 404. `neuralbox geminigen history --profile work` lists what there is.",
+    ]
 
 
 def test_a_file_that_could_not_be_saved_is_paid_for_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_a_gateway_in_this_process_listens_where_it_is_told(box: Box, monkeypatc
     assert left.out.startswith("Gateway on http://localhost:")
     passed = box("gateway", "--port", "0", "--json", "--pass-keys-on", "--quiet", "--allow-remote", "--host", "::1")
     assert passed.records[0]["url"].startswith("http://[::1]:")
+
+
+def test_the_key_that_a_gateway_lacks_is_made_in_its_own_file(box: Box) -> None:
+    for options in ([], ["--keys", "the team.json"]):
+        named = shlex.join(["neuralbox", "gateway", "key", "NAME", *options])
+        left = box("gateway", *options)
+        assert (left.code, f"has no key to call with: `{named}` makes one." in left.sentence) == (2, True)
 
 
 @pytest.mark.parametrize("passed_on", [[], ["--pass-keys-on"]])

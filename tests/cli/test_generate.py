@@ -394,6 +394,17 @@ def test_a_download_of_what_is_not_finished_says_what_to_do(slow_box: Box) -> No
     assert (left.code, left.sentence) == (2, f"{number}: {said}")
     [record] = slow_box("download", number, "--json").records
     assert record == {"source": number, "error": "ConfigurationError", "message": said}
+    url = slow_box.server.url
+    assert (
+        f"run `neuralbox wait {number} --base-url {url}` first" in slow_box("download", number, "--base-url", url).err
+    )
+
+
+def test_a_text_is_no_file_to_download(box: Box) -> None:
+    number = box("generate", "gpt-5", "Good morning", "--no-wait").lines[0]
+    left = box("download", number)
+    assert (left.code, "is a text" in left.sentence) == (2, True)
+    assert left.sentence.endswith(f"so it has no file: `neuralbox wait {number}` prints it.")
 
 
 def test_a_full_disk_is_said_and_nothing_paid_is_lost(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

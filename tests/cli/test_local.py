@@ -120,6 +120,12 @@ def test_demo_leaves_with_a_sentence(
     assert (left.code, left.sentence) == (code, said)
 
 
+def test_a_sandbox_for_others_names_the_option_that_opens_it() -> None:
+    left = run("sandbox", "--host", "0.0.0.0", "--port", "0")
+    assert left.code == 2
+    assert "unless --allow-remote says otherwise." in " ".join(left.err.replace("│", "").split())
+
+
 def test_demo_shows_a_bug_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(plan: DemoPlan, view: View) -> DemoReport:
         raise ModuleNotFoundError("No module named 'ours'", name="ours")

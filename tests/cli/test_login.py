@@ -113,9 +113,10 @@ def test_a_keyring_that_keeps_nothing_is_none(box: Box, keys: Keys, monkeypatch:
 def test_a_locked_keyring_is_one_clear_line(box: Box, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     login(box)
     keys.is_locked = True
-    for left in (run("balance"), login(box), run("logout")):
+    for left, more in ((run("balance"), ""), (login(box), f" --base-url {box.server.url}"), (run("logout"), "")):
         assert left.code == 2
-        assert "The system's keyring cannot be used (KeyringLocked): unlock it, run neuralbox login --file" in left.err
+        said = f"The system's keyring cannot be used (KeyringLocked): unlock it, or run neuralbox login{more} --file"
+        assert said in left.err
     keys.is_locked = False
     keys.held.clear()
     assert run("balance").sentence == "The system's keyring has the key no more: run neuralbox login"
@@ -161,6 +162,7 @@ def test_a_profile_that_nobody_knows_is_refused_and_no_other_account_pays(box: B
 
 def test_what_is_no_key_or_a_wrong_one_is_not_kept(box: Box, keys: Keys) -> None:
     assert login(box, key="sk-other-service").code == 2
+    assert run("login", stdin="").sentence == "There is no API key on standard input; its first line is read."
     assert login(box, key="\t").code == 2
     assert login(box, key="sk_wrong").code == 3
     assert login(box, "--service", "geminigen", key="gg wrong").code == 2
@@ -176,6 +178,22 @@ def test_the_other_service_has_a_key_of_its_own(box: Box, slowly_served: Server,
     assert box("costs", "--geminigen", "--base-url", slowly_served.url).code == 0
     assert run("logout", "--service", "geminigen").code == 0
     assert "GEMINIGEN_API_KEY" in run("geminigen", "history").sentence
+
+
+def test_the_command_that_keeps_a_missing_key_is_for_that_profile_and_service(
+    box: Box, keys: Keys, config: Path
+) -> None:
+    config.parent.mkdir()
+    config.write_text("[profiles.work]\n")
+    assert " or run `neuralbox login --profile work`." in run("balance", "--profile", "work").sentence
+    said = run("geminigen", "history", "--profile", "work").sentence
+    assert " or run `neuralbox login --service geminigen --profile work`." in said
+    assert login(box, "--profile", "work", "--service", "geminigen").code == 0
+    assert run("geminigen", "history", "--profile", "work").code == 0
+    keys.held.clear()
+    assert run("geminigen", "history", "--profile", "work").sentence.endswith(
+        "run neuralbox login --service geminigen --profile work"
+    )
 
 
 @pytest.mark.parametrize("content", ["garbage", "[]", "\udcff"])

@@ -95,6 +95,15 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_sent(
     assert not Path("out").exists()
 
 
+def test_a_command_without_the_other_option_does_not_name_it(box: Box) -> None:
+    left = box("stream", "gpt-5", "Good morning", "-o", ".")
+    assert (left.code, left.sentence) == (2, "-o names a file, and . is a directory: name a file in it.")
+    Path("run.jsonl").write_text('{"kind": "image", "model": "flux-1.1-pro", "prompt": "A heron"}\n')
+    left = box("batch", "run", "run.jsonl", "--to", "heron.png")
+    said = "--to names a directory, and heron.png looks like a file; its files are named by --name-by."
+    assert (left.code, left.sentence, box.spent) == (2, said, 0)
+
+
 def test_a_directory_may_be_called_like_a_picture(box: Box) -> None:
     Path("png").mkdir()
     Path("new.png").mkdir()

@@ -242,6 +242,9 @@ def test_each_command_that_comes_next_names_the_profile(config: Path, box: Box) 
     assert unknown.endswith("neuralbox batch settle run.sqlite --profile work boat --adopt ID")
     assert found == "To look for them in the history:  neuralbox reconcile run.sqlite --profile work"
     assert last == "Stopped; to continue:  neuralbox batch resume run.sqlite --profile work"
+    looking, going_on = box("watch", JOURNAL, "--profile", "work").lines[-2:]
+    assert looking.endswith("To look for them:  neuralbox reconcile run.sqlite --profile work")
+    assert going_on == "To continue:  neuralbox batch resume run.sqlite --profile work"
 
 
 def test_a_key_that_looks_like_an_option_can_be_settled(box: Box) -> None:

@@ -31,10 +31,12 @@ def test_without_a_terminal_it_says_once_what_the_batch_came_to(
 def test_a_terminal_gets_the_live_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(output, "is_terminal", lambda _stream: True)
-    monkeypatch.setattr("neuralbox._watch.screen.WatchApp.run", lambda app: shown.append(app._view.journal))
+    monkeypatch.setattr(
+        "neuralbox._watch.screen.WatchApp.run", lambda app: shown.append([app._view.journal, app._options])
+    )
     path = journal(tmp_path / "run.sqlite", [Kept("a")])
-    assert run("watch", path).out == ""
-    assert shown == [str(path)]
+    assert run("watch", path, "--profile", "work").out == ""
+    assert shown == [[str(path), ["--profile", "work"]]]
 
 
 def test_the_journal_may_be_the_one_of_the_environment(tmp_path: Path) -> None:
