@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .._errors import ConfigurationError
-from .settings import settings_directory
+from .settings_place import settings_directory
 
 _KEYRING_SERVICE: Final = "neuralbox"
 

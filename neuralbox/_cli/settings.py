@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .._config import config_file_from_environment, profile_from_environment
+from .._config import profile_from_environment
 from .._errors import ConfigurationError
 from .invocation import current
+from .settings_place import settings_file
 
 DEFAULT_PROFILE: Final = "default"
 
@@ -75,21 +76,6 @@ class Settings:
     max_sending: int | None = None
     max_downloads: int | None = None
     max_in_flight: int | None = None
-
-
-def settings_directory() -> Path:
-    """Return the directory of the settings and of the keys."""
-    return settings_file().parent
-
-
-def settings_file() -> Path:
-    """Return where the settings are, or would be."""
-    named = config_file_from_environment()
-    if named is not None:
-        return Path(named).expanduser()
-    from platformdirs import user_config_path
-
-    return user_config_path("neuralbox", appauthor=False) / "config.toml"
 
 
 def read_settings(*, may_be_new: bool = False) -> Settings:

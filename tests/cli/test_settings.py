@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from neuralbox._cli.batch_settings import recall
-from neuralbox._cli.settings import Settings, read_settings, settings_file
+from neuralbox._cli.settings import Settings, read_settings
+from neuralbox._cli.settings_place import settings_file
 
 from .conftest import Box, run
 
