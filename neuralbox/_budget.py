@@ -167,7 +167,7 @@ class Budget:
         """Count a new reservation. Holds the lock."""
         self._running += 1
         self._reserved += made.price or 0
-        if made.price is None:
+        if made.price is None and self._free is None:  # of what was sent before there may be several
             self._free = made
 
     def _take_in(self, made: Reservation) -> None:
@@ -224,9 +224,9 @@ class Budget:
 
 
 def reserve_spent(budget: Budget, price: int | None) -> Reservation:
-    """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget; None counts as 0."""
+    """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget."""
     with _lock:
-        return budget._set_aside(price or 0)
+        return budget._set_aside(price)
 
 
 def budget_of(given: int | Budget | None) -> Budget | None:
@@ -291,3 +291,12 @@ class Reservation:
                 self._runs = False
                 self._budget._running -= 1
         self._budget._tell()
+
+    def attend(self) -> None:
+        """Say that its end is waited for, which an earlier call had left: so others may wait for what it gives back."""
+        if self._outer is not None:
+            self._outer.attend()
+        with _lock:
+            if not (self._runs or self._booked):
+                self._runs = True
+                self._budget._running += 1

@@ -181,6 +181,38 @@ def test_an_unknown_price_does_not_wait_for_one_before_it_where_all_is_spent_mea
     assert not budget.may_wait_for(None)
 
 
+def test_others_wait_for_a_price_again_when_its_end_is_waited_for_again() -> None:
+    wide = Budget(10)
+    budget = Budget(10, within=wide)
+    left = reserve_spent(budget, 10)
+    left.leave()
+    assert not budget.may_wait_for(1)
+    left.attend()
+    left.attend()
+    assert budget.may_wait_for(1)
+    left.leave()
+    left.settle(10)
+    left.attend()  # it has ended
+    assert not budget.may_wait_for(1)
+    assert figures(wide) == figures(budget) == (10, 0, 0, 0)
+
+
+def test_of_what_was_sent_before_at_an_unknown_price_the_first_is_waited_for() -> None:
+    budget = Budget(100)
+    first, second = reserve_spent(budget, None), reserve_spent(budget, None)
+    second.settle(4)
+    with pytest.raises(BudgetExceededError, match="nor yet that of one before it"):
+        budget.reserve(None)
+    first.settle(4)
+    assert budget.reserve(None).is_open
+
+
+def test_what_was_sent_before_is_set_aside_whatever_is_left() -> None:
+    budget = Budget(10)
+    reserve_spent(budget, 12)
+    assert (budget.reserved, budget.left) == (12, 0)
+
+
 def test_a_listener_is_told_once_of_the_next_change() -> None:
     budget, heard = Budget(100), list[int]()
     budget.on_change(lambda: heard.append(budget.left))
@@ -310,15 +342,6 @@ def test_what_the_outer_one_will_never_cover_is_not_waited_for() -> None:
     mine.reserve(1)
     assert mine.may_wait_for(4)
     assert not mine.may_wait_for(5)  # in `mine` alone it would fit
-
-
-def test_what_an_earlier_run_sent_at_an_unknown_price_counts_as_nothing_and_keeps_nobody_waiting() -> None:
-    budget = Budget(10)
-    earlier = reserve_spent(budget, None)
-    assert earlier.price == 0
-    budget.reserve(None)
-    reserve_spent(budget, 12)  # it was sent, whatever is left
-    assert (budget.reserved, budget.left) == (12, 0)
 
 
 def test_what_one_of_them_refuses_changes_neither_and_wakes_nobody_who_waits() -> None:

@@ -16,9 +16,10 @@ from typing import Protocol
 
 from anyio import to_thread
 
+from .._budget import reserve_spent
 from .._costs.charges import charges_of
 from .._costs.prices import price_query_of
-from .._errors import BudgetExceededError, NeuralBoxError, ProtocolError
+from .._errors import NeuralBoxError, ProtocolError
 from .._files.download import save
 from .._journal.shared import News
 from .._models.generation import Generation
@@ -160,13 +161,11 @@ class Collector:
         if budget is None:
             return
         if item.reservation is None:
-            try:
-                item.reservation = budget.reserve(0)
-            except BudgetExceededError:  # exceeded as it is: nothing more is sent either way
-                return
+            item.reservation = reserve_spent(budget, 0)
         query = None
         if isinstance(request, BatchRequest):
-            query = price_query_of(request.build(self._state.core.options.dialect), model=request.model)
+            wire = request.build(self._state.core.options.dialect)
+            query = price_query_of(wire, model=request.model, extra=request.extra_body)
         charges_of(self._state.core).book(generation, item.reservation, query)
 
     # ... written down...

@@ -27,6 +27,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from .._api.vocabulary import COMPLETED
+from .._budget import Reservation
 from .._errors import ConfigurationError, JournalError
 from .._journal.protocol import ACCEPTED, FINAL, PLANNED, SENDING, Journal, JournalRecord, PlannedRequest, require_key
 from .._journal.shared import SharedJournal, shared_of
@@ -87,6 +88,7 @@ class RequestReader:
         self._oldest: deque[int] = deque()
         self._unplanned: deque[tuple[BatchItem, PlannedRequest]] = deque()
         self._is_planning = False
+        self._set_aside: dict[str, Reservation] = {}  # for what earlier runs sent, until it is read
         self._left_open: set[str] = set()  # keys of this run that were delivered and are still open in the journal
 
     def delivered(self, item: BatchItem) -> None:
@@ -104,6 +106,8 @@ class RequestReader:
                 await register_journal_ids(
                     registry_of(state.core), journal, lambda record: prompt_of(record, dialect, kinds)
                 )
+                if shared_of(journal) is None:  # else the run's budget counts it in the database
+                    self._set_aside = await self._submitter.set_aside(journal)
             if self._source is not None:
                 await self._read(self._source)
             if journal is not None and state.reading:
@@ -278,6 +282,7 @@ class RequestReader:
     async def _route(self, item: BatchItem, record: JournalRecord) -> None:
         state = self._state
         item.job = None if record.id == "" else record.job
+        item.reservation = self._set_aside.pop(record.key, None)
         if record.is_foreign:
             self._others.watch(item)
         elif record.is_finished:

@@ -18,17 +18,18 @@ from functools import partial
 import anyio
 
 from .._api.request import Request
+from .._budget import Reservation, reserve_spent
 from .._costs.charges import charges_of, price_of, reserve_tokens
 from .._costs.prices import price_query_of
 from .._errors import (
     AuthenticationError,
-    BudgetExceededError,
+    ConfigurationError,
     InsufficientTokensError,
     JournalError,
     NeuralBoxError,
     RateLimitError,
 )
-from .._journal.protocol import Journal
+from .._journal.protocol import Journal, JournalRecord
 from .._journal.shared import shared_of
 from .._models.generation import Generation
 from .._rate_limit.limiter import limiter_of
@@ -69,6 +70,9 @@ class JournalRecorder:
     async def sending(self, claim: Claim) -> None:
         """Write down that it may leave; one that cannot be written down, or afforded, does not leave."""
         item, journal = self._item, self._state.journal
+        if item.claim is not None and item.reservation is not None:  # never accepted: a new one, that has to fit
+            item.reservation.release()
+            item.reservation = None
         if item.reservation is None:
             await self._reserve()
         if journal is not None:
@@ -92,6 +96,8 @@ class JournalRecorder:
         """Keep its id, then write it down; one that cannot be written down is waited for all the same."""
         item = self._item
         item.accepted(generation)
+        if item.reservation is not None:
+            item.reservation.attend()
         kind, model = (None, None) if item.job is None else (item.job.kind, item.job.model)
         waits = not generation.is_final
 
@@ -313,17 +319,38 @@ class Submitter:
         self._state.require_going()
 
     async def account_for(self, item: BatchItem) -> None:
-        """Set the tokens of one aside that an earlier run sent, as far as there are any left."""
+        """Let others wait for the tokens of one that an earlier run sent, for its end is waited for from now on."""
         budget, request = self._state.options.budget, item.request
-        if budget is not None and isinstance(request, BatchRequest):
+        if item.reservation is not None:
+            item.price = item.reservation.price
+            item.reservation.attend()
+        elif isinstance(budget, RunBudget) and isinstance(request, BatchRequest):
             price = await self._price(item, request.build(self._state.core.options.dialect))
-            if isinstance(budget, RunBudget):
-                item.reservation = await budget.take_in(item.key, price)
-                return
-            try:
-                item.reservation = budget.reserve(price)
-            except BudgetExceededError:
-                logger.warning("What the batch has on its way costs more than its budget.")
+            item.reservation = await budget.take_in(item.key, price)
+
+    async def set_aside(self, journal: Journal) -> dict[str, Reservation]:
+        """Set the tokens of all aside that earlier runs sent, before anything new is, whatever is left of the budget.
+
+        Returns:
+            By key. Nobody may wait for them until their requests are read: that may be when all places are free again.
+        """
+        budget, found = self._state.options.budget, dict[str, Reservation]()
+        if budget is None:
+            return found
+        async for record in journal.sent():
+            reservation = found[record.key] = reserve_spent(budget, await self._price_of_record(record))
+            reservation.leave()
+        if budget.spent + budget.reserved > budget.tokens:
+            logger.warning("What the batch has on its way costs more than its budget.")
+        return found
+
+    async def _price_of_record(self, record: JournalRecord) -> int | None:
+        try:
+            request = self._state.options.kinds.read(record.request)
+            wire = request.build(self._state.core.options.dialect)
+        except ConfigurationError:  # of a version that knew more
+            return None
+        return await price_of(self._core, wire, request.options(), model=request.model)
 
     async def _note_estimate(self, item: BatchItem, wire: Request, generation: Generation) -> None:
         """Let others go by what the service says that one of an unknown price will cost."""

@@ -20,7 +20,16 @@ from .._errors import JournalError
 from .._types import GenerationId, JobRef
 from . import operations
 from .group_commit import CommitItem, GroupCommit
-from .protocol import FINISHED, UNFINISHED, JournalHint, JournalRecord, JournalSummary, PlannedRequest, require_key
+from .protocol import (
+    FINISHED,
+    SENT,
+    UNFINISHED,
+    JournalHint,
+    JournalRecord,
+    JournalSummary,
+    PlannedRequest,
+    require_key,
+)
 
 T = TypeVar("T")
 
@@ -110,14 +119,17 @@ class GroupedJournal:
     async def saved(self, key: str, path: str, size_bytes: int) -> None:
         await self._enqueue(operations.saved(key, path, size_bytes, self._time()))
 
-    async def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self.ask(partial(self._store.page, UNFINISHED, after)):
-            for record in page:
-                yield record
-            after = page[-1].position
+    def unfinished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
+        return self._records(UNFINISHED, after)
 
-    async def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
-        while page := await self.ask(partial(self._store.page, FINISHED, after)):
+    def sent(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
+        return self._records(SENT, after)
+
+    def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
+        return self._records(FINISHED, after)
+
+    async def _records(self, states: Sequence[str], after: int) -> AsyncIterator[JournalRecord]:
+        while page := await self.ask(partial(self._store.page, states, after)):
             for record in page:
                 yield record
             after = page[-1].position

@@ -52,6 +52,7 @@ SAVED: Final = "saved"
 
 STATES: Final = (PLANNED, SENDING, ACCEPTED, FINAL, SAVED)
 UNFINISHED: Final = (PLANNED, SENDING, ACCEPTED)
+SENT: Final = (SENDING, ACCEPTED)
 FINISHED: Final = (FINAL, SAVED)
 
 HINTS_KEPT: Final = 10_000
@@ -366,6 +367,10 @@ class Journal(Protocol):
 
         Read page by page, each as it is when it is read; memory does not grow with the journal.
         """
+        ...
+
+    def sent(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:
+        """Iterate over those of them that were sent, or may have been, likewise."""
         ...
 
     def finished(self, *, after: int = 0) -> AsyncIterator[JournalRecord]:

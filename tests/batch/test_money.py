@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import anyio
@@ -17,6 +17,7 @@ from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
 from ..helpers import dear, refusal, reply
+from ..service import Made
 from .support import a_service, batches
 from .test_batch import images, outcomes_of, run_through, videos
 
@@ -116,6 +117,21 @@ async def test_unknown_prices_are_learnt_one_by_one() -> None:
     world = a_service(price=None, tokens=10)
     found = await outcomes_of(batches(world)(images(10), budget=35))
     assert sum(outcome.ok for outcome in found.values()) == 3
+
+
+async def test_what_a_request_with_fields_of_its_own_was_charged_is_the_price_of_no_other() -> None:
+    world = a_service(price=None, tokens=10, seconds=0.0, latency=0.1)
+    make = world.make
+
+    def made(body: Mapping[str, Any], **how: Any) -> Made:
+        world.tokens = 1 if body.get("fast") else 10
+        return make(body, **how)
+
+    world.make = made  # type: ignore[method-assign]
+    cheap = ImageRequest(model="flux-1.1-pro", prompt="fast", key="fast", extra_body={"fast": True})
+    found = await outcomes_of(batches(world)([cheap, *images(9)], budget=12))
+    assert sum(outcome.ok for outcome in found.values()) == 2
+    assert sum(made.tokens for made in world.ledger) == 11
 
 
 async def test_an_unknown_outcome_keeps_its_tokens() -> None:

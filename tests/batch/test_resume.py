@@ -646,7 +646,64 @@ async def test_an_unknown_one_that_was_accepted_is_booked(path: Path) -> None:
     full = Budget(4, spent=10)
     await write(world, path, [("more", ImageRequest(model="flux-1.1-pro", prompt="more"), "charged")])
     assert (await outcomes_of(batches(world)(None, journal=path, budget=full)))["more"].ok
-    assert full.spent == 10
+    assert full.spent == 14
+
+
+def old_and_new(state: str) -> tuple[list[tuple[str, BatchRequest, str]], list[BatchRequest]]:
+    """Two pictures that an earlier run sent, and five that none did."""
+    old = [(key, ImageRequest(model="flux-1.1-pro", prompt=f"{key} one", key=key), state) for key in ("a", "b")]
+    return [*old], [ImageRequest(model="flux-1.1-pro", prompt=f"new {n}", key=f"new {n}") for n in range(5)]
+
+
+@pytest.mark.parametrize("budget", [8, 5])
+@pytest.mark.parametrize("state", ["accepted", "charged"])
+@pytest.mark.parametrize("order", ["old first", "new first", "not named"])
+async def test_what_earlier_runs_have_out_is_set_aside_before_anything_new_is_sent(
+    order: str, state: str, budget: int, path: Path
+) -> None:
+    world = a_service(price=4)
+    old, new = old_and_new(state)
+    await write(world, path, old)
+    named = [request for _, request, _ in old]
+    asked = {"old first": [*named, *new], "new first": [*new, *named], "not named": new}[order]
+    found = await outcomes_of(batches(world)(asked, journal=path, budget=budget, max_in_flight=2, max_sending=1))
+    assert {key for key, outcome in found.items() if outcome.ok} == {"a", "b"}
+    assert sum(isinstance(outcome.error, BudgetExceededError) for outcome in found.values()) == 5
+    assert len(world.posts) == 0
+
+
+async def test_what_an_earlier_run_sent_and_nobody_can_tell_of_keeps_its_tokens(path: Path) -> None:
+    world = a_service(price=4)
+    old, new = old_and_new("charged")
+    await write(world, path, old)
+    budget = Budget(8)
+    found = await outcomes_of(batches(world, submission="raise")(new, journal=path, budget=budget))
+    assert not any(outcome.ok for outcome in found.values())
+    assert (budget.spent, budget.reserved, len(world.posts)) == (0, 8, 0)
+
+
+async def test_what_an_earlier_run_sent_and_fails_leaves_its_tokens_to_those_who_wait(path: Path) -> None:
+    world = a_service(price=4)
+    old, new = old_and_new("accepted")
+    await write(world, path, old)
+    for made in world.ledger:
+        made.seconds, made.fails = 30.0, True
+    budget = Budget(8)
+    asked = [*(request for _, request, _ in old), *new]
+    found = await outcomes_of(batches(world)(asked, journal=path, budget=budget))
+    assert sum(outcome.ok for outcome in found.values()) == 2
+    assert (budget.spent, budget.reserved, len(world.posts)) == (8, 0, 2)
+
+
+async def test_of_what_an_earlier_run_sent_at_an_unknown_price_the_next_such_one_waits(path: Path) -> None:
+    world = a_service(price=None, tokens=10)
+    old, new = old_and_new("accepted")
+    await write(world, path, old[:1])
+    world.ledger[0].seconds = 30.0
+    budget = Budget(15)
+    found = await outcomes_of(batches(world)([old[0][1], *new], journal=path, budget=budget))
+    assert {key for key, outcome in found.items() if outcome.ok} == {"a"}
+    assert (budget.spent, budget.reserved, len(world.posts)) == (10, 0, 0)
 
 
 # A journal that breaks.

@@ -100,11 +100,13 @@ async def test_a_request_goes_through_all_states(journal: GroupedJournal, clock:
     await journal.sending("one", CLAIM)
     (sent, planned) = [record async for record in journal.unfinished()]
     assert (sent.state, sent.claim, sent.job, planned.claim) == ("sending", CLAIM, None, None)
+    assert [one async for one in journal.sent()] == [sent]
 
     clock.unix += 3
     await journal.accepted("one", id=77, kind="image", model="flux")
     assert [record.job async for record in journal.unfinished()] == [JobRef(77, "image", "flux"), None]
     assert [one async for one in journal.unfinished(after=1)] == [planned]
+    assert [record.job async for record in journal.sent()] == [JobRef(77, "image", "flux")]
     assert await journal.ids(since=clock.unix) == [77]
     assert await journal.ids(since=clock.unix + 1) == []
 
