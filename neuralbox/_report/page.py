@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -132,7 +133,7 @@ def _facts(totals: Totals) -> Sequence[tuple[str, str]]:
     if times:
         facts.append(("from first to last", charts.duration(max(times) - min(times))))
     if totals.completed and totals.tokens:
-        facts.append(("tokens per result", f"{totals.tokens / len(totals.completed):,.1f}"))
+        facts.append(("tokens per result", f"{Decimal(totals.tokens) / len(totals.completed):,.1f}"))
     return facts
 
 

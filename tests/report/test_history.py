@@ -124,6 +124,13 @@ async def test_without_thumbnails_no_file_is_asked_for(tmp_path: Path, monkeypat
     assert service.names == []
 
 
+async def test_a_number_of_tokens_that_no_float_holds_is_shown_as_it_is(tmp_path: Path) -> None:
+    service = Pictures(item(1, tokens_spent=10**400), item(2, tokens_spent=0))
+    async with make_client(service) as nb:
+        page = await write_history_report(nb, tmp_path / "h.html", thumbnails=False)
+    assert f"{10**400 // 2:,}.0" in page.read_text(encoding="utf-8")
+
+
 async def test_filters_are_sent_and_said(tmp_path: Path) -> None:
     service = Pictures()
     async with make_client(service) as nb:
