@@ -155,4 +155,9 @@ def _replace(file: str, better: Mapping[int, Mapping[str, Any]]) -> None:
 
 
 def _text(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, of a key or a path, has no UTF-8; as an escape it is read as it was
+        text = json.dumps(record)
+    return text + "\n"

@@ -60,6 +60,16 @@ def test_outcomes_are_appended_as_json_lines(path: Path) -> None:
     assert third["error"] == {"type": "KeyError", "message": "'x'"}
 
 
+def test_half_a_character_of_a_key_or_a_path_is_read_as_it_was(path: Path) -> None:
+    outcomes = [done("\ud800ü", path=Path("out/\udcff.webp"))]
+    assert write_outcomes(path, outcomes) == 1
+    assert write_outcomes(path, outcomes) == 0
+    (line,) = read(path)
+    assert (line["key"], line["path"]) == ("\ud800ü", "out/\udcff.webp")
+    outcome_lines._files.clear()  # as another program finds the file
+    assert write_outcomes(path, outcomes) == 0
+
+
 @pytest.mark.parametrize("remembered", [True, False])
 def test_what_stands_there_is_not_written_again_and_what_had_no_result_is_replaced(
     path: Path, monkeypatch: pytest.MonkeyPatch, remembered: bool
