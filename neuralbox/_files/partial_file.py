@@ -340,10 +340,11 @@ def write_whole(path: Path, pieces: Iterable[str], overwrite: Overwrite) -> Path
 def _candidates(target: Path) -> Iterator[Path]:
     yield target
     for number in range(2, 10_000):
-        mark = f" ({number})"
-        room = MAX_NAME_BYTES - len((mark + target.suffix).encode())
-        stem = target.stem.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore")
-        yield target.with_name(f"{stem}{mark}{target.suffix}")
+        stem, rest = target.stem, f" ({number}){target.suffix}"
+        room = MAX_NAME_BYTES - len(os.fsencode(rest))
+        while stem and len(os.fsencode(stem)) > room:
+            stem = stem[:-1]
+        yield target.with_name(stem + rest)
 
 
 def _rename_to_free(part: Path, target: Path) -> bool:

@@ -219,6 +219,20 @@ def test_names_for_a_second_file_end_and_keep_to_the_length(tmp_path: Path) -> N
     assert len(set(candidates)) == len(candidates) == 9_999
 
 
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        (b"caf\xe9.png", b"caf\xe9 (2).png"),
+        (b"bild.\xff", b"bild (2).\xff"),
+        (b"\xff" * 251 + b".png", b"\xff" * 247 + b" (2).png"),
+        (b"a." + b"b" * 253, b" (2)." + b"b" * 253),  # for which there is no room
+    ],
+)
+def test_a_second_name_keeps_the_bytes_that_are_no_text(tmp_path: Path, name: bytes, second: bytes) -> None:
+    candidates = partial_file._candidates(tmp_path / os.fsdecode(name))
+    assert [os.fsencode(next(candidates).name) for _ in range(2)] == [name, second]
+
+
 # What was left.
 
 
