@@ -24,6 +24,8 @@ SAVED: Final = "saved"
 EXPIRED: Final = "expired"
 _NEVER_WRITTEN: Final = frozenset({"file_password"})
 """Fields of records that open something, and belong into no file."""
+_BEYOND: Final = 2**63
+"""No file is so long, and no index holds such a number."""
 _START: Final = b'{"archive":1,'
 """How each line begins, the version of its layout included."""
 
@@ -89,7 +91,8 @@ def read_line(line: bytes) -> ManifestEntry | None:
     service, key, part, state = map(str, texts)
     if state == EXPIRED:
         return ManifestEntry(service, account, key, part, EXPIRED)
-    is_whole = isinstance(path, str) and isinstance(sha256, str) and isinstance(size, int) and state == SAVED
+    is_length = isinstance(size, int) and 0 <= size < _BEYOND
+    is_whole = isinstance(path, str) and isinstance(sha256, str) and is_length and state == SAVED
     if not is_whole or not _is_inside(str(path)):
         return None
     return ManifestEntry(service, account, key, part, SAVED, path, size, sha256)

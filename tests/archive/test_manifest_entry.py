@@ -63,6 +63,8 @@ def test_no_part_of_a_line_is_taken_for_a_whole_one() -> None:
         {"path": "./MANIFEST.jsonl/1.webp"},
         {"path": ".neuralbox/archive.lock"},
         {"bytes": "3"},
+        {"bytes": 10**30},
+        {"bytes": -1},
         {"sha256": None},
     ],
 )
