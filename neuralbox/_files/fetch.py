@@ -4,7 +4,8 @@ The storage is another host: it gets a plain GET without the key, the client's h
 so does every host it redirects to. Where an attempt breaks off, the next one asks for the rest, as long as the server
 tells which version of the file it sends (`_files.ranges`); otherwise it starts over. Attempts are limited and spaced
 by the rules of every GET (`_core.retry`), but one that brought the file on does not count against the limit: a long
-file over a bad line ends when it is whole, not after so many cuts.
+file over a bad line ends when it is whole, not after so many cuts. What there was of an older version is no measure of
+that.
 
 Where the bytes go is a `Sink`'s business. They are passed on in large pieces.
 """
@@ -137,6 +138,7 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
     """
     policy = RetryPolicy(core.options.max_retries, core.options.max_retry_wait, core.options.deadline)
     started, tried, counted, best = core.clock(), 0, 0, sink.length
+    version, is_renewed = sink.version, False
     while True:
         tried += 1
         asked = ask_for_rest(sink.length, sink.version)
@@ -149,6 +151,10 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
         else:
             await sink.finish(rest)
             return
+        if sink.version != version:
+            if version is not None and not is_renewed:  # once: a server may call each answer another version
+                best, is_renewed = 0, True
+            version = sink.version
         if sink.version is None:
             sink.drop()
         if sink.length >= best + _PROGRESS:

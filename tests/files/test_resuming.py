@@ -304,6 +304,22 @@ async def test_what_was_left_of_another_version_goes(tmp_path: Path, cut: int | 
     assert files_in(tmp_path) == {"18500.mp4": new}
 
 
+async def test_attempts_that_bring_a_newer_version_on_are_not_counted_by_what_was_left(tmp_path: Path) -> None:
+    left_behind(tmp_path, 3 * MIB)
+    new = content(len(FILE), seed=4)
+    storage = Storage(new, {"etag": '"v2"'}, cuts=[70_000 * number for number in range(1, 40)])
+    await saved(storage, tmp_path, max_retries=1)
+    assert storage.sent == len(new)
+    assert files_in(tmp_path) == {"18500.mp4": new}
+
+
+async def test_a_server_that_calls_each_answer_another_version_is_given_up(tmp_path: Path) -> None:
+    changes = {number: {"headers": {"etag": f'"v{number}"'}} for number in range(40)}
+    storage = Storage(FILE, cuts=[MIB] * 40, changes=changes)
+    with pytest.raises(DownloadError, match="after 4 attempts"):
+        await saved(storage, tmp_path, max_retries=2)
+
+
 async def test_what_was_left_whole_is_confirmed_by_its_last_byte(tmp_path: Path) -> None:
     left_behind(tmp_path, len(FILE))
     storage = Storage(FILE)
