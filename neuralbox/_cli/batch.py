@@ -200,13 +200,13 @@ def plan(
         from time import time
 
         from .._batch.planning import plan as plan_requests
-        from .._config import ClientOptions, base_url_from_environment
+        from .._config import ClientOptions
 
         if journal is None or isinstance(journal, Path):
             raise ConfigurationError("Name a journal that many can share: --journal postgresql://host/db#run")
         requests = replace(open_requests(file, file, is_table=file.suffix.lower() == ".csv"), is_shared=True)
         _report_problems(requests, session, is_fatal=True, is_resumed=False)
-        service = ClientOptions(base_url=base_url_from_environment(base_url)).base_url
+        service = ClientOptions(base_url=session.base_url_of("neuralbox")).base_url
         new, known = plan_requests(journal, requests, service=service, now=time())
         session.write_record({"planned": new, "known": known})
         session.print_text(f"{new} planned, {known} known already.")

@@ -53,6 +53,16 @@ def test_a_run_in_a_database_is_planned_worked_on_shown_and_continued(
     assert box.spent == 12
 
 
+def test_a_run_is_planned_for_the_service_of_the_profile(box: Box, place: str, config: Path) -> None:
+    write()
+    config.parent.mkdir()
+    config.write_text(f'[profiles.work]\nbase-url = "{box.server.url}"\n')
+    elsewhere = {"NEURALBOX_BASE_URL": "http://127.0.0.1:1"}
+    left = box("batch", "plan", "run.jsonl", "--journal", place, "--profile", "work", **elsewhere)
+    assert left.code == 0
+    assert box("batch", "resume", place, "--profile", "work", **elsewhere).code == 0
+
+
 def test_what_a_stopped_worker_had_not_read_yet_is_anybodys(box: Box, place: str) -> None:
     write(count=40)
     left = interrupted(box, "batch", "run", "run.jsonl", "--journal", place, "--max-in-flight", "2", after=3)
