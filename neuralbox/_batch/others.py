@@ -3,7 +3,8 @@
 Requests that another worker has are waited for, and taken over when it is gone. The journal is asked in turns whether any of
 them has ended or has nobody any more; what a turn misses, the next one sees. What has ended is delivered here as well, and
 costs nothing: an engine that gives the same work to two workers gets it from both. A turn looks at `_AT_ONCE` of them and
-costs one query, however many there are.
+costs one query, however many there are. What ends here without an end in the journal (no tokens are left, or nobody knows what became
+of it) is let go in turn: a worker that has it to do as well takes it over, and one without a list waits for it no more.
 
 A worker whose own lease is over leaves: others may have taken over all that it had, and bring it to its end.
 """
@@ -76,6 +77,7 @@ class OthersWork:
                 self._collector.abandon()
             await self._tell(journal)
             await self._settle_up()
+            await self._give_up(journal)
             if isinstance(state.refusal, StoppedError):
                 self._drop()
             elif self._items:
@@ -100,6 +102,18 @@ class OthersWork:
                 await budget.settle_up()
             assert self._places is not None  # as there is a journal
             await self._places.settle_up()
+
+    async def _give_up(self, journal: SharedJournal) -> None:
+        """Let the others have what has no generation here and has not ended."""
+        state = self._state
+        given_up, state.given_up = state.given_up, {}
+        # A key that is here anew was taken over since.
+        keys = [key for key, item in given_up.items() if state.live.get(key, item) is item]
+        if keys:
+            try:
+                await journal.give_up(keys)
+            except JournalError:
+                state.given_up = {**given_up, **state.given_up}
 
     async def _look(self, journal: SharedJournal) -> None:
         assert self.pass_on is not None

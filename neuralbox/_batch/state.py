@@ -31,6 +31,7 @@ from .._core.exchange import Core
 from .._errors import NeuralBoxError
 from .._files.naming import FileNaming
 from .._journal.protocol import Journal
+from .._journal.shared import shared_of
 from .._rate_limit.limiter import limiter_of
 from .._rate_limit.windows import Why
 from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds
@@ -95,6 +96,7 @@ class BatchState:
         room: Rung when a place is given back.
         news: Rung when there is an outcome, or nothing more to come.
         changed: Rung with each change, for those who watch.
+        given_up: Of a journal that many share: items that ended without a generation, by key, of which the others know nothing yet.
         sleepers: Set when nothing more is sent: of requests that wait for their turn, with the Unix time until which
             the account's limits hold them up, if that is it.
     """
@@ -116,6 +118,7 @@ class BatchState:
         self.news = Broadcast()
         self.changed = Broadcast()
         self.sleepers: dict[anyio.Event, float | None] = {}
+        self.given_up: dict[str, BatchItem] = {}
         self._looked_up: set[BatchItem] = set()
 
     # Where each is.
@@ -164,6 +167,9 @@ class BatchState:
     def give_up(self, item: BatchItem, error: Exception) -> None:
         """Let an item end without a generation."""
         item.error = error
+        # One whose key is given twice says nothing of the first, which may be on its way.
+        if self.live.get(item.key) is item and shared_of(self.journal) is not None:
+            self.given_up[item.key] = item
         item.leave_tokens()
         self.finish(item)
 

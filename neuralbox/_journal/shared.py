@@ -198,6 +198,8 @@ class SharedStore(JournalStore, Protocol):
 
     def take_ended(self, after: int, *, completed: bool) -> list[JournalRecord]: ...
 
+    def give_up(self, keys: Collection[str]) -> None: ...
+
     def tell(self, throttled: tuple[float, str] | None) -> None: ...
 
     def lost(self, key: str, claim: str) -> None: ...
@@ -274,6 +276,10 @@ class SharedJournal(GroupedJournal):
             completed: Those with a result; else those without.
         """
         return await self.ask(partial(self._store.take_ended, after, completed=completed))
+
+    async def give_up(self, keys: Collection[str]) -> None:
+        """Let others have requests of this process that have not ended and that it does nothing more about."""
+        await self.ask(partial(self._store.give_up, keys))
 
     # ... what of the budget it takes...
 

@@ -14,6 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._batch import reader
+from neuralbox._batch.item import BatchItem
 from neuralbox._batch.keeper import Keeper
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.reader import planned_request
@@ -26,6 +28,9 @@ from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
 from neuralbox._journal import open_account_journal, read_records, read_summary, read_workers
 from neuralbox._journal.postgres import membership
+from neuralbox._journal.postgres import store as stores
+from neuralbox._journal.protocol import PlannedRequest
+from neuralbox._journal.reading import plan_requests
 from neuralbox._journal.shared import AccountView, ClaimInFlight, GrantRefusal, SharedJournal, taken
 from neuralbox._report import write_batch_report
 from neuralbox._requests.requests import ImageRequest, VideoRequest
@@ -361,6 +366,96 @@ async def test_a_worker_without_tokens_leaves_the_rest_to_others(world: Service,
     assert all(isinstance(outcome.error, InsufficientTokensError) for outcome in found.values())
     assert len(found) < 300
     assert read_summary(place).planned == 600
+
+
+def _cut(world: Service) -> None:
+    world.ends = lambda number, body: "dropped after"
+
+
+def _slow(world: Service) -> None:
+    world.seconds = 1e7
+
+
+@one_loop
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize(
+    ("options", "arrange"),
+    [
+        pytest.param({"budget": 8}, None, id="no tokens are left"),
+        pytest.param({"wait_timeout": 60.0}, _slow, id="the wait was too long"),
+        pytest.param({"submission": "raise"}, _cut, id="nobody knows"),
+        pytest.param({"kind": "of tomorrow"}, None, id="nobody can read it"),
+    ],
+)
+async def test_workers_do_not_wait_for_each_others_requests_that_got_no_generation(
+    world: Service,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    arrange: Any,
+    lists: bool,
+) -> None:
+    monkeypatch.setattr(reader, "PAGE", 2)
+    monkeypatch.setattr(stores, "PAGE", 2)
+    if arrange is not None:
+        arrange(world)
+    requests = videos(*"abcdefgh")
+    planned = [planned_request(request.key or "", request) for request in requests]
+    if "kind" in options:
+        planned = [PlannedRequest(each.key, {"kind": options["kind"]}) for each in planned]
+    if not lists or "kind" in options:
+        plan_requests(place, planned, service=BASE_URL, now=1.0)
+        shares: list[Any] = [None, None]
+    else:
+        shares = [requests, [*reversed(requests)]]
+    of_client = {name: value for name, value in options.items() if name == "submission"}
+    of_run = {name: value for name, value in options.items() if name in ("budget", "wait_timeout")}
+    ended, found = list[int](), dict[str, BatchOutcome]()
+
+    async def work(number: int) -> None:
+        core = worker(world, number, **of_client)
+        async with Batches(core)(shares[number], journal=place, **of_run) as run:
+            async for outcome in run:
+                found[outcome.key] = outcome
+            ended.append(number)
+            while len(ended) < 2:  # it lives on, and so does all that it has
+                await world.time.sleep(1.0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, 0)
+        group.start_soon(work, 1)
+        while len(ended) < 2 and world.time.elapsed < 600.0:
+            await world.time.sleep(1.0)
+        group.cancel_scope.cancel()
+    assert sorted(ended) == [0, 1]
+    assert sorted(found) == sorted(request.key or "" for request in requests)
+    assert len(world.ledger) <= len(requests)
+
+
+async def test_what_is_given_up_is_told_again_where_the_journal_was_away_and_not_of_a_key_that_is_here_anew(
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up, told = SharedJournal.give_up, list[list[str]]()
+
+    async def answer(journal: SharedJournal, keys: Any) -> None:
+        told.append([*keys])
+        if len(told) == 1:
+            raise JournalError("The database is away.", reason="unwritable")
+        await give_up(journal, keys)
+
+    monkeypatch.setattr(SharedJournal, "give_up", answer)
+    world.price = 4
+    async with Batches(worker(world))(videos("a"), journal=place, budget=1) as run:
+        outcome = await anext(run)
+        state = run._state
+        assert state is not None
+        state.live["b"] = BatchItem("b", None)
+        state.given_up["b"] = BatchItem("b", None)
+        while len(told) < 2:
+            await world.time.sleep(0.5)
+        del state.live["b"]
+    assert not outcome.ok
+    assert [set(keys) for keys in told] == [{"a/0"}, {"a/0"}]
 
 
 async def test_leaving_early_leaves_the_rest_to_others(world: Service, place: str) -> None:

@@ -27,6 +27,7 @@ session keeps, so that a pooler may hand each transaction to another session.
                  opens       where that window begins by now, Unix seconds of the service's clock
                  unsettled   while `sending`: JSON, what the keeper says that could not find out what became of it
                  kept        while `accepted`: the epoch whose keeper waits for it; 0: the next one is to; -1: none is
+                 given_up    its owner, though alive, does nothing more about it: whoever has it to do may take it over
                  brief       text or address of the result are all that its owner needs of it
                  news        its owner has not taken up yet what the keeper, or who sent it before, has made of it
                  gen_id      of the generation, as text; `gen_is_int` tells what it was
@@ -111,7 +112,8 @@ STEPS: Final[Sequence[Sequence[str]]] = [
             ADD COLUMN IF NOT EXISTS hour_reset float8, ADD COLUMN IF NOT EXISTS given_at timestamptz""",
     ),
     (  # to version 6
-        "ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS charged_before bigint NOT NULL DEFAULT 0",
+        """ALTER TABLE neuralbox.record ADD COLUMN IF NOT EXISTS charged_before bigint NOT NULL DEFAULT 0,
+            ADD COLUMN IF NOT EXISTS given_up boolean NOT NULL DEFAULT false""",
     ),
 ]
 """Step n leads from version n to version n + 1; a new database takes them all."""

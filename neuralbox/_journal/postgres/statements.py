@@ -26,7 +26,7 @@ CHARGED: Final = """coalesce(r.tokens, CASE WHEN r.status = 'completed' OR NOT %
 
 CHANGES: Final[Mapping[str, LiteralString]] = {
     SENDING: """
-        UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
+        UPDATE neuralbox.record r SET state = 1, unsure = false, given_up = false, account = %(account)s, sender = %(owner)s,
             attempt = r.attempt + 1, opens = NULL, unsettled = NULL, sent_at = g.at, claim = g.claim, claim_key = g.claim_key, mark = g.mark
         FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[], %(mark)s::bytea[])
             AS g (key, at, claim, claim_key, mark)
@@ -53,7 +53,7 @@ CHANGES: Final[Mapping[str, LiteralString]] = {
             done AS (UPDATE neuralbox.record r SET state = 0, account = NULL, unsure = false, unsettled = NULL, claim = NULL,
                     gen_id = NULL, gen_is_int = NULL, kind = NULL, model = NULL, price = NULL, status = NULL, tokens = NULL,
                     charged_before = r.charged_before + old.charged, sent_at = NULL, accepted_at = NULL, final_at = NULL,
-                    owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END,
+                    owner = CASE WHEN r.state = 3 THEN %(owner)s ELSE r.owner END, given_up = r.given_up AND r.state < 3,
                     news = r.news OR (r.state = 1 AND r.owner IS DISTINCT FROM %(owner)s)
                 FROM old WHERE r.id = old.id AND ((r.state < 2 AND (r.owner = %(owner)s OR r.sender = %(owner)s))
                     OR (r.state = 3 AND r.status IS DISTINCT FROM 'completed'))
@@ -87,7 +87,7 @@ end is said again of what is saved by now, if it is the same end."""
 SENDING_PRICED: Final[LiteralString] = """
     WITH g AS (SELECT * FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[],
                 %(mark)s::bytea[], %(price)s::int[]) AS g (key, at, claim, claim_key, mark, price)),
-        done AS (UPDATE neuralbox.record r SET state = 1, unsure = false, account = %(account)s, sender = %(owner)s,
+        done AS (UPDATE neuralbox.record r SET state = 1, unsure = false, given_up = false, account = %(account)s, sender = %(owner)s,
                 attempt = r.attempt + 1, opens = NULL, unsettled = NULL, sent_at = g.at, claim = g.claim,
                 claim_key = g.claim_key, mark = g.mark, price = g.price
             FROM g JOIN neuralbox.record o ON o.run = %(run)s AND o.key = g.key
@@ -111,14 +111,15 @@ PLAN: Final = """
     SELECT id, key FROM made"""
 
 _TAKE: Final = """
-    UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, unsettled = NULL, news = false, kept = %(kept)s,
-        brief = %(brief)s, price = CASE WHEN r.state > 0 THEN r.price END
+    UPDATE neuralbox.record r SET owner = %(owner)s, unsure = r.state = 1, unsettled = NULL, news = false, given_up = false,
+        kept = %(kept)s, brief = %(brief)s, price = CASE WHEN r.state > 0 THEN r.price END
     FROM found WHERE r.id = found.id AND r.owner IS NOT DISTINCT FROM found.owner AND r.state {states}
     RETURNING r.id"""
 
 TAKE_KEYS: Final = f"""
     WITH found AS MATERIALIZED (SELECT r.id, r.owner FROM neuralbox.record r
-        WHERE r.run = %(run)s AND r.key = ANY(%(keys)s) AND r.state < 3 AND NOT {ALIVE})
+        WHERE r.run = %(run)s AND r.key = ANY(%(keys)s) AND r.state < 3
+            AND (NOT {ALIVE} OR (r.given_up AND r.owner <> %(owner)s)))
     {_TAKE.format(states="< 3")}"""
 
 TAKE_FREE: Final = """
@@ -139,7 +140,11 @@ TAKE_ENDED: Final = f"""
 
 OTHERS_WORK: Final = """
     SELECT EXISTS (SELECT 1 FROM neuralbox.record r
-        WHERE r.run = %(run)s AND r.state < 3 AND r.owner IS DISTINCT FROM %(owner)s)"""
+        WHERE r.run = %(run)s AND r.state < 3 AND r.owner IS DISTINCT FROM %(owner)s AND NOT r.given_up)"""
+
+GIVE_UP: Final = """
+    UPDATE neuralbox.record r SET given_up = true
+    WHERE r.run = %(run)s AND r.key = ANY(%(keys)s) AND r.owner = %(owner)s AND r.state < 3"""
 
 UNSURE: Final = """
     UPDATE neuralbox.record r SET unsure = true, unsettled = NULL, claim = %(claim)s

@@ -310,6 +310,10 @@ class PostgresStore:
 
         return self._database.once(act)
 
+    def give_up(self, keys: Collection[str]) -> None:
+        values = {**self._named, "keys": [*keys]}
+        self._database.run(lambda connection: connection.execute(statements.GIVE_UP, values))
+
     def be_kept(self, *, is_brief: bool) -> None:
         self._named.update(kept=0, brief=is_brief)
 
