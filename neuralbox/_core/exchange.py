@@ -39,7 +39,7 @@ from .credentials import Credential, Session
 from .deadline import TimedReply, in_time
 from .reply_capture import capture
 from .retry import AttemptOutcome, RetryPolicy, StopReason, classify_attempt, decide, is_from_service
-from .session_refresh import SessionRefresher, log_in, refresh
+from .session_refresh import SessionRefresher, log_in
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
@@ -173,7 +173,7 @@ class Core(BoundToProcess):
             options.service.name, options.base_url, credential.identity, time_source
         )
         self.policy: RetryPolicy = RetryPolicy(options.max_retries, options.max_retry_wait, options.deadline)
-        self._renewal = SessionRefresher()
+        self._renewal = self.account.state(SessionRefresher, SessionRefresher)
         self._hooks = options.hooks
         self._kept: object = None
 
@@ -182,9 +182,7 @@ class Core(BoundToProcess):
 
     def with_options(self, options: ClientOptions) -> Core:
         """Return a core with other options over the same connections and credential."""
-        core = Core(self.transport, options, self.credential, self.time_source)
-        core._renewal = self._renewal  # one session, one renewal at a time, whichever copy finds it stale
-        return core
+        return Core(self.transport, options, self.credential, self.time_source)
 
     def keep_alive(self, owner: object) -> None:
         """Hold on to what owns the connections for as long as anything made of this core is in use."""
@@ -340,11 +338,8 @@ class Core(BoundToProcess):
 
     async def _exchange(self, request: Request, attempt: Attempt, prepared: Prepared) -> Reply:
         on_sent = self._begin(request, attempt)
-        answer: Awaitable[Reply] = self.transport.send(
-            prepared, max_bytes=self.options.max_reply_bytes, on_sent=on_sent
-        )
-        if self.options.deadline is not None:
-            answer = self._in_time(attempt, answer)
+        answering = self.transport.send(prepared, max_bytes=self.options.max_reply_bytes, on_sent=on_sent)
+        answer: Awaitable[Reply] = self._in_time(attempt, answering)
         return await (_heard_by(attempt, answer) if attempt.listeners else answer)
 
     async def _enter(
@@ -354,8 +349,9 @@ class Core(BoundToProcess):
         reply = self.transport.stream(prepared, on_sent=self._begin(request, attempt))
         return self._timed(attempt, await _heard_by(attempt, self._in_time(attempt, stack.enter_async_context(reply))))
 
-    def _in_time(self, attempt: Attempt, answer: Awaitable[A]) -> Awaitable[A]:
-        return in_time(self._left(attempt), self.options.deadline, answer)
+    def _in_time(self, attempt: Attempt, answer: Awaitable[T]) -> Awaitable[T]:
+        left = self._left(attempt)
+        return answer if left is None else in_time(left, self.options.deadline, answer)
 
     def _timed(self, attempt: Attempt, reply: StreamedReply) -> StreamedReply:
         deadline = self.options.deadline
@@ -393,7 +389,8 @@ class Core(BoundToProcess):
         is_stale = isinstance(error, errors.AuthenticationError) and is_sure
         outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent)
         if is_stale and not (attempt.has_renewed or request.anonymous):
-            attempt.has_renewed = await self._renewal.follow(self, self.credential, stale=attempt.authorization)
+            renewing = self._renewal.follow(self, self.credential, stale=attempt.authorization)
+            attempt.has_renewed = await self._in_time(attempt, renewing)
             if attempt.has_renewed:
                 for listener in attempt.listeners:
                     listener.repeating("session expired", error, 0.0)
@@ -432,7 +429,7 @@ class Core(BoundToProcess):
     async def _let_go(self, attempt: Attempt) -> None:
         """Wait until every listener lets the next attempt go, within the deadline."""
         for listener in attempt.listeners:
-            await in_time(self._left(attempt), self.options.deadline, listener.before_repeat())
+            await self._in_time(attempt, listener.before_repeat())
 
     def _raise(
         self, request: Request, call: CallOptions, attempt: Attempt, error: errors.NeuralBoxError, stop: StopReason
@@ -473,9 +470,9 @@ class Core(BoundToProcess):
         options = self.options
         headers = {"accept": request.accept, "user-agent": USER_AGENT}
         if not request.anonymous:
-            headers[self.credential.header_name] = attempt.authorization = await self._renewal.header(
-                self, self.credential
-            )
+            identifying = self._renewal.header(self, self.credential)
+            attempt.authorization = await self._in_time(attempt, identifying)
+            headers[self.credential.header_name] = attempt.authorization
         for extra in (options.default_headers, call.extra_headers):
             if extra:
                 headers |= {name.lower(): value for name, value in extra.items()}
@@ -505,7 +502,7 @@ class Core(BoundToProcess):
 
     async def refresh(self, session: Session, call: CallOptions = NO_CALL_OPTIONS) -> Mapping[str, Any]:
         """Ask for a new access token with the session's cookie; see `_core.session_refresh`."""
-        return await refresh(self, session, call)
+        return await self._in_time(Attempt(self.clock()), self._renewal.refresh(self, session, call))
 
     async def log_in(
         self, session: Session, request: Request, call: CallOptions = NO_CALL_OPTIONS

@@ -1,12 +1,13 @@
 """Keeping an end user's session good: renewing its token before it runs out, and after the service refused it.
 
-One renewal at a time for each session and loop, however many calls find its token stale. Logging in and refreshing are
-requests like any other; whoever sends them is the core, which is handed in.
+One renewal at a time for each session and loop, however many calls, of one client or of several, find its token stale.
+Logging in and refreshing are requests like any other; whoever sends them is the core, which is handed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -16,7 +17,7 @@ from .._api.reply import read_object
 from .._api.request import Request, RetrySafety
 from .._concurrency.per_loop import PerLoop
 from .._config import NO_CALL_OPTIONS, CallOptions
-from .._errors import ConfigurationError, ProtocolError
+from .._errors import APIConnectionError, APIStatusError, ConfigurationError, NeuralBoxError, ProtocolError
 from .._transport import Reply
 from .credentials import Credential, Session
 from .reply_capture import without_capture
@@ -34,10 +35,12 @@ class Sender(Protocol):
 
 
 class SessionRefresher:
-    """Renews the tokens of sessions; shared by the copies of a client."""
+    """Renews the token of a session; shared by all its clients."""
 
     def __init__(self) -> None:
         self._locks: PerLoop[anyio.Lock] = PerLoop()
+        self._failed = 0  # renewals
+        self._failure: NeuralBoxError | None = None  # of the last of them
 
     async def header(self, sender: Sender, credential: Credential) -> str:
         """Return what a request identifies itself with, renewed where it is about to run out.
@@ -64,13 +67,25 @@ class SessionRefresher:
         await self._renew(sender, credential, stale)
         return True
 
+    async def refresh(self, sender: Sender, session: Session, call: CallOptions) -> Mapping[str, Any]:
+        """Refresh the token whatever it is, with the cookie that the renewal before it brought."""
+        async with self._locks.get(anyio.Lock):
+            return await refresh(sender, session, call)
+
     async def _renew(self, sender: Sender, session: Session, stale: str | None) -> None:
-        """Refresh the token; of all calls that find it stale, one asks and the others share its answer."""
+        """Refresh the token; of all calls that find it stale, one asks and the others share its answer, or that there is none."""
+        failed = self._failed
         async with self._locks.get(anyio.Lock):
             if session.header != stale:
                 return  # renewed by another call since
-            with without_capture():  # `with_raw_response` is about the call's own reply, not about this one's token
-                await refresh(sender, session)
+            if self._failure is not None and self._failed != failed:
+                raise copy(self._failure)
+            try:
+                with without_capture():  # `with_raw_response` is about the call's own reply, not about this one's token
+                    await refresh(sender, session)
+            except (APIConnectionError, APIStatusError, ProtocolError) as error:
+                self._failed, self._failure = self._failed + 1, copy(error)
+                raise
 
 
 async def refresh(sender: Sender, session: Session, call: CallOptions = NO_CALL_OPTIONS) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,13 +15,13 @@ from neuralbox._api.request import Request, RetrySafety
 from neuralbox._config import CallOptions
 from neuralbox._core.call_events import AttemptListener
 from neuralbox._core.credentials import Session
-from neuralbox._core.exchange import Attempt
+from neuralbox._core.exchange import Attempt, Core
 from neuralbox._core.reply_capture import capture_replies
 from neuralbox._resources.account import Account
 from neuralbox._resources.auth import Auth
 from neuralbox._submissions import submission
 from neuralbox._transport.base import Reply
-from tests.helpers import START, Bench, Play, Sent, Step, make_core, refusal, reply
+from tests.helpers import STALL, START, Bench, Play, Sent, Step, make_core, refusal, reply
 
 from ..service import LOST
 
@@ -354,6 +355,37 @@ async def test_a_renewal_whose_answer_is_lost_is_not_repeated_and_never_an_unkno
     assert paths(bench) == ["/auth/refresh"]
 
 
+@pytest.mark.parametrize("left", [None, 0.0])
+async def test_a_renewal_that_stalls_is_cut_at_the_deadline_of_each_call_that_waits_for_it(left: float | None) -> None:
+    def answer(sent: Sent) -> Play:
+        return STALL if sent.path == "/auth/refresh" else EXPIRED
+
+    bench = make_core(answer, credential=logged_in(left=left), deadline=0.02)
+
+    async def cut() -> None:
+        with pytest.raises(errors.APITimeoutError, match=r"deadline of 0.02 s"):
+            await bench.core.send(ASK, bench.core.as_json)
+
+    with anyio.fail_after(5) as limit:
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(cut)
+        assert limit.deadline - anyio.current_time() > 4, "not one after another"
+
+
+async def test_a_paid_request_whose_renewal_stalls_was_refused_and_is_not_unknown() -> None:
+    bench = make_core([EXPIRED, STALL], credential=logged_in(left=None), deadline=0.01)
+    with pytest.raises(errors.APITimeoutError, match=r"deadline of 0.01 s"):
+        await bench.core.send(BUY, bench.core.as_json)
+    assert paths(bench) == ["/generate", "/auth/refresh"]
+
+
+async def test_a_renewal_that_is_asked_for_is_cut_at_the_deadline_too() -> None:
+    bench = make_core([STALL], credential=logged_in(), deadline=0.01)
+    with pytest.raises(errors.APITimeoutError, match=r"deadline of 0.01 s"):
+        await Auth(bench.core).refresh()
+
+
 # One renewal for all who need it.
 
 
@@ -376,6 +408,87 @@ async def test_twenty_calls_that_find_the_token_stale_renew_it_once(left: float 
     await crowd(bench, copies)
     assert paths(bench).count("/auth/refresh") == 1
     assert paths(bench).count("/balance") == (20 if left is not None else 40)
+
+
+async def test_clients_of_one_session_renew_it_once() -> None:
+    bench = make_core(
+        lambda sent: token("new") if sent.path == "/auth/refresh" else BALANCE, credential=logged_in(left=0.0)
+    )
+    others = [
+        Core(bench.transport, bench.core.options, bench.core.credential, bench.time.time_source) for _ in range(4)
+    ]
+    await crowd(bench, [bench.core, *others])
+    assert paths(bench).count("/auth/refresh") == 1
+
+
+async def test_renewals_that_are_asked_for_at_once_use_no_cookie_twice() -> None:
+    bench = make_core(
+        lambda _: token("new", f"refresh=r{len(bench.sent) + 1}; HttpOnly"), credential=(session := logged_in())
+    )
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(bench.core.refresh, session)
+    assert [one.headers["cookie"] for one in bench.sent] == ["refresh=r1", "refresh=r2", "refresh=r3"]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        refusal(401, "not_authenticated", "Refresh token revoked"),
+        reply(200, {}),
+        errors.ConnectionLostError("The connection broke."),
+    ],
+)
+async def test_a_renewal_that_fails_fails_for_all_who_wait_for_it_and_is_tried_again_by_later_calls(
+    failure: Play,
+) -> None:
+    bench = make_core(lambda sent: failure if sent.path == "/auth/refresh" else EXPIRED, credential=logged_in(left=0.0))
+    failures: list[errors.NeuralBoxError] = []
+
+    async def fail() -> None:
+        with pytest.raises(errors.NeuralBoxError) as caught:
+            await bench.core.send(ASK, bench.core.as_json)
+        failures.append(caught.value)
+
+    for times in (1, 2):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(fail)
+        assert paths(bench) == ["/auth/refresh"] * times
+    assert len({(type(error), str(error)) for error in failures}) == 1
+    assert len({id(error) for error in failures}) == 40
+
+
+async def test_a_renewal_that_ends_with_its_client_or_its_caller_is_done_by_the_next_who_waits() -> None:
+    everybody_waits, impatient = anyio.Event(), anyio.CancelScope()
+
+    async def answer(sent: Sent) -> Play:
+        if sent.path != "/auth/refresh":
+            return BALANCE
+        tries = paths(bench).count("/auth/refresh")
+        if tries == 1:
+            await everybody_waits.wait()
+            return errors.ConfigurationError("The client is closed.")
+        if tries == 2:
+            impatient.cancel()
+        return STALL if tries == 2 else token("new")
+
+    async def fail() -> None:
+        with pytest.raises(errors.ConfigurationError):
+            await bench.core.send(ASK, bench.core.as_json)
+
+    async def give_up() -> None:
+        with impatient:
+            await bench.core.send(ASK, bench.core.as_json)
+
+    bench = make_core(answer, credential=(session := logged_in(left=0.0)))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for call in (fail, give_up, partial(bench.core.send, ASK, bench.core.as_json)):
+                group.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
+            everybody_waits.set()
+    assert (session.access_token, paths(bench).count("/auth/refresh")) == ("new", 3)
 
 
 async def test_a_refusal_that_comes_after_the_renewal_does_not_renew_again() -> None:
