@@ -187,7 +187,9 @@ class Batch:
             total = found.unfinished + (found.failed if self._options.retry_failed else 0)
         else:
             total = operator.length_hint(source, -1)
-        return Budget(budget, spent=found.tokens) if isinstance(budget, int) else budget, None if total < 0 else total
+        if isinstance(budget, int):
+            budget = Budget(budget, spent=max(0, found.tokens))  # older versions wrote down what a service said below 0
+        return budget, None if total < 0 else total
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

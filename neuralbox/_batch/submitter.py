@@ -78,7 +78,8 @@ class JournalRecorder:
         if journal is not None:
             shared = shared_of(journal)
             if shared is None:
-                await journal.sending(item.key, claim.to_dict())
+                price = None if item.reservation is None else item.reservation.price
+                await journal.sending(item.key, claim.to_dict(), price=price)
             else:
                 await shared.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt), price=self._price())
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
@@ -104,7 +105,8 @@ class JournalRecorder:
         async def note(journal: Journal) -> None:
             shared = shared_of(journal)
             if shared is None:
-                await journal.accepted(item.key, id=generation.id, kind=kind, model=model)
+                estimate = self._state.core.options.service.estimate(generation)
+                await journal.accepted(item.key, id=generation.id, kind=kind, model=model, price=estimate)
             else:
                 await shared.accepted(item.key, id=generation.id, kind=kind, model=model, waits=waits)
 
@@ -345,6 +347,8 @@ class Submitter:
         return found
 
     async def _price_of_record(self, record: JournalRecord) -> int | None:
+        if record.price is not None:
+            return record.price
         try:
             request = self._state.options.kinds.read(record.request)
             wire = request.build(self._state.core.options.dialect)

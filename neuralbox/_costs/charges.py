@@ -85,7 +85,7 @@ class Prices:
 
     def charged(self, question: PriceQuery, tokens: int) -> None:
         """Remember what was charged for a completed request."""
-        _keep(self._charged, question.key, tokens, PRICES_KEPT)
+        _keep(self._charged, question.key, max(0, tokens), PRICES_KEPT)
 
     async def _ask(self, core: Core, question: PriceQuery) -> None:
         def read(reply: Reply) -> int | None:

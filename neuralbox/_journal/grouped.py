@@ -104,11 +104,21 @@ class GroupedJournal:
         await self._commit(item)
         return item.found
 
-    async def sending(self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None) -> None:
-        await self._commit(operations.sending(key, claim, self._time(), mark))
+    async def sending(
+        self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None, price: int | None = None
+    ) -> None:
+        await self._commit(operations.sending(key, claim, self._time(), mark, price))
 
-    async def accepted(self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None) -> None:
-        await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time()))
+    async def accepted(
+        self,
+        key: str,
+        *,
+        id: GenerationId,
+        kind: str | None = None,
+        model: str | None = None,
+        price: int | None = None,
+    ) -> None:
+        await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time(), price=price))
 
     async def planned_again(self, key: str) -> None:
         await self._enqueue(operations.planned_again(key))

@@ -27,8 +27,9 @@ class StateChange(CommitItem):
         values: What is written down, by name, the key included: `at` in Unix seconds where the time counts, and
 
             SENDING   `claim` as JSON, and its `claim_key`; where it has a prompt, `prompt` (its JSON string) and `rest` (the
-                      claim without it); `mark`, a digest of the prompt or None; `price`, where the run's budget is kept
-            ACCEPTED  `id`, `kind`, `model`; `waits`, whether the keeper of a journal that many share is to wait for it
+                      claim without it); `mark`, a digest of the prompt or None; `price`, where a budget is kept
+            ACCEPTED  `id`, `kind`, `model`; `waits`, whether the keeper of a journal that many share is to wait for it;
+                      `price`, None where that is the one of `SENDING`
             FINAL     `status`, `tokens`, and `outcome` as JSON
             SAVED     `path` (bytes where it is no valid text), `size_bytes`
         job: Of `ACCEPTED`: the paid generation.
@@ -98,10 +99,12 @@ def sending(
     return StateChange(SENDING, {**named, "claim": whole, "prompt": literal, "rest": rest})
 
 
-def accepted(key: str, job: JobRef, at: float, *, waits: bool = False) -> StateChange:
+def accepted(key: str, job: JobRef, at: float, *, waits: bool = False, price: int | None = None) -> StateChange:
     """Build the change to `ACCEPTED`."""
     named: dict[str, Any] = {"id": _id(job.id), "kind": _text(job.kind), "model": _text(job.model)}
-    return StateChange(ACCEPTED, {"key": key, "at": at, "waits": waits, **named}, job=job)
+    return StateChange(
+        ACCEPTED, {"key": key, "at": at, "waits": waits, "price": transitions.counted(price), **named}, job=job
+    )
 
 
 def planned_again(key: str) -> StateChange:

@@ -126,6 +126,7 @@ class JournalRecord:
         accepted_at: Unix seconds of `accepted`.
         final_at: Unix seconds of `final`.
         is_foreign: Whether another worker has it at this moment; only of what has not ended, in a journal that many share.
+        price: Tokens it was counted with when it was sent, where that is known; a journal that many share counts itself.
     """
 
     position: int
@@ -145,6 +146,7 @@ class JournalRecord:
     accepted_at: float | None = None
     final_at: float | None = None
     is_foreign: bool = False
+    price: int | None = None
 
     @property
     def job(self) -> JobRef | None:
@@ -328,18 +330,32 @@ class Journal(Protocol):
         """
         ...
 
-    async def sending(self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None) -> None:
+    async def sending(
+        self, key: str, claim: Mapping[str, Any], *, mark: bytes | None = None, price: int | None = None
+    ) -> None:
         """Note that the request is about to leave; durable when it returns. Again before each repetition.
 
         Args:
             key: Which request.
             claim: How to find out later what became of it.
             mark: Digest of its prompt, for a journal that many share.
+            price: Tokens that are set aside for it, where a budget is kept.
         """
         ...
 
-    async def accepted(self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None) -> None:
-        """Note the id of the paid generation; durable when it returns. The same id again changes nothing."""
+    async def accepted(
+        self,
+        key: str,
+        *,
+        id: GenerationId,
+        kind: str | None = None,
+        model: str | None = None,
+        price: int | None = None,
+    ) -> None:
+        """Note the id of the paid generation; durable when it returns. The same id again changes nothing.
+
+        A price is what it is counted with from now on; None leaves what `sending` was given.
+        """
         ...
 
     async def planned_again(self, key: str) -> None:

@@ -305,7 +305,14 @@ class SharedJournal(GroupedJournal):
         self._store.be_kept(is_brief=is_brief)
 
     async def accepted(
-        self, key: str, *, id: GenerationId, kind: str | None = None, model: str | None = None, waits: bool = False
+        self,
+        key: str,
+        *,
+        id: GenerationId,
+        kind: str | None = None,
+        model: str | None = None,
+        price: int | None = None,  # noqa: ARG002 - `allotments.note_price` has it counted
+        waits: bool = False,
     ) -> None:
         """Note the id of the paid generation; with `waits` the keeper waits for it."""
         await self._commit(operations.accepted(key, JobRef(id, kind, model), self._time(), waits=waits))

@@ -100,6 +100,12 @@ def status_of(outcome: Mapping[str, Any]) -> str | None:
 
 
 def tokens_of(outcome: Mapping[str, Any]) -> int | None:
-    """Return the tokens of an outcome; nonsense (text, a number no sum could hold) is None, and stays in the outcome."""
-    tokens = outcome.get("tokens")
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and abs(tokens) < 2**40 else None
+    """Return the tokens of an outcome as they are counted; what the service said stays in the outcome."""
+    return counted(outcome.get("tokens"))
+
+
+def counted(tokens: object) -> int | None:
+    """Return tokens as they are counted: nonsense (text, a number no sum could hold) is None, below nothing is nothing."""
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or abs(tokens) >= 2**40:
+        return None
+    return max(0, tokens)

@@ -199,9 +199,9 @@ async def test_the_first_wave_of_a_batch_knows_the_services_clock(path: Path, mo
     """Else a killed run's first requests could not be proven absent under a clock that was set since."""
     whole, offsets = GroupedJournal.sending, []
 
-    async def sending(self: GroupedJournal, key: str, claim: Mapping[str, Any]) -> None:
+    async def sending(self: GroupedJournal, key: str, claim: Mapping[str, Any], **how: Any) -> None:
         offsets.append(claim["server_offset"])
-        await whole(self, key, claim)
+        await whole(self, key, claim, **how)
 
     monkeypatch.setattr(GroupedJournal, "sending", sending)
     await outcomes_of(batches(a_service())(images(64), journal=path))
@@ -270,8 +270,8 @@ async def test_a_request_that_left_long_after_it_was_written_down_is_found(
 ) -> None:
     whole = GroupedJournal.sending
 
-    async def sending(self: GroupedJournal, *args: Any) -> None:
-        await whole(self, *args)
+    async def sending(self: GroupedJournal, *args: Any, **how: Any) -> None:
+        await whole(self, *args, **how)
         world.time.elapsed += 1_000.0  # a machine that sleeps, a queue before the connection
 
     world = a_service(ends=lambda number, body: "dropped after" if number == 2 else "answered")
@@ -704,6 +704,30 @@ async def test_of_what_an_earlier_run_sent_at_an_unknown_price_the_next_such_one
     found = await outcomes_of(batches(world)([old[0][1], *new], journal=path, budget=budget))
     assert {key for key, outcome in found.items() if outcome.ok} == {"a"}
     assert (budget.spent, budget.reserved, len(world.posts)) == (10, 0, 0)
+
+
+async def test_what_an_earlier_run_sent_counts_with_the_price_that_was_set_aside_then(path: Path) -> None:
+    world = a_service(price=4, seconds=500.0)
+    _, new = old_and_new("planned")
+    named = [VideoRequest(model="kling-v2.1", prompt=f"film {key}", key=key) for key in ("a", "b")]
+    await outcomes_of(batches(world)(named, journal=path, budget=8, wait_timeout=10.0))
+    world.price = 1  # for a day
+    asked = world.prices_asked
+    found = await outcomes_of(batches(world)([*new, *named], journal=path, budget=8, wait_timeout=None))
+    assert {key for key, outcome in found.items() if outcome.ok} == {"a", "b"}
+    assert {found[key].price for key in ("a", "b")} == {4}
+    assert world.prices_asked == asked + 1  # for the new ones
+
+
+async def test_less_than_nothing_charged_is_nothing_and_a_journal_that_says_so_is_continued(path: Path) -> None:
+    world = a_service(price=10, tokens=-5)
+    await outcomes_of(batches(world)(images(1), journal=path, budget=20))
+    assert (await anyio.to_thread.run_sync(read_summary, path)).tokens == 0
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("UPDATE records SET tokens = -5")  # as older versions wrote it down
+    world.tokens = 10
+    found = await outcomes_of(batches(world)(images(4), journal=path, budget=20))
+    assert sum(outcome.ok for outcome in found.values()) == 3
 
 
 # A journal that breaks.

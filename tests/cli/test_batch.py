@@ -292,6 +292,7 @@ def test_a_journal_of_an_older_version_is_gone_on_with(box: Box, command: tuple[
     box("batch", "run", "run.jsonl", "--budget", str(PRICE))
     with contextlib.closing(sqlite3.connect("run.sqlite")) as file:
         file.execute("ALTER TABLE records DROP COLUMN charged_before")
+        file.execute("ALTER TABLE records DROP COLUMN price")
         file.execute("PRAGMA user_version = 2")
         file.commit()
     assert "Continuing its batch brings it up to date" in box("batch", "status", "run.sqlite").err

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpx
 import pytest
@@ -549,6 +550,22 @@ async def test_a_keyed_job_is_bought_once_and_another_picture_under_its_key_is_r
         with pytest.raises(errors.JournalError, match="files"):
             await gg.images.submit(files=[path], **keyed)
     assert shop.posts == 1
+
+
+async def test_a_batch_that_is_continued_counts_what_is_on_its_way_as_it_was_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = GeminiShop(VirtualTime(), estimates=True)
+    old, new = (
+        [GeminiVideoRequest(model="veo-2", prompt=f"{age} {n}", duration=4) for n in range(10)]
+        for age in ("old", "new")
+    )
+    async with opened(shop) as gg, gg.batch(old, journal=tmp_path / "run", budget=40, wait_timeout=3.0) as run:
+        assert not any([outcome.ok async for outcome in run])
+    monkeypatch.setattr("neuralbox._core.account._accounts", WeakValueDictionary())  # another process
+    async with opened(shop) as gg, gg.batch([*old, *new], journal=tmp_path / "run", budget=40) as run:
+        assert sum([outcome.ok async for outcome in run]) == 10
+    assert len(shop.orders) == 10
 
 
 async def test_a_batch_goes_on_from_its_journal_and_pays_once(tmp_path: Path) -> None:

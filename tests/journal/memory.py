@@ -116,12 +116,13 @@ class MemoryStore:
             return JournalRecord(record.position, record.key, record.request)
         at = self._time(values["at"])
         if state == SENDING:
-            return replace(record, state=state, claim=json.loads(values["claim"]), sent_at=at)
+            return replace(record, state=state, claim=json.loads(values["claim"]), sent_at=at, price=values["price"])
         if state == ACCEPTED:
             if record.state not in {PLANNED, SENDING}:
                 return record
             named = {name: values[name] for name in ("id", "kind", "model")}
-            return replace(record, state=state, claim=None, accepted_at=at, **named)
+            price = record.price if values["price"] is None else values["price"]
+            return replace(record, state=state, claim=None, accepted_at=at, price=price, **named)
         if state == FINAL:
             ended = {name: values[name] for name in ("status", "tokens")}
             return replace(record, state=state, outcome=json.loads(values["outcome"]), final_at=at, **ended)

@@ -145,6 +145,7 @@ def test_a_damaged_journal_raises_nothing_foreign(tmp_path: Path, monkeypatch: p
         ("UPDATE records SET prompt_at = 9999 WHERE state = 'sending'", "`prompt_at` of request 2"),
         ("UPDATE records SET id = 0.5 WHERE position = 3", "`id` of request 3"),
         ("UPDATE outcomes SET outcome = 'null'", "`outcome` of request 4"),
+        ("UPDATE records SET price = -1 WHERE position = 3", "`price` of request 3"),
     ],
 )
 async def test_what_is_damaged_is_named_with_its_row(tmp_path: Path, statement: str, words: str) -> None:

@@ -23,6 +23,7 @@ from neuralbox._journal import (
     leave_hint,
 )
 from neuralbox._journal.grouped import GroupedJournal
+from neuralbox._journal.shared import shared_of
 from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
@@ -90,6 +91,27 @@ async def file(tmp_path: Path, clock: Clock) -> AsyncIterator[GroupedJournal]:
 async def test_it_keeps_the_protocol(journal: GroupedJournal) -> None:
     kept: Journal = journal
     assert kept is journal
+
+
+async def test_a_price_stands_until_the_request_is_planned_again(journal: GroupedJournal) -> None:
+    is_told = shared_of(journal) is None  # else the run's budget is kept in the database
+
+    async def require(*prices: int | None) -> None:
+        await journal.flush()
+        told = prices if is_told else [None] * len(prices)
+        assert [record.price async for record in journal.unfinished()] == [*told]
+
+    await journal.plan(entries("one", "two", "three"))
+    await journal.sending("one", CLAIM, price=4)
+    await journal.sending("two", CLAIM)
+    await journal.sending("three", CLAIM, price=4)
+    await require(4, None, 4)
+    await journal.accepted("one", id=1)
+    await journal.accepted("two", id=2, price=-3)
+    await journal.planned_again("three")
+    await require(4, 0, None)
+    await journal.accepted("three", id=3, price=2**70)
+    await require(4, 0, None)
 
 
 async def test_a_request_goes_through_all_states(journal: GroupedJournal, clock: Clock) -> None:

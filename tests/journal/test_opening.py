@@ -170,6 +170,7 @@ async def test_a_journal_of_the_first_version_goes_on_takes_hints_and_counts_wha
         path,
         "DROP TABLE hints",
         "ALTER TABLE records DROP COLUMN charged_before",
+        "ALTER TABLE records DROP COLUMN price",
         "UPDATE records SET state = 'final', status = 'failed', tokens = 4 WHERE key = 'two'",
         "PRAGMA user_version = 1",
     )

@@ -33,7 +33,7 @@ _PAGE_CHARACTERS: Final = 4_000_000  # requests may hold whole files
 
 SELECT: Final = """
     SELECT r.position, r.key, q.request, r.state, r.id, r.kind, r.model, r.claim, r.prompt_at, o.outcome, r.status,
-        r.tokens, r.path, r.size_bytes, r.sent_at, r.accepted_at, r.final_at
+        r.tokens, r.path, r.size_bytes, r.sent_at, r.accepted_at, r.final_at, r.price
     FROM records AS r JOIN requests AS q ON q.position = r.position LEFT JOIN outcomes AS o ON o.position = r.position
     WHERE """
 
@@ -59,6 +59,7 @@ _TYPES: Final = (
     ("sent_at", _NUMBER),
     ("accepted_at", _NUMBER),
     ("final_at", _NUMBER),
+    ("price", (int, NoneType)),
 )
 """What may stand in the columns of `SELECT`: SQLite itself takes anything anywhere."""
 
@@ -73,12 +74,14 @@ def to_record(connection: sqlite3.Connection, row: _Row) -> JournalRecord:
         if not isinstance(value, types):
             raise damaged(connection, column, row)
     (position, key, request, state, number, kind, model, claim, prompt_at, outcome, status) = row[:11]
-    (tokens, path, size_bytes, sent_at, accepted_at, final_at) = row[11:]
+    (tokens, path, size_bytes, sent_at, accepted_at, final_at, price) = row[11:]
     if state not in STATES:
         raise damaged(connection, "state", row)
     for column, moment in (("sent_at", sent_at), ("accepted_at", accepted_at), ("final_at", final_at)):
         if moment is not None and not math.isfinite(moment):
             raise damaged(connection, column, row)
+    if price is not None and price < 0:
+        raise damaged(connection, "price", row)
     return JournalRecord(
         position,
         key,
@@ -96,6 +99,7 @@ def to_record(connection: sqlite3.Connection, row: _Row) -> JournalRecord:
         sent_at,
         accepted_at,
         final_at,
+        price=price,
     )
 
 

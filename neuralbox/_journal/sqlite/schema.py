@@ -21,6 +21,7 @@ The file is an ordinary SQLite database in WAL mode: any program may read it whi
                  id, kind, model   of the generation, from `accepted` on; the id is an integer or text as received
                  status, tokens    of the outcome, from `final` on
                  charged_before    tokens of its earlier ends: it had failed, was charged all the same, and was tried again
+                 price             tokens it was counted with from `sending` on, where a budget was kept
                  path, size_bytes  of the file, in `saved`; the path is a blob where it is no valid text
                  planned_at, sent_at, accepted_at, final_at, saved_at   Unix seconds, never running backwards
     requests   position, request: the request as JSON. The one place of prompts
@@ -60,6 +61,9 @@ STEPS: Final[list[Sequence[str]]] = [
     ),
     (  # to version 3
         "ALTER TABLE records ADD COLUMN charged_before INTEGER NOT NULL DEFAULT 0",
+    ),
+    (  # to version 4
+        "ALTER TABLE records ADD COLUMN price INTEGER",
     ),
 ]
 """Step n leads from version n to version n + 1; a new file takes them all."""

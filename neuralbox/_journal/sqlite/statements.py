@@ -22,16 +22,17 @@ _OPEN = _in(FOLLOWS[SENDING])
 # ruff: noqa: S608 - built of constants
 STATEMENTS: Final[Mapping[str, str]] = {
     # The claim goes without its prompt where the request has that word for word (see `schema`).
-    SENDING: f"""UPDATE records SET state = 'sending', sent_at = :at, prompt_at = {_PROMPT_AT},
+    SENDING: f"""UPDATE records SET state = 'sending', sent_at = :at, price = :price, prompt_at = {_PROMPT_AT},
         claim = CASE {_PROMPT_AT} WHEN 0 THEN :claim ELSE :rest END WHERE {_OPEN} AND key = :key""",
     # The same id again changes nothing, and counts as made.
     ACCEPTED: f"""UPDATE records SET state = CASE WHEN {_OPEN} THEN 'accepted' ELSE state END,
         accepted_at = CASE WHEN {_OPEN} THEN :at ELSE accepted_at END,
-        id = :id, kind = coalesce(:kind, kind), model = coalesce(:model, model), claim = NULL, prompt_at = 0
+        price = coalesce(:price, price), id = :id, kind = coalesce(:kind, kind), model = coalesce(:model, model), claim = NULL,
+        prompt_at = 0
         WHERE ({_OPEN} OR id IS :id) AND {_in(FOLLOWS[ACCEPTED])} AND key = :key""",
     PLANNED: f"""UPDATE records SET state = 'planned', claim = NULL, prompt_at = 0, id = NULL, kind = NULL, model = NULL,
         status = NULL, charged_before = charged_before + coalesce(tokens, 0), tokens = NULL, sent_at = NULL,
-        accepted_at = NULL, final_at = NULL
+        accepted_at = NULL, final_at = NULL, price = NULL
         WHERE {_in(FOLLOWS[PLANNED])} AND NOT (state = 'final' AND status IS '{COMPLETED}') AND key = :key""",
     FINAL: f"""UPDATE records SET state = 'final', final_at = :at, status = :status, tokens = :tokens
         WHERE {_in(FOLLOWS[FINAL])} AND key = :key""",
