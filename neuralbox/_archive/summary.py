@@ -114,7 +114,7 @@ class HistorySummary(PlainValues):
 def require_groups(by: object) -> tuple[str, ...]:
     """Refuse what no history is grouped by; a single word is a group of its own."""
     groups = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, Sequence) else ()
-    if not groups or len(set(map(str, groups))) < len(groups) or not set(groups) <= set(GROUPS):
+    if not groups or len(set(map(str, groups))) < len(groups) or not all(group in GROUPS for group in groups):
         raise ConfigurationError(f"`by` must be some of {', '.join(GROUPS)}, each once; it is {by!r}.")
     return groups
 

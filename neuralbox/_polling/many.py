@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError, RateLimitError
-from .._models.generation import Generation
+from .._models.generation import Generation, Model
 from .._types import OMIT, JobRef, Omit
 from .account_pollers import poller_of
 from .job import Job, OnProgress, deadline_of, ref_of, report, require_limit, timed_out
@@ -493,9 +493,7 @@ async def wait_all(
         Stops polling; the jobs go on and are charged when they complete.
     """
     limit = require_limit(timeout, core)
-    # Text is iterable, but its characters would be ids of other jobs; so is a `Generation`, over its fields.
-    if isinstance(jobs, str | bytes | Generation) or not isinstance(jobs, Iterable):
-        raise ConfigurationError(f"Pass the ids as a list: [{jobs!r}].")
+    require_jobs(jobs)
     named = [(as_ref(job), job) for job in jobs]  # all of them, before anything is asked
     keeping = [(at, job) for at, (_, job) in enumerate(named) if isinstance(job, Job) and job._keep is not None]
     poller = poller_of(core)
@@ -526,6 +524,12 @@ async def wait_all(
     if failure is not None:
         raise failure  # of the callback: the caller's own
     return _results(ordered, waiter.workers.crash, limit)
+
+
+def require_jobs(jobs: object) -> None:
+    """Refuse what is no iterable of jobs: text and records are, but their characters and fields would be other jobs."""
+    if isinstance(jobs, str | bytes | Model) or not isinstance(jobs, Iterable):
+        raise ConfigurationError(f"Pass the ids as a list: [{jobs!r}].")
 
 
 def _results(jobs: Sequence[PolledJob], failure: Exception | None, limit: float | None) -> list[Generation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .._api import gemini_vocabulary as gemini
+from .._api.builders import require_text
 from .._api.gemini_vocabulary import DEFAULT_SPEECH_MODEL, AudioChannel, AudioFormat
 from .._api.request import Request
 from .._config import Dialect
@@ -52,7 +53,11 @@ class GeminiDialogueRequest(GeminiRequest):
     def build(self, dialect: Dialect) -> Request:  # noqa: ARG002 - there is one way to speak
         """Build what is sent; `ConfigurationError` names what cannot be right."""
         require_speed(self.speed, gemini.DIALOGUE_SPEEDS)
-        fields = {"model": self.model, "voices": require_voices(self.voices), "blocks": require_blocks(self.blocks)}
+        fields = {
+            "model": require_text("model", self.model),
+            "voices": require_voices(self.voices),
+            "blocks": require_blocks(self.blocks),
+        }
         options = self.given("model_name", "speed", "output_format", "output_channel", "custom_prompt")
         # `name` is what requests call their kind.
         named = {} if isinstance(self.title, Omit) else {"name": self.title}

@@ -63,7 +63,8 @@ class GeminiDocumentRequest(GeminiRequest):
             )
         voices = json_text(require_voices(self.voices))
         request = form_request(
-            gemini.DOCUMENT_SPEECH, {"model": self.model, "voices": voices, **self.given("speed", "output_format")}
+            gemini.DOCUMENT_SPEECH,
+            {"model": require_text("model", self.model), "voices": voices, **self.given("speed", "output_format")},
         )
         if isinstance(self.file_password, Omit) or self.file_password is None:
             return request

@@ -21,7 +21,7 @@ from .._errors import ConfigurationError
 from .._models.page import Page
 from .._paging import Pager, PagesOfItems, no_list, require_prefetch, without_retries
 from .._polling.job import Job, OnProgress
-from .._polling.many import wait_all
+from .._polling.many import require_jobs, wait_all
 from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
@@ -337,6 +337,7 @@ class GeminiHistory:
         Cancellation:
             Stops asking; the jobs go on and are charged when they complete.
         """
+        require_jobs(jobs)
         asked = [job if isinstance(job, Job) else JobRef(require_uuid(job)) for job in jobs]
         found = await wait_all(self._core, asked, timeout=timeout, on_progress=on_progress)
         return [HistoryItem.read(generation.raw, asked_uuid=str(generation.id)) for generation in found]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .._api import gemini_vocabulary as gemini
+from .._api.builders import require_text
 from .._api.gemini_vocabulary import DEFAULT_SPEECH_MODEL, AudioFormat
 from .._api.request import Request
 from .._config import Dialect
@@ -48,7 +49,7 @@ class GeminiSpeechRequest(GeminiRequest):
         """Build what is sent; `ConfigurationError` names what cannot be right."""
         require_speed(self.speed, gemini.SPEECH_SPEEDS)
         fields = {
-            "model": self.model,
+            "model": require_text("model", self.model),
             "voices": require_voices(self.voices),
             "input": require_said("input", self.input),
         }

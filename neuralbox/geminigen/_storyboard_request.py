@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .._api import gemini_vocabulary as gemini
+from .._api.builders import require_text
 from .._api.checks import require_one_of
 from .._api.gemini_families import STORYBOARD_FAMILIES
 from .._api.gemini_vocabulary import DEFAULT_STORYBOARD_MODEL
@@ -49,5 +50,6 @@ class GeminiStoryboardRequest(GeminiRequest):
         scenes = json_text([dict(scene) for scene in require_scenes(self.scenes)])
         options = self.given("aspect_ratio", "resolution")
         return form_request(
-            fill(gemini.STORYBOARD, family=self.family), {"scenes": scenes, "model": self.model, **options}
+            fill(gemini.STORYBOARD, family=self.family),
+            {"scenes": scenes, "model": require_text("model", self.model), **options},
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from .._api.checks import require_whole
+from .._api.checks import require_instance, require_whole
 from .._api.gemini_families import VIDEO_FAMILIES
 from .._api.gemini_vocabulary import ImageMode, ServiceMode
 from .._api.request import Request
@@ -95,6 +95,7 @@ class GeminiVideoRequest(GeminiRequest):
         family = require_family(VIDEO_FAMILIES, self.model, self.family)
         references = {"files": self.files, "file_urls": self.file_urls, "ref_history": self.ref_history, **self._later}
         meaning = "frame" if self.mode_image is None or isinstance(self.mode_image, Omit) else self.mode_image
+        require_instance("`mode_image`", meaning, str)
         most = family.references_of.get(self.model, family.references_of.get(meaning))
         require_references(family, references, most=most)
         if not isinstance(self.duration, Omit) and self.duration is not None:

@@ -91,7 +91,7 @@ async def test_geminigens_credits_are_no_tokens() -> None:
     assert (row.service, row.count, row.failed, row.credits, row.tokens, row.rating) == ("geminigen", 2, 1, 10, 0, 4)
 
 
-@pytest.mark.parametrize("by", [(), "color", ("day", "day"), 7, ("day", 7)])
+@pytest.mark.parametrize("by", [(), "color", ("day", "day"), 7, ("day", 7), [{}]])
 async def test_other_groups_are_refused(by: Any, service: Service) -> None:
     async with make_client(service) as nb:
         with pytest.raises(ConfigurationError, match="`by` must be some of service, model, day, kind, status"):

@@ -262,6 +262,8 @@ async def test_many_are_waited_for_at_once_and_come_back_whole_in_the_order_give
             await gg.history.wait(["u9"], timeout=0)
         with pytest.raises(errors.ConfigurationError, match="uuid"):
             await gg.history.wait([7])  # type: ignore[list-item]
+        with pytest.raises(errors.ConfigurationError, match=r"Pass the ids as a list: \[None\]"):
+            await gg.history.wait(None)  # type: ignore[arg-type]
     assert [(one.uuid, one.state) for one in found] == [
         ("u2", "completed"),
         ("u1", "completed"),
