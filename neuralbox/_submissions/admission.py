@@ -87,9 +87,10 @@ class Admission(AttemptListener):
             raise
 
     def heard(self, headers: Mapping[str, str]) -> None:
-        """Take note of the headers of an answer that accepted it."""
+        """Take note of the headers of an answer that accepted it, and give its place back: a body may go on for minutes."""
         if self._permit is not None:
             self._permit.heard(self._core, headers)
+            self._permit.leave()
 
     def refused(self, error: NeuralBoxError, reply: Answer) -> None:
         """Take note of an attempt that was refused; another may follow."""

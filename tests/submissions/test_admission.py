@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from neuralbox._api.builders import build_media, build_text
+from neuralbox._api.request import Request
 from neuralbox._budget import Budget
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import CallOptions
@@ -82,6 +83,19 @@ PENDING = {"id": 7, "status": "pending", "tokens_spent": 0}
 async def send(core: Core, *, kind: str = "image", **options: Any) -> Generation:
     request = build_media(model="flux-1.1-pro", prompt="A boat", options=options, nested=False)
     return await submission.send(core, request, CallOptions(), kind=kind, model="flux-1.1-pro")
+
+
+def text_request() -> Request:
+    return build_text(
+        model="gpt-5", prompt="Hi", messages=None, system=None, temperature=0.5, max_tokens=None,
+        assistant_id=None, stream=True, nested=False, stream_path=False,
+    )  # fmt: skip
+
+
+def streamed(pieces: list[Any], *, left: int) -> Streamed:
+    """Build a streamed reply that tells how many requests are left in the hour."""
+    headers = {name.replace("_", "-"): value for name, value in limits(left).items()}
+    return Streamed(pieces, headers={"content-type": "text/event-stream", **headers})
 
 
 def figures(core: Core) -> tuple[int, int]:
@@ -247,13 +261,8 @@ async def test_a_stream_is_booked_at_its_end(*, left_early: bool) -> None:
         b'data: {"type": "content_delta", "delta": "Hi"}\n\n',
         b'data: {"type": "generation_end", "id": 7, "tokens_used": 4}\n\n',
     ]
-    headers = {"content-type": "text/event-stream", **{k.replace("_", "-"): v for k, v in limits(70).items()}}
-    bench = make_core(priced(Streamed(events, headers=headers)), budget=Budget(100))
-    request = build_text(
-        model="gpt-5", prompt="Hi", messages=None, system=None, temperature=0.5, max_tokens=None,
-        assistant_id=None, stream=True, nested=False, stream_path=False,
-    )  # fmt: skip
-    async with TextStream(bench.core, request) as stream:
+    bench = make_core(priced(streamed(events, left=70)), budget=Budget(100))
+    async with TextStream(bench.core, text_request()) as stream:
         async for _ in stream:
             if left_early:
                 break
@@ -266,17 +275,34 @@ async def test_a_stream_is_booked_at_its_end(*, left_early: bool) -> None:
 async def test_a_stream_that_fails_costs_nothing() -> None:
     events = [b'data: {"type": "error", "message": "No."}\n\n']
     bench = make_core(priced(Streamed(events)), budget=Budget(100))
-    request = build_text(
-        model="gpt-5", prompt="Hi", messages=None, system=None, temperature=0.5, max_tokens=None,
-        assistant_id=None, stream=True, nested=False, stream_path=False,
-    )  # fmt: skip
-    async with TextStream(bench.core, request) as stream:
+    async with TextStream(bench.core, text_request()) as stream:
         with pytest.raises(GenerationFailedError):
             await stream.collect()
     assert figures(bench.core) == (0, 0)
 
 
 # Places.
+
+
+async def test_a_call_inside_the_block_of_a_stream_takes_the_last_place_without_waiting_for_the_stream() -> None:
+    begun = streamed([b'data: {"type": "generation_start", "id": 7}\n\n', STALL], left=1)
+    bench = make_core([reply(200, DONE, **limits(2)), begun, reply(200, {**DONE, "id": 8}, **limits(0))])
+    await send(bench.core)
+    async with TextStream(bench.core, text_request()):
+        assert not limiter_of(bench.core).under_way
+        with anyio.fail_after(5):
+            assert (await send(bench.core)).id == 8
+
+
+async def test_a_stream_whose_answer_does_not_tell_the_windows_counts_as_one_when_it_begins() -> None:
+    begun = Streamed([b'data: {"type": "generation_start", "id": 7}\n\n'])
+    bench = make_core([reply(200, DONE, **limits(50)), begun])
+    await send(bench.core)
+    async with TextStream(bench.core, text_request()):
+        hour = limiter_of(bench.core).windows.hour
+        assert hour is not None
+        assert hour.remaining == 49
+    assert limiter_of(bench.core).windows.hour == hour
 
 
 async def test_a_plain_call_is_told_that_the_hour_is_used_up_without_another_request() -> None:
