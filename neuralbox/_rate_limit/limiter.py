@@ -23,7 +23,8 @@ What is to be done about a submission is a `Decision` of `windows.next_send_time
     wait            longer than `max_throttle_wait`               `RateLimitError`
     wait            else                                          it sleeps until then and up to a second longer (many wait for
                                                                   one moment), or until an answer says something new
-    await answers                                                 it sleeps until one of those on their way is answered
+    await answers                                                 it sleeps until one of those on their way is answered, or a
+                                                                  window ends
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ from .windows import (
     Why,
     Window,
     Windows,
+    next_change,
     next_send_time,
     note,
     note_accepted,
@@ -454,15 +456,20 @@ class RateLimiter:
         event = ThreadsafeEvent()
         self._throttled[event] = send_time
         try:
-            if send_time.at is None:
-                if self.under_way:  # else the last of them was answered just now, in another thread
-                    await event.event.wait()
-            else:
-                seconds = send_time.at - core.clock()
-                if send_time.why != "spread":  # many wait for the same moment, in other processes, too
-                    seconds += core.random() * _SPREAD_OVER
+            until = send_time.at
+            if send_time.decision is Decision.AWAIT_ANSWERS:
+                if not self.under_way:  # the last of them was answered just now, in another thread
+                    return
+                until = next_change(self.windows, clock=core.clock())
+            if until is None:
+                await event.event.wait()
+                return
+            seconds = until - core.clock()
+            if send_time.why != "spread":  # many wait for the same moment, in other processes, too
+                seconds += core.random() * _SPREAD_OVER
+            if send_time.why:
                 logger.info("A submission waits %.0f s (%s).", seconds, send_time.why)
-                await core.wait_until(event.event, max(_MOMENT, seconds))
+            await core.wait_until(event.event, max(_MOMENT, seconds))
         finally:
             del self._throttled[event]
 

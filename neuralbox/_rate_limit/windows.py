@@ -49,7 +49,7 @@ class Decision(Enum):
     SEND = "send"
     """It may leave."""
     AWAIT_ANSWERS = "await answers"
-    """Those on their way may take all that is left; their answers will say what is."""
+    """Those on their way may take all that is left; their answers will say what is, or the next window begins."""
     WAIT = "wait"
     """It has to wait until a time."""
     ASK = "ask"
@@ -256,6 +256,14 @@ def _turned(window: Window | None, clock: float) -> Window | None:
         return window
     ends_at = None if window.length is None else clock + window.length
     return Window(window.limit, window.limit, ends_at, window.reset, window.length)
+
+
+def next_change(windows: Windows, *, clock: float) -> float | None:
+    """Return when what is known changes by itself: a window ends, or a 429's time is over; None where nobody knows of any."""
+    ends = [
+        each.ends_at + _MARGIN for each in (windows.hour, windows.day) if each is not None and each.ends_at is not None
+    ]
+    return min((at for at in (*ends, windows.closed_until) if at > clock), default=None)
 
 
 def next_send_time(

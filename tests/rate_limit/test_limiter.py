@@ -211,6 +211,35 @@ async def test_a_plain_call_waits_for_a_window_that_begins_soon() -> None:
     await in_a_world(test, 3, at=HOUR - 30)
 
 
+async def test_who_waits_for_a_slow_answer_leaves_when_the_next_window_begins() -> None:
+    async def test(world: World) -> None:
+        await world.submit()
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: world.submit(latency=600.0))  # takes the last place
+            await world.time.sleep(1.0)
+            left = await world.submit(max_throttle_wait=60.0)
+            assert left % HOUR == pytest.approx(1.5 + 0.5, abs=0.1)
+            assert len(world.limiter.under_way) == 1
+
+    world = await in_a_world(test, 2, at=HOUR - 30)
+    assert world.plan.refused == 0
+
+
+async def test_who_waits_for_the_answer_of_a_call_that_went_to_see_leaves_when_the_pause_is_over() -> None:
+    async def test(world: World) -> None:
+        limiter, core = world.limiter, world.core
+        permit = await limiter.acquire(core)
+        permit.refused(core, RateLimitError("Slow down.", status_code=429))  # for how long nobody knows
+        permit.leave()
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: world.submit(latency=600.0, repeats=True))
+            await world.time.sleep(1.0)
+            await world.submit(repeats=True)
+            assert len(limiter.under_way) == 1  # the slow one
+
+    await in_a_world(test, 100)
+
+
 async def test_many_that_wait_for_a_window_to_open_come_back_spread_over_a_second() -> None:
     async def test(world: World) -> None:
         await world.many(5, workers=5, max_throttle_wait=60.0)

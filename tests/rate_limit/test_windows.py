@@ -22,6 +22,7 @@ from neuralbox._rate_limit.windows import (
     SendTime,
     Window,
     Windows,
+    next_change,
     next_send_time,
     note,
     note_accepted,
@@ -220,6 +221,23 @@ def test_where_reads_count_a_submission_takes_what_they_need_along(remaining: in
 @pytest.mark.parametrize(("limit", "reserve"), [(0, 0), (9, 0), (10, 1), (100, 1), (500, 2), (10_000, 50)])
 def test_a_small_part_of_a_window_is_left_to_whoever_calls_by_hand(limit: int, reserve: int) -> None:
     assert reserve_of(limit) == reserve
+
+
+@pytest.mark.parametrize(
+    ("windows", "at"),
+    [
+        (NOTHING_KNOWN, None),
+        (hour(1), ENDS + 1.5),
+        (replace(hour(1), hour=None), None),
+        (replace(hour(1), day=Window(1_000, 1, CLOCK + 60.0)), CLOCK + 61.5),
+        (replace(hour(1), closed_until=CLOCK + 30.0), CLOCK + 30.0),
+        (replace(hour(1), closed_until=CLOCK), ENDS + 1.5),
+    ],
+)
+def test_what_is_known_changes_by_itself_when_a_window_ends_or_a_refusal_is_over(
+    windows: Windows, at: float | None
+) -> None:
+    assert next_change(windows, clock=CLOCK) == at
 
 
 def test_into_a_new_window_a_few_go_ahead_of_the_others() -> None:
