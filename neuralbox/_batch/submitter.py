@@ -255,6 +255,7 @@ class Submitter:
                     witness=recorder,
                     shared=shared,
                     claim=claim,
+                    is_patient=True,
                 )
             except RateLimitError as error:
                 tries, claim = tries + 1, None  # refused, so a claim was settled before: it was never accepted

@@ -88,11 +88,13 @@ class Attempt:
         authorization: What the present attempt identifies itself with.
         has_renewed: The session was renewed already, since its token was refused.
         may_have_worked: An earlier attempt may have been carried out.
+        is_patient: Waiting until it may leave is no part of the deadline: it is a batch's, which waits as long as the plan says.
     """
 
     __slots__ = (
         "authorization",
         "has_renewed",
+        "is_patient",
         "listeners",
         "may_have_worked",
         "number",
@@ -114,6 +116,7 @@ class Attempt:
         self.authorization: str | None = None
         self.has_renewed: bool = False
         self.may_have_worked: bool = False
+        self.is_patient: bool = False
 
     def restart(self) -> None:
         """Begin another sending, with as many attempts as the first."""
@@ -427,9 +430,23 @@ class Core(BoundToProcess):
         return False
 
     async def _let_go(self, attempt: Attempt) -> None:
-        """Wait until every listener lets the next attempt go, within the deadline."""
+        """Wait until every listener lets the next attempt go."""
         for listener in attempt.listeners:
-            await self._in_time(attempt, listener.before_repeat())
+            await self.wait_to_leave(attempt, listener.before_repeat())
+
+    async def wait_to_leave(self, attempt: Attempt, admission: Awaitable[T]) -> T:
+        """Await what lets an attempt go, within the deadline where that counts.
+
+        Raises:
+            APITimeoutError: The deadline passed before that.
+        """
+        if not attempt.is_patient:
+            return await self._in_time(attempt, admission)
+        began = self.clock()
+        try:
+            return await admission
+        finally:
+            attempt.started += self.clock() - began
 
     def _raise(
         self, request: Request, call: CallOptions, attempt: Attempt, error: errors.NeuralBoxError, stop: StopReason

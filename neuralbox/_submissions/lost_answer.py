@@ -87,20 +87,21 @@ class LostAnswer:
         request: What was sent.
         call: What this one call changes.
         submission: Its entry in the registry.
-        started: When the call began, by the monotonic clock.
     """
 
-    __slots__ = ("_call", "_core", "_failures", "_repeats", "_request", "_started", "_submission")
+    __slots__ = ("_call", "_core", "_failures", "_repeats", "_request", "_submission")
 
-    def __init__(
-        self, core: Core, request: Request, call: CallOptions, submission: PendingSubmission, started: float
-    ) -> None:
+    def __init__(self, core: Core, request: Request, call: CallOptions, submission: PendingSubmission) -> None:
         self._core = core
         self._request = request
         self._call = call
         self._submission = submission
-        self._started = started
         self._repeats = self._failures = 0
+
+    @property
+    def _elapsed(self) -> float:
+        """Seconds since the call began, as the deadline counts them."""
+        return self._core.clock() - self._submission.ending.started
 
     def as_unknown(self, cause: NeuralBoxError) -> SubmissionUnknownError:
         """Build the error of an outcome that nobody knows."""
@@ -127,7 +128,7 @@ class LostAnswer:
 
     async def _reconcile(self, error: NeuralBoxError, *, is_resumed: bool = False) -> Decision:
         deadline = self._core.options.deadline
-        until = None if deadline is None else self._started + deadline
+        until = None if deadline is None else self._submission.ending.started + deadline
         settled = await resolve(self._core, self._submission, until=until)
         if isinstance(settled, Resolved):
             logger.info("A lost answer was found in the history: the %s.", settled.generation.ref)
@@ -142,7 +143,7 @@ class LostAnswer:
         self._repeats += 1
         options, cause = self._core.options, cause_of(error)
         most = options.max_retries * (1 if isinstance(cause, ProviderError) else _REPEATS)
-        is_late = options.deadline is not None and self._core.clock() - self._started >= options.deadline
+        is_late = options.deadline is not None and self._elapsed >= options.deadline
         if is_late or (not is_resumed and self._repeats > most):
             cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
             return NotAccepted(cause)
@@ -159,7 +160,7 @@ class LostAnswer:
             outcome=AttemptOutcome.UNKNOWN,
             error=error,
             attempt=self._failures,
-            elapsed=core.clock() - self._started,
+            elapsed=self._elapsed,
             jitter=core.random(),
         )
 

@@ -172,6 +172,7 @@ async def send(
     shared: SharedRecord | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
+    is_patient: bool = False,
 ) -> Generation:
     """Send a paid request and return what the service answered: the generation, in whatever state.
 
@@ -186,6 +187,7 @@ async def send(
         claim: An unknown one that a journal kept of an earlier run, for this same request: it is looked for first, and
             the request is sent only if it is proven absent.
         on_accepted: Called as soon as the id is known.
+        is_patient: Whether its waits for a place in the plan's windows are no part of the deadline.
 
     Raises:
         SubmissionUnknownError: It was sent and what became of it is unknown.
@@ -203,6 +205,7 @@ async def send(
             claim=claim,
             on_accepted=on_accepted,
             observer=observer,
+            is_patient=is_patient,
         )
 
 
@@ -218,6 +221,7 @@ async def _send(
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
     observer: CallObserver | None,
+    is_patient: bool = False,
 ) -> Generation:
     submission = Submission(
         core,
@@ -230,6 +234,7 @@ async def _send(
         on_accepted=on_accepted,
         observer=observer,
     )
+    submission.attempt.is_patient = is_patient
     try:
         generation = None if claim is None else await submission.resume(claim)
         while generation is None:
@@ -346,10 +351,12 @@ class Submission:
 
     async def _be_admitted(self) -> None:
         """Wait for its tokens and a free place in the plan's windows; a repetition needs another place only."""
+        core, attempt = self._core, self.attempt
         if self._admission is not None:
-            await self._admission.depart()
+            await core.wait_to_leave(attempt, self._admission.depart())
             return
-        self._admit(await admit(self._core, self._request, self._call, kind=self._kind, model=self._model))
+        admission = admit(core, self._request, self._call, kind=self._kind, model=self._model)
+        self._admit(await core.wait_to_leave(attempt, admission))
 
     def _admit(self, admission: Admission) -> None:
         self._admission = self._entry.admission = admission
@@ -503,8 +510,7 @@ class Submission:
 
     def _lost(self) -> LostAnswer:
         if self._lost_answer is None:
-            started = self.attempt.started
-            self._lost_answer = LostAnswer(self._core, self.request, self._call, self._entry, started)
+            self._lost_answer = LostAnswer(self._core, self.request, self._call, self._entry)
         return self._lost_answer
 
     async def _carry_out(self, deciding: Awaitable[Decision]) -> Generation | None:

@@ -17,7 +17,7 @@ from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
 from ..helpers import dear, refusal, reply
-from ..service import Made
+from ..service import Made, Plan
 from .support import a_service, batches
 from .test_batch import images, outcomes_of, run_through, videos
 
@@ -177,6 +177,13 @@ async def test_a_batch_waits_for_the_limits_and_says_until_when() -> None:
     assert seen[0].throttled_until is not None
     assert seen[0].throttled_until - 1_772_971_200.0 == pytest.approx(300, abs=5)
     assert seen[0].throttled_by == "asked"
+
+
+async def test_requests_that_wait_for_the_next_hour_do_not_end_by_the_deadline() -> None:
+    world = a_service(plan=Plan(20))
+    found = await outcomes_of(batches(world, deadline=60.0)(images(40)))
+    assert all(outcome.ok for outcome in found.values())
+    assert world.time.elapsed > 3_600
 
 
 @pytest.mark.parametrize("pace", ["burst", "off"])

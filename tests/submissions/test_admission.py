@@ -401,6 +401,38 @@ async def test_a_deadline_bounds_the_wait_for_another_place() -> None:
     assert len(bench.sent) == 1
 
 
+async def test_a_deadline_bounds_the_wait_for_a_place() -> None:
+    bench = make_core(priced(), deadline=0.05, budget=Budget(100))
+    limiter = limiter_of(bench.core)
+    limiter.windows = Windows(hour=Window(100, 1), known=True)
+    limiter.under_way[Permit(limiter, 0.0)] = True
+    with pytest.raises(APITimeoutError, match=r"The deadline of 0.05 s for the whole call passed\.") as caught:
+        await send(bench.core)
+    assert caught.value.phase == "deadline"
+    assert posts(bench) == 0
+    assert figures(bench.core) == (0, 0)
+    assert len(limiter.under_way) == 1
+
+
+async def test_a_deadline_bounds_the_wait_for_tokens() -> None:
+    budget = Budget(100)
+    bench = make_core(priced(price=None), deadline=0.05, budget=budget)
+    budget.reserve(None)  # of one that still runs
+    with pytest.raises(APITimeoutError):
+        await send(bench.core)
+    assert posts(bench) == 0
+
+
+async def test_what_a_batch_waits_for_its_places_is_no_part_of_the_deadline() -> None:
+    steps = [reply(200, DONE, **limits(10)), refusal(503, "model_unavailable", **limits(9)), reply(200, DONE)]
+    bench = make_core(steps, pace="spread", deadline=60.0)
+    await send(bench.core)
+    request = build_media(model="flux-1.1-pro", prompt="A boat", options={}, nested=False)
+    await submission.send(bench.core, request, CallOptions(), kind="image", model=None, is_patient=True)
+    assert [time > 100.0 for time in bench.times] == [False, True, True]
+    assert bench.times[2] - bench.times[1] > 100.0
+
+
 async def test_a_client_that_spreads_waits_for_its_share_instead_of_raising() -> None:
     bench = make_core([reply(200, DONE, **limits(10)), reply(200, DONE, **limits(9))], pace="spread")
     await send(bench.core)
