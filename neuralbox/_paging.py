@@ -214,6 +214,7 @@ class PageIterator(AsyncIterator[Page[T]]):
         self._size = 0
         self._left = max_items
         self._seen = SeenIds()
+        self._before: Sequence[T] = ()
 
     def __aiter__(self) -> Self:
         return self
@@ -226,7 +227,9 @@ class PageIterator(AsyncIterator[Page[T]]):
         useful = None if self._left is None or self._size <= 0 else -(-self._left // self._size)
         page = await self._prefetcher.take(asked, self._last, useful)
         # Only now: a page whose fetch failed or was cancelled is asked for again by the next step.
-        fresh = [item for item in page.items if self._is_new(item)]
+        # What has no id cannot be told apart; the same page once more can, where the service ignores its number.
+        fresh = [] if page.items == self._before else [item for item in page.items if self._is_new(item)]
+        self._before = page.items
         self._walk.read(
             count=len(page.items),
             fresh=len(fresh),
@@ -246,7 +249,7 @@ class PageIterator(AsyncIterator[Page[T]]):
     def _is_new(self, item: T) -> bool:
         identity = self._identity(item)
         if identity is None or identity == "":
-            return True  # without an id nothing can be told apart
+            return True
         return self._seen.add(str(identity))  # C1: an id may come as a number here and as text there
 
 

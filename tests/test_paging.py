@@ -125,16 +125,35 @@ async def test_a_page_shorter_than_its_size_is_not_the_end() -> None:
     assert len(walked) == 30
 
 
+PAGES_AGAIN: list[list[Item]] = [[{"id": 1}, {"id": 2}], [{"id": 1}, {"type": "image"}], [{}, {}]]
+"""What is shown in place of every page, with ids or without."""
+
+
+@pytest.mark.parametrize("items", PAGES_AGAIN)
 @pytest.mark.parametrize("pages", [None, 1_000_000])
-async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever(pages: int | None) -> None:
+async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever(pages: int | None, items: list[Item]) -> None:
     asked: list[int] = []
 
     async def fetch(number: int) -> Page[Item]:
         asked.append(number)
-        return Page([{"id": 1}, {"id": 2}], 1, 2, None, pages)
+        return Page([*items], 1, 2, None, pages)
 
-    assert [item["id"] async for item in Pager(fetch, lambda item: item["id"])] == [1, 2]
+    assert [item async for item in Pager(fetch, lambda item: item.get("id"))] == items
     assert asked == [1, 2]
+
+
+async def test_pages_that_differ_only_in_items_without_ids_are_all_returned() -> None:
+    listing: list[list[Item]] = [
+        [{"id": 1}, {"prompt": "a"}],
+        [{"id": 1}, {"prompt": "b"}],
+        [{"prompt": "b"}, {"prompt": "b"}],
+    ]
+
+    async def fetch(number: int) -> Page[Item]:
+        return Page([*listing[number - 1]], number, 2, 6, 3)
+
+    walked = [item async for item in Pager(fetch, lambda item: item.get("id"))]
+    assert [item.get("prompt") for item in walked] == [None, "a", "b", "b", "b"]
 
 
 async def test_items_that_shift_to_a_later_page_are_returned_once() -> None:
@@ -484,14 +503,15 @@ async def test_a_page_ahead_is_fetched_by_what_gives_up_sooner() -> None:
     assert sorted(hurried) == sorted([3, 4, *[ahead for page in range(3, 9) for ahead in (page + 1, page + 2)], 10])
 
 
-async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever_ahead_either() -> None:
+@pytest.mark.parametrize("items", PAGES_AGAIN)
+async def test_a_service_that_ignores_page_numbers_is_not_walked_for_ever_ahead_either(items: list[Item]) -> None:
     asked: list[int] = []
 
     async def fetch(number: int) -> Page[Item]:
         asked.append(number)
-        return Page([{"id": 1}, {"id": 2}], 1, 2, 2_000_000, 1_000_000)
+        return Page([*items], 1, 2, 2_000_000, 1_000_000)
 
-    assert [item["id"] async for item in Pager(fetch, lambda item: item["id"], prefetch=4)] == [1, 2]
+    assert [item async for item in Pager(fetch, lambda item: item.get("id"), prefetch=4)] == items
     assert len(asked) == 6
 
 
