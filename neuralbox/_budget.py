@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from ._api.checks import require_instance, require_whole
 from ._concurrency.process_lock import ProcessLock
@@ -19,6 +20,8 @@ from ._errors import BudgetExceededError
 
 logger = logging.getLogger("neuralbox")
 
+NO_LIMIT: Final = 2**62
+"""The tokens of a budget that only counts."""
 _lock = ProcessLock()  # one for all budgets, held for a few additions
 
 
@@ -227,6 +230,20 @@ def reserve_spent(budget: Budget, price: int | None) -> Reservation:
     """Set tokens aside for what was sent already, by an earlier run: they may exceed the budget."""
     with _lock:
         return budget._set_aside(price)
+
+
+def resize(budget: Budget, tokens: int | None) -> None:
+    """Let so many tokens be spent in all, None without limit; what was spent and what is set aside stays."""
+    if tokens is not None:
+        require_whole("`budget`", tokens, lowest=1, of="tokens")
+    with _lock:
+        budget._tokens = NO_LIMIT if tokens is None else tokens
+    budget._tell()
+
+
+def is_limited(budget: Budget) -> bool:
+    """Whether a price may be refused, by it or by what it is within: else nobody needs to ask for one."""
+    return budget._tokens < NO_LIMIT or (budget._within is not None and is_limited(budget._within))
 
 
 def budget_of(given: int | Budget | None) -> Budget | None:

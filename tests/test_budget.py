@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._budget import Budget, Reservation, reserve_spent
+from neuralbox._budget import NO_LIMIT, Budget, Reservation, is_limited, reserve_spent, resize
 from neuralbox._errors import BudgetExceededError, ConfigurationError
 
 
@@ -371,3 +371,26 @@ def test_what_was_charged_elsewhere_is_booked_and_may_exceed_the_budget() -> Non
         mine.reserve(0)
     with pytest.raises(ConfigurationError):
         mine.charge(-1)
+
+
+def test_a_changed_number_of_tokens_keeps_what_was_spent_and_is_set_aside_and_is_told() -> None:
+    budget, told = Budget(100), []
+    budget.reserve(60).settle(50)
+    budget.reserve(30)
+    budget.on_change(lambda: told.append(budget.left))
+    resize(budget, 90)
+    assert (told, figures(budget)) == ([10], (50, 30, 10, 0))
+    resize(budget, 40)
+    assert figures(budget) == (50, 30, 0, 10)
+    resize(budget, None)
+    budget.reserve(10**9)
+    with pytest.raises(ConfigurationError, match="`budget` must be"):
+        resize(budget, 0)
+
+
+def test_a_budget_is_limited_where_it_or_what_it_is_within_may_refuse() -> None:
+    total = Budget(NO_LIMIT)
+    own = Budget(NO_LIMIT, within=total)
+    assert not is_limited(own)
+    resize(total, 5)
+    assert is_limited(own)

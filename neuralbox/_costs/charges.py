@@ -153,37 +153,42 @@ async def reserve_tokens(
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenCharge:
+class OpenCharge:
+    """Tokens set aside for one request.
+
+    Attributes:
+        reservation: They.
+        question: What its price depends on.
+    """
+
     reservation: Reservation
     question: PriceQuery
 
 
 class OpenCharges:
-    """The reservations of jobs that are accepted and not seen to end yet, by id; a job that has none costs a dictionary access."""
+    """The reservations of jobs that are accepted and not seen to end yet, by id; a job that has none costs a dictionary access.
+
+    What a journal has of earlier runs whose acceptance nobody knows stands here too, by the key of its claim.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[str, _OpenCharge] = {}
+        self._open: dict[str, OpenCharge] = {}
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def budget_of(self, id: GenerationId) -> Budget | None:
-        """Return the budget in which the tokens of a job are set aside, if there is one."""
-        bill = self._open.get(str(id))
-        return None if bill is None else bill.reservation.budget
 
     def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery) -> None:
         """Keep the reservation of a job until its end is seen.
 
         Of more than `BILLS_KEPT` jobs that nobody waits for, the oldest are booked as completed at their prices.
         """
-        self._open[str(id)] = _OpenCharge(reservation, question)
+        self._open[str(id)] = OpenCharge(reservation, question)
         if len(self._open) > BILLS_KEPT:
             oldest = [self._open.pop(old, None) for old in list(self._open)[: BILLS_KEPT // 8]]
             for bill in filter(None, oldest):  # another thread may have taken one out
                 bill.reservation.settle(None)
 
-    def take(self, id: GenerationId) -> _OpenCharge | None:
+    def take(self, id: GenerationId) -> OpenCharge | None:
         """Take out the bill of a job, if it has one."""
         return self._open.pop(str(id), None) if self._open else None
 

@@ -24,11 +24,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from .._api.request import Request
-from .._budget import Budget, Reservation, reserve_spent
+from .._budget import Budget, Reservation, is_limited, reserve_spent
 from .._config import CallOptions
 from .._core.call_events import Answer, AttemptListener
 from .._core.exchange import Core
-from .._costs.charges import Charges, charges_of, reserve_tokens
+from .._costs.charges import Charges, OpenCharge, charges_of, reserve_tokens
 from .._costs.prices import PriceQuery, price_query_of
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
@@ -57,15 +57,22 @@ class Admission(AttemptListener):
         """Set its tokens aside."""
         charges = self._charges = charges_of(self._core)
         self._query = price_query
-        self._reservation = await reserve_tokens(
-            budget, await charges.prices.of(self._core, price_query), patient=patient
-        )
+        if is_limited(budget):
+            price = await charges.prices.of(self._core, price_query)
+        else:
+            price = charges.prices.known(price_query) or 0
+        self._reservation = await reserve_tokens(budget, price, patient=patient)
 
     def take_in(self, budget: Budget, price_query: PriceQuery) -> None:
         """Set the tokens of one aside that was sent and paid for already, whatever is left of the budget."""
         charges = self._charges = charges_of(self._core)
         self._query = price_query
         self._reservation = reserve_spent(budget, charges.prices.known(price_query))
+
+    def take_over(self, bill: OpenCharge) -> None:
+        """Go on with tokens that were set aside when it was found in a journal."""
+        self._charges = charges_of(self._core)
+        self._query, self._reservation = bill.question, bill.reservation
 
     async def depart(self, *, repeats: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
@@ -150,18 +157,30 @@ async def admit(
         RateLimitError: A window is used up for longer than `max_retry_wait`; nothing was sent.
     """
     options = core.options
-    spread = options.pace == "spread"
-    take_permit = None
-    if options.pace != "off":
-        take_permit = partial(
-            limiter_of(core).acquire, core, kind=kind, spread=spread, max_throttle_wait=options.max_retry_wait
-        )
-    admission = Admission(core, take_permit)
+    admission = _paced(core, kind)
     if options.budget is not None:
         price_query = price_query_of(request, model=model, extra=call.extra_body)
-        await admission.reserve(options.budget, price_query, patient=spread)
+        await admission.reserve(options.budget, price_query, patient=options.pace == "spread")
     await admission.depart()
     return admission
+
+
+def admit_resumed(core: Core, claim_key: str, *, kind: str | None) -> Admission | None:
+    """Take one up that an earlier run sent, with the tokens that are set aside for its claim; None where none are."""
+    bill = charges_of(core).bills.take(claim_key)
+    if bill is None:
+        return None
+    admission = _paced(core, kind)
+    admission.take_over(bill)
+    return admission
+
+
+def _paced(core: Core, kind: str | None) -> Admission:
+    options = core.options
+    if options.pace == "off":
+        return Admission(core, None)
+    spread, longest = options.pace == "spread", options.max_retry_wait
+    return Admission(core, partial(limiter_of(core).acquire, core, kind=kind, spread=spread, max_throttle_wait=longest))
 
 
 def admit_adopted(core: Core, request: Request, call: CallOptions, *, model: str | None) -> Admission:

@@ -30,7 +30,7 @@ from .._concurrency.per_loop import PerLoop
 from .._config import CallOptions
 from .._core.exchange import Core
 from .._costs.charges import Charges, charges_of
-from .._costs.prices import price_query_of
+from .._costs.prices import PriceQuery, price_query_of
 from .._errors import ConfigurationError, JournalError
 from .._models.generation import Generation
 from .._polling.job import Job
@@ -155,8 +155,7 @@ class KeyedSubmission:
         tokens = self._charges.cost(generation, None)
         if tokens is not None or generation.is_failed:
             return tokens
-        asked = Request("POST", self.planned.request["path"], RetrySafety.PAID, body=self.planned.request["body"])
-        return self._charges.prices.known(price_query_of(asked, model=self._model))
+        return self._charges.prices.known(price_query_of_planned(self.planned.request, model=self._model))
 
     async def unknown(self, core: Core) -> Claim | None:
         """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
@@ -448,6 +447,11 @@ def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
     if call.extra_query:
         described["query"] = dict(call.extra_query)
     return described
+
+
+def price_query_of_planned(described: Mapping[str, Any], *, model: str | None) -> PriceQuery:
+    """Return the price question of a request that a journal keeps under a key."""
+    return price_query_of(Request("POST", described["path"], RetrySafety.PAID, body=described["body"]), model=model)
 
 
 def _without_files(value: Any) -> Any:

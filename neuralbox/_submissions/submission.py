@@ -50,7 +50,7 @@ from .._models.generation import Generation
 from .._polling.job import Job, require_limit
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
-from .admission import Admission, admit, admit_adopted
+from .admission import Admission, admit, admit_adopted, admit_resumed
 from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
@@ -493,8 +493,10 @@ class Submission:
         )
         self._use_seed(claim.seed)
         before = self._registry.pending(entry.claim.key)
-        if before is not None and before.admission is not None:  # this process sent it, and its tokens are set aside
-            self._admit(before.admission)
+        admission = None if before is None else before.admission  # this process sent it, and its tokens are set aside
+        admission = admission or admit_resumed(self._core, entry.claim.key, kind=self._kind)
+        if admission is not None:
+            self._admit(admission)
         self._registry.begin(entry)
         self._registry.resume(entry)
         self.state = SubmissionState.UNKNOWN

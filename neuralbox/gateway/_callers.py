@@ -17,19 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from anyio import create_task_group, to_thread
+from anyio import create_task_group, move_on_after, to_thread
 
-from .._api.request import Request, RetrySafety
 from .._api.vocabulary import KEY_PREFIX as SERVICE_PREFIX
 from .._base_client import core_of
-from .._budget import Budget
+from .._budget import NO_LIMIT, Budget, reserve_spent, resize
 from .._client import AsyncNeuralBox
 from .._concurrency.single_flight import SingleFlight
 from .._costs.charges import charges_of
-from .._costs.prices import PriceQuery, price_query_of
+from .._costs.prices import PriceQuery
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import ACCEPTED, SENDING, JournalRecord, read_records
 from .._models.generation import Generation
+from .._submissions.claim import Claim
+from .._submissions.keyed import price_query_of_planned
+from .._submissions.registry import registry_of
 from .._types import GenerationId, JobRef, read_id
 from ._error_answers import NO_KEY, STOPPING, WRONG_KEY, RefusedCallError, too_often
 from ._followed import FollowedJobs
@@ -41,6 +43,8 @@ logger = logging.getLogger("neuralbox.gateway")
 
 MOST_CALLERS: Final = 256
 """Callers with keys of their own whose clients are kept, unless more than these are needed."""
+PRICES_ASKED_FOR: Final = 10.0
+"""Seconds that a start waits for the prices of what an earlier run left."""
 VIDEO: Final = "video"
 _VIDEO: Final = "video_"
 _MINUTE: Final = 60.0
@@ -112,10 +116,11 @@ class GatewayAccount:
         client: The account's client.
         journal: The journal's file, or None.
         join_equal: As `Cashier` has it.
-        is_counted: Whether this program has counted already what the journal says was spent.
+        is_counted: Whether its client's budget, if it has one, counts already what the journal says was spent.
 
     Attributes:
         visitors: How many calls are being answered; nobody closes it meanwhile.
+        limits_callers: Whether some of its callers have budgets of their own.
     """
 
     def __init__(
@@ -130,11 +135,11 @@ class GatewayAccount:
         self.cashier = Cashier(client, journal=journal, join_equal=join_equal)
         self.jobs = FollowedJobs(client, self.cashier.spawn)
         self._videos: dict[str, set[str]] = {}
-        self._spent: dict[str, int] = {}
         self._budgets: dict[str, Budget] = {}
         self._journal = journal
         self._is_counted = is_counted
         self.visitors = 0
+        self.limits_callers = False
 
     def is_needed(self) -> bool:
         """Whether something is being bought or answered, or a call may be repeated that nothing but this remembers."""
@@ -153,27 +158,35 @@ class GatewayAccount:
             try:
                 # Now that nobody else writes to it: what another run bought up to its last moment is repeated here.
                 kept = await to_thread.run_sync(_kept, self._journal)
+                await self._ask_prices(kept)
             except BaseException:
                 await self.cashier.aclose()
                 raise
             self._take_up(kept)
 
+    async def _ask_prices(self, kept: Sequence[KeptPurchase]) -> None:
+        """Learn what is to be set aside for what has not ended, where that may keep something else from being bought."""
+        core = core_of(self.client)
+        if self.client.budget is not None or self.limits_callers:
+            with move_on_after(PRICES_ASKED_FOR):
+                for each in kept:
+                    if each.question is not None:
+                        await charges_of(core).prices.of(core, each.question)
+
     def _take_up(self, kept: Sequence[KeptPurchase]) -> None:
         core = core_of(self.client)
-        now, clock, bills = core.now(), core.clock(), charges_of(core).bills
+        now, clock = core.now(), core.clock()
         recent: dict[str, float] = {}
         for each in kept:
             if not self._is_counted:
-                self._charge(each.name, each.tokens)
+                self._budget(caller_in(each.name)).charge(each.tokens)
+            if each.question is not None:
+                self._set_aside(each, each.question)
             if each.job is not None:
                 if each.job.kind == VIDEO:
                     self.own(caller_in(each.name), each.job.id)
                 if each.question is not None:
-                    # One that this gateway bought, before it was stopped and started again, is booked as any is.
-                    is_mine = bills.budget_of(each.job.id) in {self.client.budget, *self._budgets.values()} - {None}
-                    self.jobs.follow(
-                        each.job, on_end=partial(self._settle, each.name, each.question, is_booked=is_mine)
-                    )
+                    self.jobs.follow(each.job, on_end=partial(self._write_end, each.name, each.question))
             if each.is_open or now - each.touched <= JOINED_FOR:
                 name, touched = whole_name(each.name), now if each.is_open else each.touched
                 recent[name] = max(touched, recent.get(name, 0.0))
@@ -181,18 +194,39 @@ class GatewayAccount:
         for name, touched in sorted(recent.items(), key=lambda item: item[1]):
             if name not in joins:
                 joins.add(Purchase(name, touched=clock - (now - touched), created=touched), clock)
-        if self.client.budget is not None and not self._is_counted:
-            self.client.budget.charge(sum(self._spent.values()))
         self._is_counted = True
 
-    def budget_of(self, key: GatewayKey) -> Budget | None:
-        """Return a key's budget, less what the journal says was spent; it counts in the account's too."""
-        if key.budget is None:
-            return self.client.budget
-        known = self._budgets.get(key.id)
-        if known is None or known.tokens != key.budget:
-            spent = self._spent.get(key.id, 0) if known is None else known.spent
-            known = self._budgets[key.id] = Budget(key.budget, spent=spent, within=self.client.budget)
+    def _set_aside(self, each: KeptPurchase, question: PriceQuery) -> None:
+        """Set the tokens of one aside that was sent, until its end is seen; they may exceed the budget."""
+        core, budget = core_of(self.client), self._budget(caller_in(each.name))
+        charges, registry = charges_of(core), registry_of(core)
+        if registry.pending(each.mark) or registry.owned.job_of(each.mark):
+            return  # this process sent it and lost its answer, and has its tokens
+        bill = charges.bills.take(each.mark)
+        reservation = None if bill is None else bill.reservation
+        if reservation is None or reservation.budget is not budget:
+            if reservation is not None:
+                reservation.release()  # of a gateway that had the journal before
+            reservation = reserve_spent(budget, charges.prices.known(question))
+            reservation.leave()
+        charges.bills.add(each.mark, reservation, question)
+
+    def budget_of(self, key: GatewayKey) -> Budget:
+        """Return a key's budget, less what was spent with it and is on its way; it counts in the account's too.
+
+        One without a limit counts as well: it may be given one.
+
+        Raises:
+            ConfigurationError: What the file of keys says is no budget.
+        """
+        known = self._budget(key.id)
+        resize(known, key.budget)
+        return known
+
+    def _budget(self, caller: str) -> Budget:
+        known = self._budgets.get(caller)
+        if known is None:
+            known = self._budgets[caller] = Budget(NO_LIMIT, within=self.client.budget)
         return known
 
     # Videos.
@@ -210,23 +244,14 @@ class GatewayAccount:
         self.own(caller_in(name), generation.id)
         self.jobs.follow(generation, asked, partial(self.cashier.write_end, name))
 
-    async def _settle(self, name: str, question: PriceQuery, generation: Generation, *, is_booked: bool) -> None:
-        """Book what a job of an earlier run cost, and write down how it ended."""
+    async def _write_end(self, name: str, question: PriceQuery, generation: Generation) -> None:
+        """Write down how a job of an earlier run ended, and what it cost."""
         core = core_of(self.client)
         charges = charges_of(core)
         tokens = charges.cost(generation, question)
         if tokens is None:
             tokens = await charges.prices.of(core, question)
-        if not is_booked:
-            self._charge(name, tokens or 0)
-            budget = self._budgets.get(caller_in(name), self.client.budget)
-            if budget is not None:
-                budget.charge(tokens or 0)
         await self.cashier.write_end(name, generation, tokens=tokens)
-
-    def _charge(self, name: str, tokens: int) -> None:
-        caller = caller_in(name)
-        self._spent[caller] = self._spent.get(caller, 0) + tokens
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Stop; see `Cashier.aclose`."""
@@ -243,18 +268,23 @@ class KeptPurchase:
     Attributes:
         name: Its name.
         job: Its job, where it was accepted.
-        is_open: Whether it was sent, and its end is not written down.
-        question: What its price depends on, of an accepted one whose end is not written down.
+        mark: Under which its tokens are set aside: its job's id, or the key of its claim where nobody knows whether there is one.
+        question: What its price depends on, where it was sent, and its end is not written down.
         tokens: What it cost.
         touched: Unix seconds of its last change.
     """
 
     name: str
     job: JobRef | None
-    is_open: bool
+    mark: str
     question: PriceQuery | None
     tokens: int
     touched: float
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was sent, and its end is not written down."""
+        return self.question is not None
 
 
 def _kept(path: str) -> list[KeptPurchase]:
@@ -264,12 +294,15 @@ def _kept(path: str) -> list[KeptPurchase]:
 
 def _purchase(record: JournalRecord) -> KeptPurchase:
     touched = max(record.final_at or 0.0, record.accepted_at or 0.0, record.sent_at or 0.0)
-    question = None
-    if record.state == ACCEPTED:
-        asked = Request("POST", record.request["path"], RetrySafety.PAID, body=record.request["body"])
-        question = price_query_of(asked, model=record.model)
     is_open = record.state in {SENDING, ACCEPTED}
-    return KeptPurchase(record.key, record.job, is_open, question, record.tokens or 0, touched)
+    return KeptPurchase(
+        record.key,
+        record.job,
+        Claim.from_dict(record.claim or {}).key if record.id is None else str(record.id),
+        price_query_of_planned(record.request, model=record.model) if is_open else None,
+        max(0, record.tokens or 0),
+        touched,
+    )
 
 
 # Both ways to call.
@@ -347,7 +380,7 @@ class OwnKeyCallers(CallerRegistry):
         self._callers: dict[str, Caller] = {}
 
     async def start(self) -> None:
-        self._keys.all()
+        self._account.limits_callers = any(key.budget is not None for key in self._keys.all())
         await self._account.start()
 
     async def find(self, secret: str) -> Caller:
@@ -357,9 +390,10 @@ class OwnKeyCallers(CallerRegistry):
         caller = self._callers.get(key.id)
         if caller is None or caller.key != key:
             budget = self._account.budget_of(key)
-            client = self._account.client
-            client = client if budget is client.budget else client.with_options(budget=budget)
-            caller = self._callers[key.id] = Caller(key.id, client, self._account, key)
+            if caller is None:
+                client = self._account.client.with_options(budget=budget)
+                caller = self._callers[key.id] = Caller(key.id, client, self._account, key)
+            caller.key = key  # it may have been changed; what was counted of it stays
         return caller
 
     def accounts(self) -> Sequence[GatewayAccount]:
@@ -382,7 +416,7 @@ class PassedOnCallers(CallerRegistry):
         self._journal = journal
         self._join_equal = join_equal
         self._callers: dict[str, Caller] = {}
-        self._counted: set[str] = set()
+        self._counted: dict[str, Budget | None] = {}
         self._is_closed = False
         self._opening = SingleFlight()
 
@@ -414,13 +448,13 @@ class PassedOnCallers(CallerRegistry):
                 client,
                 journal=journal,
                 join_equal=self._join_equal,
-                is_counted=digest in self._counted,
+                is_counted=self._counted.get(digest) is client.budget,
             )
             await account.start()
         except BaseException:
             await client.aclose()
             raise
-        self._counted.add(digest)
+        self._counted[digest] = client.budget
         if self._is_closed:  # meanwhile
             await _close(Caller(digest, client, account, None))
             raise RefusedCallError(STOPPING)

@@ -1,0 +1,217 @@
+"""What a key may spend: over restarts, lost answers, and changes of the file of keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import anyio
+import pytest
+
+from neuralbox import Budget
+from neuralbox.gateway import KeyFile, _callers, app
+from neuralbox.testing import in_memory
+
+from .caller import Answered, Calls, calling, in_process
+
+pytestmark = pytest.mark.anyio
+PRICE = 26
+"""Tokens of a video."""
+
+
+async def video(calls: Calls, prompt: str, **options: Any) -> Answered:
+    return await calls.post("videos", {"model": "kling-v2.1", "prompt": prompt}, **options)
+
+
+def change(directory: Path, **limits: Any) -> None:
+    """Change the key that was made first."""
+    path = directory / "keys.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["keys"][0].update(limits)
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def budget_of(calls: Calls) -> Budget:
+    """Return the budget of that key."""
+    (account,) = calls.gateway.callers.accounts()
+    key = KeyFile(calls.gateway.callers._keys.path).all()[0]  # type: ignore[attr-defined]  # it has keys of its own
+    return account.budget_of(key)
+
+
+@pytest.fixture
+def die(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what makes the next client's account a new one, as another process has it."""
+    return lambda: monkeypatch.setattr("neuralbox._core.account._accounts", WeakValueDictionary())
+
+
+# Over a restart.
+
+
+@pytest.mark.parametrize("limits", ["key", "account"])
+async def test_what_is_on_its_way_counts_after_a_restart_and_is_booked_at_its_end(
+    tmp_path: Path, die: Any, limits: str
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        key = None
+        for first, second, third in ((200, 200, 429), (429, 429, 429)):
+            die()
+            total = Budget(60 if limits == "account" else 1_000)
+            async with calling(
+                tmp_path, running, journal=journal, client={"budget": total}, budget=60 if limits == "key" else None
+            ) as calls:
+                key = key or calls.key
+                said = [(await video(calls, f"A boat {n}", key=key)).status for n in range(3)]
+                assert said == [first, second, third]
+                assert total.spent + total.reserved == 2 * PRICE
+        die()
+        total = Budget(1_000)
+        async with calling(tmp_path, running, journal=journal, client={"budget": total}) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(600.0)
+            own = budget_of(calls)
+            assert (own.spent, own.reserved) == (total.spent, total.reserved) == (2 * PRICE, 0)
+        assert calls.charges == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_lost_answer_that_nobody_asks_about_counts_after_a_restart(
+    tmp_path: Path, die: Any, stream: bool
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        key = None
+        for expected in ([502, 502, 429], [429, 429, 429]):
+            die()
+            async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=4) as calls:
+                key = key or calls.key
+                running.fault("drop-after-accept", times=2, on="POST /generate")
+                said = [
+                    (
+                        await calls.chat(f"Hello {n}", key=key, stream=stream, idempotency_key=f"k{n}.{expected[0]}")
+                    ).status
+                    for n in range(3)
+                ]
+                assert said == expected
+                assert (budget_of(calls).spent, budget_of(calls).reserved) == (0, 4)
+        die()
+        async with calling(tmp_path, running, journal=journal) as calls:
+            for _ in range(2):
+                found = await calls.chat("Hello 0", key=key, stream=stream, idempotency_key="k0.502")
+                assert found.status == 200
+                assert (budget_of(calls).spent, budget_of(calls).reserved) == (2, 2)
+        assert (calls.posts, calls.charges) == (2, 2)
+
+
+@pytest.mark.parametrize("pace", ["off", "burst"])
+async def test_what_never_arrived_is_sent_with_the_tokens_that_are_set_aside_for_it(
+    tmp_path: Path, die: Any, pace: str
+) -> None:
+    """The budget is just enough for it."""
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(
+            tmp_path, running, journal=journal, client={"submission": "raise", "max_retries": 0}, budget=2
+        ) as calls:
+            running.fault("drop-before-accept", times=1, on="POST /generate")
+            assert (await calls.chat(idempotency_key="k")).status == 502
+            key = calls.key
+        die()
+        await running.time.sleep(60.0)
+        async with calling(tmp_path, running, journal=journal, client={"pace": pace}) as calls:
+            await calls.gateway.start()
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (0, 2)
+            assert (await calls.chat("Another's, which the history shows")).status == 200
+            await running.time.sleep(60.0)
+            assert (await calls.chat(key=key, idempotency_key="k")).status == 200
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (2, 0)
+        assert (calls.posts, calls.charges) == (3, 2)
+
+
+async def test_a_gateway_that_is_stopped_and_started_again_sets_aside_once_what_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    total = Budget(1_000)
+    client = {"budget": total, "submission": "raise"}
+    async with in_process(tmp_path, journal=tmp_path / "gateway.sqlite", client=client) as calls:
+        calls.running.fault("drop-after-accept", times=1, on="POST /generate")
+        assert (await calls.chat()).status == 502
+        assert (await video(calls, "A boat")).status == 200
+        for _ in range(2):
+            await calls.gateway.aclose()
+            await calls.gateway.start()
+            assert total.spent + total.reserved == 2 + PRICE
+        await calls.running.time.sleep(600.0)
+        assert (total.spent, total.reserved) == (PRICE, 2)
+
+
+async def test_a_gateway_whose_prices_do_not_come_begins_without_them(
+    tmp_path: Path, die: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal) as calls:
+            assert (await video(calls, "A boat")).status == 200
+        die()
+        total = Budget(1_000)
+
+        async def never(*_: object) -> None:
+            await anyio.sleep_forever()
+
+        monkeypatch.setattr("neuralbox._costs.charges.Prices.of", never)
+        monkeypatch.setattr(_callers, "PRICES_ASKED_FOR", 0.0)
+        async with calling(tmp_path, running, journal=journal, client={"budget": total}) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(600.0)
+            assert (total.spent, total.reserved) == (PRICE, 0)
+
+
+async def test_the_budget_of_a_client_that_was_made_anew_counts_what_its_journal_says_was_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_callers, "MOST_CALLERS", 1)
+    with in_memory() as running:
+        gateway = app(connect=lambda key: running.client(api_key=key, budget=5), journal=tmp_path / "jobs.sqlite")
+        one, two = (Calls(gateway, key, running) for key in ("nb_1", "nb_2"))
+        said = []
+        for number in range(4):
+            said.append((await one.chat(f"Hello {number}")).status)
+            await two.chat(f"Hello {number}")  # the first has to go
+        assert said == [200, 200, 429, 429]
+        await gateway.aclose()
+
+
+# Over a change of the key.
+
+
+@pytest.mark.parametrize("before", [60, None])
+async def test_a_changed_budget_counts_what_was_spent_and_what_is_on_its_way(
+    tmp_path: Path, before: int | None
+) -> None:
+    async with in_process(tmp_path, budget=before) as calls:
+        assert [(await video(calls, f"A boat {n}")).status for n in range(2)] == [200, 200]
+        await calls.running.time.sleep(600.0 if before is None else 0.0)
+        for tokens in (61, 62, 2 * PRICE + PRICE - 1):
+            change(tmp_path, budget=tokens)
+            assert (await video(calls, f"Another of {tokens}")).status == 429
+        change(tmp_path, budget=3 * PRICE)
+        assert (await video(calls, "The last")).status == 200
+        change(tmp_path, budget=None)
+        assert (await video(calls, "One more")).status == 200
+        await calls.running.time.sleep(600.0)
+        assert (budget_of(calls).spent, budget_of(calls).reserved) == (4 * PRICE, 0)
+
+
+async def test_a_key_without_a_budget_asks_for_no_prices(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        assert (await calls.chat()).status == 200
+        assert not [route for route in calls.running.ledger.requests_by_route if "price" in route]
+
+
+async def test_a_changed_key_has_used_its_requests_of_the_minute(tmp_path: Path) -> None:
+    async with in_process(tmp_path, per_minute=2) as calls:
+        assert [(await calls.chat()).status for _ in range(3)] == [200, 200, 429]
+        change(tmp_path, budget=1_000)
+        assert (await calls.chat()).status == 429
