@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ._api.checks import require_instance, require_whole
+from ._concurrency.per_loop import Home
 from ._concurrency.process_lock import ProcessLock
 from ._errors import BudgetExceededError
 
@@ -63,7 +64,7 @@ class Budget:
         self._within = within
         self._spent = spent
         self._reserved = 0
-        self._running = 0  # reservations whose calls still run, and so will be settled
+        self._running: dict[Reservation, Home] = {}  # whose calls still run, and so will be settled, and where
         self._free: Reservation | None = None  # the one whose price nobody knows
         self._uncounted = 0
         self._listeners: list[Callable[[], None]] = []
@@ -139,9 +140,10 @@ class Budget:
             if self._refusal(price) is None:
                 return True
             if price is None:
-                free = self._free
-                return not self._uncounted and self._spent < self._tokens and free is not None and free._runs
-            return bool(self._running) and self._spent + price <= self._tokens
+                home = None if self._free is None else self._running.get(self._free)
+                runs = home is not None and not home.is_gone
+                return runs and not self._uncounted and self._spent < self._tokens
+            return self._is_moving and self._spent + price <= self._tokens
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call a function once, in whichever thread, when the next reservation is settled, released or left alone."""
@@ -151,6 +153,11 @@ class Budget:
             self._within.on_change(listener)
 
     # Inside.
+
+    @property
+    def _is_moving(self) -> bool:
+        """Whether a call runs that will settle what it reserved: not where its loop or process is gone."""
+        return any(not home.is_gone for home in [*self._running.values()])
 
     def _refused_by(self, price: int | None) -> tuple[Budget, str] | None:
         """Return which budget refuses a price, the widest first, and why; None where all cover it. Holds the lock."""
@@ -168,7 +175,7 @@ class Budget:
 
     def _count_in(self, made: Reservation) -> None:
         """Count a new reservation. Holds the lock."""
-        self._running += 1
+        self._running[made] = Home()
         self._reserved += made.price or 0
         if made.price is None and self._free is None:  # of what was sent before there may be several
             self._free = made
@@ -260,7 +267,7 @@ class Reservation:
         price: What it was made for, or None where nobody knows.
     """
 
-    __slots__ = ("_booked", "_budget", "_charged", "_outer", "_runs", "price")
+    __slots__ = ("_booked", "_budget", "_charged", "_outer", "price")
 
     def __init__(self, budget: Budget, price: int | None, outer: Reservation | None = None) -> None:
         self.price: int | None = price
@@ -268,7 +275,6 @@ class Reservation:
         self._budget = budget
         self._charged = 0
         self._booked = False
-        self._runs = True
 
     @property
     def budget(self) -> Budget:
@@ -304,9 +310,7 @@ class Reservation:
         if self._outer is not None:
             self._outer.leave()
         with _lock:
-            if self._runs:
-                self._runs = False
-                self._budget._running -= 1
+            self._budget._running.pop(self, None)
         self._budget._tell()
 
     def attend(self) -> None:
@@ -314,6 +318,5 @@ class Reservation:
         if self._outer is not None:
             self._outer.attend()
         with _lock:
-            if not (self._runs or self._booked):
-                self._runs = True
-                self._budget._running += 1
+            if not self._booked:
+                self._budget._running[self] = Home()

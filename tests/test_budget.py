@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -158,6 +159,23 @@ def test_an_unknown_price_waits_for_the_one_before_it_only_while_that_runs() -> 
     assert not budget.may_wait_for(None)
     free.settle(100)
     assert not budget.may_wait_for(None)
+
+
+def test_nobody_waits_for_a_call_whose_loop_is_gone() -> None:
+    budget = Budget(100)
+
+    async def buy(price: int | None) -> Reservation:
+        reservation = budget.reserve(price)
+        assert budget.may_wait_for(None if price is None else 100)
+        return reservation
+
+    asyncio.run(buy(60))
+    assert not budget.may_wait_for(100)
+    free = asyncio.run(buy(None))
+    assert not budget.may_wait_for(None)
+    assert (budget.reserved, free.is_open) == (60, True)  # they had left, as far as anybody knows
+    free.attend()
+    assert budget.may_wait_for(None)
 
 
 def test_one_that_was_settled_more_than_once_is_no_other_that_still_runs() -> None:

@@ -135,7 +135,7 @@ class RunBudget(Budget):
                     refused = taken.funds if taken.tokens is None else None
                 if refused is None:
                     return self.reserve(price)
-            if not refused.may_wait_for(price, runs_here=self._running > 0):
+            if not refused.may_wait_for(price, runs_here=self._is_moving):
                 raise self._refused(refused, price)
             await wait(seconds)
             seconds = min(_LONGEST, 1.5 * seconds)
@@ -153,7 +153,7 @@ class RunBudget(Budget):
         store = self._journal.allotments
         with _lock:
             returned, self._part = self._part, 0
-        is_moving, keeps_unknown = self._running > 0, self._free is not None
+        is_moving, keeps_unknown = self._is_moving, self._free is not None
 
         def act() -> Taken:
             taken = store.take_tokens(price, returned=returned, is_moving=is_moving, keeps_unknown=keeps_unknown)
@@ -243,7 +243,7 @@ class RunBudget(Budget):
             return
         now = self._core.clock()
         async with self._taking:
-            is_moving, keeps_unknown = self._running > 0, self._free is not None
+            is_moving, keeps_unknown = self._is_moving, self._free is not None
             is_idle = not self._held and (not is_moving or now >= self._used_at + _GIVE_BACK_AFTER)
             has_ended = is_idle and (self._part > 0 or not is_moving)
             if not has_ended and now < self._said_at + _SAY_AGAIN and (keeps_unknown or not self._has_turn):

@@ -9,6 +9,7 @@ out.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -71,6 +72,33 @@ class PerLoop(Generic[T]):
         if self._abandon is not None:
             for value in values:
                 self._abandon(value)
+
+
+class Home:
+    """The process and the event loop that something goes on in; when one of them is gone, nobody hears of its end.
+
+    Attributes:
+        loop: The loop; None where none ran.
+    """
+
+    __slots__ = ("_process", "loop")
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        try:
+            self.loop: Any = running_loop()
+        except anyio.NoEventLoopError:
+            self.loop = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended, or is another process: the one that this was forked from."""
+        return self._process != os.getpid() or self.has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its loop can never run again; in a forked child those that still run in the parent do not count."""
+        return self.loop is not None and has_ended(self.loop)
 
 
 def running_loop() -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 import anyio
 
-from .per_loop import PerLoop, call_in_loop, running_loop
+from .per_loop import Home, PerLoop, call_in_loop
 
 
 class SingleFlight:
@@ -43,14 +43,16 @@ class ThreadsafeEvent:
 
     Attributes:
         event: Set when it was rung.
+        home: Where it is waited for.
     """
 
-    __slots__ = ("_loop", "event")
+    __slots__ = ("event", "home")
 
     def __init__(self) -> None:
-        self._loop = running_loop()
+        self.home = Home()
         self.event = anyio.Event()
 
     def ring(self) -> None:
-        """Wake whoever waits; a loop that is over has nobody who does."""
-        call_in_loop(self._loop, self.event.set)
+        """Wake whoever waits; a loop that is over, or was forked from, has nobody who does."""
+        if not self.home.is_gone:
+            call_in_loop(self.home.loop, self.event.set)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from .._api import vocabulary as words
+from .._concurrency.per_loop import Home
 from .._core.exchange import Core
 from .._errors import RateLimitError
 from .._rate_limit.limiter import limiter_of
@@ -90,7 +91,7 @@ class ReadPlan:
 
     def begin(self) -> None:
         """Take part in the account's plan, since something is waited for."""
-        self._limiter.readers[self] = None
+        self._limiter.readers[self] = Home()
 
     def end(self) -> None:
         """Leave it, since nothing is."""

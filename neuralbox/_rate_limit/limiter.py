@@ -38,7 +38,7 @@ from typing import Protocol
 
 from .._api import vocabulary as words
 from .._api.request import Request
-from .._concurrency.per_loop import running_loop
+from .._concurrency.per_loop import Home, running_loop
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
@@ -92,11 +92,16 @@ _AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once,
 
 
 class Permit:
-    """A paid request on its way, from the moment it may leave until what it was answered is noted."""
+    """A paid request on its way, from the moment it may leave until what it was answered is noted.
 
-    __slots__ = ("_began", "_counted", "_limiter")
+    Attributes:
+        home: Where its answer is awaited.
+    """
+
+    __slots__ = ("_began", "_counted", "_limiter", "home")
 
     def __init__(self, limiter: RateLimiter, began: float) -> None:
+        self.home = Home()
         self._limiter = limiter
         self._began = began
         self._counted = False
@@ -168,7 +173,7 @@ class RateLimiter:
         reads: Whether reads were seen to use up the windows too.
         answered: Submissions that were accepted, ever.
         demand: How many came lately that nobody has in a queue.
-        readers: Those who wait for jobs, for as long as they do.
+        readers: Those who wait for jobs, for as long as they do, and where.
         queued: Submissions that wait elsewhere until they may leave.
         sources: Where those take their places that heed a share, while others share the account.
         is_shared: Whether other processes send for the account, by a journal that they share.
@@ -180,7 +185,7 @@ class RateLimiter:
         self.reads = ReadsSeen()
         self.answered = 0
         self.demand: Demand = NO_DEMAND
-        self.readers: dict[Reader, None] = {}
+        self.readers: dict[Reader, Home] = {}
         self.queued = 0
         self.sources: dict[PlaceSource, None] = {}
         self.is_shared = False
@@ -405,7 +410,22 @@ class RateLimiter:
 
     # Inside.
 
+    def _drop_gone(self) -> None:
+        """Forget who waits in a loop or a process that is gone, and count as sent what had left there: nobody hears its answer."""
+        here = running_loop()
+
+        def is_gone(home: Home) -> bool:
+            return home.loop is not here and home.is_gone
+
+        for event in [each for each in list(self._throttled) if is_gone(each.home)]:
+            self._throttled.pop(event, None)
+        for reader in [reader for reader, home in list(self.readers.items()) if is_gone(home)]:
+            self.readers.pop(reader, None)
+        for permit in [each for each in list(self.under_way) if is_gone(each.home)]:
+            permit.leave()
+
     def _decide(self, clock: float, kind: str | None, *, spread: bool, repeats: bool) -> SendTime:
+        self._drop_gone()
         windows = self.windows = turn(self.windows, clock=clock)
         may_ask = clock >= self._asked_at + ASK_AGAIN_AFTER
         if may_ask and not windows.known and len(self.under_way) >= MAX_UNANSWERED:
@@ -471,7 +491,7 @@ class RateLimiter:
                 logger.info("A submission waits %.0f s (%s).", seconds, send_time.why)
             await core.wait_until(event.event, max(_MOMENT, seconds))
         finally:
-            del self._throttled[event]
+            self._throttled.pop(event, None)
 
     def _require_within(
         self, core: Core, send_time: SendTime, closed_since: float, max_throttle_wait: float | None

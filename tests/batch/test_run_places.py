@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.simulate_windows import a_service, by_hour, one_clock
 from neuralbox._batch.resource import Batches
+from neuralbox._concurrency.per_loop import Home
 from neuralbox._errors import JournalError
 from neuralbox._journal.allotments import SharedWindow, SharedWindows
 from neuralbox._journal.postgres.allotments import Allotments
@@ -224,5 +225,5 @@ async def test_what_is_kept_for_finding_jobs_is_no_other_workers_place() -> None
         outstanding = Outstanding(jobs=40, asks_each=True)
         closed_until = None
 
-    limiter.readers[Waiting()] = None
+    limiter.readers[Waiting()] = Home()
     assert limiter.set_aside(0.0) > 40

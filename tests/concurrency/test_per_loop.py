@@ -13,7 +13,8 @@ import anyio
 import pytest
 import trio
 
-from neuralbox._concurrency.per_loop import PerLoop, has_ended, running_loop
+from neuralbox._concurrency.per_loop import Home, PerLoop, has_ended, running_loop
+from neuralbox._concurrency.single_flight import ThreadsafeEvent
 from neuralbox._transport import HttpxTransport, Limits, build_transport
 
 from ..transport.servers import CERTIFICATE, Server, answering, eventually, silent
@@ -40,6 +41,37 @@ def test_a_loop_keeps_its_value_and_every_loop_has_its_own(run: Callable[..., An
         return first
 
     assert run(twice) is not run(twice)
+
+
+async def go_on() -> Home:
+    home = Home()
+    assert not home.is_gone
+    return home
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+def test_what_goes_on_in_a_loop_is_gone_when_that_ends(run: Callable[..., Any]) -> None:
+    home = run(go_on)
+    assert (home.is_gone, home.has_ended) == (True, True)
+
+
+def test_what_goes_on_is_gone_in_a_forked_child_and_has_not_ended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, here = asyncio.new_event_loop(), Home()
+    home = loop.run_until_complete(go_on())
+    assert [each.is_gone for each in (home, here)] == [False, False]
+    monkeypatch.setattr("os.getpid", lambda: 0)
+    assert [(each.is_gone, each.has_ended) for each in (home, here)] == [(True, False)] * 2
+    loop.close()
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+def test_an_event_whose_loop_is_gone_is_rung_for_nobody(run: Callable[..., Any]) -> None:
+    async def wait() -> ThreadsafeEvent:
+        return ThreadsafeEvent()
+
+    event = run(wait)
+    event.ring()
+    assert not event.event.is_set()
 
 
 def test_outside_a_loop_there_is_no_value() -> None:

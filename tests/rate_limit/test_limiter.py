@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,8 @@ import anyio
 import pytest
 
 from neuralbox._api.builders import build_media
+from neuralbox._concurrency.per_loop import Home
+from neuralbox._concurrency.single_flight import ThreadsafeEvent
 from neuralbox._config import CallOptions
 from neuralbox._core.exchange import Core
 from neuralbox._core.reply_capture import capture_replies
@@ -394,7 +397,7 @@ async def test_where_reads_count_fewer_submissions_leave_and_kinds_without_reads
     async def test(world: World) -> None:
         await world.many(80)
         world.limiter.reads = ReadsSeen(counted=True)
-        world.limiter.readers = {Waits(45): None, Waits(20): None}  # nine pages, and each video a share of one
+        world.limiter.readers = {Waits(45): Home(), Waits(20): Home()}  # nine pages, and each video a share of one
         for _ in range(10):
             await world.submit(kind="video", max_throttle_wait=60.0)
         with pytest.raises(RateLimitError):
@@ -420,7 +423,7 @@ async def test_who_waits_for_a_window_to_read_is_shown_as_throttled() -> None:
     async def test(world: World) -> None:
         waits = Waits(1)
         waits.closed_until = world.core.clock() + 60.0
-        world.limiter.readers[waits] = None
+        world.limiter.readers[waits] = Home()
         assert world.limiter.throttled(world.core) == (world.core.now() + 60.0, "hour")
         world.limiter.windows = replace(world.limiter.windows, day=Window(500, 2))
         assert world.limiter.throttled(world.core) == (world.core.now() + 60.0, "day")
@@ -613,6 +616,34 @@ async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one(
         assert len(limiter._throttled) == 1
         first.leave()
     assert not limiter.under_way
+
+
+@pytest.mark.parametrize("is_forked", [False, True])
+def test_what_had_left_in_a_loop_or_a_process_that_is_gone_counts_as_sent(
+    *, is_forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, limiter, loop = make_core([]), RateLimiter(), asyncio.new_event_loop()
+    limiter.windows = Windows(Window(100, 1, bench.core.clock() + 1_800), known=True, noted_at=bench.core.clock())
+
+    async def leave() -> None:
+        await limiter.acquire(bench.core)
+        limiter._throttled[ThreadsafeEvent()] = AWAIT_ANSWERS
+        limiter.readers[Waits(3)] = Home()
+
+    async def come_after() -> None:
+        with anyio.fail_after(5), pytest.raises(RateLimitError):
+            await limiter.acquire(bench.core, max_throttle_wait=60.0)
+
+    loop.run_until_complete(leave())
+    if is_forked:
+        monkeypatch.setattr("os.getpid", lambda: 0)
+    else:
+        loop.close()
+    asyncio.run(come_after())
+    assert not [*limiter.under_way, *limiter.readers, *limiter._throttled]
+    assert limiter.windows.hour is not None
+    assert limiter.windows.hour.remaining == 0
+    loop.close()
 
 
 async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
