@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import PENDING
+from .._concurrency.per_loop import Home
 from .._core.exchange import Attempt, Core
+from .._core.retry import AttemptOutcome
 from .._errors import ConfigurationError
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef, PlainValues
@@ -63,6 +65,7 @@ _LONGEST_SENDING = 40.0
 """Seconds from noting that a request may leave to its last byte: the default limits of connecting and of writing."""
 WITHIN = 10.0
 """Two equal paid requests within so many seconds are worth a warning."""
+_ABANDONED: Final = "its event loop was closed before the answer came"
 _ASKED_KEPT = 256
 _DETAILS_KEPT = 256
 _MODELS_KEPT = 1_000
@@ -152,6 +155,7 @@ class PendingSubmission:
         candidates: What may be it.
         body: What was sent; from the moment it is open.
         shared: Its record in a journal that other processes share, which grants what is concluded.
+        home: Where it is waited or looked for.
     """
 
     __slots__ = (
@@ -163,6 +167,7 @@ class PendingSubmission:
         "claim",
         "early",
         "ending",
+        "home",
         "is_open",
         "is_recent",
         "left_until",
@@ -174,6 +179,7 @@ class PendingSubmission:
     def __init__(self, claim: Claim, request: Request, extra_body: Mapping[str, Any] | None, ending: Attempt) -> None:
         self.claim = claim
         self.ending = ending
+        self.home = Home()
         self.admission: Admission | None = None
         self.shared: SharedRecord | None = None
         self.body: Mapping[str, Any] = {}
@@ -194,6 +200,13 @@ class PendingSubmission:
     def in_flight(self) -> bool:
         """Whether it has left and its answer is awaited."""
         return self.lost is None and self.ending.sent
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it may have been accepted, and its event loop was closed over it: nobody hears its answer."""
+        if self.is_open or not self.ending.sent or not self.home.has_ended:
+            return False
+        return self.lost is not None or self.ending.outcome in (None, AttemptOutcome.UNKNOWN)
 
     def leave(self, why: str, candidates: Sequence[Generation]) -> None:
         """Keep what is worth telling, and nothing else: an upload may be large."""
@@ -535,12 +548,14 @@ class Registry:
 
     @property
     def opened(self) -> list[PendingSubmission]:
+        for entry in [each for each in [*self._submissions.values()] if each.is_abandoned]:
+            self.leave_open(entry, _ABANDONED)
         return [entry for entry in [*self._submissions.values()] if entry.is_open]
 
     @contextmanager
     def attended(self, entry: PendingSubmission) -> Iterator[None]:
         """Take an open submission out of the list while somebody looks for it."""
-        entry.is_open = False
+        entry.is_open, entry.home = False, Home()
         try:
             yield
         finally:

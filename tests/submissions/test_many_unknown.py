@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -9,6 +10,7 @@ import anyio
 import pytest
 
 from neuralbox._core.exchange import Attempt
+from neuralbox._core.retry import AttemptOutcome
 from neuralbox._errors import SubmissionUnknownError
 from neuralbox._models.generation import Generation
 from neuralbox._resources.text import Text
@@ -19,7 +21,7 @@ from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.evidence import NO_EVIDENCE
 from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
 from neuralbox._submissions.walk import Walk
-from tests.helpers import START
+from tests.helpers import START, make_core
 
 from ..helpers import dear
 from ..service import a_shop
@@ -169,6 +171,49 @@ async def test_an_equal_request_that_got_what_was_anothers_leaves_it_its_own_win
             group.start_soon(one, 5.5)
         assert sorted(map(str, ids)) == ["18001", "18002"]
         assert len(shop.posts) == 3
+
+
+@pytest.mark.parametrize("outcome", [None, AttemptOutcome.UNKNOWN])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_had_left_in_a_loop_that_was_closed_is_unresolved(
+    *, is_lost: bool, outcome: AttemptOutcome | None
+) -> None:
+    registry = registry_of(make_core([]).core)
+
+    async def begin(*, sent: bool, outcome: AttemptOutcome | None) -> PendingSubmission:
+        claim = Claim(f"{sent} {outcome}", "image", "dall-e-3", "A fox")
+        entry = PendingSubmission(claim, image(), None, Attempt(0.0))
+        entry.ending.sent, entry.ending.outcome = sent, outcome
+        registry.begin(entry)
+        if is_lost and sent:
+            registry.mark_unknown(entry)
+        assert registry.opened == []
+        return entry
+
+    asyncio.run(begin(sent=False, outcome=None))
+    entry = asyncio.run(begin(sent=True, outcome=outcome))
+    (found,) = registry.unresolved
+    assert (found.model, found.why) == ("dall-e-3", "its event loop was closed before the answer came")
+    assert found.lost_at is not None
+
+    async def look() -> None:
+        with registry.attended(entry):
+            assert registry.unresolved == ()
+
+    asyncio.run(look())
+    assert registry.opened == [entry]
+
+
+def test_what_was_refused_and_paused_in_a_loop_that_was_closed_is_not_unresolved() -> None:
+    registry = registry_of(make_core([]).core)
+
+    async def begin() -> None:
+        entry = PendingSubmission(Claim("one", "image", "dall-e-3", "A fox"), image(), None, Attempt(0.0))
+        entry.ending.sent, entry.ending.outcome = True, AttemptOutcome.BUSY
+        registry.begin(entry)
+
+    asyncio.run(begin())
+    assert registry.unresolved == ()
 
 
 async def test_an_earlier_equal_request_hands_its_window_on_as_well() -> None:
