@@ -259,10 +259,9 @@ class TextStream:
         self._queue.clear()
         result = self._result
         failure = None if isinstance(result, Generation) else result
-        ended = getattr(failure, "generation", None) if failure is not None else result
         try:
-            if isinstance(ended, Generation):
-                self._submission.finish(ended)
+            ended = self._finish()
+            if ended is not None:
                 await self._submission.record(ended)
             if self._cached is not None and isinstance(result, Generation):
                 # What was streamed stands in no record of the service.
@@ -273,6 +272,15 @@ class TextStream:
             if self._observer is not None:
                 self._observer.end(failure)
             await self._close(drain=kind is None and isinstance(result, Generation))
+
+    def _finish(self) -> Generation | None:
+        """Book what it came to, where that is known, and return it; at its end, since a call inside the block may need its tokens."""
+        result = self._result
+        ended = result if isinstance(result, Generation) else getattr(result, "generation", None)
+        if not isinstance(ended, Generation):
+            return None
+        self._submission.finish(ended)
+        return ended
 
     async def _close(self, *, drain: bool = False) -> None:
         if self._reader is not None:
@@ -342,6 +350,7 @@ class TextStream:
             job = self._record.job
             if (job is not None or self._result is not None) and not self._submission.is_settled:
                 await self._submission.accept_ref(job)
+            self._finish()
 
     def _note(self, event: StreamEvent) -> bool:
         if isinstance(event, GenerationStart):

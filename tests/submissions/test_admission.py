@@ -281,6 +281,17 @@ async def test_a_stream_that_fails_costs_nothing() -> None:
     assert figures(bench.core) == (0, 0)
 
 
+async def test_a_call_inside_the_block_of_a_stream_that_has_ended_does_not_wait_for_its_unknown_price() -> None:
+    end = b'data: {"type": "generation_end", "id": 7, "tokens_used": 4}\n\n'
+    bench = make_core(priced(Streamed([end]), reply(200, DONE), price=None), budget=Budget(100))
+    async with TextStream(bench.core, text_request()) as stream:
+        await stream.collect()
+        assert figures(bench.core) == (4, 0)
+        with anyio.fail_after(5):
+            await send(bench.core)
+    assert figures(bench.core) == (12, 0)
+
+
 # Places.
 
 
