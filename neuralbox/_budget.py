@@ -47,12 +47,12 @@ class Budget:
         "__weakref__",
         "_free",
         "_listeners",
+        "_outer",
         "_reserved",
         "_running",
         "_spent",
         "_tokens",
         "_uncounted",
-        "_within",
     )
 
     def __init__(self, tokens: int, *, spent: int = 0, within: Budget | None = None) -> None:
@@ -61,7 +61,8 @@ class Budget:
         if within is not None:
             require_instance("`within`", within, Budget)
         self._tokens = tokens
-        self._within = within
+        # What is spent here counts in each of them once; the widest comes last.
+        self._outer: tuple[Budget, ...] = () if within is None else (within, *within._outer)
         self._spent = spent
         self._reserved = 0
         self._running: dict[Reservation, Home] = {}  # whose calls still run, and so will be settled, and where
@@ -129,28 +130,19 @@ class Budget:
         require_whole("`tokens`", tokens, lowest=0, of="tokens")
         with _lock:
             self._spent += tokens
-        if self._within is not None:
-            self._within.charge(tokens)
+            for outer in self._outer:
+                outer._spent += tokens
 
     def may_wait_for(self, price: int | None) -> bool:
         """Whether a price that was refused may fit when calls that still run are settled, or fits by now."""
-        if self._within is not None and not self._within.may_wait_for(price):
-            return False
         with _lock:
-            if self._refusal(price) is None:
-                return True
-            if price is None:
-                home = None if self._free is None else self._running.get(self._free)
-                runs = home is not None and not home.is_gone
-                return runs and not self._uncounted and self._spent < self._tokens
-            return self._is_moving and self._spent + price <= self._tokens
+            return all(budget._may_wait_for(price) for budget in (self, *self._outer))
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call a function once, in whichever thread, when the next reservation is settled, released or left alone."""
         with _lock:
-            self._listeners.append(listener)
-        if self._within is not None:
-            self._within.on_change(listener)
+            for budget in (self, *self._outer):
+                budget._listeners.append(listener)
 
     # Inside.
 
@@ -161,16 +153,29 @@ class Budget:
 
     def _refused_by(self, price: int | None) -> tuple[Budget, str] | None:
         """Return which budget refuses a price, the widest first, and why; None where all cover it. Holds the lock."""
-        refused = None if self._within is None else self._within._refused_by(price)
-        if refused is not None:
-            return refused
-        why = self._refusal(price)
-        return None if why is None else (self, why)
+        for budget in (*reversed(self._outer), self):
+            why = budget._refusal(price)
+            if why is not None:
+                return budget, why
+        return None
+
+    def _may_wait_for(self, price: int | None) -> bool:
+        """Whether a price fits here, or may when calls that still run are settled. Holds the lock."""
+        if self._refusal(price) is None:
+            return True
+        if price is None:
+            home = None if self._free is None else self._running.get(self._free)
+            runs = home is not None and not home.is_gone
+            return runs and not self._uncounted and self._spent < self._tokens
+        return self._is_moving and self._spent + price <= self._tokens
 
     def _set_aside(self, price: int | None) -> Reservation:
         """Reserve a price here and in what this one is within: in all or, by `_refused_by`, in none. Holds the lock."""
-        made = Reservation(self, price, None if self._within is None else self._within._set_aside(price))
-        self._count_in(made)
+        made: Reservation | None = None
+        for budget in (*reversed(self._outer), self):
+            made = Reservation(budget, price, made)
+            budget._count_in(made)
+        assert made is not None  # here
         return made
 
     def _count_in(self, made: Reservation) -> None:
@@ -250,7 +255,16 @@ def resize(budget: Budget, tokens: int | None) -> None:
 
 def is_limited(budget: Budget) -> bool:
     """Whether a price may be refused, by it or by what it is within: else nobody needs to ask for one."""
-    return budget._tokens < NO_LIMIT or (budget._within is not None and is_limited(budget._within))
+    return any(each._tokens < NO_LIMIT for each in (budget, *budget._outer))
+
+
+def joined(one: Budget, other: Budget) -> Budget | None:
+    """Return what is spent of both and counts once where both count; None where they have nothing in common."""
+    if {one, *one._outer}.isdisjoint((other, *other._outer)):
+        return None
+    both = Budget(NO_LIMIT)
+    both._outer = tuple(dict.fromkeys((one, other, *one._outer, *other._outer)))
+    return both
 
 
 def budget_of(given: int | Budget | None) -> Budget | None:
@@ -280,6 +294,10 @@ class Reservation:
     def budget(self) -> Budget:
         """The budget it was made in."""
         return self._budget
+
+    def is_of(self, budget: Budget) -> bool:
+        """Whether it was made in a budget, or in one within it."""
+        return budget is self._budget or budget in self._budget._outer
 
     @property
     def charged(self) -> int:

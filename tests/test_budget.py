@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._budget import NO_LIMIT, Budget, Reservation, is_limited, reserve_spent, resize
+from neuralbox._budget import NO_LIMIT, Budget, Reservation, is_limited, joined, reserve_spent, resize
 from neuralbox._errors import BudgetExceededError, ConfigurationError
 
 
@@ -344,6 +344,25 @@ def test_what_is_spent_within_another_budget_counts_in_both() -> None:
     yours.reserve(5).release()
     assert (yours.left, company.left) == (8, 7)
     assert not yours.may_wait_for(9)
+
+
+def test_what_is_spent_of_two_budgets_counts_once_in_what_both_are_within() -> None:
+    company = Budget(10)
+    mine, yours, other = Budget(8, within=company), Budget(9, within=company), Budget(9)
+    assert joined(mine, other) is None
+    assert all(joined(mine, budget) and joined(budget, mine) for budget in (mine, company, yours))
+    both = joined(mine, yours)
+    assert both is not None
+    reservation = both.reserve(6)
+    assert [budget.reserved for budget in (company, mine, yours)] == [6, 6, 6]
+    assert [reservation.is_of(budget) for budget in (company, mine, yours, other)] == [True, True, True, False]
+    with pytest.raises(BudgetExceededError, match="2 of the budget's 8"):
+        both.reserve(3)
+    assert both.may_wait_for(3)
+    reservation.settle(6)
+    assert not both.may_wait_for(3)
+    both.charge(1)
+    assert [budget.spent for budget in (company, mine, yours)] == [7, 7, 7]
 
 
 def test_what_the_outer_one_will_never_cover_is_not_waited_for() -> None:

@@ -75,6 +75,7 @@ class Batch:
         journal: str | os.PathLike[str] | None,
         journal_sync: Sync,
         budget: int | Budget | None,
+        purse: Budget | None = None,
         cache: ResultCache | None = None,
     ) -> None:
         self._core = core
@@ -83,6 +84,7 @@ class Batch:
         self._journal_at = journal
         self._journal_sync: Sync = journal_sync
         self._budget = budget
+        self._purse = purse  # where tokens are set aside, if that is more than the budget itself
         self._cache = cache
         self._entered = False
         self._journal: Journal | None = None
@@ -139,7 +141,12 @@ class Batch:
             self._journal = await open_account_journal(self._core, self._journal_at, sync=self._journal_sync)
         try:
             budget, total = await self._counted()
-            options = replace(self._options, budget=budget)
+            options = replace(
+                self._options,
+                budget=budget,
+                purse=self._purse or budget,
+                lends=budget is not None and budget is self._budget,
+            )
             self._tasks = DetachedTaskGroup()
             await self._tasks.start(partial(self._begin, options, total))
         except BaseException as error:
@@ -217,6 +224,8 @@ class Batch:
                     self._places.end()
                 if self._collector is not None:
                     self._collector.leave()
+                if self._state is not None:
+                    self._state.let_all_go()
 
     async def _wait_for_ids(self, state: BatchState) -> None:
         """Wait a little for the ids of what is on its way."""

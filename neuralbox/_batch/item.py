@@ -66,6 +66,7 @@ class BatchItem:
         price: Tokens it is announced to cost.
         cached: Its place in the cache, where there is one and it was not found there.
         reservation: The tokens set aside for it.
+        sent_as: What its tokens are kept by while it is unknown, from when it may have left.
         claim: What an earlier run wrote down before it was sent, where that run did not learn what became of it and this
             one has not yet.
         resumed: Whether it was final before this run.
@@ -90,6 +91,7 @@ class BatchItem:
         "request",
         "reservation",
         "resumed",
+        "sent_as",
         "stage",
     )
 
@@ -104,6 +106,7 @@ class BatchItem:
         self.price: int | None = None
         self.cached: CachedCall | None = None
         self.reservation: Reservation | None = None
+        self.sent_as: str | None = None
         self.claim: Mapping[str, Any] | None = None
         self.credits: int | None = None
         self.resumed = False

@@ -40,7 +40,7 @@ from .item import BatchItem, ItemStage
 from .journal_records import generation_of
 from .others import OthersWork
 from .state import BatchState
-from .submitter import Submitter
+from .submitter import Submitter, sent_as
 from .unknown import prompt_of
 
 Given: TypeAlias = BatchRequest | Mapping[str, Any]
@@ -301,6 +301,7 @@ class RequestReader:
         else:
             item.is_open = record.state == SENDING
             item.claim = record.claim if record.state == SENDING else None
+            item.sent_as = sent_as(record)
             self._submit(item)
 
     # ... and what the list did not name.

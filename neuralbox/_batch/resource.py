@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from .._api.checks import require_callback, require_path, require_seconds, require_whole
-from .._budget import Budget
+from .._budget import Budget, joined
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._costs.prices import PriceQuery, price_query_of
@@ -151,10 +151,17 @@ class Batches:
         )
         if budget is not None and not isinstance(budget, Budget):
             Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
-        core, own = self._core, cache_of(cache)
+        core, own, purse = self._core, cache_of(cache), None
+        clients = core.options.budget
+        if isinstance(budget, Budget) and clients is not None:
+            purse = joined(budget, clients)
+        if purse is not None:  # what the submissions set aside as well would count twice
+            core = core.with_options(core.options.with_changes(budget=None))
         if own is not None:
             core = core.with_options(core.options.with_changes(cache=own))
-        return Batch(core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget, cache=own)
+        return Batch(
+            core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget, purse=purse, cache=own
+        )
 
     async def estimate(
         self, requests: Iterable[BatchRequest | Mapping[str, Any]] | AsyncIterable[BatchRequest | Mapping[str, Any]]

@@ -28,6 +28,7 @@ from .._budget import Budget
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.callbacks import call_either
 from .._core.exchange import Core
+from .._costs.charges import charges_of
 from .._errors import NeuralBoxError
 from .._files.naming import FileNaming
 from .._journal.protocol import Journal
@@ -51,6 +52,8 @@ class BatchOptions:
         download_to: A directory for the files, or None.
         naming: What the files there are called.
         budget: What may be spent, or None.
+        purse: Where it is set aside: the budget, or with it that of the client, where both count in one.
+        lends: Whether the budget is the caller's, and outlives the run.
         max_in_flight: Requests read and not delivered, at most; those that are looked up in the history not counted.
         max_sending: Submissions at once.
         max_downloads: Downloads at once.
@@ -65,6 +68,8 @@ class BatchOptions:
     download_to: str | os.PathLike[str] | None = None
     naming: FileNaming = field(default_factory=FileNaming)
     budget: Budget | None = None
+    purse: Budget | None = None
+    lends: bool = False
     max_in_flight: int = 1_000
     max_sending: int = 64
     max_downloads: int = 8
@@ -175,7 +180,6 @@ class BatchState:
 
     def drop(self, item: BatchItem) -> None:
         """Let an item go without an outcome: it was never sent, or is another worker's."""
-        item.leave_tokens()
         self._leave(item)
         self.news.ring()
 
@@ -186,12 +190,29 @@ class BatchState:
         return item
 
     def _leave(self, item: BatchItem) -> None:
+        self.let_go(item)
         self.counter.move(item.stage, None)
         item.stage = None
         if self.live.get(item.key) is item:
             del self.live[item.key]
         self.room.ring()
         self.changed.ring()
+
+    def let_go(self, item: BatchItem) -> None:
+        """Leave what is set aside for an item to whoever sees its end: a wait for its job, another run of the journal."""
+        name, reservation = item.sent_as if item.job is None else item.job.id, item.reservation
+        if reservation is None or item.generation is not None:
+            return
+        if item.job is None and not item.is_open:
+            reservation.release()  # it was never sent
+        elif self.options.lends and name is not None:
+            charges_of(self.core).bills.add(name, reservation, None)
+        reservation.leave()
+
+    def let_all_go(self) -> None:
+        """Likewise of what was not delivered: others that share the budget would wait for ever for calls that have ended."""
+        for item in self.live.values():
+            self.let_go(item)
 
     # How it ends.
 

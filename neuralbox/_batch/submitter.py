@@ -82,6 +82,7 @@ class JournalRecorder:
                 await journal.sending(item.key, claim.to_dict(), price=price)
             else:
                 await shared.sending(item.key, claim.to_shared_dict(), mark=mark_of(claim.prompt), price=self._price())
+        item.sent_as = name_of(claim)
         item.is_open, item.claim = True, None  # what an earlier run did not know is known: that one was never accepted
         self._state.looked_up(item)
 
@@ -120,6 +121,16 @@ class JournalRecorder:
             item.reservation.release()
             item.reservation = None
         await self._state.write(lambda journal: journal.planned_again(item.key))
+
+
+def name_of(claim: Claim) -> str | None:
+    """Return what an unknown one's tokens are kept by; its key alone is what its submission keeps its own by."""
+    return f"batch {claim.key}" if claim.key else None
+
+
+def sent_as(record: JournalRecord) -> str | None:
+    """Return that of a record while it is unknown."""
+    return None if record.claim is None else name_of(Claim.from_dict(record.claim))
 
 
 class _Queue:
@@ -291,7 +302,7 @@ class Submitter:
 
     async def _reserve(self, item: BatchItem, wire: Request) -> None:
         """Set a request's tokens aside, waiting where others that still run may leave it enough or tell its price."""
-        budget = self._state.options.budget
+        budget = self._state.options.purse
         if budget is None:
             return
         ask = partial(self._price, item, wire)
@@ -323,13 +334,16 @@ class Submitter:
 
     async def account_for(self, item: BatchItem) -> None:
         """Let others wait for the tokens of one that an earlier run sent, for its end is waited for from now on."""
-        budget, request = self._state.options.budget, item.request
+        budget, request = self._state.options.purse, item.request
         if item.reservation is not None:
             item.price = item.reservation.price
             item.reservation.attend()
-        elif isinstance(budget, RunBudget) and isinstance(request, BatchRequest):
+        elif budget is not None and isinstance(request, BatchRequest):  # another worker's, that is gone
             price = await self._price(item, request.build(self._state.core.options.dialect))
-            item.reservation = await budget.take_in(item.key, price)
+            if isinstance(budget, RunBudget):
+                item.reservation = await budget.take_in(item.key, price)
+            else:
+                item.reservation = reserve_spent(budget, price)
 
     async def set_aside(self, journal: Journal) -> dict[str, Reservation]:
         """Set the tokens of all aside that earlier runs sent, before anything new is, whatever is left of the budget.
@@ -337,12 +351,20 @@ class Submitter:
         Returns:
             By key. Nobody may wait for them until their requests are read: that may be when all places are free again.
         """
-        budget, found = self._state.options.budget, dict[str, Reservation]()
-        if budget is None:
+        options, found = self._state.options, dict[str, Reservation]()
+        budget, purse = options.budget, options.purse
+        if budget is None or purse is None:
             return found
+        bills = charges_of(self._core).bills
         async for record in journal.sent():
-            reservation = found[record.key] = reserve_spent(budget, await self._price_of_record(record))
+            name = sent_as(record) if record.id is None else record.id
+            reservation = None if name is None else bills.find(name, budget)  # where this process sent it
+            if reservation is None:
+                reservation = reserve_spent(purse, await self._price_of_record(record))
+                if options.lends and name is not None:  # else nobody could settle it whose request is not read again
+                    bills.add(name, reservation, None)
             reservation.leave()
+            found[record.key] = reservation
         if budget.spent + budget.reserved > budget.tokens:
             logger.warning("What the batch has on its way costs more than its budget.")
         return found

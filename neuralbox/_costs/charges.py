@@ -13,7 +13,7 @@ neither, such requests pass one at a time (`_budget`). Kept per account, since p
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -158,11 +158,11 @@ class OpenCharge:
 
     Attributes:
         reservation: They.
-        question: What its price depends on.
+        question: What its price depends on; None where its charge shall tell nobody a price.
     """
 
     reservation: Reservation
-    question: PriceQuery
+    question: PriceQuery | None
 
 
 class OpenCharges:
@@ -172,25 +172,31 @@ class OpenCharges:
     """
 
     def __init__(self) -> None:
-        self._open: dict[str, OpenCharge] = {}
+        self._open: dict[str, tuple[OpenCharge, ...]] = {}  # a batch's budget, and its client's
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery) -> None:
+    def find(self, id: GenerationId, budget: Budget) -> Reservation | None:
+        """Return what is set aside for a job in a budget, or booked as its estimate; None where nothing is."""
+        known = (bill.reservation for bill in self._open.get(str(id), ()))
+        return next((one for one in known if one.is_of(budget) and (one.is_open or one.charged)), None)
+
+    def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery | None) -> None:
         """Keep the reservation of a job until its end is seen.
 
         Of more than `BILLS_KEPT` jobs that nobody waits for, the oldest are booked as completed at their prices.
         """
-        self._open[str(id)] = OpenCharge(reservation, question)
+        others = (bill for bill in self._open.get(str(id), ()) if bill.reservation is not reservation)
+        self._open[str(id)] = (*others, OpenCharge(reservation, question))
         if len(self._open) > BILLS_KEPT:
-            oldest = [self._open.pop(old, None) for old in list(self._open)[: BILLS_KEPT // 8]]
-            for bill in filter(None, oldest):  # another thread may have taken one out
-                bill.reservation.settle(None)
+            for bill in [bill for old in list(self._open)[: BILLS_KEPT // 8] for bill in self.take(old)]:
+                if bill.reservation.is_open:
+                    bill.reservation.settle(None)
 
-    def take(self, id: GenerationId) -> OpenCharge | None:
-        """Take out the bill of a job, if it has one."""
-        return self._open.pop(str(id), None) if self._open else None
+    def take(self, id: GenerationId) -> Sequence[OpenCharge]:
+        """Take out the bills of a job, if it has any."""
+        return self._open.pop(str(id), ()) if self._open else ()
 
 
 class Charges:
@@ -223,8 +229,7 @@ class Charges:
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
-        bill = self.bills.take(id)
-        if bill is not None:
+        for bill in self.bills.take(id):
             self.book(generation, bill.reservation, bill.question)
 
     def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:

@@ -167,11 +167,11 @@ async def admit(
 
 def admit_resumed(core: Core, claim_key: str, *, kind: str | None) -> Admission | None:
     """Take one up that an earlier run sent, with the tokens that are set aside for its claim; None where none are."""
-    bill = charges_of(core).bills.take(claim_key)
-    if bill is None:
+    bills = charges_of(core).bills.take(claim_key)
+    if not bills:
         return None
     admission = _paced(core, kind)
-    admission.take_over(bill)
+    admission.take_over(bills[0])
     return admission
 
 

@@ -311,6 +311,7 @@ class Submission:
             self.attempt.listeners += (shared,)
         self._has_begun = False
         self._admission: Admission | None = None
+        self._begun: Generation | None = None  # a stream's, whose end is not known
         self._lost_answer: LostAnswer | None = None
 
     @property
@@ -397,10 +398,10 @@ class Submission:
         self._note_accepted(ref)
         if ref is None:
             return
+        pending = {"id": ref.id, "status": words.PENDING, "model": ref.model}
+        self._begun = Generation.read(pending, kind=ref.kind)
         try:
-            if self._recorder is not None:
-                pending = {"id": ref.id, "status": words.PENDING, "model": ref.model}
-                await self.record(Generation.read(pending, kind=ref.kind))
+            await self.record(self._begun)
         finally:
             if self._on_accepted is not None:
                 await self._call_back(self._on_accepted, ref)
@@ -417,6 +418,7 @@ class Submission:
 
     def finish(self, generation: Generation) -> None:
         """Book what it costs; for a stream, whose id was all that `accept_ref` knew, at its end."""
+        self._begun = None
         if self._observer is not None:
             self._observer.record_result(generation)
         if self._admission is not None:
@@ -576,6 +578,8 @@ class Submission:
                     await self._refuse()
         finally:
             if self._admission is not None:
+                if self._begun is not None:  # whoever waits for the job sees its end
+                    self._admission.accepted(self._begun)
                 self._admission.leave()
 
     def _tell_hooks(self, outcome: str, ref: JobRef | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,14 +12,16 @@ import pytest
 
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import BatchProgress
+from neuralbox._batch.resource import Batches
 from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
+from neuralbox._polling.job import Job
 from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
 
 from ..helpers import dear, refusal, reply
 from ..service import Made, Plan
-from .support import a_service, batches
+from .support import a_service, batches, core_of
 from .test_batch import images, outcomes_of, run_through, videos
 
 pytestmark = pytest.mark.anyio
@@ -140,6 +143,67 @@ async def test_an_unknown_outcome_keeps_its_tokens() -> None:
     found = await outcomes_of(batches(world, submission="raise")(images(3), budget=budget, max_sending=1))
     assert sorted(outcome.ok for outcome in found.values()) == [False, False, True]
     assert (budget.spent, budget.reserved) == (4, 4)
+
+
+def nested(shape: str) -> tuple[Budget, Budget, Budget]:
+    """The client's budget, the batch's, and the widest."""
+    wide = Budget(100)
+    one, other = Budget(100, within=wide), Budget(100, within=wide)
+    return {"same": (wide, wide, wide), "batch's in client's": (wide, one, wide),
+            "client's in batch's": (one, wide, wide), "both in a third": (one, other, wide)}[shape]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["same", "batch's in client's", "client's in batch's", "both in a third"])
+async def test_a_budget_of_the_batch_that_counts_with_the_clients_is_spent_once(shape: str) -> None:
+    clients, own, wide = nested(shape)
+    world = a_service(price=60)
+    with anyio.fail_after(30):  # it waited for itself, for ever
+        async with batches(world, budget=clients)(images(2), budget=own) as run:
+            assert sorted([outcome.ok async for outcome in run]) == [False, True]
+            assert (run.progress.budget_tokens, run.progress.budget_spent) == (100, 60)
+    assert len(world.posts) == 1
+    assert {(budget.spent, budget.reserved) for budget in (clients, own, wide)} == {(60, 0)}
+
+
+async def test_a_budget_of_its_own_and_the_clients_both_bound_a_batch() -> None:
+    world, clients = a_service(price=4), Budget(8)
+    found = await outcomes_of(batches(world, budget=clients)(images(4), budget=Budget(12)))
+    assert sum(outcome.ok for outcome in found.values()) == 2
+    assert (clients.spent, clients.reserved) == (8, 0)
+
+
+async def test_what_a_batch_that_is_left_has_out_is_waited_for_by_nobody_and_settled_by_its_job() -> None:
+    world, budget = a_service(price=26, seconds=1e6), Budget(30)
+    core = core_of(world)
+    async with Batches(core)(videos(1), budget=budget, wait_timeout=None) as run:
+        while not run.progress.waiting:
+            await anyio.lowlevel.checkpoint()
+    (ref,) = run.unfinished
+    assert (budget.spent, budget.reserved) == (0, 26)
+    with anyio.fail_after(30):
+        found = await outcomes_of(Batches(core)(videos(1), budget=budget))
+    assert isinstance(found["000001"].error, BudgetExceededError)
+    world.ledger[0].seconds = 0.0
+    await Job(core, ref=ref).wait()
+    assert (budget.spent, budget.reserved) == (26, 0)
+
+
+async def test_what_a_batch_that_is_left_has_out_is_settled_in_its_budget_and_in_the_clients() -> None:
+    world, budget, clients = a_service(price=26, seconds=30.0), Budget(30), Budget(30)
+    core = core_of(world, budget=clients)
+    async with Batches(core)(videos(1), budget=budget, wait_timeout=None) as run:
+        while not run.progress.waiting:
+            await anyio.lowlevel.checkpoint()
+    await Job(core, ref=run.unfinished[0]).wait()
+    assert {(one.spent, one.reserved) for one in (budget, clients)} == {(26, 0)}
+
+
+async def test_what_a_batch_that_is_left_has_not_sent_is_given_back(tmp_path: Path) -> None:
+    world, budget = a_service(latency=1.0), Budget(30)
+    async with batches(world)(images(2), budget=budget, journal=tmp_path / "run.sqlite"):
+        while not budget.reserved:  # and the service's clock is asked for
+            await anyio.lowlevel.checkpoint()
+    assert (budget.spent, budget.reserved, len(world.posts)) == (0, 0, 0)
 
 
 async def test_tokens_in_flight_show_in_the_progress() -> None:

@@ -719,6 +719,29 @@ async def test_what_an_earlier_run_sent_counts_with_the_price_that_was_set_aside
     assert world.prices_asked == asked + 1  # for the new ones
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize("end", ["answered", "dropped after"])
+async def test_a_budget_of_several_runs_counts_what_each_of_them_waits_for_once(
+    path: Path, end: str, *, is_read: bool
+) -> None:
+    world = a_service(price=60, seconds=50.0, ends=lambda number, body: end)
+    budget = Budget(100)
+    film = [VideoRequest(model="kling-v2.1", prompt="A film", key="film")]
+    await outcomes_of(batches(world, submission="raise")(film, journal=path, budget=budget, wait_timeout=10.0))
+    assert (budget.spent, budget.reserved) == (0, 60)
+    for _ in range(2):
+        new = [ImageRequest(model="flux-1.1-pro", prompt=f"new {n}", key=f"new {n}") for n in range(3)]
+        again = batches(world, submission="raise")(new, journal=path, budget=budget, wait_timeout=10.0)
+        async with again as run:
+            async for _ in run:
+                if not is_read:
+                    break
+        assert (budget.spent, budget.reserved) == (0, 60)
+    found = await outcomes_of(batches(world)(film, journal=path, budget=budget, wait_timeout=None))
+    assert found["film"].ok
+    assert (budget.spent, budget.reserved, len(world.posts)) == (60, 0, 1)
+
+
 async def test_less_than_nothing_charged_is_nothing_and_a_journal_that_says_so_is_continued(path: Path) -> None:
     world = a_service(price=10, tokens=-5)
     await outcomes_of(batches(world)(images(1), journal=path, budget=20))

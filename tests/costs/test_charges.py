@@ -379,6 +379,28 @@ async def test_of_too_many_jobs_nobody_waits_for_the_oldest_count_as_completed(m
     assert (budget.spent, budget.reserved, len(money.bills)) == (20, 150, 15)
 
 
+def test_of_too_many_jobs_what_is_booked_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charges, "BILLS_KEPT", 16)
+    bills, budget = Charges().bills, Budget(1_000)
+    for number in range(17):
+        reservation = budget.reserve(10)
+        bills.add(number, reservation, None)
+        reservation.settle(4)
+    assert (budget.spent, budget.reserved) == (17 * 4, 0)
+
+
+def test_what_is_set_aside_for_a_job_is_found_in_its_budget_alone_until_it_is_given_back() -> None:
+    bills, company = Charges().bills, Budget(100)
+    budget = Budget(100, within=company)
+    bills.add(1, reservation := budget.reserve(10), None)
+    assert bills.find(1, budget) is bills.find(1, company) is reservation
+    assert bills.find(1, Budget(100)) is bills.find(2, budget) is None
+    reservation.settle(4)  # as it was estimated
+    assert bills.find(1, budget) is reservation
+    reservation.release()
+    assert bills.find(1, budget) is None
+
+
 @pytest.mark.parametrize(("price", "counted"), [(None, 6), (10, 0)])
 async def test_an_estimate_counts_until_the_end_only_where_nobody_knew_the_price(
     price: int | None, counted: int

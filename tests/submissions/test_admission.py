@@ -261,12 +261,16 @@ async def test_a_stream_is_booked_at_its_end(*, left_early: bool) -> None:
         b'data: {"type": "content_delta", "delta": "Hi"}\n\n',
         b'data: {"type": "generation_end", "id": 7, "tokens_used": 4}\n\n',
     ]
-    bench = make_core(priced(streamed(events, left=70)), budget=Budget(100))
+    ended = reply(200, {"id": 7, "status": "completed", "result_text": "Hi", "tokens_spent": 4})
+    bench = make_core(priced(streamed(events, left=70), ended), budget=Budget(100))
     async with TextStream(bench.core, text_request()) as stream:
         async for _ in stream:
             if left_early:
                 break
     assert figures(bench.core) == ((0, 10) if left_early else (4, 0))
+    assert stream.job is not None
+    await Job(bench.core, ref=stream.job).wait()
+    assert figures(bench.core) == (4, 0)
     hour = limiter_of(bench.core).windows.hour
     assert hour is not None
     assert hour.remaining == 70
