@@ -20,6 +20,7 @@ import typer
 import typer.exceptions
 
 from .. import _errors as errors
+from .._plain_text import without_code
 from .._types import JobRef
 from . import exit_codes, output
 from ._extras import missing_extra
@@ -65,8 +66,6 @@ ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 # Errors after which nothing of their job goes on.
 _OVER: Final = (errors.NotFoundError, errors.GenerationFailedError, errors.ExpiredFileError)
-_SENTENCES: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-_OF_THE_LIBRARY: Final = ("`client.", "error.job", "see `.", " of the client ", "`trust_env=")
 _NAMES: Final = {
     "pass `api_key=` or ": "",
     "`api_key=` or ": "",
@@ -254,21 +253,13 @@ def sentence_of(error: Exception, paid: Paid | None = None) -> str:
     text = " ".join(str(error).split())
     for ours, theirs in _NAMES.items():
         text = text.replace(ours, theirs)
-    kept = [_for_users(sentence) for sentence in _SENTENCES.split(text)]
+    kept = [without_code(text)]
     if isinstance(error, errors.NotFoundError) and error.job is not None:
         kept.insert(0, f"The service does not know the {error.job}.")
     sentence = " ".join(filter(None, (*kept, _advice(error, paid)))) or text or type(error).__name__
     for ours, theirs in _OF_GEMINIGEN.items() if paid.service == "geminigen" else ():
         sentence = sentence.replace(ours, theirs)
     return _LOOKING.sub(lambda found: f"`{paid.command(*found[1].split())}`", sentence)
-
-
-def _for_users(sentence: str) -> str:
-    """Leave out the clauses of a sentence that only a program can follow."""
-    if not any(word in sentence for word in _OF_THE_LIBRARY):
-        return sentence
-    clauses = [clause for clause in sentence.split("; ") if not any(word in clause for word in _OF_THE_LIBRARY)]
-    return "; ".join(clauses).rstrip(".") + "." if clauses else ""
 
 
 def _advice(error: Exception, paid: Paid) -> str:

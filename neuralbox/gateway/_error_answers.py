@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any, Final
 
 from .. import _errors as errors
+from .._plain_text import without_code
 
 _INVALID: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
@@ -134,7 +135,7 @@ def error_answer(error: errors.NeuralBoxError, *, is_own_key: bool, model: str |
         is_own_key: Whether the account is the gateway's own, which is no fault of the caller's.
         model: The slug asked for.
     """
-    said = error.message
+    said = without_code(error.message)
     if isinstance(error, errors.ConfigurationError):
         return ErrorAnswer(400, said, param=_named_in(said))
     if isinstance(error, errors.BudgetExceededError):
@@ -163,7 +164,7 @@ _PASSING: Final[tuple[tuple[type[errors.NeuralBoxError], int, str, float | None]
 
 
 def _refused_by_service(error: errors.APIStatusError, *, is_own_key: bool, model: str | None) -> ErrorAnswer:
-    said = error.message
+    said = without_code(error.message)
     if isinstance(error, errors.AuthenticationError | errors.PermissionDeniedError):
         if is_own_key:  # the operator's business, and no second try helps
             message = "The service refuses this gateway's own key; its operator has to mend that."

@@ -36,6 +36,7 @@ from .._errors import ConfigurationError, NeuralBoxError
 from .._files.download import Overwrite
 from .._files.names import clean_name
 from .._models.generation import Generation
+from .._plain_text import without_code
 from .._thumbnails import DecodeBudget, thumbnail_of
 from .._types import read_id
 
@@ -91,7 +92,7 @@ class SavedResults:
             try:
                 path = await self.save(generation)
             except (NeuralBoxError, OSError) as error:
-                values["not_saved"] = f"{error} It is paid for: `download` tries again."
+                values["not_saved"] = f"{without_code(str(error))} It is paid for: `download` tries again."
                 return values, shown
             values["path"] = str(path)
             picture = await self._picture(path)

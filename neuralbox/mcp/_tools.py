@@ -29,6 +29,7 @@ from .._requests.video import VideoRequest
 from .._types import read_id
 from . import _arguments as arguments
 from ._consent import PaidOffer, ask_consent, refusal
+from ._failures import failure_answer
 from ._purchases import Bought, Purchases
 from ._results import SavedResults, answer, values_of
 
@@ -105,8 +106,7 @@ class Toolbox:
         try:
             return await entry.act(call, arguments.read_arguments(entry.reads, call.params.arguments))
         except (NeuralBoxError, OSError) as error:
-            job = getattr(error, "job", None)
-            return refusal(str(error), type=type(error).__name__, id=None if job is None else job.id)
+            return failure_answer(error)
 
     # What costs tokens.
 

@@ -54,6 +54,12 @@ def test_the_operators_key_that_is_refused_is_no_fault_of_the_callers() -> None:
     assert "Wrong" not in answer.message
 
 
+def test_advice_that_only_a_program_with_our_client_could_follow_is_left_out() -> None:
+    for error in (errors.ConnectError("Nobody there."), errors.ProviderError("Down.", status_code=500)):
+        answer = error_answer(error.with_job(JobRef(1)), is_own_key=True)
+        assert answer.message == error.message
+
+
 def test_a_pause_is_told_in_whole_seconds_from_one_up() -> None:
     later = error_answer(errors.RateLimitError("Later.", status_code=429, retry_after=7.2), is_own_key=True)
     soon = error_answer(errors.ModelUnavailableError("Down.", status_code=503, retry_after=0.1), is_own_key=True)
