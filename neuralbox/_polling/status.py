@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from .._api import vocabulary as words
 from .._api.request import Request, fill
 from .._config import NO_CALL_OPTIONS, CallOptions
+from .._core.deadline import in_time
 from .._core.exchange import Core
 from .._costs.charges import charges_of
 from .._errors import APIStatusError, ConfigurationError, NotFoundError, ProtocolError
@@ -100,14 +101,16 @@ async def poll(
     worked = core.account.state(_PathsThatWorked, _PathsThatWorked)
     is_number = str(ref.id).isdecimal()
     first = worked.get(is_number) or (words.GENERATION_BY_NUMBER if is_number else words.GENERATION_BY_TEXT)
+    began, deadline = core.clock(), core.options.deadline
     try:
         generation = await _ask(core, first, ref, call, heard)
     except APIStatusError as error:
         if error.status_code not in (404, 405):
             raise
         other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
+        left = None if deadline is None else deadline - (core.clock() - began)
         try:
-            generation = await _ask(core, other, ref, call, heard)
+            generation = await in_time(left, deadline, _ask(core, other, ref, call, heard))
         except APIStatusError as second:
             if second.status_code not in (404, 405):
                 raise

@@ -10,14 +10,22 @@ from neuralbox._budget import Budget
 from neuralbox._config import CallOptions
 from neuralbox._costs.charges import charges_of
 from neuralbox._costs.prices import PriceQuery
-from neuralbox._errors import APIStatusError, ConfigurationError, InternalServerError, NotFoundError, ProtocolError
+from neuralbox._errors import (
+    APIStatusError,
+    APITimeoutError,
+    ConfigurationError,
+    InternalServerError,
+    NotFoundError,
+    ProtocolError,
+)
 from neuralbox._models.generation import Generation
 from neuralbox._polling.job import Job
 from neuralbox._polling.status import as_ref, poll
+from neuralbox._transport import Reply
 from neuralbox._types import JobRef
 from neuralbox.geminigen._service import GEMINIGEN
 from neuralbox.testing import VirtualTime
-from tests.helpers import make_core, refusal, reply
+from tests.helpers import Sent, make_core, refusal, reply
 
 from ..service import Answer, Asked, Service, a_service
 
@@ -146,6 +154,22 @@ async def test_an_end_is_booked_for_the_job_that_was_asked_about_whichever_id_it
     charges_of(bench.core).accepted(Generation.read({"id": id, **PENDING}), budget.reserve(10), asked)
     await poll(bench.core, id)
     assert (budget.spent, budget.reserved) == (spent, 0)
+
+
+@pytest.mark.parametrize("seconds", [59.0, 61.0])
+async def test_both_paths_share_one_deadline(seconds: float) -> None:
+    def answer(sent: Sent) -> Reply:
+        if len(bench.sent) > 1:
+            return reply(200, {"id": 7, **PENDING})
+        bench.time.elapsed += seconds
+        return refusal(404, "not_found")
+
+    bench = make_core(answer, deadline=60.0)
+    if seconds < 60:
+        assert (await poll(bench.core, 7)).id == 7
+        return
+    with pytest.raises(APITimeoutError, match="The deadline of 60 s for the whole call passed"):
+        await poll(bench.core, 7)
 
 
 async def test_another_error_is_not_asked_about_twice() -> None:
