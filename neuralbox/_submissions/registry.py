@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import PENDING
 from .._concurrency.per_loop import Home
+from .._concurrency.process_lock import ProcessLock
 from .._core.exchange import Attempt, Core
 from .._core.retry import AttemptOutcome
 from .._errors import ConfigurationError
@@ -69,6 +69,7 @@ _ABANDONED: Final = "its event loop was closed before the answer came"
 _ASKED_KEPT = 256
 _DETAILS_KEPT = 256
 _MODELS_KEPT = 1_000
+_lock = ProcessLock()  # one for all registries: submissions of several loops, each in its thread
 _UNSEEN: Final = Request("POST", "", RetrySafety.PAID)
 """What another process sends: of that only the claim is known."""
 
@@ -272,7 +273,6 @@ class Registry:
         self._began = core.clock()
         self.created_ahead = 0.0
         """Seconds by which `created_at` is ahead of the service's clock, as far as generations of ours told."""
-        self._lock = Lock()  # submissions of several loops, each in its thread
 
     # A submission's way.
 
@@ -462,7 +462,7 @@ class Registry:
 
     def adopt(self, entry: PendingSubmission, item: HistoryEntry) -> bool:
         """Give an item to a submission; False when another was faster."""
-        with self._lock:
+        with _lock:
             if str(item.id) in self.owned or not self.is_known(entry):
                 return False
             self._inherit(entry)
@@ -480,7 +480,7 @@ class Registry:
         Raises:
             ConfigurationError: It is settled, or the generation is another's.
         """
-        with self._lock:
+        with _lock:
             if entry.claim.key not in self._submissions:
                 raise ConfigurationError("This submission is settled already.")
             if generation_id is None:
@@ -500,7 +500,7 @@ class Registry:
 
     def return_unheard(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that was not granted, or of which nobody knows whether it was: it is looked for again."""
-        with self._lock:
+        with _lock:
             self.owned.discard(str(generation_id))
             self.listing.forget(str(generation_id))
             self._submissions[entry.claim.key] = entry
@@ -511,7 +511,7 @@ class Registry:
 
     def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""
-        with self._lock:
+        with _lock:
             self.owned.discard(str(generation_id))
             self.listing.forget(str(generation_id))
             self._submissions[entry.claim.key], entry.is_open = entry, True

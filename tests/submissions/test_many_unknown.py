@@ -216,6 +216,15 @@ def test_what_was_refused_and_paused_in_a_loop_that_was_closed_is_not_unresolved
     assert registry.unresolved == ()
 
 
+def test_a_registry_whose_lock_was_held_at_a_fork_has_another_one_in_the_child() -> None:
+    registry = registry_of(make_core([]).core)
+    entry = PendingSubmission(Claim("one", "image", "dall-e-3", "A fox"), image(), None, Attempt(0.0))
+    registry.begin(entry)
+    registry_module._lock.__enter__()  # by another thread, let us say
+    registry_module._lock._renew()  # what the fork hook does
+    assert registry.adopt(entry, HistoryEntry(7, "image", "dall-e-3", "A fox", START, {}))
+
+
 async def test_an_earlier_equal_request_hands_its_window_on_as_well() -> None:
     async with a_shop() as shop:
         core = shop.core()

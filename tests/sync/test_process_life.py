@@ -165,6 +165,34 @@ def test_children_forked_beside_busy_threads_work_and_so_does_the_parent(run: Ru
     assert said == "fine\n"
 
 
+def test_a_child_forked_beside_a_paid_call_does_not_wait_for_its_answer(run: Run) -> None:
+    said = run(
+        """
+        from neuralbox._rate_limit.limiter import limiter_of
+        from neuralbox._rate_limit.windows import Window, Windows
+
+        nb = made(SILENT)
+        core = nb._async._core
+        limiter = limiter_of(core)
+        limiter.windows = Windows(Window(100, 1, core.clock() + 1_800), known=True, noted_at=core.clock())
+        threading.Thread(target=lambda: nb.text.create(model="gpt-5", prompt="x"), daemon=True).start()
+        while not limiter.under_way:
+            time.sleep(0.001)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                nb.text.create(model="gpt-5", prompt="y")
+            except neuralbox.RateLimitError:
+                os._exit(0)
+            os._exit(3)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert len(limiter.under_way) == 1
+        print("fine")
+        """
+    )
+    assert said == "fine\n"
+
+
 def test_prefork_workers_of_a_parent_that_used_the_client_serve_and_exit_quietly(run: Run) -> None:
     said = run(
         """
