@@ -319,6 +319,13 @@ class Reservation:
         self._budget._book(self, tokens)
         self.leave()
 
+    def estimate(self, tokens: int) -> None:
+        """Book what the service says that it will cost; that is its price from now on."""
+        self.settle(tokens)
+        reservation: Reservation | None = self
+        while reservation is not None:
+            reservation.price, reservation = tokens, reservation._outer
+
     def release(self) -> None:
         """Give the tokens back: the request was not sent, was refused, or failed free of charge."""
         self.settle(0)

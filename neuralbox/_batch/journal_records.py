@@ -19,7 +19,7 @@ def outcome_record(
     Args:
         generation: It.
         service: Whose it is.
-        booked: Tokens that the run's budget counts for it, which the next run counts too where the service did not say.
+        booked: Tokens that the run's budget counts for it, which the next run counts too where the service said none.
     """
     said = {name: value for name, value in generation.raw.items() if name not in service.not_kept}
     charged = service.charge(generation)
@@ -28,7 +28,7 @@ def outcome_record(
         said = known | {"error": generation.error, "tokens_used": charged}
     record = {
         "status": generation.status,
-        "tokens": booked if charged is None else charged,
+        "tokens": charged if charged or booked is None else booked,
         "kind": generation.kind,
         "model": generation.model,
         "said": said,

@@ -132,7 +132,7 @@ class ProgressCounter:
 
     def ended(self, tokens: int | None) -> None:
         """Count one that ended in this run, and what it cost."""
-        self.tokens += tokens or 0
+        self.tokens += max(0, tokens or 0)
         self._ended += 1
         second = int(self._clock() - self._began)
         if self._ends and self._ends[-1][0] == second:

@@ -203,8 +203,7 @@ class RunBudget(Budget):
 
     async def note_estimate(self, key: str, reservation: Reservation) -> None:
         """Have all count on what the service says that one of an unknown price will cost."""
-        if reservation.price is None and not reservation.is_open:
-            await self._note_price(key, reservation.charged)
+        await self._note_price(key, reservation.charged)
 
     async def _note_price(self, key: str, price: int) -> None:
         await self._journal.ask(partial(self._journal.allotments.note_price, key, min(price, _DEAREST)))

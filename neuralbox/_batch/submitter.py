@@ -106,7 +106,7 @@ class JournalRecorder:
         async def note(journal: Journal) -> None:
             shared = shared_of(journal)
             if shared is None:
-                estimate = self._state.core.options.service.estimate(generation)
+                estimate = charges_of(self._state.core).estimate(generation, item.reservation)
                 await journal.accepted(item.key, id=generation.id, kind=kind, model=model, price=estimate)
             else:
                 await shared.accepted(item.key, id=generation.id, kind=kind, model=model, waits=waits)
@@ -384,9 +384,9 @@ class Submitter:
         if item.reservation is not None and not generation.is_final:
             assert isinstance(item.request, BatchRequest)
             query = price_query_of(wire, model=item.request.model, extra=item.request.extra_body)
-            charges_of(self._core).note_estimate(generation, item.reservation, query)
+            is_noted = charges_of(self._core).note_estimate(generation, item.reservation, query)
             budget = self._state.options.budget
-            if isinstance(budget, RunBudget):
+            if is_noted and isinstance(budget, RunBudget):
                 await budget.note_estimate(item.key, item.reservation)
 
     async def _price(self, item: BatchItem, wire: Request) -> int | None:

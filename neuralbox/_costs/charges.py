@@ -84,8 +84,9 @@ class Prices:
         return expected_price(None if told is None else told.tokens, self._charged.get(question.key))
 
     def charged(self, question: PriceQuery, tokens: int) -> None:
-        """Remember what was charged for a completed request."""
-        _keep(self._charged, question.key, max(0, tokens), PRICES_KEPT)
+        """Remember what was charged for a completed request; less than nothing is no price."""
+        if tokens >= 0:
+            _keep(self._charged, question.key, tokens, PRICES_KEPT)
 
     async def _ask(self, core: Core, question: PriceQuery) -> None:
         def read(reply: Reply) -> int | None:
@@ -220,12 +221,19 @@ class Charges:
             self.bills.add(generation.id, reservation, question)
             reservation.leave()
 
-    def note_estimate(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
-        """Count on what the service says that an accepted one will cost, where nobody knew it; its end corrects that."""
-        estimate = self._service.estimate(generation) if reservation.price is None else None
+    def estimate(self, generation: Generation, reservation: Reservation | None) -> int | None:
+        """Return what the service says that an accepted one will cost; None where that is not more than is set aside."""
+        known = None if reservation is None else reservation.price
+        estimate = self._service.estimate(generation)
+        return estimate if estimate is not None and estimate > (known or 0) else None
+
+    def note_estimate(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> bool:
+        """Count on what the service says that an accepted one will cost, where that is more; its end corrects that."""
+        estimate = self.estimate(generation, reservation)
         if estimate is not None:
             self.prices.charged(question, estimate)
-            reservation.settle(estimate)
+            reservation.estimate(estimate)
+        return estimate is not None
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
@@ -238,6 +246,8 @@ class Charges:
         if generation.is_failed:
             reservation.settle(self._cost_of_failure(generation))
             return
+        if charged == 0 and not self._service.announces_prices and not generation.is_cached:
+            charged = reservation.price or 0  # it says 0 until it charges, and the end may be told before that
         if charged is not None and question is not None:
             self.prices.charged(question, charged)
         reservation.settle(charged)

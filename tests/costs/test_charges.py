@@ -21,6 +21,7 @@ from neuralbox._costs.charges import Charges, Prices, charges_of, price_of, rese
 from neuralbox._costs.prices import PriceQuery, price_query_of
 from neuralbox._errors import BudgetExceededError, ConfigurationError, ConnectionLostError
 from neuralbox._models.generation import Generation
+from neuralbox._result_cache import as_cached
 from neuralbox._transport import Reply
 from neuralbox.geminigen._service import GEMINIGEN
 from tests.helpers import STALL, Sent, make_core, refusal, reply
@@ -399,6 +400,45 @@ def test_what_is_set_aside_for_a_job_is_found_in_its_budget_alone_until_it_is_gi
     assert bills.find(1, budget) is reservation
     reservation.release()
     assert bills.find(1, budget) is None
+
+
+@pytest.mark.parametrize("said", [0, None])
+async def test_an_end_that_says_no_charge_yet_counts_as_it_was_estimated_however_often_it_is_told(
+    said: int | None,
+) -> None:
+    bench = make_core([])
+    money = Charges(replace(GEMINIGEN, charge=lambda _: said, estimate=lambda _: 6))
+    company = Budget(100)
+    budget = Budget(100, within=company)
+    asked = price_query_of(Request("POST", "/generate", RetrySafety.PAID, body={"assistant_id": "asst_1"}))
+    money.accepted(ended(status="pending"), reservation := budget.reserve(None), asked)
+    money.ended(1, ended())
+    money.book(ended(), reservation, None)
+    assert (budget.spent, company.spent, reservation.price) == (6, 6, 6)
+    assert await money.prices.of(bench.core, asked) == 6
+
+
+def test_what_was_bought_before_costs_nothing_whatever_is_set_aside() -> None:
+    money, budget = Charges(replace(GEMINIGEN, charge=lambda _: 0)), Budget(100)
+    money.accepted(as_cached(ended()), budget.reserve(10), question())
+    assert (budget.spent, budget.reserved) == (0, 0)
+
+
+async def test_an_estimate_above_the_last_charge_counts() -> None:
+    money, budget = Charges(replace(GEMINIGEN, charge=lambda _: 8, estimate=lambda _: 60)), Budget(100)
+    money.accepted(ended(status="pending"), budget.reserve(10), question())
+    assert (budget.spent, budget.reserved) == (60, 0)
+    money.ended(1, ended())
+    assert budget.spent == 8
+
+
+async def test_less_than_nothing_charged_is_no_price() -> None:
+    money, budget, reservation = books(None)
+    bench = make_core([])
+    asked = price_query_of(Request("POST", "/generate", RetrySafety.PAID, body={"assistant_id": "asst_1"}))
+    money.accepted(ended(tokens_spent=-5), reservation, asked)
+    assert budget.spent == 0
+    assert await money.prices.of(bench.core, asked) is None
 
 
 @pytest.mark.parametrize(("price", "counted"), [(None, 6), (10, 0)])

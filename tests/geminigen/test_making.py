@@ -31,7 +31,7 @@ from neuralbox.geminigen import _local_files as local_files
 from neuralbox.geminigen._kinds import GEMINI_KINDS
 from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import FastTime, using
-from tests.geminigen.shop import GeminiShop
+from tests.geminigen.shop import GeminiShop, Order
 from tests.geminigen.support import KEY, client
 from tests.helpers import VirtualTime
 
@@ -555,6 +555,23 @@ async def test_a_keyed_job_is_bought_once_and_another_picture_under_its_key_is_r
         with pytest.raises(errors.JournalError, match="files"):
             await gg.images.submit(files=[path], **keyed)
     assert shop.posts == 1
+
+
+async def test_a_completed_record_that_says_no_credits_counts_as_the_answer_estimated_it(tmp_path: Path) -> None:
+    class Late(GeminiShop):
+        def record(self, order: Order) -> dict[str, Any]:
+            return {**super().record(order), "used_credit": 0}
+
+        def _order(self, path: str, request: httpx.Request, headers: dict[str, str]) -> httpx.Response:
+            answer = super()._order(path, request, headers)
+            return httpx.Response(200, json={**json.loads(answer.content), "estimated_credit": 6}, headers=headers)
+
+    shop, orders = Late(VirtualTime()), [GeminiVideoRequest(model="veo-2", prompt=f"{n}", duration=4) for n in range(5)]
+    for budget, made in ((10, 1), (15, 2)):
+        async with opened(shop) as gg, gg.batch(orders, journal=tmp_path / "run", budget=budget, max_sending=1) as run:
+            assert sum([outcome.ok async for outcome in run]) == made
+            assert run.progress.budget_spent == 6 * made
+    assert len(shop.orders) == 2
 
 
 async def test_a_batch_that_is_continued_counts_what_is_on_its_way_as_it_was_estimated(
