@@ -69,6 +69,7 @@ class GrantRefusal(Enum):
 
     TAKEN = "another request has the generation"
     OUTDATED = "something was taken meanwhile that may have been this one's"
+    UNFIT = "the journal cannot hold the id of the generation"
     UNSENT = "whoever sent it has said meanwhile that it was not accepted"
 
 

@@ -158,6 +158,7 @@ class OpenReason(Enum):
     LAG = "nothing of ours that was accepted later or lately shows how late the history lists, so it may be to come"
     CLOCK = "the service's clock is not known"
     HISTORY = "the history could not be read"
+    UNFIT = "its generation was found, and the journal cannot hold an id as long"
     DEADLINE = "the deadline leaves no time to find out"
 
 

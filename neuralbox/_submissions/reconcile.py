@@ -309,6 +309,8 @@ def _overtaken(registry: Registry, entry: PendingSubmission, grant: GrantRefusal
         return Resolved(Generation.read(record, kind=grant.kind))
     if grant is GrantRefusal.UNSENT:
         return Absent()
+    if grant is GrantRefusal.UNFIT:
+        return Unsure(OpenReason.UNFIT.value, reason=OpenReason.UNFIT, is_final=True)
     registry.outdate(entry)
     return Unsure(OpenReason.EARLY.value, reason=OpenReason.EARLY)
 

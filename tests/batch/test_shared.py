@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
+from string import ascii_letters
 from typing import Any
 
 import anyio
@@ -560,6 +562,37 @@ async def test_a_key_that_another_process_is_at_for_too_long_is_an_error(world: 
 
 
 # What the journal grants.
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize(
+    ("prompt", "shown", "unknown"),
+    [("another's", "x\0y", set[str]()), ("b", "".join(Random(2).choices(ascii_letters, k=20_000)), {"b/1"})],
+)
+async def test_an_id_that_a_database_cannot_hold_is_the_trouble_of_its_own_request_alone(
+    request: pytest.FixtureRequest, world: Service, place: str, keeps: bool, prompt: str, shown: str, unknown: set[str]
+) -> None:
+    if not keeps:
+        request.getfixturevalue("_nobody_keeps")
+    if not unknown:
+        world.make({"model": "kling-v2.1", "prompt": prompt}, foreign=True)
+        await world.time.sleep(3_600.0)
+    world.ends = lambda number, body: "dropped after" if body["prompt"] == "b" else "answered"
+    world.listing.shown = lambda item: {**item, "id": shown} if item["prompt"] == prompt else item
+    found = dict[str, BatchOutcome]()
+
+    async def work() -> None:
+        found.update(await outcomes_of(worker(world), videos(*"abcdefgh"), place))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        while not found and world.time.elapsed < 4_000.0:
+            await world.time.sleep(1.0)
+        group.cancel_scope.cancel()
+    assert {key for key, outcome in found.items() if not outcome.ok} == unknown
+    assert len(found) == 8
+    for key in unknown:
+        assert "the journal cannot hold an id as long" in str(found[key].error)
 
 
 @pytest.mark.usefixtures("_nobody_keeps")

@@ -206,6 +206,8 @@ class Keeping:
             return self._fenced(epoch, act, _LOCK)
         except codes.UniqueViolation:
             return GrantRefusal.TAKEN
+        except codes.ProgramLimitExceeded:
+            return GrantRefusal.UNFIT
 
     def absent(self, epoch: int, claim: LostClaim, widened: int) -> Grant:
         values = {**self._named, **_named(claim), "widened": widened}

@@ -328,9 +328,8 @@ class PostgresStore:
         self._database.run(lambda connection: connection.execute(statements.UNSURE, values))
 
     def view(self, ids: Collection[str]) -> AccountView:
-        found = self._database.run(
-            lambda connection: connection.execute(statements.VIEW, {**self._named, "ids": [*ids]}).fetchall()
-        )
+        values = {**self._named, "ids": [rows.plain(each) for each in ids]}
+        found = self._database.run(lambda connection: connection.execute(statements.VIEW, values).fetchall())
         in_flight, known = list[ClaimInFlight](), list[KnownGeneration]()
         for _, _, state, claim, is_unknown, gen_id, is_int, kind, model, mark, widened, opens in found:
             if STATES[state] == SENDING:
@@ -359,6 +358,8 @@ class PostgresStore:
             return self._database.run(act)
         except codes.UniqueViolation:
             return GrantRefusal.TAKEN
+        except codes.ProgramLimitExceeded:
+            return GrantRefusal.UNFIT
 
     def absent(self, key: str, claim_key: str, widened: int) -> Grant:
         values = {**self._named, "key": key, "claim_key": claim_key, "widened": widened}
