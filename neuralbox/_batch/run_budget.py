@@ -34,6 +34,8 @@ _SAY_AGAIN: Final = 10.0
 UNKNOWN_PRICE: Final = -1
 """Stands in the journal for a price that nobody knows."""
 _DEAREST: Final = 2**31 - 1
+_LARGEST: Final = 2**63 - 1
+"""The highest price, and the largest budget, that the journal can hold."""
 
 
 class RunReservation(Reservation):
@@ -266,6 +268,6 @@ async def open_run_budget(core: Core, journal: SharedJournal, tokens: int) -> Ru
     Raises:
         JournalError: The journal cannot be written.
     """
-    is_free = core.options.service.failure_is_free
+    is_free, tokens = core.options.service.failure_is_free, min(tokens, _LARGEST)
     funds, is_unpriced = await journal.ask(partial(journal.allotments.open_budget, tokens, failure_is_free=is_free))
     return RunBudget(core, journal, funds, is_unpriced=is_unpriced)

@@ -25,6 +25,8 @@ from .._rate_limit.windows import Window, reserve_of, turn
 
 _GIVE_BACK_AFTER: Final = 5.0
 """Seconds after which what was not needed goes back."""
+_MOST: Final = 2**31 - 1
+"""What the journal can hold of a window; more is as good as no limit."""
 
 
 class RunPlaces:
@@ -152,4 +154,4 @@ class RunPlaces:
 
 
 def _shared(window: Window | None) -> SharedWindow | None:
-    return None if window is None else SharedWindow(window.limit, window.remaining)
+    return None if window is None else SharedWindow(min(window.limit, _MOST), min(window.remaining, _MOST))

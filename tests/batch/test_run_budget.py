@@ -91,6 +91,11 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
 
 
 @one_loop
+async def test_a_budget_larger_than_a_database_counts_is_its_largest(world: Service, place: str) -> None:
+    found = await outcomes_of(worker(world), many(2), place, budget=10**30)
+    assert [outcome.ok for outcome in found.values()] == [True, True]
+
+
 async def test_the_newest_budget_is_every_workers(world: Service, place: str) -> None:
     world.seconds, found, outcomes = 20.0, dict[str, BatchOutcome](), list[BatchOutcome]()
     async with Batches(worker(world, 1))(many(40), journal=place, budget=40) as first:

@@ -160,6 +160,14 @@ async def test_a_journal_that_cannot_be_asked_ends_the_batch_and_one_that_cannot
         assert all(outcome.ok for outcome in found.values())
 
 
+async def test_windows_larger_than_a_database_counts_are_heeded_as_its_largest(world: Service, place: str) -> None:
+    world.plan.hourly = world.plan.daily = 10**10
+    core = worker(world)
+    for first in (0, 3):  # the second tells what the first has heard
+        found = await outcomes_of(core, many(first + 3, first=first), place)
+        assert [str(outcome.error) for outcome in found.values()] == ["None"] * 3
+
+
 async def test_what_others_heard_is_known_before_the_first_request(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:
