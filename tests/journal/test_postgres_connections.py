@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +104,75 @@ async def test_nobody_waits_for_a_lock_for_longer_than_a_lease(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+@pytest.mark.parametrize("act", ["news", "view", "lost", "summary", "opened"])
+async def test_no_question_waits_for_a_table_that_somebody_keeps_locked(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 1.0)
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one"))
+        acts: dict[str, Any] = {
+            "news": journal.news,
+            "view": lambda: journal.view([1]),
+            "lost": lambda: journal.lost("one", claim("c")),
+            "summary": journal.summary,
+            "opened": lambda: a_journal(place),
+        }
+        table = "journal" if act == "opened" else "record"
+        with psycopg.connect(place.partition("#")[0]) as other:
+            unlocked = threading.Timer(20.0, other.close)
+            unlocked.start()
+            other.execute(f"LOCK TABLE neuralbox.{table} IN ACCESS EXCLUSIVE MODE")
+            began = time.monotonic()
+            with refused("unwritable", "Something holds what it needs .*locked"):
+                await acts[act]()
+            assert time.monotonic() - began < 15.0
+            unlocked.cancel()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+async def test_a_server_that_stands_still_is_waited_for_until_the_lease_is_over(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 1.0)
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one"))
+        owner = store_of(journal)._owner
+        before = owner._safe_until
+        await wait_until(lambda: owner._safe_until > before)  # the lease has its connection
+        ours = postgres.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'neuralbox'")
+
+        def signal_all(number: int) -> None:
+            for (pid,) in ours:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+        going_on = threading.Timer(20.0, signal_all, [signal.SIGCONT])
+        going_on.start()
+        signal_all(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with refused("unwritable", "cannot be reached .*not answered"):
+                await journal.sending("one", claim("c"))
+            assert time.monotonic() - began < 15.0
+            await wait_until(lambda: owner.lost)  # by a new connection, that of the lease was given up as well
+        finally:
+            going_on.cancel()
+            signal_all(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+async def test_what_takes_long_is_waited_for_while_the_lease_is_kept(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 1.0)
+    async with a_worker(place) as journal:
+        database = store_of(journal)._database
+        await to_thread.run_sync(database.run, lambda connection: connection.execute("SELECT pg_sleep(1.5)"))
+        journal.require_lease()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
 async def test_what_a_suspended_worker_holds_is_free_before_its_lease_is_over(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,14 +196,14 @@ async def test_no_state_of_a_session_is_relied_on(place: str, postgres: Postgres
     """A pooler resets a session before it hands it on (`DISCARD ALL`), and any transaction may get another one."""
     async with a_worker(place) as journal:
         database = store_of(journal)._database
-        run = database.run
+        again = database.again
 
         def with_another_session(act: Any, **more: Any) -> Any:
             if database._connection is not None:
                 database._connection.execute("DISCARD ALL")
-            return run(act, **more)
+            return again(act, **more)
 
-        database.run = with_another_session  # type: ignore[method-assign]  # stands between
+        database.again = with_another_session  # type: ignore[method-assign]  # stands between
         await journal.plan(entries("one", "two"))
         for key in ("one", "two"):
             await journal.sending(key, claim(key), mark=MARK)

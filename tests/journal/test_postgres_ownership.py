@@ -194,7 +194,7 @@ async def test_a_commit_of_which_nobody_knows_yet_is_waited_for(place: str, post
             tries.append("tried")
             return "done"
 
-        run = database.run
+        again = database.again
 
         def losing(act: Any, **more: Any) -> Any:
             def doing(connection: Any) -> Any:
@@ -203,9 +203,9 @@ async def test_a_commit_of_which_nobody_knows_yet_is_waited_for(place: str, post
                     raise psycopg.OperationalError("the connection was lost")
                 return found
 
-            return run(doing, **more)
+            return again(doing, **more)
 
-        database.run = losing  # type: ignore[method-assign]  # stands between
+        database.again = losing  # type: ignore[method-assign]  # stands between
         assert await to_thread.run_sync(database.once, act) == "done"
         assert (tries, [*said]) == (["tried", "tried"], [])
 

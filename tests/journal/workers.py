@@ -45,7 +45,7 @@ def end_lease(postgres: PostgresServer, journal: SharedJournal) -> None:
 def lose_answers(journal: SharedJournal) -> list[int]:
     """Let the answer to each commit be lost with its connection, once; returns how many there were."""
     database, lost = store_of(journal)._database, list[int]()
-    run = database.run
+    again = database.again
 
     def losing(act: Any, **more: Any) -> Any:
         is_first = [True]
@@ -58,9 +58,9 @@ def lose_answers(journal: SharedJournal) -> list[int]:
                 raise psycopg.OperationalError("the connection was lost")
             return found
 
-        return run(doing, **more)
+        return again(doing, **more)
 
-    database.run = losing  # type: ignore[method-assign]  # stands between
+    database.again = losing  # type: ignore[method-assign]  # stands between
     return lost
 
 

@@ -1,15 +1,16 @@
 """Connections to the database of a shared journal, and doing a thing again when one is lost.
 
 A connection belongs to one thread at a time, and keeps no state between two transactions: no prepared statement, no
-setting, no lock. A pooler may therefore stand between. What a transaction may hold up others by is limited in each.
+setting, no lock. A pooler may therefore stand between. What a transaction may hold up others by, and wait for them, is limited
+in each. A server that answers nothing, though its machine is there, is waited for as its connection says.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,8 +20,6 @@ from . import errors
 from .address import PostgresAddress
 
 T = TypeVar("T")
-
-Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 _CONNECT_WITHIN: Final = 5
 _DEAD_WITHIN: Final = 10
@@ -33,6 +32,34 @@ _IDLE_PART: Final = 4
 
 _LIMITS: Final = """
     SELECT set_config('lock_timeout', %(lock)s, true), set_config('idle_in_transaction_session_timeout', %(idle)s, true)"""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait for ever.
+
+    Attributes:
+        gives_up: Asked a few times a second whether an answer that took so many seconds until then is waited for no more.
+    """
+
+    gives_up: Callable[[float], bool] = staticmethod(lambda _: False)
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **more: Any) -> T:
+        """Wait for an answer; of the library's own, which has no limit there."""
+        return super().wait(self._limited(gen), *args, **more)
+
+    def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        began = time.monotonic()
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and self.gives_up(time.monotonic() - began):
+                    self.pgconn.finish()  # else the end of its transaction would be waited for
+                    raise psycopg.OperationalError("The server has not answered for a long time.")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
 
 
 def connect(address: PostgresAddress) -> Connection:
@@ -55,7 +82,7 @@ def connect(address: PostgresAddress) -> Connection:
         "application_name": "neuralbox",
         "client_encoding": "utf8",
     }
-    connection = psycopg.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
+    connection = Connection.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
     # A list of JSON goes as it is; as text, which is the library's choice, each of its quotes would be escaped in Python.
     connection.adapters.register_dumper(list, ListBinaryDumper)
     return connection
@@ -67,13 +94,17 @@ class Reconnecting:
     Args:
         address: Where to.
         patience: Seconds for which a lost connection is made again, and for which a lock is waited for at most.
-        check: Looks at each new connection before it is used.
+        check: Looks at each new connection before it is used, in a transaction.
+
+    Attributes:
+        gives_up: See `Connection`.
     """
 
     def __init__(self, address: PostgresAddress, *, patience: float, check: Callable[[Connection], None]) -> None:
         self.address = address
         self._patience = patience
         self._check = check
+        self.gives_up: Callable[[float], bool] = lambda _: False
         self._connection: Connection | None = None
         self._limits = {
             "lock": f"{max(1, int(patience * 1_000 / _IN_THE_WAY))}ms",
@@ -94,7 +125,7 @@ class Reconnecting:
         """Do something in a transaction of its own, not a second time where it was done and the answer to that was lost.
 
         Raises:
-            psycopg.Error: As `run`.
+            psycopg.Error: As `again`.
         """
         last: tuple[str, T] | None = None
 
@@ -110,10 +141,19 @@ class Reconnecting:
                     last = row[0], found
             return found
 
-        return self.run(attempt)
+        return self.again(attempt)
 
     def run(self, act: Callable[[Connection], T], *, patience: float | None = None) -> T:
-        """Do something, again where the connection was lost or another transaction was in the way.
+        """Do something in a transaction of its own; as `again`."""
+
+        def attempt(connection: Connection) -> T:
+            with self.transaction(connection):
+                return act(connection)
+
+        return self.again(attempt, patience=patience)
+
+    def again(self, act: Callable[[Connection], T], *, patience: float | None = None) -> T:
+        """Do something that opens its own transaction, again where the connection was lost or another transaction was in the way.
 
         What `act` does must come to the same when it is done twice: a commit whose answer was lost may have been one.
 
@@ -138,11 +178,13 @@ class Reconnecting:
         if self._connection is None or self._connection.closed:
             connection = connect(self.address)
             try:
-                self._check(connection)
+                with self.transaction(connection):
+                    self._check(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
+        self._connection.gives_up = self.gives_up  # which may have changed since it was made
         return self._connection
 
     def close(self) -> None:

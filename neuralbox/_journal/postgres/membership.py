@@ -112,7 +112,9 @@ class Heart:
             owners = dict(self._owners)
         began = boot_clock()
         try:
-            self._connection = self._connection or connect(self._address)
+            if self._connection is None:
+                self._connection = connect(self._address)
+                self._connection.gives_up = lambda seconds: seconds > self._lease
             grace = self._lease * GRACE
             kept = self._connection.execute(
                 """UPDATE neuralbox.owner SET lease_until = clock_timestamp() + make_interval(secs => %s)

@@ -137,7 +137,7 @@ class PostgresStore:
             if self._planned >= self._looked_over_at:
                 # A planner that knows nothing of a young table reads all of a run for a few keys.
                 self._looked_over_at = 4 * self._planned
-                self._database.run(lambda connection: connection.execute("ANALYZE neuralbox.record"))
+                self._database.run(lambda connection: connection.execute("ANALYZE (SKIP_LOCKED) neuralbox.record"))
         except (JournalError, *_ITS_OWN_FAULT) as error:
             plan.error = error
 
@@ -198,7 +198,7 @@ class PostgresStore:
 
     def _write(self, changes: Sequence[StateChange]) -> None:
         try:
-            self._database.run(partial(self._change_together, changes))
+            self._database.again(partial(self._change_together, changes))
         except _ITS_OWN_FAULT:
             self._database.run(partial(self._change_singly, changes))
 
@@ -216,21 +216,20 @@ class PostgresStore:
 
     def _change_singly(self, changes: Sequence[StateChange], connection: Connection) -> None:
         """Make the changes one by one, to find out whose values are refused."""
-        with self._database.transaction(connection):
-            self._begin(connection)
-            for change in changes:
-                change.error = None
-                try:
-                    with connection.transaction():
-                        values = self._values(change.state, [change])
-                        done = connection.execute(_statement(change), values).fetchone()
-                except codes.UniqueViolation:
-                    change.error = self._belongs_to_another(change)
-                except _ITS_OWN_FAULT as error:
-                    change.error = error
-                else:
-                    if done is None:
-                        change.error = self._refused(connection, change)
+        self._begin(connection)
+        for change in changes:
+            change.error = None
+            try:
+                with connection.transaction():
+                    values = self._values(change.state, [change])
+                    done = connection.execute(_statement(change), values).fetchone()
+            except codes.UniqueViolation:
+                change.error = self._belongs_to_another(change)
+            except _ITS_OWN_FAULT as error:
+                change.error = error
+            else:
+                if done is None:
+                    change.error = self._refused(connection, change)
 
     def _begin(self, connection: Connection) -> None:
         if self._is_full:
@@ -250,7 +249,8 @@ class PostgresStore:
 
     def _refused(self, connection: Connection, change: StateChange) -> JournalError:
         """Say why a change was not made."""
-        row = connection.execute(statements.STANDING, {"run": self._run, "key": change.key}).fetchone()
+        with self._database.transaction(connection):
+            row = connection.execute(statements.STANDING, {"run": self._run, "key": change.key}).fetchone()
         state, gen_id, is_int, owner = (None, None, None, None) if row is None else row[:4]
         if row is not None and owner != self._owner.number and change.state in (SENDING, PLANNED, FINAL):
             return taken(self.path, change.key)
@@ -344,14 +344,13 @@ class PostgresStore:
         values = {**self._named, "key": key, "claim_key": claim_key, **rows.adoption(job, sent, at)}
 
         def act(connection: Connection) -> Grant:
-            with self._database.transaction(connection):
-                connection.execute(statements.LOCK_ACCOUNT, values)
-                row = connection.execute(statements.ADOPT, values).fetchone()
-                if row is None:
-                    standing = self._standing(connection, key, claim_key)
-                    # The same: it was granted, and the answer to that was lost.
-                    return None if isinstance(standing, JobRef) and standing.id == job.id else standing
-                connection.execute(statements.WIDEN, {**values, "mark": row[0]})
+            connection.execute(statements.LOCK_ACCOUNT, values)
+            row = connection.execute(statements.ADOPT, values).fetchone()
+            if row is None:
+                standing = self._standing(connection, key, claim_key)
+                # The same: it was granted, and the answer to that was lost.
+                return None if isinstance(standing, JobRef) and standing.id == job.id else standing
+            connection.execute(statements.WIDEN, {**values, "mark": row[0]})
             return None
 
         try:
@@ -365,11 +364,10 @@ class PostgresStore:
         values = {**self._named, "key": key, "claim_key": claim_key, "widened": widened}
 
         def act(connection: Connection) -> Grant:
-            with self._database.transaction(connection):
-                if connection.execute(statements.ABSENT, values).rowcount:
-                    return None
-                standing = self._standing(connection, key, claim_key)
-                return None if standing is GrantRefusal.UNSENT else standing
+            if connection.execute(statements.ABSENT, values).rowcount:
+                return None
+            standing = self._standing(connection, key, claim_key)
+            return None if standing is GrantRefusal.UNSENT else standing
 
         return self._database.run(act)
 
@@ -458,9 +456,7 @@ def open_store(
     try:
         began = boot_clock()
         number, run, account_number = database.run(
-            partial(
-                _enter, database, address=address, account=account, service=service.rstrip("/"), now=now, lease=lease
-            ),
+            partial(_enter, address=address, account=account, service=service.rstrip("/"), now=now, lease=lease),
             patience=0.0,
         )
     except BaseException as error:
@@ -469,6 +465,8 @@ def open_store(
             raise errors.explain(error, address) from None
         raise
     owner = Owner(number, lease=lease, beaten_at=began, clock=boot_clock)
+    # One that answers the beats is at work, however long that takes.
+    database.gives_up = lambda seconds: seconds > lease and not owner.may_send
     leave = keep_alive(owner, address, lease)
     return PostgresStore(
         database, owner, leave, run=run, account=account_number, service=service.rstrip("/"), sync=sync
@@ -477,12 +475,10 @@ def open_store(
 
 def _check(connection: Connection, address: PostgresAddress) -> None:
     """Look at a database before it is used, and make its tables where there are none."""
-    with connection.transaction():
-        schema.prepare(connection.cursor(), address.shown, may_make=True)
+    schema.prepare(connection.cursor(), address.shown, may_make=True)
 
 
 def _enter(
-    database: Reconnecting,
     connection: Connection,
     *,
     address: PostgresAddress,
@@ -493,39 +489,38 @@ def _enter(
 ) -> tuple[int, int, int]:
     """Enter a worker: returns the numbers of its owner, its run and its account."""
     shown = address.shown
-    with database.transaction(connection):
-        fingerprint = fingerprint_of(account)
-        connection.execute(
-            "INSERT INTO neuralbox.account (service, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (service, fingerprint),
-        )
-        (account_number,) = _one(
-            connection,
-            "SELECT id FROM neuralbox.account WHERE service = %s AND fingerprint = %s",
-            (service, fingerprint),
-        )
-        connection.execute(
-            """INSERT INTO neuralbox.run (name, service, account, made_at) VALUES (%s, %s, %s, %s)
-                ON CONFLICT DO NOTHING""",
-            (address.run, service, account_number, now),
-        )
-        run, its_service, its_account = _one(
-            connection, "SELECT id, service, account FROM neuralbox.run WHERE name = %s", (address.run,)
-        )
-        if its_account is None and its_service == service:  # `plan_requests` made it, which needs no key
-            connection.execute("UPDATE neuralbox.run SET account = %s WHERE id = %s", (account_number, run))
-        elif its_service != service:
-            raise _anothers(shown, "service", f"the service at {its_service}, and this client talks to {service}")
-        elif its_account != account_number:
-            raise _anothers(shown, "account", "another account")
-        connection.execute(statements.FORGET, {"after": _FORGOTTEN_AFTER})
-        (number,) = _one(
-            connection,
-            """INSERT INTO neuralbox.owner (account, run, host, pid, since, lease_until)
-                VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING number""",
-            (account_number, run, socket.gethostname(), os.getpid(), now, lease * (1 + membership.GRACE)),
-        )
-        return number, run, account_number
+    fingerprint = fingerprint_of(account)
+    connection.execute(
+        "INSERT INTO neuralbox.account (service, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (service, fingerprint),
+    )
+    (account_number,) = _one(
+        connection,
+        "SELECT id FROM neuralbox.account WHERE service = %s AND fingerprint = %s",
+        (service, fingerprint),
+    )
+    connection.execute(
+        """INSERT INTO neuralbox.run (name, service, account, made_at) VALUES (%s, %s, %s, %s)
+            ON CONFLICT DO NOTHING""",
+        (address.run, service, account_number, now),
+    )
+    run, its_service, its_account = _one(
+        connection, "SELECT id, service, account FROM neuralbox.run WHERE name = %s", (address.run,)
+    )
+    if its_account is None and its_service == service:  # `plan_requests` made it, which needs no key
+        connection.execute("UPDATE neuralbox.run SET account = %s WHERE id = %s", (account_number, run))
+    elif its_service != service:
+        raise _anothers(shown, "service", f"the service at {its_service}, and this client talks to {service}")
+    elif its_account != account_number:
+        raise _anothers(shown, "account", "another account")
+    connection.execute(statements.FORGET, {"after": _FORGOTTEN_AFTER})
+    (number,) = _one(
+        connection,
+        """INSERT INTO neuralbox.owner (account, run, host, pid, since, lease_until)
+            VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING number""",
+        (account_number, run, socket.gethostname(), os.getpid(), now, lease * (1 + membership.GRACE)),
+    )
+    return number, run, account_number
 
 
 def _one(connection: Connection, query: Any, values: Sequence[Any]) -> tuple[Any, ...]:
