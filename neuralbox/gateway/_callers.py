@@ -287,8 +287,8 @@ class KeptPurchase:
 
 
 def _kept(path: str) -> list[KeptPurchase]:
-    """Read what a journal knows."""
-    return [_purchase(record) for record in read_records(path)]
+    """Read what a journal knows, less what a batch has written into it: that is another's to finish, and its tokens no caller's."""
+    return [_purchase(record) for record in read_records(path) if "path" in record.request]
 
 
 def _purchase(record: JournalRecord) -> KeptPurchase:

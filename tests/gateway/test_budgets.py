@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import anyio
 import pytest
 
-from neuralbox import Budget
+from neuralbox import Budget, VideoRequest
 from neuralbox.gateway import KeyFile, _callers, app
 from neuralbox.testing import in_memory
 
@@ -215,3 +215,18 @@ async def test_a_changed_key_has_used_its_requests_of_the_minute(tmp_path: Path)
         assert [(await calls.chat()).status for _ in range(3)] == [200, 200, 429]
         change(tmp_path, budget=1_000)
         assert (await calls.chat()).status == 429
+
+
+# What is not the gateway's.
+
+
+async def test_what_a_batch_has_in_the_same_journal_is_no_callers(tmp_path: Path) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with running.client(api_key="nb_operator") as nb:
+            run = nb.batch([VideoRequest(model="kling-v2.1", prompt="A boat")], journal=journal, wait_timeout=1.0)
+            async with run:
+                assert [outcome.ok async for outcome in run] == [False]
+        async with calling(tmp_path, running, journal=journal, budget=60) as calls:
+            assert (await video(calls, "A hen")).status == 200
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (0, PRICE)
