@@ -154,7 +154,7 @@ async def admit(
 
     Raises:
         BudgetExceededError: The budget does not cover it; nothing was sent.
-        RateLimitError: A window is used up for longer than `max_retry_wait`; nothing was sent.
+        RateLimitError: A window is used up for longer than `max_retry_wait` or the deadline; nothing was sent.
     """
     options = core.options
     admission = _paced(core, kind)
@@ -180,6 +180,8 @@ def _paced(core: Core, kind: str | None) -> Admission:
     if options.pace == "off":
         return Admission(core, None)
     spread, longest = options.pace == "spread", options.max_retry_wait
+    if options.deadline is not None:  # what would end by the deadline does not begin
+        longest = min(longest, options.deadline)
     return Admission(core, partial(limiter_of(core).acquire, core, kind=kind, spread=spread, max_throttle_wait=longest))
 
 

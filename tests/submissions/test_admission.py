@@ -429,6 +429,16 @@ async def test_a_deadline_bounds_the_wait_for_a_place() -> None:
     assert len(limiter.under_way) == 1
 
 
+async def test_no_wait_for_a_window_begins_that_would_pass_the_deadline() -> None:
+    bench = make_core([], deadline=10.0)
+    clock = bench.core.clock()
+    limiter_of(bench.core).windows = Windows(hour=Window(100, 0, clock + 30.0), known=True, noted_at=clock)
+    with pytest.raises(RateLimitError, match=r"32 s from now, which is longer than 10 s; nothing was sent") as caught:
+        await send(bench.core)
+    assert caught.value.retry_after == 31.5
+    assert bench.time.elapsed == 0.0
+
+
 async def test_a_deadline_bounds_the_wait_for_tokens() -> None:
     budget = Budget(100)
     bench = make_core(priced(price=None), deadline=0.05, budget=budget)
