@@ -197,6 +197,14 @@ async def test_what_a_worker_without_a_budget_has_on_its_way_counts(
     assert (spent(world), refused(found)) == (20, 5)
 
 
+async def test_what_was_spent_beside_a_budget_counts_also_while_another_keeps_it(world: Service, place: str) -> None:
+    async with Batches(worker(world, 1))(many(1), journal=place, budget=20) as first:
+        assert (await anext(first)).ok
+        await outcomes_of(worker(world, 2), many(3, first=1), place)
+        found = await outcomes_of(worker(world, 3), many(9, first=3), place, budget=20)
+    assert (spent(world), refused(found)) == (20, 4)
+
+
 async def test_what_is_not_needed_goes_back_in_a_few_seconds(
     world: Service, place: str, postgres: PostgresServer
 ) -> None:

@@ -1,7 +1,7 @@
 """Parts of a run's budget and of an account's windows in the hands of one worker: the SQL.
 
 Budget. What may be spent is the budget less four things, all in the database: what was charged for those that have ended (`run.spent`,
-and of those not yet counted there the records themselves), the prices of those that were sent and have not ended
+and of those not yet counted there the records themselves, whoever sent them), the prices of those that were sent and have not ended
 (`record.price`), and what living workers hold for what they will send (`allotment.amount`). Whoever takes locks the run's row,
 so two never take the same. `sending` moves a price from the sender's part to the record in one statement, so whatever dies
 after that, the price counts; the part of a dead worker counts no more when its lease is over, since nothing of it can be sent
@@ -49,7 +49,7 @@ _OTHERS: Final = """neuralbox.allotment p JOIN neuralbox.owner w ON w.number = p
 
 _LOCK: Final = "SELECT 1 FROM neuralbox.run WHERE id = %(run)s FOR UPDATE"
 
-# The sum over the whole run is made where nobody who lives has made it, since a worker without a budget may have spent.
+# The sum over the whole run is made where nobody who lives has made it, since workers may have spent before it had a budget.
 _OPEN: Final = f"""
     UPDATE neuralbox.run u SET budget = %(budget)s, spent = CASE WHEN EXISTS (SELECT 1 FROM {_OTHERS} AND p.what = 'tokens')
         THEN u.spent ELSE greatest(u.spent, (SELECT coalesce(sum(r.charged_before

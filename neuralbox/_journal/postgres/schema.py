@@ -32,7 +32,7 @@ session keeps, so that a pooler may hand each transaction to another session.
                  news        its owner has not taken up yet what the keeper, or who sent it before, has made of it
                  gen_id      of the generation, as text; `gen_is_int` tells what it was
                  price       tokens announced for it, from `sending` on, where its sender keeps the run's budget: -1 where nobody
-                             knows; NULL again when what it was charged is counted in `run.spent`
+                             knows, and 0 where its sender keeps none and the run has one; NULL again when what it was charged is counted in `run.spent`
                  charged_before  tokens of its earlier ends: it had failed, was charged all the same, and was tried again
                  *_at        Unix seconds by the clock of who wrote them
     request    the request as JSON. The one place of prompts, but for `claim`
