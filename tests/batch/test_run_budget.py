@@ -90,6 +90,15 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
     assert spent(world) == 68
 
 
+async def test_what_is_taken_over_counts_in_a_budget_of_this_processs_own(world: Service, place: str) -> None:
+    world.seconds, budget = 20.0, Budget(8)
+    async with Batches(worker(world, 1))(many(2), journal=place):
+        await until(world, lambda: len(world.ledger) == 2)
+    found = await outcomes_of(worker(world, 2), many(6), place, budget=budget)
+    assert (refused(found), spent(world)) == (4, 8)
+    assert (budget.spent, budget.reserved) == (8, 0)
+
+
 @one_loop
 async def test_a_budget_larger_than_a_database_counts_is_its_largest(world: Service, place: str) -> None:
     found = await outcomes_of(worker(world), many(2), place, budget=10**30)
