@@ -90,6 +90,17 @@ async def test_a_run_that_is_continued_with_more_spends_the_difference(world: Se
     assert spent(world) == 68
 
 
+@one_loop
+async def test_what_another_worker_left_unknown_is_booked_in_a_budget_of_this_processs_own(
+    world: Service, place: str
+) -> None:
+    world.ends, budget = (lambda number, body: "dropped after"), Budget(8)
+    await outcomes_of(worker(world, 1, submission="raise"), many(1), place)
+    found = await outcomes_of(worker(world, 2), many(1), place, budget=budget)
+    assert found["k000"].ok
+    assert (spent(world), budget.spent, budget.reserved) == (4, 4, 0)
+
+
 async def test_what_is_taken_over_counts_in_a_budget_of_this_processs_own(world: Service, place: str) -> None:
     world.seconds, budget = 20.0, Budget(8)
     async with Batches(worker(world, 1))(many(2), journal=place):
