@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import islice
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 
 from anyio import to_thread
 
 from .._core.exchange import Core
+from .._journal import reading
 from .._journal.opening import open_account_journal
 from .._journal.protocol import PlannedRequest
-from .._journal.reading import plan_requests
 from .._requests.requests import BatchRequest
 from .reader import PAGE, planned_request, position_key, require_shared_key
 
@@ -33,7 +33,16 @@ def plan(journal: str, requests: Iterable[BatchRequest], *, service: str, now: f
         ConfigurationError: A request has no key, or too long a one, or cannot be written down; what came before it is planned.
         JournalError: See `_journal.postgres.reading.plan_requests`.
     """
-    return plan_requests(journal, _each(requests), service=service, now=now)
+    return reading.plan_requests(journal, _each(requests, is_shared=True), service=service, now=now)
+
+
+async def require_same(journal: Path | str, requests: Iterable[BatchRequest]) -> None:
+    """Require that a journal that is there knows none of the requests' keys as another request; writes nothing.
+
+    Raises:
+        JournalError: It does, or it cannot be read.
+    """
+    await _in_thread(requests, lambda wanted: reading.require_same(journal, _each(wanted)))
 
 
 async def plan_all(core: Core, journal: Path | str, requests: Iterable[BatchRequest]) -> None:
@@ -49,20 +58,27 @@ async def plan_all(core: Core, journal: Path | str, requests: Iterable[BatchRequ
         JournalError: The journal cannot be used, or knows another request under a key.
     """
     if isinstance(journal, str):
-        planning = partial(plan, journal, requests, service=core.options.base_url, now=core.now())
-        await to_thread.run_sync(planning, abandon_on_cancel=True)
+        service, now = core.options.base_url, core.now()
+        await _in_thread(requests, lambda wanted: plan(journal, wanted, service=service, now=now))
         return
-    entries = (
-        planned_request(position_key(position) if request.key is None else request.key, request)
-        for position, request in enumerate(requests, 1)
-    )
+    entries = _each(requests)
     async with await open_account_journal(core, journal) as opened:
         while page := [*islice(entries, PAGE)]:
             await opened.plan(page)
 
 
-def _each(requests: Iterable[BatchRequest]) -> Iterator[PlannedRequest]:
-    for request in requests:
-        require_shared_key(request.key)
-        assert request.key is not None
-        yield planned_request(request.key, request)
+async def _in_thread(requests: Iterable[BatchRequest], act: Callable[[Iterable[BatchRequest]], object]) -> None:
+    """Work on requests in a thread; one that is left reads no more of them."""
+    is_left = threading.Event()
+    wanted = takewhile(lambda _: not is_left.is_set(), requests)
+    try:
+        await to_thread.run_sync(act, wanted, abandon_on_cancel=True)
+    finally:
+        is_left.set()
+
+
+def _each(requests: Iterable[BatchRequest], *, is_shared: bool = False) -> Iterator[PlannedRequest]:
+    for position, request in enumerate(requests, 1):
+        if is_shared:
+            require_shared_key(request.key)
+        yield planned_request(position_key(position) if request.key is None else request.key, request)

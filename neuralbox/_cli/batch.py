@@ -10,7 +10,7 @@ import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -173,12 +173,11 @@ def run(
         if not is_input and (file.is_dir() or not file.exists()):
             raise ConfigurationError(f"{file} is a directory." if file.is_dir() else f"There is no file {file}.")
         is_table = file.suffix.lower() == ".csv" if format is None else format == "csv"
-        requests = open_requests(called, source, is_table=is_table)
+        requests = open_requests(called, source, is_table=is_table, is_shared=isinstance(journal, str))
         if journal is None and not dry_run and (is_input or requests.count is None):
             raise ConfigurationError(f"{called} is no regular file: name the journal with --journal.")
         place: Place = journal or file.with_suffix(".sqlite")
         is_file = isinstance(place, Path)
-        requests = requests if is_file else replace(requests, is_shared=True)
         _report_problems(requests, session, is_fatal=not dry_run, is_resumed=not is_file or Path(place).exists())
         if dry_run:
             session.run(partial(_estimate, requests=requests, budget=budget))
@@ -204,7 +203,7 @@ def plan(
 
         if journal is None or isinstance(journal, Path):
             raise ConfigurationError("Name a journal that many can share: --journal postgresql://host/db#run")
-        requests = replace(open_requests(file, file, is_table=file.suffix.lower() == ".csv"), is_shared=True)
+        requests = open_requests(file, file, is_table=file.suffix.lower() == ".csv", is_shared=True)
         _report_problems(requests, session, is_fatal=True, is_resumed=False)
         service = ClientOptions(base_url=session.base_url_of("neuralbox")).base_url
         new, known = plan_requests(journal, requests, service=service, now=time())
@@ -352,9 +351,9 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
         session.print_status("Stopping; what is on its way is being written down. Ctrl-C again stops at once.")
         taking.cancel()
 
-    settings = await _written_down(nb, session, arguments)
-    with session.measured("batch") as meter, _interrupted_gently(stop):
-        running = nb.batch(
+    settings = arguments.settings
+    with session.measured("batch") as meter, ExitStack() as stack:
+        running = nb.batch(  # refuses what it cannot do before anything is written down
             arguments.requests,
             journal=arguments.journal,
             download_to=settings.to,
@@ -365,6 +364,8 @@ async def _carry_out(nb: AsyncNeuralBox, session: CommandSession, *, arguments: 
             **arguments.bounds,
             on_progress=partial(_show_progress, meter),
         )
+        settings = await _written_down(nb, session, arguments)
+        stack.enter_context(_interrupted_gently(stop))
         async with running:  # left without a cancellation: then it waits for the ids of what is on its way
             session.paid.advice = f"Nothing that was paid for is lost; to continue:  {arguments.resume}"
             await to_thread.run_sync(remember, arguments.journal, settings)
@@ -402,7 +403,7 @@ async def _written_down(nb: AsyncNeuralBox, session: CommandSession, arguments: 
     from anyio import to_thread
 
     from .._base_client import core_of
-    from .._batch.planning import plan_all
+    from .._batch.planning import plan_all, require_same
     from .._journal import open_account_journal
 
     requests, journal, settings = arguments.requests, arguments.journal, arguments.settings
@@ -414,6 +415,7 @@ async def _written_down(nb: AsyncNeuralBox, session: CommandSession, arguments: 
     digest = await to_thread.run_sync(requests.digest)
     if digest != settings.planned:
         async with await open_account_journal(core_of(nb), journal):
+            await require_same(journal, requests)  # nothing of a file is written down of which one request is refused
             await to_thread.run_sync(remember, journal, partial_settings)
         if requests.count >= _LONG:
             session.print_status(f"Writing {requests.count:,} requests into the journal.")

@@ -88,31 +88,32 @@ class RequestFile:
                 yield found
 
 
-def open_requests(path: Path, source: Path, *, is_table: bool) -> RequestFile:
+def open_requests(path: Path, source: Path, *, is_table: bool, is_shared: bool = False) -> RequestFile:
     """Check a file of requests: their fields, their keys, and the files of this machine that they name.
 
     Args:
         path: What it is called.
         source: Where it is read from.
         is_table: Whether it is a table.
+        is_shared: Whether they go into a journal that many share.
 
     Raises:
         ConfigurationError: There is no request in it, or no header.
         OSError: It cannot be read.
     """
     if not source.is_file() and source.exists() and not source.is_dir():
-        return RequestFile(path, source, is_table, None)
+        return RequestFile(path, source, is_table, None, is_shared=is_shared)
     from .._requests.json_lines import read_lines
 
     count, problems, keys = 0, [], dict[str, int]()
     for line, found in read_lines(source, is_table=is_table):
         count += 1
-        problem = _problem_of(line, found) or _repeated_key(line, count, found, keys)
+        problem = _problem_of(line, found, is_shared=is_shared) or _repeated_key(line, count, found, keys)
         if problem is not None:
             problems.append(problem)
     if not count:
         raise ConfigurationError(f"There is no request in {path}.")
-    return RequestFile(path, source, is_table, count, tuple(problems))
+    return RequestFile(path, source, is_table, count, tuple(problems), is_shared)
 
 
 @contextmanager
@@ -132,8 +133,10 @@ def copied_input() -> Iterator[Path]:
         yield path
 
 
-def _problem_of(line: int, found: BatchRequest | ConfigurationError) -> LineProblem | None:
+def _problem_of(line: int, found: BatchRequest | ConfigurationError, *, is_shared: bool) -> LineProblem | None:
+    from .._batch.reader import require_shared_key
     from .._config import Dialect
+    from .._journal.protocol import require_key
     from .._requests.json_lines import check
     from .._requests.requests import TranscriptionRequest
 
@@ -141,6 +144,10 @@ def _problem_of(line: int, found: BatchRequest | ConfigurationError) -> LineProb
         return LineProblem(line, found.message)
     try:
         check(found, Dialect())
+        if found.key is not None:
+            require_key(found.key)
+            if is_shared:
+                require_shared_key(found.key)
     except ConfigurationError as error:
         return LineProblem(line, error.message)
     misplaced = no_address(found.to_dict())

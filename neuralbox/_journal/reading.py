@@ -44,6 +44,8 @@ class _Reading(Protocol):
 
     def read_hints(self, journal: str, after: int) -> list[JournalHint]: ...
 
+    def require_same(self, journal: str, entries: Iterable[PlannedRequest]) -> None: ...
+
     def plan_requests(
         self, journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float
     ) -> tuple[int, int]: ...
@@ -189,6 +191,22 @@ class HintReader:
         if found:
             self._after = found[-1].number
         return found
+
+
+def require_same(journal: str | os.PathLike[str], entries: Iterable[PlannedRequest]) -> None:
+    """Require that a journal knows none of these keys as another request; writes nothing.
+
+    Args:
+        journal: Its file or its address; it is there.
+        entries: The requests; read once.
+
+    Raises:
+        JournalError: It does, or it cannot be read.
+    """
+    if is_address(journal):
+        _postgres().require_same(journal, entries)
+    else:
+        file_reading.require_same(journal, entries)
 
 
 def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:

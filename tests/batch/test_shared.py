@@ -6,6 +6,7 @@ each has an account, a registry and a poller as another process would.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from string import ascii_letters
 from typing import Any
 
 import anyio
+import anyio.from_thread
+import psycopg
 import pytest
 
 from neuralbox._batch import reader
 from neuralbox._batch.item import BatchItem
 from neuralbox._batch.keeper import Keeper
 from neuralbox._batch.outcome import BatchOutcome
+from neuralbox._batch.planning import plan, plan_all
 from neuralbox._batch.reader import planned_request
 from neuralbox._batch.resource import Batches
 from neuralbox._batch.unknown import reconcile_journal, settle
@@ -29,7 +33,7 @@ from neuralbox._core.credentials import ApiKey
 from neuralbox._core.exchange import Core
 from neuralbox._errors import ConfigurationError, InsufficientTokensError, JournalError, SubmissionUnknownError
 from neuralbox._journal import open_account_journal, read_records, read_summary, read_workers
-from neuralbox._journal.postgres import membership
+from neuralbox._journal.postgres import membership, reading
 from neuralbox._journal.postgres import store as stores
 from neuralbox._journal.protocol import PlannedRequest
 from neuralbox._journal.reading import plan_requests
@@ -328,8 +332,6 @@ async def test_requests_in_a_shared_journal_have_keys(world: Service, place: str
 @one_loop
 @pytest.mark.usefixtures("_who_meet")
 async def test_workers_without_requests_take_what_was_planned(world: Service, place: str, tmp_path: Path) -> None:
-    from neuralbox._batch.planning import plan
-
     found = list[dict[str, BatchOutcome]]()
     assert plan(place, videos(*"abcdefgh"), service=BASE_URL, now=world.time.now()) == (8, 0)
     with pytest.raises(ConfigurationError, match="needs a `key` of its own"):
@@ -522,6 +524,40 @@ async def test_a_key_that_a_database_cannot_look_up_is_an_outcome_and_the_others
     found = await outcomes_of(worker(world), [long, *videos("other"), whole], place)
     assert "has at most 2,000 bytes; this one has 2,001" in str(found["k" * 2_001].error)
     assert [outcome.ok for outcome in found.values()].count(True) == 2
+
+
+async def test_planning_that_is_cancelled_reads_no_further(world: Service, place: str) -> None:
+    with anyio.CancelScope() as scope:
+
+        def endless() -> Iterator[VideoRequest]:
+            for number in itertools.count():
+                if number == 10:
+                    anyio.from_thread.run_sync(scope.cancel)
+                yield VideoRequest(model="kling-v2.1", prompt="a wave", key=f"{number}")
+
+        await plan_all(worker(world), place, endless())
+    assert scope.cancelled_caught
+
+
+@one_loop
+async def test_two_who_plan_the_same_at_once_go_one_after_the_other(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, plan_page = list[int](), reading._plan_page
+
+    def in_the_way(*arguments: Any) -> int:
+        tries.append(1)
+        if len(tries) < least:
+            raise psycopg.errors.DeadlockDetected("each waits for the other")
+        return plan_page(*arguments)
+
+    monkeypatch.setattr(reading, "_plan_page", in_the_way)
+    least = 3
+    assert plan(place, videos("a", "b"), service=BASE_URL, now=0.0) == (2, 0)
+    tries.clear()
+    least = 1_000
+    with pytest.raises(JournalError, match="cannot be used"):
+        plan(place, videos("a"), service=BASE_URL, now=0.0)
 
 
 # One job with a key.

@@ -240,6 +240,32 @@ def test_other_requests_in_the_same_journal_are_wrong_usage(box: Box) -> None:
     assert box.spent == 2 * PRICE
 
 
+def test_nothing_is_written_down_of_a_file_of_which_one_request_is_refused(box: Box) -> None:
+    Path("run.jsonl").write_text(json.dumps({**IMAGE, "key": "a", "prompt": "A fox"}) + "\n")
+    box("batch", "run", "run.jsonl")
+    more = [{**IMAGE, "key": f"n{at}", "prompt": f"Lighthouse {at}"} for at in range(PAGE + 1)]
+    Path("more.jsonl").write_text("\n".join(map(json.dumps, [*more, {**IMAGE, "key": "a", "prompt": "A hen"}])))
+    left = box("batch", "run", "more.jsonl", "--journal", "run.sqlite")
+    assert left.code == 2
+    assert "knows the request 'a' as another one" in left.err
+    assert read_summary("run.sqlite").total == 1
+    assert "Not all requests" not in box("batch", "status", "run.sqlite").out
+
+
+def test_what_a_run_refuses_leaves_no_journal_and_is_not_remembered(box: Box) -> None:
+    write()
+    assert box("batch", "run", "run.jsonl", "--budget", "0").code == 2
+    assert not Path("run.sqlite").exists()
+
+
+def test_a_key_that_cannot_be_kept_is_a_problem_of_its_line(box: Box) -> None:
+    Path("run.jsonl").write_text(json.dumps({**IMAGE, "prompt": "A fox", "key": "\ud800"}) + "\n")
+    left = box("batch", "run", "run.jsonl")
+    assert left.code == 2
+    assert left.sentence.startswith("run.jsonl, line 1: ")
+    assert not Path("run.sqlite").exists()
+
+
 def test_a_full_disk_stops_before_anything_is_paid(box: Box) -> None:
     write(2)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

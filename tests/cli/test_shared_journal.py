@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from neuralbox._cli.journal_place import page_of, read_place, shown
+from neuralbox._journal import read_summary
 from neuralbox._journal.shared import shared_of
 
 from ..journal.files import a_journal
@@ -71,6 +72,26 @@ def test_what_a_stopped_worker_had_not_read_yet_is_anybodys(box: Box, place: str
     left = box("batch", "resume", place)
     assert (left.code, box.spent) == (0, 160)
     assert "Not all requests" not in left.err
+
+
+def test_nothing_is_written_down_of_a_file_of_which_one_request_is_refused(box: Box, place: str) -> None:
+    write()
+    box("batch", "run", "run.jsonl", "--journal", place)
+    text = Path("run.jsonl").read_text()
+    Path("run.jsonl").write_text(text.replace("Lighthouse 2", "Harbour") + text.replace("Lighthouse", "Boat"))
+    left = box("batch", "run", "run.jsonl", "--journal", place)
+    assert left.code == 2
+    assert "knows the request '000003' as another one" in left.err
+    assert read_summary(place).total == 3
+
+
+def test_a_key_that_no_database_looks_up_is_a_problem_of_its_line(box: Box, place: str) -> None:
+    request = {"kind": "image", "model": "flux-1.1-pro", "prompt": "A fox", "key": "k" * 2_001}
+    Path("run.jsonl").write_text(json.dumps(request) + "\n")
+    for command in ("run", "plan"):
+        left = box("batch", command, "run.jsonl", "--journal", place)
+        assert left.code == 2
+        assert left.err.startswith("run.jsonl, line 1: In a journal that many share a `key` has at most 2,000 bytes")
 
 
 def test_a_name_that_no_database_holds_is_refused_before_anything_is_sent(box: Box, place: str) -> None:

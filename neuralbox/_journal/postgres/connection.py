@@ -25,7 +25,7 @@ _CONNECT_WITHIN: Final = 5
 _DEAD_WITHIN: Final = 10
 """Seconds after which a peer that acknowledges nothing counts as gone."""
 _AGAIN: Final = 0.1
-_IN_THE_WAY: Final = 20
+IN_THE_WAY: Final = 20
 """Tries of a transaction that others were in the way of."""
 _IDLE_PART: Final = 4
 """A client that is suspended in the middle of a transaction loses it after this part of the time that matters."""
@@ -107,7 +107,7 @@ class Reconnecting:
         self.gives_up: Callable[[float], bool] = lambda _: False
         self._connection: Connection | None = None
         self._limits = {
-            "lock": f"{max(1, int(patience * 1_000 / _IN_THE_WAY))}ms",
+            "lock": f"{max(1, int(patience * 1_000 / IN_THE_WAY))}ms",
             "idle": f"{max(1, int(patience * 1_000 / _IDLE_PART))}ms",
         }
 
@@ -166,7 +166,7 @@ class Reconnecting:
             try:
                 return act(self._open())
             except errors.FOREIGN as error:
-                if errors.is_conflict(error) and tries < _IN_THE_WAY:
+                if errors.is_conflict(error) and tries < IN_THE_WAY:
                     tries += 1
                     continue
                 if not errors.is_connection_lost(error) or time.monotonic() >= until:

@@ -32,7 +32,7 @@ from ..protocol import (
 )
 from . import errors, rows, schema, statements
 from .address import read_address
-from .connection import Connection, connect
+from .connection import IN_THE_WAY, Connection, connect
 
 _AT_ONCE: Final = 2_000
 """Requests planned in one transaction."""
@@ -205,10 +205,22 @@ def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: s
             )
         given = iter(entries)
         while page := [*each_once([*islice(given, _AT_ONCE)], address.shown)]:
-            fresh = _plan_page(connection, row[0], page, address.shown, now)
+            fresh = _plan_past_others(connection, row[0], page, address.shown, now)
             new, known = new + fresh, known + len(page) - fresh
         connection.execute("ANALYZE neuralbox.record")  # a planner that knows nothing of a young table reads all of it
     return new, known
+
+
+def _plan_past_others(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str, now: float) -> int:
+    """Plan a page, again where others who plan the same in another order were in the way."""
+    tries = 0
+    while True:
+        try:
+            return _plan_page(connection, run, page, shown, now)
+        except errors.FOREIGN as error:
+            tries += 1
+            if not errors.is_conflict(error) or tries > IN_THE_WAY:
+                raise
 
 
 def _plan_page(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str, now: float) -> int:
@@ -218,16 +230,32 @@ def _plan_page(connection: Connection, run: int, page: Sequence[PlannedRequest],
         values = {"run": run, "at": now, "keys": keys, "digests": digests, "bodies": bodies}
         fresh = len(connection.execute(statements.PLAN_FREE, values).fetchall())
         if fresh < len(page):
-            other = connection.execute(
-                """SELECT r.key, q.body FROM unnest(%s::text[], %s::text[]) AS g (key, digest)
-                    JOIN neuralbox.record r ON r.run = %s AND r.key = g.key JOIN neuralbox.request q ON q.id = r.id
-                    WHERE r.fingerprint <> g.digest LIMIT 1""",
-                (keys, digests, run),
-            ).fetchone()
-            if other is not None:
-                given = next(entry for entry in page if entry.key == other[0])
-                raise transitions.changed(other[0], json.loads(other[1]), json.loads(given.text), path=shown)
+            _require_same(connection, run, page, shown)
     return fresh
+
+
+def require_same(journal: str, entries: Iterable[PlannedRequest]) -> None:
+    """Require that a run knows none of these keys as another request.
+
+    Raises:
+        JournalError: It does, or it cannot be read.
+    """
+    given, shown = iter(entries), read_address(journal).shown
+    with _reading(journal) as (connection, run, _):
+        while page := [*islice(given, _AT_ONCE)]:
+            _require_same(connection, run, page, shown)
+
+
+def _require_same(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str) -> None:
+    other = connection.execute(
+        """SELECT r.key, q.body FROM unnest(%s::text[], %s::text[]) AS g (key, digest)
+            JOIN neuralbox.record r ON r.run = %s AND r.key = g.key JOIN neuralbox.request q ON q.id = r.id
+            WHERE r.fingerprint <> g.digest LIMIT 1""",
+        ([entry.key for entry in page], [entry.digest for entry in page], run),
+    ).fetchone()
+    if other is not None:
+        given = next(entry for entry in page if entry.key == other[0])
+        raise transitions.changed(other[0], json.loads(other[1]), json.loads(given.text), path=shown)
 
 
 def accept_restored(journal: str) -> None:

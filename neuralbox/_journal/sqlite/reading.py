@@ -6,13 +6,15 @@ Everything here blocks, a little; no handle stays open between two pages. Reader
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..._errors import JournalError
-from ..protocol import MARK_SPAN, STATES, JournalMarks, JournalOwner, JournalRecord, JournalSummary
+from .. import transitions
+from ..protocol import MARK_SPAN, STATES, JournalMarks, JournalOwner, JournalRecord, JournalSummary, PlannedRequest
 from . import errors, files, lock, rows, schema
 
 
@@ -51,6 +53,21 @@ def read_records(
             return
         yield from page
         after = page[-1].position
+
+
+def require_same(path: str | os.PathLike[str], entries: Iterable[PlannedRequest]) -> None:
+    """Require that a journal knows none of these keys as another request.
+
+    Raises:
+        JournalError: It does, or it is not a journal that can be read.
+    """
+    file = os.path.realpath(path)
+    with opened(file) as connection:
+        for entry in entries:
+            row = connection.execute("SELECT fingerprint FROM records WHERE key = ?", (entry.key,)).fetchone()
+            found = None if row is None or row[0] == entry.digest else rows.known(connection, entry.key)
+            if found is not None:
+                raise transitions.changed(entry.key, found[0].request, json.loads(entry.text), path=file)
 
 
 def read_marks(path: str | os.PathLike[str], numbers: Sequence[int]) -> JournalMarks:
