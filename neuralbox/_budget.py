@@ -222,7 +222,9 @@ class Budget:
                 self._reserved -= price or 0
             if self._free is reservation:
                 self._free = None
-        if self.overrun > overrun:
+        if self.overrun > overrun and charged > (
+            price or 0
+        ):  # else it was set aside beyond the budget, which was said then
             logger.warning(
                 "The budget of %d tokens is exceeded by %d: a request announced at %s tokens was charged %d.",
                 self._tokens,

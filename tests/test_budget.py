@@ -119,6 +119,16 @@ def test_an_overrun_is_said_once_and_not_again_by_what_does_not_add_to_it(caplog
     assert len(caplog.messages) == 1
 
 
+def test_what_was_set_aside_beyond_the_budget_and_charged_as_announced_is_no_surprise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    budget = Budget(119)
+    first, second = reserve_spent(budget, 60), reserve_spent(budget, 60)
+    first.settle(None)
+    second.settle(60)
+    assert (budget.spent, budget.overrun, caplog.messages) == (120, 1, [])
+
+
 def test_where_neither_price_nor_charge_is_ever_said_the_second_is_refused() -> None:
     budget = Budget(100)
     one = budget.reserve(None)

@@ -360,7 +360,11 @@ class Submitter:
             name = sent_as(record) if record.id is None else record.id
             reservation = None if name is None else bills.find(name, budget)  # where this process sent it
             if reservation is None:
-                reservation = reserve_spent(purse, await self._price_of_record(record))
+                price = await self._price_of_record(record)
+                if price is None:
+                    # It would keep all of an unknown price from being sent, which alone may prove that it was never accepted.
+                    continue
+                reservation = reserve_spent(purse, price)
                 if options.lends and name is not None:  # else nobody could settle it whose request is not read again
                     bills.add(name, reservation, None)
             reservation.leave()

@@ -583,6 +583,17 @@ async def test_a_budget_counts_what_the_journal_spent(path: Path) -> None:
     assert sum(isinstance(outcome.error, BudgetExceededError) for outcome in second.values()) == 1
 
 
+async def test_a_lost_request_of_an_unknown_price_holds_up_no_other_when_the_batch_is_continued(path: Path) -> None:
+    world = a_service(price=None, tokens=4)
+    world.end_with("dropped before")
+    with anyio.move_on_after(3.0):
+        await outcomes_of(batches(world)(videos(3), journal=path, budget=100))
+    assert (await anyio.to_thread.run_sync(read_summary, path)).sending == 1
+    found = await outcomes_of(batches(world)(videos(3), journal=path, budget=100))
+    assert [outcome.ok for outcome in found.values()] == [True, True, True]
+    assert len(world.ledger) == 3
+
+
 async def test_a_budget_counts_the_price_where_the_service_does_not_say_what_it_charged(path: Path) -> None:
     world = a_service(price=4)
     said = world.record
