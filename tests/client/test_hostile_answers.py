@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox import AsyncNeuralBox, NeuralBoxError, Timeout
+from neuralbox import AsyncNeuralBox, NeuralBoxError, Polling, Timeout
 
 from ..helpers import TIMES
 from ..transport.servers import Conversation, Server
@@ -172,6 +172,7 @@ def test_whatever_is_answered_is_a_value_or_a_short_and_clean_error_of_ours(engi
                 timeout=Timeout(connect=5.0, read=5.0, write=5.0, generation=5.0),
                 transport=engine,
                 pace="off",
+                polling=Polling(timeout=1.0),  # an answer may be a job that is under way
             )
             async with client as nb:
                 for seed in range(shard, ANSWERS, SHARDS):
