@@ -12,8 +12,9 @@ import pytest
 
 from neuralbox import Budget, VideoRequest
 from neuralbox.gateway import KeyFile, _callers, app
-from neuralbox.testing import in_memory
+from neuralbox.testing import VirtualTime, in_memory
 
+from ..batch.support import hold_for_journals
 from .caller import Answered, Calls, calling, in_process
 
 pytestmark = pytest.mark.anyio
@@ -220,9 +221,13 @@ async def test_a_changed_key_has_used_its_requests_of_the_minute(tmp_path: Path)
 # What is not the gateway's.
 
 
-async def test_what_a_batch_has_in_the_same_journal_is_no_callers(tmp_path: Path) -> None:
+async def test_what_a_batch_has_in_the_same_journal_is_no_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = tmp_path / "gateway.sqlite"
     with in_memory(balance=10_000_000) as running:
+        assert isinstance(running.time, VirtualTime)
+        hold_for_journals(running.time, monkeypatch)
         async with running.client(api_key="nb_operator") as nb:
             run = nb.batch([VideoRequest(model="kling-v2.1", prompt="A boat")], journal=journal, wait_timeout=1.0)
             async with run:

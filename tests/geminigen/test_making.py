@@ -31,6 +31,7 @@ from neuralbox.geminigen import _local_files as local_files
 from neuralbox.geminigen._kinds import GEMINI_KINDS
 from neuralbox.sandbox import Sandbox, serve
 from neuralbox.testing import FastTime, using
+from tests.batch.support import hold_for_journals
 from tests.geminigen.shop import GeminiShop, Order
 from tests.geminigen.support import KEY, client
 from tests.helpers import VirtualTime
@@ -578,6 +579,7 @@ async def test_a_batch_that_is_continued_counts_what_is_on_its_way_as_it_was_est
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = GeminiShop(VirtualTime(), estimates=True)
+    hold_for_journals(shop.time, monkeypatch)
     old, new = (
         [GeminiVideoRequest(model="veo-2", prompt=f"{age} {n}", duration=4) for n in range(10)]
         for age in ("old", "new")
