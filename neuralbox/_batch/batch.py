@@ -75,7 +75,7 @@ class Batch:
         journal: str | os.PathLike[str] | None,
         journal_sync: Sync,
         budget: int | Budget | None,
-        purse: Budget | None = None,
+        joint_budget: Budget | None = None,
         cache: ResultCache | None = None,
     ) -> None:
         self._core = core
@@ -84,7 +84,7 @@ class Batch:
         self._journal_at = journal
         self._journal_sync: Sync = journal_sync
         self._budget = budget
-        self._purse = purse  # where tokens are set aside, if that is more than the budget itself
+        self._joint_budget = joint_budget  # where tokens are set aside, if that is more than the budget itself
         self._cache = cache
         self._entered = False
         self._journal: Journal | None = None
@@ -144,8 +144,8 @@ class Batch:
             options = replace(
                 self._options,
                 budget=budget,
-                purse=self._purse or budget,
-                lends=budget is not None and budget is self._budget,
+                joint_budget=self._joint_budget or budget,
+                is_callers_budget=budget is not None and budget is self._budget,
             )
             self._tasks = DetachedTaskGroup()
             await self._tasks.start(partial(self._begin, options, total))

@@ -157,7 +157,7 @@ class Collector:
             state.group.start_soon(state.guarded, self._record_all)
 
     def _book(self, item: BatchItem, generation: Generation) -> None:
-        budget, request = self._state.options.purse, item.request
+        budget, request = self._state.options.joint_budget, item.request
         if budget is None:
             return
         if item.reservation is None:

@@ -151,16 +151,23 @@ class Batches:
         )
         if budget is not None and not isinstance(budget, Budget):
             Budget(budget)  # checked before anything is opened; made when the journal has told what was spent
-        core, own, purse = self._core, cache_of(cache), None
+        core, own, joint_budget = self._core, cache_of(cache), None
         clients = core.options.budget
         if isinstance(budget, Budget) and clients is not None:
-            purse = joined(budget, clients)
-        if purse is not None:  # what the submissions set aside as well would count twice
+            joint_budget = joined(budget, clients)
+        if joint_budget is not None:  # what the submissions set aside as well would count twice
             core = core.with_options(core.options.with_changes(budget=None))
         if own is not None:
             core = core.with_options(core.options.with_changes(cache=own))
         return Batch(
-            core, requests, options, journal=journal, journal_sync=journal_sync, budget=budget, purse=purse, cache=own
+            core,
+            requests,
+            options,
+            journal=journal,
+            journal_sync=journal_sync,
+            budget=budget,
+            joint_budget=joint_budget,
+            cache=own,
         )
 
     async def estimate(

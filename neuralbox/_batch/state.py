@@ -52,8 +52,8 @@ class BatchOptions:
         download_to: A directory for the files, or None.
         naming: What the files there are called.
         budget: What may be spent, or None.
-        purse: Where it is set aside: the budget, or with it that of the client, where both count in one.
-        lends: Whether the budget is the caller's, and outlives the run.
+        joint_budget: Where it is set aside: the budget, or with it that of the client, where both count in one.
+        is_callers_budget: Whether the budget is the caller's, and outlives the run.
         max_in_flight: Requests read and not delivered, at most; those that are looked up in the history not counted.
         max_sending: Submissions at once.
         max_downloads: Downloads at once.
@@ -68,8 +68,8 @@ class BatchOptions:
     download_to: str | os.PathLike[str] | None = None
     naming: FileNaming = field(default_factory=FileNaming)
     budget: Budget | None = None
-    purse: Budget | None = None
-    lends: bool = False
+    joint_budget: Budget | None = None
+    is_callers_budget: bool = False
     max_in_flight: int = 1_000
     max_sending: int = 64
     max_downloads: int = 8
@@ -205,7 +205,7 @@ class BatchState:
             return
         if item.job is None and not item.is_open:
             reservation.release()  # it was never sent
-        elif self.options.lends and name is not None:
+        elif self.options.is_callers_budget and name is not None:
             charges_of(self.core).bills.add(name, reservation, None)
         reservation.leave()
 

@@ -302,7 +302,7 @@ class Submitter:
 
     async def _reserve(self, item: BatchItem, wire: Request) -> None:
         """Set a request's tokens aside, waiting where others that still run may leave it enough or tell its price."""
-        budget = self._state.options.purse
+        budget = self._state.options.joint_budget
         if budget is None:
             return
         ask = partial(self._price, item, wire)
@@ -334,7 +334,7 @@ class Submitter:
 
     async def account_for(self, item: BatchItem) -> None:
         """Let others wait for the tokens of one that an earlier run sent, for its end is waited for from now on."""
-        budget, request = self._state.options.purse, item.request
+        budget, request = self._state.options.joint_budget, item.request
         if item.reservation is not None:
             item.price = item.reservation.price
             item.reservation.attend()
@@ -352,8 +352,8 @@ class Submitter:
             By key. Nobody may wait for them until their requests are read: that may be when all places are free again.
         """
         options, found = self._state.options, dict[str, Reservation]()
-        budget, purse = options.budget, options.purse
-        if budget is None or purse is None:
+        budget, joint_budget = options.budget, options.joint_budget
+        if budget is None or joint_budget is None:
             return found
         bills = charges_of(self._core).bills
         async for record in journal.sent():
@@ -364,8 +364,9 @@ class Submitter:
                 if price is None:
                     # It would keep all of an unknown price from being sent, which alone may prove that it was never accepted.
                     continue
-                reservation = reserve_spent(purse, price)
-                if options.lends and name is not None:  # else nobody could settle it whose request is not read again
+                reservation = reserve_spent(joint_budget, price)
+                # Else nobody could settle it whose request is not read again.
+                if options.is_callers_budget and name is not None:
                     bills.add(name, reservation, None)
             reservation.leave()
             found[record.key] = reservation
