@@ -222,9 +222,8 @@ class Budget:
                 self._reserved -= price or 0
             if self._free is reservation:
                 self._free = None
-        if self.overrun > overrun and charged > (
-            price or 0
-        ):  # else it was set aside beyond the budget, which was said then
+        # Not where it was set aside beyond the budget and costs what was announced: that was said then.
+        if self.overrun > overrun and charged > (price or 0):
             logger.warning(
                 "The budget of %d tokens is exceeded by %d: a request announced at %s tokens was charged %d.",
                 self._tokens,
