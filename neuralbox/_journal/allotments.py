@@ -98,6 +98,10 @@ class Taken:
 PART_FOR: Final = 30.0
 """Seconds after which a part of a window that was not given back is free again."""
 _ALONE_FOR: Final = 5.0
+_BACK_WITHIN: Final = 5.0
+"""Seconds after which it is asked again whether what others hold has come back."""
+_GIVEN_BACK_WITHIN: Final = 5.0
+"""Seconds after which it is worth asking whether what others hold has come back, or their lease is over."""
 _USED_WITHIN: Final = 20.0
 _LOOK_AGAIN: Final = 1.0
 _SCARCE: Final = 0.2
@@ -211,21 +215,30 @@ def places_to_take(
         return Places(windows, 0, 0.0, kept)
     if not both:  # a few go ahead, and their answers tell
         return Places(windows, None if workers < 2 else max(1, _AHEAD // workers), _LOOK_AGAIN, kept)
-    free = min(window.left - reserve_of(window.limit) for window in both) - others - kept
+    left = [(window.limit, window.left - reserve_of(window.limit)) for window in both]
+    free = min(each for _, each in left) - others - kept
     if workers < 2:
         return Places(windows, None, _ALONE_FOR, kept + max(0, free))
     if free < 1:
         return Places(windows, 0, _LOOK_AGAIN, kept)
     if windows.ends_at is None:
         count = min(_AHEAD, max(1, free // (2 * workers)))
-    elif all(window.left - reserve_of(window.limit) - others - kept > _SCARCE * window.limit for window in both):
+    elif (at := _next_of_last_fifth(windows, left, others + kept, now)) is None:
         count = max(1, free // (2 * workers))
+    elif now < at:
+        if others:  # what of it comes back, or is a dead worker's, makes the next one due earlier
+            at = min(at, max(now + _BACK_WITHIN, _next_of_last_fifth(windows, left, kept, now) or now))
+        return Places(windows, 0, max(_LOOK_AGAIN, at - now), kept)
     else:
-        at = now
-        if windows.given_at is not None:
-            given_at = min(windows.given_at, now)
-            at = given_at + max(0.0, windows.ends_at - given_at) / (free + 1)
-        if now < at:
-            return Places(windows, 0, max(_LOOK_AGAIN, at - now), kept)
         windows, count = replace(windows, given_at=now), 1
     return Places(windows, count, _USED_WITHIN, kept + count)
+
+
+def _next_of_last_fifth(windows: SharedWindows, left: list[tuple[int, int]], held: int, now: float) -> float | None:
+    """Return when one of a window's last fifth may leave; None where more of each window is left, of `left` by its limit."""
+    if all(each - held > _SCARCE * limit for limit, each in left):
+        return None
+    if windows.given_at is None or windows.ends_at is None:
+        return now
+    given_at = min(windows.given_at, now)
+    return given_at + max(0.0, windows.ends_at - given_at) / (min(each for _, each in left) - held + 1)

@@ -430,6 +430,24 @@ def test_the_last_fifth_is_spread_over_what_remains_by_all_together() -> None:
     assert 80 < min(gaps) <= max(gaps) < 110
 
 
+@pytest.mark.parametrize(
+    ("left", "others", "now", "seconds"),
+    [
+        (40, 0, 150.0, 3_500 / 39 - 50),  # 38 and the reserve are left, and nobody holds any
+        (40, 30, 150.0, 3_500 / 39 - 50),  # were all of it back, it would be due then; as it is held, in six minutes
+        (40, 30, 190.0, 5.0),  # back by now or not, nobody has said so
+        (40, 1, 190.0, 3_500 / 38 - 90),  # due before that
+        (120, 100, 150.0, 5.0),  # were all of it back, this would be no last fifth
+    ],
+)
+def test_what_others_hold_makes_nobody_wait_longer_than_until_it_may_be_back(
+    left: int, others: int, now: float, seconds: float
+) -> None:
+    windows = SharedWindows(SharedWindow(200, left), None, 1.0, ends_at=3_600.0, given_at=100.0)
+    places = places_to_take(windows, others=others, workers=8, kept=0, wants=True, reserve_of=reserve_of, now=now)
+    assert (places.count, places.seconds) == (0, pytest.approx(seconds))
+
+
 def test_of_one_hour_the_least_counts_and_the_next_replaces_it() -> None:
     known = SharedWindows(SharedWindow(200, 50), SharedWindow(900, 300), 100.0, 3_600.0, 7.0, 5.0)
     same = known.after(
