@@ -173,16 +173,16 @@ async def test_what_is_unknown_keeps_its_tokens_and_nobody_waits_for_it(
     world.price = world.tokens = 4
     world.price = price
     world.ends = lambda number, body: "dropped after"
-    shares = [many(4, 2), many(4, 2, 1)]
     found = dict[str, BatchOutcome]()
-
-    async def work(number: int) -> None:
-        core = worker(world, number, submission="raise")
-        found.update(await outcomes_of(core, shares[number], place, budget=8, max_sending=1))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(work, 0)
-        group.start_soon(work, 1)
+    options: dict[str, Any] = {"journal": place, "budget": 8, "max_sending": 1}
+    began = world.time.now()
+    async with (  # none is gone before the other has ended
+        Batches(worker(world, 0, submission="raise"))(many(4, 2), **options) as first,
+        Batches(worker(world, 1, submission="raise"))(many(4, 2, 1), **options) as second,
+    ):
+        for run in (first, second):
+            found.update({outcome.key: outcome async for outcome in run})
+    assert world.time.now() < began + 20.0
     unknown = sum(isinstance(outcome.error, SubmissionUnknownError) for outcome in found.values())
     assert (unknown, refused(found)) == ((2, 2) if price else (1, 3))
     assert len(world.ledger) == unknown

@@ -13,7 +13,7 @@ transaction waits for a client, and the keeper for nobody.
 
     allotment  what     amount                                               until
                tokens   what its owner holds for what it has not sent yet    until when its calls may still give something back
-               unknown  0: it may send one whose price nobody knows           likewise
+               unknown  0: it may send one whose price nobody knows, or has
                places   requests that its owner may send, or has on their way  until when that holds
 """
 
@@ -79,7 +79,7 @@ _FUNDS: Final = f"""
                 coalesce(bool_or(r.price < 0 AND r.state > 2 AND r.tokens IS NULL AND r.status = 'completed'), false) AS uncounted
             FROM neuralbox.record r WHERE r.run = %(run)s AND r.price IS NOT NULL),
         held AS (SELECT coalesce(sum(greatest(p.amount, 0)), 0)::bigint AS amount, count(DISTINCT p.owner) AS workers,
-                coalesce(bool_or(p.until > clock_timestamp()), false) AS moving,
+                coalesce(bool_or(p.until > clock_timestamp()) FILTER (WHERE p.what = 'tokens'), false) AS moving,
                 coalesce(bool_or(p.what = 'unknown'), false) AS unknown
             FROM {_OTHERS} AND p.what IN ('tokens', 'unknown'))
     SELECT u.budget, u.spent, gone.ended, gone.counted, gone.open, held.amount, held.workers, held.moving,
