@@ -188,6 +188,18 @@ async def test_what_is_unknown_keeps_its_tokens_and_nobody_waits_for_it(
     assert len(world.ledger) == unknown
 
 
+async def test_a_lost_one_of_an_unknown_price_holds_up_no_other_when_its_worker_is_gone(
+    world: Service, place: str
+) -> None:
+    world.price, world.seconds = None, 4.0
+    world.ends = lambda number, body: "dropped before" if number == 1 else "answered"
+    found = await outcomes_of(worker(world, 1, submission="raise"), many(3), place, budget=100)
+    assert (isinstance(found["k000"].error, SubmissionUnknownError), refused(found)) == (True, 2)
+    found = await outcomes_of(worker(world, 2), many(3), place, budget=100)
+    assert [outcome.ok for outcome in found.values()] == [True, True, True]
+    assert len(world.ledger) == 3
+
+
 async def test_what_nobody_knows_the_price_of_passes_one_at_a_time_among_all(world: Service, place: str) -> None:
     world.price, world.tokens = None, 10
     found = await run_all(world, place, [many(6, 2), many(6, 2, 1)], budget=35)

@@ -65,6 +65,7 @@ _ADOPT_OPEN: Final = """
     UPDATE neuralbox.record r SET price = 0
     WHERE r.account = %(account)s AND r.state IN (1, 2) AND r.run = %(run)s AND r.price IS NULL"""
 
+# One of an unknown price that a sender lost who is gone holds up no other of that kind, which alone may prove it absent.
 _FUNDS: Final = f"""
     WITH counted AS (UPDATE neuralbox.record r SET price = NULL
             WHERE r.id IN (SELECT e.id FROM neuralbox.record e WHERE e.run = %(run)s AND e.price IS NOT NULL AND e.state > 2
@@ -75,7 +76,9 @@ _FUNDS: Final = f"""
                 coalesce(sum(greatest(r.price, 0)) FILTER (WHERE r.state IN (1, 2) OR (r.state = 0 AND EXISTS (
                     SELECT 1 FROM neuralbox.owner w WHERE w.number = r.owner AND w.lease_until > clock_timestamp()))), 0)::bigint
                     AS open,
-                coalesce(bool_or(r.price < 0 AND r.state IN (1, 2)), false) AS unknown,
+                coalesce(bool_or(r.price < 0 AND (r.state = 2 OR (r.state = 1 AND EXISTS (
+                    SELECT 1 FROM neuralbox.owner w WHERE w.number = r.sender AND w.lease_until > clock_timestamp())))), false)
+                    AS unknown,
                 coalesce(bool_or(r.price < 0 AND r.state > 2 AND r.tokens IS NULL AND r.status = 'completed'), false) AS uncounted
             FROM neuralbox.record r WHERE r.run = %(run)s AND r.price IS NOT NULL),
         held AS (SELECT coalesce(sum(greatest(p.amount, 0)), 0)::bigint AS amount, count(DISTINCT p.owner) AS workers,
