@@ -445,7 +445,8 @@ def test_what_others_hold_makes_nobody_wait_longer_than_until_it_may_be_back(
 ) -> None:
     windows = SharedWindows(SharedWindow(200, left), None, 1.0, ends_at=3_600.0, given_at=100.0)
     places = places_to_take(windows, others=others, workers=8, kept=0, wants=True, reserve_of=reserve_of, now=now)
-    assert (places.count, places.seconds) == (0, pytest.approx(seconds))
+    assert places.count == 0
+    assert places.seconds == pytest.approx(seconds)
 
 
 def test_of_one_hour_the_least_counts_and_the_next_replaces_it() -> None:
