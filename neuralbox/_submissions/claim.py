@@ -352,20 +352,21 @@ def is_told_by_facts(claim: Claim) -> bool:
 
 
 def _agrees(asked: object, got: float | None, tolerance: float) -> bool | None:
-    wanted = as_number(asked)
-    return None if wanted is None or got is None else abs(wanted - got) <= tolerance
+    wanted, told = as_number(asked), as_number(got)  # an integer of hundreds of digits is no number to reckon with
+    return None if wanted is None or told is None else abs(wanted - told) <= tolerance
 
 
 def _agrees_on_shape(options: Mapping[str, Any], facts: Facts) -> bool | None:
     """Compare `size` (pixels, or Midjourney's ratio, C18) or `aspect_ratio` with the pixels of the result."""
     asked = as_text(options.get("size")) or as_text(options.get("aspect_ratio")) or ""
-    if not facts.width or not facts.height:
+    wide_told, high_told = as_number(facts.width), as_number(facts.height)
+    if not wide_told or not high_told:
         return None
     for mark in ("x", ":"):
         wide, _, high = asked.partition(mark)
         width, height = as_number(wide), as_number(high)
         if width and height:
             if mark == "x":
-                return (width, height) == (facts.width, facts.height)
-            return abs(width / height / (facts.width / facts.height) - 1) <= _RATIO_OFF
+                return (width, height) == (wide_told, high_told)
+            return abs(width / height / (wide_told / high_told) - 1) <= _RATIO_OFF
     return None

@@ -21,9 +21,9 @@ def text(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """Read a finite number; a whole one stays one."""
-    whole = integer(value)
-    return as_number(value) if whole is None else whole
+    """Read a finite number, none that is too large for one; a whole one stays one."""
+    read = as_number(value)
+    return read if read is None or (whole := integer(value)) is None else whole
 
 
 def integer(value: object) -> int | None:

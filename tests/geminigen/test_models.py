@@ -389,7 +389,7 @@ def test_records_are_frozen_and_equal_by_value() -> None:
         (True, None, None, None),
         ([], None, None, None),
         (float("nan"), "nan", None, None),
-        (10**400, str(10**400), 10**400, 10**400),
+        (10**400, str(10**400), None, 10**400),
         ("1e999", "1e999", None, None),
     ],
 )

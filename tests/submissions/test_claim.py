@@ -237,6 +237,9 @@ def test_kinds_exclude_each_other_only_where_both_are_known(one: str | None, oth
         ({"seed": 7, "size": "768x1344"}, Facts(seed=7, width=768, height=1344), 2),
         ({"seed": 7, "size": "768x1344"}, Facts(seed=8, width=768, height=1344), None),
         ({"temperature": 0.5}, Facts(seed=8), 0),
+        ({"seed": 7, "duration": 5}, Facts(seed=10**400, duration=10**400), 0),
+        ({"size": "768x1344"}, Facts(width=10**400, height=1344), 0),
+        ({"size": "16:9"}, Facts(width=1920, height=-(10**400)), 0),
     ],
 )
 def test_facts_confirm_or_contradict_what_was_asked_for(
