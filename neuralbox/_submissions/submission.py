@@ -366,7 +366,7 @@ class Submission:
     def read(self, reply: Reply) -> Generation:
         """Read the answer."""
         generation = self._core.options.service.read(self._core.as_object(reply), kind=self._kind)
-        if generation.id == "" and not generation.is_final:
+        if generation.id == "" and not (generation.is_failed or _has_result(generation)):
             # Accepted, it seems, but nobody could ever ask for the result: the core turns this into "unknown".
             raise ProtocolError(
                 f"The service answered {reply.status_code} with neither an id nor a result.",
@@ -598,3 +598,7 @@ class Submission:
                 claim.model or "",
                 WITHIN,
             )
+
+
+def _has_result(generation: Generation) -> bool:
+    return generation.is_completed and bool(generation.text is not None or generation.url or generation.metadata)

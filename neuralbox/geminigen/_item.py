@@ -21,7 +21,8 @@ from .._api.vocabulary import COMPLETED, FAILED, PENDING
 from .._models.generation import Generation, Model
 from .._types import JobRef
 from ._media import Asset, GeneratedAudio, GeneratedImage, GeneratedVideo, MediaFile, ReferenceItem
-from ._reading import integer, number, objects, text
+from ._reading import folded, integer, number, objects, status_of, text
+from ._reading import uuid as read_uuid
 
 
 class HistoryItem(Model):
@@ -42,7 +43,7 @@ class HistoryItem(Model):
         type: `image_generation`, `video_generation`, `tts-text`, ... or another word.
         used_credit: Credits charged; 0 until they are. Their worth changed over time, and they are not NeuralBox's tokens.
         status: 2 completed, 3 or negative failed, everything else not final; None where it is no whole number.
-        status_desc: A word for people.
+        status_desc: A word for people, or the one that stands in place of the number.
         status_percentage: Percent done, as it came.
         error_code: Why it failed, in the service's code.
         error_message: Why it failed.
@@ -119,10 +120,11 @@ class HistoryItem(Model):
             record: The JSON object as it came, out of its envelope.
             asked_uuid: The uuid it was asked for by, where the record does not say.
         """
+        status, word = status_of(record)
         # model_construct: every value has just been read into its type, so a second validation would only cost.
         return cls.model_construct(
             id=integer(record.get("id")),
-            uuid=text(record.get("uuid")) or asked_uuid,
+            uuid=read_uuid(record.get("uuid")) or asked_uuid,
             user_id=integer(record.get("user_id")),
             # A dialogue's record names its model as `model`, and a later one its input as `tts_input`.
             model_name=text(record.get("model_name")) or text(record.get("model")),
@@ -132,8 +134,8 @@ class HistoryItem(Model):
             input_file_path=text(record.get("input_file_path")),
             type=text(record.get("type")),
             used_credit=number(record.get("used_credit")),
-            status=integer(record.get("status")),
-            status_desc=text(record.get("status_desc")),
+            status=status,
+            status_desc=word,
             status_percentage=number(record.get("status_percentage")),
             error_code=text(record.get("error_code")),
             error_message=text(record.get("error_message")),
@@ -283,7 +285,7 @@ class HistoryItem(Model):
 def state_of(status: int | None, description: str | None) -> str:
     """Say a state in NeuralBox's words; the description counts only where the status is no whole number."""
     if status is None:
-        word = (description or "").strip().casefold()
+        word = folded(description)
         return COMPLETED if word in gemini.COMPLETED_WORDS else FAILED if word in gemini.FAILED_WORDS else PENDING
     if status == gemini.COMPLETED:
         return COMPLETED
@@ -295,10 +297,10 @@ def rewrite(record: Mapping[str, Any]) -> Mapping[str, Any]:
     kind = _kind_by_start(text(record.get("type"))) or _kind_by_start(text(record.get("media_type")))
     created = record.get("created_at")
     return {
-        "id": text(record.get("uuid")),
+        "id": read_uuid(record.get("uuid")),
         "type": kind or gemini.KIND_OF_INFERENCE.get(text(record.get("inference_type")) or ""),
         "model": text(record.get("model_name")) or text(record.get("model")),
-        "status": state_of(integer(record.get("status")), text(record.get("status_desc"))),
+        "status": state_of(*status_of(record)),
         "prompt": text(record.get("input_text")) or text(record.get("tts_input")),
         # Documented as text alone: a number that is no time would put what may be ours outside its window.
         "created_at": created if isinstance(created, str) else None,

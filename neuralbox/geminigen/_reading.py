@@ -9,15 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._api.fields import as_number, as_object, as_text
+from .._api import gemini_vocabulary as gemini
+from .._api.fields import as_id, as_number, as_object, as_text
 
 _WRAPPERS = ("result", "data")
 _LISTS = ("result", "data", "items")
+_END_WORDS = gemini.COMPLETED_WORDS | gemini.FAILED_WORDS
 
 
 def text(value: object) -> str | None:
     """Read text; `""` is absence."""
     return as_text(value) or None
+
+
+def uuid(value: object) -> str | None:
+    """Read what names a record; a number is written out, and what can name nothing is absence."""
+    found = as_id(value)
+    return None if found is None else str(found)
+
+
+def status_of(record: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """Read a state: the whole number, and the word for it, which may stand in place of the number."""
+    said, word = record.get("status"), text(record.get("status_desc"))
+    whole = integer(said)
+    if whole is None and isinstance(said, str) and (word is None or folded(said) in _END_WORDS):
+        word = text(said)
+    return whole, word
+
+
+def folded(word: str | None) -> str:
+    """Write a word as words are compared."""
+    return (word or "").strip().casefold()
 
 
 def number(value: object) -> float | None:

@@ -47,11 +47,16 @@ def _found(reply: Mapping[str, Any], ref: JobRef) -> Generation:
     return generation.model_copy(update=missing) if missing else generation
 
 
+_OWN_WORDS = frozenset({"status", "content", "url", "error", "tokens_used"})
+
+
 def _read(record: Mapping[str, Any], *, kind: str | None = None, asked_id: GenerationId | None = None) -> Generation:
     """Read what the service says of a generation, in any envelope; never raises."""
     said = unwrap(record)
-    if "uuid" not in said and isinstance(said.get("status"), str):  # written down by this package, in its own words
-        return Generation.read(said, kind=kind, asked_id=asked_id)
+    if isinstance(said.get("status"), str) and said.keys() <= _OWN_WORDS:
+        # Written down by this package, where what the service wrote could not be kept.
+        written = Generation.read(said, kind=kind, asked_id=asked_id)
+        return written.model_copy(update={"tokens": None, "credits": written.tokens, "service": GEMINIGEN.name})
     generation = HistoryItem.read(said, asked_uuid="" if asked_id is None else str(asked_id)).to_generation()
     return generation if generation.kind is not None or kind is None else generation.model_copy(update={"kind": kind})
 

@@ -415,6 +415,29 @@ async def test_what_was_never_accepted_is_sent_again_once_the_history_proves_it(
     assert (shop.posts, len(shop.orders), made.prompt) == (3, 2, "A quiet harbour")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"uuid": "..", "status": 1},
+        {"uuid": 10**100, "status": 1},
+        {"id": 51, "status": "processing"},
+        {"success": True, "result": {"id": 51, "status": "completed"}},
+        {"status": 2, "generate_result": ""},
+        {"status": "success"},
+    ],
+)
+async def test_an_answer_that_names_neither_a_record_nor_a_result_is_looked_for_like_a_lost_one(answer: Any) -> None:
+    class Shop(GeminiShop):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            found = super().__call__(request)
+            return httpx.Response(200, json=answer, headers=found.headers) if request.method == "POST" else found
+
+    shop = Shop(VirtualTime())
+    async with opened(shop) as gg:
+        made = await gg.images.create(model="imagen-4", prompt="A quiet harbour")
+    assert (made.id, made.is_completed, shop.posts) == ("u-1", True, 1)
+
+
 def _shown(text: str, item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "input_text": text}
 
@@ -633,6 +656,50 @@ async def test_a_request_that_a_person_gave_up_stays_failed(tmp_path: Path) -> N
         with pytest.raises(errors.GenerationFailedError, match="Given up by hand"):
             await gg.images.submit(model="imagen-4", prompt="P", journal=journal, key="k")
         assert len(shop.orders) == 1
+
+
+async def test_what_no_journal_can_keep_stays_in_credits(tmp_path: Path) -> None:
+    class Shop(GeminiShop):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            found = super().__call__(request)
+            return httpx.Response(
+                200, content=found.content.replace(b'"id":', b'"later":NaN,"id":'), headers=found.headers
+            )
+
+    shop, requests = Shop(VirtualTime()), [{"kind": "image", "key": "a", "model": "imagen-4", "prompt": "P"}]
+    for is_resumed in (False, True):
+        async with opened(shop) as gg, gg.batch(requests, journal=tmp_path / "run.sqlite") as run:
+            (outcome,) = [each async for each in run]
+        made = outcome.generation
+        assert made is not None
+        assert (outcome.resumed, made.url, made.credits, made.tokens, made.service) == (
+            is_resumed, "https://cdn.test/u-1.bin", 4, None, "geminigen",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 2, "generate_result": "https://cdn.test/1", "used_credit": 4},
+        {"status": "completed", "status_desc": "Done!", "generated_image": [{"image_url": "https://cdn.test/1"}]},
+        {"status": 3, "error_message": "Blocked"},
+    ],
+)
+async def test_a_result_without_a_uuid_is_had_again_by_its_key(tmp_path: Path, answer: dict[str, Any]) -> None:
+    shop = GeminiShop(VirtualTime(), ends=[httpx.Response(200, json=answer)])
+    said: list[object] = []
+    async with opened(shop) as gg:
+        for _ in range(2):
+            try:
+                job = await gg.images.submit(model="imagen-4", prompt="P", journal=tmp_path / "jobs.sqlite", key="k")
+            except errors.GenerationFailedError as error:
+                said.append(error.generation.error)
+            else:
+                made = await job.wait()
+                said.append((made.url, made.credits, made.tokens, made.service))
+    wanted = ("https://cdn.test/1", answer.get("used_credit"), None, "geminigen")
+    assert said == [wanted if "error_message" not in answer else "Blocked"] * 2
+    assert shop.posts == 1
 
 
 @pytest.mark.parametrize("estimates", [True, False])

@@ -161,6 +161,11 @@ STATES: list[tuple[Any, str | None, str]] = [
     ([2], "queued", "pending"),
     (None, None, "pending"),
     (None, "", "pending"),
+    # A word in place of the number.
+    ("Completed", None, "completed"),
+    ("failed", "Processing", "failed"),
+    ("waiting", "", "pending"),
+    ("waiting", "completed", "completed"),
 ]
 
 

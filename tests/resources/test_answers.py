@@ -200,6 +200,13 @@ async def test_a_result_without_an_id_is_a_result() -> None:
     assert (await Text(bench.core).create(model="gpt-5", prompt="x")).text == "Hello"
 
 
+async def test_an_answer_that_is_completed_with_neither_an_id_nor_a_result_is_not_taken_for_one() -> None:
+    bench = make_core([reply(200, {"status": "completed", "url": ""})], submission="raise")
+    with pytest.raises(errors.SubmissionUnknownError, match="neither an id nor a result"):
+        await Images(bench.core).create(model="dall-e-3", prompt="x")
+    assert len(bench.sent) == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
