@@ -30,6 +30,7 @@ class Family:
         one_kind: Whether it looks at one of the fields for references only, so that a second kind would be lost.
         results: Most results of one request.
         shortest_prompt: Fewest characters of a prompt.
+        cuts_at: Where a prompt was seen to be cut, what follows it being lost.
         source: Who says so.
     """
 
@@ -43,6 +44,7 @@ class Family:
     one_kind: bool = False
     results: int | None = None
     shortest_prompt: int = 0
+    cuts_at: str = ""
     source: str = ""
 
 
@@ -123,6 +125,7 @@ VIDEO_FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
                 _of(gemini.VIDEO, "grok"),
                 models=("grok-3",),
                 one_kind=True,
+                cuts_at=";",
                 source="[gem:client 5, 11, 30]",
             ),
             Family("grok-lower", _of(gemini.VIDEO, "grok-lower"), source="[gem:client 20]"),

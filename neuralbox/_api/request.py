@@ -77,11 +77,13 @@ class Form:
         fields: The text fields; one with several texts is sent as often.
         files: The files.
         secrets: Text fields that are sent and kept nowhere: no journal, no claim and no cache gets to see them.
+        loses_text: The service was seen to lose a part of such a text, so what its history shows of it is a prediction.
     """
 
     fields: Mapping[str, str | Sequence[str]] = field(default_factory=dict, repr=False)
     files: tuple[FormFile, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    loses_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Claim:
         prompt: What the history would show as its prompt; None where that cannot be known.
         predicted: The prompt is a prediction (the last turn of `messages`, the name of an upload): the documents do
             not say what the history shows of such a request.
+        basis: The field that a prediction was made from: one that holds for it says nothing of another's.
         options: All else that was sent, the drawn seed aside.
         seed: The seed that was drawn for it, by which its generation is known from any other.
         twin: Of another process's claim: the digest of all that it asks for, since only a part of that is known here.
@@ -56,6 +57,7 @@ class Claim:
     model: str | None = None
     prompt: str | None = field(default=None, repr=False)
     predicted: bool = False
+    basis: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sent_at: float | None = None
     server_offset: float | None = None
@@ -95,6 +97,7 @@ class Claim:
             **self.to_dict(),
             "prompt": self.prompt,
             "predicted": self.predicted,
+            **({"basis": self.basis} if self.basis else {}),
             "options": shown,
             "twin": self._digest(),
         }
@@ -106,6 +109,7 @@ class Claim:
             cls.from_dict(values),
             prompt=as_text(values.get("prompt")),
             predicted=values.get("predicted") is True,
+            basis=as_text(values.get("basis")) or "",
             options=as_object(values.get("options")) or {},
             twin=as_text(values.get("twin")) or "",
         )
@@ -146,8 +150,8 @@ def claim_of(
     slug = options.pop("model", None)
     model = model if model is not None else as_text(slug)
     options.pop("stream", None)  # how the answer comes, not what is made
-    prompt, predicted = _prompt_of(request.form, options)
-    return Claim(key, kind or words.KIND_OF_MODEL.get(model or ""), model, prompt, predicted, options)
+    prompt, basis = _prompt_of(request.form, options)
+    return Claim(key, kind or words.KIND_OF_MODEL.get(model or ""), model, prompt, bool(basis), basis, options)
 
 
 def body_of(request: Request, extra_body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -161,8 +165,8 @@ def _options_of(request: Request, extra_body: Mapping[str, Any] | None) -> dict[
     return {**nested, **body}
 
 
-def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, bool]:
-    """Take the prompt out of the options: what it is, and whether that is a prediction."""
+def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, str]:
+    """Take the prompt out of the options: what it is, and what that was predicted from, "" where it is no prediction."""
     for file in () if form is None else form.files:
         # Told apart by what is in it, since recordings are often called the same.
         mark = file.mark or file
@@ -170,23 +174,23 @@ def _prompt_of(form: Form | None, options: dict[str, Any]) -> tuple[str | None, 
     for name in _PROMPTS:
         value = options.get(name)
         if isinstance(value, str):
-            return options.pop(name), False
+            return options.pop(name), name if form is not None and form.loses_text else ""
     if form is not None and form.files:
-        return form.files[0].file_name, True
+        return form.files[0].file_name, "files"
     blocks = options.get("blocks")  # of a dialogue
     if isinstance(blocks, list | tuple):
         said = [(as_object(block) or {}).get("input") for block in blocks]
-        return "\n".join(text for text in said if isinstance(text, str)) or None, True
+        return "\n".join(text for text in said if isinstance(text, str)) or None, "blocks"
     scenes = _read_list(options.get("scenes"))  # of a storyboard, written as JSON into its form
     if scenes:
         said = [(as_object(scene) or {}).get("prompt") for scene in scenes]
-        return "\n".join(text for text in said if isinstance(text, str)) or None, True
+        return "\n".join(text for text in said if isinstance(text, str)) or None, "scenes"
     turns = options.get("messages")
     for turn in reversed(turns) if isinstance(turns, list | tuple) else ():
         record = as_object(turn) or {}
         if record.get("role") == "user":
-            return _said(record.get("content")), True
-    return None, False
+            return _said(record.get("content")), "messages"
+    return None, ""
 
 
 def _read_list(text: object) -> list[Any]:

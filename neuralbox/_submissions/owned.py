@@ -35,6 +35,7 @@ class OwnedGeneration:
     Attributes:
         mark: Digest of its prompt.
         predicted: What the history shows as its prompt is a prediction.
+        basis: What that was made from.
         at: When we learnt of it, by the monotonic clock.
         claim: Its claim's key.
         sent: When its first byte left, by the monotonic clock; None where an earlier run sent it.
@@ -50,6 +51,7 @@ class OwnedGeneration:
     id: GenerationId = ""
     sent: float | None = None
     prompt: str | None = field(default=None, repr=False)
+    basis: str = ""
 
 
 class OwnedGenerations:

@@ -350,6 +350,7 @@ class Registry:
                 ref.id,
                 entry.ending.sent_clock,
                 claim.prompt,
+                claim.basis,
             )
             self._own(str(ref.id), owned)
             self.listing.expect(str(ref.id), self._made_at(entry))
@@ -751,7 +752,7 @@ def _is_close(clock: tuple[float, float] | None) -> bool:
 def _is_control(claim: Claim, control: Control, evidence: Evidence) -> bool:
     """Whether a generation of ours is shown as the history would show the claim's."""
     owned, item = control.owned, control.item
-    if claim.predicted and not owned.predicted:
+    if claim.predicted and not (owned.predicted and owned.basis == claim.basis):
         return False
     if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
         return False

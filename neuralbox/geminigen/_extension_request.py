@@ -8,7 +8,7 @@ from typing import ClassVar
 from .._api import gemini_vocabulary as gemini
 from .._api.builders import require_text
 from .._api.checks import require_one_of, require_whole
-from .._api.gemini_families import EXTENDED_FAMILIES
+from .._api.gemini_families import EXTENDED_FAMILIES, VIDEO_FAMILIES
 from .._api.request import Request, fill
 from .._config import Dialect
 from .._types import OMIT, Omit
@@ -50,4 +50,8 @@ class GeminiExtensionRequest(GeminiRequest):
             "prompt": require_text("prompt", self.prompt),
             "ref_history": require_text("ref_history", self.ref_history),
         }
-        return form_request(fill(gemini.VIDEO_EXTEND, family=self.family), {**fields, **self.given("mode", "duration")})
+        return form_request(
+            fill(gemini.VIDEO_EXTEND, family=self.family),
+            {**fields, **self.given("mode", "duration")},
+            cuts_at=VIDEO_FAMILIES[self.family].cuts_at,
+        )

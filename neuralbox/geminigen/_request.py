@@ -25,13 +25,14 @@ class GeminiRequest(BatchRequest):
     service: ClassVar[str] = "geminigen"
 
 
-def form_request(path: str, fields: Mapping[str, object]) -> Request:
+def form_request(path: str, fields: Mapping[str, object], *, cuts_at: str = "") -> Request:
     """Make a paid request of a form's texts: numbers and truth values are written out, lists sent as repeated fields.
 
-    What is `OMIT` or None is left out: a form has no null.
+    What is `OMIT` or None is left out: a form has no null. `cuts_at` is the family's.
     """
     texts = {name: value for name, given in fields.items() if (value := _texts(name, given)) is not None}
-    return Request("POST", path, RetrySafety.PAID, form=Form(texts), slow=True)
+    loses_text = bool(cuts_at) and cuts_at in texts["prompt"]
+    return Request("POST", path, RetrySafety.PAID, form=Form(texts, loses_text=loses_text), slow=True)
 
 
 async def with_files(request: Request, files: Mapping[str, object]) -> Request:

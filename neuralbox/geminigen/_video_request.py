@@ -113,7 +113,8 @@ class GeminiVideoRequest(GeminiRequest):
         )
         texts = {name: text_references(name, given) for name, given in self._later.items()}
         prompt = require_prompt(family, self.prompt)
-        return form_request(family.path, {"prompt": prompt, "model": self.model, **options, **texts})
+        fields = {"prompt": prompt, "model": self.model, **options, **texts}
+        return form_request(family.path, fields, cuts_at=family.cuts_at)
 
     async def prepare(self, dialect: Dialect) -> Request:
         """Build what is sent; the local files are measured now."""

@@ -456,6 +456,33 @@ async def test_a_dialogue_is_found_where_the_history_shows_its_texts_and_else_st
         assert shop.posts == 1
 
 
+async def test_a_document_that_is_shown_as_predicted_proves_no_dialogue_absent() -> None:
+    def shown(item: dict[str, Any]) -> dict[str, Any]:
+        return item if item["type"] == "tts-document" else {**item, "input_text": "Reader: Hi\nReader: Ho"}
+
+    shop = GeminiShop(VirtualTime(), ends=["answered", "lost"], item=shown)
+    async with opened(shop) as gg:
+        await gg.speech.create_document(file=("tale.txt", b"Once"), voices=VOICES)
+        with pytest.raises(errors.SubmissionUnknownError):
+            await gg.speech.create_dialogue(blocks=["Hi", "Ho"], voices=VOICES)
+    assert (shop.posts, len(shop.orders)) == (2, 2)
+
+
+@pytest.mark.parametrize("how", ["create", "extend"])
+async def test_a_prompt_whose_end_grok_is_known_to_lose_is_not_proven_absent_by_others(how: str) -> None:
+    def shown(item: dict[str, Any]) -> dict[str, Any]:
+        return {**item, "input_text": item["input_text"].partition(";")[0]}
+
+    shop = GeminiShop(VirtualTime(), ends=["answered", "lost"], item=shown)
+    asked = {"model": "grok-3"} if how == "create" else {"family": "grok", "ref_history": "u-1"}
+    async with opened(shop) as gg:
+        await gg.videos.create(model="grok-3", prompt="The control, which is longer")
+        with pytest.raises(errors.SubmissionUnknownError) as caught:
+            await getattr(gg.videos, how)(prompt="A cat; it jumps over the fence", **asked)
+    assert [each.id for each in caught.value.candidates] == ["u-2"]
+    assert (shop.posts, len(shop.orders)) == (2, 2)
+
+
 async def test_a_document_is_sent_with_its_name_and_its_password_is_kept_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

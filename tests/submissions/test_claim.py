@@ -59,6 +59,7 @@ NO_TEXT: Mapping[str, Any] = {
         (build_tool(model="upscale", prompt=None, options={"image_url": "http://x.test/"}, nested=False), "tool", (None, False)),
         (Request("POST", "/stt", RetrySafety.PAID, form=Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))), "stt", ("talk.mp3", True)),
         (Request("POST", "/generate", RetrySafety.PAID, body={"messages": "none"}), None, (None, False)),
+        (Request("POST", "/video-gen/grok", RetrySafety.PAID, form=Form({"prompt": "A fox; a hare"}, loses_text=True)), "video", ("A fox; a hare", True)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '[{"prompt": "A fox"}, {"prompt": "A hare"}, {}]'})), "video", ("A fox\nA hare", True)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '[{"prompt": "A f'})), "video", (None, False)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '{"prompt": "A fox"}'})), "video", (None, False)),
@@ -68,7 +69,7 @@ def test_the_prompt_is_what_the_history_would_show(
     request_: Request, kind: str | None, expected: tuple[str | None, bool]
 ) -> None:
     claim = claim_of(request_, key="k", kind=kind, model=None)
-    assert (claim.prompt, claim.predicted) == expected
+    assert (claim.prompt, claim.predicted, bool(claim.basis)) == (*expected, expected[1])
     assert claim.kind == kind
     assert "prompt" not in claim.options
     assert "stream" not in claim.options
