@@ -92,7 +92,7 @@ async def poll(
         def read(reply: Reply) -> Generation:
             heard(reply.headers)
             generation = detail.read(core.as_object(reply), ref)
-            _require_same_job(ref, generation, reply)
+            require_same_job(ref.id, generation.id, reply)
             if generation.is_final:
                 charges_of(core).ended(ref.id, generation)
             return generation
@@ -126,9 +126,13 @@ async def poll(
     return generation
 
 
-def _require_same_job(ref: JobRef, generation: Generation, reply: Reply) -> None:
-    """Refuse an answer about another job. A job may have an id of each shape (C1), so only those of one are compared."""
-    asked, answered = str(ref.id), str(generation.id)
+def require_same_job(asked_id: GenerationId, answered_id: GenerationId, reply: Reply) -> None:
+    """Refuse an answer about another job. A job may have an id of each shape (C1), so only those of one are compared.
+
+    Raises:
+        ProtocolError: It is about another one.
+    """
+    asked, answered = str(asked_id), str(answered_id)
     if asked != answered and asked.isdecimal() == answered.isdecimal():
         raise ProtocolError(
             f"The service was asked for generation {asked} and answered with {answered[:80]!r}, which is not believed.",
@@ -142,7 +146,7 @@ async def _ask(
     def read(reply: Reply) -> Generation:
         heard(reply.headers)
         generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
-        _require_same_job(ref, generation, reply)
+        require_same_job(ref.id, generation.id, reply)
         if generation.is_final:
             charges_of(core).ended(ref.id, generation)
         if generation.model is None and ref.model is not None:

@@ -22,6 +22,7 @@ from .._models.page import Page
 from .._paging import Pager, PagesOfItems, no_list, require_prefetch, without_retries
 from .._polling.job import Job, OnProgress
 from .._polling.many import require_jobs, wait_all
+from .._polling.status import require_same_job
 from .._resources.history import MAX_ARCHIVED_BYTES, OnArchive
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
@@ -355,6 +356,7 @@ class GeminiHistory:
         Raises:
             ConfigurationError: It is no uuid; nothing was sent.
             NotFoundError: The service does not know it; what it answers then is not documented.
+            ProtocolError: The answer is about another generation.
 
         Source:
             GeminiGen, "Get Specific Generation History", `GET /uapi/v1/history/{conversion_uuid}` (SEED 004).
@@ -362,7 +364,9 @@ class GeminiHistory:
         asked = require_uuid(uuid)
 
         def read(reply: Reply) -> HistoryItem:
-            return read_detail(self._core.as_object(reply), asked)
+            found = read_detail(self._core.as_object(reply), asked)
+            require_same_job(asked, found.uuid, reply)
+            return found
 
         return await self._core.send(Request("GET", fill(gemini.HISTORY, id=asked)), read, CallOptions.of(call))
 

@@ -4510,6 +4510,7 @@ class GeminiHistory(bridge.Facade[AsyncGeminiHistory]):
         Raises:
             ConfigurationError: It is no uuid; nothing was sent.
             NotFoundError: The service does not know it; what it answers then is not documented.
+            ProtocolError: The answer is about another generation.
 
         Source:
             GeminiGen, "Get Specific Generation History", `GET /uapi/v1/history/{conversion_uuid}` (SEED 004).
@@ -6431,6 +6432,7 @@ class RawGeminiHistory(bridge.Facade[AsyncRawGeminiHistory]):
         Raises:
             ConfigurationError: It is no uuid; nothing was sent.
             NotFoundError: The service does not know it; what it answers then is not documented.
+            ProtocolError: The answer is about another generation.
 
         Source:
             GeminiGen, "Get Specific Generation History", `GET /uapi/v1/history/{conversion_uuid}` (SEED 004).

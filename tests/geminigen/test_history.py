@@ -241,6 +241,13 @@ async def test_an_unknown_key_is_no_missing_generation() -> None:
     assert KEY not in str(caught.value)
 
 
+async def test_an_answer_about_another_generation_is_not_believed() -> None:
+    made = bench([reply(200, {"uuid": "u-2", "status": 2}), reply(200, {"uuid": "", "status": 2})])
+    with pytest.raises(errors.ProtocolError, match="asked for generation u-1 and answered with 'u-2'"):
+        await GeminiHistory(made.core).get("u-1")
+    assert (await GeminiHistory(made.core).get("u-1")).uuid == "u-1"
+
+
 async def test_an_unknown_uuid_is_not_found() -> None:
     made = bench([reply(404, {"detail": "Not Found"})])
     with pytest.raises(errors.NotFoundError, match="Check the uuid"):
