@@ -348,6 +348,8 @@ class Submission:
             except BaseException:
                 registry.remove(entry)
                 self.state = SubmissionState.NEW
+                assert self._admission is not None  # that of above
+                self._admission.release()
                 raise
 
     async def _be_admitted(self) -> None:

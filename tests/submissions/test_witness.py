@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._budget import Budget
 from neuralbox._errors import JournalError, NeuralBoxError, SubmissionUnknownError
 from neuralbox._resources.text import Text
 from neuralbox._resources.videos import Videos
@@ -59,10 +60,12 @@ async def test_a_witness_of_an_unknown_outcome_hears_nothing_more() -> None:
 
 async def test_what_cannot_be_written_down_is_not_sent() -> None:
     async with a_shop() as shop:
-        core, witness = shop.core(), Notes("sending")
+        shop.price, budget = 4, Budget(10)
+        core, witness = shop.core(budget=budget), Notes("sending")
         with pytest.raises(JournalError):
             await buy(core, witness)
         assert shop.posts == []
+        assert (budget.spent, budget.reserved) == (0, 0)
         assert registry_of(core).pending(witness.claims[0].key) is None
         assert registry_of(core).unresolved == ()
 
