@@ -17,7 +17,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,8 +103,6 @@ class BatchState:
         news: Rung when there is an outcome, or nothing more to come.
         changed: Rung with each change, for those who watch.
         given_up: Of a journal that many share: items that ended without a generation, by key, of which the others know nothing yet.
-        sleepers: Set when nothing more is sent: of requests that wait for their turn, with the Unix time until which
-            the account's limits hold them up, if that is it.
     """
 
     def __init__(
@@ -122,9 +121,9 @@ class BatchState:
         self.room = Broadcast()
         self.news = Broadcast()
         self.changed = Broadcast()
-        self.sleepers: dict[anyio.Event, float | None] = {}
         self.given_up: dict[str, BatchItem] = {}
         self._looked_up: set[BatchItem] = set()
+        self._waiting: set[anyio.CancelScope] = set()  # of requests that wait for their turn
 
     # Where each is.
 
@@ -243,10 +242,24 @@ class BatchState:
         if self.refusal is not None:
             raise self.refusal
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait in a block for what a request needs to be sent; raises why nothing more is, from the moment that nothing is."""
+        self.require_going()
+        scope = anyio.CancelScope()
+        self._waiting.add(scope)
+        try:
+            with scope:
+                yield
+        finally:
+            self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            self.require_going()
+
     def _refuse(self, error: Exception) -> None:
         self.refusal = error
-        for event in self.sleepers:
-            event.set()
+        for scope in self._waiting:
+            scope.cancel()
         self.changed.ring()
 
     # Running what may fail.
@@ -286,12 +299,7 @@ class BatchState:
     @property
     def throttled(self) -> tuple[float, Why] | None:
         """Return until when the account's limits let nothing leave, Unix seconds, and which; None where they do."""
-        # Who sleeps here was refused by the service; who waits in the limiter did not even leave.
-        held: list[tuple[float, Why]] = [(at, "asked") for at in self.sleepers.values() if at is not None]
-        throttled = limiter_of(self.core).throttled(self.core)
-        if throttled is not None:
-            held.append(throttled)
-        return min(held, default=None)
+        return limiter_of(self.core).throttled(self.core)
 
     @property
     def unfinished(self) -> tuple[JobRef, ...]:

@@ -70,6 +70,7 @@ class JournalRecorder:
     async def sending(self, claim: Claim) -> None:
         """Write down that it may leave; one that cannot be written down, or afforded, does not leave."""
         item, journal = self._item, self._state.journal
+        self._state.require_going()  # its turn may have come in the moment in which that ended
         if item.claim is not None and item.reservation is not None:  # never accepted: a new one, that has to fit
             item.reservation.release()
             item.reservation = None
@@ -266,7 +267,7 @@ class Submitter:
                     witness=recorder,
                     shared=shared,
                     claim=claim,
-                    is_patient=True,
+                    patience=state.waiting,
                 )
             except RateLimitError as error:
                 tries, claim = tries + 1, None  # refused, so a claim was settled before: it was never accepted
@@ -315,22 +316,12 @@ class Submitter:
             )
 
     async def _wait_for_others(self, seconds: float) -> None:
-        woken, sleepers = anyio.Event(), self._state.sleepers
-        sleepers[woken] = None
-        try:
-            await self._core.wait_until(woken, seconds)
-        finally:
-            del sleepers[woken]
-        self._state.require_going()
+        with self._state.waiting():
+            await self._core.sleep(seconds)
 
     async def _wait_for_change(self, change: anyio.Event) -> None:
-        sleepers = self._state.sleepers
-        sleepers[change] = None
-        try:
+        with self._state.waiting():
             await change.wait()
-        finally:
-            del sleepers[change]
-        self._state.require_going()
 
     async def account_for(self, item: BatchItem) -> None:
         """Let others wait for the tokens of one that an earlier run sent, for its end is waited for from now on."""
@@ -407,14 +398,7 @@ class Submitter:
         if state.options.max_throttle_wait is not None and told > state.options.max_throttle_wait:
             state.halt(error)
             return
-        core, seconds, limiter = state.core, max(told, floor), limiter_of(state.core)
+        seconds = max(told, floor)
         logger.info("A request of the batch waits %.0f s for the account's limits.", seconds)
-        until, woken = core.clock() + seconds, anyio.Event()
-        state.sleepers[woken] = core.now() + seconds
-        limiter.queued += 1  # what is left of the window is for such as this one
-        try:
-            while core.clock() < until and state.refusal is None:
-                await core.wait_until(woken, until - core.clock())
-        finally:
-            limiter.queued -= 1
-            del state.sleepers[woken]
+        with state.waiting():
+            await limiter_of(self._core).rest(self._core, seconds, least=floor)

@@ -16,10 +16,10 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import anyio
@@ -74,6 +74,10 @@ class TimeSource:
     wait_until: Callable[[anyio.Event, float], Awaitable[None]] = _wait_until
 
 
+Patience: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""Opens a block in which something is waited for, and which raises where that is not wanted any more."""
+
+
 class Attempt:
     """The attempts of one call, kept up to date by the core; a paid call that is sent again keeps its own.
 
@@ -88,17 +92,18 @@ class Attempt:
         authorization: What the present attempt identifies itself with.
         has_renewed: The session was renewed already, since its token was refused.
         may_have_worked: An earlier attempt may have been carried out.
-        is_patient: Waiting until it may leave is no part of the deadline: it is a batch's, which waits as long as the plan says.
+        patience: Where it waits until it may leave, which is no part of the deadline then: it is a batch's, which waits as long as
+            the plan says, and ends that when it sends nothing more. None for any other.
     """
 
     __slots__ = (
         "authorization",
         "has_renewed",
-        "is_patient",
         "listeners",
         "may_have_worked",
         "number",
         "outcome",
+        "patience",
         "sent",
         "sent_at",
         "sent_clock",
@@ -116,7 +121,7 @@ class Attempt:
         self.authorization: str | None = None
         self.has_renewed: bool = False
         self.may_have_worked: bool = False
-        self.is_patient: bool = False
+        self.patience: Patience | None = None
 
     def restart(self) -> None:
         """Begin another sending, with as many attempts as the first."""
@@ -432,19 +437,20 @@ class Core(BoundToProcess):
     async def _let_go(self, attempt: Attempt) -> None:
         """Wait until every listener lets the next attempt go."""
         for listener in attempt.listeners:
-            await self.wait_to_leave(attempt, listener.before_repeat())
+            await self.wait_to_leave(attempt, listener.before_repeat)
 
-    async def wait_to_leave(self, attempt: Attempt, admission: Awaitable[T]) -> T:
+    async def wait_to_leave(self, attempt: Attempt, admit: Callable[[], Awaitable[T]]) -> T:
         """Await what lets an attempt go, within the deadline where that counts.
 
         Raises:
             APITimeoutError: The deadline passed before that.
         """
-        if not attempt.is_patient:
-            return await self._in_time(attempt, admission)
+        if attempt.patience is None:
+            return await self._in_time(attempt, admit())
         began = self.clock()
         try:
-            return await admission
+            with attempt.patience():
+                return await admit()
         finally:
             attempt.started += self.clock() - began
 

@@ -174,7 +174,6 @@ class RateLimiter:
         answered: Submissions that were accepted, ever.
         demand: How many came lately that nobody has in a queue.
         readers: Those who wait for jobs, for as long as they do, and where.
-        queued: Submissions that wait elsewhere until they may leave.
         sources: Where those take their places that heed a share, while others share the account.
         is_shared: Whether other processes send for the account, by a journal that they share.
     """
@@ -186,7 +185,6 @@ class RateLimiter:
         self.answered = 0
         self.demand: Demand = NO_DEMAND
         self.readers: dict[Reader, Home] = {}
-        self.queued = 0
         self.sources: dict[PlaceSource, None] = {}
         self.is_shared = False
         self._said: tuple[str | None, ...] = ()
@@ -374,7 +372,7 @@ class RateLimiter:
         windows = self.windows = turn(windows, clock=clock)
         self.demand = self.demand.at_time(clock)  # from now on none that comes is known to be none
         known = allowance_of(windows, clock=clock, reads_count=self.reads.counted, demand=0.0)
-        return replace(known, demand=inf if self._throttled or self.queued else self.demand.an_hour(clock, known.pace))
+        return replace(known, demand=inf if self._throttled else self.demand.an_hour(clock, known.pace))
 
     # What those share who keep one account in several processes.
 
@@ -471,6 +469,37 @@ class RateLimiter:
             return False  # what is left is for reads, and they tell of a plan that was changed
         said_at = self.windows.closed_at if send_time.why == "asked" else self.windows.noted_at
         return clock >= said_at + TRY_AGAIN_AFTER and not self.under_way
+
+    async def rest(self, core: Core, seconds: float, *, least: float) -> None:
+        """Wait after a refusal for so many seconds, or until what is known lets submissions leave again.
+
+        Args:
+            core: The client that was refused.
+            seconds: The longest.
+            least: The shortest, whatever is known.
+
+        Raises:
+            ConfigurationError: The client was closed meanwhile.
+        """
+        began = core.clock()
+        until = began + seconds
+        listen(core.transport, self)
+        while core.clock() < until:
+            if is_closed(core.transport):
+                raise closed_error()
+            event = ThreadsafeEvent()
+            self._throttled[event] = SendTime(Decision.WAIT, until, "asked")
+            try:
+                if core.options.pace != "off" and not self._is_closed(core.clock()):
+                    until = min(until, began + least)
+                await core.wait_until(event.event, max(_MOMENT, until - core.clock()))
+            finally:
+                self._throttled.pop(event, None)
+
+    def _is_closed(self, clock: float) -> bool:
+        """Whether a window, or what a refusal asked for, lets no batch send anything."""
+        send_time = self._decide(clock, None, spread=True, repeats=False)
+        return send_time.decision is Decision.WAIT and send_time.why != "spread"
 
     async def _throttle(self, core: Core, send_time: SendTime) -> None:
         event = ThreadsafeEvent()

@@ -33,6 +33,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
@@ -43,7 +44,7 @@ from .._api.request import Request
 from .._concurrency.callbacks import call_either
 from .._config import CallOptions
 from .._core.call_events import CallObserver, observe_call
-from .._core.exchange import Attempt, Core
+from .._core.exchange import Attempt, Core, Patience
 from .._core.retry import AttemptOutcome
 from .._errors import NeuralBoxError, ProtocolError, SubmissionUnknownError
 from .._models.generation import Generation
@@ -172,7 +173,7 @@ async def send(
     shared: SharedRecord | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
-    is_patient: bool = False,
+    patience: Patience | None = None,
 ) -> Generation:
     """Send a paid request and return what the service answered: the generation, in whatever state.
 
@@ -187,7 +188,7 @@ async def send(
         claim: An unknown one that a journal kept of an earlier run, for this same request: it is looked for first, and
             the request is sent only if it is proven absent.
         on_accepted: Called as soon as the id is known.
-        is_patient: Whether its waits for a place in the plan's windows are no part of the deadline.
+        patience: Where it waits until it may leave, in which case that is no part of the deadline.
 
     Raises:
         SubmissionUnknownError: It was sent and what became of it is unknown.
@@ -205,7 +206,7 @@ async def send(
             claim=claim,
             on_accepted=on_accepted,
             observer=observer,
-            is_patient=is_patient,
+            patience=patience,
         )
 
 
@@ -221,7 +222,7 @@ async def _send(
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
     observer: CallObserver | None,
-    is_patient: bool = False,
+    patience: Patience | None = None,
 ) -> Generation:
     submission = Submission(
         core,
@@ -234,7 +235,7 @@ async def _send(
         on_accepted=on_accepted,
         observer=observer,
     )
-    submission.attempt.is_patient = is_patient
+    submission.attempt.patience = patience
     try:
         generation = None if claim is None else await submission.resume(claim)
         while generation is None:
@@ -356,9 +357,9 @@ class Submission:
         """Wait for its tokens and a free place in the plan's windows; a repetition needs another place only."""
         core, attempt = self._core, self.attempt
         if self._admission is not None:
-            await core.wait_to_leave(attempt, self._admission.depart())
+            await core.wait_to_leave(attempt, self._admission.depart)
             return
-        admission = admit(core, self._request, self._call, kind=self._kind, model=self._model)
+        admission = partial(admit, core, self._request, self._call, kind=self._kind, model=self._model)
         self._admit(await core.wait_to_leave(attempt, admission))
 
     def _admit(self, admission: Admission) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from neuralbox._batch.resource import Batches
 from neuralbox._budget import Budget
 from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._polling.job import Job
+from neuralbox._rate_limit.limiter import limiter_of
+from neuralbox._rate_limit.windows import MAX_UNANSWERED
 from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
 from neuralbox._transport.base import Reply
+from neuralbox._transport.closing import announce_closed
 
 from ..helpers import dear, refusal, reply
 from ..service import Made, Plan
@@ -315,6 +319,54 @@ async def test_402_ends_the_waiting_for_limits_too() -> None:
     found = await outcomes_of(batches(world, pace="off")(images(2)))
     assert not any(outcome.ok for outcome in found.values())
     assert world.time.elapsed < 100
+
+
+@pytest.mark.parametrize("reason", ["402", "a callback raises"])
+async def test_what_waits_for_its_turn_in_the_hour_is_not_sent_when_the_batch_stops(reason: str) -> None:
+    world = a_service(plan=Plan(100), latency=1.0)
+    world.plan.taken += [world.time.now()] * 84
+    world.ends = lambda number, body: refusal(402, "insufficient_tokens") if reason == "402" else "answered"
+
+    def on_accepted(*_: object) -> None:
+        raise LookupError("mine")
+
+    found: list[BatchOutcome] = []
+    with nullcontext() if reason == "402" else pytest.raises(LookupError):
+        await run_through(batches(world)(images(40), on_accepted=on_accepted), found)
+    assert len(world.posts) == MAX_UNANSWERED  # seven would have left in the next hour
+    assert world.time.elapsed < 5
+    assert len(found) == (40 if reason == "402" else MAX_UNANSWERED)
+
+
+async def test_a_place_that_the_last_refusal_gave_back_is_no_reason_to_send_another() -> None:
+    world = a_service(plan=Plan(100), latency=1.0, price=4)
+    world.ends = lambda number, body: "answered" if number <= MAX_UNANSWERED else refusal(402, "insufficient_tokens")
+    budget = Budget(1_000)
+    found = await outcomes_of(batches(world, budget=budget)(images(200)))
+    assert len(found) == 200
+    assert len(world.posts) == MAX_UNANSWERED + 30  # a third of what was left, at once
+    assert (budget.spent, budget.reserved) == (4 * MAX_UNANSWERED, 0)
+
+
+@pytest.mark.parametrize("ends", ["a larger plan", "the client is closed"])
+async def test_waiting_for_the_next_hour_ends_with_its_cause(ends: str) -> None:
+    world = a_service(plan=Plan(100))
+    world.plan.taken += [world.time.now()] * 98
+    core, found = core_of(world), list[BatchOutcome]()
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_through, Batches(core)(images(2), max_sending=1), found)
+        await world.time.sleep(300.0)
+        assert len(world.posts) == 1
+        if ends == "a larger plan":
+            await limiter_of(core).ask(core)  # any answer tells: that nothing has changed, too
+            await world.time.sleep(300.0)
+            assert len(world.posts) == 1
+            world.plan.hourly = 1_000
+            await limiter_of(core).ask(core)
+        else:
+            announce_closed(core.transport)
+    assert [outcome.ok for outcome in found] == [True, ends == "a larger plan"]
+    assert world.time.elapsed < 700.0
 
 
 async def test_the_first_of_several_reasons_to_stop_counts() -> None:
