@@ -11,7 +11,7 @@ A budget belongs to no event loop: copies of a client, other clients and threads
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ._api.checks import require_instance, require_whole
@@ -263,9 +263,21 @@ def joined(one: Budget, other: Budget) -> Budget | None:
     """Return what is spent of both and counts once where both count; None where they have nothing in common."""
     if {one, *one._outer}.isdisjoint((other, *other._outer)):
         return None
-    both = Budget(NO_LIMIT)
-    both._outer = tuple(dict.fromkeys((one, other, *one._outer, *other._outer)))
-    return both
+    return _together((one, other, *one._outer, *other._outer))
+
+
+def rest_of(budget: Budget, counted: Iterable[Reservation]) -> Budget:
+    """Return what of a budget, and of those that it is within, counts none of these reservations of one request."""
+    known = {each for one in counted for each in (one.budget, *one.budget._outer)}
+    whole = (budget, *budget._outer)
+    return budget if known.isdisjoint(whole) else _together(each for each in whole if each not in known)
+
+
+def _together(budgets: Iterable[Budget]) -> Budget:
+    """Return what is spent of all of them, of each once."""
+    all_of_them = Budget(NO_LIMIT)
+    all_of_them._outer = tuple(dict.fromkeys(budgets))
+    return all_of_them
 
 
 def budget_of(given: int | Budget | None) -> Budget | None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralbox._budget import NO_LIMIT, Budget, Reservation, is_limited, joined, reserve_spent, resize
+from neuralbox._budget import NO_LIMIT, Budget, Reservation, is_limited, joined, reserve_spent, resize, rest_of
 from neuralbox._errors import BudgetExceededError, ConfigurationError
 
 
@@ -373,6 +373,17 @@ def test_what_is_spent_of_two_budgets_counts_once_in_what_both_are_within() -> N
     assert not both.may_wait_for(3)
     both.charge(1)
     assert [budget.spent for budget in (company, mine, yours)] == [7, 7, 7]
+
+
+def test_what_counts_in_one_budget_already_is_set_aside_in_the_others_of_it_alone() -> None:
+    company = Budget(10)
+    mine, yours, other = Budget(8, within=company), Budget(9, within=company), Budget(9)
+    counted = mine.reserve(6)
+    assert rest_of(other, [counted]) is other
+    reservation = reserve_spent(rest_of(yours, [counted]), 6)
+    assert [budget.reserved for budget in (company, mine, yours)] == [6, 6, 6]
+    assert reservation.is_of(yours)
+    assert not reservation.is_of(company)
 
 
 def test_what_the_outer_one_will_never_cover_is_not_waited_for() -> None:

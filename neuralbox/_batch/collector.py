@@ -16,7 +16,6 @@ from typing import Protocol
 
 from anyio import to_thread
 
-from .._budget import reserve_spent
 from .._costs.charges import charges_of
 from .._costs.prices import price_query_of
 from .._errors import NeuralBoxError, ProtocolError
@@ -158,15 +157,18 @@ class Collector:
 
     def _book(self, item: BatchItem, generation: Generation) -> None:
         budget, request = self._state.options.joint_budget, item.request
+        charges = charges_of(self._state.core)
+        if item.job is not None:  # what other runs set aside in other budgets; mostly the poll has seen to it
+            charges.ended(item.job.id, generation)
         if budget is None:
             return
         if item.reservation is None:
-            item.reservation = reserve_spent(budget, 0)
+            item.reservation = self._state.reserve_spent(item, budget, 0)
         query = None
         if isinstance(request, BatchRequest):
             wire = request.build(self._state.core.options.dialect)
             query = price_query_of(wire, model=request.model, extra=request.extra_body)
-        charges_of(self._state.core).book(generation, item.reservation, query)
+        charges.book(generation, item.reservation, query)
 
     # ... written down...
 

@@ -25,7 +25,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from .._budget import Budget
+from .._budget import Budget, Reservation, reserve_spent, rest_of
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.callbacks import call_either
 from .._core.exchange import Core
@@ -196,6 +196,11 @@ class BatchState:
             del self.live[item.key]
         self.room.ring()
         self.changed.ring()
+
+    def reserve_spent(self, item: BatchItem, budget: Budget, price: int | None) -> Reservation:
+        """Set the tokens of one aside that an earlier run sent, where what this process knows of it does not count it."""
+        counted = () if item.job is None else charges_of(self.core).bills.of(item.job.id)
+        return reserve_spent(rest_of(budget, counted), price)
 
     def let_go(self, item: BatchItem) -> None:
         """Leave what is set aside for an item to whoever sees its end: a wait for its job, another run of the journal."""

@@ -18,8 +18,8 @@ from functools import partial
 import anyio
 
 from .._api.request import Request
-from .._budget import Reservation, reserve_spent
-from .._costs.charges import charges_of, price_of, reserve_tokens
+from .._budget import Reservation, reserve_spent, rest_of
+from .._costs.charges import batch_mark, charges_of, price_of, reserve_tokens
 from .._costs.prices import price_query_of
 from .._errors import (
     AuthenticationError,
@@ -38,7 +38,9 @@ from .._submissions import submission
 from .._submissions.cached_call import cached_call
 from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
+from .._submissions.registry import registry_of
 from .._submissions.shared_record import shared_record_of
+from .._types import GenerationId
 from .collector import Collector
 from .item import BatchItem, ItemStage
 from .others import OthersWork
@@ -125,8 +127,8 @@ class JournalRecorder:
 
 
 def name_of(claim: Claim) -> str | None:
-    """Return what an unknown one's tokens are kept by; its key alone is what its submission keeps its own by."""
-    return f"batch {claim.key}" if claim.key else None
+    """Return what an unknown one's tokens are kept by."""
+    return batch_mark(claim.key) if claim.key else None
 
 
 def sent_as(record: JournalRecord) -> str | None:
@@ -334,7 +336,7 @@ class Submitter:
             if isinstance(budget, RunBudget):
                 item.reservation = await budget.take_in(item.key, price)
             else:
-                item.reservation = reserve_spent(budget, price)
+                item.reservation = self._state.reserve_spent(item, budget, price)
 
     async def set_aside(self, journal: Journal) -> dict[str, Reservation]:
         """Set the tokens of all aside that earlier runs sent, before anything new is, whatever is left of the budget.
@@ -348,14 +350,15 @@ class Submitter:
             return found
         bills = charges_of(self._core).bills
         async for record in journal.sent():
-            name = sent_as(record) if record.id is None else record.id
-            reservation = None if name is None else bills.find(name, budget)  # where this process sent it
+            name = self._counted_as(record)
+            counted = () if name is None else bills.of(name)  # where this process sent it
+            reservation = next((one for one in counted if one.is_of(budget)), None)
             if reservation is None:
                 price = await self._price_of_record(record)
                 if price is None:
                     # It would keep all of an unknown price from being sent, which alone may prove that it was never accepted.
                     continue
-                reservation = reserve_spent(joint_budget, price)
+                reservation = reserve_spent(rest_of(joint_budget, counted), price)
                 # Else nobody could settle it whose request is not read again.
                 if options.is_callers_budget and name is not None:
                     bills.add(name, reservation, None)
@@ -364,6 +367,14 @@ class Submitter:
         if budget.spent + budget.reserved > budget.tokens:
             logger.warning("What the batch has on its way costs more than its budget.")
         return found
+
+    def _counted_as(self, record: JournalRecord) -> GenerationId | None:
+        """Return what the tokens of one that was sent are kept by."""
+        claim = None if record.claim is None else Claim.from_dict(record.claim)
+        if record.id is not None or claim is None:
+            return record.id
+        known = registry_of(self._core).job_of(claim)  # found since, and the journal was not told
+        return name_of(claim) if known is None else known.id
 
     async def _price_of_record(self, record: JournalRecord) -> int | None:
         if record.price is not None:

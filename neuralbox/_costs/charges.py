@@ -174,14 +174,16 @@ class OpenCharges:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[OpenCharge, ...]] = {}  # a batch's budget, and its client's
+        self._ended: dict[str, tuple[OpenCharge, ...]] = {}  # the latest, of which a journal may not know it
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def find(self, id: GenerationId, budget: Budget) -> Reservation | None:
-        """Return what is set aside for a job in a budget, or booked as its estimate; None where nothing is."""
-        known = (bill.reservation for bill in self._open.get(str(id), ()))
-        return next((one for one in known if one.is_of(budget) and (one.is_open or one.charged)), None)
+    def of(self, id: GenerationId) -> Sequence[Reservation]:
+        """Return what counts a job: as set aside, as its estimate, or as what it came to."""
+        known = [bill.reservation for bill in self._open.get(str(id), ())]
+        ended = [bill.reservation for bill in self._ended.get(str(id), ())]
+        return [*(one for one in known if one.is_open or one.charged), *ended]
 
     def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery | None) -> None:
         """Keep the reservation of a job until its end is seen.
@@ -191,13 +193,36 @@ class OpenCharges:
         others = (bill for bill in self._open.get(str(id), ()) if bill.reservation is not reservation)
         self._open[str(id)] = (*others, OpenCharge(reservation, question))
         if len(self._open) > BILLS_KEPT:
-            for bill in [bill for old in list(self._open)[: BILLS_KEPT // 8] for bill in self.take(old)]:
+            for bill in [bill for old in list(self._open)[: BILLS_KEPT // 8] for bill in self.end(old)]:
                 if bill.reservation.is_open:
                     bill.reservation.settle(None)
 
     def take(self, id: GenerationId) -> Sequence[OpenCharge]:
         """Take out the bills of a job, if it has any."""
         return self._open.pop(str(id), ()) if self._open else ()
+
+    def end(self, id: GenerationId) -> Sequence[OpenCharge]:
+        """Take out the bills of a job that has ended, and remember by what it is counted."""
+        bills = self.take(id)
+        if bills:
+            _keep(self._ended, str(id), (*self._ended.get(str(id), ()), *bills), BILLS_KEPT)
+        return bills
+
+    def rename(self, name: str, id: GenerationId) -> None:
+        """Keep by the id of a job what was kept by another name while nobody knew the id."""
+        for bill in self.take(name):
+            if bill.reservation.is_open or bill.reservation.charged:
+                self.add(id, bill.reservation, bill.question)
+
+    def release(self, name: str) -> None:
+        """Give back what is kept by a name: nothing was accepted."""
+        for bill in self.take(name):
+            bill.reservation.release()
+
+
+def batch_mark(claim_key: str) -> str:
+    """Return what a batch's tokens are kept by while nobody knows a request's id; its submission's own are by the key alone."""
+    return f"batch {claim_key}"
 
 
 class Charges:
@@ -237,7 +262,7 @@ class Charges:
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
-        for bill in self.bills.take(id):
+        for bill in self.bills.end(id):
             self.book(generation, bill.reservation, bill.question)
 
     def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:

@@ -565,9 +565,7 @@ async def reconcile(core: Core) -> Reconciliation:
                 entry.admission.accepted(outcome.generation)
             adopted.append(Adopted(as_unresolved(entry), outcome.generation.ref))
         elif isinstance(outcome, Absent):
-            registry.remove(entry)
-            if entry.admission is not None:
-                entry.admission.release()
+            registry.release(entry)
             absent.append(as_unresolved(entry))
         else:
             registry.leave_open(entry, outcome.why, outcome.candidates)

@@ -28,6 +28,7 @@ from .._concurrency.per_loop import Home
 from .._concurrency.process_lock import ProcessLock
 from .._core.exchange import Attempt, Core
 from .._core.retry import AttemptOutcome
+from .._costs.charges import OpenCharges, batch_mark, charges_of
 from .._errors import ConfigurationError
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef, PlainValues
@@ -258,7 +259,7 @@ class RecentRequests:
 class Registry:
     """The submissions of one account; see the module."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, bills: OpenCharges) -> None:
         self.clock = core.clock
         self.now = core.now
         self.settling = SettlePolicy()
@@ -271,6 +272,7 @@ class Registry:
         self._others: dict[object, dict[str, PendingSubmission]] = {}
         self._asked_before = RecentRequests(core.clock)
         self._began = core.clock()
+        self._bills = bills
         self.created_ahead = 0.0
         """Seconds by which `created_at` is ahead of the service's clock, as far as generations of ours told."""
 
@@ -354,6 +356,7 @@ class Registry:
             )
             self._own(str(ref.id), owned)
             self.listing.expect(str(ref.id), self._made_at(entry))
+            self._bills.rename(batch_mark(claim.key), ref.id)
 
     def _made_at(self, entry: PendingSubmission) -> float:
         """Tell since when the history should list what was accepted, by the monotonic clock.
@@ -485,9 +488,10 @@ class Registry:
             if entry.claim.key not in self._submissions:
                 raise ConfigurationError("This submission is settled already.")
             if generation_id is None:
-                self.remove(entry)
-                if entry.admission is not None and not was_charged:
-                    entry.admission.release()
+                if was_charged:
+                    self.remove(entry)
+                else:
+                    self.release(entry)
                 return None
             if str(generation_id) in self.owned:
                 raise ConfigurationError(f"The generation {generation_id} belongs to another request of this client.")
@@ -498,6 +502,17 @@ class Registry:
             record = {"id": generation_id, "status": PENDING, "model": ref.model}
             entry.admission.accepted(Generation.read(record, kind=ref.kind))
         return ref
+
+    def note_absent(self, entry: PendingSubmission) -> None:
+        """Forget what was sent of a submission and never accepted, and give back what earlier runs set aside for it."""
+        self.remove(entry)
+        self._bills.release(batch_mark(entry.claim.key))
+
+    def release(self, entry: PendingSubmission) -> None:
+        """Forget one that was never accepted and is not sent again, and give back whatever is set aside for it."""
+        self.note_absent(entry)
+        if entry.admission is not None:
+            entry.admission.release()
 
     def return_unheard(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that was not granted, or of which nobody knows whether it was: it is looked for again."""
@@ -515,6 +530,7 @@ class Registry:
         with _lock:
             self.owned.discard(str(generation_id))
             self.listing.forget(str(generation_id))
+            self._bills.rename(str(generation_id), batch_mark(entry.claim.key))
             self._submissions[entry.claim.key], entry.is_open = entry, True
 
     def _inherit(self, entry: PendingSubmission) -> None:
@@ -773,4 +789,4 @@ def as_unresolved(entry: PendingSubmission) -> UnresolvedSubmission:
 
 def registry_of(core: Core) -> Registry:
     """Return the registry of a client's account."""
-    return core.account.state(Registry, lambda: Registry(core))
+    return core.account.state(Registry, lambda: Registry(core, charges_of(core).bills))

@@ -535,6 +535,7 @@ class Submission:
             raise decision.error
         if isinstance(decision, NotAccepted):
             self._tell_hooks(ABSENT)
+            self._registry.note_absent(self._entry)
             await self._refuse()
             raise decision.error
         self.state = SubmissionState.ADOPTED
@@ -546,6 +547,7 @@ class Submission:
     async def _prepare_another(self, decision: SendAgain) -> None:
         if decision.reason == ABSENT:
             self._tell_hooks(ABSENT)
+            self._registry.note_absent(self._entry)
         self._registry.remove(self._entry)
         self.state = SubmissionState.NEW
         if self._observer is not None:

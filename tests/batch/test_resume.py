@@ -31,11 +31,14 @@ from neuralbox._errors import (
 from neuralbox._journal import Journal, PlannedRequest, open_account_journal, read_summary
 from neuralbox._journal.grouped import GroupedJournal
 from neuralbox._models.generation import Generation
+from neuralbox._polling.job import Job
 from neuralbox._requests.requests import BatchRequest, ImageRequest, TextRequest, VideoRequest
 from neuralbox._result_cache import ResultCache
 from neuralbox._submissions.claim import claim_of
 from neuralbox._submissions.owned import HIDDEN_FOR
-from neuralbox._submissions.registry import LISTED_BY
+from neuralbox._submissions.reconcile import reconcile
+from neuralbox._submissions.registry import LISTED_BY, registry_of
+from neuralbox._types import JobRef
 
 from ..helpers import dear, refusal, reply
 from ..service import Service
@@ -751,6 +754,80 @@ async def test_a_budget_of_several_runs_counts_what_each_of_them_waits_for_once(
     found = await outcomes_of(batches(world)(film, journal=path, budget=budget, wait_timeout=None))
     assert found["film"].ok
     assert (budget.spent, budget.reserved, len(world.posts)) == (60, 0, 1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_job_that_was_waited_for_by_hand_counts_once_when_its_batch_is_continued(
+    path: Path, *, fails: bool
+) -> None:
+    world, budget = a_service(price=60, seconds=50.0), Budget(100)
+    core, film = core_of(world), [VideoRequest(model="kling-v2.1", prompt="A film", key="film")]
+    await outcomes_of(Batches(core)(film, journal=path, budget=budget, wait_timeout=10.0))
+    (made,) = world.ledger
+    made.fails = fails
+    with contextlib.suppress(GenerationFailedError):
+        await Job(core, ref=JobRef(made.id)).wait()
+    assert (budget.spent, budget.reserved) == (0 if fails else 60, 0)
+    found = await outcomes_of(Batches(core)(film, journal=path, budget=budget))
+    assert found["film"].ok is not fails
+    assert (budget.spent, budget.reserved) == (0 if fails else 60, 0)
+
+
+@pytest.mark.parametrize("is_continued", [False, True])
+@pytest.mark.parametrize("is_client_counting", [False, True])
+@pytest.mark.parametrize("how", ["adopt", "reconcile"])
+async def test_a_lost_request_that_was_settled_by_hand_counts_once(
+    path: Path, how: str, *, is_client_counting: bool, is_continued: bool
+) -> None:
+    world = a_service(price=60, seconds=50.0, ends=lambda number, body: "dropped after")
+    budget, clients = Budget(100), Budget(100)
+    core = core_of(world, submission="raise", budget=clients if is_client_counting else None)
+    film = [VideoRequest(model="kling-v2.1", prompt="A film", key="film")]
+    await outcomes_of(Batches(core)(film, journal=path, budget=budget))
+    assert (budget.spent, budget.reserved) == (0, 60)
+    if how == "adopt":
+        (lost,) = registry_of(core).unresolved
+        ref = lost.adopt(world.ledger[0].id)
+    else:
+        ref = (await reconcile(core)).adopted[0].job
+    await Job(core, ref=ref).wait()
+    assert (budget.spent, budget.reserved) == (60, 0)
+    if is_continued:
+        assert (await outcomes_of(Batches(core)(film, journal=path, budget=budget)))["film"].ok
+    assert (budget.spent, budget.reserved) == (60, 0)
+    assert (clients.spent, clients.reserved) == (60 if is_client_counting else 0, 0)
+
+
+@pytest.mark.parametrize("how", ["resend", "reconcile", "the batch"])
+async def test_a_lost_request_that_was_never_accepted_gives_back_what_an_earlier_budget_has_set_aside(
+    path: Path, how: str
+) -> None:
+    end = {1: "dropped before"}
+    world, budget = a_service(price=60, ends=lambda number, body: end.get(number, "answered")), Budget(100)
+    core = core_of(world, submission="raise")
+    await outcomes_of(Batches(core)([*videos(1)], journal=path, budget=budget))
+    assert (budget.spent, budget.reserved) == (0, 60)
+    await outcomes_of(Batches(core)([VideoRequest(model="kling-v2.1", prompt="One that proves it")]))
+    if how == "resend":
+        registry_of(core).unresolved[0].resend()
+    elif how == "reconcile":
+        assert (await reconcile(core)).absent
+    else:
+        again = core_of(world)
+        await outcomes_of(Batches(again)([*videos(1)], journal=path, budget=Budget(100)))
+    assert (budget.spent, budget.reserved) == (0, 0)
+
+
+@pytest.mark.parametrize("price", [60, None])
+async def test_budgets_in_turn_on_one_journal_count_once_in_the_one_that_they_are_within(
+    path: Path, price: int | None
+) -> None:
+    world, day = a_service(price=price, tokens=60, seconds=50.0), Budget(1_000)
+    first, second = Budget(100, within=day), Budget(100, within=day)
+    core, film = core_of(world), [VideoRequest(model="kling-v2.1", prompt="A film", key="film")]
+    await outcomes_of(Batches(core)(film, journal=path, budget=first, wait_timeout=10.0))
+    assert (await outcomes_of(Batches(core)(film, journal=path, budget=second)))["film"].ok
+    assert [(budget.spent, budget.reserved) for budget in (first, second, day)] == [(60, 0)] * 3
 
 
 async def test_less_than_nothing_charged_is_nothing_and_a_journal_that_says_so_is_continued(path: Path) -> None:

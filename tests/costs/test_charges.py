@@ -390,16 +390,33 @@ def test_of_too_many_jobs_what_is_booked_already_stays(monkeypatch: pytest.Monke
     assert (budget.spent, budget.reserved) == (17 * 4, 0)
 
 
-def test_what_is_set_aside_for_a_job_is_found_in_its_budget_alone_until_it_is_given_back() -> None:
-    bills, company = Charges().bills, Budget(100)
-    budget = Budget(100, within=company)
+def test_what_counts_a_job_is_known_until_it_is_given_back_or_many_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charges, "BILLS_KEPT", 16)
+    bills, budget = Charges().bills, Budget(100)
     bills.add(1, reservation := budget.reserve(10), None)
-    assert bills.find(1, budget) is bills.find(1, company) is reservation
-    assert bills.find(1, Budget(100)) is bills.find(2, budget) is None
+    assert (bills.of(1), bills.of(2)) == ([reservation], [])
     reservation.settle(4)  # as it was estimated
-    assert bills.find(1, budget) is reservation
+    assert bills.of(1) == [reservation]
     reservation.release()
-    assert bills.find(1, budget) is None
+    assert bills.of(1) == []
+    assert [bill.reservation for bill in bills.end(1)] == [reservation]
+    assert bills.of(1) == [reservation]  # it cost nothing
+    for number in range(2, 18):
+        bills.add(number, budget.reserve(1), None)
+        bills.end(number)
+    assert (bills.of(1), len(bills.of(17)), len(bills)) == ([], 1, 0)
+
+
+def test_what_was_kept_by_another_name_is_kept_by_the_id_unless_it_was_given_back() -> None:
+    bills, budget = Charges().bills, Budget(100)
+    name = charges.batch_mark("claim")
+    for reservation in (kept := budget.reserve(10), returned := budget.reserve(20)):
+        bills.add(name, reservation, None)
+    returned.release()
+    bills.rename(name, 7)
+    assert (bills.of(name), bills.of(7)) == ([], [kept])
+    bills.release("7")
+    assert (budget.spent, budget.reserved, len(bills)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("said", [0, None])

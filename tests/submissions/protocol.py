@@ -21,6 +21,7 @@ from neuralbox._api.builders import build_media
 from neuralbox._api.pages import read_envelope
 from neuralbox._api.request import Request
 from neuralbox._core.exchange import Attempt
+from neuralbox._costs.charges import OpenCharges
 from neuralbox._submissions.claim import Claim, Facts
 from neuralbox._submissions.matching import Conclusion, match
 from neuralbox._submissions.registry import PendingSubmission, Registry
@@ -113,7 +114,7 @@ class Model:
 
     def _registry(self) -> Registry:
         core: Any = SimpleNamespace(clock=lambda: self.seconds, now=lambda: START + self.seconds)
-        return Registry(core)
+        return Registry(core, OpenCharges())
 
     # What may happen.
 

@@ -8,7 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._budget import Budget
 from neuralbox._core.exchange import Attempt, Core
+from neuralbox._costs.charges import batch_mark, charges_of
 from neuralbox._errors import ConfigurationError, ProviderError, SubmissionUnknownError
 from neuralbox._models.generation import Generation
 from neuralbox._resources.videos import Videos
@@ -127,12 +129,17 @@ async def test_what_a_cancelled_reconcile_had_found_is_found_again() -> None:
         await unknown(core, "A hen")
         with pytest.raises(SubmissionUnknownError):
             await Videos(core).submit(model="kling-v2.1", prompt="A dog")
+        bills, budget = charges_of(core).bills, Budget(10)
+        name = batch_mark(registry_of(core).opened[0].claim.key)  # a batch has sent the fox, say
+        bills.add(name, kept := budget.reserve(4), None)
         async with anyio.create_task_group() as group:
             group.start_soon(reconcile, core)
             await shop.time.sleep(20.0)  # one is found, one has settled without a proof, one is looked for
             group.cancel_scope.cancel()
         assert len(registry_of(core).unresolved) == 3
+        assert bills.of(name) == [kept]
         outcome = await reconcile(core)
+        assert bills.of(18_000) == [kept]
         assert [each.job.id for each in outcome.adopted] == [18_000]
         assert [each.request["prompt"] for each in outcome.absent] == ["A hen"]
         assert [each.request["prompt"] for each in outcome.open] == ["A dog"]
