@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 from ._api.checks import require_instance, require_whole
 from ._concurrency.per_loop import Home
 from ._concurrency.process_lock import ProcessLock
 from ._errors import BudgetExceededError
+from ._types import BoundToProcess
 
 logger = logging.getLogger("neuralbox")
 
@@ -26,7 +27,7 @@ NO_LIMIT: Final = 2**62
 _lock = ProcessLock()  # one for all budgets, held for a few additions
 
 
-class Budget:
+class Budget(BoundToProcess):
     """A number of NeuralBox tokens that paid calls may spend.
 
         budget = Budget(500)
@@ -53,6 +54,11 @@ class Budget:
         "_spent",
         "_tokens",
         "_uncounted",
+    )
+
+    _WHY_NOT_COPIED: ClassVar[str] = (
+        "A budget cannot be copied or pickled: each copy could be spent again. Clients, batches and threads of a process share "
+        "the budget itself; batches in several processes share a number, `budget=500`, by their journal in PostgreSQL."
     )
 
     def __init__(self, tokens: int, *, spent: int = 0, within: Budget | None = None) -> None:

@@ -16,7 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
 from anyio import CancelScope, CapacityLimiter, to_thread
@@ -27,7 +27,7 @@ from ._api.checks import require_path, require_plan, require_seconds
 from ._api.request import Request, query
 from ._errors import ConfigurationError
 from ._models.generation import Generation
-from ._types import GenerationId
+from ._types import BoundToProcess, GenerationId
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,7 +80,7 @@ def as_cached(generation: Generation, model: str | None = None) -> CachedGenerat
     return CachedGeneration.model_construct(**(vars(generation) | free))
 
 
-class ResultCache:
+class ResultCache(BoundToProcess):
     """Results by what was asked for, in a SQLite file; pass it, or its path, as `cache=`.
 
         nb = AsyncNeuralBox(cache="results.sqlite")
@@ -101,6 +101,11 @@ class ResultCache:
     Raises:
         ConfigurationError: The path or the plan is none, or `max_age` no number of seconds above 0.
     """
+
+    _WHY_NOT_COPIED: ClassVar[str] = (
+        "A cache cannot be copied or pickled: it holds its file open. Pass on its path, and make a `ResultCache` of it where it "
+        "is needed: programs may share the file."
+    )
 
     def __init__(self, path: str | os.PathLike[str], *, plan: str | None = None, max_age: float | None = None) -> None:
         require_seconds("`max_age`", max_age)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, Literal, NoReturn, SupportsIndex, TypeAlias, cast
+from typing import Any, ClassVar, Final, Literal, NoReturn, SupportsIndex, TypeAlias, cast
 
 from ._plain_text import clipped, plain
 
@@ -43,16 +43,18 @@ OMIT: Final[Literal[Omit.OMIT]] = Omit.OMIT
 
 
 class BoundToProcess:
-    """Base of what holds connections, locks and waiting tasks: copying or pickling it is one clear error."""
+    """Base of what holds connections, locks, waiting tasks or a count: copying or pickling it is one clear error."""
 
     __slots__ = ()
 
+    _WHY_NOT_COPIED: ClassVar[str] = (
+        "A client and what belongs to it (a job, a batch, a resource) cannot be copied or pickled: it holds connections. "
+        "Make a client where it is needed (`client.with_options()` makes a copy that shares connections), and pass on "
+        "`job.ref` or an id: `client.job(ref)` finds the job again."
+    )
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError(
-            "A client and what belongs to it (a job, a batch, a resource) cannot be copied or pickled: it holds connections. "
-            "Make a client where it is needed (`client.with_options()` makes a copy that shares connections), and pass on "
-            "`job.ref` or an id: `client.job(ref)` finds the job again."
-        )
+        raise TypeError(self._WHY_NOT_COPIED)
 
 
 _WORD_FOR_WORD: Final = frozenset({"content", "raw"})

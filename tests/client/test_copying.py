@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from neuralbox import AsyncNeuralBox, ImageRequest, JobRef, NeuralBox
+from neuralbox import AsyncNeuralBox, Budget, ImageRequest, JobRef, NeuralBox, ResultCache
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.sync import GeminiGen
 
@@ -52,6 +52,18 @@ def test_the_blocking_clients_are_refused_as_well() -> None:
     with NeuralBox(api_key="nb_test", transport=MOCK) as nb, GeminiGen(api_key="gg_test", transport=MOCK) as gg:
         for thing in (nb, gg, nb.job(7), nb.images):
             refused(thing)
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_budget_is_not_copied_since_each_copy_could_be_spent(way: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"A budget cannot be copied or pickled.*`budget=500`"):
+        way(Budget(500))
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_cache_is_not_copied_and_the_error_names_its_path(way: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"A cache cannot be copied or pickled.*its path"):
+        way(ResultCache("never made.sqlite"))
 
 
 def test_a_reference_goes_anywhere() -> None:
