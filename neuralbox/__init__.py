@@ -47,6 +47,15 @@ from ._version import __version__
 
 if typing.TYPE_CHECKING:
     from ._api.builders import Message
+    from ._api.stream_events import (
+        ContentDelta,
+        GenerationEnd,
+        GenerationStart,
+        StreamDone,
+        StreamEvent,
+        StreamFailure,
+        UnknownEvent,
+    )
     from ._archive.results import ArchiveFailure, ArchiveProgress, ArchiveResult, ExportResult
     from ._archive.summary import HistorySummary, SummaryRow
     from ._batch.batch import Batch
@@ -125,6 +134,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "ConnectionLostError",
+    "ContentDelta",
     "Dialect",
     "DownloadError",
     "EndEvent",
@@ -134,9 +144,11 @@ __all__ = [
     "GeminiGen",
     "GenerateRequest",
     "Generation",
+    "GenerationEnd",
     "GenerationError",
     "GenerationFailedError",
     "GenerationId",
+    "GenerationStart",
     "GenerationTimeoutError",
     "HistorySummary",
     "Hooks",
@@ -177,6 +189,9 @@ __all__ = [
     "Session",
     "SpeechRequest",
     "Stats",
+    "StreamDone",
+    "StreamEvent",
+    "StreamFailure",
     "StreamInterruptedError",
     "SubmissionEvent",
     "SubmissionUnknownError",
@@ -186,6 +201,7 @@ __all__ = [
     "Timeout",
     "ToolRequest",
     "TranscriptionRequest",
+    "UnknownEvent",
     "UnprocessableEntityError",
     "UnresolvedSubmission",
     "Usage",
@@ -203,6 +219,15 @@ __all__ = [
 # Imported at their first use: what only catches an error, or prints a help text, loads neither httpx nor pydantic.
 _HOMES = {
     "._api.builders": ("Message",),
+    "._api.stream_events": (
+        "ContentDelta",
+        "GenerationEnd",
+        "GenerationStart",
+        "StreamDone",
+        "StreamEvent",
+        "StreamFailure",
+        "UnknownEvent",
+    ),
     "._archive.results": ("ArchiveFailure", "ArchiveProgress", "ArchiveResult", "ExportResult"),
     "._archive.summary": ("HistorySummary", "SummaryRow"),
     "._merged_history": ("MergedHistory", "history_of"),

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from neuralbox import (
     APIStatusError,
     AsyncNeuralBox,
+    ContentDelta,
     Generation,
     GenerationTimeoutError,
     Job,
@@ -24,6 +25,7 @@ from neuralbox import (
     Polling,
     RateLimitError,
     Session,
+    StreamEvent,
     TextStream,
     Timeout,
     image_part,
@@ -72,6 +74,11 @@ async def streaming(nb: AsyncNeuralBox) -> None:
         async for delta in stream:
             assert_type(delta, str)
     assert_type(stream.result, Generation)
+    async with nb.text.stream(model="gpt-5", prompt="") as stream:
+        async for event in stream.events():
+            assert_type(event, StreamEvent)
+            if isinstance(event, ContentDelta):
+                assert_type(event.text, str)
 
 
 async def waiting(nb: AsyncNeuralBox, error: GenerationTimeoutError) -> None:

@@ -1,7 +1,7 @@
 """The blocking client as users write it: type-checked by mypy and pyright, never run.
 
 Each `assert_type` is a promise to users' editors and checkers; a change here is a change they see. What has no example
-in the client yet - generic methods, `Self` in a subclass - is held by tests/tools.
+in the client yet - generic methods, `Self` in a subclass - is held by tests/codegen.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import assert_type
 from pydantic import BaseModel
 
 from neuralbox import (
+    ContentDelta,
     Generation,
     GenerationTimeoutError,
     JobRef,
@@ -21,6 +22,7 @@ from neuralbox import (
     Polling,
     RawResponse,
     Session,
+    StreamEvent,
     Timeout,
 )
 from neuralbox.sync import Items, Job, Pager, TextStream
@@ -59,6 +61,11 @@ def streaming(nb: NeuralBox) -> None:
     assert_type(stream.job, JobRef | None)
     assert_type(stream.collect(), Generation)
     assert_type(next(iter(stream)), str)
+    with nb.text.stream(model="gpt-5", prompt="") as stream:
+        for event in stream.events():
+            assert_type(event, StreamEvent)
+            if isinstance(event, ContentDelta):
+                assert_type(event.text, str)
 
 
 def waiting(nb: NeuralBox, error: GenerationTimeoutError) -> None:
