@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup, TyperOption
+from typer.core import TyperGroup
 
 from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel
 from .exit_codes import FAILED
@@ -31,19 +31,19 @@ class _ListByDefault(TyperGroup):
     """`neuralbox history --limit 5` is `neuralbox history list --limit 5`, also behind options that every command takes."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        options = [each for each in self.params if isinstance(each, TyperOption)]
-        words = {name: 1 if each.is_flag or each.count else 2 for each in options for name in each.opts}
-        at = 0
-        while at < len(args) and args[at] in words:
-            at += words[args[at]]
-        is_named = not {*self.commands, "--help", "-h"}.isdisjoint(args[at : at + 1])
-        if not ctx.resilient_parsing and not is_named and at <= len(args):
-            args = [*args[:at], "list", *args[at:]]
+        if not ctx.resilient_parsing:
+            found, rest, _ = self.make_parser(ctx).parse_args([*args])
+            if "help" not in found and self.commands.keys().isdisjoint(rest[:1]):
+                args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
 history = typer.Typer(
-    cls=_ListByDefault, help="List, export or report what was generated.", add_completion=False, rich_markup_mode=None
+    cls=_ListByDefault,
+    help="List, export or report what was generated.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"ignore_unknown_options": True},  # they are those of `list`
 )
 
 

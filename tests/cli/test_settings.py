@@ -172,6 +172,8 @@ def test_quiet_and_verbose_stand_wherever_one_writes_them(box: Box) -> None:
         ("gateway", "-vq", "--alias", "none"),
         ("history", "-v", "-q", "export", "none.txt"),
         ("history", "--profile", "nobody", "export", "none.txt"),
+        ("history", "--profile=nobody", "export", "none.txt"),
+        ("history", "-vq", "list", "--profile", "nobody"),
         ("history", "--limit", "1", "-q"),
         ("history", "-q", "--limit", "1"),
         ("history", "-q"),
