@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 import uvicorn
+
+from ._types import ListenError
+
+_BACKLOG = 2_048
 
 
 def is_loopback(host: str) -> bool:
@@ -20,6 +25,30 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def listen(what: str, host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        what: What listens there.
+        host: The address.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        ListenError: It cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named, asyncio sends small answers without waiting for the other side's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ListenError(error.errno, f"{what} cannot listen on {host} port {port}: {error.strerror}") from error
+    return listener
 
 
 class StoppableServer(uvicorn.Server):

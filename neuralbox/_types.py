@@ -95,6 +95,10 @@ def plain_value(value: Any) -> Any:
     return str(value)
 
 
+class ListenError(OSError):
+    """A server cannot listen where it was told to: no fault of a disk, as another `OSError` mostly is."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRef(PlainValues):
     """What is needed to find a paid generation again; plain values, so it survives pickling.

@@ -21,7 +21,7 @@ import typer.exceptions
 
 from .. import _errors as errors
 from .._plain_text import without_code
-from .._types import JobRef
+from .._types import JobRef, ListenError
 from . import exit_codes, output
 from ._extras import missing_extra
 from .invocation import current
@@ -50,14 +50,13 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.JournalError, exit_codes.UNUSABLE_DISK),
     (errors.DownloadError, exit_codes.NO_ANSWER),
     (errors.NeuralBoxError, exit_codes.FAILED),
+    (ListenError, exit_codes.FAILED),
     (OSError, exit_codes.UNUSABLE_DISK),
 )
 # A journal that fails is the disk's business, unless its reason says otherwise.
 REASONS: Final = dict.fromkeys(("lease", "locked", "taken"), exit_codes.IN_USE) | dict.fromkeys(
     ("account", "changed", "duplicate", "foreign", "missing", "restored", "service", "version"), exit_codes.USAGE
 )
-# Of a server that cannot listen: an OSError that is not the disk's.
-_OF_A_PORT: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 # What to do about it in words of the command line, where the library's own sentence does not say.
 ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.InsufficientTokensError, "`neuralbox balance` shows what is left."),
@@ -189,8 +188,6 @@ def code_of(error: BaseException) -> int:
     """Return the exit code of an error."""
     if isinstance(error, errors.JournalError) and error.reason in REASONS:
         return REASONS[error.reason]
-    if isinstance(error, OSError) and error.errno in _OF_A_PORT:
-        return exit_codes.FAILED
     if isinstance(error, errors.DownloadError) and isinstance(error.__cause__, OSError):
         return code_of(error.__cause__)  # the disk's; a time-out is an OSError too, and has the code of its class
     return next((code for kind, code in CODES if isinstance(error, kind)), exit_codes.FAILED)

@@ -17,10 +17,8 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from .._errors import ConfigurationError
-from .._listening import StoppableServer, is_loopback
+from .._listening import StoppableServer, is_loopback, listen
 from ._app import Gateway
-
-_BACKLOG = 2_048
 
 
 class GatewayServer:
@@ -37,7 +35,7 @@ class GatewayServer:
 
     Raises:
         ConfigurationError: The address is not a loopback one.
-        OSError: The port is in use.
+        OSError: It cannot listen there.
     """
 
     def __init__(
@@ -108,17 +106,7 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
             f"{host} is not a loopback address: whoever reaches the gateway can try keys, and there is no TLS. "
             "`--allow-remote` listens there all the same."
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named, asyncio sends small answers without waiting for the other side's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"The gateway cannot listen on {host} port {port}: {error.strerror}") from error
-    return listener
+    return listen("The gateway", host, port)
 
 
 class _WritingAtOnce(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two classes, by what is installed

@@ -15,7 +15,7 @@ import uvicorn
 from mcp.server.lowlevel.server import Server
 
 from .._errors import ConfigurationError
-from .._listening import StoppableServer, is_loopback
+from .._listening import StoppableServer, is_loopback, listen
 
 PATH = "/mcp"
 GRACE = 3
@@ -68,9 +68,8 @@ async def serve_http(
         OSError: It cannot listen there.
     """
     app = http_app(server, host=host, token=token)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=128) as listener:
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
+    with listen("The server of tools", host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
         running = _HttpServer(app, f"http://{shown}:{listener.getsockname()[1]}{PATH}", announce)
         await running.serve(sockets=[listener])
 

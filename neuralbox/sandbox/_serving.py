@@ -27,6 +27,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .._types import ListenError
 from ._replies import bad_request
 from ._sandbox import Sandbox
 from ._server.connection import TRANSPORT
@@ -69,7 +70,7 @@ def serve(
 
     Raises:
         ValueError: The address is not a loopback address.
-        OSError: The port is in use.
+        OSError: It cannot listen there.
         ModuleNotFoundError: The extra is not installed; the message says how to install it.
     """
     _need_extra()
@@ -108,7 +109,7 @@ def run(
 
     Raises:
         ValueError: The address is not a loopback address.
-        OSError: The port is in use.
+        OSError: It cannot listen there.
         ModuleNotFoundError: The extra is not installed; the message says how to install it.
     """
     _need_extra()
@@ -150,7 +151,7 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise OSError(error.errno, f"The sandbox cannot listen on {host} port {port}: {error.strerror}") from error
+        raise ListenError(error.errno, f"The sandbox cannot listen on {host} port {port}: {error.strerror}") from error
 
 
 def _is_loopback(host: str) -> bool:

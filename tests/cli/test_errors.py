@@ -35,6 +35,9 @@ from neuralbox import (
 )
 from neuralbox._cli.errors import Failures, Paid, code_of, plain_words, sentence_of
 from neuralbox._cli.invocation import current
+from neuralbox._types import ListenError
+
+from .conftest import Box
 
 JOB = JobRef(18_500, "video", "kling-v2.1")
 
@@ -80,13 +83,27 @@ def caused_by(cause: Exception) -> DownloadError:
         (JournalError("x", reason="full"), 11),
         (JournalError("x", reason="a word of tomorrow"), 11),
         (OSError("x"), 11),
-        (OSError(errno.EADDRINUSE, "x"), 1),
+        (ListenError(errno.EACCES, "x"), 1),
         (JournalError("x", reason="locked"), 12),
         (KeyError("x"), 1),
     ],
 )
 def test_every_class_of_error_has_its_code(error: Exception, code: int) -> None:
     assert code_of(error) == code
+
+
+@pytest.mark.parametrize("command", [("sandbox",), ("gateway",), ("mcp", "--http")])
+def test_a_server_that_may_not_listen_is_no_fault_of_the_disk(
+    command: tuple[str, ...], box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    box("gateway", "key", "me")
+    monkeypatch.setattr("socket.socket.bind", refuse)
+    left = box(*command, "--port", "80")
+    assert left.code == 1
+    assert "cannot listen on 127.0.0.1 port 80: Permission denied" in left.sentence
 
 
 def test_failures_share_a_code_or_have_the_general_one() -> None:
