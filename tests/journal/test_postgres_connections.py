@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -21,8 +22,11 @@ from neuralbox._journal import (
     read_summary,
 )
 from neuralbox._journal.postgres import connection as connections
-from neuralbox._journal.postgres import membership
+from neuralbox._journal.postgres import membership, schema
+from neuralbox._journal.postgres.address import PostgresAddress, read_address
+from neuralbox._journal.postgres.connection import connect
 from neuralbox._journal.postgres.store import PostgresStore
+from neuralbox._journal.reading import plan_requests
 from neuralbox._types import JobRef
 
 from ..postgres import PostgresServer
@@ -104,7 +108,7 @@ async def test_nobody_waits_for_a_lock_for_longer_than_a_lease(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
-@pytest.mark.parametrize("act", ["news", "view", "lost", "summary", "opened"])
+@pytest.mark.parametrize("act", ["news", "view", "lost", "summary", "opened", "read", "planned"])
 async def test_no_question_waits_for_a_table_that_somebody_keeps_locked(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
@@ -117,6 +121,10 @@ async def test_no_question_waits_for_a_table_that_somebody_keeps_locked(
             "lost": lambda: journal.lost("one", claim("c")),
             "summary": journal.summary,
             "opened": lambda: a_journal(place),
+            "read": lambda: to_thread.run_sync(read_summary, place),
+            "planned": lambda: to_thread.run_sync(
+                partial(plan_requests, place, entries("two"), service=SERVICE, now=0.0)
+            ),
         }
         table = "journal" if act == "opened" else "record"
         with psycopg.connect(place.partition("#")[0]) as other:
@@ -190,6 +198,51 @@ async def test_what_a_suspended_worker_holds_is_free_before_its_lease_is_over(
 
         assert await to_thread.run_sync(database.once, act) == 1
         assert len(tries) == 2
+
+
+@pytest.mark.parametrize("act", [a_journal, lambda place: to_thread.run_sync(read_summary, place)])
+async def test_a_server_that_stops_answering_is_given_up_by_who_opens_a_journal_or_reads_it(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, act: Any
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 0.2)
+    async with a_worker(place):
+        pass
+    prepare, stopped = schema.prepare, list[int]()
+
+    def stopping(cursor: Any, *given: Any, **more: Any) -> None:
+        stopped.append(cursor.connection.info.backend_pid)
+        monkeypatch.setattr(connections, "connect", _nobody_there)
+        os.kill(stopped[0], signal.SIGSTOP)
+        prepare(cursor, *given, **more)
+
+    monkeypatch.setattr(schema, "prepare", stopping)
+    going_on = threading.Timer(20.0, lambda: os.kill(stopped[0], signal.SIGCONT))
+    going_on.start()
+    try:
+        began = time.monotonic()
+        with refused("unwritable", "cannot be reached .*not answered"):
+            await act(place)
+        assert time.monotonic() - began < 15.0
+    finally:
+        going_on.cancel()
+        os.kill(stopped[0], signal.SIGCONT)
+
+
+async def test_a_server_that_is_at_work_is_waited_for(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    def asks(address: PostgresAddress) -> connections.Connection:
+        asked.append(1)
+        return connect(address)
+
+    monkeypatch.setattr(connections, "connect", asks)
+    with contextlib.closing(connect(read_address(place))) as connection:
+        connection.gives_up = connections.StandsStill(read_address(place), 0.1)
+        for _ in range(2):
+            assert connection.execute("SELECT 1 FROM pg_sleep(0.3)").fetchone() == (1,)
+    assert 2 <= len(asked) <= 6
 
 
 async def test_no_state_of_a_session_is_relied_on(place: str, postgres: PostgresServer) -> None:

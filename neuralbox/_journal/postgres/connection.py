@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.array import ListBinaryDumper
 
+from ..._errors import JournalError
 from . import errors
 from .address import PostgresAddress
 
@@ -25,7 +26,7 @@ _CONNECT_WITHIN: Final = 5
 _DEAD_WITHIN: Final = 10
 """Seconds after which a peer that acknowledges nothing counts as gone."""
 _AGAIN: Final = 0.1
-IN_THE_WAY: Final = 20
+_IN_THE_WAY: Final = 20
 """Tries of a transaction that others were in the way of."""
 _IDLE_PART: Final = 4
 """A client that is suspended in the middle of a transaction loses it after this part of the time that matters."""
@@ -88,6 +89,33 @@ def connect(address: PostgresAddress) -> Connection:
     return connection
 
 
+class StandsStill:
+    """Tell whether a server that has not answered for long stands still: it answers nobody then.
+
+    Args:
+        address: Where it is.
+        seconds: After so many of them it is asked by another connection, and again after as many.
+    """
+
+    def __init__(self, address: PostgresAddress, seconds: float) -> None:
+        self._address = address
+        self._seconds = seconds
+        self._asked_at = 0.0
+
+    def __call__(self, waited: float) -> bool:
+        self._asked_at = min(self._asked_at, waited)  # it may be another wait
+        if waited < self._asked_at + self._seconds:
+            return False
+        self._asked_at = waited
+        try:
+            with closing(connect(self._address)) as other:
+                other.gives_up = lambda seconds: seconds > _CONNECT_WITHIN
+                other.execute("SELECT 1")
+        except (*errors.FOREIGN, JournalError):
+            return True
+        return False
+
+
 class Reconnecting:
     """A connection that is made again when it is lost.
 
@@ -107,7 +135,7 @@ class Reconnecting:
         self.gives_up: Callable[[float], bool] = lambda _: False
         self._connection: Connection | None = None
         self._limits = {
-            "lock": f"{max(1, int(patience * 1_000 / IN_THE_WAY))}ms",
+            "lock": f"{max(1, int(patience * 1_000 / _IN_THE_WAY))}ms",
             "idle": f"{max(1, int(patience * 1_000 / _IDLE_PART))}ms",
         }
 
@@ -166,7 +194,7 @@ class Reconnecting:
             try:
                 return act(self._open())
             except errors.FOREIGN as error:
-                if errors.is_conflict(error) and tries < IN_THE_WAY:
+                if errors.is_conflict(error) and tries < _IN_THE_WAY:
                     tries += 1
                     continue
                 if not errors.is_connection_lost(error) or time.monotonic() >= until:
@@ -177,6 +205,7 @@ class Reconnecting:
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
             connection = connect(self.address)
+            connection.gives_up = self.gives_up
             try:
                 with self.transaction(connection):
                     self._check(connection)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -30,9 +31,11 @@ from ..protocol import (
     JournalWorker,
     PlannedRequest,
 )
-from . import errors, rows, schema, statements
+from . import errors, membership, rows, schema, statements
 from .address import read_address
-from .connection import IN_THE_WAY, Connection, connect
+from .connection import Connection, Reconnecting, StandsStill
+
+T = TypeVar("T")
 
 _AT_ONCE: Final = 2_000
 """Requests planned in one transaction."""
@@ -46,8 +49,8 @@ def read_summary(journal: str) -> JournalSummary:
     Raises:
         JournalError: There is no such run, or it cannot be read.
     """
-    with _reading(journal) as (connection, run, service):
-        return rows.summary(connection, run, service)
+    with _reading(journal) as (ask, run, service):
+        return ask(lambda connection: rows.summary(connection, run, service))
 
 
 def read_records(journal: str, *, states: Sequence[str] = STATES, after: int = 0) -> Iterator[JournalRecord]:
@@ -57,8 +60,8 @@ def read_records(journal: str, *, states: Sequence[str] = STATES, after: int = 0
         JournalError: There is no such run, or it cannot be read.
     """
     shown = read_address(journal).shown
-    with _reading(journal) as (connection, run, _):
-        while page := rows.page(connection, run, states, after, shown):
+    with _reading(journal) as (ask, run, _):
+        while page := ask(partial(rows.page, run=run, states=states, after=after, shown=shown)):
             yield from page
             after = page[-1].position
 
@@ -69,13 +72,17 @@ def read_workers(journal: str, now: float) -> Sequence[JournalWorker]:
     Raises:
         JournalError: There is no such run, or it cannot be read.
     """
-    with _reading(journal) as (connection, run, _):
-        found = {worker.number: worker for worker in rows.workers(connection, run)}
-        for number, in_flight, ended, tokens in connection.execute(
-            statements.SHARES, {"run": run, "owners": [*found], "since": now - RATE_WINDOW}
-        ).fetchall():
-            found[number] = found[number].with_share(in_flight=in_flight, ended=ended, tokens=tokens, now=now)
-        return [*found.values()]
+    with _reading(journal) as (ask, run, _):
+        return ask(partial(_read_workers, run=run, now=now))
+
+
+def _read_workers(connection: Connection, run: int, now: float) -> Sequence[JournalWorker]:
+    found = {worker.number: worker for worker in rows.workers(connection, run)}
+    for number, in_flight, ended, tokens in connection.execute(
+        statements.SHARES, {"run": run, "owners": [*found], "since": now - RATE_WINDOW}
+    ).fetchall():
+        found[number] = found[number].with_share(in_flight=in_flight, ended=ended, tokens=tokens, now=now)
+    return [*found.values()]
 
 
 def mark_reader(journal: str) -> Callable[[Sequence[int]], JournalMarks]:
@@ -99,8 +106,8 @@ class MarkPages:
 
     def read(self, numbers: Sequence[int]) -> JournalMarks:
         """Read some spans; see `MarkReader`."""
-        with _reading(self._journal) as (connection, run, _):
-            return self._read(numbers, connection, run)
+        with _reading(self._journal) as (ask, run, _):
+            return ask(lambda connection: self._read(numbers, connection, run))
 
     def _read(self, numbers: Sequence[int], connection: Connection, run: int) -> JournalMarks:
         self._look_for_more(connection, run)
@@ -130,8 +137,9 @@ class MarkPages:
 
 def facts(journal: str) -> dict[str, Any]:
     """Return what `remember` wrote into a run, also in tables of an older version; no run gives nothing."""
-    with contextlib.suppress(JournalError), _reading(journal, is_checked=False) as (connection, run, _):
-        row = connection.execute("SELECT facts FROM neuralbox.run WHERE id = %s", (run,)).fetchone()
+    with contextlib.suppress(JournalError), _reading(journal, is_checked=False) as (ask, run, _):
+        query = "SELECT facts FROM neuralbox.run WHERE id = %s"
+        row = ask(lambda connection: connection.execute(query, (run,)).fetchone())
         return dict(row[0]) if row is not None and isinstance(row[0], Mapping) else {}
     return {}
 
@@ -142,8 +150,9 @@ def remember(journal: str, name: str, value: object) -> None:
     Raises:
         JournalError: It cannot be written.
     """
-    with _reading(journal) as (connection, run, _):
-        connection.execute("UPDATE neuralbox.run SET facts = facts || %s WHERE id = %s", (Jsonb({name: value}), run))
+    with _reading(journal) as (ask, run, _):
+        change = "UPDATE neuralbox.run SET facts = facts || %s WHERE id = %s"
+        ask(lambda connection: connection.execute(change, (Jsonb({name: value}), run)))
 
 
 def leave_hint(journal: str, id: str, event: str) -> bool:
@@ -152,13 +161,17 @@ def leave_hint(journal: str, id: str, event: str) -> bool:
     Raises:
         JournalError: There is no such run, or it cannot be written.
     """
-    with _reading(journal) as (connection, run, _):
-        left = connection.execute(statements.LEAVE_HINT, {"run": run, "id": id, "event": event}).fetchone()
-        if left is None:
-            return False
-        oldest = "DELETE FROM neuralbox.hint WHERE run = %s AND number <= %s"
-        connection.execute(oldest, (run, left[0] - HINTS_KEPT))
-        return True
+    with _reading(journal) as (ask, run, _):
+        return ask(partial(_leave_hint, run=run, id=id, event=event))
+
+
+def _leave_hint(connection: Connection, run: int, id: str, event: str) -> bool:
+    left = connection.execute(statements.LEAVE_HINT, {"run": run, "id": id, "event": event}).fetchone()
+    if left is None:
+        return False
+    oldest = "DELETE FROM neuralbox.hint WHERE run = %s AND number <= %s"
+    connection.execute(oldest, (run, left[0] - HINTS_KEPT))
+    return True
 
 
 def read_hints(journal: str, after: int) -> list[JournalHint]:
@@ -167,8 +180,8 @@ def read_hints(journal: str, after: int) -> list[JournalHint]:
     Raises:
         JournalError: There is no such run, or it cannot be read.
     """
-    with _reading(journal) as (connection, run, _):
-        return rows.hints(connection, run, after)
+    with _reading(journal) as (ask, run, _):
+        return ask(lambda connection: rows.hints(connection, run, after))
 
 
 def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: str, now: float) -> tuple[int, int]:
@@ -188,49 +201,42 @@ def plan_requests(journal: str, entries: Iterable[PlannedRequest], *, service: s
             the run belongs to another service, or cannot be written.
         ConfigurationError: A request cannot be written down.
     """
-    address, new, known = read_address(journal), 0, 0
-    with _connected(journal, may_make=True) as connection:
-        connection.execute(
-            "INSERT INTO neuralbox.run (name, service, made_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (address.run, service.rstrip("/"), now),
-        )
-        row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (address.run,)).fetchone()
-        assert row is not None
-        if row[1] != service.rstrip("/"):
+    address, new, known, service = read_address(journal), 0, 0, service.rstrip("/")
+    with _connected(journal, may_make=True) as ask:
+        run, its_service = ask(partial(_run_to_plan, name=address.run, service=service, now=now))
+        if its_service != service:
             raise JournalError(
-                f"The journal {address.shown} belongs to the service at {row[1]}, not to {service}. Give this run another name "
-                "behind the `#`.",
+                f"The journal {address.shown} belongs to the service at {its_service}, not to {service}. Give this run another "
+                "name behind the `#`.",
                 reason="service",
                 path=address.shown,
             )
         given = iter(entries)
         while page := [*each_once([*islice(given, _AT_ONCE)], address.shown)]:
-            fresh = _plan_past_others(connection, row[0], page, address.shown, now)
+            fresh = ask(lambda connection: _plan_page(connection, run, page, address.shown, now))
             new, known = new + fresh, known + len(page) - fresh
-        connection.execute("ANALYZE neuralbox.record")  # a planner that knows nothing of a young table reads all of it
+        # A planner that knows nothing of a young table reads all of it.
+        ask(lambda connection: connection.execute("ANALYZE (SKIP_LOCKED) neuralbox.record"))
     return new, known
 
 
-def _plan_past_others(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str, now: float) -> int:
-    """Plan a page, again where others who plan the same in another order were in the way."""
-    tries = 0
-    while True:
-        try:
-            return _plan_page(connection, run, page, shown, now)
-        except errors.FOREIGN as error:
-            tries += 1
-            if not errors.is_conflict(error) or tries > IN_THE_WAY:
-                raise
+def _run_to_plan(connection: Connection, name: str, service: str, now: float) -> tuple[int, str]:
+    connection.execute(
+        "INSERT INTO neuralbox.run (name, service, made_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (name, service, now),
+    )
+    row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (name,)).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _plan_page(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str, now: float) -> int:
     keys, digests = [entry.key for entry in page], [entry.digest for entry in page]
     bodies = [entry.text for entry in page]
-    with connection.transaction():
-        values = {"run": run, "at": now, "keys": keys, "digests": digests, "bodies": bodies}
-        fresh = len(connection.execute(statements.PLAN_FREE, values).fetchall())
-        if fresh < len(page):
-            _require_same(connection, run, page, shown)
+    values = {"run": run, "at": now, "keys": keys, "digests": digests, "bodies": bodies}
+    fresh = len(connection.execute(statements.PLAN_FREE, values).fetchall())
+    if fresh < len(page):
+        _require_same(connection, run, page, shown)
     return fresh
 
 
@@ -241,9 +247,9 @@ def require_same(journal: str, entries: Iterable[PlannedRequest]) -> None:
         JournalError: It does, or it cannot be read.
     """
     given, shown = iter(entries), read_address(journal).shown
-    with _reading(journal) as (connection, run, _):
+    with _reading(journal) as (ask, run, _):
         while page := [*islice(given, _AT_ONCE)]:
-            _require_same(connection, run, page, shown)
+            ask(partial(_require_same, run=run, page=page, shown=shown))
 
 
 def _require_same(connection: Connection, run: int, page: Sequence[PlannedRequest], shown: str) -> None:
@@ -267,33 +273,44 @@ def accept_restored(journal: str) -> None:
     Raises:
         JournalError: There is no journal, or it cannot be written.
     """
-    with _connected(journal, is_checked=False) as connection:
-        schema.accept_identity(connection.cursor())
+    with _connected(journal, is_checked=False) as ask:
+        ask(lambda connection: schema.accept_identity(connection.cursor()))
+
+
+class _Ask(Protocol):
+    def __call__(self, act: Callable[[Connection], T], /) -> T: ...
 
 
 @contextlib.contextmanager
-def _connected(journal: str, *, may_make: bool = False, is_checked: bool = True) -> Iterator[Connection]:
+def _connected(journal: str, *, may_make: bool = False, is_checked: bool = True) -> Iterator[_Ask]:
+    """Yield what does something in a transaction of its own, which waits for a lock, and for an answer, no longer than a lease."""
     address = read_address(journal)
+
+    def check(connection: Connection) -> None:
+        if is_checked:
+            schema.prepare(connection.cursor(), address.shown, may_make=may_make)
+
+    database = Reconnecting(address, patience=membership.LEASE, check=check)
+    database.gives_up = StandsStill(address, membership.LEASE)
     try:
-        with contextlib.closing(connect(address)) as connection:
-            if is_checked:
-                with connection.transaction():
-                    schema.prepare(connection.cursor(), address.shown, may_make=may_make)
-            yield connection
+        yield partial(database.run, patience=0.0)
     except errors.FOREIGN as error:
         raise errors.explain(error, address) from None
+    finally:
+        database.close()
 
 
 @contextlib.contextmanager
-def _reading(journal: str, *, is_checked: bool = True) -> Iterator[tuple[Connection, int, str]]:
-    """Yield a connection with the number and the service of the run."""
+def _reading(journal: str, *, is_checked: bool = True) -> Iterator[tuple[_Ask, int, str]]:
+    """Yield what asks, with the number and the service of the run."""
     address = read_address(journal)
-    with _connected(journal, is_checked=is_checked) as connection:
-        row = connection.execute("SELECT id, service FROM neuralbox.run WHERE name = %s", (address.run,)).fetchone()
+    query = "SELECT id, service FROM neuralbox.run WHERE name = %s"
+    with _connected(journal, is_checked=is_checked) as ask:
+        row = ask(lambda connection: connection.execute(query, (address.run,)).fetchone())
         if row is None:
             raise JournalError(
                 f"There is no run {address.run!r} in the journal {address.shown}. A batch makes it when it starts.",
                 reason="missing",
                 path=address.shown,
             )
-        yield connection, row[0], row[1]
+        yield ask, row[0], row[1]

@@ -39,7 +39,7 @@ from ..shared import AccountView, ClaimInFlight, Grant, GrantRefusal, KnownGener
 from . import errors, membership, rows, schema, statements
 from .address import PostgresAddress
 from .allotments import Allotments
-from .connection import Connection, Reconnecting
+from .connection import Connection, Reconnecting, StandsStill
 from .keeping import Keeping
 from .membership import Owner, boot_clock, keep_alive
 from .statements import CHANGES, NUMBERS, STATES
@@ -453,6 +453,7 @@ def open_store(
     """
     lease = membership.LEASE
     database = Reconnecting(address, patience=lease, check=lambda connection: _check(connection, address))
+    database.gives_up = StandsStill(address, lease)
     try:
         began = boot_clock()
         number, run, account_number = database.run(
