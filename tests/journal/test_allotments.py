@@ -7,6 +7,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import anyio
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ from neuralbox._journal.shared import SharedJournal
 
 from ..postgres import PostgresServer
 from .files import entries
-from .workers import MARK, a_worker, claim, end_lease, store_of
+from .workers import MARK, a_worker, claim, end_lease, store_of, wait_until
 
 amounts = st.integers(0, 10_000)
 funds_of_runs = st.builds(
@@ -325,6 +327,44 @@ async def test_others_hear_whether_it_is_worth_waiting_for_a_worker(place: str) 
         for is_moving in (True, False):
             await one.ask(partial(one.allotments.keep_tokens, is_moving=is_moving, keeps_unknown=False, holds=False))
             assert (await take(two, 10))[1].is_moving == is_moving
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("what", ["leaves", "ends"])
+async def test_what_leaves_or_ends_while_a_run_gets_its_first_budget_counts(
+    place: str, postgres: PostgresServer, what: str
+) -> None:
+    async with a_worker(place) as beside, a_worker(place) as first:
+        await beside.plan(entries("a"))
+        if what == "ends":
+            await beside.sending("a", claim("a"), mark=MARK)
+            await beside.accepted("a", id=1)
+        opened = anyio.Event()
+
+        async def open_first() -> None:
+            await open_budget(first, 100)
+            opened.set()
+
+        def is_held_up(count: int) -> bool:
+            query = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            return opened.is_set() or postgres.execute(query) == [(count,)]
+
+        with psycopg.connect(place.partition("#")[0]) as other:  # keeps the change that is under way from its end
+            async with anyio.create_task_group() as group:
+                if what == "leaves":
+                    other.execute("SELECT FROM neuralbox.record FOR UPDATE")
+                    group.start_soon(partial(beside.sending, "a", claim("a"), mark=MARK))
+                    await wait_until(lambda: is_held_up(1))
+                else:
+                    other.execute("UPDATE neuralbox.record SET state = 3, status = 'completed', tokens = 7")
+                group.start_soon(open_first)
+                await wait_until(lambda: is_held_up(2 if what == "leaves" else 1))
+                other.commit()
+        if what == "leaves":
+            await beside.accepted("a", id=1)
+            await beside.final("a", outcome(7))
+            await beside.flush()
+        assert (await take(first, 1))[1].spent == 7
 
 
 @pytest.mark.anyio

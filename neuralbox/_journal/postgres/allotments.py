@@ -151,8 +151,8 @@ class Allotments:
 
         def act(connection: Connection) -> tuple[RunFunds, bool]:
             connection.execute(_LOCK, self._named)
-            connection.execute(_OPEN, {**self._named, "budget": budget})
             unpriced = connection.execute(_ADOPT_OPEN, self._named).rowcount
+            connection.execute(_OPEN, {**self._named, "budget": budget})  # counts what has ended until now, too
             self._hold(connection, "tokens", 0, moving=0.0)
             return self._funds(connection, returned=0), unpriced > 0
 

@@ -25,14 +25,16 @@ CHARGED: Final = """coalesce(r.tokens, CASE WHEN r.status = 'completed' OR NOT %
 """What `r` was charged: a failed one of which the service says no charge cost its price where failures are not free."""
 
 CHANGES: Final[Mapping[str, LiteralString]] = {
-    # Of a run with a budget what leaves beside it is marked by a price too, so that its end is counted in `run.spent`.
+    # Of a run with a budget what leaves beside it is marked by a price too, so that its end is counted in `run.spent`. A run without
+    # one is locked, so that who gives it the first budget finds what has just left.
     SENDING: """
+        WITH free AS MATERIALIZED (SELECT 1 FROM neuralbox.run u WHERE u.id = %(run)s AND u.budget IS NULL FOR KEY SHARE)
         UPDATE neuralbox.record r SET state = 1, unsure = false, given_up = false, account = %(account)s, sender = %(owner)s,
             attempt = r.attempt + 1, opens = NULL, unsettled = NULL, sent_at = g.at, claim = g.claim, claim_key = g.claim_key, mark = g.mark,
-            price = CASE WHEN u.budget IS NULL THEN r.price ELSE coalesce(r.price, 0) END
-        FROM neuralbox.run u, unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[], %(mark)s::bytea[])
+            price = CASE WHEN EXISTS (SELECT FROM free) THEN r.price ELSE coalesce(r.price, 0) END
+        FROM unnest(%(key)s::text[], %(at)s::float8[], %(claim)s::text[], %(claim_key)s::text[], %(mark)s::bytea[])
             AS g (key, at, claim, claim_key, mark)
-        WHERE u.id = %(run)s AND r.run = %(run)s AND r.key = g.key AND r.owner = %(owner)s AND r.state IN (0, 1)
+        WHERE r.run = %(run)s AND r.key = g.key AND r.owner = %(owner)s AND r.state IN (0, 1)
             AND EXISTS (SELECT 1 FROM neuralbox.owner w
                 WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp() + make_interval(secs => %(grace)s))
         RETURNING r.key""",
