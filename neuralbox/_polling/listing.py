@@ -356,10 +356,10 @@ class Sweep:
             if self._error is not None:
                 planner.failed(poller, rest, self._error, began)
             elif self._is_read:
-                poller.slowdown.answered(began)
+                poller.answered(began)
                 planner.read(poller, found=self._ours, absent=rest)
             elif self._step is WalkStep.COMPLETE:
-                poller.slowdown.answered(began)
+                poller.answered(began)
                 planner.walked(poller, ours=self._ours, others=self._others, absent=rest)
             elif self._step is WalkStep.TOO_LONG:
                 planner.too_long(poller)

@@ -138,7 +138,7 @@ class Poller:
         self.hints = JournalHints(core.clock, self.leadership.due, tell, seen)
         self._durations = durations
         self._jobs: dict[str, PolledJob] = {}
-        self.reads = ReadPlan(core, durations, self._jobs)
+        self.reads = ReadPlan(core, durations, self._jobs, self._go_on)
         self._overdue: dict[PolledJob, None] = {}
         self._limits = PollQueue[Waiter]()  # by when those inside must leave; a job is queued for its own times only
         self._hinted: set[str] = set()  # jobs that are said to have ended, and were not polled since
@@ -457,7 +457,7 @@ class Poller:
     def _take(self, job: PolledJob, answer: Generation | NeuralBoxError | None, began: float) -> None:
         now = self.now()
         if isinstance(answer, Generation):
-            self.slowdown.answered(began)
+            self.answered(began)
             if answer.is_completed:
                 self.fields.saw_status(kind_and_model(job), answer)
             self.publish(job, answer, is_late=self.reads.is_scarce)
@@ -569,6 +569,22 @@ class Poller:
         """Return the seconds a job is put off so that all who are due with it are not polled together."""
         others = len(self._jobs) - 1
         return spread(jitter=self.random(), outstanding=others, min_interval=job.polling.min_interval)
+
+    def _go_on(self) -> None:
+        """Ask soon about jobs that were put off for longer than any pause of theirs, since what held them may be over."""
+        now, others = self.now(), len(self._jobs) - 1
+        for job in list(self._jobs.values()):
+            polling = job.polling
+            if job.state is JobState.SCHEDULED and job.poll_at > now + polling.max_interval:
+                soon = now if job.asked_at is None else max(now, job.asked_at + polling.min_interval)
+                jitter = self.random()
+                job.poll_at = soon + ramp(jitter=jitter, outstanding=others, min_interval=polling.min_interval)
+                self._schedule(job)
+
+    def answered(self, began: float) -> None:
+        """Note that something asked at that time was answered: polls that were held go on."""
+        if self.slowdown.answered(began, now=self.now()):
+            self._go_on()
 
     def heard(self, headers: Mapping[str, str], began: float) -> None:
         """Take note of what the headers of an answer say of the plan's windows."""

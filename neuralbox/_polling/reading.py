@@ -7,7 +7,7 @@ for a moment, since many jobs come due at one time. One for each poller; what is
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import inf
 
@@ -39,6 +39,7 @@ class ReadPlan:
         core: Any client of the account, for its clock.
         durations: How long each model takes.
         jobs: What is waited for, as it changes.
+        go_on: Has jobs that were put off asked about again.
 
     Attributes:
         awaited: Waits of one job by itself.
@@ -51,6 +52,7 @@ class ReadPlan:
     __slots__ = (
         "_clock",
         "_durations",
+        "_go_on",
         "_is_known_until",
         "_jobs",
         "_known",
@@ -66,7 +68,9 @@ class ReadPlan:
         "under_way",
     )
 
-    def __init__(self, core: Core, durations: DurationLog, jobs: Mapping[str, PolledJob]) -> None:
+    def __init__(
+        self, core: Core, durations: DurationLog, jobs: Mapping[str, PolledJob], go_on: Callable[[], None]
+    ) -> None:
         self.awaited = 0
         self.asks_each = False
         self.closed_until: float | None = None
@@ -74,6 +78,7 @@ class ReadPlan:
         self._limiter = limiter_of(core)
         self._durations = durations
         self._jobs = jobs
+        self._go_on = go_on
         self.pages = 1
         self.under_way = 0
         self._last_at = -inf
@@ -103,6 +108,12 @@ class ReadPlan:
     def heard(self, headers: Mapping[str, str], began: float) -> None:
         """Take note of what the headers of an answer say of the windows."""
         self._limiter.heard(headers, began=began, clock=self._clock(), now=self._unix_now(), is_read=True)
+
+    def more_is_left(self) -> None:
+        """Hear that there is more of a window than was known: what was put off for it may be due."""
+        if self.is_scarce:
+            self._is_known_until = -inf
+            self._go_on()
 
     def refused(self, error: RateLimitError) -> None:
         """Take note of a read that the windows refused."""

@@ -14,7 +14,8 @@ class Slowdown:
     """What holds the polls of one poller.
 
     Attributes:
-        held_until: No poll before, after one that failed, by the core's clock; None before the first failure.
+        held_until: No poll before, after one that failed, by the core's clock; None before the first failure, and where one was
+            answered since.
     """
 
     __slots__ = ("_failures", "_last_failure", "held_until")
@@ -24,10 +25,12 @@ class Slowdown:
         self._failures = 0
         self._last_failure: float | None = None
 
-    def answered(self, began: float) -> None:
-        """Note that something asked at that time was answered."""
-        if self._last_failure is None or began >= self._last_failure:
-            self._failures = 0
+    def answered(self, began: float, *, now: float) -> bool:
+        """Note that something asked at that time was answered; return whether that lets polls go on which were held."""
+        if self._last_failure is not None and began < self._last_failure:
+            return False
+        held_until, self.held_until, self._failures = self.held_until, None, 0
+        return held_until is not None and held_until > now
 
     def failed(self, error: NeuralBoxError, *, began: float, now: float, jitter: float, polling: Polling) -> float:
         """Hold everybody's polls and return for how long, in seconds; of those under way together only the first counts."""

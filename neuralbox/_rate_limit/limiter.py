@@ -38,7 +38,7 @@ from typing import Protocol
 
 from .._api import vocabulary as words
 from .._api.request import Request
-from .._concurrency.per_loop import Home, running_loop
+from .._concurrency.per_loop import Home, call_in_loop, running_loop
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
@@ -142,6 +142,10 @@ class Reader(Protocol):
     @property
     def closed_until(self) -> float | None:
         """Until when nothing is read since a window is used up, by the clock; None where that is not so."""
+
+    def more_is_left(self) -> None:
+        """Hear that there is more of a window than was known; called in the reader's own event loop."""
+        ...
 
 
 class PlaceSource(Protocol):
@@ -332,9 +336,19 @@ class RateLimiter:
             self._said = said
             self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
         self._learn(before, is_new=is_new, began=began, clock=clock, is_read=is_read)
-        if self._throttled and (before.hour, before.day) != (self.windows.hour, self.windows.day):
-            self.wake_all()
+        if (before.hour, before.day) != (self.windows.hour, self.windows.day):
+            self._tell(before)
         return True
+
+    def _tell(self, before: Windows) -> None:
+        """Have all who wait for a window decide again, since more is known of it than before."""
+        self.wake_all()
+        if any(
+            old is not None and (new is None or new.remaining > old.remaining)
+            for old, new in ((before.hour, self.windows.hour), (before.day, self.windows.day))
+        ):
+            for reader, home in [each for each in list(self.readers.items()) if not each[1].is_gone]:
+                call_in_loop(home.loop, reader.more_is_left)
 
     def _learn(self, before: Windows, *, is_new: bool, began: float, clock: float, is_read: bool) -> None:
         """Learn from two answers that followed one another whether reads count, and what others send."""
@@ -384,7 +398,7 @@ class RateLimiter:
         if closed_until > before.closed_until:
             self.windows = replace(self.windows, closed_until=closed_until, closed_at=clock, closed_certain=True)
         if self.windows is not before:
-            self.wake_all()
+            self._tell(before)
 
     def set_aside(self, clock: float) -> int:
         """Return how many requests are on their way, or kept for finding the jobs that are out."""

@@ -232,6 +232,7 @@ async def test_what_is_kept_for_finding_jobs_is_no_other_workers_place() -> None
     class Waiting:
         outstanding = Outstanding(jobs=40, asks_each=True)
         closed_until = None
+        more_is_left = print
 
     limiter.readers[Waiting()] = Home()
     assert limiter.set_aside(0.0) > 40

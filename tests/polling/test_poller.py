@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -466,6 +467,27 @@ async def test_a_last_poll_is_made_though_polls_are_held() -> None:
         await waits.wait("1", timeout=20)
         assert waits.ended == {"1": "completed"}
         assert service.times() == pytest.approx([0, 20], abs=0.01)
+
+
+@pytest.mark.anyio
+async def test_an_answer_lets_all_go_on_whom_a_failure_held() -> None:
+    async with a_service() as service:
+        waits = Waits(service)
+        first = [True]
+
+        def answer(now: float) -> Answer:
+            if first.pop() if first else False:
+                return 429, {"error": "rate_limit_exceeded", "retry_after": 3_600}
+            return {"status": "completed" if now > 1_010 else "pending"}
+
+        service.answers.update({"1": answer, "2": answer, "3": answer})
+        async with anyio.create_task_group() as group:
+            for name in ("1", "3"):  # both are asked at once, and the pending answer of the one says nothing
+                group.start_soon(partial(waits.wait, name, timeout=None))
+            await service.time.sleep(1.0)
+            group.start_soon(partial(waits.wait, "2", timeout=30.0))
+        assert waits.ended == dict.fromkeys("123", "completed")
+        assert 31.0 <= min(waits.at.values()) <= max(waits.at.values()) < 60.0
 
 
 @pytest.mark.anyio

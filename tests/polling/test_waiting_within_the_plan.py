@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, TypeAlias
 
 import anyio
@@ -190,6 +192,34 @@ async def test_a_used_up_hour_is_waited_for_without_asking_and_shown() -> None:
         assert HOUR <= service.time.clock() - START < HOUR + 120.0
         assert service.plan.refused <= 1
         assert limiter_of(core).throttled(core) is None
+
+
+@pytest.mark.parametrize("told_by", ["an answer", "another process"])
+async def test_what_was_put_off_goes_on_when_there_is_more_than_was_known(told_by: str) -> None:
+    async with metered(left=3, limit=10) as service:
+        core, ended = service.core(), list[float]()
+        limiter = limiter_of(core)
+
+        async def wait(id: int, seconds: float) -> None:
+            await Job(core, service.job(id, seconds)).wait(timeout=None)
+            ended.append(service.time.elapsed)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, 1, 700.0)
+            await service.time.sleep(600.0)
+            assert len(service.asked) == 2  # and the next hour is waited for
+            service.plan.hourly = 1_000
+            if told_by == "an answer":
+                await limiter.ask(core)
+            else:
+                assert limiter.windows.hour is not None
+                more = replace(limiter.windows.hour, limit=1_000, remaining=900)
+                limiter.learn(more, None, closed_until=-inf, clock=core.clock())
+            await service.time.sleep(20.0)
+            assert service.times()[2] == pytest.approx(600.0, abs=1.0)
+            service.plan.hourly = 2_000
+            await limiter.ask(core)  # nothing is put off any more
+        assert 700.0 <= ended[0] < 740.0
 
 
 async def test_a_wait_whose_limit_passes_in_a_used_up_hour_says_what_is_in_the_way() -> None:

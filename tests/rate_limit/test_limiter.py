@@ -392,6 +392,9 @@ class Waits:
     def __init__(self, jobs: int) -> None:
         self.outstanding = Outstanding(jobs, jobs)
 
+    def more_is_left(self) -> None:
+        raise AssertionError("Nobody was to hear of more.")
+
 
 async def test_where_reads_count_fewer_submissions_leave_and_kinds_without_reads_are_not_concerned() -> None:
     async def test(world: World) -> None:
