@@ -163,8 +163,16 @@ class Gateway:
             await self.callers.start()
             self._is_started = True
 
-    async def aclose(self) -> None:
+    @property
+    def is_sending(self) -> bool:
+        """Whether something is on its way to the service."""
+        return any(account.cashier.is_sending for account in self.callers.accounts())
+
+    async def aclose(self, *, grace: float | None = None) -> None:
         """Stop in good order: refuse new calls, wait for what is on its way to the service, close the journal.
+
+        Args:
+            grace: Seconds to wait; None for the gateway's own.
 
         Raises:
             JournalError: It could not be closed as it should be; all else is stopped.
@@ -174,7 +182,7 @@ class Gateway:
             self._is_stopping = True
             if self._is_started:
                 self._is_started = False
-                await self.callers.aclose(self.grace)
+                await self.callers.aclose(self.grace if grace is None else grace)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop with the server."""

@@ -148,6 +148,11 @@ class Cashier:
         """How many purchases something is being done for."""
         return len(self._running)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something is on its way to the service."""
+        return any(each.sending for each in self._running.values())
+
     async def start(self) -> None:
         """Open the journal; purchases may be made from here on. It may be done again after `aclose`.
 
@@ -171,7 +176,7 @@ class Cashier:
         journal as such, and the next run looks for it.
         """
         with anyio.move_on_after(grace):
-            while any(each.sending for each in self._running.values()):
+            while self.is_sending:
                 await self._changed.wait()
         for purchase in self._running.values():
             logger.warning("%r is left behind: %s", purchase, ", ".join(map(str, purchase.jobs.values())) or "unknown")

@@ -1,7 +1,8 @@
 """Serving a gateway until Ctrl-C or SIGTERM, on loopback unless told otherwise.
 
-uvicorn does the HTTP. A stop is in good order: no new connection, answers under way get their time, then the gateway
-waits for what is on its way to the service. A second Ctrl-C is at once.
+uvicorn does the HTTP. A stop is in good order: no new connection, and answers under way and what is on its way to the
+service get their time; then the gateway stops, and whoever still waits is told by it what became of the call. A second
+Ctrl-C gives no more time.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ import asyncio
 import gc
 import socket
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any
 
 import anyio
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, NeuralBoxError
 from .._listening import StoppableServer, is_loopback, listen
 from ._app import Gateway
+
+_LAST_WORDS = 5
+"""Seconds for what is still to be written when the gateway has stopped; uvicorn ends it then."""
+_PAUSE = 0.1
 
 
 class GatewayServer:
@@ -45,19 +51,7 @@ class GatewayServer:
         self._listener = _listen(host, port, allow_remote=allow_remote)
         shown = f"[{host}]" if ":" in host else host
         self.url: str = f"http://{shown}:{self._listener.getsockname()[1]}/v1"
-        self._server = StoppableServer(
-            uvicorn.Config(
-                gateway,
-                http=_WritingAtOnce,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=max(1, round(gateway.grace)),
-            )
-        )
+        self._server = _GatewayHttpServer(gateway)
 
     def run(
         self,
@@ -98,6 +92,49 @@ class GatewayServer:
                 finally:
                     if close is not None:
                         await close()
+
+
+class _GatewayHttpServer(StoppableServer):
+    """A uvicorn that has its gateway stop while it can still answer for it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                http=_WritingAtOnce,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=ceil(gateway.grace) + _LAST_WORDS,
+            )
+        )
+        self._gateway = gateway
+        self._failure: NeuralBoxError | None = None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and answer those that there are."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stop_gateway)
+            await super().shutdown(sockets)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _stop_gateway(self) -> None:
+        with anyio.move_on_after(self._gateway.grace):
+            # uvicorn has no event for this, and looks as often itself.
+            while not self.force_exit and (self._gateway.is_sending or self._is_answering):  # noqa: ASYNC110
+                await anyio.sleep(_PAUSE)
+        try:
+            await self._gateway.aclose(grace=0.0)
+        except NeuralBoxError as error:  # those who wait are answered all the same
+            self._failure = error
+
+    @property
+    def _is_answering(self) -> bool:
+        return bool(self.server_state.connections or self.server_state.tasks)
 
 
 def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:

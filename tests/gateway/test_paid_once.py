@@ -625,10 +625,10 @@ async def test_a_stop_waits_for_what_is_on_its_way_and_refuses_what_comes(tmp_pa
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
-                (account,) = gateway.callers.accounts()
-                while not account.cashier.running:
+                while not gateway.is_sending:
                     await anyio.lowlevel.checkpoint()
                 await gateway.aclose()
+                assert not gateway.is_sending
             assert (came[0].status, came[0].error["code"]) == (503, "stopping")
             late = await calls.chat()
             assert (late.status, late.headers["retry-after"], late.headers["x-should-retry"]) == (503, "1", "true")

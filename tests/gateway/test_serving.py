@@ -14,14 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 import neuralbox.gateway
+from neuralbox import JournalError
+from neuralbox.gateway import _serving
 from neuralbox.gateway._bodies import has_left
-from neuralbox.gateway._serving import GatewayServer, _HeldTransport
+from neuralbox.gateway._serving import GatewayServer, _GatewayHttpServer, _HeldTransport
 
 
 def test_what_is_written_in_one_turn_leaves_together_and_before_the_end() -> None:
@@ -57,6 +60,7 @@ class Waiting:
     """What is served here: it asks whether its caller is there, and again when the server says that it left."""
 
     grace = 1.0
+    is_sending = False
 
     def __init__(self) -> None:
         self.asked: list[bool] = []
@@ -65,7 +69,7 @@ class Waiting:
     async def start(self) -> None:
         pass
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, grace: float | None = None) -> None:
         pass
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +99,76 @@ def test_uvicorn_has_the_marks_by_which_a_caller_that_left_is_known() -> None:
         server.stop()
         thread.join()
     assert waiting.asked == [False, True]
+
+
+class Stopped(Waiting):
+    """What is served here: it answers when it is stopped, and its stop fails."""
+
+    grace = 0.0
+
+    async def start(self) -> None:
+        self.is_stopped = anyio.Event()
+
+    async def aclose(self, *, grace: float | None = None) -> None:
+        if not self.is_stopped.is_set():
+            self.is_stopped.set()
+            raise JournalError("The journal is gone.")
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        self.is_reached.set()
+        await self.is_stopped.wait()
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"It stops."})
+
+
+def test_whoever_waits_when_the_time_of_a_stop_is_over_is_answered_by_the_gateway() -> None:
+    """uvicorn said 500, which openai's clients repeat: without a journal the next run bought it again."""
+    stopped, failures = Stopped(), list[Exception]()
+    server = GatewayServer(stopped, port=0)  # type: ignore[arg-type]  # as above
+
+    def run() -> None:
+        try:
+            server.run()
+        except JournalError as error:
+            failures.append(error)
+
+    def stop() -> None:
+        assert stopped.is_reached.wait(30)
+        server.stop()
+
+    threads = [threading.Thread(target=each) for each in (run, stop)]
+    for each in threads:
+        each.start()
+    try:
+        answer = httpx.get(server.url)
+    finally:
+        for each in threads:
+            each.join()
+    assert (answer.status_code, answer.text) == (503, "It stops.")
+    assert [str(each) for each in failures] == ["The journal is gone."]
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_a_stop_waits_for_what_is_on_its_way_unless_it_is_told_to_twice(
+    is_forced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sending(Waiting):
+        looks, closed = 0, list[object]()
+
+        @property
+        def is_sending(self) -> bool:  # type: ignore[override]  # it changes here
+            self.looks += 1
+            return self.looks < 3
+
+        async def aclose(self, *, grace: float | None = None) -> None:
+            self.closed.append((self.looks, grace))
+
+    monkeypatch.setattr(_serving, "_PAUSE", 0.0)
+    sending = Sending()
+    server = _GatewayHttpServer(sending)  # type: ignore[arg-type]  # as above
+    server.force_exit = is_forced
+    anyio.run(server._stop_gateway)
+    assert sending.closed == [(0 if is_forced else 3, 0.0)]
 
 
 @pytest.mark.parametrize(("frozen", "done"), [(0, ["collect", "freeze", "unfreeze"]), (7, ["collect", "freeze"])])
