@@ -33,6 +33,7 @@ from ._bodies import has_left, header_of, read_form, read_json
 from ._callers import Caller, CallerRegistry, GatewayAccount
 from ._error_answers import (
     BUG,
+    MISCONFIGURED,
     STOPPING,
     ErrorAnswer,
     RefusedCallError,
@@ -261,9 +262,7 @@ class Gateway:
         if self._is_stopping:
             return _failed(STOPPING)
         try:
-            if not self._is_started:
-                await self._begin_by_request()
-            caller = await self.callers.of(header_of(request, b"authorization"))
+            caller = await self._caller(request)
             caller.account.visitors += 1  # nobody closes it before it is answered
             visited.append(caller.account)
             request.scope["neuralbox.facts"]["caller"] = caller.id
@@ -275,6 +274,15 @@ class Gateway:
         except Exception:  # whatever it is, the caller gets openai's shape, and the log the traceback
             logger.exception("A request to %s failed", request.url.path)
             return _failed(BUG)
+
+    async def _caller(self, request: Request) -> Caller:
+        try:
+            if not self._is_started:
+                await self._begin_by_request()
+            return await self.callers.of(header_of(request, b"authorization"))
+        except ConfigurationError as error:  # of nothing that a caller could change
+            logger.error("%s", error.message)  # noqa: TRY400 - its words say it
+            raise RefusedCallError(MISCONFIGURED) from error
 
     def _say_health(self) -> Response:
         """Say that it runs: no key is needed, and nothing is told of anybody."""

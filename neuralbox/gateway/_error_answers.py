@@ -76,6 +76,13 @@ NO_KEY: Final = ErrorAnswer(
 WRONG_KEY: Final = ErrorAnswer(
     401, "Incorrect API key provided: this gateway does not know it.", code="invalid_api_key", should_retry=False
 )
+MISCONFIGURED: Final = ErrorAnswer(
+    503,
+    "This gateway is not set up as it must be; its log says why, and its operator has to mend that. Nothing was sent.",
+    type=_SERVER,
+    code="misconfigured",
+    should_retry=True,
+)
 STOPPING: Final = ErrorAnswer(
     503, "The gateway is stopping. Nothing was sent.", type=_SERVER, code="stopping", retry_after=1.0, should_retry=True
 )

@@ -156,12 +156,23 @@ class KeyFile:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> ConfigurationError:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no keys of a gateway"
+        why = "it holds no keys of a gateway"
+        if isinstance(error, ConfigurationError):
+            why = error.message
+        elif isinstance(error, OSError) and error.strerror:
+            why = error.strerror
         return ConfigurationError(f"The file of keys {self.path} cannot be used: {why}.")
 
 
 def _key_of(record: Mapping[str, Any]) -> GatewayKey:
     values = {each.name: record[each.name] for each in fields(GatewayKey) if each.name in record}
-    if values.get("models") is not None:
-        values["models"] = tuple(values["models"])
+    for word in ("budget", "per_minute"):
+        limit = values.get(word)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ConfigurationError(f"`{word}` of a key is a whole number from 1 or null; it is {limit!r}")
+    models = values.get("models")
+    if models is not None:
+        if not isinstance(models, list) or not all(isinstance(each, str) for each in models):
+            raise ConfigurationError(f"`models` of a key is a list of slugs or null; it is {models!r}")
+        values["models"] = tuple(models)
     return GatewayKey(**values)

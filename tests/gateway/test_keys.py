@@ -49,6 +49,37 @@ def test_a_file_of_keys_that_is_none_is_said_so(tmp_path: Path, content: str) ->
         KeyFile(path).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("budget", 0),
+        ("budget", "60"),
+        ("budget", True),
+        ("per_minute", 0),
+        ("per_minute", 1.5),
+        ("models", "gpt-5"),
+        ("models", [5]),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_limit_that_is_none_is_the_operators_business_and_said_in_the_log_alone(
+    tmp_path: Path, name: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its callers were told that they had asked wrongly, and where the file is; or that the gateway had failed."""
+    async with in_process(tmp_path) as calls:
+        path = tmp_path / "keys.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["keys"][0][name] = value
+        path.write_text(json.dumps(record), encoding="utf-8")
+        for key in (calls.key, "nbgw_other"):
+            refused = await calls.chat(key=key)
+            assert (refused.status, refused.error["code"]) == (503, "misconfigured")
+            assert refused.headers["x-should-retry"] == "true"
+            assert str(path) not in refused.error["message"]
+    assert f"`{name}` of a key is a" in caplog.text
+    assert repr(value) in caplog.text
+
+
 def test_a_place_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be used: Not a directory"):
