@@ -305,7 +305,7 @@ class Gateway:
         else:
             wire = await order.request.prepare(dialect)
         identity = _identity(request, caller, digest)
-        purchase, is_joined = await self._purchase(caller, identity)
+        purchase, is_joined = await self._purchase(caller, identity, order.count)
         if self._is_stopping:
             raise RefusedCallError(STOPPING)
         if is_joined:
@@ -326,7 +326,7 @@ class Gateway:
         await call.told()
         return response
 
-    async def _purchase(self, caller: Caller, identity: CallIdentity) -> tuple[Purchase, bool]:
+    async def _purchase(self, caller: Caller, identity: CallIdentity, requests: int) -> tuple[Purchase, bool]:
         """Return what a call repeats, or a new purchase."""
         joins, now = caller.account.cashier.joins, core_of(caller.client).clock()
         found: Purchase | None = None
@@ -341,7 +341,7 @@ class Gateway:
         if found is not None:
             found.count = max(found.count or 0, identity.count)
             return found, True
-        caller.count(now)
+        caller.count(now, requests)
         name = identity.name(f"{time.time_ns() // 1_000_000:x}-{token_hex(4)}")
         made = Purchase(name, digest=identity.digest, count=identity.count, touched=now, created=time.time())
         joins.add(made, now)

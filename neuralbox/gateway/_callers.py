@@ -33,7 +33,7 @@ from .._submissions.claim import Claim
 from .._submissions.keyed import price_query_of_planned
 from .._submissions.registry import registry_of
 from .._types import GenerationId, JobRef, read_id
-from ._error_answers import NO_KEY, STOPPING, WRONG_KEY, RefusedCallError, too_often
+from ._error_answers import NO_KEY, STOPPING, WRONG_KEY, RefusedCallError, refuse, too_often
 from ._followed import FollowedJobs
 from ._joins import JOINED_FOR, caller_in, whole_name
 from ._keys import GatewayKey, KeyFile, digest_of_key
@@ -71,19 +71,22 @@ class Caller:
         """Whether it may use a model."""
         return self.key is None or self.key.may_use(model)
 
-    def count(self, now: float) -> None:
-        """Count a paid request.
+    def count(self, now: float, requests: int) -> None:
+        """Count what one call buys, in paid requests.
 
         Raises:
-            RefusedCallError: There were too many in the last minute.
+            RefusedCallError: With those of the last minute there were too many, or they are more than any minute has.
         """
         limit = None if self.key is None else self.key.per_minute
         if limit is None:
             return
+        if requests > limit:
+            raise refuse("n", f"This key may send {limit} paid requests a minute; 'n' asks for {requests}.")
         self._sent = [each for each in self._sent if now - each < _MINUTE]
-        if len(self._sent) >= limit:
-            raise RefusedCallError(too_often(limit, self._sent[0] + _MINUTE - now))
-        self._sent.append(now)
+        surplus = len(self._sent) + requests - limit
+        if surplus > 0:
+            raise RefusedCallError(too_often(limit, self._sent[surplus - 1] + _MINUTE - now))
+        self._sent += [now] * requests
 
     # Whose videos.
 

@@ -118,6 +118,22 @@ async def test_a_key_uses_its_models_alone_and_no_more_often_than_it_may(tmp_pat
 
 
 @pytest.mark.anyio
+async def test_several_at_once_are_as_many_requests_of_a_keys_minute(tmp_path: Path) -> None:
+    async with in_process(tmp_path, per_minute=3) as calls:
+        assert (await calls.chat()).status == 200
+        await calls.running.time.sleep(20.0)
+        assert (await calls.chat(n=2)).status == 200
+        refused = await calls.chat(n=2)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "60")  # both places of the later call
+        assert (await calls.chat()).headers["retry-after"] == "40"
+        never = await calls.chat(n=4)
+        assert (never.status, never.error["param"]) == (400, "n")
+        await calls.running.time.sleep(60.0)
+        assert (await calls.chat(n=3)).status == 200
+        assert calls.posts == 6
+
+
+@pytest.mark.anyio
 async def test_a_caller_over_its_budget_is_refused_and_others_are_not(tmp_path: Path) -> None:
     total = Budget(1_000)
     journal = tmp_path / "gateway.sqlite"
