@@ -115,7 +115,7 @@ class Translator:
             is_streamed=values.flag("stream"),
             asked={
                 "instructions": instructions,
-                "metadata": body.get("metadata") if isinstance(body.get("metadata"), Mapping) else {},
+                "metadata": _metadata(body.get("metadata")),
                 "max_output_tokens": values.get("max_output_tokens"),
                 "temperature": values.get("temperature"),
             },
@@ -278,6 +278,15 @@ def _image_size(model: str, size: str) -> Any:
     supported = ", ".join(repr(each) for each in known)
     message = f"Invalid value for 'size': `{model}` takes {supported}."
     raise refuse("size", message, code="invalid_value")
+
+
+def _metadata(value: object) -> Mapping[str, str]:
+    """Read what an answer repeats: anything but texts might be nothing that JSON has, after it was paid for."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        raise refuse("metadata", "Invalid type for 'metadata': expected an object of texts.", code="invalid_type")
+    return value
 
 
 def _with_reference(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -222,6 +223,15 @@ def test_what_is_asked_for_is_sent_in_the_services_words(
         (TRANSLATOR.speech, {"model": "tts-1", "input": "Hello"}, "voice", None),
         (TRANSLATOR.speech, {**SPEECH, "speed": 4}, "speed", None),
         (TRANSLATOR.speech, {**SPEECH, "response_format": "opus"}, "response_format", "invalid_value"),
+        # Neither could be answered after it was paid for: JSON has no such number, and a depth that can be read cannot always be written.
+        (
+            TRANSLATOR.response,
+            {"model": "gpt-5", "input": "Hi", "metadata": {"a": math.nan}},
+            "metadata",
+            "invalid_type",
+        ),
+        (TRANSLATOR.response, {"model": "gpt-5", "input": "Hi", "metadata": {"a": {}}}, "metadata", "invalid_type"),
+        (TRANSLATOR.response, {"model": "gpt-5", "input": "Hi", "metadata": ["a"]}, "metadata", "invalid_type"),
         (TRANSLATOR.speech, {**SPEECH, "instructions": "Whisper"}, "instructions", "unsupported_value"),
         (TRANSLATOR.transcription, {"model": "whisper-1", "file": "talk.mp3"}, "file", None),
         (TRANSLATOR.transcription, {**TRANSCRIPT, "response_format": "srt"}, "response_format", "invalid_value"),
