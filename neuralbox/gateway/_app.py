@@ -487,17 +487,18 @@ class Gateway:
         clock = core_of(caller.client).clock
         known = self._models.get(caller.id)
         if known is None or clock() - known[0] > _MODELS_AGE:
-            models = [answers.model(info) for info in await caller.client.models.list() if caller.may_use(info.slug)]
-            by_slug = {each["id"]: each for each in models}
-            models += [
-                {**by_slug[slug], "id": name}
-                for name, slug in self._translator.model_names.items()
-                if slug in by_slug and name not in by_slug
-            ]
-            known = self._models[caller.id] = (clock(), models)
+            listed = [answers.model(info) for info in await caller.client.models.list()]
+            known = self._models[caller.id] = (clock(), listed)
             if len(self._models) > _MOST_LISTED:
                 del self._models[next(iter(self._models))]
-        return known[1]
+        # What a key may use is asked for each time: its limits may have been changed.
+        by_slug = {each["id"]: each for each in known[1] if caller.may_use(each["id"])}
+        under_other_names = (
+            {**by_slug[slug], "id": name}
+            for name, slug in self._translator.model_names.items()
+            if slug in by_slug and name not in by_slug
+        )
+        return [*by_slug.values(), *under_other_names]
 
 
 class EventsResponse(Response):

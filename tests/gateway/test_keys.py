@@ -183,6 +183,10 @@ async def test_a_changed_key_has_its_new_limits_at_once(tmp_path: Path) -> None:
         record["keys"][0]["per_minute"] = 1
         path.write_text(json.dumps(record), encoding="utf-8")
         assert [(await calls.chat()).status for _ in range(2)] == [200, 429]
+        assert len((await calls.get("models")).body["data"]) > 2
+        record["keys"][0]["models"] = ["gpt-5"]
+        path.write_text(json.dumps(record), encoding="utf-8")
+        assert [each["id"] for each in (await calls.get("models")).body["data"]] == ["gpt-5"]
 
 
 # Keys of the service.
