@@ -60,7 +60,7 @@ async def read_form(request: Request, most: int) -> tuple[Mapping[str, Any], str
         RefusedCallError: It is too long, or no form.
     """
     kind = header_of(request, b"content-type") or ""
-    if kind.startswith("application/json"):
+    if kind.lower().startswith("application/json"):
         return await read_json(request, most)
     content = await _read(request, most)
 

@@ -246,6 +246,13 @@ async def test_a_form_that_is_none_is_refused(tmp_path: Path, kind: str) -> None
         assert (came.status, came.error["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.anyio
+async def test_the_kind_of_a_body_may_be_written_in_capitals(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        body = {"model": "sora-2", "prompt": "A boat"}
+        assert (await calls.post("videos", body, content_type="Application/JSON")).status == 200
+
+
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.anyio
 async def test_a_body_of_200_mb_is_read_to_its_end_and_refused_without_being_kept(
