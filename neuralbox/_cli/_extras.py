@@ -9,7 +9,7 @@ _CLI: Final = frozenset({"platformdirs", "rich", "typer"})
 _SANDBOX: Final = frozenset({"PIL", "av", "python_multipart", "starlette", "uvicorn"})
 _REPORT: Final = frozenset({"PIL", "jinja2", "markupsafe"})
 _WATCH: Final = frozenset({"textual"})
-_MCP: Final = frozenset({"PIL", "mcp"})
+_MCP: Final = frozenset({"PIL", "mcp", "uvicorn"})
 _GATEWAY: Final = frozenset({"python_multipart", "starlette", "uvicorn"})
 BROUGHT_BY: Final = {
     "gateway": _CLI | _GATEWAY,

@@ -27,8 +27,11 @@ try:
     from ._settings import McpSettings
     from ._stdio import serve_stdio
 except ModuleNotFoundError as _error:  # of the SDK, not of this package: imports are absolute
-    if _error.name is None or _error.name.partition(".")[0] != "mcp":
+    _missing = (_error.name or "").partition(".")[0]
+    if _missing not in {"mcp", "uvicorn"}:
         raise
-    raise ModuleNotFoundError("neuralbox.mcp needs mcp: pip install 'neuralbox[mcp]'", name=_error.name) from _error
+    raise ModuleNotFoundError(
+        f"neuralbox.mcp needs {_missing}: pip install 'neuralbox[mcp]'", name=_error.name
+    ) from _error
 
 __all__ = ["McpSettings", "build_server", "http_app", "serve_http", "serve_stdio"]
