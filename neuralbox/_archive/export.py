@@ -60,7 +60,7 @@ async def export(
     """
     path = (await _on_disk(partial(locate_target, target))).path
     if path is None or path.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"The file's name must end in {', '.join(FORMATS)}; it is {target!r}.")
+        raise ConfigurationError(f"The file's name must end in {', '.join(FORMATS)}; it is {os.fspath(target)!r}.")
     is_parquet = path.suffix.lower() == ".parquet"
     if append and (not is_parquet or overwrite or pager.max_items is not None):
         raise ConfigurationError(

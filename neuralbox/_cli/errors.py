@@ -264,7 +264,9 @@ def _advice(error: Exception, paid: Paid) -> str:
     if isinstance(error, errors.RateLimitError) and error.retry_after is not None:
         return f"Try again in {error.retry_after:.0f} s."
     if isinstance(error, errors.UnprocessableEntityError):
-        return " ".join(f"{name}: {why.rstrip('.')}." for name, why in error.fields.items())
+        said = str(error)  # some refusals name the field in their own sentence
+        complaints = [f"{name}: {why.rstrip('.')}" for name, why in error.fields.items()]
+        return " ".join(f"{complaint}." for complaint in complaints if complaint not in said)
     if isinstance(error, errors.JournalError) and error.unwritten:
         ids = [str(job.id) for job in error.unwritten.values()]
         return f"Paid for, and not in the journal ({len(ids)}):  {paid.command('wait', *ids)}"

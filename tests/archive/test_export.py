@@ -110,6 +110,12 @@ async def test_another_ending_is_refused_before_anything_is_asked(service: Servi
     assert found(tmp_path) == {}
 
 
+async def test_a_path_with_an_unknown_ending_is_named_as_it_is_written(service: Service) -> None:
+    async with make_client(service) as nb:
+        with pytest.raises(errors.ConfigurationError, match=r"must end in .*; it is 'out/history\.txt'"):
+            await nb.history.export(Path("out", "history.txt"))
+
+
 async def test_a_file_that_stands_there_is_replaced_only_when_asked(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     path.write_bytes(b"mine")

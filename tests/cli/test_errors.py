@@ -184,6 +184,14 @@ def test_of_ids_that_were_typed_nothing_is_claimed(capsys: pytest.CaptureFixture
             "Not accepted. seed: no number.",
         ),
         (
+            UnprocessableEntityError(
+                "Not valid: seed: no number; see `.fields`.",
+                status_code=422,
+                fields={"seed": "no number.", "size": "too large"},
+            ),
+            "Not valid: seed: no number. size: too large.",
+        ),
+        (
             JournalError("The disk is full.", reason="full", unwritten={"a": JobRef(5), "b": JobRef(6)}),
             "The disk is full. Paid for, and not in the journal (2):  neuralbox wait 5 6",
         ),
