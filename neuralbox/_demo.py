@@ -1,7 +1,7 @@
 """The demo: many videos at once on a local sandbox, from submission to file to bill.
 
 It starts the sandbox on a loopback port and then does what a user's program does, with the public client: submit
-all, wait for all, download each as it completes, walk the history, compare the three accounts of what was charged.
+all, wait for all, download each as it completes, walk the history, compare the four accounts of what was charged.
 What is shown meanwhile is up to the caller: it is given the running `DemoTally` at each change.
 """
 
