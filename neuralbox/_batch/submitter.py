@@ -32,7 +32,7 @@ from .._errors import (
 from .._journal.protocol import Journal, JournalRecord
 from .._journal.shared import shared_of
 from .._models.generation import Generation
-from .._rate_limit.limiter import limiter_of
+from .._rate_limit.limiter import LOOK_AGAIN, limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
 from .._submissions.cached_call import cached_call
@@ -323,7 +323,7 @@ class Submitter:
 
     async def _wait_for_change(self, change: anyio.Event) -> None:
         with self._state.waiting():
-            await change.wait()
+            await self._core.wait_until(change, LOOK_AGAIN)
 
     async def account_for(self, item: BatchItem) -> None:
         """Let others wait for the tokens of one that an earlier run sent, for its end is waited for from now on."""

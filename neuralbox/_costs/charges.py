@@ -130,7 +130,8 @@ async def reserve_tokens(
         patient: Wait also where a known price would fit if calls that still run gave tokens back; otherwise it is
             refused at once.
         price_again: Asks for the price once more after each wait, since others may have learnt it.
-        wait: Waits for the next change of the budget in a way of its own; may raise to give up.
+        wait: Waits for the next change of the budget in a way of its own, or for some seconds: a call of another event loop
+            may be gone without a word. It may raise to give up.
 
     Raises:
         BudgetExceededError: The budget does not cover it.
@@ -143,7 +144,8 @@ async def reserve_tokens(
             if not (price is None or patient) or not budget.may_wait_for(price):
                 raise
         if change is not None:
-            await (change.event.wait() if wait is None else wait(change.event))
+            while not change.event.is_set() and budget.may_wait_for(price):
+                await (change.event.wait() if wait is None else wait(change.event))
             if price_again is not None:
                 price = await price_again()
         change = ThreadsafeEvent()

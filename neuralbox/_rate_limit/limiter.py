@@ -24,7 +24,7 @@ What is to be done about a submission is a `Decision` of `windows.next_send_time
     wait            else                                          it sleeps until then and up to a second longer (many wait for
                                                                   one moment), or until an answer says something new
     await answers                                                 it sleeps until one of those on their way is answered, or a
-                                                                  window ends
+                                                                  window ends; a few seconds where they are another loop's
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ from .windows import (
 
 logger = logging.getLogger("neuralbox")
 
+LOOK_AGAIN = 5.0
+"""Seconds after which it is asked again whether what is waited for still runs, where that is another event loop's."""
 TRY_AGAIN_AFTER = 300.0
 """Seconds for which a plain call takes a used-up window for used up."""
 _NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
@@ -524,6 +526,9 @@ class RateLimiter:
                 if not self.under_way:  # the last of them was answered just now, in another thread
                     return
                 until = next_change(self.windows, clock=core.clock())
+                if any(each.home.loop is not event.home.loop for each in list(self.under_way)):
+                    # Nobody says so where their loop is closed over them.
+                    until = min(core.clock() + LOOK_AGAIN, inf if until is None else until)
             if until is None:
                 await event.event.wait()
                 return

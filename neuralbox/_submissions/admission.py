@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+import anyio
+
 from .._api.request import Request
 from .._budget import Budget, Reservation, is_limited, reserve_spent
 from .._config import CallOptions
@@ -32,7 +34,7 @@ from .._costs.charges import Charges, OpenCharge, charges_of, reserve_tokens
 from .._costs.prices import PriceQuery, price_query_of
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
-from .._rate_limit.limiter import Permit, limiter_of
+from .._rate_limit.limiter import LOOK_AGAIN, Permit, limiter_of
 
 
 class Admission(AttemptListener):
@@ -61,7 +63,10 @@ class Admission(AttemptListener):
             price = await charges.prices.of(self._core, price_query)
         else:
             price = charges.prices.known(price_query) or 0
-        self._reservation = await reserve_tokens(budget, price, patient=patient)
+        self._reservation = await reserve_tokens(budget, price, patient=patient, wait=self._wait_for_change)
+
+    async def _wait_for_change(self, change: anyio.Event) -> None:
+        await self._core.wait_until(change, LOOK_AGAIN)
 
     def take_in(self, budget: Budget, price_query: PriceQuery) -> None:
         """Set the tokens of one aside that was sent and paid for already, whatever is left of the budget."""

@@ -649,6 +649,30 @@ def test_what_had_left_in_a_loop_or_a_process_that_is_gone_counts_as_sent(
     loop.close()
 
 
+@pytest.mark.parametrize("ends_in", [None, 1_800.0])
+def test_what_is_under_way_in_a_loop_that_is_closed_meanwhile_is_waited_for_no_more(ends_in: float | None) -> None:
+    bench, limiter, loop = make_core([]), RateLimiter(), asyncio.new_event_loop()
+    clock = bench.core.clock()
+    ends_at = None if ends_in is None else clock + ends_in
+    limiter.windows = Windows(Window(100, 1, ends_at), known=True, noted_at=clock)
+
+    async def come() -> None:
+        with anyio.fail_after(5), pytest.raises(RateLimitError):
+            await limiter.acquire(bench.core, max_throttle_wait=60.0)
+
+    async def come_before() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(come)
+            await bench.time.sleep(20.0)
+            assert len(limiter.under_way) == 1
+            loop.close()
+
+    loop.run_until_complete(limiter.acquire(bench.core))
+    asyncio.run(come_before())
+    assert not limiter.under_way
+    assert 20.0 <= bench.time.elapsed <= 26.0
+
+
 async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
     bench, limiter = make_core([]), RateLimiter()
     with anyio.fail_after(5):

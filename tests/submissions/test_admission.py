@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from math import inf
@@ -446,6 +447,29 @@ async def test_a_deadline_bounds_the_wait_for_tokens() -> None:
     budget.reserve(None)  # of one that still runs
     with pytest.raises(APITimeoutError):
         await send(bench.core)
+    assert posts(bench) == 0
+
+
+def test_tokens_of_a_loop_that_is_closed_meanwhile_are_waited_for_no_more() -> None:
+    budget, loop = Budget(100), asyncio.new_event_loop()
+    bench = make_core(priced(price=None), budget=budget)
+
+    async def reserve() -> None:
+        budget.reserve(None)
+
+    async def refused() -> None:
+        with anyio.fail_after(5), pytest.raises(BudgetExceededError):
+            await send(bench.core)
+
+    async def come_before() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(refused)
+            await bench.time.sleep(20.0)
+            loop.close()
+
+    loop.run_until_complete(reserve())
+    asyncio.run(come_before())
+    assert 20.0 <= bench.time.elapsed <= 26.0
     assert posts(bench) == 0
 
 
