@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +64,9 @@ NO_TEXT: Mapping[str, Any] = {
         (Request("POST", "/video-gen/grok", RetrySafety.PAID, form=Form({"prompt": "A fox; a hare"}, loses_text=True)), "video", ("A fox; a hare", True)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '[{"prompt": "A fox"}, {"prompt": "A hare"}, {}]'})), "video", ("A fox\nA hare", True)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '[{"prompt": "A f'})), "video", (None, False)),
+        (Request("POST", "/dialogue", RetrySafety.PAID, body={"blocks": [{"input": "Hello"}, {"input": "Bye"}, {}, 7]}), "tts", ("Hello\nBye", True)),
+        (Request("POST", "/dialogue", RetrySafety.PAID, body={"blocks": []}), "tts", (None, True)),
+        (Request("POST", "/generate", RetrySafety.PAID, body={"messages": [7]}), None, (None, False)),
         (Request("POST", "/video-storyboard/veo", RetrySafety.PAID, form=Form({"scenes": '{"prompt": "A fox"}'})), "video", (None, False)),
     ],
 )  # fmt: skip
@@ -109,6 +114,16 @@ def test_recordings_of_one_name_are_told_apart_by_their_content() -> None:
     )  # not read, so not known to be equal
 
 
+def test_of_several_files_under_one_name_each_tells_requests_apart() -> None:
+    def claim(*contents: bytes) -> Claim:
+        files = tuple(FormFile("files", "fox.png", content, "image/png") for content in contents)
+        form = Form({"prompt": "A fox"}, files)
+        return claim_of(Request("POST", "/x", RetrySafety.PAID, form=form), key="k", kind="image", model="m")
+
+    assert claim(b"one", b"two").is_same_request(claim(b"one", b"two"))
+    assert not claim(b"one", b"two").is_same_request(claim(b"two", b"two"))
+
+
 def test_equal_requests_ask_for_the_same_whatever_they_are_called() -> None:
     claim = Claim("a", "image", "m", "p", options={"seed": 1})
     assert claim.is_same_request(Claim("b", None, "m", "p", sent_at=5.0, options={"seed": 1}))
@@ -122,6 +137,29 @@ def test_a_claim_is_kept_as_json_without_what_was_asked_for() -> None:
     kept = claim.to_dict()
     assert "planted" not in f"{kept}{claim!r}"
     assert Claim.from_dict(kept) == Claim("k", "image", "m", **TIMES)
+    assert Claim.from_dict(replace(claim, seed=3).to_dict()).seed == 3
+
+
+def test_another_process_knows_a_claim_by_what_shows_and_an_equal_request_by_all_that_it_asks_for() -> None:
+    shown = {"seed": 7, "size": "1:1"}
+    options = {**shown, "duration": [5], "temperature": 0.5, "image": (b"\xff",)}
+    claim = Claim("k", "image", "m", "A fox", predicted=True, options=options, seed=3, **TIMES)
+    said = json.loads(json.dumps(claim.to_shared_dict()))
+    theirs = Claim.from_shared_dict(said)
+    assert theirs == replace(claim, options=shown, twin=said["twin"])
+    turned = replace(claim, key="other", options=dict(reversed(options.items())))
+    for same in (claim, turned, Claim.from_shared_dict(turned.to_shared_dict())):
+        assert theirs.is_same_request(same)
+        assert same.is_same_request(theirs)
+    for other in (
+        replace(claim, model="other"),
+        replace(claim, prompt="A hen"),
+        replace(claim, options={**options, "temperature": 0.6}),
+    ):
+        for each in (other, Claim.from_shared_dict(other.to_shared_dict())):
+            assert not theirs.is_same_request(each)
+            assert not each.is_same_request(theirs)
+    assert Claim.from_shared_dict({}) == Claim("", twin="")
 
 
 @pytest.mark.parametrize("values", [{}, {"key": None, "sent_at": "x", "kind": []}, {"future": 1}])
@@ -168,17 +206,22 @@ def test_an_item_is_read_in_either_dialect() -> None:
         ("a ﬁne café", "A fine cafe\N{COMBINING ACUTE ACCENT}", PromptMatch.ALIKE),
         # Cut short...
         (LONG, LONG[:40], PromptMatch.PERHAPS),
+        (LONG, LONG[:16], PromptMatch.PERHAPS),
         (LONG, LONG[:12] + "...", PromptMatch.PERHAPS),
         (LONG, LONG[:12] + "…", PromptMatch.PERHAPS),
         ("A fox & " + LONG, "A fox &amp; " + LONG[:20], PromptMatch.PERHAPS),
         # ... or another that ours begins with.
         ("A fox on the moon", "A fox", PromptMatch.OTHER),
+        (LONG, LONG[:15], PromptMatch.OTHER),
         # Missing, or nothing to compare.
         ("A fox", "", PromptMatch.PERHAPS),
         ("A fox", "  ", PromptMatch.PERHAPS),
         (None, "A fox", PromptMatch.PERHAPS),
         (None, "", PromptMatch.PERHAPS),
+        (" ", "", PromptMatch.PERHAPS),
         ("\N{FOX FACE}", "??", PromptMatch.PERHAPS),
+        ("\N{FOX FACE}", "A fox", PromptMatch.PERHAPS),
+        ("A fox", "??", PromptMatch.PERHAPS),
     ],
 )
 def test_a_shown_prompt_is_compared_with_ours(ours: str | None, shown: str, expected: PromptMatch) -> None:
@@ -229,11 +272,15 @@ def test_kinds_exclude_each_other_only_where_both_are_known(one: str | None, oth
         ({"duration": 5}, Facts(duration=10), None),
         ({"size": "768x1344"}, Facts(width=768, height=1344), 1),
         ({"size": "768x1344"}, Facts(width=1024, height=1024), None),
+        ({"size": "768x1344"}, Facts(width=384, height=672), None),
+        ({"size": "768x"}, Facts(width=1024, height=1024), 0),
+        ({"size": ":16"}, Facts(width=1024, height=1024), 0),
         ({"size": "16:9"}, Facts(width=1920, height=1080), 1),
         ({"size": "16:9"}, Facts(width=1080, height=1920), None),
         ({"aspect_ratio": "9:16"}, Facts(width=720, height=1280), 1),
         ({"size": "large"}, Facts(width=720, height=1280), 0),
         ({"size": "768x1344"}, Facts(width=768), 0),
+        ({"size": "768x1344"}, Facts(height=1344), 0),
         ({"size": "768x1344"}, Facts(width=0, height=0), 0),
         ({"seed": 7, "size": "768x1344"}, Facts(seed=7, width=768, height=1344), 2),
         ({"seed": 7, "size": "768x1344"}, Facts(seed=8, width=768, height=1344), None),
