@@ -99,8 +99,6 @@ PART_FOR: Final = 30.0
 """Seconds after which a part of a window that was not given back is free again."""
 _ALONE_FOR: Final = 5.0
 _BACK_WITHIN: Final = 5.0
-"""Seconds after which it is asked again whether what others hold has come back."""
-_GIVEN_BACK_WITHIN: Final = 5.0
 """Seconds after which it is worth asking whether what others hold has come back, or their lease is over."""
 _USED_WITHIN: Final = 20.0
 _LOOK_AGAIN: Final = 1.0
@@ -158,7 +156,7 @@ class SharedWindows:
             hour = SharedWindow(said.hour.limit, said.hour.limit)
             return replace(known, hour=hour, reset=self.reset + _NEXT_WINDOW, ends_at=None, given_at=None)
         if self.hour is None or said.reset > self.reset:
-            return replace(said, closed_until=known.closed_until, given_at=None)
+            return replace(said, closed_until=known.closed_until)
         return replace(known, hour=_least(self.hour, said.hour), day=_least(self.day, said.day))
 
 
@@ -226,8 +224,8 @@ def places_to_take(
     elif (at := _next_of_last_fifth(windows, left, others + kept, now)) is None:
         count = max(1, free // (2 * workers))
     elif now < at:
-        if others:  # what of it comes back, or is a dead worker's, makes the next one due earlier
-            at = min(at, max(now + _BACK_WITHIN, _next_of_last_fifth(windows, left, kept, now) or now))
+        # What comes back of what others hold, or is a dead worker's, makes the next one due earlier.
+        at = min(at, max(now + _BACK_WITHIN, _next_of_last_fifth(windows, left, kept, now) or now))
         return Places(windows, 0, max(_LOOK_AGAIN, at - now), kept)
     else:
         windows, count = replace(windows, given_at=now), 1

@@ -72,7 +72,7 @@ def test_the_less_is_left_and_the_more_share_it_the_less_is_taken(workers: int, 
 
 
 def test_what_nobody_knows_the_price_of_passes_one_at_a_time_and_not_where_costs_are_never_told() -> None:
-    funds = RunFunds(10)
+    funds = RunFunds(10, spent=9)
     assert may_take_unknown(funds)
     for refused in (RunFunds(10, spent=10), replace(funds, is_unknown_out=True), replace(funds, is_uncounted=True)):
         assert not may_take_unknown(refused)
@@ -85,6 +85,7 @@ def test_what_nobody_knows_the_price_of_passes_one_at_a_time_and_not_where_costs
         (RunFunds(10), 4, True, True),
         (RunFunds(10, others=8), 4, False, True),
         (RunFunds(10, open=8, is_moving=True), 4, False, True),
+        (RunFunds(10, spent=6, open=3, others=1), 4, False, True),
         (RunFunds(10, spent=7, others=3), 4, True, False),
         (RunFunds(10, others=8), None, False, True),
         (RunFunds(10, spent=10, others=8), None, True, False),
@@ -142,8 +143,10 @@ async def test_what_is_sent_leaves_the_senders_part_and_counts_until_it_is_charg
         tokens, funds = await take(two, 10)
         assert (tokens, funds.open, funds.others, funds.left) == (None, 10, 90, 0)
         await one.accepted("a", id=7)
+        await one.flush()
+        assert await open_budget(two, 100) == RunFunds(100, open=10, others=90, workers=2, is_moving=True)
         await one.final("a", outcome(4))
-        assert (await take(one, 10, returned=90))[1] == RunFunds(100, spent=4, workers=2)
+        assert (await take(one, 10, returned=900))[1] == RunFunds(100, spent=4, workers=2)
         tokens, funds = await take(two, 10)
         assert (tokens, funds.spent, funds.open, funds.others) == (
             18,
@@ -257,16 +260,21 @@ async def test_what_was_spent_before_counts_once_however_often_a_run_is_opened(p
         await one.accepted("a", id=1)
         await one.final("a", outcome(7))
         await send(one, "b", None)
+        await send(one, "c", None)
+        await one.accepted("c", id=3)
     async with a_worker(place) as two:
-        funds, is_unpriced = await two.ask(lambda: two.allotments.open_budget(100, failure_is_free=True))
-        assert (funds.spent, funds.open, is_unpriced) == (7, 0, True)
+        for is_first in (True, False):
+            funds, is_unpriced = await two.ask(lambda: two.allotments.open_budget(100, failure_is_free=True))
+            assert (funds.spent, funds.open, is_unpriced) == (7, 0, is_first)
         await two.ask(lambda: two.allotments.note_price("b", 5))
         await two.ask(lambda: two.allotments.note_price("b", 50))  # it is known by now
         assert (await take(two, 10))[1].open == 5
-        await two.take(["b"])
+        await two.ask(lambda: two.allotments.note_price("c", 3))
+        assert (await take(two, 10))[1].open == 8
+        await two.take(["b", "c"])
+        await two.final("c", outcome(0))
         await two.accepted("b", id=2)
-        await two.final("b", outcome(6))
-        assert (await take(two, 10))[1].spent == 13
+        await two.final("b", outcome(6))  # and leaves it to the next one to count that
     for _ in range(2):
         async with a_worker(place) as three:
             assert (await open_budget(three, 50)) == RunFunds(50, spent=13)
@@ -284,10 +292,12 @@ async def test_what_the_service_does_not_say_cost_its_price(place: str, is_free:
         await take(one, 50)
         for number, status in enumerate(("completed", "failed")):
             await send(one, status, 10)
+            assert (await take(one, 10))[1].open == 10
             await one.accepted(status, id=number)
             await one.final(status, outcome(None, status))
         for _ in range(2):
-            assert (await take(one, 10))[1].spent == spent
+            funds = (await take(one, 10))[1]
+            assert (funds.spent, funds.open) == (spent, 0)
 
 
 @pytest.mark.anyio
@@ -296,19 +306,31 @@ async def test_one_at_a_time_of_a_run_leaves_whose_price_nobody_knows(place: str
         await open_budget(one, 100)
         assert (await take(one, None))[0] == 0
         assert (await take(two, None))[0] is None
+        assert (await take(one, None, keeps_unknown=True))[0] is None
+        for keeps_unknown in (True, False):
+            await take(one, 5, keeps_unknown=keeps_unknown)
+            funds = (await take(two, 200))[1]
+            assert (funds.is_unknown_out, funds.workers) == (keeps_unknown, 2)
+        assert (await take(one, None))[0] == 0
         for keeps_unknown in (True, False):
             await one.ask(partial(one.allotments.keep_tokens, is_moving=True, keeps_unknown=keeps_unknown, holds=True))
             assert (await take(two, 200))[1].is_unknown_out == keeps_unknown
         assert (await take(one, None))[0] == 0
+        await send(one, "priced", 5)
         await send(one, "a", -1)
         await one.ask(lambda: one.allotments.keep_tokens(is_moving=True, keeps_unknown=False, holds=True))
         assert (await take(two, None))[0] is None  # it is on its way
-        assert (await take(one, None, keeps_unknown=True))[0] is None
         await one.accepted("a", id=1)
+        await one.flush()
+        assert (await take(one, None))[0] is None  # and is still
         await one.final("a", outcome(7))
         await one.flush()
         tokens, funds = await take(two, None)
         assert (tokens, funds.spent) == (0, 7)
+        await send(two, "failed", -1)
+        await two.accepted("failed", id=3)
+        await two.final("failed", outcome(None, "failed"))
+        assert (await take(two, None))[0] == 0
         await send(two, "b", -1)
         await two.accepted("b", id=2)
         await two.final("b", outcome(None))
@@ -318,12 +340,20 @@ async def test_one_at_a_time_of_a_run_leaves_whose_price_nobody_knows(place: str
 
 
 @pytest.mark.anyio
-async def test_others_hear_whether_it_is_worth_waiting_for_a_worker(place: str) -> None:
+async def test_others_hear_whether_it_is_worth_waiting_for_a_worker(place: str, postgres: PostgresServer) -> None:
     async with a_worker(place) as one, a_worker(place) as two:
         await open_budget(one, 10)
         await take(one, 10)
         await send(one, "a", 10)
         assert (await take(two, 10))[1].is_moving
+        postgres.execute("UPDATE neuralbox.allotment SET until = clock_timestamp(), amount = 3 WHERE owner = 1")
+        assert not (await take(two, 10))[1].is_moving
+        await one.ask(partial(one.allotments.keep_tokens, is_moving=True, keeps_unknown=False, holds=True))
+        funds = (await take(two, 10))[1]
+        assert (funds.is_moving, funds.others) == (True, 3)
+        for is_moving in (False, True):
+            assert (await take(one, 200, returned=3, is_moving=is_moving))[0] is None
+            assert (await take(two, 200))[1].is_moving == is_moving
         for is_moving in (True, False):
             await one.ask(partial(one.allotments.keep_tokens, is_moving=is_moving, keeps_unknown=False, holds=False))
             assert (await take(two, 10))[1].is_moving == is_moving
@@ -390,6 +420,79 @@ async def test_two_that_take_at_once_never_take_the_same(place: str, postgres: P
         assert postgres.execute("SELECT sum(amount)::int FROM neuralbox.allotment") == [(sum(taken),)]
 
 
+@pytest.mark.anyio
+async def test_who_takes_sees_what_another_is_just_taking(place: str, postgres: PostgresServer) -> None:
+    import threading
+
+    import psycopg
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with a_worker(place) as one, a_worker(place) as two:
+        await open_budget(one, 100)
+        await open_budget(two, 100)
+        store, taken = store_of(two).allotments, list[int | None]()
+
+        def work() -> None:
+            found = store.take_tokens(60, returned=0, is_moving=False, keeps_unknown=False)
+            taken.append(found.tokens)
+
+        with psycopg.connect(place.partition("#")[0]) as taking:
+            taking.execute(allotments._LOCK, store._named)
+            thread = threading.Thread(target=work)
+            thread.start()
+            while thread.is_alive() and postgres.execute(waiting) == [(0,)]:
+                pass
+            taking.execute("UPDATE neuralbox.allotment SET amount = 60 WHERE owner = 1")
+        thread.join()
+        assert taken == [None]
+
+
+@pytest.mark.anyio
+async def test_another_run_has_a_budget_of_its_own_and_another_account_windows_of_its_own(
+    place: str, postgres: PostgresServer
+) -> None:
+    rows = "SELECT r.*, r.xmin::text FROM neuralbox.record r WHERE run > 1 ORDER BY id"
+    async with (
+        a_worker(place) as one,
+        a_worker(postgres.url()) as other,
+        a_worker(postgres.url()) as free,
+        a_worker(postgres.url(), account="nb_live_another") as stranger,
+    ):
+        await open_budget(other, 50)
+        await take(other, 20)
+        for key, price in (("a", 10), ("b", -1)):
+            await send(other, key, price)
+        await send(free, "a", None)  # keeps no budget
+        await other.accepted("a", id=1)
+        await other.final("a", outcome(4))
+        await free.accepted("a", id=2)
+        await free.final("a", outcome(5))
+        await send(free, "b", None)
+        await free.flush()
+        await other.flush()
+        before = postgres.execute(rows)
+        assert await open_budget(one, 100) == RunFunds(100)
+        assert (await take(one, None))[0] == 0
+        await send(one, "b", -1)
+        await send(one, "c", -1)
+        await one.ask(lambda: one.allotments.note_price("b", 5))
+        assert postgres.execute("SELECT key, price FROM neuralbox.record WHERE run = 1 ORDER BY key") == [
+            ("b", 5),
+            ("c", -1),
+        ]
+        await one.accepted("c", id=3)
+        await one.final("c", outcome(6))
+        assert (await take(one, 1))[1].spent == 6
+        assert postgres.execute(rows) == before
+        _, funds = await take(other, 10)
+        assert (funds.budget, funds.spent, funds.open, funds.workers) == (50, 4, 0, 1)
+        said = SharedWindows(SharedWindow(200, 150), None, 5_000.0, 1_800.0)
+        assert (await take_places(stranger, said)).count is None
+        alone = await take_places(one, SharedWindows())
+        assert (alone.count, alone.windows) == (None, SharedWindows())
+        assert (await take_places(stranger, SharedWindows())).windows.hour == said.hour
+
+
 # Windows.
 
 
@@ -426,10 +529,32 @@ def test_a_place_is_given_only_where_there_is_one_and_else_it_is_said_when_to_as
         free = min(window.left - reserve_of(window.limit) for window in both) - others - kept
         assert 0 <= places.count <= max(0, free)
         assert places.amount == kept + places.count
+        assert part(workers=1, wants=True).amount == kept + max(0, free)
     alone = part(workers=1, wants=True)
     assert alone.count is None
     given_back = part(workers=workers, wants=False)
     assert (given_back.count, given_back.amount) == (0, kept)
+
+
+@pytest.mark.parametrize(
+    ("left", "ends_at", "workers", "count"),
+    [
+        (None, None, 2, 4),
+        (None, None, 20, 1),  # each one, or nobody would ever hear of the windows
+        (42, None, 4, 5),
+        (200, None, 2, 8),
+        (50, None, 40, 1),
+        (50, 3_600.0, 4, 6),
+        (50, 3_600.0, 40, 1),  # where there is more than the last fifth, none waits while there is one for it
+    ],
+)
+def test_however_many_share_the_windows_each_may_send_something(
+    left: int | None, ends_at: float | None, workers: int, count: int
+) -> None:
+    hour = None if left is None else SharedWindow(200, left)
+    windows = SharedWindows(hour, None, 1.0, ends_at)
+    places = places_to_take(windows, others=0, workers=workers, kept=0, wants=True, reserve_of=reserve_of, now=0.0)
+    assert places.count == count
 
 
 @pytest.mark.uncovered
@@ -464,6 +589,7 @@ def test_the_last_fifth_is_spread_over_what_remains_by_all_together() -> None:
         places = places_to_take(windows, others=0, workers=8, kept=0, wants=True, reserve_of=reserve_of, now=float(now))
         windows = places.windows
         if places.count:
+            assert places.count == 1
             given_at.append(float(now))
     assert len(given_at) == 38
     gaps = [after - before for before, after in pairwise(given_at)]
@@ -473,6 +599,7 @@ def test_the_last_fifth_is_spread_over_what_remains_by_all_together() -> None:
 @pytest.mark.parametrize(
     ("left", "others", "now", "seconds"),
     [
+        (40, 0, 189.5, 1.0),  # so near that it is not worth asking earlier
         (40, 0, 150.0, 3_500 / 39 - 50),  # 38 and the reserve are left, and nobody holds any
         (40, 30, 150.0, 3_500 / 39 - 50),  # were all of it back, it would be due then; as it is held, in six minutes
         (40, 30, 190.0, 5.0),  # back by now or not, nobody has said so
@@ -489,6 +616,13 @@ def test_what_others_hold_makes_nobody_wait_longer_than_until_it_may_be_back(
     assert places.seconds == pytest.approx(seconds)
 
 
+def test_the_scarcer_window_says_when_the_next_may_leave_and_what_the_worker_has_on_its_way_is_gone_of_it() -> None:
+    windows = SharedWindows(SharedWindow(200, 40), SharedWindow(2_000, 30), 1.0, ends_at=3_600.0, given_at=100.0)
+    places = places_to_take(windows, others=0, workers=8, kept=4, wants=True, reserve_of=reserve_of, now=150.0)
+    assert places.count == 0
+    assert places.seconds == pytest.approx(3_500 / 7 - 50)  # 10 and the reserve are left of the day
+
+
 def test_of_one_hour_the_least_counts_and_the_next_replaces_it() -> None:
     known = SharedWindows(SharedWindow(200, 50), SharedWindow(900, 300), 100.0, 3_600.0, 7.0, 5.0)
     same = known.after(
@@ -503,9 +637,13 @@ def test_of_one_hour_the_least_counts_and_the_next_replaces_it() -> None:
     assert (begun.hour, begun.ends_at, begun.given_at) == (SharedWindow(200, 200), None, None)
     assert known.reset < begun.reset < 101.0
     assert begun.after(known, is_over=False) == begun  # a late answer of the hour that is over
+    later = known.after(SharedWindows(SharedWindow(200, 200), None, 200.0), is_over=True)
+    assert (later.reset, later.ends_at) == (200.0, None)
     changed = known.after(SharedWindows(SharedWindow(500, 400), None, 100.0), is_over=False)
     assert (changed.hour, changed.day) == (SharedWindow(500, 400), SharedWindow(900, 300))
     assert SharedWindows().after(SharedWindows(closed_until=3.0), is_over=False).closed_until == 3.0
+    dayless = replace(known, day=None)
+    assert dayless.after(replace(known, closed_until=None), is_over=False) == known
 
 
 async def take_places(
@@ -526,8 +664,12 @@ async def test_one_alone_heeds_the_windows_by_itself_and_two_share_them(place: s
         assert (waits.count, waits.windows.hour, waits.windows.day) == (0, said.hour, said.day)
         assert waits.windows.ends_at == pytest.approx(1_800.0, abs=5.0)
         assert waits.windows.closed_until == pytest.approx(9.0, abs=5.0)
+        known = "SELECT extract(epoch FROM u - clock_timestamp())::int FROM neuralbox.account, unnest(ARRAY[hour_ends, closed_until]) u"
+        assert [seconds for (seconds,) in postgres.execute(known)] == pytest.approx([1_800, 9], abs=5)
         assert (await take_places(one, said, kept=4)).count == 36  # a quarter of what is left but for the reserve
         assert (await take_places(two, SharedWindows())).count == 27
+        await take_places(one, said, kept=48, wants=False)
+        assert (await take_places(two, SharedWindows())).count == 25
         await take_places(one, said, wants=False)
         assert (await take_places(two, SharedWindows())).count is None
         begun = await take_places(two, SharedWindows(SharedWindow(200, 200), None, 5_000.0), is_over=True)
@@ -537,6 +679,19 @@ async def test_one_alone_heeds_the_windows_by_itself_and_two_share_them(place: s
         assert (await take_places(one, said)).count is None
     ends = "SELECT hour_ends IS NULL FROM neuralbox.account"
     assert postgres.execute(ends) == [(True,)]
+
+
+@pytest.mark.anyio
+async def test_of_the_last_fifth_one_is_given_at_a_time_whoever_asks(place: str, postgres: PostgresServer) -> None:
+    said = SharedWindows(SharedWindow(200, 30), None, 5_000.0, 1_800.0)
+    async with a_worker(place) as one, a_worker(place) as two:
+        for journal in (one, two):
+            await take_places(journal, said, kept=1)
+        assert (await take_places(one, said, kept=1)).count == 1
+        waits = await take_places(two, said, kept=1)
+        assert waits.count == 0
+        assert waits.seconds == pytest.approx(1_800 / 28, abs=5.0)
+    assert postgres.execute("SELECT turn FROM neuralbox.account") == [(4,)]
 
 
 @pytest.mark.anyio

@@ -37,8 +37,6 @@ from ..allotments import (
 from .connection import Connection, Reconnecting
 from .statements import CHARGED
 
-UNKNOWN_PRICE: Final = -1
-"""Stands for a price that nobody knows."""
 _MOVING_FOR: Final = 30.0
 """Seconds for which calls are believed to run, after their worker has said so."""
 
