@@ -57,8 +57,13 @@ def heard(news: Any) -> dict[str, tuple[str, bool]]:
 async def test_one_is_elected_and_the_next_when_it_resigns_or_its_lease_is_over(
     place: str, postgres: PostgresServer
 ) -> None:
+    from neuralbox._journal.postgres import keeping
+
     async with a_keeper(place) as (_, first), a_worker(place) as other:
         assert (first.epoch, await keep(other)) == (1, None)
+        with pytest.MonkeyPatch.context() as patched:  # it was elected since the other looked
+            patched.setattr(keeping, "_IS_KEPT", "SELECT 1 WHERE false")
+            assert await keep(other) is None
         await first.resign()
         second = await keep(other)
         assert second is not None
@@ -86,12 +91,15 @@ async def test_a_turn_prolongs_the_tenure_once_a_part_of_its_lease_is_over(
 
 
 async def test_who_may_not_work_any_more_does_not_keep(place: str, postgres: PostgresServer) -> None:
-    async with a_worker(place) as journal:
+    async with a_worker(place) as journal, a_worker(place):
         end_lease(postgres, journal)
         assert await keep(journal) is None
 
 
-async def test_a_keeper_whose_tenure_was_taken_changes_nothing(place: str, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_keeper_whose_tenure_is_over_changes_nothing(
+    place: str, postgres: PostgresServer, is_taken: bool
+) -> None:
     async with a_keeper(place) as (journal, old), a_worker(place) as thief:
         await accept(journal, "one", "two")
         await journal.plan(entries("three", "four"))
@@ -100,8 +108,11 @@ async def test_a_keeper_whose_tenure_was_taken_changes_nothing(place: str, postg
             await journal.lost(key, claim(key))
         jobs, (three, four) = await old.turn()
         end_tenure(postgres)
-        assert await keep(thief) is not None
-        before = postgres.execute("SELECT r.*, r.xmin::text FROM neuralbox.record r ORDER BY id")
+        if is_taken:
+            assert await keep(thief) is not None
+            postgres.execute("UPDATE neuralbox.account SET keeper_until = clock_timestamp() + interval '44 s'")
+        rows = ("neuralbox.record r ORDER BY id", "neuralbox.account r")
+        before = [postgres.execute(f"SELECT r.*, r.xmin::text FROM {each}") for each in rows]
         for act in (
             old.turn,
             lambda: old.taken_up(jobs),
@@ -113,11 +124,53 @@ async def test_a_keeper_whose_tenure_was_taken_changes_nothing(place: str, postg
         ):
             with refused("keeper", "Another process waits for all jobs"):
                 await act()
-        assert postgres.execute("SELECT r.*, r.xmin::text FROM neuralbox.record r ORDER BY id") == before
+        await old.resign()
+        assert [postgres.execute(f"SELECT r.*, r.xmin::text FROM {each}") for each in rows] == before
         assert postgres.execute("SELECT count(*) FROM neuralbox.outcome") == [(0,)]
 
 
-async def test_nobody_is_elected_while_a_keeper_writes(place: str, postgres: PostgresServer) -> None:
+async def test_what_is_of_another_account_in_the_same_database_is_another_keepers(
+    place: str, postgres: PostgresServer
+) -> None:
+    elsewhere = postgres.url()
+    async with a_worker(elsewhere, account="nb_live_another") as other, a_keeper(place) as (journal, tenure):
+        theirs = await keep(other)
+        assert theirs is not None
+        assert (theirs.epoch, tenure.epoch) == (1, 1)
+        await accept(other, "one")
+        await other.plan(entries("two"))
+        await other.sending("two", claim("two"), mark=MARK)
+        await other.lost("two", claim("two"))
+        (jobs, (lost,)) = await theirs.turn()
+        assert await tenure.turn() == ([], [])
+        rows = "SELECT r.*, r.xmin::text FROM neuralbox.record r WHERE run = 1 ORDER BY id"
+        before = postgres.execute(rows)
+        await journal.plan(entries("mine"))
+        await journal.sending("mine", claim("mine"), mark=MARK)
+        await journal.lost("mine", claim("mine"))
+        (mine,) = await lost_of(tenure)
+        assert await tenure.adopt(mine, JobRef(1), sent=5.0, at=8.0) is None
+        await tenure.taken_up(jobs)
+        await tenure.end([(jobs[0], {"status": "failed"})], 9.0)
+        await tenure.hand_back(jobs)
+        await tenure.unsettled(lost, {"why": "nobody knows"})
+        assert await tenure.adopt(lost, JobRef(9), sent=5.0, at=8.0) is GrantRefusal.OUTDATED
+        assert await tenure.absent(lost, widened=0) is GrantRefusal.OUTDATED
+        assert postgres.execute(rows) == before
+        await journal.only_keep()
+        assert read_summary(elsewhere).owner is not None
+        await tenure.resign()
+        with refused("keeper"):
+            await tenure.turn()
+        with refused("keeper"):
+            await tenure.taken_up([])
+        with refused("keeper"):
+            await tenure.adopt(mine, JobRef(1), sent=5.0, at=8.0)
+        assert await theirs.turn() == (jobs, [lost])
+
+
+@pytest.mark.parametrize("fence", ["_FENCE", "_LOCK"])
+async def test_nobody_is_elected_while_a_keeper_writes(place: str, fence: str) -> None:
     """Between the check of an epoch and the commit of what it guards no other can begin."""
     import psycopg
 
@@ -126,7 +179,7 @@ async def test_nobody_is_elected_while_a_keeper_writes(place: str, postgres: Pos
             from neuralbox._journal.postgres import keeping
 
             values = {**store_of(other).keeping._named, "epoch": tenure.epoch}
-            assert writing.execute(keeping._FENCE, values).fetchone() == (1,)
+            assert writing.execute(getattr(keeping, fence), values).fetchone() == (1,)
             with psycopg.connect(place.partition("#")[0]) as electing:
                 electing.execute("SET lock_timeout = '50ms'")
                 with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -154,10 +207,11 @@ async def test_jobs_are_taken_up_until_they_end_and_by_each_keeper_anew(
         said = {"status": "completed", "tokens": 5, "said": {"status": "completed"}}
         await tenure.end([(jobs[0], said)], 9.0)
         await tenure.hand_back(jobs[1:2])
+        await tenure.taken_up(jobs)  # it is handed back, whatever was read before
         news = await owner.news()
         assert heard(news) == {"one": ("final", True), "two": ("accepted", False)}
         (one,) = [each.record for each in news if each.record.key == "one"]
-        assert (one.outcome, one.tokens, one.final_at) == (said, 5, 9.0)
+        assert (one.outcome, one.status, one.tokens, one.final_at) == (said, "completed", 5, 9.0)
         assert await journal.news() == []
         assert heard(await owner.news()) == heard(news)  # until it says that it was heard
         await tenure.end([(jobs[1], {"status": "failed"})], 10.0)
@@ -168,7 +222,20 @@ async def test_jobs_are_taken_up_until_they_end_and_by_each_keeper_anew(
         end_tenure(postgres)
         following = await keep(journal)
         assert following is not None
-        assert [kept.job.id for kept in await jobs_of(following)] == [3]
+        (three,) = await jobs_of(following)
+        assert three.job.id == 3
+        await following.end([(three._replace(job=JobRef(33)), said)], 12.0)  # of an earlier try
+        assert await jobs_of(following) == [three]
+
+
+async def test_what_is_heard_of_one_is_news_of_the_others_still(place: str) -> None:
+    async with a_keeper(place) as (_, tenure), a_worker(place) as owner:
+        await accept(owner, "one", "two")
+        jobs = await jobs_of(tenure)
+        await tenure.end([(kept, {"status": "completed"}) for kept in jobs], 9.0)  # both in one transaction
+        news = await owner.news()
+        await owner.heard(news[:1])
+        assert await owner.news() == news[1:]
 
 
 async def test_what_is_taken_over_is_waited_for_again_where_that_is_wanted(
@@ -204,13 +271,18 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
         lost = {each.claim["key"][2:]: each for each in await lost_of(tenure)}
         assert sorted(lost) == ["absent", "dead", "found", "late", "open", "taken"]
 
-        assert await tenure.adopt(lost["found"], JobRef(1, "video"), sent=5.0, at=8.0) is None
+        assert await tenure.adopt(lost["found"], JobRef(1, "video", "m"), sent=5.0, at=8.0) is None
         assert await tenure.adopt(lost["taken"], JobRef(1), sent=None, at=8.0) is GrantRefusal.TAKEN
         assert await tenure.absent(lost["absent"], widened=1) is GrantRefusal.OUTDATED
         assert await tenure.absent(lost["absent"], widened=0) is None
         assert await tenure.absent(lost["dead"], widened=0) is None
-        await owner.accepted("late", id=4, kind="video")
-        assert await tenure.adopt(lost["late"], JobRef(5), sent=None, at=8.0) == JobRef(4, "video")
+        settled = """SELECT account IS NULL, state, claim, unsure, unsettled, sent_at, accepted_at, kind, model, kept
+            FROM neuralbox.record WHERE key = %s"""
+        unknown = (None, False, None)
+        assert postgres.execute(settled, ("found",)) == [(False, 2, *unknown, 1_772_971_200.0, 8.0, "video", "m", 0)]
+        assert postgres.execute(settled, ("absent",)) == [(True, 0, *unknown, None, None, None, None, 0)]
+        await owner.accepted("late", id="gen_4", kind="video")
+        assert await tenure.adopt(lost["late"], JobRef(5), sent=None, at=8.0) == JobRef("gen_4", "video")
         await tenure.unsettled(lost["open"], {"why": "several may be it"})
         assert [each.claim["key"] for each in await lost_of(tenure)] == ["c-taken"]
         news = {each.record.key: each for each in await owner.news()}
@@ -224,6 +296,9 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
         # What is sent again, or lost again, is another matter.
         await owner.sending("absent", claim("c-absent"))
         assert await tenure.absent(lost["absent"], widened=0) is GrantRefusal.UNSENT
+        assert await tenure.adopt(lost["absent"], JobRef(6), sent=None, at=8.0) is GrantRefusal.UNSENT
+        await tenure.unsettled(lost["absent"], {"why": "of the first try"})
+        assert "absent" not in {each.record.key for each in await owner.news() if each.unsettled is not None}
         await owner.lost("open", claim("c-open"))
         assert "c-open" in {each.claim["key"] for each in await lost_of(tenure)}
 
