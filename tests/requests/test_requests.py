@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,36 @@ async def test_a_request_sends_what_its_resource_sends(kind: Any, options: Any) 
     else:
         assert await request.prepare(bench.core.options.dialect) == request.build(bench.core.options.dialect)
         assert {**(request.build(bench.core.options.dialect).body or {}), **extra} == bench.sent[0].json
+
+
+OTHERS: dict[str, Any] = {
+    "aspect_ratio": "9:16",
+    "audio": b"another",
+    "diarize": False,
+    "duration": 20,
+    "format": "png",
+    "image_url": "https://a.test/other.png",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "params": {"scale": 4},
+    "quality": "hd",
+    "seed": 7,
+    "size": "1024x1024",
+    "speed": 0.5,
+    "temperature": 0.25,
+    "max_tokens": 7,
+}
+"""Of options that are no text at all, or none of which any would do: another value than in `RESOURCES`."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, each.name) for kind in REQUESTS for each in fields(kind) if each.name not in ("key", "extra_body")],
+)
+async def test_every_option_of_a_request_changes_what_is_sent(kind: Any, name: str) -> None:
+    """Else it would be taken and dropped: it is for `build` to say where it goes."""
+    request = kind(**RESOURCES[kind][1])
+    other = replace(request, **{name: OTHERS.get(name, "another")})
+    assert await other.prepare(Dialect()) != await request.prepare(Dialect())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REQUESTS if kind is not TranscriptionRequest])
