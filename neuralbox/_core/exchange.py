@@ -430,9 +430,17 @@ class Core(BoundToProcess):
         for listener in attempt.listeners:
             listener.repeating(outcome.value, error, step)
         attempt.may_have_worked = attempt.may_have_worked or outcome is AttemptOutcome.UNKNOWN
-        await pause(self.transport, self.sleep, step)
+        await self.pause(step)
         await self._let_go(attempt)
         return False
+
+    async def pause(self, seconds: float) -> None:
+        """Pause before something is sent.
+
+        Raises:
+            ConfigurationError: The client was closed meanwhile.
+        """
+        await pause(self.transport, self.sleep, seconds)
 
     async def _let_go(self, attempt: Attempt) -> None:
         """Wait until every listener lets the next attempt go."""

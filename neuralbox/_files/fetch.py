@@ -173,7 +173,7 @@ async def fetch(core: Core, source: FileSource, sink: Sink, options: FetchOption
             if isinstance(error, APIStatusError) and error.status_code in {404, 410}:
                 sink.drop()
             _give_up(core, source, options, error, tried)
-        await core.sleep(step)
+        await core.pause(step)
 
 
 # One attempt...

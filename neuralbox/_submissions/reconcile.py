@@ -36,6 +36,7 @@ from .._core.retry import is_from_service
 from .._errors import (
     APIConnectionError,
     APIStatusError,
+    ConfigurationError,
     InternalServerError,
     NeuralBoxError,
     ProtocolError,
@@ -210,7 +211,10 @@ async def _resolve(
         pause = _pause(registry, entry, settled, began=began, until=until)
         if pause is None:
             return settled
-        await core.sleep(pause)
+        try:
+            await core.pause(pause)
+        except ConfigurationError:  # the client was closed: nothing more is learnt by it
+            return settled
 
 
 def _pause(

@@ -552,7 +552,7 @@ class Submission:
         self.state = SubmissionState.NEW
         if self._observer is not None:
             self._observer.repeating(decision.reason, cause_of(decision.error), decision.pause)
-        await self._core.sleep(decision.pause)
+        await self._core.pause(decision.pause)
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)

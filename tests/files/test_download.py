@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from neuralbox import ConfigurationError, DownloadError, ExpiredFileError, Generation
 from neuralbox._files.download import MAX_FILE_BYTES, MemorySink, SavedFile, save
 from neuralbox._files.fetch import FetchOptions
+from neuralbox._transport.closing import announce_closed
 from tests.helpers import START, Bench, Streamed, make_core
 
 from .storage import URL, Storage, content, files_in, leftovers, video
@@ -61,6 +62,24 @@ async def test_a_generator_that_wraps_downloads_is_entered_and_left_by_different
             group.start_soon(act)
         await checkpoint()
     assert files_in(tmp_path) == {"0.mp4": FILE, "1.mp4": FILE}
+
+
+# A client that is closed meanwhile.
+
+
+async def test_a_pause_before_another_attempt_ends_when_the_client_is_closed(tmp_path: Path) -> None:
+    bench = answering(status=503, retry_after="50")
+
+    async def fetch() -> None:
+        with pytest.raises(ConfigurationError, match="closed while this was waiting"):
+            await save(bench.core, video(), tmp_path)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetch)
+        await bench.time.sleep(10.0)
+        announce_closed(bench.transport)
+    assert bench.time.elapsed < 11.0
+    assert leftovers(tmp_path) == []
 
 
 # What stands there.

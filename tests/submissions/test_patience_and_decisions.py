@@ -11,7 +11,7 @@ import pytest
 from neuralbox._budget import Budget
 from neuralbox._core.exchange import Attempt, Core
 from neuralbox._costs.charges import batch_mark, charges_of
-from neuralbox._errors import ConfigurationError, ProviderError, SubmissionUnknownError
+from neuralbox._errors import ConfigurationError, NeuralBoxError, ProviderError, SubmissionUnknownError
 from neuralbox._models.generation import Generation
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions import submission
@@ -20,8 +20,9 @@ from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.reconcile import Reconciliation, reconcile
 from neuralbox._submissions.registry import PendingSubmission, UnresolvedSubmission, registry_of
 from neuralbox._submissions.shared_record import SharedRecord
+from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox._types import JobRef
-from tests.helpers import Play, Sent, make_core
+from tests.helpers import Play, Sent, make_core, reply
 
 from ..service import LOST, a_shop
 from .support import draw, image, unknown
@@ -235,6 +236,29 @@ async def test_raise_looks_for_nothing() -> None:
         assert isinstance((await unknown(core, "A hen")).__cause__, ProviderError)
         assert len(shop.posts) == 2
         assert len(registry_of(core).unresolved) == 2
+
+
+@pytest.mark.parametrize("policy", ["reconcile", "resend"])
+async def test_a_client_that_is_closed_waits_for_nothing_before_it_looks_or_sends_again(policy: Any) -> None:
+    async with a_shop() as shop:
+        busy = reply(503, b"<html>busy</html>", retry_after="50")
+        shop.ends = lambda number, body: "answered" if number == 1 else busy
+        core = shop.core(submission=policy)
+        await draw(core, "A hen")
+        lost: type[NeuralBoxError] = SubmissionUnknownError if policy == "reconcile" else ConfigurationError
+
+        async def lose() -> None:
+            with pytest.raises(lost):
+                await draw(core)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lose)
+            await shop.time.sleep(4.2)  # between two looks, the second of which is at 5 s
+            looked = len(shop.pages)
+            announce_closed(shop)
+        announce_open(shop)
+        assert shop.time.elapsed == pytest.approx(4.3)
+        assert (len(shop.posts), len(shop.pages)) == (2, looked)
 
 
 async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
