@@ -8,6 +8,7 @@ taken as it comes.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -61,13 +62,16 @@ class RequestFile:
     is_shared: bool = False
 
     def __iter__(self) -> Iterator[BatchRequest]:
-        from .._requests.json_lines import read_lines
-
-        for position, (line, found) in enumerate(read_lines(self.source, is_table=self.is_table), 1):
+        for position, (line, found) in enumerate(self._lines(), 1):
             if isinstance(found, ConfigurationError):
                 raise ConfigurationError(f"{self.path}, line {line}: {found.message}")
             is_named = found.key is not None or not self.is_shared
             yield found if is_named else replace(found, key=f"{position:06d}")
+
+    def _lines(self) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
+        from .._requests.json_lines import read_lines
+
+        return read_lines(self.source, is_table=self.is_table, called=self.path)
 
     def __length_hint__(self) -> int:
         """Say how many there are, as far as that is known."""
@@ -80,10 +84,8 @@ class RequestFile:
 
     def without_problems(self) -> Iterator[BatchRequest]:
         """Read the requests that can be sent."""
-        from .._requests.json_lines import read_lines
-
         refused = {problem.line for problem in self.problems}
-        for line, found in read_lines(self.source, is_table=self.is_table):
+        for line, found in self._lines():
             if line not in refused and not isinstance(found, ConfigurationError):
                 yield found
 
@@ -103,10 +105,8 @@ def open_requests(path: Path, source: Path, *, is_table: bool, is_shared: bool =
     """
     if not source.is_file() and source.exists() and not source.is_dir():
         return RequestFile(path, source, is_table, None, is_shared=is_shared)
-    from .._requests.json_lines import read_lines
-
     count, problems, keys = 0, [], dict[str, int]()
-    for line, found in read_lines(source, is_table=is_table):
+    for line, found in RequestFile(path, source, is_table, None)._lines():
         count += 1
         problem = _problem_of(line, found, is_shared=is_shared) or _repeated_key(line, count, found, keys)
         if problem is not None:
@@ -143,13 +143,17 @@ def _problem_of(line: int, found: BatchRequest | ConfigurationError, *, is_share
     if isinstance(found, ConfigurationError):
         return LineProblem(line, found.message)
     try:
-        check(found, Dialect())
+        body = check(found, Dialect()).whole_body()
         if found.key is not None:
             require_key(found.key)
             if is_shared:
                 require_shared_key(found.key)
     except ConfigurationError as error:
         return LineProblem(line, error.message)
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:  # what Python reads as JSON and no other does
+        return LineProblem(line, f"this cannot be sent as JSON: {error}.")
     misplaced = no_address(found.to_dict())
     if misplaced is not None:
         return LineProblem(line, misplaced)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .._api.builders import require_text
 from .._api.checks import require_path
+from .._api.request import Request
 from .._config import Dialect
 from .._errors import ConfigurationError
 from .base import BatchRequest
@@ -107,8 +108,8 @@ def _unknown(name: object, made: type[BatchRequest], known: Mapping[str, object]
     return f"{unknown}; an option this version does not know goes through `extra_body`. Its fields: {fields_of}."
 
 
-def check(request: BatchRequest, dialect: Dialect) -> None:
-    """Refuse what cannot be right, by the rules of its kind; nothing is read and nothing is sent.
+def check(request: BatchRequest, dialect: Dialect) -> Request:
+    """Return what would be sent; refuse what cannot be right, by the rules of its kind. Nothing is read and nothing is sent.
 
     Raises:
         ConfigurationError: It names the field.
@@ -116,7 +117,7 @@ def check(request: BatchRequest, dialect: Dialect) -> None:
     if request.key is not None:
         require_text("key", request.key)
     request.options()
-    request.build(dialect)
+    return request.build(dialect)
 
 
 def _article(name: str) -> str:
@@ -148,20 +149,21 @@ def read_requests(path: str | os.PathLike[str]) -> Iterator[BatchRequest]:
 
 
 def read_lines(
-    path: str | os.PathLike[str], *, is_table: bool | None = None
+    path: str | os.PathLike[str], *, is_table: bool | None = None, called: object = None
 ) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
     """Read the lines of such a file that are not empty: the number of each, and its request or what is wrong with it.
 
     Args:
         path: The file.
         is_table: Whether it is a table; None where its ending tells.
+        called: What messages call the file; None for its path.
 
     Raises:
         ConfigurationError: It is a table without a usable header.
         OSError: The file cannot be read.
     """
     if os.fspath(path).lower().endswith(".csv") if is_table is None else is_table:
-        yield from _read_table(path)
+        yield from _read_table(path, os.fspath(path) if called is None else called)
         return
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -175,7 +177,9 @@ def read_lines(
                 yield number, found
 
 
-def _read_table(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
+def _read_table(
+    path: str | os.PathLike[str], called: object
+) -> Iterator[tuple[int, BatchRequest | ConfigurationError]]:
     from .csv_table import read_rows
 
     try:
@@ -187,7 +191,7 @@ def _read_table(path: str | os.PathLike[str]) -> Iterator[tuple[int, BatchReques
                 found = error
             yield number, found
     except ConfigurationError as error:
-        raise ConfigurationError(f"{os.fspath(path)}: {error.message}") from None
+        raise ConfigurationError(f"{called}: {error.message}") from None
 
 
 def _read_line(line: bytes) -> BatchRequest:

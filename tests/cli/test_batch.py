@@ -120,6 +120,11 @@ def test_an_estimate_sends_nothing(box: Box) -> None:
         ('{"kind": "image", "model": "flux-1.1-pro"}', "run.jsonl, line 3: `prompt` is missing"),
         ('{"kind": "image", "model": "flux-1.1-pro", "prompt": " "}', "run.jsonl, line 3: "),
         (
+            '{"model": "flux-1.1-pro", "prompt": "A fox", "params": {"seed": NaN}}',
+            "run.jsonl, line 3: this cannot be sent",
+        ),
+        ('{"model": "flux-1.1-pro", "prompt": "\\ud800"}', "run.jsonl, line 3: this cannot be sent as JSON"),
+        (
             '{"kind": "music", "model": "musicgen", "prompt": "A waltz", "duration": 5, "key": "waltz"}',
             "run.jsonl, line 3: ",
         ),
@@ -616,6 +621,8 @@ def test_requests_come_from_standard_input_and_are_checked_to_the_end_first(box:
         .lines[0]
         .startswith("1 requests, 4 tokens")
     )
+    left = box("batch", "run", "-", "--format", "csv", "--dry-run", stdin="key,prompt\nboat,A boat\n")
+    assert left.sentence == "standard input: it has no column `model`; its columns: key, prompt."
 
 
 def test_on_a_terminal_nobody_types_requests(monkeypatch: pytest.MonkeyPatch) -> None:
