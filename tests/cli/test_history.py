@@ -67,7 +67,11 @@ def test_export_replaces_no_file_by_itself(box: Box, tmp_path: Path) -> None:
     assert box("history", "export", "all.csv").code == 2
     assert (tmp_path / "all.csv").read_text() == "mine"
     assert box("history", "export", "all.csv", "--overwrite").code == 0
-    assert box("history", "export", "all.txt").code == 2
+    left = box("history", "export", "all.txt")
+    assert (left.code, left.sentence) == (
+        2,
+        "The file's name must end in .jsonl, .csv, .parquet; it is 'all.txt'.",
+    )
 
 
 def test_a_report_is_one_page(box: Box, tmp_path: Path) -> None:
