@@ -76,7 +76,7 @@ def read_params(texts: Sequence[str] | None) -> dict[str, Any]:
             raise ConfigurationError(f"An option of the model is written NAME=VALUE, not {text!r}.")
         try:
             found[name.strip()] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name.strip()] = value
     problem = no_address(found)
     if problem is not None:
@@ -130,6 +130,8 @@ def _piped() -> str:
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"The context {str(path)!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is no text in UTF-8, so it cannot be the context of a prompt.") from None
 

@@ -169,6 +169,7 @@ def test_options_of_a_model_are_json_where_they_can_be() -> None:
         "empty": "",
     }
     assert read_params(None) == {}
+    assert read_params(["deep=" + "[" * 100_000]) == {"deep": "[" * 100_000}
 
 
 @pytest.mark.parametrize("text", ["size", "=7", " =7"])
