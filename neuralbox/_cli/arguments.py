@@ -33,6 +33,9 @@ def _known_kinds(incomplete: str) -> list[str]:
     return [kind for kind in _KINDS if kind.startswith(incomplete)]
 
 
+MARK = "\ufeff"
+"""Of the byte order, with which programs of Windows begin a text."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
 BaseUrl = Annotated[
     str | None, typer.Option("--base-url", metavar="URL", help="Where the service is; default: NEURALBOX_BASE_URL.")
@@ -122,14 +125,14 @@ def read_prompt(argument: str, context: str | None) -> str:
 
 def _piped() -> str:
     try:
-        return sys.stdin.read().strip()
+        return sys.stdin.read().removeprefix(MARK).strip()
     except (AttributeError, UnicodeDecodeError):
         raise ConfigurationError("There is no text on standard input; - reads it from there.") from None
 
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise ConfigurationError(f"The context {str(path)!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ import typer
 
 from .._errors import ConfigurationError
 from . import output
-from .arguments import AsJson, BaseUrl
+from .arguments import MARK, AsJson, BaseUrl
 from .session import CommandSession, key_name, service_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _typed(service: str) -> str:
         ask = partial(typer.prompt, hide_input=True, err=True)
         return str(ask(f"{'GeminiGen' if service == 'geminigen' else 'NeuralBox'} API key (not shown)"))
     try:
-        line = sys.stdin.readline().strip()
+        line = sys.stdin.readline().removeprefix(MARK).strip()
     except UnicodeDecodeError:
         raise ConfigurationError("There is no text on standard input; the key is read from there.") from None
     if not line:

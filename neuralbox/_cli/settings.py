@@ -159,6 +159,6 @@ def _read(path: Path) -> dict[str, Any]:
             f"Others can change {path}, which says where the key is sent:  chmod 644 {shlex.quote(str(path))}"
         )
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except ValueError as error:  # of UTF-8, or of TOML, whose message says the line
         raise ConfigurationError(f"{path} is no TOML: {str(error).rstrip('.')}.") from None

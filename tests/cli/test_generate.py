@@ -432,7 +432,7 @@ def test_the_price_is_said_as_far_as_it_is_known() -> None:
 
 
 def test_a_text_from_a_file_or_a_pipe_is_the_context_of_the_prompt(box: Box) -> None:
-    Path("letter.txt").write_text("Dear Ann,\n")
+    Path("letter.txt").write_text("Dear Ann,\n", encoding="utf-8-sig")
 
     def prompt_of(left: Left) -> str:
         [record] = left.records
@@ -442,7 +442,7 @@ def test_a_text_from_a_file_or_a_pipe_is_the_context_of_the_prompt(box: Box) -> 
     assert prompt_of(box("generate", "gpt-5", "Summarise this.", "-c", "letter.txt", "--json")) == said
     piped = box("generate", "gpt-5", "Summarise this.", "-c", "-", "--json", stdin="Dear Ann,\n")
     assert prompt_of(piped) == said
-    assert prompt_of(box("generate", "gpt-5", "-", "-c", "letter.txt", "--json", stdin="Summarise this.")) == said
+    assert prompt_of(box("generate", "gpt-5", "-", "-c", "letter.txt", "--json", stdin="\ufeffSummarise this.")) == said
     assert box("stream", "gpt-5", "Summarise this.", "-c", "letter.txt").code == 0
     Path("bytes").write_bytes(b"\xff")
     spent = box.spent
@@ -450,9 +450,10 @@ def test_a_text_from_a_file_or_a_pipe_is_the_context_of_the_prompt(box: Box) -> 
         (("-", "-c", "-"), "Standard input can be the prompt or the context, not both."),
         (("Hi", "-c", "-"), "There is no text in standard input."),
         (("Hi", "-c", "bytes"), "bytes is no text in UTF-8, so it cannot be the context of a prompt."),
-        (("Hi", "-c", "nowhere"), "No such file or directory: nowhere."),
+        (("Hi", "-c", "nowhere"), "The context 'nowhere' cannot be read: No such file or directory."),
     ):
-        assert box("generate", "gpt-5", *arguments, stdin="").sentence == why
+        left = box("generate", "gpt-5", *arguments, stdin="")
+        assert (left.code, left.sentence) == (2, why)
     assert box.spent == spent
 
 

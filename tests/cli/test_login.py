@@ -160,6 +160,11 @@ def test_a_profile_that_nobody_knows_is_refused_and_no_other_account_pays(box: B
     assert run("logout", "--profile", "wrok").out == "The key of the profile 'wrok' is not kept here.\n"
 
 
+def test_a_key_from_a_pipe_of_windows_is_kept_without_its_mark(box: Box, keys: Keys) -> None:
+    assert login(box, "--no-check", key=f"\ufeff{box.key}").code == 0
+    assert keys.held == {("neuralbox", "default"): box.key}
+
+
 def test_what_is_no_key_or_a_wrong_one_is_not_kept(box: Box, keys: Keys) -> None:
     assert login(box, key="sk-other-service").code == 2
     assert run("login", stdin="").sentence == "There is no API key on standard input; its first line is read."

@@ -45,6 +45,11 @@ def test_without_a_file_nothing_is_set(config: Path) -> None:
     assert read_settings() == Settings()
 
 
+def test_a_file_may_begin_with_the_mark_of_windows(config: Path) -> None:
+    write(config, "\ufeff[defaults]\ntimeout = 900\n")
+    assert read_settings() == Settings(timeout=900)
+
+
 def test_the_profile_counts_before_the_defaults(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(config, FULL)
     assert read_settings() == Settings(
