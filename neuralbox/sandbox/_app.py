@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 
 from .._api import vocabulary as words
+from . import _gemini_paths as gemini_paths
 from ._endpoints import account, files, gemini, gemini_make, generate, history, login
 from ._server.endpoint import endpoint, refuse_unknown_path
 from ._state import SandboxState
@@ -45,15 +46,15 @@ def build_app(sandbox: SandboxState) -> Starlette:
         *(
             endpoint(sandbox, "POST", path, handler, prefix=gemini.PREFIX, public=True)
             for path, handler in (
-                (gemini_make.IMAGE, gemini_make.image),
-                (gemini_make.IMAGEN, gemini_make.imagen),
-                (gemini_make.META_IMAGE, gemini_make.meta_image),
-                (gemini_make.VIDEO, gemini_make.video),
-                (gemini_make.EXTEND, gemini_make.extend),
-                (gemini_make.STORYBOARD, gemini_make.storyboard),
-                (gemini_make.SPEECH, gemini_make.speech),
-                (gemini_make.DIALOGUE, gemini_make.dialogue),
-                (gemini_make.DOCUMENT, gemini_make.document),
+                (gemini_paths.IMAGE, gemini_make.image),
+                (gemini_paths.IMAGEN, gemini_make.imagen),
+                (gemini_paths.META_IMAGE, gemini_make.meta_image),
+                (gemini_paths.VIDEO, gemini_make.video),
+                (gemini_paths.EXTEND, gemini_make.extend),
+                (gemini_paths.STORYBOARD, gemini_make.storyboard),
+                (gemini_paths.SPEECH, gemini_make.speech),
+                (gemini_paths.DIALOGUE, gemini_make.dialogue),
+                (gemini_paths.DOCUMENT, gemini_make.document),
             )
         ),
         endpoint(sandbox, "GET", gemini_make.ACCOUNT, gemini_make.account, prefix=gemini.PREFIX, public=True),

@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from .._api import vocabulary as words
+from ._gemini_paths import MAKING
 
 Scope = Literal["paid", "api", "stream", "file"]
-PAID: Final = frozenset({f"POST {words.GENERATE}", f"POST {words.GENERATE_STREAM}", f"POST {words.STT}"})
+PAID: Final = frozenset(f"POST {path}" for path in (words.GENERATE, words.GENERATE_STREAM, words.STT, *MAKING))
 
 # Where a fault strikes unless `@METHOD /path` says otherwise, and what it does.
 NAMES: Final[Mapping[str, tuple[Scope, str]]] = MappingProxyType(
@@ -69,7 +70,8 @@ class Faults:
 
     Args:
         rates: Name to value. A name may carry `@METHOD /path` or `@/path`, as templates below `/api/v2`
-            (`drop-after-accept@POST /generate`, `error-500@GET /user/history*`), which replaces where it strikes.
+            (`drop-after-accept@POST /generate`, `error-500@GET /user/history*`), or below `/uapi/v1` of GeminiGen
+            (`POST /video-gen/*`), which replaces where it strikes.
         seed: Decides the random sequences. A sandbox replaces it with its own.
 
     Raises:

@@ -88,7 +88,8 @@ class RunningSandbox:
             name: One of `FAULTS`.
             value: Probability, or seconds for a fault that is a time; 0 turns it off.
             times: Strike at most so often; None has no bound.
-            on: Where it strikes, as `POST /generate` or `/user/*` below `/api/v2`; None is where it usually does.
+            on: Where it strikes, as `POST /generate` or `/user/*` below `/api/v2`, or `POST /video-gen/*` below GeminiGen's
+                `/uapi/v1`; None is where it usually does.
 
         Raises:
             ValueError: There is no such fault, the value is out of range, or it is a time that passes for real, which

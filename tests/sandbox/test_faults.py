@@ -153,6 +153,18 @@ def test_faults_after_acceptance_strike_paid_requests_only(start: Start) -> None
         api.http.post("/stt", files={"audio": ("a.mp3", b"x")})
 
 
+def test_faults_of_paid_requests_strike_those_of_the_other_service_too(start: Start) -> None:
+    api = start(faults={"drop-after-accept": 1})
+    assert api.http.get(f"{api.url}/uapi/v1/account", headers={"x-api-key": "nb_test"}).status_code == 200
+    for path, form in (
+        ("/generate_image", {"model": "m", "prompt": "P"}),
+        ("/video-gen/veo", {"model": "m", "prompt": "P"}),
+    ):
+        parts = {name: (None, text) for name, text in form.items()}
+        with pytest.raises(httpx.RemoteProtocolError):
+            api.http.post(f"{api.url}/uapi/v1{path}", files=parts, headers={"x-api-key": "nb_test"})
+
+
 def test_a_fault_can_be_bound_to_a_route(start: Start) -> None:
     api = start(faults={"error-500@GET /user/*": 1, "error-503@/balance": 1, "rate-limit@* /models": 1})
     statuses = [api.get(path).status_code for path in ("/user/me", "/user/history", "/balance", "/models")]

@@ -7,9 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from neuralbox._api import gemini_vocabulary as words
+from neuralbox.sandbox import Sandbox
+from neuralbox.sandbox import _gemini_paths as gemini_paths
 from neuralbox.sandbox._endpoints import gemini, gemini_make
+from neuralbox.sandbox._faults import PAID
 from tests import samples
 
 from .conftest import Api, Start
@@ -249,14 +253,17 @@ def make(api: Api, path: str, *, key: str | None = "nb_test", json: Any = None, 
 
 def test_its_words_for_making_are_the_clients() -> None:
     pairs = [
-        (gemini_make.IMAGE, words.GENERATE_IMAGE), (gemini_make.IMAGEN, words.IMAGEN),
-        (gemini_make.META_IMAGE, words.META_IMAGE), (gemini_make.VIDEO, words.VIDEO),
-        (gemini_make.EXTEND, words.VIDEO_EXTEND), (gemini_make.SPEECH, words.SPEECH),
-        (gemini_make.DIALOGUE, words.DIALOGUE), (gemini_make.ACCOUNT, words.ACCOUNT),
-        (gemini_make.STORYBOARD, words.STORYBOARD), (gemini_make.DOCUMENT, words.DOCUMENT_SPEECH),
+        (gemini_paths.IMAGE, words.GENERATE_IMAGE), (gemini_paths.IMAGEN, words.IMAGEN),
+        (gemini_paths.META_IMAGE, words.META_IMAGE), (gemini_paths.VIDEO, words.VIDEO),
+        (gemini_paths.EXTEND, words.VIDEO_EXTEND), (gemini_paths.SPEECH, words.SPEECH),
+        (gemini_paths.DIALOGUE, words.DIALOGUE), (gemini_make.ACCOUNT, words.ACCOUNT),
+        (gemini_paths.STORYBOARD, words.STORYBOARD), (gemini_paths.DOCUMENT, words.DOCUMENT_SPEECH),
         (gemini_make.STATUS_PREFIX, words.STATUS_PREFIX), (gemini_make.STATUS, words.MODELS_STATUS),
     ]  # fmt: skip
     assert [ours for ours, _ in pairs] == [theirs for _, theirs in pairs]
+    assert {f"POST {path}" for path in gemini_paths.MAKING} <= PAID
+    making = {route.path for route in Sandbox().app.routes if isinstance(route, Route) and route.methods == {"POST"}}
+    assert {path for path in making if path.startswith("/uapi/")} == {f"/uapi/v1{path}" for path in gemini_paths.MAKING}
 
 
 VOICES = [{"name": "A", "voice": {"id": "v", "name": "V"}}]

@@ -23,15 +23,6 @@ from .._server.endpoint import IncomingCall
 from .gemini import GeminiRefusal, identify, listed, uuid_of
 from .uploads import read_form
 
-IMAGE: Final = "/generate_image"
-IMAGEN: Final = "/imagen/{family}"
-META_IMAGE: Final = "/meta_ai/generate"
-VIDEO: Final = "/video-gen/{family}"
-EXTEND: Final = "/video-extend/{family}"
-STORYBOARD: Final = "/video-storyboard/{family}"
-SPEECH: Final = "/text-to-speech"
-DIALOGUE: Final = "/tts-multi-speaker"
-DOCUMENT: Final = "/document-to-speech"
 ACCOUNT: Final = "/account"
 STATUS_PREFIX: Final = "/api/v1"
 STATUS: Final = "/models/status"
