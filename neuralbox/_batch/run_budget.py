@@ -106,7 +106,7 @@ class RunBudget(Budget):
         self._may_pass = False  # and it has not left yet
         self._is_known = True  # whether the journal knows that nothing is held here, and nothing runs
         self._used_at = self._said_at = core.clock()
-        self._last_refusal: tuple[float, int | None, RunFunds] | None = None
+        self._last_refusal: tuple[float, int | None, RunFunds, bool] | None = None
 
     # Taking...
 
@@ -131,13 +131,14 @@ class RunBudget(Budget):
         seconds = _ASK_AGAIN
         while True:
             async with self._taking:
+                runs_here = self._is_moving  # as the journal is asked: what ends meanwhile may leave enough
                 refused = None if self._refusal(price) is None else self._refused_lately(price)
                 if refused is None and self._refusal(price) is not None:
                     taken = await self._take(price)
                     refused = taken.funds if taken.tokens is None else None
                 if refused is None:
                     return self.reserve(price)
-            if not refused.may_wait_for(price, runs_here=self._is_moving):
+            if not refused.may_wait_for(price, runs_here=runs_here):
                 raise self._refused(refused, price)
             await wait(seconds)
             seconds = min(_LONGEST, 1.5 * seconds)
@@ -147,7 +148,9 @@ class RunBudget(Budget):
         """Return what there was when one was refused that wanted no more, a moment ago: many wait together, and one asks."""
         if self._last_refusal is None:
             return None
-        at, refused, funds = self._last_refusal
+        at, refused, funds, ran_here = self._last_refusal
+        if ran_here and not self._is_moving:
+            return None  # what was waited for has ended
         is_alike = refused is None if price is None else refused is not None and price >= refused
         return funds if is_alike and self._core.clock() < at + _ASK_AGAIN else None
 
@@ -159,19 +162,20 @@ class RunBudget(Budget):
 
         def act() -> Taken:
             taken = store.take_tokens(price, returned=returned, is_moving=is_moving, keeps_unknown=keeps_unknown)
-            self._book_part(taken, price)  # here, so that nothing is lost where nobody waits for the answer any more
+            # Here, so that nothing is lost where nobody waits for the answer any more.
+            self._book_part(taken, price, ran_here=is_moving)
             return taken
 
         return await self._journal.ask(act)
 
-    def _book_part(self, taken: Taken, price: int | None) -> None:
+    def _book_part(self, taken: Taken, price: int | None, *, ran_here: bool) -> None:
         now = self._core.clock()
         with _lock:
             self._tokens, self._spent = taken.funds.budget, taken.funds.spent
             self._used_at = self._said_at = now
             self._is_known = False
             if taken.tokens is None:
-                self._last_refusal = now, price, taken.funds
+                self._last_refusal = now, price, taken.funds, ran_here
             else:
                 self._last_refusal = None
                 self._part += taken.tokens

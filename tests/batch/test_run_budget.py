@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -10,15 +12,17 @@ import pytest
 
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
-from neuralbox._budget import Budget
+from neuralbox._batch.run_budget import RunBudget
+from neuralbox._budget import Budget, Reservation
 from neuralbox._config import NEURALBOX
 from neuralbox._errors import BudgetExceededError, JournalError, RateLimitError, SubmissionUnknownError
 from neuralbox._journal import read_summary
+from neuralbox._journal.allotments import RunFunds, Taken
 from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._rate_limit.windows import Windows
 from neuralbox._requests.requests import VideoRequest
 
-from ..helpers import one_loop, refusal
+from ..helpers import make_core, one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
 from .test_keeper import until
@@ -207,6 +211,59 @@ async def test_what_nobody_knows_the_price_of_passes_one_at_a_time_among_all(wor
     assert first[1] >= first[0] + world.seconds  # the other worker's waited for the first to end
     # What it costs shows when it has ended; one such may so exceed the budget, in one process as well.
     assert (spent(world), refused(found)) == (40, 2)
+
+
+async def test_who_is_refused_by_what_ends_at_that_moment_asks_again() -> None:
+    funds = RunFunds(budget=100)
+    first: list[Reservation] = []
+
+    def ends(price: int | None, **_: Any) -> Taken:
+        first[0].settle(20)
+        return Taken(None, funds)
+
+    answers: list[Callable[..., Taken]] = [
+        lambda price, **_: Taken(0, funds),  # its price is not known, and it is the first
+        ends,  # asked while that runs, and it has ended when the answer comes
+        lambda price, **_: Taken(20, funds),
+        lambda price, **_: Taken(None, funds),
+        lambda price, **_: Taken(30, funds),
+        lambda price, **_: Taken(None, funds),
+        lambda price, **_: Taken(None, funds),
+    ]
+
+    class Store:
+        def take_tokens(self, price: int | None, **said: Any) -> Taken:
+            return answers.pop(0)(price, **said)
+
+    async def ask(act: Callable[[], Taken]) -> Taken:
+        return act()
+
+    journal: Any = SimpleNamespace(allotments=Store(), ask=ask)
+    budget = RunBudget(make_core([]).core, journal, funds, is_unpriced=False)
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        for each in first:
+            each.leave()  # nothing runs here any more
+
+    async def reserve(price: int | None) -> Reservation:
+        async def price_again() -> int:
+            return 20 if price is None else price
+
+        return await budget.reserve_in_turn(price, price_again=price_again, wait=wait)
+
+    first.append(await reserve(None))
+    first.append(await reserve(None))
+    assert (first[1].price, waits) == (20, [1.0])
+    # Refused a moment ago while the one before ran: that is no answer once it has ended...
+    first.append(await reserve(30))
+    assert (first[2].price, waits) == (30, [1.0, 1.0])
+    with pytest.raises(BudgetExceededError):
+        await reserve(40)
+    assert answers == []
+    with pytest.raises(BudgetExceededError):  # ... while one that was given when nothing ran is
+        await reserve(40)
 
 
 async def test_a_service_that_never_tells_a_cost_is_asked_once_by_all(world: Service, place: str) -> None:
