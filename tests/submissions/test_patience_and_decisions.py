@@ -46,6 +46,14 @@ async def test_a_claim_that_cannot_settle_before_the_deadline_is_told_after_one_
         assert (await draw(core, "A dog")).is_completed
 
 
+async def test_who_cannot_wait_until_another_program_would_show_is_told_before_the_deadline() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after")
+        error = await unknown(shop.core(deadline=5.0))
+        assert shop.time.elapsed < 5.0
+        assert [each.id for each in error.candidates] == [18_000]
+
+
 async def test_repetitions_share_one_deadline() -> None:
     async with a_shop() as shop:
         shop.ends = lambda number, body: "answered" if body["prompt"] == "A hen" else "dropped before"

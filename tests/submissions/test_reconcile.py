@@ -111,6 +111,20 @@ async def test_a_listing_that_lags_is_waited_for(lag: float) -> None:
         assert len(shop.pages) <= 15
 
 
+@pytest.mark.parametrize(("lag", "pause"), [(0.3, 0.5), (2.2, 1.0), (5.0, 2.5), (23.0, 10.0)])
+async def test_a_lost_request_is_looked_for_often_at_first_and_then_less(lag: float, pause: float) -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped after")
+        core = shop.core()
+        await draw(core, "A hen")
+        await shop.time.sleep(20.0)  # another program that began together with this one would show by now
+        before, asked = shop.time.elapsed + lag, len(shop.pages)
+        shop.listing.lag = lag
+        assert (await draw(core)).id == 18_001
+        assert shop.time.elapsed - before <= pause + 0.5
+        assert len(shop.pages) - asked <= 15
+
+
 @pytest.mark.parametrize("ahead", [-86_400.0, -0.7, 0.5, 7.0, 86_400.0])
 async def test_the_clocks_need_not_agree(ahead: float) -> None:
     async with a_shop() as shop:
