@@ -398,9 +398,11 @@ async def test_what_leaves_or_ends_while_a_run_gets_its_first_budget_counts(
 
 
 @pytest.mark.anyio
-async def test_two_that_take_at_once_never_take_the_same(place: str, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize("options", ["", "?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"])
+async def test_two_that_take_at_once_never_take_the_same(place: str, postgres: PostgresServer, options: str) -> None:
     import threading
 
+    place = place.replace("#", f"{options}#")
     async with a_worker(place) as one, a_worker(place) as two:
         await open_budget(one, 100)
         await open_budget(two, 100)

@@ -84,6 +84,8 @@ def connect(address: PostgresAddress) -> Connection:
         "client_encoding": "utf8",
     }
     connection = Connection.connect(**{**limits, **given}, autocommit=True, prepare_threshold=None)
+    # Whoever waited for a lock reads what its holder has written. A server may have been told otherwise.
+    connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
     # A list of JSON goes as it is; as text, which is the library's choice, each of its quotes would be escaped in Python.
     connection.adapters.register_dumper(list, ListBinaryDumper)
     return connection
