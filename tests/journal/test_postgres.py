@@ -290,6 +290,12 @@ async def test_without_its_library_a_database_is_a_clear_error(monkeypatch: pyte
     [
         (psycopg.OperationalError('FATAL: password authentication failed for user "me"'), "refused the user"),
         (psycopg.OperationalError("FATAL: sorry, too many clients already"), "takes no more connections"),
+        (psycopg.OperationalError('FATAL: too many connections for role "box"'), "takes no more connections"),
+        (psycopg.OperationalError("FATAL: no more connections allowed (max_client_conn)"), "takes no more connections"),
+        (
+            psycopg.errors.QueryCanceled("canceling statement due to statement timeout"),
+            "ALTER ROLE .* SET statement_timeout",
+        ),
         (psycopg.OperationalError("FATAL: permission denied for database"), "The role may not do this"),
         (psycopg.OperationalError("timeout expired"), "cannot be reached"),
         (psycopg.errors.ReadOnlySqlTransaction("read-only"), "only answers reads"),

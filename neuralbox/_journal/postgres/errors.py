@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -41,11 +42,19 @@ _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
         "Something holds what it needs locked for a long time",
         f"Look for it in `pg_locks`: work by hand that was not ended, say. {_NOTHING_LOST}",
     ),
+    "57014": (
+        "unwritable",
+        "The server did not bring a statement to its end: it took longer than `statement_timeout` lets it, or was cancelled",
+        f"Let the role take longer: `ALTER ROLE ... SET statement_timeout = '60s'`. {_NOTHING_LOST}",
+    ),
     "53100": ("full", "The disk of the server is full", f"Make room. {_NOTHING_LOST}"),
     "53300": (
         "unwritable",
         "The server takes no more connections",
-        "A worker holds two: raise `max_connections`, or put a pooler (PgBouncer, transaction pooling) between.",
+        (
+            "A worker holds two: raise `max_connections`, and what role, database or pooler allow, or put a pooler "
+            "(PgBouncer, transaction pooling) between."
+        ),
     ),
     "53": ("full", "The server has run out of something", f"Make room. {_NOTHING_LOST}"),
     "58": ("unwritable", "The server reported an error of its disk or system", f"Look after it. {_NOTHING_LOST}"),
@@ -130,7 +139,7 @@ def _refused_at_the_door(said: str) -> tuple[str, str, str] | None:
         return _TABLE["28"]
     if "does not exist" in said:
         return _TABLE["3D000"] if "database" in said else _TABLE["28"]
-    if "too many clients" in said or "remaining connection slots" in said:
+    if re.search("too many (clients|connections)|remaining connection slots|no more connections allowed", said):
         return _TABLE["53300"]
     if "permission denied" in said:
         return _TABLE["42501"]
