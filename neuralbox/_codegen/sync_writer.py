@@ -299,7 +299,9 @@ class SyncWriter:
         owner = head(types.get(wrapped.value.id))
         method = members_of(self.types.classes[owner]).get(wrapped.attr) if owner in self.types.mirrored else None
         if method is None:
-            raise UnsupportedError(f"there is no method {wrapped.attr!r} of a resource {wrapped.value.id!r}")
+            raise UnsupportedError(
+                f"there is no method {wrapped.attr!r} of a resource {wrapped.value.id!r} in the sources"
+            )
         here, self.names.here = self.names.here, self.types.homes[owner]
         awaited = _returned(method)
         if head(awaited) in self.rules.pagers:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 
 import neuralbox._cli
 from neuralbox import __version__
 from neuralbox._cli import exit_codes
 from neuralbox._cli._extras import missing_extra
-from neuralbox._cli.app import COMMANDS, app
+from neuralbox._cli.app import COMMANDS, _built, app
 from neuralbox._cli.errors import CODES, REASONS
 
+from .. import documents
 from .conftest import run
 from .processes import python
 
@@ -50,6 +53,14 @@ def test_every_command_has_help_of_its_own(name: str) -> None:
     assert left.code == 0
     assert left.out.startswith(f"Usage: neuralbox {name} ")
     assert "Arguments" in left.out or "Options" in left.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_guide_shows_every_command_and_subcommand(name: str) -> None:
+    command = _built(name)
+    below = [f"{name} {each}" for each in command.commands] if isinstance(command, TyperGroup) else []
+    guide = (documents.ROOT / "docs" / "guides" / "command-line.md").read_text(encoding="utf-8")
+    assert [each for each in (name, *below) if not re.search(rf"(neuralbox |`){each}\b", guide)] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

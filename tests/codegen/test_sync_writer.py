@@ -275,9 +275,11 @@ REFUSED = {
     "    def __init__(self, c: C) -> None:\n        self.x = raw(c.d.f)": (
         "Thing.x: wraps c.d.f, which is not a method of a resource"
     ),
-    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": "Thing.x: there is no method 'f' of a resource 'c'",
+    "    def __init__(self, c: C) -> None:\n        self.x = raw(c.f)": (
+        "Thing.x: there is no method 'f' of a resource 'c' in the sources"
+    ),
     "    def __init__(self, c: Resource) -> None:\n        self.x = raw(c.f)": (
-        "Thing.x: there is no method 'f' of a resource 'c'"
+        "Thing.x: there is no method 'f' of a resource 'c' in the sources"
     ),
     "    def __init__(self, c: Resource) -> None:\n        self.x = raw(c.several)": (
         "Thing.x: a raw response of list[Node] has no rule"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 import respx
@@ -26,6 +28,15 @@ def test_every_documented_endpoint_has_a_route() -> None:
         for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     assert {(one.method, plain(one.template)) for one in ROUTES.values()} == documented
+
+
+def test_the_sandbox_serves_every_path_that_the_client_knows() -> None:
+    def plain(path: str) -> str:
+        return re.sub(r"\{\w+(:\w+)?\}", "{}", path)
+
+    known = {text for name, text in vars(words).items() if name.isupper() and isinstance(text, str) and text[:1] == "/"}
+    served = {plain(route.path.removeprefix(words.PREFIX)) for route in Sandbox().app.routes}  # type: ignore[attr-defined]  # as above
+    assert {path for path in known - {words.PREFIX} if plain(path) not in served} == set()
 
 
 async def test_the_answers_are_what_the_client_reads(neuralbox_mock: respx.MockRouter) -> None:
