@@ -70,9 +70,15 @@ def create_own(path: Path, mode: int = PRIVATE) -> int:
 
 
 def write_own(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Write a new file in place of whatever has this name."""
-    with os.fdopen(create_own(path, mode), "wb") as file:
-        file.write(content)
+    """Write a new file in place of whatever has this name; where that fails, none is left."""
+    descriptor = create_own(path, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except BaseException:  # half of a key, or of what says where one is, is of no use to anybody honest
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
 def read_own(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,6 +114,17 @@ def test_a_file_of_somebody_else_is_none_of_ours(tmp_path: Path, monkeypatch: py
         read_own(path)
     monkeypatch.delattr(os, "geteuid")  # a system without users
     assert read_own(path) == b"theirs"
+
+
+def test_of_a_new_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, most[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_own(tmp_path / "own", b"a secret")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_new_file_has_the_mode_that_is_asked_for(tmp_path: Path) -> None:
