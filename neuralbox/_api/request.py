@@ -149,6 +149,30 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not OMIT}
 
 
+def form_texts(values: Mapping[str, object]) -> dict[str, str | list[str]]:
+    """Write what a call adds to a form: numbers and truth values as text, a list as a repeated field; None and `OMIT` are left out.
+
+    Raises:
+        ConfigurationError: Something is neither, and no form can say it.
+    """
+    return {
+        name: [_form_text(name, each) for each in value] if isinstance(value, list | tuple) else _form_text(name, value)
+        for name, value in values.items()
+        if value is not None and value is not OMIT
+    }
+
+
+def _form_text(name: object, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(name, str) or not isinstance(value, str | int | float):
+        raise ConfigurationError(
+            f"`extra_body` of a form takes texts, numbers and lists of them, and {name!r} is {type(value).__name__}: "
+            "what is to be JSON in a field is passed as its text."
+        )
+    return str(value)
+
+
 def query(**values: Any) -> Query:
     """Write what was given as query pairs; None and `OMIT` are left out, truth values are written as `true` and `false`."""
     pairs = []

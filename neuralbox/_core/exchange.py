@@ -27,7 +27,7 @@ import anyio
 from .. import _errors as errors
 from .._api.checks import what_json_cannot_hold
 from .._api.reply import read_json, read_object
-from .._api.request import Request, RetrySafety, query
+from .._api.request import Request, RetrySafety, form_texts, query
 from .._config import NO_CALL_OPTIONS, CallOptions, ClientOptions, Timeout
 from .._transport import Prepared, Reply, StreamedReply, Timeouts, Transport
 from .._transport.closing import pause
@@ -509,7 +509,7 @@ class Core(BoundToProcess):
                 headers |= {name.lower(): value for name, value in extra.items()}
         content, form = None, request.form
         if form is not None and call.extra_body:
-            form = replace(form, fields={**form.fields, **dict(query(**call.extra_body))})
+            form = replace(form, fields={**form.fields, **form_texts(call.extra_body)})
         elif request.body is not None or call.extra_body:
             content = _encode({**(request.body or {}), **(call.extra_body or {})})
             headers.setdefault("content-type", "application/json")

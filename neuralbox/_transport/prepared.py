@@ -122,7 +122,12 @@ def prepare_request(
         request: httpx.Request = _request(method.upper(), address, host, cached, content or b"", extensions)
     else:
         address.require_decodable()
-        request = httpx.Request(method, address, headers=dict(cached.sent), extensions=extensions, **body)
+        try:
+            request = httpx.Request(method, address, headers=dict(cached.sent), extensions=extensions, **body)
+        except UnicodeEncodeError:
+            raise ConfigurationError(
+                "A text of the form, or the name of a file, holds half a character (a lone surrogate); nothing was sent."
+            ) from None
     options = {"method": method, "url": address, "headers": dict(cached.sent), "extensions": extensions, **body}
     return PreparedRequest(host.decode("ascii"), request, options)
 

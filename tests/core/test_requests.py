@@ -84,12 +84,20 @@ async def test_a_content_type_of_the_caller_stays() -> None:
 
 async def test_a_form_takes_extra_fields_as_text() -> None:
     form = Form({"model": "whisper"}, (FormFile("audio", "talk.mp3", b"ID3", "audio/mpeg"),))
-    call = CallOptions(extra_body={"speakers": 2, "diarize": True, "left": OMIT})
+    call = CallOptions(extra_body={"speakers": 2, "diarize": True, "left": OMIT, "none": None, "names": ["A", 1.5]})
     sent = await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form), call)
-    assert sent.form == Form({"model": "whisper", "speakers": "2", "diarize": "true"}, form.files)
+    texts = {"model": "whisper", "speakers": "2", "diarize": "true", "names": ["A", "1.5"]}
+    assert sent.form == Form(texts, form.files)
     assert form.fields == {"model": "whisper"}
     assert "content-type" not in sent.headers  # its boundary is the transport's to choose
     assert (await sent_for(Request("POST", "/stt", RetrySafety.PAID, form=form))).form == form
+
+
+@pytest.mark.parametrize("extra", [{"a": {"b": 1}}, {"a": [None]}, {"a": b"x"}, {1: "x"}])
+async def test_what_no_form_can_say_is_refused_in_words(extra: Any) -> None:
+    request = Request("POST", "/stt", RetrySafety.PAID, form=Form({"model": "whisper"}))
+    with pytest.raises(errors.ConfigurationError, match="of a form takes texts, numbers and lists"):
+        await sent_for(request, CallOptions(extra_body=extra))
 
 
 async def test_an_anonymous_request_has_no_credential() -> None:

@@ -53,6 +53,21 @@ def test_a_url_that_cannot_be_sent_is_refused_without_being_shown(url: str, prob
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        Form({"prompt": "\ud800"}),
+        Form({"urls": ["a", "\ud800"]}),
+        Form(secrets={"file_password": "\ud800"}),
+        Form(files=(FormFile("file", "\udcff.png", b"x", "image/png"),)),
+    ],
+)
+def test_half_a_character_in_a_form_is_refused_in_words(form: Form) -> None:
+    with pytest.raises(ConfigurationError, match="half a character") as caught:
+        prepare_request("POST", "http://x/", headers={}, timeouts=PATIENT, form=form)
+    assert caught.value.__cause__ is None
+
+
 def test_a_form_to_a_host_that_idna_refuses_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="begins with xn--"):
         prepare_request("POST", "http://xn--i-7iq.ws/", headers={}, timeouts=PATIENT, form=Form({}, ()))
