@@ -6,7 +6,6 @@ where an item is enough (`_polling.listed_fields`), searched for among the compl
 it reads the newest pages of the whole history instead, when `ReadPlan` says: they show what runs, what has ended, and with
 which result, in one request. The rules:
 
-
 - A page is taken at once, with no await in between, and stands whatever becomes of the walk.
 - What a walk that broke off had not come to is due again: whoever leads then takes it up.
 - That a job is not listed is never taken for its end. Missing twice though it runs, it is polled by itself for a time;

@@ -64,7 +64,7 @@ _AHEAD = 10.0
 """What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
 """Seconds from noting that a request may leave to its last byte: the default limits of connecting and of writing."""
-WITHIN = 10.0
+REPEATED_WITHIN = 10.0
 """Two equal paid requests within so many seconds are worth a warning."""
 _ABANDONED: Final = "its event loop was closed before the answer came"
 _ASKED_KEPT = 256
@@ -249,7 +249,7 @@ class RecentRequests:
         """Note a request; returns whether it repeats another that nobody has been warned of yet."""
         now = self._clock()
         last, told_before = self._asked.pop(mark, (-math.inf, False))
-        again = now - last < WITHIN
+        again = now - last < REPEATED_WITHIN
         self._asked[mark] = (now, again)
         if len(self._asked) > _ASKED_KEPT:
             del self._asked[next(iter(self._asked))]
@@ -623,7 +623,7 @@ class Registry:
         return lost + self.settle_seconds(entry.claim.kind)
 
     def settle_seconds(self, kind: str | None) -> float:
-        """The seconds of `settled` for a kind."""
+        """Return the seconds from its loss after which whatever was accepted of a kind is listed; see `SettlePolicy`."""
         fixed = self.settling.longest
         longest = rules.longest_of(kind)
         if longest:  # twice what was seen, since the slowest answer is still to come

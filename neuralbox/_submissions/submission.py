@@ -56,7 +56,7 @@ from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
-from .registry import WITHIN, PendingSubmission, registry_of
+from .registry import REPEATED_WITHIN, PendingSubmission, registry_of
 from .shared_record import SharedRecord
 
 logger = logging.getLogger("neuralbox")
@@ -601,7 +601,7 @@ class Submission:
                 "`warn_duplicates=False` says so.",
                 claim.kind or "generation",
                 claim.model or "",
-                WITHIN,
+                REPEATED_WITHIN,
             )
 
 

@@ -685,9 +685,8 @@ async def test_tokens_of_what_may_be_paid_for_stay_set_aside_whatever_the_journa
     assert not budget.may_wait_for(95)  # nobody will say what it came to
 
 
-async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
-    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def first_is_taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let another worker take the first request just before it is sent; returns which that was."""
     sending, refused = SharedJournal.sending, list[str]()
 
     async def answer(
@@ -699,6 +698,13 @@ async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
         await sending(journal, key, claim, mark=mark)
 
     monkeypatch.setattr(SharedJournal, "sending", answer)
+    return refused
+
+
+async def test_what_another_worker_brings_to_its_end_costs_nothing_here(
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_is_taken(monkeypatch)
     budget = Budget(100)
     found = await outcomes_of(worker(world), videos("a"), place, budget=budget)
     assert found["a/0"].ok
@@ -773,17 +779,7 @@ async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: Se
 async def test_a_request_that_another_worker_took_meanwhile_is_waited_for(
     world: Service, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sending, refused = SharedJournal.sending, list[str]()
-
-    async def answer(
-        journal: SharedJournal, key: str, claim: Any, *, mark: bytes | None = None, price: int | None = None
-    ) -> None:
-        if not refused:
-            refused.append(key)
-            raise taken(journal.path, key)
-        await sending(journal, key, claim, mark=mark)
-
-    monkeypatch.setattr(SharedJournal, "sending", answer)
+    refused = first_is_taken(monkeypatch)
     found = await outcomes_of(worker(world), videos("a"), place)
     assert (found["a/0"].ok, refused, len(world.ledger)) == (True, ["a/0"], 1)
 

@@ -1,6 +1,6 @@
 """Ends of a connection that HTTP has no word for: closed, reset, cut half-way.
 
-A normal ASGI application cannot do that to its client, so the server's protocol (`serving`) puts the transport into
+A normal ASGI application cannot do that to its client, so the server's protocol (`_serving`) puts the transport into
 the scope's state under `TRANSPORT`. Without it - the application driven in memory - the end is a `ConnectionError`
 raised to the caller.
 """
