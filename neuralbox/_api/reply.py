@@ -142,7 +142,8 @@ class ErrorBody:
         code: The machine code, or None.
         message: The sentence for people, or "".
         details: The `details` object, or {}.
-        ours: It is a JSON object with an `error` or `detail` text, so the service itself answered, not a proxy.
+        ours: It is a JSON object with an `error` or `detail` text, or with the `detail` of a validation, so the service
+            itself answered, not a proxy.
     """
 
     __slots__ = ("code", "details", "message", "ours", "record")
@@ -158,13 +159,19 @@ class ErrorBody:
             self.record = as_object(self.record.get("detail")) or self.record
         inner = as_object(self.record.get("error")) or {}
         label = as_text(inner.get("code")) if inner else as_text(self.record.get("error"))
-        said = (as_text(inner.get("message")), as_text(self.record.get("message")), as_text(self.record.get("detail")))
+        detail = self.record.get("detail")
+        said = (as_text(inner.get("message")), as_text(self.record.get("message")), as_text(detail))
         message = next((text for text in said if text), "")
         self.code = label if label and len(label) <= _WORD and _CODE.match(label) else None
         # C26: `error` may hold the sentence itself.
         self.message = safe_words(message or (label if label and self.code is None else ""))
         self.details: Mapping[str, Any] = as_object(self.record.get("details")) or {}
-        self.ours = label is not None or as_text(self.record.get("detail")) is not None
+        self.ours = label is not None or as_text(detail) is not None or _is_validation(detail)
+
+
+def _is_validation(detail: object) -> bool:
+    """Whether this is what FastAPI says of a request that it does not pass on to its program."""
+    return isinstance(detail, list) and any(isinstance(each, dict) and {"loc", "msg"} <= each.keys() for each in detail)
 
 
 _CLASSES: Mapping[int, type[errors.APIStatusError]] = {

@@ -22,7 +22,7 @@ from neuralbox._submissions.claim import Claim, claim_of
 from neuralbox._submissions.reconcile import reconcile
 from neuralbox._submissions.registry import registry_of
 
-from ..helpers import refusal
+from ..helpers import refusal, reply
 from ..service import Service, a_shop
 
 pytestmark = pytest.mark.anyio
@@ -152,9 +152,12 @@ async def test_a_seed_as_text_is_that_seed() -> None:
         assert (await draw(shop.core(draw_seed=True))).id == 18_001
 
 
-async def test_a_model_that_refuses_seeds_is_asked_without_from_then_on() -> None:
+@pytest.mark.parametrize("how", ["the service's words", "FastAPI's"])
+async def test_a_model_that_refuses_seeds_is_asked_without_from_then_on(how: str) -> None:
     async with a_shop() as shop:
-        no = refusal(422, "validation_error", message="`seed` is not known to this model")
+        no = reply(422, {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]})
+        if how == "the service's words":
+            no = refusal(422, "validation_error", message="`seed` is not known to this model")
         shop.ends = lambda number, body: no if "seed" in {*body, *body.get("params", ())} else "answered"
         core = shop.core(draw_seed=True, max_retries=0)
         assert (await draw(core)).id == 18_000
