@@ -75,6 +75,9 @@ class StateStore:
 def _connect(path: str | Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables - {"records"}:  # such as the journal of a batch: nothing of it is changed
+            raise sqlite3.DatabaseError("it holds something else than a sandbox")
         database.execute("PRAGMA journal_mode = WAL")
         # A test double: it survives the death of the process, not the loss of power.
         database.execute("PRAGMA synchronous = OFF")

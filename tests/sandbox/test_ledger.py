@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def test_a_fresh_sandbox_starts_empty(start: Start) -> None:
 def test_a_setting_that_makes_no_sense_is_refused_in_words(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Sandbox(**settings)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE jobs (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"cannot be used: it holds something else than a sandbox\."):
+        Sandbox(database=path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", ["in no directory", "no database"])
