@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def demo(
     videos: Annotated[int, typer.Option(min=1, help="How many videos to generate at once.")] = 200,
-    speed: Annotated[float, typer.Option(min=0.1, help="How much faster than the real service jobs finish.")] = 20.0,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=1e6, help="How much faster than the real service jobs finish.")
+    ] = 20.0,
     directory: Annotated[Path, typer.Option(help="Where the files go.")] = Path("neuralbox-demo"),
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and same jobs.")] = 0,
     json: AsJson = False,

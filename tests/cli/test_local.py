@@ -126,6 +126,12 @@ def test_a_sandbox_for_others_names_the_option_that_opens_it() -> None:
     assert "unless --allow-remote says otherwise." in " ".join(left.err.replace("│", "").split())
 
 
+def test_a_demo_as_fast_as_nothing_can_be_is_wrong_usage() -> None:
+    left = run("demo", "--speed", "inf")
+    assert left.code == 2
+    assert "'--speed'" in left.err
+
+
 def test_demo_shows_a_bug_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(plan: DemoPlan, view: View) -> DemoReport:
         raise ModuleNotFoundError("No module named 'ours'", name="ours")
