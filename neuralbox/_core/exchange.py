@@ -395,7 +395,8 @@ class Core(BoundToProcess):
         # Whoever said it: reading again is safe. What may have been accepted is sent again only on the service's word.
         is_sure = request.safety is RetrySafety.REPEATABLE or is_from_service(error)
         is_stale = isinstance(error, errors.AuthenticationError) and is_sure
-        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent)
+        is_free = self.options.service.failure_is_free
+        outcome = attempt.outcome = classify_attempt(error, sent=attempt.sent, failure_is_free=is_free)
         if is_stale and not (attempt.has_renewed or request.anonymous):
             renewing = self._renewal.follow(self, self.credential, stale=attempt.authorization)
             attempt.has_renewed = await self._in_time(attempt, renewing)

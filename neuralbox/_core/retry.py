@@ -40,12 +40,13 @@ def is_from_service(error: BaseException) -> bool:
     return isinstance(error, errors.APIStatusError) and error.is_from_service
 
 
-def classify_attempt(error: errors.NeuralBoxError, *, sent: bool) -> AttemptOutcome:
+def classify_attempt(error: errors.NeuralBoxError, *, sent: bool, failure_is_free: bool = True) -> AttemptOutcome:
     """Classify how an attempt ended.
 
     Args:
         error: What the attempt raised, or the error of its status.
         sent: Whether the first byte of the request had left.
+        failure_is_free: Whether the service documents that a 503 with this code costs nothing.
     """
     if not isinstance(error, errors.APIStatusError):
         if not sent or isinstance(error, errors.ConnectError | errors.ConfigurationError):
@@ -59,7 +60,7 @@ def classify_attempt(error: errors.NeuralBoxError, *, sent: bool) -> AttemptOutc
     status, ours = error.status_code, is_from_service(error)
     if status == 429 and ours:
         return AttemptOutcome.BUSY
-    if status == 503 and error.code == words.MODEL_UNAVAILABLE:
+    if status == 503 and error.code == words.MODEL_UNAVAILABLE and failure_is_free:
         return AttemptOutcome.BUSY
     return AttemptOutcome.REFUSED if _is_refusal(status, ours=ours) else AttemptOutcome.UNKNOWN
 

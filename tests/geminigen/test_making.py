@@ -571,6 +571,19 @@ async def test_rows_whose_fields_changed_type_never_make_it_pay_twice(changed: d
     assert (shop.posts, len(shop.orders)) == (2, 2)
 
 
+async def test_no_5xx_counts_as_free_whatever_its_code() -> None:
+    class Shop(GeminiShop):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            found = super().__call__(request)
+            busy = {"detail": {"error_code": "model_unavailable", "message": "Busy."}}
+            return httpx.Response(503, json=busy, headers=found.headers) if request.method == "POST" else found
+
+    shop = Shop(VirtualTime())
+    async with opened(shop) as gg:
+        assert (await gg.images.create(model="imagen-4", prompt="P")).id == "u-1"
+    assert shop.posts == 1
+
+
 async def test_errors_are_told_by_their_code_and_refusals_are_never_sent_again() -> None:
     def refused(status: int, code: str) -> httpx.Response:
         return httpx.Response(status, json={"detail": {"error_code": code, "error_message": "No."}})
