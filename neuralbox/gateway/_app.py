@@ -54,6 +54,8 @@ POLL_AFTER_MS: Final = 5_000
 _MODELS_AGE: Final = 300.0
 _PAGE: Final = 20
 _MOST_LISTED: Final = 100
+_READ_AT_ONCE: Final = 100
+"""Items of a page of the account's history."""
 
 Read: TypeAlias = Callable[[Request, int], Awaitable[tuple[Mapping[str, Any], str]]]
 Translate: TypeAlias = Callable[[Mapping[str, Any]], Order]
@@ -440,7 +442,7 @@ class Gateway:
             await caller.client.history.delete(job_id)
         except (NotFoundError, ConfigurationError):
             raise RefusedCallError(no_video(video_id)) from None
-        caller.account.jobs.forget(job_id)
+        caller.account.forget(caller, job_id)
         return _json({"id": video_id, "object": "video.deleted", "deleted": True})
 
     async def _list_videos(self, request: Request, caller: Caller) -> Response:
@@ -455,11 +457,9 @@ class Gateway:
             raise RefusedCallError(no_video(after))
         found: list[Generation] = []
         is_behind = after is None
-        listing = caller.client.history.list(type="video", page_size=100)
-        items = [item async for item in listing] if order == "asc" else None
-        async with aclosing(_each(listing if items is None else reversed(items))) as walk:
+        async with aclosing(_videos_of(caller, is_rising=order == "asc")) as walk:
             async for item in walk:
-                if is_behind and caller.account.owns(caller, item.id):
+                if is_behind:
                     found.append(item)
                     if len(found) > limit:
                         break
@@ -561,13 +561,23 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-async def _each(items: Any) -> AsyncGenerator[Generation, None]:
-    if hasattr(items, "__aiter__"):
-        async for item in items:
+async def _videos_of(caller: Caller, *, is_rising: bool) -> AsyncGenerator[Generation, None]:
+    """Yield a caller's videos, the latest first unless `is_rising`; no page is asked for when no other can be in it."""
+    if is_rising:
+        for item in reversed([item async for item in _videos_of(caller, is_rising=False)]):
             yield item
-    else:
-        for item in items:
+        return
+    others = caller.account.videos_of(caller)
+    if others is not None and not others:
+        return
+    async for item in caller.client.history.list(type="video", page_size=_READ_AT_ONCE):
+        if others is None:
             yield item
+        elif str(item.id) in others:
+            others.remove(str(item.id))
+            yield item
+            if not others:
+                return
 
 
 class JsonResponse(Response):

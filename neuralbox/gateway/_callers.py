@@ -237,9 +237,14 @@ class GatewayAccount:
         """Take note of whose a video is."""
         self._videos.setdefault(caller, set()).add(str(job_id))
 
-    def owns(self, caller: Caller, job_id: GenerationId) -> bool:
-        """Whether a video of the account's history is this caller's."""
-        return caller.key is None or str(job_id) in self._videos.get(caller.id, ())
+    def videos_of(self, caller: Caller) -> set[str] | None:
+        """Return the ids of a caller's videos, for the caller to keep; None where all of the account's history are."""
+        return None if caller.key is None else {*self._videos.get(caller.id, ())}
+
+    def forget(self, caller: Caller, job_id: GenerationId) -> None:
+        """Forget a video that was deleted."""
+        self._videos.get(caller.id, set()).discard(str(job_id))
+        self.jobs.forget(job_id)
 
     def follow(self, name: str, generation: Generation, asked: Mapping[str, Any]) -> None:
         """Follow what was just bought, and write down how it ends."""

@@ -13,7 +13,7 @@ import pytest
 from neuralbox import JournalError, NeuralBoxError
 from neuralbox._models.generation import Generation
 from neuralbox._polling.polled_job import JobSnapshot
-from neuralbox.gateway import KeyFile, _followed
+from neuralbox.gateway import KeyFile, _app, _followed, app
 from neuralbox.gateway._answers import images
 from neuralbox.gateway._orders import Translator
 from neuralbox.testing import in_memory
@@ -129,6 +129,42 @@ async def test_videos_are_listed_page_by_page_in_either_order(tmp_path: Path) ->
         for query, param in (("limit=0", "limit"), ("limit=x", "limit"), ("order=up", "order")):
             assert (await calls.get(f"videos?{query}")).error["param"] == param
         assert (await calls.get("videos?after=video_7")).status == 404
+
+
+@pytest.mark.anyio
+async def test_a_list_of_videos_asks_for_no_page_that_can_have_none_of_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account has others' as well: each list of a caller without any walked through its whole history."""
+    monkeypatch.setattr(_app, "_READ_AT_ONCE", 2)
+    async with in_process(tmp_path) as calls:
+        other, _ = KeyFile(tmp_path / "keys.json").make("other")
+        async with calls.running.client(api_key="nb_operator") as nb:
+            await nb.videos.submit(model="kling-v2.1", prompt="Another's boat")
+        mine = [(await calls.post("videos", BOAT)).body["id"] for _ in range(2)]
+        before = calls.running.ledger.requests
+        assert [each["id"] for each in (await calls.get("videos?order=asc")).body["data"]] == mine
+        assert calls.running.ledger.requests == before + 1
+        assert (await calls.get("videos", key=other)).body["data"] == []
+        assert calls.running.ledger.requests == before + 1
+        for each in mine:
+            assert (await calls("DELETE", f"/v1/videos/{each}")).status == 200
+        before = calls.running.ledger.requests
+        assert (await calls.get("videos")).body["data"] == []
+        assert calls.running.ledger.requests == before
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.anyio
+async def test_a_caller_with_a_key_of_the_service_has_all_videos_of_its_account(order: str) -> None:
+    with in_memory(balance=10_000_000) as running:
+        gateway = app(connect=lambda key: running.client(api_key=key))
+        calls = Calls(gateway, "nb_own", running)
+        async with running.client(api_key="nb_own") as nb:
+            job = await nb.videos.submit(model="kling-v2.1", prompt="A boat")
+        listed = (await calls.get(f"videos?order={order}")).body["data"]
+        assert [each["id"] for each in listed] == [f"video_{job.id}"]
+        await gateway.aclose()
 
 
 @pytest.mark.anyio
