@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ._api import vocabulary as words
 from ._api.checks import require_instance, require_one_of, require_query, require_seconds, require_whole
+from ._api.elsewhere import unexpected_argument
 from ._api.pages import Envelope, read_envelope
 from ._api.reply import ErrorBody, status_error, without_secrets
 from ._api.request import Query, Request, query
@@ -339,10 +340,7 @@ class CallOptions:
         """
         unknown = sorted(set(call) - set(CallArgs.__annotations__))
         if unknown:
-            raise TypeError(
-                f"unexpected keyword argument {unknown[0]!r}; an option this version does not know goes through "
-                "`extra_body`"
-            )
+            raise unexpected_argument(unknown[0])
         return cls(**call)
 
     def __post_init__(self) -> None:

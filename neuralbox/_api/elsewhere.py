@@ -29,6 +29,17 @@ _OF_A_CLIENT: Final[Mapping[str, str]] = MappingProxyType(
         "fine_tuning": "the service has none",
     }
 )
+_OF_A_CALL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "instructions": "it is `system` here",
+        "max_completion_tokens": "it is `max_tokens` here",
+        "max_output_tokens": "it is `max_tokens` here",
+        "n": "a call makes one; `nb.batch(requests)` makes many",
+        "seconds": "it is `duration` here",
+        "stream": "use `nb.text.stream(...)`",
+        "voice": "it is `voice_id` here",
+    }
+)
 _CLIENTS: Final = frozenset({"AsyncNeuralBox", "NeuralBox"})
 _PAID: Final = frozenset({"Generate", "Images", "Music", "Speech", "Text", "Tools", "Transcriptions", "Videos"})
 _MAKING: Final = frozenset({"generate", "generations", "complete", "completions", "edit", "run"})
@@ -54,3 +65,9 @@ def no_attribute(owner: object, name: str) -> AttributeError:
     elif kind in _PAID and name in _MAKING:
         hint = f"use `nb.{kind.lower()}.create(...)`"
     return AttributeError(f"{kind!r} has no {name!r}{f': {hint}' if hint else ''}.", name=name, obj=owner)
+
+
+def unexpected_argument(name: str) -> TypeError:
+    """Return the error of a keyword argument that no call takes, with what it is called here if that is known."""
+    hint = _OF_A_CALL.get(name, "an option this version does not know goes through `extra_body`")
+    return TypeError(f"unexpected keyword argument {name!r}; {hint}")

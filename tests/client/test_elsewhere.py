@@ -37,6 +37,23 @@ def test_what_makes_something_is_create(client: Any, noun: str) -> None:
             getattr(getattr(client, noun), name)
 
 
+@pytest.mark.parametrize(
+    ("noun", "name", "hint"),
+    [
+        ("text", "stream", r"use `nb\.text\.stream\(\.\.\.\)`"),
+        ("images", "n", r"a call makes one; `nb\.batch\(requests\)` makes many"),
+        ("images", "mood", "an option this version does not know goes through `extra_body`"),
+    ],
+)
+def test_an_argument_of_other_sdks_says_what_it_is_here(noun: str, name: str, hint: str) -> None:
+    """`extra_body={"stream": True}` would ask for an answer that `create` cannot read."""
+    with (
+        NeuralBox(api_key="nb_x") as nb,
+        pytest.raises(TypeError, match=f"^unexpected keyword argument '{name}'; {hint}$"),
+    ):
+        getattr(nb, noun).create(model="m", prompt="p", **{name: 1})
+
+
 def test_another_name_is_an_attribute_error_and_the_usual_questions_have_their_answers(client: Any) -> None:
     for owner in (client, client.images):
         with pytest.raises(AttributeError, match=r"has no 'colour'\.$"):
