@@ -68,6 +68,7 @@ from .windows import (
     Why,
     Window,
     Windows,
+    is_taken,
     next_change,
     next_send_time,
     note,
@@ -88,6 +89,7 @@ TRY_AGAIN_AFTER = 300.0
 _NAMES = (words.LIMIT_HOUR, words.LIMIT_DAY, words.REMAINING_HOUR, words.REMAINING_DAY, words.RESET_HOUR)
 # A timer may fire a hair early, and virtual clocks add up floats.
 _MOMENT = 1e-3
+_LOOKS_EVERY = 1.0  # seconds between two looks for what is gone with its loop
 _CLOSE = 1.0  # seconds between two answers in which hardly anything that another process sent is counted
 _SPREAD_OVER = 1.0  # seconds after a window opens over which those that waited for it come back
 _AT_ONCE = frozenset({"text", "tts", "stt"})  # kinds that are answered at once, so that no poll follows
@@ -130,7 +132,7 @@ class Permit:
         if limiter.under_way.pop(self, False):
             if not self._counted:
                 limiter.windows = note_sent(limiter.windows)
-            limiter.wake_all()
+            limiter.wake_free()
 
 
 class Reader(Protocol):
@@ -200,7 +202,7 @@ class RateLimiter:
         self._heard_at = -inf
         self._left = 0
         self._last = -inf
-        self._asked_at = -inf
+        self._asked_at = self._looked_at = -inf
         self._asking = SingleFlight()
         self._throttled: dict[ThreadsafeEvent, SendTime] = {}  # who waits, and for what
 
@@ -344,7 +346,7 @@ class RateLimiter:
 
     def _tell(self, before: Windows) -> None:
         """Have all who wait for a window decide again, since more is known of it than before."""
-        self.wake_all()
+        self.wake_free()
         if any(
             old is not None and (new is None or new.remaining > old.remaining)
             for old, new in ((before.hour, self.windows.hour), (before.day, self.windows.day))
@@ -413,6 +415,11 @@ class RateLimiter:
         loop = running_loop()
         return next((source for source in self.sources if source.loop == loop), None)
 
+    def wake_free(self) -> None:
+        """Make everybody who waits decide again, unless those on their way may take all that is left: their ends come here, too."""
+        if not is_taken(self.windows, len(self.under_way)):
+            self.wake_all()
+
     def wake_all(self) -> None:
         """Make everybody who waits decide again."""
         for event in list(self._throttled):
@@ -424,9 +431,11 @@ class RateLimiter:
 
     # Inside.
 
-    def _drop_gone(self) -> None:
+    def _drop_gone(self, clock: float) -> None:
         """Forget who waits in a loop or a process that is gone, and count as sent what had left there: nobody hears its answer."""
-        here = running_loop()
+        if clock < self._looked_at + _LOOKS_EVERY:  # a crowd decides again with each answer
+            return
+        self._looked_at, here = clock, running_loop()
 
         def is_gone(home: Home) -> bool:
             return home.loop is not here and home.is_gone
@@ -439,7 +448,7 @@ class RateLimiter:
             permit.leave()
 
     def _decide(self, clock: float, kind: str | None, *, spread: bool, repeats: bool) -> SendTime:
-        self._drop_gone()
+        self._drop_gone(clock)
         windows = self.windows = turn(self.windows, clock=clock)
         may_ask = clock >= self._asked_at + ASK_AGAIN_AFTER
         if may_ask and not windows.known and len(self.under_way) >= MAX_UNANSWERED:

@@ -334,6 +334,14 @@ def _most_under_way(window: Window, left: int, *, spread: bool) -> int:
     return max(1, left // 3) if spread else left
 
 
+def is_taken(windows: Windows, under_way: int) -> bool:
+    """Return whether nothing can leave before one of those under way is answered or a window ends, whatever it costs."""
+    return any(
+        window is not None and 0 < _most_under_way(window, window.remaining, spread=False) <= under_way
+        for window in (windows.hour, windows.day)
+    )
+
+
 def _is_new(window: Window) -> bool:
     """Whether it has begun and no answer has told of it: other programs begin to use it at the same moment."""
     return window.ends_at is None and window.reset is not None

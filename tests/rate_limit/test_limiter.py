@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -21,7 +22,7 @@ from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
 from neuralbox._rate_limit.plan import Outstanding, ReadsSeen
-from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, Window, Windows
+from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, SendTime, Window, Windows
 from neuralbox._submissions import submission
 from neuralbox._transport import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
@@ -647,6 +648,40 @@ def test_what_had_left_in_a_loop_or_a_process_that_is_gone_counts_as_sent(
     assert limiter.windows.hour is not None
     assert limiter.windows.hour.remaining == 0
     loop.close()
+
+
+async def test_a_crowd_that_waits_for_answers_is_not_woken_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide, decisions = RateLimiter._decide, list[float]()
+
+    def counted(self: RateLimiter, clock: float, kind: str | None, **how: bool) -> SendTime:
+        decisions.append(clock)
+        return decide(self, clock, kind, **how)
+
+    class Crowd(dict[ThreadsafeEvent, SendTime]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[ThreadsafeEvent]:
+            self.looks += 1
+            return super().__iter__()
+
+    crowd = Crowd()
+
+    async def test(world: World) -> None:
+        world.limiter._throttled = crowd
+
+        async def one() -> None:
+            with suppress(RateLimitError):
+                await world.submit(max_throttle_wait=60.0)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(200):
+                group.start_soon(one)
+
+    monkeypatch.setattr(RateLimiter, "_decide", counted)
+    world = await in_a_world(test, 100)
+    assert (len(world.plan.taken), world.plan.refused) == (100, 0)
+    assert len(decisions) < 10 * 200
+    assert crowd.looks < 100  # each is as long as the crowd is large
 
 
 @pytest.mark.parametrize("ends_in", [None, 1_800.0])

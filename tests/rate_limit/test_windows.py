@@ -22,6 +22,7 @@ from neuralbox._rate_limit.windows import (
     SendTime,
     Window,
     Windows,
+    is_taken,
     next_change,
     next_send_time,
     note,
@@ -276,6 +277,28 @@ def test_the_latest_of_all_that_is_said_counts() -> None:
 def test_the_last_fifth_of_a_day_is_spread_where_its_end_is_known() -> None:
     day = replace(hour(100), day=Window(1_000, 204, CLOCK + 20_000))
     assert next_send_time(day, clock=CLOCK, last=CLOCK) == SendTime(Decision.WAIT, CLOCK + 100, "spread")
+
+
+@pytest.mark.uncovered
+@given(
+    hour=st.none()
+    | st.builds(Window, st.just(10), st.integers(0, 10), st.none() | st.just(ENDS), st.none() | st.just(RESET)),
+    day=st.none() | st.builds(Window, st.just(20), st.integers(0, 20)),
+    under_way=st.integers(0, 20),
+    cost=st.sampled_from([1.0, 1.13, 2.0]),
+    set_aside=st.integers(0, 3),
+    spread=st.booleans(),
+)
+def test_where_all_is_taken_nothing_leaves_whatever_it_costs(
+    *, hour: Window | None, day: Window | None, under_way: int, cost: float, set_aside: int, spread: bool
+) -> None:
+    windows = Windows(hour, day, known=True, noted_at=CLOCK)
+    how = {"cost": cost, "set_aside": set_aside, "spread": spread}
+    decision = next_send_time(windows, clock=CLOCK, under_way=under_way, **how).decision  # type: ignore[arg-type]
+    if is_taken(windows, under_way):
+        assert decision is not Decision.SEND
+    elif not spread and (cost, set_aside) == (1.0, 0):
+        assert decision is not Decision.AWAIT_ANSWERS
 
 
 def test_turning_leaves_alone_what_has_not_ended_or_has_no_end() -> None:
