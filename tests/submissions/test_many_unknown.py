@@ -16,6 +16,7 @@ from neuralbox._models.generation import Generation
 from neuralbox._resources.text import Text
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions import owned as owned_module
+from neuralbox._submissions import reconcile
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.evidence import NO_EVIDENCE
@@ -25,7 +26,7 @@ from tests.helpers import START, make_core
 
 from ..helpers import dear
 from ..service import a_shop
-from .support import Notes, buy, draw, image, unknown
+from .support import FOX, Notes, buy, draw, image, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +67,56 @@ async def test_a_walk_that_began_before_a_claim_was_lost_is_not_trusted_for_it()
             group.start_soon(later)
             assert (await draw(core)).is_completed
         assert len(shop.posts) == 2
+
+
+async def test_whoever_comes_during_a_walk_reads_the_next_one_and_nothing_is_kept_when_nobody_waits() -> None:
+    async with a_shop() as shop:
+        core, scope, reads = shop.core(), anyio.CancelScope(), list[int]()
+        walker = reconcile._walker_of(core)
+
+        async def look() -> None:
+            entry = PendingSubmission(Claim("k"), image(), None, Attempt(core.clock()))
+            reads.append((await walker.read(core, entry)).number)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(look)
+            await shop.time.sleep(0.05)
+            group.start_soon(look)
+            group.start_soon(look)
+        assert (reads, len(shop.pages)) == ([1, 2, 2], 2)
+        assert (walker._waiting, walker._last) == (set(), None)
+        with scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(look)
+                await shop.time.sleep(0.05)
+                scope.cancel()
+        assert (walker._waiting, walker._last) == (set(), None)
+
+
+async def test_another_asks_for_the_details_when_the_one_that_asks_is_cancelled() -> None:
+    async with a_shop() as shop:
+        name, core, scope = str(shop.make(FOX).id), shop.core(), anyio.CancelScope()
+        walk = Walk()
+        walk.items[name] = HistoryEntry(name, "image", "dall-e-3", "A fox", None, {})
+        read = reconcile._HistoryRead(1, core.clock(), walk)
+        entry = PendingSubmission(Claim("k"), image(), None, Attempt(core.clock()))
+
+        async def ask() -> None:
+            await reconcile._ask(core, registry_of(core), entry, read, name)
+
+        async def leave() -> None:
+            with scope:
+                await ask()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(leave)
+            await shop.time.sleep(0.05)
+            group.start_soon(ask)
+            await shop.time.sleep(0.04)
+            scope.cancel()
+        assert shop.details == [name, name]
+        assert read.details[name] is not None
+        assert read.asking == {}
 
 
 async def test_another_takes_over_when_the_one_that_walks_is_cancelled() -> None:
