@@ -372,6 +372,29 @@ async def test_the_row_and_the_thread_of_a_worker_go_with_it(place: str, postgre
     assert postgres.execute("SELECT * FROM neuralbox.owner") == []
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # a second of real time, in the database or a thread
+@pytest.mark.parametrize("what", ["locked", "silent"])
+async def test_closing_waits_no_longer_than_a_goodbye_takes(
+    place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(membership, "LEASE", 20.0)
+    monkeypatch.setattr("neuralbox._journal.postgres.store._GOODBYE", 0.2)
+    journal = await a_journal(place)
+    with psycopg.connect(place.partition("#")[0]) as other:
+        pid = postgres.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'neuralbox'")[0][0]
+        going_on = threading.Timer(15.0, os.kill, [pid, signal.SIGCONT])
+        going_on.start()
+        if what == "locked":
+            other.execute("LOCK TABLE neuralbox.owner")
+        else:
+            os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        await journal.aclose()
+        assert time.monotonic() - began < 10.0
+        going_on.cancel()
+        os.kill(pid, signal.SIGCONT)
+
+
 async def test_opening_that_is_cancelled_leaves_nobody_behind(place: str, postgres: PostgresServer) -> None:
     with anyio.move_on_after(0):
         await open_journal(place, account=KEY, service=SERVICE)

@@ -188,7 +188,8 @@ class Reconnecting:
         What `act` does must come to the same when it is done twice: a commit whose answer was lost may have been one.
 
         Raises:
-            psycopg.Error: It cannot be done, or the database stayed away for longer than `patience`.
+            psycopg.Error: It cannot be done, or the database stayed away for longer than `patience`; where that is given, and
+                not 0, others are not waited for any longer either.
         """
         until = time.monotonic() + (self._patience if patience is None else patience)
         tries = 0
@@ -196,7 +197,7 @@ class Reconnecting:
             try:
                 return act(self._open())
             except errors.FOREIGN as error:
-                if errors.is_conflict(error) and tries < _IN_THE_WAY:
+                if errors.is_conflict(error) and tries < _IN_THE_WAY and not (patience and time.monotonic() >= until):
                     tries += 1
                     continue
                 if not errors.is_connection_lost(error) or time.monotonic() >= until:

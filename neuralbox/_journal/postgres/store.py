@@ -425,6 +425,7 @@ class PostgresStore:
         self._leave()
         if os.getpid() != self._pid:
             return  # the connection is the parent's
+        self._database.gives_up = lambda seconds: seconds > _GOODBYE
         with suppress(*errors.FOREIGN, JournalError):  # a nicety: a lease that nobody keeps is over in a minute
             self._database.run(
                 lambda connection: connection.execute(statements.LEAVE, self._named),
