@@ -171,7 +171,6 @@ def transcribe(
             on_accepted=session.paid.jobs.append,
         )
         session.paid.is_sending = False
-        session.paid.jobs.clear()
         await _show(nb, session, heard, saving)
 
     session.paid.saving_options += saving.repeated
@@ -305,9 +304,11 @@ async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generat
                 session.paid.drop(generation.ref)
             session.write_record(plain_values(generation) | {"not_saved": sentence_of(error, session.paid)})
             raise
-    session.paid.drop(generation.ref)  # what cannot be written from here on is printed
     if path is None and generation.is_completed and generation.text is not None and saving.output is not None:
+        session.paid.drop(generation.ref)  # where it cannot be written it is printed
         path = saving.write_text(session, generation)
+    if path is not None or generation.is_failed:
+        session.paid.drop(generation.ref)
     session.write_record(plain_values(generation) | ({} if path is None else {"path": str(path)}))
     if generation.is_failed:
         from .._api.reply import safe_words
@@ -317,6 +318,7 @@ async def _show(nb: AsyncNeuralBox, session: CommandSession, generation: Generat
         return
     address = output.joined(str(path or generation.url or generation.id))
     session.print_text(address if path is not None or generation.text is None else generation.text)
+    session.paid.drop(generation.ref)  # an output that takes nothing more leaves the command that prints it again
     session.print_status(_cost(generation))
 
 

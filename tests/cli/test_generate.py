@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from neuralbox import CallInfo, ExpiredFileError, FailureEvent
-from neuralbox._cli import exit_codes, generate, waiting
+from neuralbox._cli import exit_codes, generate, output, waiting
 from neuralbox._cli.session import CommandSession
 from neuralbox._cli.waiting import PollVoice
 
@@ -455,6 +455,21 @@ def test_a_text_from_a_file_or_a_pipe_is_the_context_of_the_prompt(box: Box) -> 
         left = box("generate", "gpt-5", *arguments, stdin="")
         assert (left.code, left.sentence) == (2, why)
     assert box.spent == spent
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_is_paid_for_and_cannot_be_printed_is_named(
+    box: Box, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "The output cannot be written: No space left on device")
+
+    Path("talk.mp3").write_bytes(b"talk")
+    monkeypatch.setattr(output, "write_result", full)
+    for arguments in (("generate", "gpt-5", "Hi"), ("generate", "flux-1.1-pro", "Hi"), ("transcribe", "talk.mp3")):
+        left = box(*arguments, *options)
+        assert left.code == 11
+        assert f"neuralbox wait {max(box.sandbox.ledger.generations)}" in left.sentence
 
 
 def test_a_recording_is_written_down(box: Box) -> None:
