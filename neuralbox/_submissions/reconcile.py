@@ -430,9 +430,11 @@ class _HistoryWalker:
         self._waiting.add(entry)
         try:
             async with self._lock:
-                if self._last is None or self._last.number <= begun:
-                    self._last = await self._walk(core)
-                return self._last
+                last = self._last
+                # One that was cut off since its client was closed tells nothing to those of others.
+                if last is None or last.number <= begun or isinstance(last.error, ConfigurationError):
+                    last = self._last = await self._walk(core)
+                return last
         finally:
             self._waiting.discard(entry)
             if not self._waiting:

@@ -269,6 +269,29 @@ async def test_a_client_that_is_closed_waits_for_nothing_before_it_looks_or_send
         assert (len(shop.posts), len(shop.pages)) == (2, looked)
 
 
+async def test_a_client_that_is_closed_while_it_looks_for_all_ends_its_own_search_only() -> None:
+    async with a_shop() as shop:
+        closed = ConfigurationError("The client is closed; make another one, or enter it again.")
+        core, ends = shop.core(), list[str]()
+        await draw(core, "A hen")
+        shop.end_with("answered", *["dropped before"] * 3)
+        # The second page is for two of them, who came while the first was on its way.
+        shop.listing.fails = lambda number, now: closed if len(shop.pages) == pages + 2 else None
+        pages = len(shop.pages)
+
+        async def lose(prompt: str) -> None:
+            try:
+                await draw(core, prompt)
+                ends.append("sent again")
+            except SubmissionUnknownError:
+                ends.append("unknown")
+
+        async with anyio.create_task_group() as group:
+            for prompt in ("A fox", "A boat", "A hare"):
+                group.start_soon(lose, prompt)
+        assert sorted(ends) == ["sent again", "sent again", "unknown"]
+
+
 async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
     async with a_shop() as shop:
         shop.end_with("dropped after", "500", "answered", *["dropped after"] * 3)
