@@ -187,6 +187,10 @@ class OpenCharges:
         ended = [bill.reservation for bill in self._ended.get(str(id), ())]
         return [*(one for one in known if one.is_open or one.charged), *ended]
 
+    def in_budget(self, budget: Budget) -> Sequence[OpenCharge]:
+        """Return the bills of a budget that are open."""
+        return [bill for bills in self._open.values() for bill in bills if bill.reservation.budget is budget]
+
     def add(self, id: GenerationId, reservation: Reservation, question: PriceQuery | None) -> None:
         """Keep the reservation of a job until its end is seen.
 

@@ -225,6 +225,17 @@ class GatewayAccount:
         resize(known, key.budget)
         return known
 
+    async def count_what_is_open(self, key: GatewayKey) -> None:
+        """Count at its price what is on its way with a key that has its first limit: until then nobody asked for one."""
+        core, budget = core_of(self.client), self._budget(key.id)
+        charges = charges_of(core)
+        with move_on_after(PRICES_ASKED_FOR):
+            for bill in charges.bills.in_budget(budget):
+                if bill.question is not None and not bill.reservation.price:
+                    price = await charges.prices.of(core, bill.question)
+                    if price is not None and bill.reservation.is_open:  # not meanwhile
+                        bill.reservation.estimate(price)
+
     def _budget(self, caller: str) -> Budget:
         known = self._budgets.get(caller)
         if known is None:
@@ -397,6 +408,10 @@ class OwnKeyCallers(CallerRegistry):
         caller = self._callers.get(key.id)
         if caller is None or caller.key != key:
             budget = self._account.budget_of(key)
+            before = None if caller is None else caller.key
+            if key.budget is not None and (before is None or before.budget is None):
+                await self._account.count_what_is_open(key)
+                caller = self._callers.get(key.id)
             if caller is None:
                 client = self._account.client.with_options(budget=budget)
                 caller = self._callers[key.id] = Caller(key.id, client, self._account, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -193,7 +194,6 @@ async def test_a_changed_budget_counts_what_was_spent_and_what_is_on_its_way(
 ) -> None:
     async with in_process(tmp_path, budget=before) as calls:
         assert [(await video(calls, f"A boat {n}")).status for n in range(2)] == [200, 200]
-        await calls.running.time.sleep(600.0 if before is None else 0.0)
         for tokens in (61, 62, 2 * PRICE + PRICE - 1):
             change(tmp_path, budget=tokens)
             assert (await video(calls, f"Another of {tokens}")).status == 429
@@ -203,6 +203,35 @@ async def test_a_changed_budget_counts_what_was_spent_and_what_is_on_its_way(
         assert (await video(calls, "One more")).status == 200
         await calls.running.time.sleep(600.0)
         assert (budget_of(calls).spent, budget_of(calls).reserved) == (4 * PRICE, 0)
+
+
+async def test_two_first_calls_with_a_key_that_got_a_limit_count_once_what_is_on_its_way(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as calls:
+        assert (await video(calls, "A boat")).status == 200
+        change(tmp_path, budget=2 * PRICE)
+        came = [Answered(), Answered()]
+        async with anyio.create_task_group() as tasks:
+            for number, each in enumerate(came):
+                tasks.start_soon(partial(video, calls, f"Another {number}", answer=each))
+        assert sorted(each.status for each in came) == [200, 429]
+        assert budget_of(calls).left == 0
+
+
+async def test_what_an_earlier_run_left_counts_for_a_key_that_gets_its_first_limit(tmp_path: Path, die: Any) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal) as calls:
+            assert (await video(calls, "A boat")).status == 200
+            key = calls.key
+        die()
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            change(tmp_path, budget=2 * PRICE - 1)
+            assert (await video(calls, "Another", key=key)).status == 429
+            change(tmp_path, budget=2 * PRICE)
+            assert (await video(calls, "Another", key=key)).status == 200
+            await running.time.sleep(600.0)
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (2 * PRICE, 0)
 
 
 async def test_a_key_without_a_budget_asks_for_no_prices(tmp_path: Path) -> None:
