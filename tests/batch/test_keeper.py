@@ -310,6 +310,7 @@ async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(
     assert isinstance(found["a/0"].error, NotFoundError)
     assert found["b/1"].ok
     assert budget.spent == 4
+    assert world.time.elapsed < 120.0  # it asks itself as soon as the keeper has handed it back
 
 
 @one_loop
