@@ -93,6 +93,21 @@ async def test_whoever_comes_during_a_walk_reads_the_next_one_and_nothing_is_kep
         assert (walker._waiting, walker._last) == (set(), None)
 
 
+async def test_a_walk_goes_back_as_far_as_the_oldest_of_those_who_share_it_needs() -> None:
+    async with a_shop() as shop:
+        shop.listing.page_size = 1
+        core = shop.core(submission="raise", draw_seed=True)
+        shop.end_with("dropped after", "dropped after")
+        for prompt in ("A fox", "A dog"):
+            await unknown(core, prompt)
+            await shop.time.sleep(600.0)
+            for number in range(3):
+                shop.make({"model": "dall-e-3", "prompt": f"hen {number}"}, foreign=True)
+            await shop.time.sleep(600.0)
+        outcome = await reconcile.reconcile(core)
+        assert [each.submission.request["prompt"] for each in outcome.adopted] == ["A fox", "A dog"]
+
+
 async def test_another_asks_for_the_details_when_the_one_that_asks_is_cancelled() -> None:
     async with a_shop() as shop:
         name, core, scope = str(shop.make(FOX).id), shop.core(), anyio.CancelScope()
