@@ -384,6 +384,11 @@ class FastTime:
         """Unix seconds; right at the start."""
         return self._date + (time.monotonic() - self._began) * self.speed
 
+    @property
+    def elapsed(self) -> float:
+        """Fast seconds since the start."""
+        return self.clock() - self._began
+
     async def sleep(self, seconds: float) -> None:
         """Pause for so many fast seconds."""
         await anyio.sleep(seconds / self.speed)

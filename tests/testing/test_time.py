@@ -227,6 +227,7 @@ async def test_fast_time_passes_quicker_than_the_clock_and_pauses_are_shorter() 
     assert real_time.monotonic() - began < 2
     assert time.clock() - clock >= 10
     assert time.now() - now >= 10
+    assert 10 <= time.elapsed <= time.clock()
 
 
 @pytest.mark.anyio
