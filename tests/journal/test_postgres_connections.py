@@ -53,6 +53,46 @@ async def test_what_a_cut_connection_interrupted_is_done_again(place: str, postg
         postgres.execute(cut)
 
 
+async def test_what_a_crash_of_the_server_left_nothing_of_is_done_again(place: str) -> None:
+    async with a_worker(place) as journal:
+        database, tries = store_of(journal)._database, list[int]()
+        again = database.again
+
+        def leave_hint(connection: connections.Connection) -> str:
+            tries.append(1)
+            connection.execute(
+                "INSERT INTO neuralbox.hint (run, gen_id, event) VALUES (0, %s, 'e')", (str(len(tries)),)
+            )
+            return f"done {len(tries)}"
+
+        def crashing(act: Any, **more: Any) -> Any:
+            def attempts(connection: connections.Connection) -> Any:
+                if not tries:
+                    with connection.transaction(force_rollback=True):
+                        act(_Later(connection))
+                    raise psycopg.OperationalError("the server closed the connection unexpectedly")
+                return act(connection)
+
+            return again(attempts, **more)
+
+        database.again = crashing  # type: ignore[method-assign]  # stands between
+        assert await to_thread.run_sync(database.once, leave_hint) == "done 2"
+
+
+class _Later:
+    """A connection to a server whose numbers of transactions are far ahead, of which a crash left nothing."""
+
+    def __init__(self, connection: connections.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, query: Any, values: Any = None) -> Any:
+        ahead = "pg_current_xact_id_if_assigned()"
+        return self._connection.execute(query.replace(ahead, "4294967295") if ahead in query else query, values)
+
+
 async def test_a_database_that_stays_away_is_an_error_after_a_while(
     place: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

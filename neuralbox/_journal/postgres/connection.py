@@ -233,7 +233,10 @@ def _is_committed(connection: Connection, number: str) -> bool:
     Raises:
         psycopg.OperationalError: The server is still at it.
     """
-    row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
+    try:
+        row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return False  # its number is to come: the server crashed before anything of it was written
     status = None if row is None else row[0]
     if status == "in progress":
         raise psycopg.OperationalError("The server has not noticed yet that the connection was lost.")
