@@ -203,6 +203,11 @@ class OpenCharges:
                 if bill.reservation.is_open:
                     bill.reservation.settle(None)
 
+    def leave(self, id: GenerationId) -> None:
+        """Say that the call which made a job does not wait for it any more."""
+        for bill in self._open.get(str(id), ()):
+            bill.reservation.leave()
+
     def take(self, id: GenerationId) -> Sequence[OpenCharge]:
         """Take out the bills of a job, if it has any."""
         return self._open.pop(str(id), ()) if self._open else ()
@@ -243,14 +248,17 @@ class Charges:
         self.prices = Prices()
         self.bills = OpenCharges()
 
-    def accepted(self, generation: Generation, reservation: Reservation, question: PriceQuery) -> None:
-        """Book a request that was accepted: at once where it is final, else when its end is seen."""
+    def accepted(
+        self, generation: Generation, reservation: Reservation, question: PriceQuery, *, waits: bool = False
+    ) -> None:
+        """Book a request that was accepted: at once where it is final, else when its end is seen, which its call `waits` for."""
         if generation.is_final:
             self.book(generation, reservation, question)
         else:
             self.note_estimate(generation, reservation, question)
             self.bills.add(generation.id, reservation, question)
-            reservation.leave()
+            if not waits:
+                reservation.leave()
 
     def estimate(self, generation: Generation, reservation: Reservation | None) -> int | None:
         """Return what the service says that an accepted one will cost; None where that is not more than is set aside."""

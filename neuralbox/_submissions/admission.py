@@ -45,7 +45,7 @@ class Admission(AttemptListener):
         take_permit: Waits for a place in the plan's windows; None where the client does not heed them.
     """
 
-    __slots__ = ("_charges", "_core", "_permit", "_query", "_reservation", "_take_permit")
+    __slots__ = ("_charges", "_core", "_is_awaited", "_permit", "_query", "_reservation", "_take_permit")
 
     def __init__(self, core: Core, take_permit: Callable[..., Awaitable[Permit]] | None) -> None:
         self._core = core
@@ -54,6 +54,7 @@ class Admission(AttemptListener):
         self._charges: Charges | None = None
         self._reservation: Reservation | None = None
         self._query: PriceQuery | None = None
+        self._is_awaited = False
 
     async def reserve(self, budget: Budget, price_query: PriceQuery, *, patient: bool) -> None:
         """Set its tokens aside."""
@@ -120,10 +121,20 @@ class Admission(AttemptListener):
         """Wait for another place; a repetition counts in the windows like the first attempt."""
         await self.depart(repeats=True)
 
-    def accepted(self, generation: Generation) -> None:
-        """Book what it costs: now where it is final, else when its end is seen."""
+    def accepted(self, generation: Generation, *, waits: bool = False) -> None:
+        """Book what it costs: now where it is final, else when its end is seen.
+
+        Args:
+            generation: What was accepted.
+            waits: Whether its call goes on until then, so that others may wait for what that gives back or tells.
+        """
+        self._is_awaited = waits
         if self._charges is not None and self._reservation is not None and self._query is not None:
-            self._charges.accepted(generation, self._reservation, self._query)
+            self._charges.accepted(generation, self._reservation, self._query, waits=waits)
+
+    def abandon(self) -> None:
+        """Say that its call does not wait for the end after all."""
+        self._is_awaited = False
 
     def release(self) -> None:
         """Give its tokens back: nothing was charged for certain."""
@@ -136,7 +147,7 @@ class Admission(AttemptListener):
         """Give its place back; tokens that were neither booked nor given back stay set aside."""
         if self._permit is not None:
             self._permit.leave()
-        if self._reservation is not None:
+        if self._reservation is not None and not self._is_awaited:
             self._reservation.leave()
 
 

@@ -46,6 +46,7 @@ from .._config import CallOptions
 from .._core.call_events import CallObserver, observe_call
 from .._core.exchange import Attempt, Core, Patience
 from .._core.retry import AttemptOutcome
+from .._costs.charges import charges_of
 from .._errors import NeuralBoxError, ProtocolError, SubmissionUnknownError
 from .._models.generation import Generation
 from .._polling.job import Job, require_limit
@@ -145,7 +146,7 @@ async def create(
         return found
     with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as observer:
         generation = await _send(
-            core, request, call, kind=kind, model=model, on_accepted=on_accepted, observer=observer
+            core, request, call, kind=kind, model=model, on_accepted=on_accepted, observer=observer, waits=True
         )
         if generation.is_completed:
             return generation
@@ -157,6 +158,8 @@ async def create(
             # A cancellation cannot carry the job to whoever cancelled, so at least the log has what was paid for.
             logger.warning("A wait was cancelled; the %s goes on and is charged when it completes.", job.ref)
             raise
+        finally:
+            charges_of(core).bills.leave(job.ref.id)
         if observer is not None:
             observer.record_result(generation)
         return generation
@@ -223,6 +226,7 @@ async def _send(
     on_accepted: OnAccepted | None = None,
     observer: CallObserver | None,
     patience: Patience | None = None,
+    waits: bool = False,
 ) -> Generation:
     submission = Submission(
         core,
@@ -234,6 +238,7 @@ async def _send(
         shared=shared,
         on_accepted=on_accepted,
         observer=observer,
+        waits=waits,
     )
     submission.attempt.patience = patience
     try:
@@ -246,6 +251,9 @@ async def _send(
                 generation = await submission.after(error)
         await submission.accept(generation)
         return generation
+    except BaseException:
+        submission.abandon()
+        raise
     finally:
         await submission.close()
 
@@ -289,6 +297,7 @@ class Submission:
         shared: SharedRecord | None = None,
         on_accepted: OnAccepted | None = None,
         observer: CallObserver | None = None,
+        waits: bool = False,
     ) -> None:
         self.attempt = Attempt(core.clock(), () if observer is None else (observer,))
         self.state = SubmissionState.NEW
@@ -300,6 +309,7 @@ class Submission:
         self._recorder = witness
         self._on_accepted = on_accepted
         self._observer = observer
+        self._waits = waits  # for the end of the job
         self._registry = registry_of(core)
         claim = claim_of(request, call.extra_body, key=uuid4().hex, kind=kind, model=model)
         seed = draw_seed(request, claim, self._registry.observed.shows_seed) if core.options.draw_seed else None
@@ -425,8 +435,13 @@ class Submission:
         if self._observer is not None:
             self._observer.record_result(generation)
         if self._admission is not None:
-            self._admission.accepted(generation)
+            self._admission.accepted(generation, waits=self._waits and not generation.is_final)
             self._admission.leave()
+
+    def abandon(self) -> None:
+        """Say that its call has no use any more for what it made."""
+        if self._admission is not None:
+            self._admission.abandon()
 
     def _note_accepted(self, ref: JobRef | None) -> None:
         self._registry.accept(self._entry, ref if ref is not None else JobRef(""))

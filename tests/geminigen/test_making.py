@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import anyio
 import httpx
 import pytest
 
@@ -766,6 +767,44 @@ async def test_a_budget_counts_credits_by_what_the_service_estimates_or_charges(
     ):
         assert sorted([outcome.ok async for outcome in run]) == [False, True, True, True]
         assert run.progress.tokens_spent == 12
+
+
+async def test_calls_that_run_together_wait_for_the_price_that_the_first_of_them_shows() -> None:
+    shop = GeminiShop(VirtualTime())
+    ends: list[str] = []
+
+    async def make(gg: AsyncGeminiGen, prompt: str, **options: Any) -> None:
+        try:
+            ends.append(str((await gg.images.create(model="imagen-4", prompt=prompt, **options)).id))
+        except errors.NeuralBoxError as error:
+            ends.append(type(error).__name__)
+
+    async with opened(shop, budget=12) as gg, anyio.create_task_group() as group:
+        for prompt in "abcd":
+            group.start_soon(make, gg, prompt)
+    assert sorted(ends) == ["BudgetExceededError", "u-1", "u-2", "u-3"]
+    assert gg.budget is not None
+    assert (gg.budget.spent, gg.budget.reserved) == (12, 0)
+    # Nobody waits for one that its own caller has left.
+    ends.clear()
+    async with opened(shop, budget=12) as gg, anyio.create_task_group() as group:
+        group.start_soon(partial(make, gg, "e", wait_timeout=1, extra_body={"later": 1}))
+        await gg._core.sleep(0.5)
+        group.start_soon(partial(make, gg, "f", extra_body={"later": 1}))
+    assert ends == ["GenerationTimeoutError", "BudgetExceededError"]
+    assert gg.budget is not None
+    assert gg.budget.reserved == 0
+
+
+async def test_nobody_waits_for_a_call_that_was_cancelled_while_its_job_was_told() -> None:
+    shop = GeminiShop(VirtualTime())
+    async with opened(shop, budget=12) as gg:
+        with anyio.CancelScope() as scope:
+            await gg.images.create(model="imagen-4", prompt="a", on_accepted=lambda _: scope.cancel())
+        assert scope.cancelled_caught
+        with pytest.raises(errors.BudgetExceededError, match="wait for that one first"):
+            await gg.images.create(model="imagen-4", prompt="b")
+    assert shop.posts == 1
 
 
 async def test_the_last_charge_is_learnt_from_a_poll_and_a_failed_one_costs_what_its_record_says() -> None:

@@ -189,7 +189,7 @@ async def test_where_no_proof_comes_a_person_decides() -> None:
         core, said = shop.core(submission="raise"), list[str]()
 
         class Tokens(Admission):
-            def accepted(self, generation: Generation) -> None:
+            def accepted(self, generation: Generation, *, waits: bool = False) -> None:
                 said.append(f"spent for {generation.id}")
 
             def release(self) -> None:
