@@ -25,7 +25,7 @@ from neuralbox._types import JobRef
 from tests.helpers import Play, Sent, make_core, reply
 
 from ..service import LOST, a_shop
-from .support import draw, image, unknown
+from .support import FOX, draw, image, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +128,19 @@ async def test_a_cancelled_reconcile_forgets_nothing() -> None:
             assert registry_of(core).unresolved == ()  # somebody sees to it
             group.cancel_scope.cancel()
         assert len(registry_of(core).unresolved) == 1
+
+
+async def test_what_stays_unknown_is_told_by_what_the_newest_look_showed() -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after")
+        core = shop.core(submission="raise")
+        await unknown(core)
+        assert [each.candidates for each in registry_of(core).unresolved] == [()]
+        shop.make(FOX, foreign=True)
+        await shop.time.sleep(20.0)
+        outcome = await reconcile(core)
+        assert outcome.open == registry_of(core).unresolved
+        assert [len(each.candidates) for each in outcome.open] == [2]
 
 
 async def test_what_a_cancelled_reconcile_had_found_is_found_again() -> None:
