@@ -757,6 +757,21 @@ async def test_what_is_absent_is_looked_for_again_where_something_was_taken_mean
     assert len(world.ledger) == 4
 
 
+@one_loop
+async def test_what_others_have_under_way_is_forgotten_when_nothing_is_looked_for_any_more(
+    world: Service, place: str
+) -> None:
+    theirs, core = videos("theirs")[0], worker(world)
+    claim = claim_of(theirs.build(core.options.dialect), key="theirs", kind="video", model="kling-v2.1")
+    async with await open_account_journal(worker(world, 1), place) as other:
+        await other.plan([planned_request("theirs/0", theirs)])
+        await other.sending("theirs/0", replace(claim, sent_at=world.time.now()).to_shared_dict())
+        world.ends = lambda number, body: "dropped after" if number == 2 else "answered"
+        found = await outcomes_of(core, videos("a", "b"), place, max_sending=1)
+        assert all(outcome.ok for outcome in found.values())
+        assert "theirs" not in registry_of(core)._submissions
+
+
 async def test_what_others_send_again_is_a_rival_and_no_longer_unknown(world: Service) -> None:
     registry = registry_of(worker(world))
     wire = VideoRequest(model="kling-v2.1", prompt="same").build(worker(world).options.dialect)
