@@ -113,8 +113,10 @@ class Paid:
         Args:
             error: What ended the command.
         """
+        if isinstance(error, errors.ConfigurationError) and (self.advice or not self.is_ours):
+            return ""  # the same command would be as wrong again
         if self.advice:
-            return "" if isinstance(error, errors.ConfigurationError) else self.advice
+            return self.advice
         if isinstance(error, errors.SubmissionUnknownError) and error.candidates:
             found = [candidate_line(each) for each in error.candidates]
             rest = f"; or one of {len(found) - _MOST_CANDIDATES} more" if len(found) > _MOST_CANDIDATES else ""

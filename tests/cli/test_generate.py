@@ -241,6 +241,12 @@ def test_a_stream_whose_file_cannot_be_written_was_printed_once(box: Box, monkey
 # wait.
 
 
+def test_a_wait_for_what_is_no_id_does_not_advise_to_wait_for_it(box: Box) -> None:
+    left = box("wait", "")
+    assert left.code == 2
+    assert left.sentence.endswith("not ''.")
+
+
 def test_wait_shows_each_result(box: Box) -> None:
     ids = [submitted(box), submitted(box)]
     left = box("wait", *ids, "--to", "videos")
