@@ -74,7 +74,7 @@ class Budget(BoundToProcess):
         self._running: dict[Reservation, Home] = {}  # whose calls still run, and so will be settled, and where
         self._free: Reservation | None = None  # the one whose price nobody knows
         self._uncounted = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: dict[Callable[[], None], None] = {}
 
     def __repr__(self) -> str:
         return f"<Budget: {self._spent} of {self._tokens} tokens spent, {self._reserved} reserved>"
@@ -148,7 +148,7 @@ class Budget(BoundToProcess):
         """Call a function once, in whichever thread, when the next reservation is settled, released or left alone."""
         with _lock:
             for budget in (self, *self._outer):
-                budget._listeners.append(listener)
+                budget._listeners[listener] = None
 
     # Inside.
 
@@ -240,9 +240,16 @@ class Budget(BoundToProcess):
 
     def _tell(self) -> None:
         with _lock:
-            listeners, self._listeners = self._listeners, []
+            listeners, self._listeners = self._listeners, {}
         for listener in listeners:
             listener()
+
+
+def forget(budget: Budget, listener: Callable[[], None]) -> None:
+    """Drop a listener: the budget that calls it forgets it, and the others that it was told to would not."""
+    with _lock:
+        for each in (budget, *budget._outer):
+            each._listeners.pop(listener, None)
 
 
 def reserve_spent(budget: Budget, price: int | None) -> Reservation:

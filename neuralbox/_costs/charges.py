@@ -21,7 +21,7 @@ from typing import TypeVar
 import anyio
 
 from .._api.request import Request
-from .._budget import Budget, Reservation
+from .._budget import Budget, Reservation, forget
 from .._concurrency.single_flight import SingleFlight, ThreadsafeEvent
 from .._config import NEURALBOX, NO_CALL_OPTIONS, CallOptions, Service
 from .._core.exchange import Core
@@ -137,19 +137,24 @@ async def reserve_tokens(
         BudgetExceededError: The budget does not cover it.
     """
     change: ThreadsafeEvent | None = None
-    while True:
-        try:
-            return budget.reserve(price)
-        except BudgetExceededError:
-            if not (price is None or patient) or not budget.may_wait_for(price):
-                raise
+    try:
+        while True:
+            try:
+                return budget.reserve(price)
+            except BudgetExceededError:
+                if not (price is None or patient) or not budget.may_wait_for(price):
+                    raise
+            if change is not None:
+                while not change.event.is_set() and budget.may_wait_for(price):
+                    await (change.event.wait() if wait is None else wait(change.event))
+                forget(budget, change.ring)
+                if price_again is not None:
+                    price = await price_again()
+            change = ThreadsafeEvent()
+            budget.on_change(change.ring)  # and then tried once more, so that no change in between is missed
+    finally:
         if change is not None:
-            while not change.event.is_set() and budget.may_wait_for(price):
-                await (change.event.wait() if wait is None else wait(change.event))
-            if price_again is not None:
-                price = await price_again()
-        change = ThreadsafeEvent()
-        budget.on_change(change.ring)  # and then tried once more, so that no change in between is missed
+            forget(budget, change.ring)
 
 
 # ... and settling.

@@ -290,6 +290,20 @@ async def test_who_waits_in_a_way_of_its_own_asks_the_price_again_and_may_give_u
         await reserve_tokens(budget, 20, patient=True, wait=wait)
 
 
+async def test_who_waits_within_another_budget_is_remembered_once_and_not_at_all_afterwards() -> None:
+    company = Budget(1_000)
+    mine, yours = Budget(100, within=company), Budget(100, within=company)
+    mine.reserve(None)
+    async with anyio.create_task_group() as group:
+        group.start_soon(reserve_tokens, mine, None)
+        for _ in range(5):
+            yours.reserve(1).settle(1)
+            await anyio.wait_all_tasks_blocked()
+        assert (len(mine._listeners), len(company._listeners)) == (1, 1)
+        group.cancel_scope.cancel()
+    assert (len(mine._listeners), len(company._listeners)) == (0, 0)
+
+
 async def test_a_bell_whose_loop_is_over_rings_for_nobody(anyio_backend: str) -> None:
     def elsewhere() -> ThreadsafeEvent:
         async def make() -> ThreadsafeEvent:
