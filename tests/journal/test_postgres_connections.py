@@ -53,8 +53,13 @@ async def test_what_a_cut_connection_interrupted_is_done_again(place: str, postg
         postgres.execute(cut)
 
 
-async def test_what_a_crash_of_the_server_left_nothing_of_is_done_again(place: str) -> None:
+@pytest.mark.parametrize("number_is", ["to come", "another's"])
+async def test_what_a_crash_of_the_server_left_nothing_of_is_done_again(
+    place: str, postgres: PostgresServer, number_is: str
+) -> None:
     async with a_worker(place) as journal:
+        ((number,),) = postgres.execute("SELECT pg_current_xact_id()::text")
+        number = "4294967295" if number_is == "to come" else number
         database, tries = store_of(journal)._database, list[int]()
         again = database.again
 
@@ -69,7 +74,7 @@ async def test_what_a_crash_of_the_server_left_nothing_of_is_done_again(place: s
             def attempts(connection: connections.Connection) -> Any:
                 if not tries:
                     with connection.transaction(force_rollback=True):
-                        act(_Later(connection))
+                        act(_Crashing(connection, number))
                     raise psycopg.OperationalError("the server closed the connection unexpectedly")
                 return act(connection)
 
@@ -79,18 +84,24 @@ async def test_what_a_crash_of_the_server_left_nothing_of_is_done_again(place: s
         assert await to_thread.run_sync(database.once, leave_hint) == "done 2"
 
 
-class _Later:
-    """A connection to a server whose numbers of transactions are far ahead, of which a crash left nothing."""
+class _Crashing:
+    """A connection to a server that crashes before anything of a transaction is written.
 
-    def __init__(self, connection: connections.Connection) -> None:
+    Args:
+        connection: One to a server that does not.
+        number: The transaction's.
+    """
+
+    def __init__(self, connection: connections.Connection, number: str) -> None:
         self._connection = connection
+        self._number = number
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     def execute(self, query: Any, values: Any = None) -> Any:
-        ahead = "pg_current_xact_id_if_assigned()"
-        return self._connection.execute(query.replace(ahead, "4294967295") if ahead in query else query, values)
+        returned = "RETURNING pg_current_xact_id_if_assigned()"
+        return self._connection.execute(query.replace(returned, f"RETURNING {self._number}"), values)
 
 
 async def test_a_database_that_stays_away_is_an_error_after_a_while(

@@ -34,6 +34,12 @@ _IDLE_PART: Final = 4
 _LIMITS: Final = """
     SELECT set_config('lock_timeout', %(lock)s, true), set_config('idle_in_transaction_session_timeout', %(idle)s, true)"""
 
+_AT: Final = "(extract(epoch FROM left_at) * 1000000)::bigint"  # as a number, whatever the session writes dates like
+_BEAR_WITNESS: Final = f"""
+    UPDATE neuralbox.owner SET left_at = clock_timestamp() WHERE number = %s AND pg_current_xact_id_if_assigned() IS NOT NULL
+    RETURNING pg_current_xact_id_if_assigned()::text, {_AT}"""  # noqa: S608 - constants
+_WITNESS: Final = f"SELECT 1 FROM neuralbox.owner WHERE number = %s AND {_AT} = %s"  # noqa: S608 - constants
+
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that does not wait for ever.
@@ -128,6 +134,7 @@ class Reconnecting:
 
     Attributes:
         gives_up: See `Connection`.
+        owner: Whose row bears witness of what is done once.
     """
 
     def __init__(self, address: PostgresAddress, *, patience: float, check: Callable[[Connection], None]) -> None:
@@ -135,6 +142,7 @@ class Reconnecting:
         self._patience = patience
         self._check = check
         self.gives_up: Callable[[float], bool] = lambda _: False
+        self.owner: int | None = None
         self._connection: Connection | None = None
         self._limits = {
             "lock": f"{max(1, int(patience * 1_000 / _IN_THE_WAY))}ms",
@@ -157,18 +165,18 @@ class Reconnecting:
         Raises:
             psycopg.Error: As `again`.
         """
-        last: tuple[str, T] | None = None
+        last: tuple[tuple[str, int], T] | None = None
 
         def attempt(connection: Connection) -> T:
             nonlocal last
-            if last is not None and _is_committed(connection, last[0]):
+            if last is not None and self._is_committed(connection, *last[0]):
                 return last[1]
             last = None
             with self.transaction(connection):
                 found = act(connection)
-                row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
-                if row is not None and row[0] is not None:  # else it has changed nothing
-                    last = row[0], found
+                witness = connection.execute(_BEAR_WITNESS, (self.owner,)).fetchone()
+                if witness is not None:  # else it has changed nothing
+                    last = (witness[0], witness[1]), found
             return found
 
         return self.again(attempt)
@@ -219,25 +227,26 @@ class Reconnecting:
         self._connection.gives_up = self.gives_up  # which may have changed since it was made
         return self._connection
 
+    def _is_committed(self, connection: Connection, number: str, at: int) -> bool:
+        """Whether a transaction was committed.
+
+        A server that crashed gives the number of one of which nothing was written to another: what was written must be there.
+
+        Raises:
+            psycopg.OperationalError: The server is still at it.
+        """
+        try:
+            row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
+        except psycopg.errors.InvalidParameterValue:
+            return False  # its number is to come: the server crashed before anything of it was written
+        status = None if row is None else row[0]
+        if status == "in progress":
+            raise psycopg.OperationalError("The server has not noticed yet that the connection was lost.")
+        return status == "committed" and connection.execute(_WITNESS, (self.owner, at)).fetchone() is not None
+
     def close(self) -> None:
         """Close it; the next use makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
-
-
-def _is_committed(connection: Connection, number: str) -> bool:
-    """Whether a transaction was committed.
-
-    Raises:
-        psycopg.OperationalError: The server is still at it.
-    """
-    try:
-        row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (number,)).fetchone()
-    except psycopg.errors.InvalidParameterValue:
-        return False  # its number is to come: the server crashed before anything of it was written
-    status = None if row is None else row[0]
-    if status == "in progress":
-        raise psycopg.OperationalError("The server has not noticed yet that the connection was lost.")
-    return status == "committed"

@@ -11,7 +11,7 @@ session keeps, so that a pooler may hand each transaction to another session.
     run        one row for each name: a list of requests with a journal of its own; `budget` is what may be spent for it, as
                the newest said who gave one, and `spent` what was, as far as it is counted
     owner      one row for each journal that is open: which process has it, and until when nobody may take over by the
-               database's clock; `about` is `keeper` where it does no work of the run. A record whose owner is not here, or whose time is over, is anybody's
+               database's clock; `left_at` tells what it did last of what is not to be done twice, and `about` is `keeper` where it does no work of the run. A record whose owner is not here, or whose time is over, is anybody's
     record     one narrow row for each request
                  state       0 planned, 1 sending, 2 accepted, 3 final, 4 saved
                  account     from `sending` on: whose it is

@@ -466,6 +466,7 @@ def open_store(
         if isinstance(error, errors.FOREIGN):
             raise errors.explain(error, address) from None
         raise
+    database.owner = number
     owner = Owner(number, lease=lease, beaten_at=began, clock=boot_clock)
     # One that answers the beats is at work, however long that takes.
     database.gives_up = lambda seconds: seconds > lease and not owner.may_send
