@@ -73,6 +73,11 @@ async def _run(url: str, folder: Path) -> dict[str, Path]:
 DECODED = """Promise.all([...document.images].map(image => image.decode()))
     .then(() => [...document.images].filter(image => image.naturalWidth > 0).length)"""
 SEEN = "[...document.querySelectorAll('article')].filter(one => one.getClientRects().length).length"
+LINES_OF_LABELS = """[...document.querySelectorAll('.choices label')].map(one => {
+    const words = document.createRange();
+    words.selectNodeContents(one.firstChild);
+    return words.getClientRects().length;
+})"""
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 PLAYABLE = """Promise.all([...document.querySelectorAll('video, audio')].map(player => new Promise(done => {
     player.onloadedmetadata = () => done(player.duration > 0);
@@ -225,7 +230,12 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, t
             "final",
             {"status": "completed", "result_text": long},
         ),
-        Kept("film", {"kind": "video"}, "final", {"status": "completed", "result_url": "https://s.test/1.mp4"}),
+        Kept(
+            "film",
+            {"kind": "video", "model": "x"},
+            "final",
+            {"status": "completed", "result_url": "https://s.test/1.mp4"},
+        ),
         Kept("sound", {"kind": "audio"}, "final", {"status": "completed", "result_url": "https://s.test/1.mp3"}),
     ]
     page = write_batch_report(journal(tmp_path / f"{long[:100]}.sqlite", records), tmp_path / "r.html")
@@ -233,6 +243,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Browser, t
         chromium.open(page, width=width, height=800)
         chromium.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert chromium.ask(OVERFLOW) <= 0
+        assert chromium.ask(LINES_OF_LABELS) == [1, 1]
     assert chromium.requests() == [page.as_uri()]
 
 
