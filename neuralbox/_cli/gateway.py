@@ -134,8 +134,12 @@ def key(
         secret, made = KeyFile(keys).make(
             name, budget=budget, models=tuple(model or ()) or None, per_minute=per_minute, now=time.time()
         )
-        session.write_record({"key": secret, "id": made.id, "name": made.name})
-        session.print_text(secret)
+        try:
+            session.write_record({"key": secret, "id": made.id, "name": made.name})
+            session.print_text(secret)
+        except OSError:
+            KeyFile(keys).revoke(made.id)  # nobody has seen it, and its name is wanted again
+            raise
         session.print_status(f"It is shown this once; {keys} keeps its hash.")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from neuralbox._cli import exit_codes
+from neuralbox._cli import exit_codes, output
 
 from .conftest import Box, run
 from .processes import finish, start
@@ -30,6 +30,17 @@ def test_keys_are_made_listed_and_revoked() -> None:
     assert run("gateway", "revoke", "web").err == "web is revoked.\n"
     gone = run("gateway", "revoke", "web")
     assert (gone.code, gone.sentence) == (exit_codes.USAGE, "There is no key 'web' in gateway-keys.json.")
+
+
+def test_a_key_that_could_not_be_shown_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "The output cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "write_result", full)
+        assert run("gateway", "key", "me").code == exit_codes.UNUSABLE_DISK
+    assert run("gateway", "keys").lines == []
+    assert run("gateway", "key", "me").code == 0
 
 
 @pytest.mark.parametrize(
