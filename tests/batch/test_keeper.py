@@ -27,13 +27,14 @@ from neuralbox._errors import (
 from neuralbox._journal import JournalSummary, read_records, read_summary
 from neuralbox._journal.postgres.keeping import Keeping
 from neuralbox._journal.postgres.store import PostgresStore
-from neuralbox._journal.shared import AccountView, ClaimInFlight, SharedJournal
+from neuralbox._journal.shared import AccountView, ClaimInFlight, LostClaim, SharedJournal
 from neuralbox._journal.tenure import Tenure
 from neuralbox._polling.many import GrowingJobWaiter
 from neuralbox._submissions.claim import HistoryEntry, claim_of
 from neuralbox._submissions.reconcile import Unsure, _unsure_of, unsure_record
 from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
 from neuralbox._transport.base import Reply
+from neuralbox._types import JobRef
 
 from ..helpers import one_loop, refusal
 from ..postgres import PostgresServer
@@ -541,6 +542,25 @@ async def test_a_lost_request_that_this_process_takes_over_meanwhile_is_looked_f
     assert asked[0] is False
     assert [outcome.error for outcome in found.values() if not outcome.ok] == []
     assert len(world.ledger) == 3
+
+
+@one_loop
+async def test_what_was_found_and_could_not_be_written_down_is_found_again(
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt, tried = Tenure.adopt, list[JobRef]()
+
+    async def answer(tenure: Tenure, lost: LostClaim, job: JobRef, **more: Any) -> Any:
+        tried.append(job)
+        if len(tried) == 1:
+            raise JournalError("The database is gone.", reason="unwritable")
+        return await adopt(tenure, lost, job, **more)
+
+    monkeypatch.setattr(Tenure, "adopt", answer)
+    world.ends = lambda number, body: "dropped after" if number == 2 else "answered"
+    found = await outcomes_of(worker(world), videos("a", "b"), place, max_sending=1)
+    assert all(outcome.ok for outcome in found.values())
+    assert len(tried) == len(world.ledger) == 2
 
 
 def test_what_could_not_be_settled_is_read_as_it_was_written(world: Service) -> None:
