@@ -26,7 +26,7 @@ from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import Journal, JournalSummary, Sync, open_account_journal
 from .._journal.shared import shared_of
 from .._result_cache import ResultCache, close_cache
-from .._types import JobRef
+from .._types import BoundToProcess, JobRef
 from .collector import Collector
 from .others import OthersWork
 from .outcome import BatchOutcome
@@ -42,7 +42,7 @@ GOODBYE = 5.0
 _BETWEEN = 0.2  # seconds between two reports of progress
 
 
-class Batch:
+class Batch(BoundToProcess):
     """Run many requests; `client.batch(...)` makes it.
 
         async with nb.batch(requests, journal="run.sqlite") as run:

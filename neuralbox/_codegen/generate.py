@@ -61,7 +61,7 @@ SYNC_RULES = Rules(
     roots=frozenset({"AsyncNeuralBox", "AsyncGeminiGen"}),
     iterators=frozenset({"PageIterator", "ItemIterator", "MergedWalk", "PagesOfItems", "Watch"}),
     pagers={"Pager": "Page"},
-    provided=frozenset({"BaseClient", "Guided"}),
+    provided=frozenset({"BaseClient", "BoundToProcess", "Guided"}),
     unread=frozenset({"Batch"}),
     aliases=(
         "_submissions/submission.py",

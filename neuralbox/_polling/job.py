@@ -17,7 +17,7 @@ from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, GenerationFailedError, GenerationTimeoutError, NeuralBoxError, NotFoundError
 from .._models.generation import Generation
-from .._types import OMIT, GenerationId, JobRef, Omit
+from .._types import OMIT, BoundToProcess, GenerationId, JobRef, Omit
 from .account_pollers import poller_of
 from .job_waiter import JobWaiter
 from .polled_job import JobSnapshot, PolledJob
@@ -28,7 +28,7 @@ OnProgress: TypeAlias = Callable[[Generation], Any] | Callable[[Generation], Awa
 """Called with each changed state, the final one included; may be a plain or an async function."""
 
 
-class Job:
+class Job(BoundToProcess):
     """One generation on its way, or finished.
 
     Args:

@@ -75,14 +75,14 @@ from .._submissions.cached_call import CachedCall, cached_call
 from .._submissions.claim import Claim
 from .._submissions.shared_record import SharedRecord
 from .._submissions.submission import OnAccepted, Submission, SubmissionRecorder
-from .._types import JobRef
+from .._types import BoundToProcess, JobRef
 from .reader import BodyReader
 from .record import StreamRecord
 from .recovery import ask_for_rest, find_generation
 from .state import BROKEN, COMPLETE, ENDED, FAILED, LEFT, NEW, OPEN, OPENING, READING, RECOVERING, StreamState
 
 
-class TextStream:
+class TextStream(BoundToProcess):
     """A text generation while it is written; made by `text.stream(...)`.
 
         async with nb.text.stream(model="gpt-5", prompt="...") as stream:
