@@ -46,6 +46,7 @@ from neuralbox._submissions.registry import SettlePolicy, registry_of
 from neuralbox._types import JobRef
 
 from ..helpers import KEY, one_loop, refusal
+from ..journal.workers import wait_until
 from ..postgres import PostgresServer
 from ..service import Service
 from .support import a_service, hold_for_journals
@@ -526,7 +527,9 @@ async def test_a_key_that_a_database_cannot_look_up_is_an_outcome_and_the_others
     assert [outcome.ok for outcome in found.values()].count(True) == 2
 
 
-async def test_planning_that_is_cancelled_reads_no_further(world: Service, place: str) -> None:
+async def test_planning_that_is_cancelled_reads_no_further(
+    world: Service, place: str, postgres: PostgresServer
+) -> None:
     with anyio.CancelScope() as scope:
 
         def endless() -> Iterator[VideoRequest]:
@@ -537,6 +540,10 @@ async def test_planning_that_is_cancelled_reads_no_further(world: Service, place
 
         await plan_all(worker(world), place, endless())
     assert scope.cancelled_caught
+    connected = "SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'neuralbox'"
+    await wait_until(
+        lambda: postgres.execute(connected) == [(0,)]
+    )  # its thread writes into the next test's tables else
 
 
 @one_loop
