@@ -298,6 +298,7 @@ async def test_without_its_library_a_database_is_a_clear_error(monkeypatch: pyte
         ),
         (psycopg.OperationalError("FATAL: permission denied for database"), "The role may not do this"),
         (psycopg.OperationalError("timeout expired"), "cannot be reached"),
+        (psycopg.errors.ProtocolViolation("server login has been failing"), "cannot be reached"),  # behind PgBouncer
         (psycopg.errors.ReadOnlySqlTransaction("read-only"), "only answers reads"),
         (psycopg.errors.ObjectNotInPrerequisiteState("recovery is in progress"), "only answers reads: it is a standby"),
         (psycopg.Error("something with secret in it"), r"something with \*\*\* in it"),

@@ -338,6 +338,26 @@ async def test_an_async_callback_is_awaited() -> None:
         assert heard == ["completed"]
 
 
+async def test_a_slow_callback_that_always_finds_a_change_ends_with_the_waits_limit() -> None:
+    async with a_service() as service:
+        core = service.core()
+        service.answers["1"] = lambda now: {"id": 1, "status": "pending", "progress": now}
+
+        async def on_progress(generation: Generation) -> None:
+            await service.time.sleep(40)
+
+        async def another() -> None:  # asks on while the callback sleeps
+            with pytest.raises(GenerationTimeoutError):
+                await submitted(service, core=core).wait(timeout=600)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(another)
+            began = service.time.clock()
+            with pytest.raises(GenerationTimeoutError):
+                await submitted(service, core=core).wait(timeout=60, on_progress=on_progress)
+            assert service.time.clock() - began <= 60 + 40
+
+
 async def test_an_error_in_a_callback_ends_that_wait_only() -> None:
     async with a_service() as service:
         core = service.core()

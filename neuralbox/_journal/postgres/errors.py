@@ -24,7 +24,13 @@ _READS_ONLY: Final = (
     "The server only answers reads: it is a standby, or was set so",
     "Use the address of the primary; `?target_session_attrs=read-write` finds it among several hosts.",
 )
+_UNREACHED: Final = (
+    "unwritable",
+    "The database cannot be reached",
+    f"Check the address, the network and whether the server runs. {_NOTHING_LOST}",
+)
 _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
+    "08": _UNREACHED,  # a pooler says so of a server behind it
     "28": ("unwritable", "The server refused the user or the password", "Check them, and `pg_hba.conf` of the server."),
     "3D000": ("missing", "There is no such database", "Make it (`createdb`), or correct the address."),
     "42501": (
@@ -65,11 +71,6 @@ _TABLE: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 _TOOK_TOO_LONG: Final = ("25P03", "25P04")
 """The server has ended the connection of a client that stood still in the middle of a transaction."""
-_UNREACHED: Final = (
-    "unwritable",
-    "The database cannot be reached",
-    f"Check the address, the network and whether the server runs. {_NOTHING_LOST}",
-)
 _ELSE: Final = ("unwritable", "It cannot be used", "See the cause below.")
 
 
