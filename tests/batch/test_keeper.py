@@ -11,7 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
+from neuralbox._batch.item import BatchItem
 from neuralbox._batch.keeper import Keeper, keep_account
+from neuralbox._batch.kept import KeptWork
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
 from neuralbox._budget import Budget
@@ -315,6 +317,22 @@ async def test_a_job_that_the_service_does_not_know_is_its_owners_trouble_alone(
 
 
 @one_loop
+async def test_a_job_that_has_ended_is_waited_for_no_more(
+    world: Service, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend, waited_for = KeptWork.attend, list[int]()
+
+    def counted_too(self: KeptWork, item: BatchItem, *, age: float | None) -> bool:
+        is_kept = attend(self, item, age=age)
+        waited_for.append(len(self._jobs))
+        return is_kept
+
+    monkeypatch.setattr(KeptWork, "attend", counted_too)
+    found = await outcomes_of(worker(world, 1), videos("a", "b", "c"), place, max_in_flight=1)
+    assert all(outcome.ok for outcome in found.values())
+    assert waited_for == [1, 1, 1]
+
+
 async def test_the_limit_of_a_wait_is_kept_with_a_last_look(world: Service, place: str) -> None:
     world.seconds = 40.0
     found = await outcomes_of(worker(world), videos("a", "b"), place, wait_timeout=12.0)
