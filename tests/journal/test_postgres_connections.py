@@ -296,6 +296,25 @@ async def test_a_server_that_is_at_work_is_waited_for(
     assert 2 <= len(asked) <= 6
 
 
+@pytest.mark.parametrize(
+    ("said", "stands_still"),
+    [
+        ("FATAL:  sorry, too many clients already", False),
+        ('FATAL:  too many connections for role "worker"', False),
+        ("connection timeout expired", True),
+        ("Connection refused", True),
+    ],
+)
+def test_a_server_that_takes_no_more_connections_does_not_stand_still(
+    place: str, monkeypatch: pytest.MonkeyPatch, said: str, stands_still: bool
+) -> None:
+    def refuses(address: PostgresAddress) -> connections.Connection:
+        raise psycopg.OperationalError(said)
+
+    monkeypatch.setattr(connections, "connect", refuses)
+    assert connections.StandsStill(read_address(place), 0.1)(0.2) is stands_still
+
+
 async def test_no_state_of_a_session_is_relied_on(place: str, postgres: PostgresServer) -> None:
     """A pooler resets a session before it hands it on (`DISCARD ALL`), and any transaction may get another one."""
     async with a_worker(place) as journal:

@@ -119,8 +119,8 @@ class StandsStill:
             with closing(connect(self._address)) as other:
                 other.gives_up = lambda seconds: seconds > _CONNECT_WITHIN
                 other.execute("SELECT 1")
-        except (*errors.FOREIGN, JournalError):
-            return True
+        except (*errors.FOREIGN, JournalError) as error:
+            return not errors.is_refusal(error)  # which is an answer
         return False
 
 

@@ -84,6 +84,11 @@ def is_connection_lost(error: BaseException) -> bool:
     return state is None or state[:3] == "57P" or state[:2] == "08"
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is a server's word, while a connection was made, that it takes none."""
+    return _refused_at_the_door(str(error)) is not None
+
+
 def is_conflict(error: BaseException) -> bool:
     """Whether an error says that two transactions were in each other's way; the same again works."""
     return isinstance(error, psycopg.Error) and error.sqlstate in ("40001", "40P01", "55P03")
