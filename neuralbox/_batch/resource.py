@@ -20,7 +20,7 @@ from .._files.naming import FileNaming
 from .._files.target import locate_directory
 from .._journal import Sync
 from .._polling.job import require_limit
-from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds, check
+from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds, check, require_writable
 from .._requests.requests import BatchRequest
 from .._result_cache import ResultCache, cache_of
 from .._types import OMIT, JobRef, Omit
@@ -202,7 +202,8 @@ class Batches:
             try:
                 request = self._kinds.take(given)
                 key = request.key or key
-                check(request, self._core.options.dialect)
+                wire = check(request, self._core.options.dialect)
+                require_writable(wire, request.extra_body)
                 problem = given_twice(key) if request.key in keys else missing_file(request)
                 if problem is not None:
                     raise problem
@@ -212,7 +213,6 @@ class Batches:
                     problems[key] = error.message
                 continue
             keys.add(key)
-            wire = request.build(self._core.options.dialect)
             query = price_query_of(wire, model=request.model, extra=request.extra_body)
             queries.setdefault(query.key, query)
             counts[query.key] += 1

@@ -8,7 +8,6 @@ taken as it comes.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -137,23 +136,19 @@ def _problem_of(line: int, found: BatchRequest | ConfigurationError, *, is_share
     from .._batch.reader import require_shared_key
     from .._config import Dialect
     from .._journal.protocol import require_key
-    from .._requests.json_lines import check
+    from .._requests.json_lines import check, require_writable
     from .._requests.requests import TranscriptionRequest
 
     if isinstance(found, ConfigurationError):
         return LineProblem(line, found.message)
     try:
-        body = check(found, Dialect()).whole_body()
+        require_writable(check(found, Dialect()), found.extra_body)
         if found.key is not None:
             require_key(found.key)
             if is_shared:
                 require_shared_key(found.key)
     except ConfigurationError as error:
         return LineProblem(line, error.message)
-    try:
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:  # what Python reads as JSON and no other does
-        return LineProblem(line, f"this cannot be sent as JSON: {error}.")
     misplaced = no_address(found.to_dict())
     if misplaced is not None:
         return LineProblem(line, misplaced)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .._api.builders import require_text
 from .._api.checks import require_path
-from .._api.request import Request
+from .._api.request import Request, form_texts
 from .._config import Dialect
 from .._errors import ConfigurationError
 from .base import BatchRequest
@@ -118,6 +118,20 @@ def check(request: BatchRequest, dialect: Dialect) -> Request:
         require_text("key", request.key)
     request.options()
     return request.build(dialect)
+
+
+def require_writable(request: Request, extra: Mapping[str, Any] | None) -> None:
+    """Refuse what neither JSON nor a form can hold, `extra` of the call included.
+
+    Raises:
+        ConfigurationError: It says why.
+    """
+    extra = extra or {}
+    body = request.whole_body(extra if request.form is None else form_texts(extra))
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # what Python reads as JSON and no other does
+        raise ConfigurationError(f"this cannot be sent as JSON: {error}.") from None
 
 
 def _article(name: str) -> str:

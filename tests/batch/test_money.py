@@ -19,7 +19,7 @@ from neuralbox._errors import BudgetExceededError, RateLimitError
 from neuralbox._polling.job import Job
 from neuralbox._rate_limit.limiter import limiter_of
 from neuralbox._rate_limit.windows import MAX_UNANSWERED
-from neuralbox._requests.requests import ImageRequest, TextRequest, VideoRequest
+from neuralbox._requests.requests import ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
 from neuralbox._transport.base import Reply
 from neuralbox._transport.closing import announce_closed
 
@@ -47,12 +47,18 @@ async def test_an_estimate_asks_once_for_each_model_and_set_of_options() -> None
         TextRequest(assistant_id="asst_1", prompt="x"),
         {"kind": "image", "key": "bad"},
         {"kind": "image", "model": "x", "prompt": "", "key": "empty"},
+        ImageRequest(key="nan", model="x", prompt="x", extra_body={"mood": float("nan")}),
+        TextRequest(key="half", model="x", prompt="\ud800"),
+        TextRequest(key="object", model="x", prompt="x", extra_body={"mood": object()}),
+        TranscriptionRequest(key="form", audio=b"x", file_name="talk.mp3", extra_body={"mood": {}}),
     ]
     estimate = await batches(world).estimate(requests)
     assert estimate.tokens == 605 * 4
     assert estimate.by_model == {"flux-1.1-pro": 602 * 4, "kling-v2.1": 12}
-    assert (estimate.requests, estimate.unknown, estimate.invalid) == (606, 1, 2)
+    assert (estimate.requests, estimate.unknown, estimate.invalid) == (606, 1, 6)
     assert estimate.problems["empty"] == "`prompt` is empty."
+    assert all("cannot be sent as JSON" in estimate.problems[key] for key in ("nan", "half", "object"))
+    assert "of a form" in estimate.problems["form"]
     assert "missing" in estimate.problems["000607"]
     assert world.prices_asked == 3
     assert len(world.posts) == 0

@@ -125,6 +125,10 @@ def test_an_estimate_sends_nothing(box: Box) -> None:
         ),
         ('{"model": "flux-1.1-pro", "prompt": "\\ud800"}', "run.jsonl, line 3: this cannot be sent as JSON"),
         (
+            '{"model": "flux-1.1-pro", "prompt": "A fox", "extra_body": {"mood": NaN}}',
+            "run.jsonl, line 3: this cannot be sent as JSON",
+        ),
+        (
             '{"kind": "music", "model": "musicgen", "prompt": "A waltz", "duration": 5, "key": "waltz"}',
             "run.jsonl, line 3: ",
         ),
