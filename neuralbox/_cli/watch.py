@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import typer
+
 from . import output
 from .arguments import AsJson
 from .journal_place import Journal, shown
@@ -21,8 +23,9 @@ def watch(journal: Journal, json: AsJson = False) -> None:
         if not json and output.is_terminal(sys.stdout) and output.is_terminal(sys.stdin):
             from .._watch.screen import WatchApp
 
-            WatchApp(view, options=session.paid.options).run()
-            return
+            app = WatchApp(view, options=session.paid.options)
+            app.run()
+            raise typer.Exit(app.return_code or 0)
         while counts.unread:
             counts = view.refresh()
         session.write_record(summary_values(counts))

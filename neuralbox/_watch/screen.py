@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -46,6 +47,10 @@ _BARS: Final = " ▁▂▃▄▅▆▇█"
 _ACTIVE: Final = frozenset({"htm", "html", "svg", "xml"})
 """Endings of files that a viewer may run."""
 _LISTS: Final = ("running", "failed", "done")
+_ENDING: Final = (
+    () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+)  # Windows has no loop that hears them
+"""Signals that would end the process with the terminal still drawn on."""
 
 
 class RequestList(Widget, can_focus=True):
@@ -199,10 +204,17 @@ class WatchApp(App[None]):
 
     async def on_mount(self) -> None:
         """Begin."""
+        for number in _ENDING:
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self._is_laid_out = True
         self.requests.focus()
         await self._refresh()
         self.set_interval(self._every, self._refresh)
+
+    def on_unmount(self) -> None:
+        """End."""
+        for number in _ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
 
     async def _refresh(self) -> None:
         if self._is_reading:

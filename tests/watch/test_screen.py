@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
 from textual.pilot import Pilot
@@ -185,6 +188,17 @@ async def test_a_journal_that_goes_away_is_a_line_and_not_the_end(tmp_path: Path
         app._is_reading = True  # a reading takes longer than the pause between two
         await app._refresh()
         assert app._is_reading
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_that_ends_it_gives_the_terminal_back(tmp_path: Path, number: int) -> None:
+    app = WatchApp(JournalView(await a_journal_of(tmp_path / "run.sqlite", [])), every=60)
+    async with app.run_test(size=(80, 12)):
+        os.kill(os.getpid(), number)
+        with anyio.fail_after(30):
+            while app.is_running:  # noqa: ASYNC110 - nothing tells of it
+                await anyio.sleep(0.01)
+    assert app.return_code == 128 + number
 
 
 def test_the_system_opens_a_file_where_it_has_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
