@@ -55,7 +55,7 @@ def serve(
     alias: Annotated[
         list[str] | None, typer.Option(metavar="NAME=SLUG", help="Another name of a model; repeatable.")
     ] = None,
-    grace: Annotated[float, typer.Option(min=0.0, help="Seconds a stop waits for what is under way.")] = 30.0,
+    grace: Annotated[float, typer.Option(min=0.0, max=1e6, help="Seconds a stop waits for what is under way.")] = 30.0,
     pass_keys_on: Annotated[
         bool, typer.Option("--pass-keys-on", help="Callers bring their own keys of the service.")
     ] = False,

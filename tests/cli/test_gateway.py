@@ -65,6 +65,13 @@ def test_a_gateway_that_cannot_be_served_is_one_sentence(
     assert said in left.sentence
 
 
+def test_a_gateway_that_would_never_stop_is_wrong_usage(box: Box) -> None:
+    box("gateway", "key", "me")
+    left = box("gateway", "--grace", "inf")
+    assert left.code == exit_codes.USAGE
+    assert "'--grace'" in left.err
+
+
 def test_traces_without_their_extra_are_one_sentence(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [each for each in sys.modules if each.startswith("neuralbox.otel")]:
         monkeypatch.delitem(sys.modules, module)
