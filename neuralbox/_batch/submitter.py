@@ -35,6 +35,7 @@ from .._models.generation import Generation
 from .._rate_limit.limiter import LOOK_AGAIN, limiter_of
 from .._requests.base import BatchRequest
 from .._submissions import submission
+from .._submissions.admission import telling
 from .._submissions.cached_call import cached_call
 from .._submissions.claim import Claim, mark_of
 from .._submissions.reconcile import learn_clock
@@ -218,7 +219,8 @@ class Submitter:
         finally:
             state.looked_up(item)
         if state.options.on_accepted is not None and item.job is not None:
-            await state.call(state.options.on_accepted, item.key, item.job)
+            with telling():
+                await state.call(state.options.on_accepted, item.key, item.job)
         self._collector.accept(item, generation)
 
     async def _plan(self, item: BatchItem) -> Request:

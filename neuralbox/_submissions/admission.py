@@ -20,8 +20,11 @@ may still be said later.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
+from typing import Final
 
 import anyio
 
@@ -35,6 +38,20 @@ from .._costs.prices import PriceQuery, price_query_of
 from .._errors import NeuralBoxError
 from .._models.generation import Generation
 from .._rate_limit.limiter import LOOK_AGAIN, Permit, limiter_of
+
+_telling: Final[ContextVar[Sequence[str]]] = ContextVar("neuralbox_telling", default=())
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Run an `on_accepted` in a block: nothing in it waits for tokens, since the call that it belongs to waits for it."""
+    runs = ["on_accepted"]
+    token = _telling.set(runs)
+    try:
+        yield
+    finally:
+        runs.clear()  # nobody waits for tasks that it began and that go on
+        _telling.reset(token)
 
 
 class Admission(AttemptListener):
@@ -64,7 +81,10 @@ class Admission(AttemptListener):
             price = await charges.prices.of(self._core, price_query)
         else:
             price = charges.prices.known(price_query) or 0
-        self._reservation = await reserve_tokens(budget, price, patient=patient, wait=self._wait_for_change)
+        if _telling.get():
+            self._reservation = budget.reserve(price)
+        else:
+            self._reservation = await reserve_tokens(budget, price, patient=patient, wait=self._wait_for_change)
 
     async def _wait_for_change(self, change: anyio.Event) -> None:
         await self._core.wait_until(change, LOOK_AGAIN)

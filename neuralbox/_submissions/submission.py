@@ -52,7 +52,7 @@ from .._models.generation import Generation
 from .._polling.job import Job, require_limit
 from .._transport import Reply
 from .._types import OMIT, JobRef, Omit
-from .admission import Admission, admit, admit_adopted, admit_resumed
+from .admission import Admission, admit, admit_adopted, admit_resumed, telling
 from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
@@ -453,7 +453,7 @@ class Submission:
             return
         try:
             # Half of whatever it does with the id is worth nothing, so a cancellation waits for it.
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), telling():
                 await call_either(on_accepted, ref)
         except Exception:  # the user's own, whatever it is; the job was paid for and goes on
             logger.exception("`on_accepted` raised for the %s, which goes on.", ref)

@@ -16,8 +16,8 @@ import anyio
 import httpx
 import pytest
 
+from neuralbox import Budget, request_from_dict
 from neuralbox import _errors as errors
-from neuralbox import request_from_dict
 from neuralbox._api.request import digest_of
 from neuralbox._batch.unknown import reconcile_journal, settle
 from neuralbox._requests.image import ImageRequest
@@ -805,6 +805,47 @@ async def test_nobody_waits_for_a_call_that_was_cancelled_while_its_job_was_told
         with pytest.raises(errors.BudgetExceededError, match="wait for that one first"):
             await gg.images.create(model="imagen-4", prompt="b")
     assert shop.posts == 1
+
+
+@pytest.mark.parametrize("how", ["create", "batch"])
+async def test_a_call_in_on_accepted_waits_for_no_tokens_of_the_call_that_waits_for_it(how: str) -> None:
+    shop, budget, refused = GeminiShop(VirtualTime()), Budget(12), list[BaseException]()
+
+    async def make_another(*_: object) -> None:
+        with anyio.CancelScope() as scope:
+            group.start_soon(give_up, scope)
+            with pytest.raises(errors.BudgetExceededError, match="wait for that one first") as caught:
+                await gg.images.create(model="imagen-4", prompt="b")
+            refused.append(caught.value)
+
+    async def give_up(scope: anyio.CancelScope) -> None:
+        await gg._core.sleep(600.0)
+        scope.cancel()
+
+    async with opened(shop, budget=budget) as gg, anyio.create_task_group() as group:
+        if how == "create":
+            await gg.images.create(model="imagen-4", prompt="a", on_accepted=make_another)
+        else:
+            requests = [GeminiImageRequest(model="imagen-4", prompt="a")]
+            async with gg.batch(requests, budget=budget, on_accepted=make_another) as run:
+                assert [outcome.ok async for outcome in run] == [True]
+        group.cancel_scope.cancel()
+    assert (shop.posts, len(refused)) == (1, 1)
+
+
+async def test_a_task_that_on_accepted_began_waits_once_that_is_over() -> None:
+    shop, made = GeminiShop(VirtualTime()), list[str]()
+
+    async def go_on() -> None:
+        await gg._core.sleep(1.0)
+        made.append(str((await gg.images.create(model="imagen-4", prompt="b")).id))
+
+    def begin(_: object) -> None:
+        group.start_soon(go_on)
+
+    async with opened(shop, budget=12) as gg, anyio.create_task_group() as group:
+        await gg.images.create(model="imagen-4", prompt="a", on_accepted=begin)
+    assert made == ["u-2"]
 
 
 async def test_the_last_charge_is_learnt_from_a_poll_and_a_failed_one_costs_what_its_record_says() -> None:
