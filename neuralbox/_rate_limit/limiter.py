@@ -132,7 +132,10 @@ class Permit:
         if limiter.under_way.pop(self, False):
             if not self._counted:
                 limiter.windows = note_sent(limiter.windows)
-            limiter.wake_free()
+            if any(each.home.loop is not self.home.loop for each in list(limiter.under_way)[-1:]):
+                limiter.wake_all()  # what is left may be another loop's, and nobody says so where that is closed over them
+            else:
+                limiter.wake_free()
 
 
 class Reader(Protocol):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -706,6 +707,36 @@ def test_what_is_under_way_in_a_loop_that_is_closed_meanwhile_is_waited_for_no_m
     asyncio.run(come_before())
     assert not limiter.under_way
     assert 20.0 <= bench.time.elapsed <= 26.0
+
+
+def test_who_waits_for_its_own_loop_hears_that_another_took_what_is_left_and_is_closed() -> None:
+    bench, limiter, loop = make_core([]), RateLimiter(), asyncio.new_event_loop()
+    core = bench.core
+    limiter.windows = Windows(Window(10, 10, core.clock() + 1_800.0), known=True, noted_at=core.clock())
+
+    async def come() -> None:
+        with anyio.fail_after(5), pytest.raises(RateLimitError):
+            await limiter.acquire(core, spread=True, max_throttle_wait=60.0)
+
+    async def take_the_rest() -> None:
+        for _ in range(7):
+            await limiter.acquire(core)
+
+    async def come_before() -> None:
+        ours = [await limiter.acquire(core, spread=True) for _ in range(3)]
+        async with anyio.create_task_group() as group:
+            group.start_soon(come)
+            await bench.time.sleep(1.0)
+            thread = Thread(target=loop.run_until_complete, args=[take_the_rest()])
+            thread.start()
+            thread.join()
+            for permit in ours:
+                permit.leave()
+            await bench.time.sleep(1.0)
+            loop.close()
+
+    asyncio.run(come_before())
+    assert bench.time.elapsed <= 10.0
 
 
 async def test_the_last_of_a_crowd_that_is_answered_in_another_thread_is_not_waited_for() -> None:
