@@ -75,7 +75,8 @@ class StateStore:
 def _connect(path: str | Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        there = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
+        tables = {name for (name,) in database.execute(there)}
         if tables - {"records"}:  # such as the journal of a batch: nothing of it is changed
             raise sqlite3.DatabaseError("it holds something else than a sandbox")
         database.execute("PRAGMA journal_mode = WAL")

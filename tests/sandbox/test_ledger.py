@@ -107,6 +107,14 @@ def test_a_setting_that_makes_no_sense_is_refused_in_words(settings: dict[str, o
         Sandbox(**settings)  # type: ignore[arg-type]  # that is the point
 
 
+def test_a_database_that_a_tool_has_looked_over_is_still_a_sandboxs(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.sqlite"
+    Sandbox(database=path).close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("ANALYZE")
+    Sandbox(database=path).close()
+
+
 def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as database:
