@@ -519,6 +519,7 @@ class Registry:
         with _lock:
             self.owned.discard(str(generation_id))
             self.listing.forget(str(generation_id))
+            self._bills.rename(str(generation_id), batch_mark(entry.claim.key))
             self._submissions[entry.claim.key] = entry
 
     def outdate(self, entry: PendingSubmission) -> None:

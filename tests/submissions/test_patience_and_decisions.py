@@ -349,3 +349,18 @@ async def test_one_that_a_shared_journal_knows_is_left_to_that_and_not_listed_he
         registry.leave_open(entry, "its caller left")
         assert [*listed, len(registry.unresolved)] == [1, 0]
         assert registry.pending("k") is None
+
+
+async def test_what_a_batch_set_aside_stays_with_a_submission_whose_adoption_is_not_granted() -> None:
+    async with a_shop() as shop:
+        core = shop.core()
+        registry, bills, budget, entry = registry_of(core), charges_of(core).bills, Budget(10), an_entry(core)
+        bills.add(batch_mark("k"), kept := budget.reserve(4), None)
+        registry.begin(entry)
+        found: Any = SimpleNamespace(id=18_000, kind="image", model=None)
+        assert registry.adopt(entry, found)
+        assert bills.of(18_000) == [kept]
+        registry.return_unheard(entry, 18_000)
+        assert bills.of(batch_mark("k")) == [kept]
+        registry.release(entry)  # it was never accepted
+        assert budget.reserved == 0
