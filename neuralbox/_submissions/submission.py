@@ -15,6 +15,7 @@
     | unknown  | found in the history                           | adopted  |
     | unknown  | never accepted, or `submission="resend"`       | new      |
     | unknown  | never accepted, and sent often enough          | refused  |
+    | unknown  | never accepted, and nobody waits any more      | refused  |
     | adopted  | taken over like an answer                      | accepted |
 
 What stays unknown is left open in the registry (`unresolved`). The rules:
@@ -563,11 +564,18 @@ class Submission:
         if decision.reason == ABSENT:
             self._tell_hooks(ABSENT)
             self._registry.note_absent(self._entry)
-        self._registry.remove(self._entry)
-        self.state = SubmissionState.NEW
         if self._observer is not None:
             self._observer.repeating(decision.reason, cause_of(decision.error), decision.pause)
-        await self._core.pause(decision.pause)
+        try:
+            await self._core.pause(decision.pause)
+        except BaseException:
+            if decision.reason == ABSENT:
+                await self._refuse()
+            else:  # it may have been accepted all the same
+                self.leave_open(_LEFT)
+            raise
+        self._registry.remove(self._entry)
+        self.state = SubmissionState.NEW
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from neuralbox._submissions.claim import Claim
 from neuralbox._submissions.reconcile import Reconciliation, reconcile
 from neuralbox._submissions.registry import PendingSubmission, UnresolvedSubmission, registry_of
 from neuralbox._submissions.shared_record import SharedRecord
+from neuralbox._submissions.submission import Submission
 from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox._types import JobRef
 from tests.helpers import Play, Sent, make_core, reply
@@ -303,6 +305,52 @@ async def test_a_client_that_is_closed_while_it_looks_for_all_ends_its_own_searc
             for prompt in ("A fox", "A boat", "A hare"):
                 group.start_soon(lose, prompt)
         assert sorted(ends) == ["sent again", "sent again", "unknown"]
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_what_is_proven_absent_and_not_sent_again_gives_its_tokens_back(
+    *, is_closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped before")
+        budget, scope, told = Budget(100), anyio.CancelScope(), list[str]()
+        core = shop.core(budget=budget)
+        await draw(core, "A hen")
+
+        def tell(_: Submission, outcome: str, __: object = None) -> None:
+            told.append(outcome)
+            if outcome == "absent":
+                announce_closed(shop) if is_closed else scope.cancel()
+
+        monkeypatch.setattr(Submission, "_tell_hooks", tell)
+        with scope, suppress(ConfigurationError):
+            await draw(core)
+        announce_open(shop)
+        assert told == ["lost", "absent", "refused"]
+        assert (budget.spent, budget.reserved, len(shop.posts)) == (2, 0, 2)
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_what_may_have_been_accepted_stays_unresolved_where_resend_does_not_come_to_it(
+    *, is_closed: bool
+) -> None:
+    async with a_shop() as shop:
+        shop.end_with("dropped after")
+        core = shop.core(submission="resend")
+
+        async def lose() -> None:
+            with suppress(ConfigurationError):
+                await draw(core)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lose)
+            while not shop.ledger:
+                await anyio.wait_all_tasks_blocked()
+                await shop.time.sleep(0.1)
+            await shop.time.sleep(0.1)
+            announce_closed(shop) if is_closed else group.cancel_scope.cancel()
+        announce_open(shop)
+        assert (len(shop.posts), len(registry_of(core).unresolved)) == (1, 1)
 
 
 async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
