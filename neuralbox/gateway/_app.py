@@ -34,6 +34,7 @@ from ._callers import Caller, CallerRegistry, GatewayAccount
 from ._error_answers import (
     BUG,
     MISCONFIGURED,
+    NO_JOURNAL,
     STOPPING,
     ErrorAnswer,
     RefusedCallError,
@@ -89,7 +90,7 @@ class PaidCall:
     def problem(self) -> ErrorAnswer | None:
         """Return what to answer where the purchase has no result."""
         if self.run.error is not None:
-            return error_answer(self.run.error, is_own_key=self.caller.key is not None, model=self.order.model)
+            return _said(self.run.error, is_own_key=self.caller.key is not None, model=self.order.model)
         return None if self.run.generations else self.run.answer or STOPPING
 
     async def told(self) -> None:
@@ -272,7 +273,7 @@ class Gateway:
         except RefusedCallError as error:
             return _failed(error.answer)
         except NeuralBoxError as error:
-            return _failed(error_answer(error, is_own_key=self.callers.is_own))
+            return _failed(_said(error, is_own_key=self.callers.is_own))
         except Exception:  # whatever it is, the caller gets openai's shape, and the log the traceback
             logger.exception("A request to %s failed", request.url.path)
             return _failed(BUG)
@@ -559,6 +560,14 @@ def _limit(text: str | None) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_LISTED):
         raise refuse("limit", f"'limit' must be a whole number from 1 to {_MOST_LISTED}.", code="invalid_value")
     return int(text)
+
+
+def _said(error: NeuralBoxError, *, is_own_key: bool, model: str | None = None) -> ErrorAnswer:
+    """Say an error to the caller, and to the operator what the caller is not told."""
+    answer = error_answer(error, is_own_key=is_own_key, model=model)
+    if answer is NO_JOURNAL:
+        logger.error("%s", error.message)
+    return answer
 
 
 async def _videos_of(caller: Caller, *, is_rising: bool) -> AsyncGenerator[Generation, None]:

@@ -83,6 +83,14 @@ MISCONFIGURED: Final = ErrorAnswer(
     code="misconfigured",
     should_retry=True,
 )
+NO_JOURNAL: Final = ErrorAnswer(
+    503,
+    "This gateway's journal cannot be used; its log says why, and its operator has to mend that.",
+    type=_SERVER,
+    code="journal_unavailable",
+    retry_after=2.0,
+    should_retry=True,
+)
 STOPPING: Final = ErrorAnswer(
     503, "The gateway is stopping. Nothing was sent.", type=_SERVER, code="stopping", retry_after=1.0, should_retry=True
 )
@@ -154,6 +162,8 @@ def error_answer(error: errors.NeuralBoxError, *, is_own_key: bool, model: str |
     if isinstance(error, errors.JournalError) and error.reason == "changed":
         message = "This Idempotency-Key was used with another request. Nothing was sent."
         return ErrorAnswer(400, message, code="idempotency_key_reused", should_retry=False)
+    if isinstance(error, errors.JournalError):  # where it is, and what is wrong with it, is the operator's business
+        return NO_JOURNAL
     for kind, status, code, pause in _PASSING:
         if isinstance(error, kind):
             return ErrorAnswer(status, said, type=_SERVER, code=code, retry_after=pause, should_retry=True)
@@ -165,7 +175,6 @@ _PASSING: Final[tuple[tuple[type[errors.NeuralBoxError], int, str, float | None]
     (errors.SubmissionUnknownError, 502, "outcome_unknown", 5.0),
     (errors.GenerationTimeoutError, 504, "still_running", 5.0),
     (errors.APITimeoutError, 504, "upstream_timeout", None),
-    (errors.JournalError, 503, "journal_unavailable", 2.0),
     (errors.DownloadError, 502, "download_failed", None),
 )
 

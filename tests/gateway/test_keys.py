@@ -118,6 +118,19 @@ async def test_a_key_uses_its_models_alone_and_no_more_often_than_it_may(tmp_pat
 
 
 @pytest.mark.anyio
+async def test_a_journal_that_cannot_be_used_is_the_operators_business_and_said_in_the_log_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with in_memory(balance=1_000) as running:
+        gateway = app(connect=lambda key: running.client(api_key=key), journal=tmp_path / "nowhere" / "jobs.sqlite")
+        refused = await Calls(gateway, "nb_own", running).chat()
+        assert (refused.status, refused.error["code"]) == (503, "journal_unavailable")
+        assert "nowhere" not in refused.error["message"]
+        assert f"There is no folder {tmp_path / 'nowhere'}" in caplog.text
+        await gateway.aclose()
+
+
+@pytest.mark.anyio
 async def test_several_at_once_are_as_many_requests_of_a_keys_minute(tmp_path: Path) -> None:
     async with in_process(tmp_path, per_minute=3) as calls:
         assert (await calls.chat()).status == 200
