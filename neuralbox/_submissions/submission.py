@@ -7,6 +7,7 @@
     | new      | an earlier run sent it, and its job is known   | adopted  |
     | new      | a part of its text had arrived                 | unknown  |
     | new      | what it would buy is in a cache                | refused  |
+    | new      | never accepted before, and it may not leave    | refused  |
     | sent     | answered                                       | accepted |
     | sent     | refused, or it never left                      | refused  |
     | sent     | refused for the seed that was drawn for it     | new      |
@@ -322,6 +323,7 @@ class Submission:
         if shared is not None:
             self.attempt.listeners += (shared,)
         self._has_begun = False
+        self._was_absent = False  # the sending before
         self._admission: Admission | None = None
         self._begun: Generation | None = None  # a stream's, whose end is not known
         self._lost_answer: LostAnswer | None = None
@@ -340,7 +342,13 @@ class Submission:
     async def begin(self) -> None:
         """Register it, and have it written down; after this it may leave."""
         entry, registry = self._entry, self._registry
-        await self._be_admitted()
+        try:
+            await self._be_admitted()
+        except BaseException:
+            if self._was_absent:  # it is written down as sent, and its tokens are set aside
+                await self._refuse()
+            raise
+        self._was_absent = False
         if not self._has_begun and self._recorder is None and self._core.options.warn_duplicates:
             self._warn(entry.claim)
         self._has_begun = True
@@ -576,6 +584,7 @@ class Submission:
             raise
         self._registry.remove(self._entry)
         self.state = SubmissionState.NEW
+        self._was_absent = decision.reason == ABSENT
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)

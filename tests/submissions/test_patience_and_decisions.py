@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from neuralbox._budget import Budget
+from neuralbox._config import NO_CALL_OPTIONS
 from neuralbox._core.exchange import Attempt, Core
 from neuralbox._costs.charges import batch_mark, charges_of
 from neuralbox._errors import ConfigurationError, NeuralBoxError, ProviderError, SubmissionUnknownError
@@ -27,7 +29,7 @@ from neuralbox._types import JobRef
 from tests.helpers import Play, Sent, make_core, reply
 
 from ..service import LOST, a_shop
-from .support import FOX, draw, image, unknown
+from .support import FOX, Notes, draw, image, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -327,6 +329,30 @@ async def test_what_is_proven_absent_and_not_sent_again_gives_its_tokens_back(
             await draw(core)
         announce_open(shop)
         assert told == ["lost", "absent", "refused"]
+        assert (budget.spent, budget.reserved, len(shop.posts)) == (2, 0, 2)
+
+
+async def test_what_is_proven_absent_and_may_not_leave_again_is_written_down_as_refused() -> None:
+    class StopError(Exception):
+        pass
+
+    async with a_shop() as shop:
+        shop.end_with("answered", "dropped before")
+        budget, notes, turns = Budget(100), Notes(), iter([False, True])
+        core = shop.core(budget=budget)
+        await draw(core, "A hen")
+
+        @contextmanager
+        def patience() -> Iterator[None]:
+            if next(turns):
+                raise StopError
+            yield
+
+        with pytest.raises(StopError):
+            await submission.send(
+                core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", witness=notes, patience=patience
+            )
+        assert notes.notes == ["sending", "refused"]
         assert (budget.spent, budget.reserved, len(shop.posts)) == (2, 0, 2)
 
 
