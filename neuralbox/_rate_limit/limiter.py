@@ -520,6 +520,7 @@ class RateLimiter:
             try:
                 if core.options.pace != "off" and not self._is_closed(core.clock()):
                     until = min(until, began + least)
+                    self._throttled[event] = SendTime(Decision.WAIT, until, "asked")
                 await core.wait_until(event.event, max(_MOMENT, until - core.clock()))
             finally:
                 self._throttled.pop(event, None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from random import Random
 from threading import Thread
@@ -23,7 +24,7 @@ from neuralbox._core.reply_capture import capture_replies
 from neuralbox._errors import ConfigurationError, ConnectionLostError, RateLimitError
 from neuralbox._rate_limit.limiter import Permit, RateLimiter, limiter_of
 from neuralbox._rate_limit.plan import Outstanding, ReadsSeen
-from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, SendTime, Window, Windows
+from neuralbox._rate_limit.windows import AWAIT_ANSWERS, MAX_UNANSWERED, NOTHING_KNOWN, SendTime, Window, Windows
 from neuralbox._submissions import submission
 from neuralbox._transport import Reply
 from neuralbox._transport.closing import announce_closed, announce_open
@@ -707,6 +708,22 @@ def test_what_is_under_way_in_a_loop_that_is_closed_meanwhile_is_waited_for_no_m
     asyncio.run(come_before())
     assert not limiter.under_way
     assert 20.0 <= bench.time.elapsed <= 26.0
+
+
+async def test_who_rests_says_when_it_goes_on_as_soon_as_that_is_sooner() -> None:
+    bench = make_core([])
+    core, limiter = bench.core, limiter_of(bench.core)
+    limiter.windows = Windows(closed_until=core.clock() + 3_000.0)
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(limiter.rest, core, 3_000.0, least=300.0))
+        await bench.time.sleep(10.0)
+        limiter.windows = NOTHING_KNOWN
+        limiter.wake_all()
+        await bench.time.sleep(1.0)
+        said = limiter.throttled(core)
+        assert said is not None
+        assert said[0] == pytest.approx(core.now() + 289.0)
+    assert bench.time.elapsed == pytest.approx(300.0)
 
 
 def test_who_waits_for_its_own_loop_hears_that_another_took_what_is_left_and_is_closed() -> None:
