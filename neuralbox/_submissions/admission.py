@@ -100,11 +100,12 @@ class Admission(AttemptListener):
         self._charges = charges_of(self._core)
         self._query, self._reservation = bill.question, bill.reservation
 
-    async def depart(self, *, repeats: bool = False) -> None:
+    async def depart(self, *, repeats: bool = False, may_be_paid: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
 
         Args:
             repeats: Whether the send loop sends it again, after a pause.
+            may_be_paid: Whether it was sent before and may have been accepted: then its tokens are not given back.
 
         Raises:
             RateLimitError: A window is used up for too long; nothing was sent, and its tokens are given back.
@@ -116,7 +117,8 @@ class Admission(AttemptListener):
         try:
             self._permit = await self._take_permit(repeats=repeats)
         except BaseException:
-            self.release()
+            if not may_be_paid:
+                self.release()
             raise
 
     def heard(self, headers: Mapping[str, str]) -> None:

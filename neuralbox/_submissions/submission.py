@@ -7,6 +7,8 @@
     | new      | an earlier run sent it, and its job is known   | adopted  |
     | new      | a part of its text had arrived                 | unknown  |
     | new      | what it would buy is in a cache                | refused  |
+    | new      | it may not leave again, and was never accepted | refused  |
+    | new      | it may not leave again, and may be paid for    | unknown  |
     | new      | never accepted before, and it may not leave    | refused  |
     | sent     | answered                                       | accepted |
     | sent     | refused, or it never left                      | refused  |
@@ -323,7 +325,7 @@ class Submission:
         if shared is not None:
             self.attempt.listeners += (shared,)
         self._has_begun = False
-        self._was_absent = False  # the sending before
+        self._may_be_paid: bool | None = None  # the sending before; None where there is none
         self._admission: Admission | None = None
         self._begun: Generation | None = None  # a stream's, whose end is not known
         self._lost_answer: LostAnswer | None = None
@@ -345,10 +347,9 @@ class Submission:
         try:
             await self._be_admitted()
         except BaseException:
-            if self._was_absent:  # it is written down as sent, and its tokens are set aside
-                await self._refuse()
+            await self._end_between()
             raise
-        self._was_absent = False
+        self._may_be_paid = None
         if not self._has_begun and self._recorder is None and self._core.options.warn_duplicates:
             self._warn(entry.claim)
         self._has_begun = True
@@ -376,7 +377,7 @@ class Submission:
         """Wait for its tokens and a free place in the plan's windows; a repetition needs another place only."""
         core, attempt = self._core, self.attempt
         if self._admission is not None:
-            await core.wait_to_leave(attempt, self._admission.depart)
+            await core.wait_to_leave(attempt, partial(self._admission.depart, may_be_paid=self._may_be_paid is True))
             return
         admission = partial(admit, core, self._request, self._call, kind=self._kind, model=self._model)
         self._admit(await core.wait_to_leave(attempt, admission))
@@ -482,7 +483,7 @@ class Submission:
             self._registry.refuse_seed(self._entry.claim.model)
             self._use_seed(None)
             self._registry.remove(self._entry)
-            self.state = SubmissionState.NEW
+            self.state, self._may_be_paid = SubmissionState.NEW, False
             return None  # refused, so nothing was charged
         await self._refuse()
         raise error
@@ -569,7 +570,8 @@ class Submission:
         return decision
 
     async def _prepare_another(self, decision: SendAgain) -> None:
-        if decision.reason == ABSENT:
+        self._may_be_paid = decision.reason != ABSENT
+        if not self._may_be_paid:
             self._tell_hooks(ABSENT)
             self._registry.note_absent(self._entry)
         if self._observer is not None:
@@ -577,14 +579,17 @@ class Submission:
         try:
             await self._core.pause(decision.pause)
         except BaseException:
-            if decision.reason == ABSENT:
-                await self._refuse()
-            else:  # it may have been accepted all the same
-                self.leave_open(_LEFT)
+            await self._end_between()
             raise
         self._registry.remove(self._entry)
         self.state = SubmissionState.NEW
-        self._was_absent = decision.reason == ABSENT
+
+    async def _end_between(self) -> None:
+        """Settle the sending before, which is written down and has its tokens, where no other follows."""
+        if self._may_be_paid:
+            self.leave_open(_LEFT)
+        elif self._may_be_paid is not None:
+            await self._refuse()
 
     async def _refuse(self) -> None:
         self._registry.remove(self._entry)

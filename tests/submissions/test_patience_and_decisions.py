@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,16 @@ from neuralbox._budget import Budget
 from neuralbox._config import NO_CALL_OPTIONS
 from neuralbox._core.exchange import Attempt, Core
 from neuralbox._costs.charges import batch_mark, charges_of
-from neuralbox._errors import ConfigurationError, NeuralBoxError, ProviderError, SubmissionUnknownError
+from neuralbox._errors import (
+    ConfigurationError,
+    NeuralBoxError,
+    ProviderError,
+    RateLimitError,
+    SubmissionUnknownError,
+)
 from neuralbox._models.generation import Generation
+from neuralbox._rate_limit.limiter import limiter_of
+from neuralbox._rate_limit.windows import Window, Windows
 from neuralbox._resources.videos import Videos
 from neuralbox._submissions import submission
 from neuralbox._submissions.admission import Admission
@@ -26,10 +34,10 @@ from neuralbox._submissions.shared_record import SharedRecord
 from neuralbox._submissions.submission import Submission
 from neuralbox._transport.closing import announce_closed, announce_open
 from neuralbox._types import JobRef
-from tests.helpers import Play, Sent, make_core, reply
+from tests.helpers import Play, Sent, make_core, refusal, reply
 
 from ..service import LOST, a_shop
-from .support import FOX, Notes, draw, image, unknown
+from .support import FOX, Notes, buy, draw, image, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -377,6 +385,29 @@ async def test_what_may_have_been_accepted_stays_unresolved_where_resend_does_no
             announce_closed(shop) if is_closed else group.cancel_scope.cancel()
         announce_open(shop)
         assert (len(shop.posts), len(registry_of(core).unresolved)) == (1, 1)
+
+
+@pytest.mark.parametrize("refuses_seed", [True, False])
+async def test_the_sending_before_is_settled_where_no_place_is_left_for_another(*, refuses_seed: bool) -> None:
+    async with a_shop() as shop:
+        budget, notes = Budget(100), Notes()
+        core = shop.core(draw_seed=refuses_seed, submission="resend", budget=budget)
+
+        def end(number: int, body: Mapping[str, Any]) -> Any:
+            clock = core.clock()
+            limiter_of(core).windows = Windows(hour=Window(100, 0, clock + 3_000.0), known=True, noted_at=clock)
+            return refusal(422, "validation_error", message="`seed` is not known") if refuses_seed else "dropped after"
+
+        await draw(core, "A hen")  # tells the price
+        shop.ends = end
+        with pytest.raises(RateLimitError):
+            await buy(core, notes)
+        left = registry_of(core).unresolved
+        assert len(shop.posts) == 2
+        if refuses_seed:
+            assert (notes.notes, left, budget.reserved) == (["sending", "refused"], (), 0)
+        else:
+            assert (notes.notes, len(left), budget.reserved) == (["sending"], 1, 2)
 
 
 async def test_resend_sends_again_without_looking_and_may_pay_twice() -> None:
