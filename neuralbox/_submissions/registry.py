@@ -516,11 +516,7 @@ class Registry:
 
     def return_unheard(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that was not granted, or of which nobody knows whether it was: it is looked for again."""
-        with _lock:
-            self.owned.discard(str(generation_id))
-            self.listing.forget(str(generation_id))
-            self._bills.rename(str(generation_id), batch_mark(entry.claim.key))
-            self._submissions[entry.claim.key] = entry
+        self._undo_adoption(entry, generation_id, is_open=entry.is_open)
 
     def outdate(self, entry: PendingSubmission) -> None:
         """Look for a submission as long as for one lost just now: others took what may have been its."""
@@ -528,11 +524,14 @@ class Registry:
 
     def give_back(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that nobody heard of: the submission is open again."""
+        self._undo_adoption(entry, generation_id, is_open=True)
+
+    def _undo_adoption(self, entry: PendingSubmission, generation_id: GenerationId, *, is_open: bool) -> None:
         with _lock:
             self.owned.discard(str(generation_id))
             self.listing.forget(str(generation_id))
             self._bills.rename(str(generation_id), batch_mark(entry.claim.key))
-            self._submissions[entry.claim.key], entry.is_open = entry, True
+            self._submissions[entry.claim.key], entry.is_open = entry, is_open
 
     def _inherit(self, entry: PendingSubmission) -> None:
         """Let unknown equal requests take over the window of one that adopts: what it took may be theirs, and its own is left."""

@@ -9,7 +9,6 @@
     | new      | what it would buy is in a cache                | refused  |
     | new      | it may not leave again, and was never accepted | refused  |
     | new      | it may not leave again, and may be paid for    | unknown  |
-    | new      | never accepted before, and it may not leave    | refused  |
     | sent     | answered                                       | accepted |
     | sent     | refused, or it never left                      | refused  |
     | sent     | refused for the seed that was drawn for it     | new      |
