@@ -119,10 +119,10 @@ class VirtualTime:
         finally:
             timer.is_over = True
 
-    def _is_earlier_elsewhere(self, own: _Timers, due: float) -> bool:
-        """Return whether another event loop has a timer before this one."""
+    def _is_held_elsewhere(self, own: _Timers, due: float) -> bool:
+        """Return whether another event loop has a timer before this one, or still runs what its last one woke."""
         return len(self._loops) > 1 and any(
-            timers.has_before(due) for timers in [*self._loops.values()] if timers is not own
+            timers.hold_back(due) for timers in [*self._loops.values()] if timers is not own
         )
 
     @property
@@ -157,6 +157,9 @@ class _Timer:
 
 _BUSY_SECONDS: Final = 0.001
 """Real seconds after which the driver looks again: the end of what another thread does wakes it up no sooner."""
+_AT_WORK_SECONDS: Final = 1.0
+"""Real seconds after which a loop that does not come to rest no longer holds the clock of others: it may wait for them, as
+one does whose task calls a blocking client."""
 _FEW_TURNS: Final = 12
 """Turns after which a loop that does not show what is ready, such as uvloop's, counts as idle."""
 _MOST_TURNS: Final = 100
@@ -174,6 +177,8 @@ class _Timers(ABC):
         self._time = time
         self._heap: list[tuple[float, int, _Timer]] = []
         self._count = 0
+        self._at_work_since: float | None = None
+        self.go_to_work()
 
     def add(self, due: float) -> _Timer:
         """Enter a timer; of two with the same time the older one is first."""
@@ -190,9 +195,29 @@ class _Timers(ABC):
     def tell(self) -> None:
         """Go on, for nobody is busy any more; called in this loop."""
 
-    def has_before(self, due: float) -> bool:
-        """Return whether one is due before this time; asked from the threads of other loops, so nothing is changed."""
-        return any(timer.due < due and not timer.is_over for _, _, timer in [*self._heap])
+    def hold_back(self, due: float) -> bool:
+        """Return whether the clock may not go to this time yet; asked from the threads of other loops, so nothing is changed.
+
+        The timers are asked first: when the last of them is over, `jump` has already said that its task is at work.
+        """
+        if not self.is_running():
+            return False
+        if any(timer.due < due and not timer.is_over for _, _, timer in [*self._heap]):
+            return True
+        since = self._at_work_since
+        return since is not None and time.monotonic() - since < _AT_WORK_SECONDS
+
+    def is_running(self) -> bool:
+        """Return whether the loop runs; one that does not has nobody who would move its timers."""
+        return True
+
+    def go_to_work(self) -> None:
+        """Hold the clock of other loops: a task of this one runs, or is about to."""
+        self._at_work_since = time.monotonic()
+
+    def come_to_rest(self) -> None:
+        """Let other loops move the clock: all tasks of this one wait."""
+        self._at_work_since = None
 
     def first(self) -> _Timer | None:
         """Return the timer that is due first."""
@@ -203,8 +228,9 @@ class _Timers(ABC):
     def jump(self) -> bool:
         """Move the clock to the timer that is due first and wake its task, unless another loop has an earlier one."""
         following = self.first()
-        if following is None or self._time._is_earlier_elsewhere(self, following.due):
+        if following is None or self._time._is_held_elsewhere(self, following.due):
             return False
+        self.go_to_work()
         self._time.elapsed = max(self._time.elapsed, following.due)
         following.is_over = True
         assert following.wake is not None  # it waits from the moment it was entered
@@ -234,6 +260,9 @@ class _TimersOnAsyncio(_Timers):
         else:
             await _EventOrTimer(event, timer)
 
+    def is_running(self) -> bool:
+        return self._loop.is_running()
+
     def tell(self) -> None:
         if self._is_held and self._next is not None:
             self._next.cancel()
@@ -251,15 +280,16 @@ class _TimersOnAsyncio(_Timers):
             is_idle = not self._ready or self._turns >= _MOST_TURNS
         if is_idle:
             self._turns = 0
+            self.come_to_rest()
             if self.first() is None:
                 self._next = None
                 self._time._loops.pop(self._loop, None)
                 return
-            if self._time._busy:  # who asked at each turn would take the processor from those that are busy
+            if self._time._busy or not self.jump():
+                # Who asked at each turn would take the processor from those that are busy.
                 self._is_held = True
                 self._next = self._loop.call_later(_BUSY_SECONDS, self._turn, context=self._context)
                 return
-            self.jump()
         self._ask_for_a_turn()
 
 
@@ -338,9 +368,9 @@ class _TimersOnTrio(_Timers):
             self._time._loops.pop(self._token, None)
 
     async def _drive_while_there_are_timers(self) -> None:
-        while self.first() is not None:
+        while self._has_more():
             with self._trio.CancelScope() as self._scope:
-                while self.first() is not None:
+                while self._has_more():
                     self._left = _MOST_TURNS
                     await self._trio.testing.wait_all_tasks_blocked()
                     self._left = 0
@@ -348,13 +378,16 @@ class _TimersOnTrio(_Timers):
             if self._scope.cancelled_caught:
                 await self._jump_or_wait()
 
+    def _has_more(self) -> bool:
+        return self.first() is not None or self._at_work_since is not None
+
     async def _jump_or_wait(self) -> None:
-        if self._time._busy:  # who asked at each turn would take the processor from those that are busy
+        self.come_to_rest()
+        if self.first() is not None and (self._time._busy or not self.jump()):
+            # Who asked at each turn would take the processor from those that are busy.
             self._unheld = self._trio.Event()
             with self._trio.move_on_after(_BUSY_SECONDS):
                 await self._unheld.wait()
-        elif not self.jump():
-            await self._trio.lowlevel.checkpoint()
 
 
 class FastTime:

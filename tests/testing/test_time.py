@@ -136,6 +136,48 @@ def test_two_loops_share_one_clock(run: Callable[[Coroutine[Any, Any, None]], No
     assert ends == {1.0: 1.0, 60.0: 60.0}
 
 
+@pytest.mark.parametrize("run", [asyncio.run, lambda working: trio.run(lambda: working)])
+def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    time, seen = VirtualTime(), list[float]()
+
+    def compute() -> None:
+        real_time.sleep(0.02)  # in which the other loop looks at the clock many times
+
+    async def work(seconds: float) -> None:
+        for _ in range(3):
+            await time.sleep(seconds)
+            compute()
+            seen.append(time.elapsed)
+
+    threads = [threading.Thread(target=lambda s=seconds: run(work(s))) for seconds in (60.0, 1.0)]
+    with time.busy():
+        for thread in threads:
+            thread.start()
+        while len(time._loops) < 2:
+            real_time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+    assert seen == [1.0, 2.0, 3.0, 60.0, 120.0, 180.0]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda waiting: trio.run(lambda: waiting)])
+def test_a_loop_that_waits_for_another_does_not_hold_its_clock_for_ever(
+    run: Callable[[Coroutine[Any, Any, None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_time, "_AT_WORK_SECONDS", 0.01)
+    time = VirtualTime()
+
+    async def wait_in_another_thread() -> None:
+        await time.sleep(1)
+        thread = threading.Thread(target=lambda: run(time.sleep(5)))
+        thread.start()
+        thread.join(10)  # blocks this loop, as a call of a blocking client does
+        assert not thread.is_alive()
+        assert time.elapsed == 6
+
+    run(wait_in_another_thread())
+
+
 @pytest.mark.anyio
 async def test_a_task_that_spins_until_it_sees_something_does_not_stop_the_clock() -> None:
     time = VirtualTime()
