@@ -137,7 +137,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | object:
         is_asyncio = asyncio.current_task() is not None
     except RuntimeError:
         is_asyncio = False
-    return asyncio.get_running_loop() if is_asyncio else current_token()
+    return asyncio.get_running_loop() if is_asyncio else current_token().native_token
 
 
 @dataclass(eq=False, slots=True)

@@ -134,6 +134,7 @@ def test_two_loops_share_one_clock(run: Callable[[Coroutine[Any, Any, None]], No
     for thread in threads:
         thread.join(10)
     assert ends == {1.0: 1.0, 60.0: 60.0}
+    assert all(not timers.is_running() for timers in time._loops.values())  # so neither holds the clock of others
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda working: trio.run(lambda: working)])
