@@ -93,6 +93,10 @@ class PaidCall:
             return _said(self.run.error, is_own_key=self.caller.key is not None, model=self.order.model)
         return None if self.run.generations else self.run.answer or STOPPING
 
+    def cut_short(self) -> ErrorAnswer:
+        """Return what to answer where a stop came before the answer was made, say while its file was fetched."""
+        return self.problem() or self.caller.account.cashier.left_behind
+
     async def told(self) -> None:
         """Take note that its answer has gone out: it may be repeated for as long from here on."""
         self.purchase.is_delivered = not await has_left(self.request)
@@ -119,6 +123,7 @@ class Gateway:
         self.grace = grace
         self._is_started = self._is_stopping = False
         self._starting = anyio.Lock()
+        self._answering: set[anyio.CancelScope] = set()
         self._models: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
         chat = self._paid(translator.chat, self._say_chat, read_json)
         response = self._paid(translator.response, self._say_response, read_json)
@@ -175,6 +180,8 @@ class Gateway:
     async def aclose(self, *, grace: float | None = None) -> None:
         """Stop in good order: refuse new calls, wait for what is on its way to the service, close the journal.
 
+        Whoever is not answered then (an upload, a file that does not come) is told that it stops.
+
         Args:
             grace: Seconds to wait; None for the gateway's own.
 
@@ -184,9 +191,13 @@ class Gateway:
         self._is_stopping = True
         async with self._starting:
             self._is_stopping = True
-            if self._is_started:
-                self._is_started = False
-                await self.callers.aclose(self.grace if grace is None else grace)
+            try:
+                if self._is_started:
+                    self._is_started = False
+                    await self.callers.aclose(self.grace if grace is None else grace)
+            finally:
+                for scope in self._answering:
+                    scope.cancel()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop with the server."""
@@ -264,6 +275,16 @@ class Gateway:
             return _failed(ErrorAnswer(404, message, code="unknown_url"))
         if self._is_stopping:
             return _failed(STOPPING)
+        with anyio.CancelScope() as scope:
+            self._answering.add(scope)
+            try:
+                return await self._answer(request, handle, visited)
+            finally:
+                self._answering.discard(scope)
+        call: PaidCall | None = request.scope.get("neuralbox.call")
+        return _failed(STOPPING if call is None else call.cut_short())
+
+    async def _answer(self, request: Request, handle: Handle, visited: list[GatewayAccount]) -> Response:
         try:
             caller = await self._caller(request)
             caller.account.visitors += 1  # nobody closes it before it is answered
@@ -317,7 +338,7 @@ class Gateway:
         purchase.has_left, purchase.is_delivered = partial(has_left, request), False
         run = cashier.buy(purchase, order, wire, caller.client)
         cashier.joins.touch(purchase, clock())
-        call = PaidCall(request, caller, order, purchase, run)
+        call = request.scope["neuralbox.call"] = PaidCall(request, caller, order, purchase, run)
         if order.is_streamed:
             return await self._streamed(call)
         await run.ended()

@@ -153,6 +153,11 @@ class Cashier:
         """Whether something is on its way to the service."""
         return any(each.sending for each in self._running.values())
 
+    @property
+    def left_behind(self) -> ErrorAnswer:
+        """What to say of what was sent and is not handed over before a stop."""
+        return LOST_BEHIND if self._journal is None else LEFT_BEHIND
+
     async def start(self) -> None:
         """Open the journal; purchases may be made from here on. It may be done again after `aclose`.
 
@@ -246,7 +251,7 @@ class Cashier:
         """Return what to say of a purchase that a stop cut short: without a journal the next run does not know it."""
         if not any(map(self.book.may_be_sent, purchase.part_names)):
             return STOPPING
-        return LOST_BEHIND if self._journal is None else LEFT_BEHIND
+        return self.left_behind
 
     async def _several(
         self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox

@@ -76,9 +76,10 @@ class Calls:
         answer: Answered | None = None,
         leaves: Callable[[Answered], bool] = lambda _: False,
         pieces: list[bytes] | None = None,
+        is_cut: bool = False,
         **headers: str,
     ) -> Answered:
-        """Send one request; its caller is gone as soon as `leaves` says so."""
+        """Send one request; its caller is gone as soon as `leaves` says so; of one that `is_cut` the end never comes."""
         came = answer or Answered()
         gone = anyio.Event()
         content = pieces if pieces is not None else [b"" if body is None else json.dumps(body).encode()]
@@ -90,7 +91,7 @@ class Calls:
         async def receive() -> Mapping[str, Any]:
             if content:
                 piece = content.pop(0)
-                return {"type": "http.request", "body": piece, "more_body": bool(content)}
+                return {"type": "http.request", "body": piece, "more_body": bool(content) or is_cut}
             if not gone.is_set():
                 await gone.wait()
             return {"type": "http.disconnect"}

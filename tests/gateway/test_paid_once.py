@@ -610,6 +610,48 @@ async def test_what_a_stop_kept_from_leaving_is_said_to_be_unsent(tmp_path: Path
         assert not calls.posts
 
 
+@pytest.mark.parametrize("is_declared", [True, False])
+async def test_an_upload_that_a_stop_cuts_short_is_told_so(tmp_path: Path, is_declared: bool) -> None:
+    """uvicorn ended it with a plain 500."""
+    async with in_process(tmp_path, grace=0.0, max_body_bytes=100) as calls:
+        came = Answered()
+        size = {"content_length": "1000"} if is_declared else {}  # which is dropped as it comes
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(calls.post, "videos", None, pieces=[b"{"], is_cut=True, answer=came, **size))
+            await anyio.wait_all_tasks_blocked()
+            await calls.gateway.aclose()
+        assert (came.status, came.error["code"], came.headers["x-should-retry"]) == (503, "stopping", "true")
+        assert not calls.posts
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+async def test_what_is_paid_and_not_handed_over_before_a_stop_is_not_asked_for_again_where_nobody_knows_it(
+    tmp_path: Path, has_journal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn said 500 while its file was fetched, which openai's clients repeat: the next run bought it again."""
+
+    async def never(*_: object, **__: object) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    journal, reached, came = tmp_path / "gateway.sqlite" if has_journal else None, anyio.Event(), Answered()
+    speech = {"model": "tts-1", "voice": "alloy", "input": "Hello"}
+    async with in_process(tmp_path, journal=journal, grace=0.0) as calls:
+        with monkeypatch.context() as patched:
+            patched.setattr("neuralbox._resources.files.Files.read", never)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(calls.post, "audio/speech", speech, answer=came))
+                await reached.wait()
+                await calls.gateway.aclose()
+        assert (came.status, came.error["code"]) == (503, "stopping")
+        assert "What was sent goes on" in came.error["message"]
+        assert came.headers["x-should-retry"] == ("true" if has_journal else "false")
+        await calls.gateway.start()
+        if has_journal:
+            assert (await calls.post("audio/speech", speech, **AGAIN)).status == 200
+        assert calls.charges == 1
+
+
 async def test_a_stop_waits_for_what_is_on_its_way_and_refuses_what_comes(tmp_path: Path) -> None:
     journal = tmp_path / "gateway.sqlite"
     keys = KeyFile(tmp_path / "keys.json")
