@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,9 @@ def _journals_on_the_loop(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 @pytest.fixture
 def _who_meet() -> None:
     """Let the workers of a test ask the database in threads, at once: what comes of that is no matter of the loop, so on trio."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a run has its journal."""
+    return tmp_path / "run.sqlite"

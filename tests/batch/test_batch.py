@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from neuralbox._batch.batch import Batch
 from neuralbox._batch.item import BatchItem
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.progress import BatchProgress
@@ -30,32 +29,9 @@ from neuralbox._requests.requests import GenerateRequest, ImageRequest, TextRequ
 from neuralbox._types import JobRef
 
 from ..helpers import refusal
-from .support import a_service, batches, core_of
+from .support import a_service, batches, core_of, images, outcomes_of, run_through, videos
 
 pytestmark = pytest.mark.anyio
-
-
-def images(count: int) -> list[ImageRequest]:
-    return [ImageRequest(model="flux-1.1-pro", prompt=f"picture {number}") for number in range(1, count + 1)]
-
-
-def videos(count: int) -> list[VideoRequest]:
-    return [VideoRequest(model="kling-v2.1", prompt=f"film {number}") for number in range(1, count + 1)]
-
-
-async def run_through(batch: Batch, found: list[BatchOutcome]) -> None:
-    """Run a batch to its end, whichever that is."""
-    async with batch as run:
-        async for outcome in run:
-            found += [outcome]
-
-
-async def outcomes_of(batch: Batch) -> dict[str, BatchOutcome]:
-    """The outcomes of a batch by key."""
-    found: list[BatchOutcome] = []
-    await run_through(batch, found)
-    assert len({outcome.key for outcome in found}) == len(found)
-    return {outcome.key: outcome for outcome in found}
 
 
 # Outcomes.

@@ -23,8 +23,7 @@ from neuralbox._submissions.registry import registry_of
 
 from ..helpers import TIMES
 from ..service import Service
-from .support import a_service, batches
-from .test_batch import images, outcomes_of, videos
+from .support import a_service, batches, images, outcomes_of, videos
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,7 @@ from neuralbox._batch.resource import Batches
 from neuralbox._polling.account_pollers import poller_of
 
 from ..service import Service
-from .support import a_service, batches
-from .test_batch import images, videos
+from .support import a_service, batches, images, videos
 
 
 async def results(batch: Batch) -> AsyncIterator[BatchOutcome]:

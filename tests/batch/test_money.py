@@ -25,8 +25,7 @@ from neuralbox._transport.closing import announce_closed
 
 from ..helpers import dear, refusal, reply
 from ..service import Made, Plan
-from .support import a_service, batches, core_of
-from .test_batch import images, outcomes_of, run_through, videos
+from .support import a_service, batches, core_of, images, outcomes_of, run_through, videos
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,7 @@ import pytest
 from neuralbox._batch.notebook import batch_html
 from neuralbox._batch.progress import BatchProgress
 
-from .support import a_service, batches
-from .test_batch import images
+from .support import a_service, batches, images
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,7 @@ from neuralbox._errors import GenerationFailedError
 from neuralbox._models.generation import Generation
 from neuralbox._types import JobRef
 
-from .support import a_service, batches
-from .test_batch import images, videos
+from .support import a_service, batches, images, videos
 
 DONE = Generation.read({"id": 7, "status": "completed", "result_url": "http://f.test/7.webp", "tokens_spent": 4})
 

@@ -12,8 +12,7 @@ from neuralbox._errors import JournalError
 
 from ..helpers import refusal
 from .conftest import documented
-from .support import a_service, batches
-from .test_batch import images, outcomes_of, videos
+from .support import a_service, batches, images, outcomes_of, videos
 
 pytestmark = pytest.mark.anyio
 
