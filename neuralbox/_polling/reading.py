@@ -26,7 +26,7 @@ logger = logging.getLogger("neuralbox")
 
 _MANY = 1_000_000
 _MOMENT = 1.0
-_TRY_AGAIN = 10.0  # to find out whether reads count
+_TRY_AGAIN = 10.0  # to find out whether reads count; each time twice as long
 _GOLDEN = 0.618034  # multiples of it, less the whole, are spread evenly, however many they are
 _AFTER_OPENING = 1.5  # a window ends by the service's clock, which is known to the second only
 _SPREAD_OVER = 1.0  # seconds over which those come back that waited for a window
@@ -60,6 +60,7 @@ class ReadPlan:
         "_last_at",
         "_limiter",
         "_random",
+        "_tries",
         "_unix_now",
         "asks_each",
         "awaited",
@@ -82,6 +83,7 @@ class ReadPlan:
         self.pages = 1
         self.under_way = 0
         self._last_at = -inf
+        self._tries = 0
         self._known: float | None = None
         self._known_among = -1
         self._is_known_until = -inf
@@ -124,6 +126,7 @@ class ReadPlan:
         """Take note that something is being read."""
         self._last_at = now
         self._is_known_until = -inf
+        self._tries = self._tries + 1 if self.is_unknown else 0
 
     # ... and what follows.
 
@@ -134,8 +137,8 @@ class ReadPlan:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nothing has told yet if reads count, where what others send hides it: two in a row show it."""
-        return self._limiter.is_shared and self._limiter.reads.counted is None
+        """Whether it is not sure yet if reads count, where what others send hides it: two in a row show it."""
+        return self._limiter.is_shared and not self._limiter.reads.is_sure
 
     @property
     def is_metered(self) -> bool:
@@ -174,7 +177,7 @@ class ReadPlan:
         if allowance.is_metered and is_scarce(allowance, jobs):
             at = next_read(allowance, self._due(), now=now, last_read=self._last_at)
             if self.is_unknown and allowance.reads_left > 1:
-                at = min(at, max(now, self._last_at + _TRY_AGAIN))
+                at = min(at, max(now, self._last_at + _TRY_AGAIN * 2 ** max(0, self._tries - 1)))
             if allowance.reads_left < 1 and at > now:
                 at = self.closed_until = self._opens_at(now, at, closed_until)
         self._known, self._known_among, self._is_known_until = at, jobs + jobs // 4, now + _MOMENT

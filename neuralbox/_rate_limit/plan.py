@@ -40,6 +40,7 @@ _MEMORY = 1_800.0  # seconds after which a submission says little about those to
 _SUPPOSED = 0.75  # of what the hour allows: the demand that is supposed while little is known
 _SUPPOSED_FOR = 120.0  # seconds that this weighs
 _FALLS = 3
+_SURE_AFTER = 5  # falls in a row: where other processes send too, a few requests of theirs look like reads that count
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +258,28 @@ class ReadsSeen:
             fell: By how much the number of requests left fell. Where it stands still reads are free. Where it falls they
                 count, or another program has sent something: three times in a row, they count. A number that rises says
                 nothing.
-            is_shared: Whether other processes are known to send too: then the first fall alone says nothing.
+            is_shared: Whether other processes are known to send too: then the first fall alone says nothing, and three
+                are nothing against one number that stood still.
         """
         if fell < 0:
             return self
         if fell == 0:
             return ReadsSeen(counted=False)
-        first = 2 if is_shared else 1
-        if self.falls + 1 >= (first if self.counted is None else _FALLS):
-            return ReadsSeen(counted=True, falls=min(self.falls + 1, _FALLS))
-        return replace(self, falls=self.falls + 1)
+        if self.counted is None:
+            needed = 2 if is_shared else 1
+        else:
+            needed = _SURE_AFTER if is_shared else _FALLS
+        falls = min(self.falls + 1, _SURE_AFTER)
+        return ReadsSeen(counted=True if falls >= needed else self.counted, falls=falls)
 
     def refused(self) -> ReadsSeen:
         """Take account of a read that a used-up window refused: they count, whatever the numbers said."""
-        return ReadsSeen(counted=True, falls=_FALLS)
+        return ReadsSeen(counted=True, falls=_SURE_AFTER)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is known also where other processes send."""
+        return self.counted is False or self.falls >= _SURE_AFTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def test_each_request_is_charged_once_and_delivered_as_its_own_result(forks: For
     def counts_of(scenario: Scenario) -> Counts:
         affords = None if scenario.affords is None else 25
         used = 0 if scenario.plan == "elite" else 20
-        smaller = replace(scenario, requests=40, kills=2, lease=2.0, affords=affords, used=used)
+        smaller = replace(scenario, requests=40, kills=2, lease=2.0, affords=affords, used=used, limit=100.0)
         with PostgresServer() if scenario.database_kills else nullcontext(postgres) as server:
             return run(smaller, forks, server)
 

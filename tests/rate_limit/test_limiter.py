@@ -497,11 +497,15 @@ def test_where_other_processes_send_only_answers_close_to_one_another_tell_that_
     told = Told()
     told.limiter.is_shared = True
     assert [told.hear(remaining) for remaining in (60, 58, 57, 57, 56, 55, 54)] == [None] * 3 + [False] * 4
-    assert [told.hear(remaining, after=0.5) for remaining in (53, 51, 50, 49)] == [False, False, False, True]
-    assert told.hear(49) is False
+    assert [told.hear(remaining, after=0.5) for remaining in (53, 51, 50, 49, 48)] == [False] * 5
+    assert told.hear(47, after=0.5) is True
+    assert told.hear(47) is False
     told = Told()
     told.limiter.is_shared = True
     assert [told.hear(remaining, after=0.5) for remaining in (60, 59, 58)] == [None, None, True]
+    assert not told.limiter.reads.is_sure
+    assert [told.hear(remaining, after=0.5) for remaining in (57, 56, 55)] == [True] * 3
+    assert told.limiter.reads.is_sure
 
 
 def test_a_read_beside_a_submission_teaches_nothing() -> None:
