@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
@@ -49,14 +50,16 @@ _DAY: Final = 86_400.0
 _PATIENCE: Final = 5.0  # seconds for another program that writes
 _PARTIAL: Final = "neuralbox:partial"
 """In a record that may lack something: what the service does not say itself."""
-_SCHEMA: Final = f"""
-    CREATE TABLE IF NOT EXISTS results (
+_SCHEMA: Final = (
+    """
+    CREATE TABLE results (
         key TEXT PRIMARY KEY, id TEXT NOT NULL, kind TEXT, model TEXT, record BLOB NOT NULL, expires_at REAL
-    ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS results_by_id ON results (id);
-    PRAGMA application_id = {_APPLICATION};
-    PRAGMA user_version = {_VERSION};
-"""
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX results_by_id ON results (id)",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_VERSION}",
+)
 
 
 class CachedGeneration(Generation):
@@ -155,7 +158,7 @@ class ResultCache(BoundToProcess):
             found = read(said, kind=row[1])
             if is_partial:
                 found = found.model_copy(update={"is_partial": True})
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, AttributeError) as error:
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(f"The cache {str(self.path)!r} cannot be read: {error}.") from error
@@ -202,23 +205,33 @@ class ResultCache(BoundToProcess):
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            with suppress(FileExistsError):  # closed here again, one that is there would lose every lock we have on it
+                os.close(os.open(os.path.realpath(self.path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             database = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
             try:
-                self._check(database)
+                self._prepare(database)
             except BaseException:
                 database.close()
                 raise
             self._database = database
         return self._database
 
+    def _close_for_fork(self) -> bool:
+        """Close the file and keep the lock; False where a thread needs it for too long."""
+        is_ours = self._lock.acquire(timeout=_PATIENCE)
+        if is_ours:
+            self._close()
+        return is_ours
+
     def _begin_in_child(self) -> None:
-        """Begin anew after a fork: another thread may have held the lock, and the connection is the parent's."""
+        """Begin anew after a fork: the thread that may have the lock is not there, and a connection is the parent's."""
         if self._database is not None:
             _inherited.append(self._database)
         self._lock, self._database = threading.Lock(), None
 
-    def _check(self, database: sqlite3.Connection) -> None:
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """See whose file it is, and fill a new one, in one step: others may open it at the same moment, or this one be killed."""
+        database.execute("BEGIN IMMEDIATE")
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -231,23 +244,43 @@ class ResultCache(BoundToProcess):
                 f"The cache {str(self.path)!r} is of version {version}, and this is version {_VERSION}; "
                 "delete it, or name another file."
             )
-        database.execute("PRAGMA journal_mode = WAL")
+        if tables:
+            database.rollback()  # a commit, even of nothing, would wait for those who read
+        else:
+            for statement in _SCHEMA:
+                database.execute(statement)
+            database.commit()
+        # Where others are at it, they do the same; without it, those who read and write only wait for one another.
+        with suppress(sqlite3.OperationalError):
+            database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_SCHEMA)
 
 
-# SQLite wants a connection of before a fork neither used nor closed in the child, so those are kept there to its end.
 _caches: WeakSet[ResultCache] = WeakSet()
+_closed: list[ResultCache] = []
+"""Those whose file is closed for a fork."""
 _inherited: list[sqlite3.Connection] = []
+"""SQLite wants a connection of before a fork neither used nor closed in the child; what could not be closed is kept."""
+
+
+def _before_fork() -> None:
+    """Close the files: SQLite in a child takes the locks of a connection of before for its own, and others do not see them."""
+    _closed.extend(cache for cache in [*_caches] if cache._close_for_fork())
+
+
+def _after_fork_in_parent() -> None:
+    while _closed:
+        _closed.pop()._lock.release()
 
 
 def _after_fork() -> None:
+    _closed.clear()
     for cache in [*_caches]:
         cache._begin_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - everywhere but on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 
 
 def cache_of(cache: str | os.PathLike[str] | ResultCache | None) -> ResultCache | None:

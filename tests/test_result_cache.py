@@ -6,6 +6,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +394,64 @@ def test_a_file_of_another_version_or_of_something_else_is_said_before_anything_
     assert "c.sqlite" in repr(ResultCache(path))
 
 
+def test_a_program_that_closes_the_file_takes_no_results_from_one_that_opened_it_twice(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    first, second = ResultCache(path), ResultCache(path)
+    first.put("k", made(), 0.0)
+    assert second.get("k", 1.0) is not None
+    read_and_close(path)
+    assert open_files(tmp_path) == ["c.sqlite"]  # it was not the last to close it
+    first.put("later", made(), 0.0)
+    first.close()
+    second.close()
+    assert ResultCache(path).get("later", 1.0) is not None
+
+
+def read_and_close(path: Path) -> None:
+    """Open a database in a process of its own, read it, and close it."""
+    program = (
+        "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('PRAGMA user_version').fetchone(); d.close()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+
+
+def test_a_file_that_was_not_made_to_its_end_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(_result_cache, "_SCHEMA", (*_result_cache._SCHEMA[:1], "the process is killed here"))
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            ResultCache(tmp_path / "c.sqlite").get("k", 0.0)
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made(), 0.0)
+    assert cache.get("k", 1.0) is not None
+    cache.close()
+
+
+def test_a_new_file_that_others_are_reading_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_result_cache, "_PATIENCE", 0.0)
+    other = sqlite3.connect(tmp_path / "c.sqlite", isolation_level=None)
+    for statement in (*_result_cache._SCHEMA, "BEGIN", "SELECT * FROM results"):
+        other.execute(statement).fetchall()
+    cache = ResultCache(tmp_path / "c.sqlite")
+    assert cache.get("k", 0.0) is None
+    other.close()
+    cache.put("k", made(), 0.0)
+    assert cache.get("k", 1.0) is not None
+    cache.close()
+
+
+@pytest.mark.parametrize("record", ["[1]", 5])
+def test_a_damaged_record_is_said_before_anything_is_paid(record: object, tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made(), 0.0)
+    cache.close()
+    with sqlite3.connect(cache.path) as database:
+        database.execute("UPDATE results SET record = ?", (record,))
+    database.close()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        cache.get("k", 1.0)
+    cache.close()
+
+
 async def test_a_cache_that_cannot_be_read_costs_nothing_and_one_that_cannot_be_written_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,7 +472,10 @@ async def test_a_cache_that_cannot_be_read_costs_nothing_and_one_that_cannot_be_
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_can_use_a_cache_whose_lock_another_thread_held(tmp_path: Path) -> None:
+def test_a_forked_child_can_use_a_cache_whose_lock_another_thread_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_result_cache, "_PATIENCE", 0.0)  # the thread that forks has the lock itself
     cache = ResultCache(tmp_path / "c.sqlite")
     cache.put("k", made(), 0.0)
     before = cache._database
@@ -437,6 +500,36 @@ def test_a_forked_child_can_use_a_cache_whose_lock_another_thread_held(tmp_path:
     assert cache.get("k", 1.0) is not None
     cache.close()
     assert not unused.path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_what_a_forked_child_has_bought_is_kept_though_its_parent_closes_the_file(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path / "c.sqlite")
+    cache.put("k", made(), 0.0)
+    (is_open, tell_open), (is_closed, tell_closed) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            assert cache.get("k", 1.0) is not None
+            os.close(tell_open)
+            os.close(tell_closed)
+            os.read(is_closed, 1)
+            cache.put("of the child", made(), 0.0)
+            cache.close()
+            os._exit(0)
+        finally:
+            os._exit(2)
+    os.close(tell_open)
+    os.read(is_open, 1)
+    assert cache.get("k", 1.0) is not None
+    cache.close()
+    os.close(tell_closed)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(is_open)
+    os.close(is_closed)
+    assert cache.get("of the child", 1.0) is not None
+    cache.close()
 
 
 async def test_the_files_are_closed_with_the_client_and_its_copies(tmp_path: Path) -> None:

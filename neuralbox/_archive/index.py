@@ -8,7 +8,6 @@ at a time.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import Any
 
 from .._api.fields import parse_json
 from .._errors import ConfigurationError
-from .._files.own_file import open_own
+from .._files.own_file import make_own
 from .manifest_entry import ManifestEntry, as_json
 
 _TABLES = (
@@ -43,7 +42,7 @@ class ArchiveIndex:
     """
 
     def __init__(self, lock: Path) -> None:
-        os.close(open_own(lock, os.O_RDWR | os.O_CREAT))  # SQLite would follow a link, and wait for a pipe
+        make_own(lock)  # SQLite would follow a link, and wait for a pipe
         try:
             self._connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:

@@ -62,6 +62,20 @@ def open_own(path: Path, flags: int, mode: int = PRIVATE) -> int:
     return descriptor
 
 
+def make_own(path: Path) -> None:
+    """Make an empty file of ours unless it is there, for a library that opens it by its name.
+
+    One that is there is only looked at: opened here and closed again, it would lose every lock this process has on it.
+
+    Raises:
+        OSError: It cannot be made, or is a link, no regular file, somebody else's, or known under a second name.
+    """
+    try:
+        os.close(os.open(path, FLAGS | os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
+    except FileExistsError:
+        _require_own(os.lstat(path), path)
+
+
 def create_own(path: Path, mode: int = PRIVATE) -> int:
     """Make a new file in place of whatever has this name; return its descriptor."""
     with suppress(FileNotFoundError):
