@@ -10,9 +10,13 @@ import pytest
 
 from neuralbox._batch import item
 from neuralbox._batch.item import ItemStage
+from neuralbox._batch.keeper import Keeper
 from neuralbox._batch.progress import ProgressCounter
+from neuralbox._journal.postgres import membership
 
-from .support import keep_journals_on_the_loop
+from ..postgres import PostgresServer
+from ..service import Service
+from .support import a_service, hold_for_journals, keep_journals_on_the_loop
 
 
 def documented() -> set[tuple[str, str]]:
@@ -54,3 +58,29 @@ def _who_meet() -> None:
 def path(tmp_path: Path) -> Path:
     """Where a run has its journal."""
     return tmp_path / "run.sqlite"
+
+
+@pytest.fixture
+def place(postgres: PostgresServer) -> Iterator[str]:
+    """The address of a database without a run; each of its journals is closed after the test."""
+    postgres.empty()
+    yield postgres.url()
+    assert membership._hearts == {}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """A service whose clock stands still while a worker waits for the database."""
+    world = a_service(seconds=8.0)  # each second of a worker costs real questions to the database
+    hold_for_journals(world.time, monkeypatch)
+    return world
+
+
+@pytest.fixture
+def _nobody_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each worker wait and look by itself, as one does whose client may not ask for all."""
+
+    async def run(keeper: Keeper) -> None:
+        keeper.unfit = LookupError("It may not ask.")
+
+    monkeypatch.setattr(Keeper, "run", run)

@@ -42,11 +42,9 @@ from ..helpers import one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
 from .support import core_of
-from .test_shared import ids_of, outcomes_of, place, videos, worker, world
+from .workers import ids_of, outcomes_of, until, videos, worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("_no_keeper_left")]
-
-__all__ = ["place", "world"]  # fixtures
 
 
 class Asking:
@@ -87,12 +85,6 @@ def counted(place: str) -> JournalSummary:
         return read_summary(place)
     except JournalError:
         return JournalSummary()
-
-
-async def until(world: Service, is_so: Callable[[], Any]) -> None:
-    with anyio.fail_after(60):
-        while not is_so():
-            await world.time.sleep(0.1)
 
 
 async def work(

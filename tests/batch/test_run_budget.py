@@ -25,19 +25,9 @@ from neuralbox._requests.requests import VideoRequest
 from ..helpers import make_core, one_loop, refusal
 from ..postgres import PostgresServer
 from ..service import Service
-from .test_keeper import until
-from .test_shared import end_leases, outcomes_of, place, worker, world
+from .workers import end_leases, many, outcomes_of, until, worker
 
 pytestmark = pytest.mark.anyio
-
-__all__ = ["place", "world"]  # fixtures
-
-
-def many(count: int, step: int = 1, first: int = 0, **options: Any) -> list[VideoRequest]:
-    return [
-        VideoRequest(model="kling-v2.1", prompt=f"scene {number}", key=f"k{number:03d}", duration=5, **options)
-        for number in range(first, count, step)
-    ]
 
 
 async def run_all(

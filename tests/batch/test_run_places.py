@@ -21,13 +21,9 @@ from neuralbox._rate_limit.windows import Window, Windows
 from ..helpers import one_loop
 from ..postgres import PostgresServer
 from ..service import Service
-from .test_keeper import until
-from .test_run_budget import many
-from .test_shared import end_leases, outcomes_of, place, worker
+from .workers import end_leases, many, outcomes_of, until, worker
 
 pytestmark = pytest.mark.anyio
-
-__all__ = ["place"]  # a fixture
 
 HOUR = 50.0
 """An hour of the service: each second of a worker costs real questions to the database."""

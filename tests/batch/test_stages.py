@@ -44,5 +44,5 @@ async def test_every_move_of_the_table_is_made(tmp_path: Path, moves: set[tuple[
 
     with pytest.raises(LookupError):  # what waits for its turn is dropped
         await outcomes_of(home(images(5), max_sending=1, on_accepted=on_accepted))
-    # Only with other workers; `test_shared` makes those.
+    # Only with other workers; `test_shared_others` and `test_shared_leases` make those.
     assert moves == documented() - {("waiting", "sending"), ("waiting", "waiting"), ("waiting", "-")}
