@@ -9,10 +9,14 @@ import httpx
 
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.geminigen._service import GEMINIGEN, make_credential
+from tests.geminigen.shop import GeminiShop
 from tests.helpers import Answerer, Bench, Handler, Step, VirtualTime, make_core
 
 KEY = "geminiai-planted-key"
 HOST = "http://gen.test"
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+VOICES = [{"name": "Reader", "voice": {"id": "GM1", "name": "Gacrux"}}]
+SCENES = [{"prompt": "A boat", "duration": 6}, {"prompt": "It sails", "duration": 10, "mode": "normal"}]
 
 
 def bench(script: Iterable[Step] | Answerer, **options: Any) -> Bench:
@@ -29,3 +33,8 @@ def client(handler: Handler, *, time: VirtualTime | None = None, **options: Any)
     options.setdefault("api_key", KEY)
     options.setdefault("base_url", HOST)
     return Client(transport=httpx.MockTransport(handler), **options)
+
+
+def opened(shop: GeminiShop, **options: Any) -> AsyncGeminiGen:
+    """A client of a shop, in the shop's time."""
+    return client(shop, time=shop.time, **options)
