@@ -268,7 +268,7 @@ class Submitter:
                     request.options(),
                     kind=request.result_kind,
                     model=request.model,
-                    witness=recorder,
+                    recorder=recorder,
                     shared=shared,
                     claim=claim,
                     patience=state.waiting,

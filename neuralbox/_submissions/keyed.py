@@ -332,7 +332,7 @@ class KeyedBook:
                 call,
                 kind=kind,
                 model=model,
-                witness=keyed,
+                recorder=keyed,
                 shared=keyed.shared,
                 claim=claim,
                 on_accepted=on_accepted,

@@ -148,9 +148,10 @@ async def create(
             await cached.keep(found)
         return found
     with observe_call(core.options, core.clock, request, "create", kind=kind, model=model) as observer:
-        generation = await _send(
+        submission = Submission(
             core, request, call, kind=kind, model=model, on_accepted=on_accepted, observer=observer, waits=True
         )
+        generation = await submission.carry_through()
         if generation.is_completed:
             return generation
         job = Job(core, generation=generation, call=call)
@@ -175,7 +176,7 @@ async def send(
     *,
     kind: str | None,
     model: str | None,
-    witness: SubmissionRecorder | None = None,
+    recorder: SubmissionRecorder | None = None,
     shared: SharedRecord | None = None,
     claim: Claim | None = None,
     on_accepted: OnAccepted | None = None,
@@ -189,8 +190,8 @@ async def send(
         call: What this one call changes.
         kind: What the resource knows it to be.
         model: The slug asked for.
-        witness: Writes down what happens, before anything else is done with it. What it raises ends the call.
-        shared: Where the witness writes into a journal that other processes share: the request's record in it.
+        recorder: Writes down what happens, before anything else is done with it. What it raises ends the call.
+        shared: Where the recorder writes into a journal that other processes share: the request's record in it.
         claim: An unknown one that a journal kept of an earlier run, for this same request: it is looked for first, and
             the request is sent only if it is proven absent.
         on_accepted: Called as soon as the id is known.
@@ -201,64 +202,19 @@ async def send(
         NeuralBoxError: It was refused, or never sent.
     """
     with observe_call(core.options, core.clock, request, "submit", kind=kind, model=model) as observer:
-        return await _send(
+        submission = Submission(
             core,
             request,
             call,
             kind=kind,
             model=model,
-            witness=witness,
+            recorder=recorder,
             shared=shared,
-            claim=claim,
             on_accepted=on_accepted,
             observer=observer,
-            patience=patience,
         )
-
-
-async def _send(
-    core: Core,
-    request: Request,
-    call: CallOptions,
-    *,
-    kind: str | None,
-    model: str | None,
-    witness: SubmissionRecorder | None = None,
-    shared: SharedRecord | None = None,
-    claim: Claim | None = None,
-    on_accepted: OnAccepted | None = None,
-    observer: CallObserver | None,
-    patience: Patience | None = None,
-    waits: bool = False,
-) -> Generation:
-    submission = Submission(
-        core,
-        request,
-        call,
-        kind=kind,
-        model=model,
-        witness=witness,
-        shared=shared,
-        on_accepted=on_accepted,
-        observer=observer,
-        waits=waits,
-    )
-    submission.attempt.patience = patience
-    try:
-        generation = None if claim is None else await submission.resume(claim)
-        while generation is None:
-            await submission.begin()
-            try:
-                generation = await core.send(submission.request, submission.read, call, submission.attempt)
-            except NeuralBoxError as error:
-                generation = await submission.after(error)
-        await submission.accept(generation)
-        return generation
-    except BaseException:
-        submission.abandon()
-        raise
-    finally:
-        await submission.close()
+        submission.attempt.patience = patience
+        return await submission.carry_through(claim)
 
 
 class SubmissionState(Enum):
@@ -279,9 +235,10 @@ class SubmissionState(Enum):
 
 
 class Submission:
-    """One paid request, from before its first byte until it is settled; `send` and the streams drive it.
+    """One paid request, from before its first byte until it is settled.
 
-    Whoever drives it calls `close` at the end, on every path.
+    `carry_through` takes it all the way. A stream, whose answer comes in pieces, takes the same steps by itself, and calls
+    `close` at the end, on every path.
 
     Attributes:
         attempt: What the core says of its attempts.
@@ -296,7 +253,7 @@ class Submission:
         *,
         kind: str | None,
         model: str | None,
-        witness: SubmissionRecorder | None = None,
+        recorder: SubmissionRecorder | None = None,
         shared: SharedRecord | None = None,
         on_accepted: OnAccepted | None = None,
         observer: CallObserver | None = None,
@@ -309,7 +266,7 @@ class Submission:
         self._call = call
         self._kind = kind
         self._model = model
-        self._recorder = witness
+        self._recorder = recorder
         self._on_accepted = on_accepted
         self._observer = observer
         self._waits = waits  # for the end of the job
@@ -335,6 +292,32 @@ class Submission:
         return self.state is SubmissionState.ACCEPTED or self.state is SubmissionState.REFUSED
 
     # Its way.
+
+    async def carry_through(self, claim: Claim | None = None) -> Generation:
+        """Take it from its beginning until its generation is known, in whatever state that is.
+
+        Args:
+            claim: An unknown one of an earlier run, which is looked for first.
+
+        Raises:
+            SubmissionUnknownError: It was sent and what became of it is unknown.
+            NeuralBoxError: It was refused, or never sent.
+        """
+        try:
+            generation = None if claim is None else await self.resume(claim)
+            while generation is None:
+                await self.begin()
+                try:
+                    generation = await self._core.send(self.request, self.read, self._call, self.attempt)
+                except NeuralBoxError as error:
+                    generation = await self.after(error)
+            await self.accept(generation)
+            return generation
+        except BaseException:
+            self.abandon()
+            raise
+        finally:
+            await self.close()
 
     def spare(self) -> None:
         """Say that it need not be sent: what it would buy is there."""

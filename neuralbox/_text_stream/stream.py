@@ -115,7 +115,7 @@ class TextStream(BoundToProcess):
         call: CallOptions = NO_CALL_OPTIONS,
         *,
         on_accepted: OnAccepted | None = None,
-        witness: SubmissionRecorder | None = None,
+        recorder: SubmissionRecorder | None = None,
         shared: SharedRecord | None = None,
         claim: Claim | None = None,
     ) -> None:
@@ -124,7 +124,7 @@ class TextStream(BoundToProcess):
         self._call = call
         self._on_accepted = on_accepted
         # As `submission.send` has them.
-        self._recorder = witness
+        self._recorder = recorder
         self._shared = shared
         self._claim = claim
         self._cached: CachedCall | None = None
@@ -194,7 +194,7 @@ class TextStream(BoundToProcess):
             self._call,
             kind="text",
             model=model,
-            witness=self._recorder,
+            recorder=self._recorder,
             shared=self._shared,
             on_accepted=self._on_accepted,
             observer=observer,

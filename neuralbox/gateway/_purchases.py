@@ -334,7 +334,7 @@ class Cashier:
             turn = self.book.turn(core, name, request, call, kind=bought.result_kind, model=order.model)
             async with turn as (keyed, job, claim):
                 if job is None:
-                    stream = TextStream(core, request, call, witness=keyed, shared=keyed.shared, claim=claim)
+                    stream = TextStream(core, request, call, recorder=keyed, shared=keyed.shared, claim=claim)
                     async with stream:
                         async for piece in stream:
                             if not run.pieces:

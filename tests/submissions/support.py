@@ -68,5 +68,5 @@ class Notes:
 
 async def buy(core: Core, witness: Notes, **options: Any) -> Generation:
     return await submission.send(
-        core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", witness=witness, **options
+        core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", recorder=witness, **options
     )

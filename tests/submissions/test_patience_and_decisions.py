@@ -358,7 +358,7 @@ async def test_what_is_proven_absent_and_may_not_leave_again_is_written_down_as_
 
         with pytest.raises(StopError):
             await submission.send(
-                core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", witness=notes, patience=patience
+                core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", recorder=notes, patience=patience
             )
         assert notes.notes == ["sending", "refused"]
         assert (budget.spent, budget.reserved, len(shop.posts)) == (2, 0, 2)
