@@ -98,8 +98,8 @@ if typing.TYPE_CHECKING:
         VideoRequest,
     )
     from ._result_cache import ResultCache
+    from ._submissions.pending import UnresolvedSubmission
     from ._submissions.reconcile import Adopted, Reconciliation
-    from ._submissions.registry import UnresolvedSubmission
     from ._text_stream.stream import TextStream
     from ._transport import Limits
     from .geminigen import AsyncGeminiGen

@@ -24,8 +24,9 @@ from ._models.webhook_event import ServiceName, WebhookEvent
 from ._polling.account_pollers import notify
 from ._polling.job import Job
 from ._result_cache import ResultCache, cache_of
+from ._submissions.pending import UnresolvedSubmission
 from ._submissions.reconcile import Reconciliation, reconcile
-from ._submissions.registry import UnresolvedSubmission, registry_of
+from ._submissions.registry import registry_of
 from ._transport import HttpClient, HttpTransport, Limits
 from ._types import OMIT, GenerationId, JobRef, Omit
 

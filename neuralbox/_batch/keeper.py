@@ -27,8 +27,9 @@ from .._models.generation import Generation
 from .._polling.many import Ended, GrowingJobWaiter
 from .._rate_limit.limiter import limiter_of
 from .._submissions.claim import Claim
+from .._submissions.pending import PendingSubmission
 from .._submissions.reconcile import Unsure, resolve, unsure_record
-from .._submissions.registry import PendingSubmission, registry_of
+from .._submissions.registry import registry_of
 from .._submissions.shared_record import SharedRecord
 from .._types import JobRef
 from .journal_records import outcome_record

@@ -28,8 +28,9 @@ from .._polling.status import poll
 from .._requests.json_lines import NEURALBOX_KINDS, RequestKinds
 from .._submissions.claim import Claim, claim_of, kinds_fit
 from .._submissions.journal_ids import register_journal_ids
+from .._submissions.pending import PendingSubmission
 from .._submissions.reconcile import Absent, Resolved, Settled, resolve
-from .._submissions.registry import PendingSubmission, Registry, registry_of
+from .._submissions.registry import Registry, registry_of
 from .._submissions.shared_record import shared_record_of
 from .._types import GenerationId, JobRef
 

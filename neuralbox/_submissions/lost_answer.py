@@ -24,8 +24,8 @@ from .._core.retry import AttemptOutcome, StopReason, decide
 from .._errors import NeuralBoxError, ProviderError, SubmissionUnknownError
 from .._models.generation import Generation
 from .claim import body_of
+from .pending import PendingSubmission
 from .reconcile import Absent, Resolved, Unsure, resolve
-from .registry import PendingSubmission
 
 logger = logging.getLogger("neuralbox")
 

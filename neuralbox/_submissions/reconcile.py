@@ -50,7 +50,8 @@ from .claim import Facts, HistoryEntry
 from .evidence import NO_EVIDENCE, Evidence
 from .matching import Conclusion, Match, OpenReason, match, window_opens
 from .owned import HIDDEN_FOR
-from .registry import PendingSubmission, Registry, UnresolvedSubmission, as_unresolved, registry_of
+from .pending import PendingSubmission, UnresolvedSubmission, as_unresolved
+from .registry import Registry, registry_of
 from .shared_record import SharedRecord
 from .walk import Walk
 

@@ -60,7 +60,8 @@ from .cached_call import cached_call
 from .claim import Claim, claim_of
 from .fingerprint import draw_seed, refuses_seed, with_seed
 from .lost_answer import ABSENT, Decision, LostAnswer, NotAccepted, SendAgain, StillUnknown, cause_of
-from .registry import REPEATED_WITHIN, PendingSubmission, registry_of
+from .pending import PendingSubmission
+from .registry import REPEATED_WITHIN, registry_of
 from .shared_record import SharedRecord
 
 logger = logging.getLogger("neuralbox")

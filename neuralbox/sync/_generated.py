@@ -108,8 +108,8 @@ from .._resources.transcriptions import Transcriptions as AsyncTranscriptions
 from .._resources.videos import Videos as AsyncVideos
 from .._result_cache import ResultCache
 from .._structured_text import SchemaT
+from .._submissions.pending import UnresolvedSubmission
 from .._submissions.reconcile import Reconciliation
-from .._submissions.registry import UnresolvedSubmission
 from .._text_stream.stream import TextStream as AsyncTextStream
 from .._transport import HttpClient, HttpTransport, Limits
 from .._types import OMIT, GenerationId, JobRef, Omit

@@ -33,8 +33,9 @@ from neuralbox._journal.shared import AccountView, ClaimInFlight, LostClaim, Sha
 from neuralbox._journal.tenure import Tenure
 from neuralbox._polling.many import GrowingJobWaiter
 from neuralbox._submissions.claim import HistoryEntry, claim_of
+from neuralbox._submissions.pending import PendingSubmission
 from neuralbox._submissions.reconcile import Unsure, _unsure_of, unsure_record
-from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
+from neuralbox._submissions.registry import Registry, SettlePolicy, registry_of
 from neuralbox._transport.base import Reply
 from neuralbox._types import JobRef
 

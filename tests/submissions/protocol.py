@@ -24,7 +24,8 @@ from neuralbox._core.exchange import Attempt
 from neuralbox._costs.charges import OpenCharges
 from neuralbox._submissions.claim import Claim, Facts
 from neuralbox._submissions.matching import Conclusion, match
-from neuralbox._submissions.registry import PendingSubmission, Registry
+from neuralbox._submissions.pending import PendingSubmission
+from neuralbox._submissions.registry import Registry
 from neuralbox._submissions.walk import Walk
 from neuralbox._types import JobRef
 

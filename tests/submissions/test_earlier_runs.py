@@ -13,8 +13,9 @@ from neuralbox._core.exchange import Attempt
 from neuralbox._errors import NeuralBoxError, SubmissionUnknownError
 from neuralbox._submissions import submission
 from neuralbox._submissions.claim import Claim
+from neuralbox._submissions.pending import PendingSubmission
 from neuralbox._submissions.reconcile import learn_clock, reconcile
-from neuralbox._submissions.registry import PendingSubmission, registry_of
+from neuralbox._submissions.registry import registry_of
 from tests.helpers import refusal
 
 from ..service import Service, a_shop

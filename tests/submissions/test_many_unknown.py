@@ -20,7 +20,8 @@ from neuralbox._submissions import reconcile
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.evidence import NO_EVIDENCE
-from neuralbox._submissions.registry import PendingSubmission, Registry, SettlePolicy, registry_of
+from neuralbox._submissions.pending import PendingSubmission
+from neuralbox._submissions.registry import Registry, SettlePolicy, registry_of
 from neuralbox._submissions.walk import Walk
 from tests.helpers import START, make_core
 

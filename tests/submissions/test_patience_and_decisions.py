@@ -28,8 +28,9 @@ from neuralbox._resources.videos import Videos
 from neuralbox._submissions import submission
 from neuralbox._submissions.admission import Admission
 from neuralbox._submissions.claim import Claim
+from neuralbox._submissions.pending import PendingSubmission, UnresolvedSubmission
 from neuralbox._submissions.reconcile import Reconciliation, reconcile
-from neuralbox._submissions.registry import PendingSubmission, UnresolvedSubmission, registry_of
+from neuralbox._submissions.registry import registry_of
 from neuralbox._submissions.shared_record import SharedRecord
 from neuralbox._submissions.submission import Submission
 from neuralbox._transport.closing import announce_closed, announce_open
