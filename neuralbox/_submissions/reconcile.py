@@ -48,6 +48,7 @@ from .._transport import Reply
 from .._types import JobRef, PlainValues
 from .claim import Facts, HistoryEntry
 from .evidence import NO_EVIDENCE, Evidence
+from .match_context import context_of, note_walk
 from .matching import Conclusion, Match, OpenReason, match, window_opens
 from .owned import HIDDEN_FOR
 from .pending import PendingSubmission, UnresolvedSubmission, as_unresolved
@@ -251,7 +252,7 @@ async def _conclude(core: Core, registry: Registry, entry: PendingSubmission, re
         raise copy.copy(unheard)
     while True:
         facts = {key: _facts_of(generation) for key, generation in read.details.items()}
-        context = registry.context_of(entry, read.walk, read.began, facts, read.evidence)
+        context = context_of(registry, entry, read.walk, read.began, facts, read.evidence)
         result = match(context)
         if result.conclusion is Conclusion.ABSENT:
             grant = None if entry.shared is None else await entry.shared.absent(entry.claim)
@@ -485,7 +486,7 @@ class _HistoryWalker:
                 if not goes_on or read.walk.is_past(self._opens()):
                     break
         await self._learn_of_others(read)
-        read.evidence = registry.note_walk(read.walk, read.began)
+        read.evidence = note_walk(registry, read.walk, read.began)
         return read
 
     async def _learn_of_others(self, read: _HistoryRead) -> None:

@@ -9,7 +9,8 @@ submissions adopt the same generation. It brings together:
 - What is ours (`owned.OwnedGenerations`), and how late the history lists it (`owned.ListingLag`).
 - The service's clock (`service_clock.ServiceClock`) and what else its answers told (`owned.ObservedService`).
 
-Nothing here waits. Reading the history is `reconcile`'s business, drawing conclusions that of `_submissions.matching`.
+Nothing here waits. Reading the history is `reconcile`'s business; what is known here and what was read are put together in
+`match_context`, and `matching` draws the conclusions.
 """
 
 from __future__ import annotations
@@ -32,13 +33,10 @@ from .._errors import ConfigurationError
 from .._models.generation import Generation
 from .._types import GenerationId, JobRef
 from . import matching as rules
-from .claim import Claim, Facts, HistoryEntry, kinds_fit, mark_of
-from .evidence import Control, Evidence, learn
-from .matching import EARLY, LATE, WHOLE_SECONDS, CompetingRequest, MatchContext, window_opens
+from .claim import Claim, HistoryEntry, mark_of
 from .owned import HIDDEN_FOR, ListingLag, ObservedService, OwnedGeneration, OwnedGenerations
 from .pending import PendingSubmission, UnresolvedSubmission, as_unresolved
 from .service_clock import ServiceClock
-from .walk import Walk
 
 if TYPE_CHECKING:  # SQLite is loaded by the first journal
     from .._journal.shared import AccountView
@@ -48,16 +46,10 @@ logger = logging.getLogger("neuralbox")
 MOST_OPEN = 10_000
 LISTED_BY = 600.0
 """Seconds after which whatever was accepted is taken to be listed, where the history shows what is ours at all."""
-_MARGIN = 1.25
+MARGIN = 1.25
 """The listing may lag by so many times as much as it was seen to."""
-_STRANGERS_SINCE = 60.0
-"""What nobody here knows and was made so many seconds before this program's first request counts as somebody else's."""
 _LONGEST_PROOF = 300.0
 """Seconds a claim waits at most for the listing to be seen to have caught up."""
-_CLOSE = 5.0
-"""Seconds up to which two bounds of a clock tell it."""
-_NEARBY = 150.0
-"""Seconds by which a clock that nothing of ours tells is taken to be off at most."""
 _AHEAD = 10.0
 """What was sent so many seconds after now was not: a clock was wrong."""
 _LONGEST_SENDING = 40.0
@@ -120,7 +112,7 @@ class Registry:
         self._submissions: dict[str, PendingSubmission] = {}
         self._others: dict[object, dict[str, PendingSubmission]] = {}
         self._asked_before = RecentRequests(core.clock)
-        self._began = core.clock()
+        self.began = core.clock()
         self._bills = bills
         self.created_ahead = 0.0
         """Seconds by which `created_at` is ahead of the service's clock, as far as generations of ours told."""
@@ -385,7 +377,7 @@ class Registry:
     def _inherit(self, entry: PendingSubmission) -> None:
         """Let unknown equal requests take over the window of one that adopts: what it took may be theirs, and its own is left."""
         sent = self.sent(entry)
-        for other in [*self._submissions.values()]:
+        for other in self.entries:
             if other is entry or other.lost is None or not other.claim.is_same_request(entry.claim):
                 continue
             theirs = self.sent(other)
@@ -408,15 +400,20 @@ class Registry:
     # What is open.
 
     @property
+    def entries(self) -> list[PendingSubmission]:
+        """The submissions that are under way or unknown at this moment."""
+        return [*self._submissions.values()]
+
+    @property
     def unresolved(self) -> tuple[UnresolvedSubmission, ...]:
         """The open submissions, oldest first."""
         return tuple(replace(as_unresolved(entry), _settle=partial(self.decide, entry)) for entry in self.opened)
 
     @property
     def opened(self) -> list[PendingSubmission]:
-        for entry in [each for each in [*self._submissions.values()] if each.is_abandoned]:
+        for entry in [each for each in self.entries if each.is_abandoned]:
             self.leave_open(entry, _ABANDONED)
-        return [entry for entry in [*self._submissions.values()] if entry.is_open]
+        return [entry for entry in self.entries if entry.is_open]
 
     @contextmanager
     def attended(self, entry: PendingSubmission) -> Iterator[None]:
@@ -479,127 +476,14 @@ class Registry:
             longest = max(longest if fixed is None else fixed, 2 * self.observed.longest.get(kind, 0.0))
         return max(self.settling.base, longest, self.listing.longest)
 
-    # From a walk to what a claim is judged by.
-
-    def note_walk(self, walk: Walk, began: float) -> Evidence:
-        """Learn from a walk what those of ours that it shows, and those it should, say of the service."""
-        pending = [each for each in [*self._submissions.values()] if each.in_flight or each.lost is not None]
-        # What an earlier run of ours made is not known to be ours, as long as its claims are taken up one by one.
-        is_resuming = any(each.ending.sent_clock is None for each in pending)
-        since = self._began - (0.0 if is_resuming else _STRANGERS_SINCE)
-        evidence = learn(walk, self.owned, (each.claim for each in pending), since=since, skew=self.skew)
-        clock = self._created_clock(evidence)
-        self.created_ahead = clock[0] - self.skew if clock is not None and self.skew is not None else 0.0
-        sent = [self._sent_by(each, clock) for each in pending if each.lost is not None]
-        oldest = min((each for each in sent if each is not None), default=-math.inf) - HIDDEN_FOR
-        self.listing.note_walk(
-            walk, began, owned=self.owned, shown=evidence.shown, skew=clock and clock[0], oldest=oldest
-        )
-        return evidence
-
-    def context_of(
-        self, entry: PendingSubmission, walk: Walk, began: float, facts: Mapping[str, Facts | None], evidence: Evidence
-    ) -> MatchContext:
-        """Put together what a submission is judged by."""
-        assert entry.lost is not None
-        claim, told = entry.claim, self._created_clock(evidence)
-        sent, guessed = self._sent_by(entry, told), None
-        clock = told or (self.now() - self.clock(),) * 2  # by this machine's own, which may be wrong
-        if sent is None:
-            sent = -math.inf
-            guessed = math.inf if claim.sent_at is None else claim.sent_at + clock[0] + self.clock() - self.now()
-        least, most = clock
-        settle, left_until = self.settle_seconds(claim.kind), max(entry.left_until, entry.lost)
-        nearby = None
-        if not _is_close(evidence.skew) and told is not None and sent > -math.inf:
-            early, late = (-_NEARBY, _NEARBY) if evidence.skew is None else (each - least for each in evidence.skew)
-            nearby = (window_opens(sent) + min(0.0, early), left_until + least + settle + LATE + max(0.0, late))
-        return MatchContext(
-            claim=claim,
-            sent=sent,
-            lost=max(sent, entry.lost + least),
-            left_until=left_until + most + self.service_clock.late,
-            looked=began + least,
-            settle=settle,
-            walk=walk,
-            owned=self.owned,
-            competitors=tuple(self._competitors(entry, evidence, told)),
-            facts=facts,
-            has_control=any(_is_control(claim, control, evidence) for control in evidence.controls),
-            hides=self.listing.hides(self.owned, claim, evidence.shown, since=window_opens(sent) - least, began=began),
-            spelled=self.observed.spelled.get(claim.model or ""),
-            guessed=guessed,
-            nearby=nearby,
-            evidence=evidence,
-            has_caught_up=self._has_caught_up(entry, evidence, began, lost=entry.lost + most + WHOLE_SECONDS),
-            shows_seed=self.observed.shows_seed.get(claim.model),
-            # What an earlier run sent was made long ago: whoever made such things then shows already.
-            is_new=(entry.ending.sent_clock is not None or entry.is_recent) and began < self.known_from(),
-        )
-
     def known_from(self) -> float:
         """Return when another program that began with this one would show, by the monotonic clock."""
-        return self._began + rules.SETTLE
-
-    def _created_clock(self, evidence: Evidence) -> tuple[float, float] | None:
-        """Tell what added to the monotonic clock gives that of `created_at`, at least and at most.
-
-        It is the service's own, unless generations of ours tell another one closely, or contradict it.
-        """
-        skew, told = self.skew, evidence.skew
-        if told is None or skew is None:
-            return told if skew is None else (skew, skew)
-        is_inside = skew - EARLY <= told[0] and told[1] <= skew + LATE
-        may_be = told[0] <= skew + LATE and skew - EARLY <= told[1]
-        return (skew, skew) if is_inside or (may_be and not _is_close(told)) else told
-
-    def _sent_by(self, entry: PendingSubmission, clock: tuple[float, float] | None) -> float | None:
-        """Tell when a submission left by the clock of `created_at`; None while that is unknown."""
-        skew, sent = self.skew, self.sent(entry)
-        if sent is not None and skew is not None and clock is not None:
-            return sent + clock[0] - skew
-        if clock is not None and entry.ending.sent_clock is not None:
-            return entry.ending.sent_clock + clock[0] - entry.early
-        return sent if clock is not None else None
-
-    def _has_caught_up(self, entry: PendingSubmission, evidence: Evidence, began: float, *, lost: float) -> bool:
-        """Whether what was accepted of a lost submission would be listed by now.
-
-        Proof is one of ours that was made after this one was lost, and is shown; or one of the last minutes that was
-        shown at an age this one has passed, with a margin; or so long a time that no listing is taken to lag as much.
-        """
-        assert entry.lost is not None
-        kind, age = entry.claim.kind, began - entry.lost
-        if age >= self.settling.listed_by:
-            return True
-        if any(
-            each.item.created is not None and each.item.created > lost and kinds_fit(kind, each.owned.kind)
-            for each in evidence.controls
-        ):
-            return True
-        return age >= _MARGIN * max(self.listing.youngest(kind, began), self.listing.longest)
+        return self.began + rules.SETTLE
 
     def proves_within(self, entry: PendingSubmission) -> float:
         """Return the seconds since its loss after which more waiting would not show that the listing has caught up."""
-        age = _MARGIN * self.listing.youngest(entry.claim.kind, self.clock())
+        age = MARGIN * self.listing.youngest(entry.claim.kind, self.clock())
         return max(HIDDEN_FOR, age) if age <= _LONGEST_PROOF else HIDDEN_FOR
-
-    def _competitors(
-        self, entry: PendingSubmission, evidence: Evidence, clock: tuple[float, float] | None
-    ) -> Iterator[CompetingRequest]:
-        shown = evidence.mark_of(entry.claim.prompt)
-        for other in [*self._submissions.values()]:
-            if other is entry or not (other.in_flight or other.lost is not None):
-                continue
-            if not kinds_fit(other.claim.kind, entry.claim.kind):
-                continue
-            if (
-                other.claim.prompt == entry.claim.prompt
-                or other.plain_prompt == entry.plain_prompt
-                or (evidence.prompts.cut is not None and evidence.mark_of(other.claim.prompt) == shown)
-            ):
-                sent = self._sent_by(other, clock)
-                yield CompetingRequest(other.claim, -math.inf if sent is None else sent, other.in_flight)
 
     def keep_details(self, key: str, generation: Generation) -> None:
         """Remember a generation that was asked for, if it is finished."""
@@ -607,25 +491,6 @@ class Registry:
             self.details[key] = generation
             if len(self.details) > _DETAILS_KEPT:
                 del self.details[next(iter(self.details))]
-
-
-def _is_close(clock: tuple[float, float] | None) -> bool:
-    """Whether generations of ours tell the clock of `created_at` closely: an answer that took long tells little."""
-    return clock is not None and clock[1] - clock[0] <= _CLOSE
-
-
-def _is_control(claim: Claim, control: Control, evidence: Evidence) -> bool:
-    """Whether a generation of ours is shown as the history would show the claim's."""
-    owned, item = control.owned, control.item
-    if claim.predicted and not (owned.predicted and owned.basis == claim.basis):
-        return False
-    if (owned.kind or item.kind) != claim.kind if claim.kind else owned.model != claim.model:
-        return False
-    if claim.prompt is None:
-        return owned.mark is None and not item.prompt
-    if owned.mark is None:
-        return False
-    return owned.mark == mark_of(item.prompt) or (owned.prompt is not None and bool(evidence.prompts.names))
 
 
 def registry_of(core: Core) -> Registry:

@@ -23,6 +23,7 @@ from neuralbox._api.request import Request
 from neuralbox._core.exchange import Attempt
 from neuralbox._costs.charges import OpenCharges
 from neuralbox._submissions.claim import Claim, Facts
+from neuralbox._submissions.match_context import context_of, note_walk
 from neuralbox._submissions.matching import Conclusion, match
 from neuralbox._submissions.pending import PendingSubmission
 from neuralbox._submissions.registry import Registry
@@ -230,11 +231,11 @@ class Model:
         page = read_envelope({"items": [self._item(each) for each in listed], "page": 1, "pages": 1}, page=1)
         assert page is not None
         walk.add(page)
-        evidence = registry.note_walk(walk, began)
+        evidence = note_walk(registry, walk, began)
         facts: dict[str, Facts | None] = {}
         assert asked.entry is not None
         while True:
-            result = match(registry.context_of(asked.entry, walk, began, facts, evidence))
+            result = match(context_of(registry, asked.entry, walk, began, facts, evidence))
             if not result.ask:
                 break
             facts |= {key: self._facts(key) for key in result.ask}

@@ -20,6 +20,7 @@ from neuralbox._submissions import reconcile
 from neuralbox._submissions import registry as registry_module
 from neuralbox._submissions.claim import Claim, HistoryEntry
 from neuralbox._submissions.evidence import NO_EVIDENCE
+from neuralbox._submissions.match_context import context_of
 from neuralbox._submissions.pending import PendingSubmission
 from neuralbox._submissions.registry import Registry, SettlePolicy, registry_of
 from neuralbox._submissions.walk import Walk
@@ -320,7 +321,7 @@ async def test_a_clock_that_was_read_late_keeps_the_window_open_for_as_long() ->
         closes = []
         for late in (0.0, 8.0):  # how long the answer took that brought the date
             registry.note_clock("Sun, 08 Mar 2026 12:00:00 GMT", asked=registry.clock() - late)
-            context = registry.context_of(entry, Walk(), registry.clock(), {}, NO_EVIDENCE)
+            context = context_of(registry, entry, Walk(), registry.clock(), {}, NO_EVIDENCE)
             closes.append(max(context.lost, context.left_until))
         assert closes[1] - closes[0] == pytest.approx(8.0)
 

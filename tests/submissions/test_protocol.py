@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from neuralbox._submissions.registry import Registry
+from neuralbox._submissions import match_context
 
 from ..helpers import TIMES
 from .protocol import UNTOLD, Action, Model, Setting, search
@@ -67,7 +67,7 @@ def test_the_model_tells_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert told() == []
     with monkeypatch.context() as patched:
-        patched.setattr(Registry, "_has_caught_up", lambda *_, **__: True)
+        patched.setattr(match_context, "_has_caught_up", lambda *_, **__: True)
         assert told() == ["more was charged than asked for", "a charge is neither delivered nor named"]
 
 
