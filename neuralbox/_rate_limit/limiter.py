@@ -126,7 +126,7 @@ class Permit:
             limiter = self._limiter
             limiter.windows = note_refusal(limiter.windows, error.retry_after, clock=core.clock())
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give the permit back; what was sent and not answered is counted as if it had been."""
         limiter = self._limiter
         if limiter.under_way.pop(self, False):
@@ -284,7 +284,7 @@ class RateLimiter:
             repeats: Whether it was sent before and has paused since.
 
         Returns:
-            The request's permit; `leave` must follow on every path.
+            The request's permit; `release` must follow on every path.
 
         Raises:
             RateLimitError: A window is used up for longer than that; nothing was sent.
@@ -448,7 +448,7 @@ class RateLimiter:
         for reader in [reader for reader, home in list(self.readers.items()) if is_gone(home)]:
             self.readers.pop(reader, None)
         for permit in [each for each in list(self.under_way) if is_gone(each.home)]:
-            permit.leave()
+            permit.release()
 
     def _decide(self, clock: float, kind: str | None, *, spread: bool, repeats: bool) -> SendTime:
         self._drop_gone(clock)

@@ -2,19 +2,19 @@
 
 Two things: tokens of the client's budget, where it has one (`_budget`), and a place in the plan's windows
 (`_rate_limit`). The tokens come first, since a request that is too dear need not wait for an hour. Whoever sends a paid
-request asks for an admission, lets it listen to the attempts, and leaves it on every path:
+request asks for an admission, lets it listen to the attempts, and closes it on every path:
 
     admission = await admit(core, request, call, kind=kind, model=model)
     try:
         generation = ...                # send; `heard` with the headers of the answer; `depart` before a repetition
         admission.accepted(generation)
     except NeuralBoxError:
-        admission.release()             # only where it is certain that nothing was charged
+        admission.release_tokens()      # only where it is certain that nothing was charged
         raise
     finally:
-        admission.leave()
+        admission.close()
 
-Left without a word, it is an outcome nobody knows: its tokens stay set aside and its request counts as used; either
+Closed without a word, it is an outcome nobody knows: its tokens stay set aside and its request counts as used; either
 may still be said later.
 """
 
@@ -113,19 +113,19 @@ class Admission(AttemptListener):
         if self._take_permit is None:
             return
         if self._permit is not None:
-            self._permit.leave()
+            self._permit.release()
         try:
             self._permit = await self._take_permit(repeats=repeats)
         except BaseException:
             if not may_be_paid:
-                self.release()
+                self.release_tokens()
             raise
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """Take note of the headers of an answer that accepted it, and give its place back: a body may go on for minutes."""
         if self._permit is not None:
             self._permit.heard(self._core, headers)
-            self._permit.leave()
+            self._permit.release()
 
     def refused(self, error: NeuralBoxError, reply: Answer) -> None:
         """Take note of an attempt that was refused; another may follow."""
@@ -137,7 +137,7 @@ class Admission(AttemptListener):
         """Give its place back for the pause: only what was certainly not accepted is sent again by the send loop."""
         if self._permit is not None:
             self._permit.refused(self._core)
-            self._permit.leave()
+            self._permit.release()
 
     async def before_repeat(self) -> None:
         """Wait for another place; a repetition counts in the windows like the first attempt."""
@@ -158,17 +158,17 @@ class Admission(AttemptListener):
         """Say that its call does not wait for the end after all."""
         self._is_awaited = False
 
-    def release(self) -> None:
+    def release_tokens(self) -> None:
         """Give its tokens back: nothing was charged for certain."""
         if self._permit is not None:
             self._permit.refused(self._core)
         if self._reservation is not None:
             self._reservation.release()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Give its place back; tokens that were neither booked nor given back stay set aside."""
         if self._permit is not None:
-            self._permit.leave()
+            self._permit.release()
         if self._reservation is not None and not self._is_awaited:
             self._reservation.leave()
 
@@ -181,7 +181,7 @@ async def admit(
     kind: str | None,
     model: str | None,
 ) -> Admission:
-    """Wait until a paid request may leave; `leave` must follow on every path.
+    """Wait until a paid request may leave; `close` must follow on every path.
 
     Args:
         core: The client it leaves by.

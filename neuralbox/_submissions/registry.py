@@ -353,7 +353,7 @@ class Registry:
         """Forget one that was never accepted and is not sent again, and give back whatever is set aside for it."""
         self.note_absent(entry)
         if entry.admission is not None:
-            entry.admission.release()
+            entry.admission.release_tokens()
 
     def return_unheard(self, entry: PendingSubmission, generation_id: GenerationId) -> None:
         """Undo an adoption that was not granted, or of which nobody knows whether it was: it is looked for again."""

@@ -353,7 +353,7 @@ class Submission:
                 registry.remove(entry)
                 self.state = SubmissionState.NEW
                 assert self._admission is not None  # that of above
-                self._admission.release()
+                self._admission.release_tokens()
                 raise
 
     async def _be_admitted(self) -> None:
@@ -429,7 +429,7 @@ class Submission:
             self._observer.record_result(generation)
         if self._admission is not None:
             self._admission.accepted(generation, waits=self._waits and not generation.is_final)
-            self._admission.leave()
+            self._admission.close()
 
     def abandon(self) -> None:
         """Say that its call has no use any more for what it made."""
@@ -579,8 +579,8 @@ class Submission:
         self.state = SubmissionState.REFUSED
         self._tell_hooks("refused")
         if self._admission is not None:
-            self._admission.release()
-            self._admission.leave()
+            self._admission.release_tokens()
+            self._admission.close()
         if self._recorder is not None:
             with anyio.CancelScope(shield=True):
                 await self._recorder.refused()
@@ -605,7 +605,7 @@ class Submission:
             if self._admission is not None:
                 if self._begun is not None:  # whoever waits for the job sees its end
                     self._admission.accepted(self._begun)
-                self._admission.leave()
+                self._admission.close()
 
     def _tell_hooks(self, outcome: str, ref: JobRef | None = None) -> None:
         if self._observer is not None:

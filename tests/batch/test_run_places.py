@@ -112,7 +112,7 @@ async def test_who_heeds_no_windows_takes_no_part(world: Service, place: str, po
     assert postgres.execute("SELECT turn FROM neuralbox.account") == [(0,)]
     core = worker(world, 1)
     async with Batches(core)([], journal=place):
-        (await limiter_of(core).acquire(core)).leave()  # a call beside the batch takes what is left
+        (await limiter_of(core).acquire(core)).release()  # a call beside the batch takes what is left
     assert limiter_of(core).sources == {}
     assert postgres.execute("SELECT turn FROM neuralbox.account") == [(0,)]
 
@@ -213,9 +213,9 @@ async def test_a_place_is_taken_from_a_source_of_the_same_event_loop(world: Serv
     core, limiter = worker(world), RateLimiter()
     elsewhere, here = Places(object()), Places(running_loop())
     limiter.sources[elsewhere] = None
-    (await limiter.acquire(core, spread=True)).leave()
+    (await limiter.acquire(core, spread=True)).release()
     limiter.sources[here] = None
-    (await limiter.acquire(core, spread=True)).leave()
+    (await limiter.acquire(core, spread=True)).release()
     assert (elsewhere.asked, here.asked) == (0, 2)
 
 

@@ -42,7 +42,7 @@ class World:
                     self.core, self.core.options.service.status_error(429, headers, no.content, now=self.core.now())
                 )
         finally:
-            permit.leave()
+            permit.release()
         return left_at
 
     async def many(self, count: int, *, workers: int = 16, **how: Any) -> list[float]:

@@ -66,11 +66,11 @@ async def test_a_window_without_an_end_is_asked_about_and_then_tried_one_by_one(
     async with anyio.create_task_group() as group:
 
         async def second() -> None:
-            (await limiter.acquire(bench.core, spread=True)).leave()
+            (await limiter.acquire(bench.core, spread=True)).release()
 
         group.start_soon(second)
         await anyio.wait_all_tasks_blocked()
         assert limiter.throttled(bench.core) is None
         assert len(limiter._throttled) == 1
-        first.leave()
+        first.release()
     assert not limiter.under_way

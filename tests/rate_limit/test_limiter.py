@@ -84,13 +84,13 @@ async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
             return limiter.windows.hour.remaining
 
         assert left() == 99
-        (await limiter.acquire(core)).leave()
+        (await limiter.acquire(core)).release()
         assert left() == 98
         permit = await limiter.acquire(core)
         permit.heard(core, {}, accepted=False)
         permit.refused(core, None)
-        permit.leave()
-        permit.leave()
+        permit.release()
+        permit.release()
         assert left() == 98
 
     await in_a_world(test, 100)
@@ -168,7 +168,7 @@ async def test_who_waits_for_the_answer_of_a_call_that_went_to_see_leaves_when_t
         limiter, core = world.limiter, world.core
         permit = await limiter.acquire(core)
         permit.refused(core, RateLimitError("Slow down.", status_code=429))  # for how long nobody knows
-        permit.leave()
+        permit.release()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: world.submit(latency=600.0, repeats=True))
             await world.time.sleep(1.0)
@@ -259,7 +259,7 @@ async def test_a_refusal_holds_back_everybody_until_the_time_it_names_or_one_is_
         limiter, core = world.limiter, world.core
         permit = await limiter.acquire(core)
         permit.refused(core, RateLimitError("Slow down.", retry_after=600.0, status_code=429))
-        permit.leave()
+        permit.release()
         with pytest.raises(RateLimitError, match="asked to send nothing more for now until") as caught:
             await limiter.acquire(core, max_throttle_wait=60.0)
         assert caught.value.retry_after == 600.0

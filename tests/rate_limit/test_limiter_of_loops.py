@@ -94,7 +94,7 @@ def test_who_waits_for_its_own_loop_hears_that_another_took_what_is_left_and_is_
             thread.start()
             thread.join()
             for permit in ours:
-                permit.leave()
+                permit.release()
             await bench.time.sleep(1.0)
             loop.close()
 

@@ -218,7 +218,7 @@ async def test_where_no_proof_comes_a_person_decides() -> None:
             def accepted(self, generation: Generation, *, waits: bool = False) -> None:
                 said.append(f"spent for {generation.id}")
 
-            def release(self) -> None:
+            def release_tokens(self) -> None:
                 said.append("given back")
 
         registry = registry_of(core)
