@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
@@ -175,6 +175,26 @@ class PlaceSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _LastAnswer:
+    """What the last answer said that named the windows, and how things stood when it came.
+
+    Attributes:
+        said: The values of its headers.
+        windows: What was known of the windows from then on.
+        quiet_since: How many submissions had left by then, where none was under way; None where one was, or where an answer
+            that named no window has come since.
+        accepted: How many had been accepted by then.
+        heard_at: When it came, by the clock.
+    """
+
+    said: tuple[str | None, ...] = ()
+    windows: Windows | None = None
+    quiet_since: int | None = None
+    accepted: int = 0
+    heard_at: float = -inf
+
+
 class RateLimiter:
     """Decides when the submissions of one account leave.
 
@@ -198,13 +218,9 @@ class RateLimiter:
         self.readers: dict[Reader, Home] = {}
         self.sources: dict[PlaceSource, None] = {}
         self.is_shared = False
-        self._said: tuple[str | None, ...] = ()
-        self._noted: Windows | None = None
-        self._quiet_since: int | None = None  # how many had left at the last answer, where none was under way; or None
-        self._answered_then = 0
-        self._heard_at = -inf
-        self._left = 0
-        self._last = -inf
+        self._last_answer = _LastAnswer()
+        self._sent_count = 0
+        self._sent_at = -inf
         self._asked_at = self._looked_at = -inf
         self._asking = SingleFlight()
         self._throttled: dict[ThreadsafeEvent, SendTime] = {}  # who waits, and for what
@@ -312,8 +328,8 @@ class RateLimiter:
             if is_closed(core.transport):
                 raise closed_error()
             await self._throttle(core, send_time)
-        self._last = clock
-        self._left += 1
+        self._sent_at = clock
+        self._sent_count += 1
         if not spread:  # what is left of a batch is known by those that wait for their turn
             self.demand = self.demand.with_more(1, clock)
         permit = Permit(self, clock)
@@ -333,16 +349,17 @@ class RateLimiter:
             is_read: Whether it was a read: what it leaves of the windows tells whether reads count.
         """
         if headers.get(words.LIMIT_HOUR) is None and headers.get(words.LIMIT_DAY) is None:
-            self._quiet_since = None
+            self._last_answer = replace(self._last_answer, quiet_since=None)
             return False
         said = tuple(map(headers.get, _NAMES))
-        before, is_new = self.windows, said != self._said
-        if not is_new and before is self._noted:  # as most polls say, since they use up nothing
-            self.windows = self._noted = replace(before, noted_at=max(before.noted_at, clock))
+        before, last = self.windows, self._last_answer
+        if said == last.said and before is last.windows:  # as most polls say, since they use up nothing
+            self.windows = replace(before, noted_at=max(before.noted_at, clock))
         else:
-            self._said = said
-            self.windows = self._noted = note(before, headers, began=began, clock=clock, now=now)
-        self._learn(before, is_new=is_new, began=began, clock=clock, is_read=is_read)
+            self.windows = note(before, headers, began=began, clock=clock, now=now)
+        quiet_since = None if len(self.under_way) > (not is_read) else self._sent_count
+        self._last_answer = _LastAnswer(said, self.windows, quiet_since, self.answered, clock)
+        self._learn(last, before, began=began, is_read=is_read)
         if (before.hour, before.day) != (self.windows.hour, self.windows.day):
             self._tell(before)
         return True
@@ -357,25 +374,29 @@ class RateLimiter:
             for reader, home in [each for each in list(self.readers.items()) if not each[1].is_gone]:
                 call_in_loop(home.loop, reader.more_is_left)
 
-    def _learn(self, before: Windows, *, is_new: bool, began: float, clock: float, is_read: bool) -> None:
-        """Learn from two answers that followed one another whether reads count, and what others send."""
-        quiet_since, answered_then, heard_at = self._quiet_since, self._answered_then, self._heard_at
-        self._heard_at = clock
-        self._quiet_since = None if len(self.under_way) > (not is_read) else self._left
-        self._answered_then = self.answered
-        fell = 0 if not is_new else _fall(before, self.windows)
-        if quiet_since is None or began < before.noted_at or fell is None:
+    def _learn(self, last: _LastAnswer, before: Windows, *, began: float, is_read: bool) -> None:
+        """Learn from two answers that followed one another whether reads count, and what others send.
+
+        Args:
+            last: The first of them; the second is noted already.
+            before: What was known of the windows between the two.
+            began: When the request of the second began, by the clock.
+            is_read: Whether the second is of a read.
+        """
+        this = self._last_answer
+        fell = 0 if this.said == last.said else _fall(before, self.windows)
+        if last.quiet_since is None or began < before.noted_at or fell is None:
             return
-        ours = self.answered - answered_then
+        ours = this.accepted - last.accepted
         if is_read:
-            if ours or self.under_way or self._left != quiet_since:
+            if ours or self.under_way or self._sent_count != last.quiet_since:
                 return
-            if fell and self.is_shared and (fell > 1 or clock - heard_at > _CLOSE):
+            if fell and self.is_shared and (fell > 1 or this.heard_at - last.heard_at > _CLOSE):
                 return  # another process may well have sent something between
             self.reads = self.reads.after(fell, is_shared=self.is_shared)
             ours += self.reads.counted is not False
         if fell > ours:
-            self.demand = self.demand.with_more(fell - ours, clock)
+            self.demand = self.demand.with_more(fell - ours, this.heard_at)
 
     def read_refused(self, error: RateLimitError, *, clock: float) -> None:
         """Take note that a read was refused: nothing else is sent before the time that the refusal names."""
@@ -469,7 +490,7 @@ class RateLimiter:
             windows,
             clock=clock,
             under_way=len(self.under_way),
-            last=self._last,
+            last=self._sent_at,
             cost=cost,
             set_aside=set_aside,
             spread=spread,
