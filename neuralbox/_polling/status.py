@@ -8,7 +8,7 @@ Everything else (retries, errors) is the core's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from .._api import vocabulary as words
 from .._api.request import Request, fill
@@ -86,31 +86,28 @@ async def poll(
     """
     ref = as_ref(job)
     detail = core.options.service.detail
-    if detail is not None:
-        request = Request("GET", fill(detail.path, id=ref.id))
+    if detail is None:
+        return await _poll_by_either_path(core, ref, call, heard)
+    return await _ask(core, detail.path, ref, call, heard, detail.read)
 
-        def read(reply: Reply) -> Generation:
-            heard(reply.headers)
-            generation = detail.read(core.as_object(reply), ref)
-            require_same_job(ref.id, generation.id, reply)
-            if generation.is_final:
-                charges_of(core).ended(ref.id, generation)
-            return generation
 
-        return await core.send(request, read, call)
+async def _poll_by_either_path(
+    core: Core, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
+) -> Generation:
+    """Ask where ids of this shape were found before, and at the other path where that does not know it (C2)."""
     worked = core.account.state(_PathsThatWorked, _PathsThatWorked)
     is_number = str(ref.id).isdecimal()
     first = worked.get(is_number) or (words.GENERATION_BY_NUMBER if is_number else words.GENERATION_BY_TEXT)
     began, deadline = core.clock(), core.options.deadline
     try:
-        generation = await _ask(core, first, ref, call, heard)
+        generation = await _ask(core, first, ref, call, heard, _read_record)
     except APIStatusError as error:
         if error.status_code not in (404, 405):
             raise
         other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
         left = None if deadline is None else deadline - (core.clock() - began)
         try:
-            generation = await in_time(left, deadline, _ask(core, other, ref, call, heard))
+            generation = await in_time(left, deadline, _ask(core, other, ref, call, heard, _read_record))
         except APIStatusError as second:
             if second.status_code not in (404, 405):
                 raise
@@ -141,16 +138,26 @@ def require_same_job(asked_id: GenerationId, answered_id: GenerationId, reply: R
 
 
 async def _ask(
-    core: Core, path: str, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
+    core: Core,
+    path: str,
+    ref: JobRef,
+    call: CallOptions,
+    heard: Callable[[Mapping[str, str]], None],
+    read_record: Callable[[Mapping[str, Any], JobRef], Generation],
 ) -> Generation:
     def read(reply: Reply) -> Generation:
         heard(reply.headers)
-        generation = Generation.read(core.as_object(reply), kind=ref.kind, asked_id=ref.id)
+        generation = read_record(core.as_object(reply), ref)
         require_same_job(ref.id, generation.id, reply)
         if generation.is_final:
             charges_of(core).ended(ref.id, generation)
-        if generation.model is None and ref.model is not None:
-            return generation.model_copy(update={"model": ref.model})
         return generation
 
     return await core.send(Request("GET", fill(path, id=ref.id)), read, call)
+
+
+def _read_record(record: Mapping[str, Any], ref: JobRef) -> Generation:
+    generation = Generation.read(record, kind=ref.kind, asked_id=ref.id)
+    if generation.model is None and ref.model is not None:
+        return generation.model_copy(update={"model": ref.model})
+    return generation
