@@ -89,6 +89,7 @@ def learn(
             unowned.setdefault(mark_of(item.prompt or None), {})[key] = item
     prompts = _rules_of(controls)
     latest = (_clock_of(controls) or (skew, skew))[1]
+    began_by_service = None if latest is None else since + latest + _WHOLE_SECONDS
     wanted: dict[bytes | None, list[Claim]] = {}
     for claim in pending:
         wanted.setdefault(mark_of(claim.prompt and prompts.shown(claim.prompt)), []).append(claim)
@@ -107,13 +108,7 @@ def learn(
             if len(equal) > 1:  # which is which is not known, so their times tell no clock
                 equal = [replace(each, sent=None) for each in equal]
             controls += [Control(item, each) for item, each in zip(items.values(), equal, strict=True)]
-        recent = [
-            item
-            for item in items.values()
-            if item.created is not None and latest is not None and item.created > since + latest + _WHOLE_SECONDS
-        ]
-        explained = sum(any(kinds_fit(claim.kind, item.kind) for item in recent) for claim in claims)
-        if len(recent) > explained + len(elsewhere):
+        if _has_unexplained(items.values(), claims, len(elsewhere), after=began_by_service):
             is_crowded = True
             is_copied = is_copied or bool(claims or owned.with_prompt(mark))
     return Evidence(
@@ -126,6 +121,22 @@ def learn(
         is_crowded,
         is_copied,
     )
+
+
+def _has_unexplained(
+    items: Iterable[HistoryEntry], claims: Sequence[Claim], elsewhere: int, *, after: float | None
+) -> bool:
+    """Whether of one prompt more was made than this program can have asked for.
+
+    Args:
+        items: What the history shows with this prompt and is not known to be ours.
+        claims: Those of ours with this prompt that may be among them.
+        elsewhere: How many of ours may be among them since they are known by ids of another form.
+        after: When this program began, by the service's clock; None where that is unknown, and then nothing is.
+    """
+    recent = [item for item in items if item.created is not None and after is not None and item.created > after]
+    explained = sum(any(kinds_fit(claim.kind, item.kind) for item in recent) for claim in claims)
+    return len(recent) > explained + elsewhere
 
 
 def _named_elsewhere(
