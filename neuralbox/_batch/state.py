@@ -199,7 +199,7 @@ class BatchState:
 
     def reserve_spent(self, item: BatchItem, budget: Budget, price: int | None) -> Reservation:
         """Set the tokens of one aside that an earlier run sent, where what this process knows of it does not count it."""
-        counted = () if item.job is None else charges_of(self.core).bills.of(item.job.id)
+        counted = () if item.job is None else charges_of(self.core).bills.reservations_of(item.job.id)
         return reserve_spent(rest_of(budget, counted), price)
 
     def let_go(self, item: BatchItem) -> None:

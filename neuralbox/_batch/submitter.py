@@ -353,7 +353,7 @@ class Submitter:
         bills = charges_of(self._core).bills
         async for record in journal.sent():
             name = self._counted_as(record)
-            counted = () if name is None else bills.of(name)  # where this process sent it
+            counted = () if name is None else bills.reservations_of(name)  # where this process sent it
             reservation = next((one for one in counted if one.is_of(budget)), None)
             if reservation is None:
                 price = await self._price_of_record(record)

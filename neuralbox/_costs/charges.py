@@ -186,7 +186,7 @@ class OpenCharges:
     def __len__(self) -> int:
         return len(self._open)
 
-    def of(self, id: GenerationId) -> Sequence[Reservation]:
+    def reservations_of(self, id: GenerationId) -> Sequence[Reservation]:
         """Return what counts a job: as set aside, as its estimate, or as what it came to."""
         known = [bill.reservation for bill in self._open.get(str(id), ())]
         ended = [bill.reservation for bill in self._ended.get(str(id), ())]
@@ -204,35 +204,35 @@ class OpenCharges:
         others = (bill for bill in self._open.get(str(id), ()) if bill.reservation is not reservation)
         self._open[str(id)] = (*others, OpenCharge(reservation, question))
         if len(self._open) > BILLS_KEPT:
-            for bill in [bill for old in list(self._open)[: BILLS_KEPT // 8] for bill in self.end(old)]:
+            for bill in [bill for old in list(self._open)[: BILLS_KEPT // 8] for bill in self.pop_ended(old)]:
                 if bill.reservation.is_open:
                     bill.reservation.settle(None)
 
-    def leave(self, id: GenerationId) -> None:
+    def stop_waiting(self, id: GenerationId) -> None:
         """Say that the call which made a job does not wait for it any more."""
         for bill in self._open.get(str(id), ()):
             bill.reservation.leave()
 
-    def take(self, id: GenerationId) -> Sequence[OpenCharge]:
-        """Take out the bills of a job, if it has any."""
+    def pop(self, id: GenerationId) -> Sequence[OpenCharge]:
+        """Remove and return the bills of a job, if it has any."""
         return self._open.pop(str(id), ()) if self._open else ()
 
-    def end(self, id: GenerationId) -> Sequence[OpenCharge]:
-        """Take out the bills of a job that has ended, and remember by what it is counted."""
-        bills = self.take(id)
+    def pop_ended(self, id: GenerationId) -> Sequence[OpenCharge]:
+        """Remove and return the bills of a job that has ended, and remember by what it is counted."""
+        bills = self.pop(id)
         if bills:
             _keep(self._ended, str(id), (*self._ended.get(str(id), ()), *bills), BILLS_KEPT)
         return bills
 
     def rename(self, name: str, id: GenerationId) -> None:
         """Keep by the id of a job what was kept by another name while nobody knew the id."""
-        for bill in self.take(name):
+        for bill in self.pop(name):
             if bill.reservation.is_open or bill.reservation.charged:
                 self.add(id, bill.reservation, bill.question)
 
     def release(self, name: str) -> None:
         """Give back what is kept by a name: nothing was accepted."""
-        for bill in self.take(name):
+        for bill in self.pop(name):
             bill.reservation.release()
 
 
@@ -281,7 +281,7 @@ class Charges:
 
     def ended(self, id: GenerationId, generation: Generation) -> None:
         """Book a job whose end was seen, where it has a bill; `id` is what it was accepted as."""
-        for bill in self.bills.end(id):
+        for bill in self.bills.pop_ended(id):
             self.book(generation, bill.reservation, bill.question)
 
     def book(self, generation: Generation, reservation: Reservation, question: PriceQuery | None) -> None:

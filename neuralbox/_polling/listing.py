@@ -386,7 +386,7 @@ class Sweep:
     # The pending pages, the last first...
 
     async def _walk(self, core: Core) -> WalkStep:
-        """ListingWalk them; return the step at which the walk ended."""
+        """Walk through them; return the step at which the walk ended."""
         planner = self._planner
         walk = begin_walk(planner.stats, total=len(self._poller.jobs), jobs=len(self._jobs))
         while walk.pages and self._error is None:

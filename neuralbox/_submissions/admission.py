@@ -205,7 +205,7 @@ async def admit(
 
 def admit_resumed(core: Core, claim_key: str, *, kind: str | None) -> Admission | None:
     """Take one up that an earlier run sent, with the tokens that are set aside for its claim; None where none are."""
-    bills = charges_of(core).bills.take(claim_key)
+    bills = charges_of(core).bills.pop(claim_key)
     if not bills:
         return None
     admission = _paced(core, kind)

@@ -164,7 +164,7 @@ async def create(
             logger.warning("A wait was cancelled; the %s goes on and is charged when it completes.", job.ref)
             raise
         finally:
-            charges_of(core).bills.leave(job.ref.id)
+            charges_of(core).bills.stop_waiting(job.ref.id)
         if observer is not None:
             observer.record_result(generation)
         return generation

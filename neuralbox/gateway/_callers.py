@@ -205,7 +205,7 @@ class GatewayAccount:
         charges, registry = charges_of(core), registry_of(core)
         if registry.pending(each.mark) or registry.owned.job_of(each.mark):
             return  # this process sent it and lost its answer, and has its tokens
-        reservation = next((bill.reservation for bill in charges.bills.take(each.mark)), None)
+        reservation = next((bill.reservation for bill in charges.bills.pop(each.mark)), None)
         if reservation is None or reservation.budget is not budget:
             if reservation is not None:
                 reservation.release()  # of a gateway that had the journal before

@@ -408,17 +408,17 @@ def test_what_counts_a_job_is_known_until_it_is_given_back_or_many_have_ended(mo
     monkeypatch.setattr(charges, "BILLS_KEPT", 16)
     bills, budget = Charges().bills, Budget(100)
     bills.add(1, reservation := budget.reserve(10), None)
-    assert (bills.of(1), bills.of(2)) == ([reservation], [])
+    assert (bills.reservations_of(1), bills.reservations_of(2)) == ([reservation], [])
     reservation.settle(4)  # as it was estimated
-    assert bills.of(1) == [reservation]
+    assert bills.reservations_of(1) == [reservation]
     reservation.release()
-    assert bills.of(1) == []
-    assert [bill.reservation for bill in bills.end(1)] == [reservation]
-    assert bills.of(1) == [reservation]  # it cost nothing
+    assert bills.reservations_of(1) == []
+    assert [bill.reservation for bill in bills.pop_ended(1)] == [reservation]
+    assert bills.reservations_of(1) == [reservation]  # it cost nothing
     for number in range(2, 18):
         bills.add(number, budget.reserve(1), None)
-        bills.end(number)
-    assert (bills.of(1), len(bills.of(17)), len(bills)) == ([], 1, 0)
+        bills.pop_ended(number)
+    assert (bills.reservations_of(1), len(bills.reservations_of(17)), len(bills)) == ([], 1, 0)
 
 
 def test_what_was_kept_by_another_name_is_kept_by_the_id_unless_it_was_given_back() -> None:
@@ -428,7 +428,7 @@ def test_what_was_kept_by_another_name_is_kept_by_the_id_unless_it_was_given_bac
         bills.add(name, reservation, None)
     returned.release()
     bills.rename(name, 7)
-    assert (bills.of(name), bills.of(7)) == ([], [kept])
+    assert (bills.reservations_of(name), bills.reservations_of(7)) == ([], [kept])
     bills.release("7")
     assert (budget.spent, budget.reserved, len(bills)) == (0, 0, 0)
 

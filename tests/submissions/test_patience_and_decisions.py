@@ -172,9 +172,9 @@ async def test_what_a_cancelled_reconcile_had_found_is_found_again() -> None:
             await shop.time.sleep(20.0)  # one is found, one has settled without a proof, one is looked for
             group.cancel_scope.cancel()
         assert len(registry_of(core).unresolved) == 3
-        assert bills.of(name) == [kept]
+        assert bills.reservations_of(name) == [kept]
         outcome = await reconcile(core)
-        assert bills.of(18_000) == [kept]
+        assert bills.reservations_of(18_000) == [kept]
         assert [each.job.id for each in outcome.adopted] == [18_000]
         assert [each.request["prompt"] for each in outcome.absent] == ["A hen"]
         assert [each.request["prompt"] for each in outcome.open] == ["A dog"]
@@ -465,8 +465,8 @@ async def test_what_a_batch_set_aside_stays_with_a_submission_whose_adoption_is_
         registry.begin(entry)
         found: Any = SimpleNamespace(id=18_000, kind="image", model=None)
         assert registry.adopt(entry, found)
-        assert bills.of(18_000) == [kept]
+        assert bills.reservations_of(18_000) == [kept]
         registry.return_unheard(entry, 18_000)
-        assert bills.of(batch_mark("k")) == [kept]
+        assert bills.reservations_of(batch_mark("k")) == [kept]
         registry.release(entry)  # it was never accepted
         assert budget.reserved == 0
