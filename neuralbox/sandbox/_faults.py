@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -57,9 +57,7 @@ class _Rule:
 
     def covers(self, route: str, scope: Scope) -> bool:
         if self.route is not None:
-            method, _, path = route.partition(" ")
-            wanted_method, _, wanted_path = self.route.rpartition(" ")
-            return fnmatchcase(method, wanted_method or "*") and fnmatchcase(path, wanted_path)
+            return _is_meant(route, self.route)
         if scope == "paid":
             return route in PAID
         return scope == "stream" or route.partition(" ")[2].startswith("/storage/") == (scope == "file")
@@ -83,6 +81,7 @@ class Faults:
         self._rules: dict[str, list[_Rule]] = {}
         self._random: dict[str, random.Random] = {}
         self._seed = seed
+        self._routes: Collection[str] | None = None
         for name, value in (rates or {}).items():
             self.set(name, value)
 
@@ -106,6 +105,18 @@ class Faults:
             self._seed = seed
             self._random.clear()
 
+    def bind(self, routes: Collection[str]) -> None:
+        """Take note of where a sandbox has endpoints: a fault that is meant for another place would never strike.
+
+        Raises:
+            ValueError: One that is on is.
+        """
+        self._routes = routes
+        with self._lock:
+            meant = [rule.route for rules in self._rules.values() for rule in rules]
+        for route in meant:
+            self._require_endpoint(route)
+
     def set(self, name: str, value: float, *, times: int | None = None) -> None:
         """Turn a fault on or change it; takes effect with the next request.
 
@@ -113,6 +124,9 @@ class Faults:
             name: As in the constructor.
             value: Probability or seconds; 0 turns it off.
             times: Strike at most so often; None has no bound.
+
+        Raises:
+            ValueError: There is no such fault, the value is out of range, or the sandbox has no endpoint at that place.
         """
         fault, at, route = name.partition("@")
         if fault not in NAMES:
@@ -123,6 +137,7 @@ class Faults:
         elif not 0 <= value <= 1:
             raise ValueError(f"{fault} takes a probability from 0 to 1, not {value}.")
         wanted = " ".join(route.split()) if at else None
+        self._require_endpoint(wanted)
         with self._lock:
             rules = [rule for rule in self._rules.get(fault, ()) if rule.route != wanted]
             self._rules[fault] = [*rules, _Rule(wanted, float(value), times)]
@@ -163,6 +178,19 @@ class Faults:
                 return rule
         return None
 
+    def _require_endpoint(self, wanted: str | None) -> None:
+        if wanted is None or self._routes is None or any(_is_meant(route, wanted) for route in self._routes):
+            return
+        raise ValueError(
+            f"No endpoint is at {wanted!r}, so the fault would never strike. There are: {', '.join(sorted(self._routes))}."
+        )
+
     def _draw(self, fault: str) -> float:
         source = self._random.setdefault(fault, random.Random(f"{self._seed}/{fault}"))
         return source.random()
+
+
+def _is_meant(route: str, wanted: str) -> bool:
+    method, _, path = route.partition(" ")
+    wanted_method, _, wanted_path = wanted.rpartition(" ")
+    return fnmatchcase(method, wanted_method or "*") and fnmatchcase(path, wanted_path)

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from starlette.routing import Route
+
 from .._api import vocabulary as words
 from ._catalogue import PLAN_RANK
 from ._faults import Faults
@@ -91,6 +93,11 @@ class Sandbox(SandboxState):
         faults.reseed(seed)
         ledger = Ledger(database=database, plan=plan, balance=balance, seed=seed, clock=clock)
         super().__init__(settings, seed=seed, clock=clock, faults=faults, ledger=ledger)
+        try:
+            faults.bind({route.name for route in self.app.routes if isinstance(route, Route)})
+        except ValueError:
+            self.close()
+            raise
 
     @cached_property
     def app(self) -> Starlette:

@@ -50,6 +50,11 @@ def neuralbox_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[respx.MockRouter
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the arguments of the test's marks; the nearest to the test wins."""
     marks = [*request.node.iter_markers("neuralbox")]
+    nameless = [value for mark in marks for value in mark.args]
+    if nameless:
+        raise ValueError(
+            f"The mark `neuralbox` takes settings by name, as `neuralbox(plan='vip')`; not {nameless[0]!r}."
+        )
     return {name: value for mark in reversed(marks) for name, value in mark.kwargs.items()}
 
 

@@ -92,8 +92,8 @@ class RunningSandbox:
                 `/uapi/v1`; None is where it usually does.
 
         Raises:
-            ValueError: There is no such fault, the value is out of range, or it is a time that passes for real, which
-                virtual time cannot wait for.
+            ValueError: There is no such fault, the sandbox has no endpoint there, the value is out of range, or it is a
+                time that passes for real, which virtual time cannot wait for.
         """
         if name in SECONDS - {"listing-lag"} and isinstance(self.time, VirtualTime):
             raise ValueError(f"{name} takes real time, and here time is virtual: use `neuralbox_sandbox` for it.")

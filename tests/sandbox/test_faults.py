@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -202,6 +203,19 @@ def test_faults_are_read_from_text() -> None:
     assert faults.seconds("listing-lag", "POST /generate") == 0
     assert Faults({"listing-lag@POST /stt": 2}).seconds("listing-lag", "POST /generate") == 0
     assert Sandbox(faults=faults).faults is faults
+
+
+@pytest.mark.parametrize(
+    "place", ["POST /nonsense", "post /generate", "GET /generate/18473", "/api/v2/generate", "generate", " "]
+)
+def test_a_fault_that_would_never_strike_is_refused(place: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"would never strike\. There are: DELETE .*, POST /generate, "):
+        Sandbox(faults={f"error-500@{place}": 1}, database=tmp_path / "ledger.sqlite")
+    sandbox = Sandbox(faults={"latency@GET /history/{uuid}": 1})
+    with pytest.raises(ValueError, match="would never strike"):
+        sandbox.faults.set(f"error-500@{place}", 1)
+    assert not sandbox.faults.strikes("error-500", "POST /generate")
+    sandbox.faults.set("html-502@/storage/*", 1)
 
 
 @pytest.mark.parametrize("text", ["error-500", "error-500=often", "=1", "sunspots=1", "error-500=1.5", "latency=-1"])

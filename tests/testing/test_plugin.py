@@ -67,3 +67,9 @@ def without(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(neuralbox, "sandbox", neuralbox.sandbox)  # another import would replace it for good
+
+
+@pytest.mark.neuralbox("vip")
+def test_settings_without_a_name_are_refused(request: pytest.FixtureRequest) -> None:
+    with pytest.raises(ValueError, match=r"takes settings by name, .* not 'vip'"):
+        _fixtures._settings(request)

@@ -133,7 +133,7 @@ def endpoint(
         return response
 
     methods = ["GET", "HEAD"] if method == "GET" else [method]
-    return Route(prefix + template, answer, methods=methods)
+    return Route(prefix + template, answer, methods=methods, name=route)
 
 
 async def refuse_unknown_path(request: Request, error: Exception) -> Response:
