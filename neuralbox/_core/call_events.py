@@ -220,10 +220,10 @@ class CallObserver(AttemptListener):
             input_tokens=None if seen is None or seen.usage is None else seen.usage.prompt_tokens,
             output_tokens=None if seen is None or seen.usage is None else seen.usage.completion_tokens,
         )
-        self._tell("on_end", event)
+        self._tell("on_end", event, self._hooks[::-1])  # as blocks end that stand in one another
 
-    def _tell(self, name: str, event: Event) -> None:
-        for hooks in self._hooks:
+    def _tell(self, name: str, event: Event, told: tuple[Hooks, ...] | None = None) -> None:
+        for hooks in self._hooks if told is None else told:
             function: Callable[[Event], object] | None = getattr(hooks, name)
             if function is not None:
                 try:

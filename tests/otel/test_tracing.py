@@ -247,6 +247,16 @@ async def test_hooks_of_the_users_own_go_beside(traced: Traced) -> None:
     assert [span.get_span_context() for span in current] == [traced.only.get_span_context()]
 
 
+async def test_two_sets_of_tracing_hooks_nest_and_leave_the_users_span_current(traced: Traced) -> None:
+    bench = make_core([reply(200, {})], hooks=[traced.hooks, tracing(traced.provider)])
+    with traced.tracer.start_as_current_span("morning") as outer:
+        await bench.core.send(Request("GET", "/models"), bench.core.as_json)
+        assert trace.get_current_span() is outer
+    inner, middle, _ = traced.spans
+    assert inner.parent == middle.get_span_context()
+    assert middle.parent == outer.get_span_context()
+
+
 def test_the_blocking_client_takes_the_span_of_its_caller_for_the_parent(traced: Traced) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=DONE))
     client = NeuralBox(api_key=KEY, base_url="http://box.test", transport=transport, hooks=traced.hooks)
