@@ -55,6 +55,7 @@ _LONGEST_PROBLEM: Final = 200
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _START = re.compile(r"[{\[]")
+_THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)  # as deepseek-r1 writes them: drafts, and no answer
 
 
 async def create(
@@ -205,22 +206,30 @@ def read_answer(adapter: TypeAdapter[SchemaT], text: str) -> SchemaT:
     Models put words and code fences around JSON, also when they are asked not to.
 
     Raises:
-        _UnfitError: There is none; its `problems` are those of the first JSON that came nearest.
+        _UnfitError: There is none; its `problems` are those of the first JSON that came nearest: that could be read, else
+            that begins as JSON does.
     """
-    first: ValidationError | None = None
+    nearest: ValidationError | None = None
+    nearness = 0
     for candidate in candidates(text):
         try:
             return adapter.validate_json(candidate)
         except ValidationError as error:
-            if first is None or (_is_broken(first) and not _is_broken(error)):
-                first = error
-    if first is None:
+            near = 3 if not _is_broken(error) else 2 if _START.match(candidate) else 1
+            if near > nearness:
+                nearest, nearness = error, near
+    if nearest is None:
         raise _UnfitError(["there is no JSON in it"])
-    raise _UnfitError(problems_of(first)) from first
+    raise _UnfitError(problems_of(nearest)) from nearest
 
 
 def candidates(text: str) -> Iterator[str]:
-    """Yield the parts of a text that may be JSON: all of it, what stands in fences, and what begins with a bracket."""
+    """Yield the parts of a text that may be JSON: all of it, what stands in fences, and what begins with a bracket.
+
+    What a model thought aloud before it answered is left out.
+    """
+    if thoughts := _THOUGHTS.match(text):
+        text = text[thoughts.end() :]
     whole = text.strip().removeprefix("\ufeff")
     if whole:
         yield whole
@@ -237,8 +246,9 @@ def candidates(text: str) -> Iterator[str]:
         try:
             end = decoder.raw_decode(text, start)[1]
         except (ValueError, RecursionError):
-            continue
-        yield text[start:end]
+            yield text[start:]  # what is wrong with it is told where nothing else is nearer
+        else:
+            yield text[start:end]
 
 
 def problems_of(error: ValidationError) -> list[str]:

@@ -67,6 +67,8 @@ AROUND: list[str] = [
     f"{{not JSON}} but {GOOD}",
     f'Not {{"a": [1]}} but {GOOD}',
     f"Not {[[n] for n in range(99)]} but {GOOD}",
+    f'<think>Perhaps {{"name": "Draft", "depth": 1}}?</think>\n\n{GOOD}',
+    f"\n<think>\n\n</think>\n```json\n{GOOD}\n```",
 ]
 
 
@@ -82,6 +84,11 @@ def test_the_json_of_an_answer_is_found_whatever_stands_around_it(text: str) -> 
         ("I would rather not.", "the value: Invalid JSON"),
         (f"Here: {BAD}", "depth: Input should be a valid integer"),
         (GOOD[:-1], "the value: Invalid JSON: EOF"),
+        (f"```json\n{GOOD[:-1]},}}\n```", "the value: Invalid JSON: trailing comma"),
+        (f"Here: {GOOD[:-1]}, and more.", "the value: Invalid JSON: key must be a string"),
+        (f"{{Sure}}: {GOOD[:20]}", "the value: Invalid JSON: key must be a string at line 1 column 2"),
+        (f"Not {BAD} but {GOOD[:-1]}", "depth: Input should be a valid integer"),
+        (f"<think>Perhaps {GOOD} or", "there is no JSON in it"),
         ("[" * 100_000, "the value: Invalid JSON"),
         ('{"name": "\\ud800", "depth": 1}', "the value: Invalid JSON"),
     ],
