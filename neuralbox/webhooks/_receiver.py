@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from .._errors import ConfigurationError, JournalError
+from .._errors import ConfigurationError
 from .._models.webhook_event import ServiceName, WebhookEvent, read_event
 from .._polling.seen_events import SeenEvents
-from ._signature import SIGNATURE_HEADER, verify_signature
+from ._signature import SIGNATURE_HEADER, read_key, verify_signature
 
+HeaderPairs: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
 JournalPlace: TypeAlias = str | os.PathLike[str]
 
 
@@ -61,11 +62,12 @@ class WebhookReceiver:
         client: Whose generations these are: `AsyncNeuralBox`, `AsyncGeminiGen`, or a blocking one, whose waits in this
             process are told. Where this process waits for nothing, the service's name does: `neuralbox` or `geminigen`.
         public_key: GeminiGen's public key, in PEM; without one nothing is verified, which costs no more than polls.
-        journal: Journals of other processes that wait, told as by `notify`: one place or several. `receive` then blocks for
-            some milliseconds.
+        journal: Journals of other processes that wait, told as by `notify`: one place, several, or None. `receive` then
+            blocks for some milliseconds.
 
     Raises:
-        ConfigurationError: There is a key, and the service signs nothing; or there is no such service.
+        ConfigurationError: There is a key, and it is none, the service signs nothing, or the extra `webhooks` is not
+            installed; or there is no such service.
     """
 
     def __init__(
@@ -73,17 +75,19 @@ class WebhookReceiver:
         client: NotifiedClient | ServiceName,
         *,
         public_key: str | bytes | None = None,
-        journal: JournalPlace | Sequence[JournalPlace] = (),
+        journal: JournalPlace | Sequence[JournalPlace] | None = None,
     ) -> None:
         self._client = None if isinstance(client, str) else client
-        service = client if isinstance(client, str) else client.service_name
+        service = client if isinstance(client, str) else getattr(client, "service_name", client)
         if service not in ("neuralbox", "geminigen"):
             raise ConfigurationError(f"`client` is a client, 'neuralbox' or 'geminigen'; it is {service!r}.")
         if public_key is not None and service != "geminigen":
             raise ConfigurationError("NeuralBox signs no events: a `public_key` belongs to GeminiGen's.")
+        if public_key is not None:
+            read_key(public_key)  # here once, and not with each delivery
         self._service: ServiceName = service
         self._public_key = public_key
-        self._journals = [journal] if isinstance(journal, str | os.PathLike) else [*journal]
+        self._journals = [journal] if isinstance(journal, str | os.PathLike) else [*(journal or ())]
         self._seen = SeenEvents()
 
     @property
@@ -91,12 +95,12 @@ class WebhookReceiver:
         """Whether `receive` blocks for some milliseconds, since it writes to a journal."""
         return bool(self._journals)
 
-    def receive(self, body: bytes | str, headers: Mapping[str, str]) -> WebhookEvent | None:
+    def receive(self, body: bytes | str, headers: Mapping[str, str] | HeaderPairs) -> WebhookEvent | None:
         """Take an event that was posted, and have the generation asked for if somebody waits for it.
 
         Args:
             body: The body of the request, as it came.
-            headers: Its headers, under names of any case.
+            headers: Its headers, as a framework has them: by their names, of any case, or in pairs, of bytes too.
 
         Returns:
             The event; None for one that was received before.
@@ -104,12 +108,10 @@ class WebhookReceiver:
         Raises:
             WebhookError: It cannot be read, or its signature is not one of it; `.status_code` is what to answer.
             JournalError: A journal could not be written; the event counts as not received.
-            ConfigurationError: The key is none, or the extra `webhooks` is not installed.
         """
         event = read_event(body, self._service)
         if self._public_key is not None:
-            signature = next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER), None)
-            verify_signature(event, signature, self._public_key)
+            verify_signature(event, _signature_among(headers), self._public_key)
         if not self._seen.add(event.key):
             return None
         if self._client is not None:
@@ -117,7 +119,7 @@ class WebhookReceiver:
         try:
             for journal in self._journals:
                 notify(event, journal=journal)
-        except JournalError:
+        except BaseException:
             self.forget(event)
             raise
         return event
@@ -125,3 +127,13 @@ class WebhookReceiver:
     def forget(self, event: WebhookEvent) -> None:
         """Take an event as new when it is delivered again: what was to be done about it has failed."""
         self._seen.discard(event.key)
+
+
+def _signature_among(headers: Mapping[str, str] | HeaderPairs) -> str | None:
+    # What a framework calls headers need not be a Mapping: Werkzeug's and the standard library's have `items` all the same.
+    pairs: HeaderPairs = headers.items() if hasattr(headers, "items") else headers
+    return next((_as_text(value) for name, value in pairs if _as_text(name).lower() == SIGNATURE_HEADER), None)
+
+
+def _as_text(word: str | bytes) -> str:
+    return word.decode("latin-1") if isinstance(word, bytes) else word

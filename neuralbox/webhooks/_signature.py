@@ -34,13 +34,11 @@ def verify_signature(event: WebhookEvent, signature: str | None, public_key: str
         RSA, PKCS#1 v1.5 with SHA-256, over the 16 bytes of the MD5 of the event's id: the code of the "Webhooks" page and
         of the vendor's demo, which its prose contradicts (docs/service/geminigen.md 5).
     """
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-        from cryptography.hazmat.primitives.hashes import SHA256
-    except ImportError as error:
-        raise ConfigurationError(_MISSING) from error
-    key = _read_key(public_key)
+    key = read_key(public_key)
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+
     if event.event_id is None:
         raise WebhookError("The event has no id that could be signed.", reason="signature")
     if not signature:
@@ -53,11 +51,18 @@ def verify_signature(event: WebhookEvent, signature: str | None, public_key: str
         raise WebhookError("The signature is not one of this event.", reason="signature") from error
 
 
-def _read_key(public_key: str | bytes) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+def read_key(public_key: str | bytes) -> Any:
+    """Return GeminiGen's public key as cryptography has it.
 
+    Raises:
+        ConfigurationError: It is none, or cryptography is not installed.
+    """
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    except ImportError as error:
+        raise ConfigurationError(_MISSING) from error
     try:
         key = load_pem_public_key(public_key.encode() if isinstance(public_key, str) else public_key)
     except (TypeError, ValueError, UnsupportedAlgorithm) as error:

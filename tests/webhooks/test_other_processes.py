@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,22 @@ async def test_a_hint_is_left_where_somebody_waits_by_that_journal(tmp_path: Pat
     place.write_bytes(b"no database" * 1_000)
     with pytest.raises(JournalError):
         notify(said, journal=place)
+    with pytest.raises(JournalError, match="is no regular file"):
+        notify(said, journal=tmp_path)
+
+
+def test_an_event_that_no_journal_could_take_is_new_when_it_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    receiver = WebhookReceiver("neuralbox", journal="postgresql://127.0.0.1:1/jobs#run")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"neuralbox\[postgres\]"):
+            receiver.receive(event(5), {})
 
 
 def test_a_receiver_without_a_client_reads_and_tells_nobody() -> None:
     receiver: Any = WebhookReceiver("neuralbox")
     assert not receiver.blocks
+    assert not WebhookReceiver("neuralbox", journal=None).blocks
     assert receiver.receive(event(5), {}).generation_id == 5
     assert receiver.receive(event(5), {}) is None
     with pytest.raises(ConfigurationError, match="it is 'openai'"):

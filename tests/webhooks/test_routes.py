@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import werkzeug.datastructures
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 
+from neuralbox import ConfigurationError, WebhookError
 from neuralbox.webhooks import WebhookEvent, WebhookReceiver, starlette_route
 from tests.geminigen.support import client as gemini_client
 
@@ -99,3 +103,35 @@ def test_the_flask_recipe_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) ->
     assert answered(theirs("e2"), signed("e1")) == 401
     assert answered(b"no", "") == 400
     names["gg"].close()
+
+
+def headers_of(signature: str) -> dict[str, Any]:
+    kept = Message()
+    kept["X-Signature"] = signature
+    return {
+        "a dictionary": {"X-Signature": signature},
+        "starlette": Headers({"x-signature": signature}),
+        "werkzeug": werkzeug.datastructures.Headers([("X-SIGNATURE", signature)]),
+        "http.server": kept,
+        "pairs": [("Content-Type", "application/json"), ("X-Signature", signature)],
+        "the scope of ASGI": [(b"content-type", b"application/json"), (b"x-signature", signature.encode())],
+        "bytes by name": {b"X-Signature": signature.encode()},
+        "aiohttp's raw ones": ((b"X-Signature", signature.encode()),),
+    }
+
+
+@pytest.mark.parametrize("framework", headers_of(""))
+def test_headers_may_have_the_shape_that_a_framework_gives_them(framework: str) -> None:
+    receiver = WebhookReceiver("geminigen", public_key=PUBLIC)
+    assert receiver.receive(theirs(), headers_of(signed("e1"))[framework]) is not None
+    with pytest.raises(WebhookError, match="not one of this event"):
+        receiver.receive(theirs("e2"), headers_of(signed("e1"))[framework])
+    with pytest.raises(WebhookError, match="has no signature"):
+        receiver.receive(theirs("e2"), [])
+
+
+def test_a_key_that_is_none_is_refused_before_any_event_comes() -> None:
+    with pytest.raises(ConfigurationError, match="must be a public key in PEM"):
+        WebhookReceiver("geminigen", public_key="")
+    with pytest.raises(ConfigurationError, match="`client` is a client, 'neuralbox' or 'geminigen'; it is None"):
+        WebhookReceiver(None)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ def leave_hint(path: str | os.PathLike[str], id: str, event: str) -> bool:
         JournalError: It cannot be read or written.
     """
     file = os.path.realpath(path)
-    if not Path(file).is_file():
+    if not Path(file).exists():
         return False
     files.require_plain(file)
     try:
