@@ -10,6 +10,7 @@ worker threads; the lock is for one that outlives the wait for it (asyncio's own
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -24,6 +25,7 @@ from typing import Generic, TypeVar
 from .._errors import ConfigurationError
 from .._files.names import clean_name, ending_for, ending_of
 from .._files.own_file import SHARED, is_own_directory, write_own
+from .._files.partial_file import PartFile
 from .._files.target import require_regular, sha256_of
 from .._models.generation import Generation, Model
 from .index import ArchiveIndex
@@ -38,6 +40,7 @@ _LOCK = "archive.lock"
 # under its digest (`_staged`), and what `_files.partial_file` writes on the way there.
 _MADE_HERE = re.compile(r"[0-9a-f]{40}|\.neuralbox-[0-9a-f]{16}(?:\.[2-4])?\.(?:part|json)")
 _MOST_NAMES = 100
+_PIECE = 1024 * 1024
 _LONGEST_STEM = 200
 
 
@@ -367,7 +370,25 @@ def _rename_into_place(staged: Path, path: Path) -> None:
     """Give a file its name. What may stand there is the same, or was ours and is damaged."""
     require_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged.replace(path)
+    try:
+        staged.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_into_place(staged, path)  # its owner keeps this kind on another disk: the folder is a link or a mount
+
+
+def _copy_into_place(staged: Path, path: Path) -> None:
+    part = PartFile.beside(path)
+    try:
+        part.begin(0, None)
+        with staged.open("rb") as file:
+            while piece := file.read(_PIECE):
+                part.write(piece)
+        part.publish(path, "replace")
+    finally:
+        part.close(keep=False)
+    staged.unlink()
 
 
 def _write_text(pending: PendingFile[T]) -> FetchedFile[T]:

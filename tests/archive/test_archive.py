@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -738,6 +739,30 @@ async def test_a_disk_that_fails_under_a_download_ends_the_run(
     async with client(service) as nb:
         with pytest.raises(errors.DownloadError, match="could not be written"):
             await nb.history.archive(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EIO])
+async def test_a_kind_may_be_kept_on_another_disk(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    rename = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if path.parent != target.parent and target.parent.name == "image":
+            raise OSError(code, os.strerror(code))
+        return rename(path, target)
+
+    service.image(1)
+    service.text(2, "Two")
+    monkeypatch.setattr(Path, "replace", replace)
+    async with client(service) as nb:
+        if code == errno.EXDEV:
+            await nb.history.archive(tmp_path)
+            assert mirror_of(tmp_path) == {"1/file": webp("1"), "2/text": b"Two"}
+            assert [path.name for path in (tmp_path / ".neuralbox").iterdir()] == ["archive.lock"]
+        else:
+            with pytest.raises(errors.DownloadError, match="The archive cannot be written: Input/output error"):
+                await nb.history.archive(tmp_path)
 
 
 @pytest.mark.parametrize("told", ["One", None])
