@@ -27,7 +27,7 @@ from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.per_loop import PerLoop
-from .._config import CallOptions
+from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._costs.charges import Charges, charges_of
 from .._costs.prices import PriceQuery, price_query_of
@@ -225,9 +225,26 @@ class KeyedBook:
 
     @asynccontextmanager
     async def turn(
-        self, core: Core, key: str, request: Request, call: CallOptions, *, kind: str | None, model: str | None
+        self,
+        core: Core,
+        key: str,
+        request: Request,
+        call: CallOptions,
+        *,
+        kind: str | None,
+        model: str | None,
+        described: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[tuple[KeyedSubmission, Job | None, Claim | None]]:
         """Be alone at a key of this program's, knowing what is needed to send its request.
+
+        Args:
+            core: The client.
+            key: Which.
+            request: What it stands for.
+            call: What this one call changes.
+            kind: What the resource knows it to be.
+            model: The slug asked for.
+            described: What the journal has of the request, where nothing else is known of it.
 
         Yields:
             Its record, its job where there is one, and its claim where it is unknown whether there is.
@@ -239,7 +256,7 @@ class KeyedBook:
             await self._busy[key].wait()
         over = self._busy[key] = Broadcast()  # an event only where somebody waits
         try:
-            keyed = await self._plan(core, key, request, call, model=model)
+            keyed = await self._plan(core, key, described or _described(request, call), model=model)
             job = keyed.known(core, call, kind=kind, model=model, place=self.place)
             claim = await keyed.unknown(core) if job is None else None
             if job is None and claim is None:
@@ -249,16 +266,14 @@ class KeyedBook:
             del self._busy[key]
             over.ring()
 
-    async def _plan(
-        self, core: Core, key: str, request: Request, call: CallOptions, *, model: str | None
-    ) -> KeyedSubmission:
+    async def _plan(self, core: Core, key: str, described: Mapping[str, Any], *, model: str | None) -> KeyedSubmission:
         """Plan a request under a key, or find what the key stands for."""
         from .._journal import PlannedRequest
         from .._journal.protocol import FINAL, JournalRecord
         from .._journal.transitions import changed
 
         journal = self.journal
-        planned = PlannedRequest(key, _described(request, call), is_again=True)
+        planned = PlannedRequest(key, described, is_again=True)
         keyed = self._find(key)
         if keyed is not None:
             if keyed.planned.digest != planned.digest:
@@ -339,6 +354,39 @@ class KeyedBook:
             )
             return Job(core, generation=generation, call=call, journal=self.place)
 
+    async def unknown(self) -> list[JournalRecord]:
+        """Return what was sent and has no job, also what is being sent; less what went with files, which are not kept."""
+        from .._journal.protocol import SENDING, JournalRecord
+
+        if self.journal is None:
+            found = [
+                JournalRecord(0, key, keyed.planned.request, SENDING, claim=keyed.claim)
+                for key, keyed in self._keyed.items()
+            ]
+        else:
+            found = [record async for record in self.journal.sent() if record.state == SENDING]
+        return [each for each in found if each.claim and "path" in each.request and "files" not in each.request]
+
+    async def settle(self, core: Core, record: JournalRecord) -> Generation | None:
+        """Find out what became of one that is `unknown`, and send nothing; where it was never accepted it is given up.
+
+        Returns:
+            Its generation; None where there is none, or its caller was faster.
+
+        Raises:
+            SubmissionUnknownError: It is still unknown.
+            NeuralBoxError: It could not be looked for, or written down.
+        """
+        request, claim = _request_of(record.request), Claim.from_dict(record.claim or {})
+        kind, model = claim.kind, claim.model
+        turn = self.turn(core, record.key, request, NO_CALL_OPTIONS, kind=kind, model=model, described=record.request)
+        async with turn as (keyed, _, unknown):
+            generation = None
+            if unknown is not None:
+                generation = await submission.settle(core, request, unknown, kind=kind, model=model, recorder=keyed)
+            await keyed.give_up()
+            return generation
+
     async def give_up(self, key: str) -> None:
         """Write down that nobody will send a planned one; nothing else is changed by it."""
         keyed = self._find(key)
@@ -366,8 +414,10 @@ class KeyedBook:
         return keyed is not None and any(each is not None for each in (keyed.job, keyed.claim, keyed.result))
 
     def forget(self, key: str) -> None:
-        """Forget a key that nobody is at: without a journal, the same key again is another purchase."""
-        self._keyed.pop(key, None)
+        """Forget a key that nobody is at: without a journal, the same key again is another purchase. What is unknown stays."""
+        keyed = self._keyed.get(key)
+        if keyed is not None and keyed.claim is None:
+            del self._keyed[key]
 
     async def open(self, core: Core, path: str) -> None:
         """Open the journal, unless it is open."""
@@ -451,7 +501,12 @@ def _described(request: Request, call: CallOptions) -> Mapping[str, Any]:
 
 def price_query_of_planned(described: Mapping[str, Any], *, model: str | None) -> PriceQuery:
     """Return the price question of a request that a journal keeps under a key."""
-    return price_query_of(Request("POST", described["path"], RetrySafety.PAID, body=described["body"]), model=model)
+    return price_query_of(_request_of(described), model=model)
+
+
+def _request_of(described: Mapping[str, Any]) -> Request:
+    """Return a request as far as a journal keeps it under a key: without its files."""
+    return Request("POST", described["path"], RetrySafety.PAID, body=described["body"])
 
 
 def _without_files(value: Any) -> Any:
@@ -470,8 +525,6 @@ def _digest(content: bytes) -> str:
 
 
 def _prompt_of(record: JournalRecord) -> str | None:
-    path, body = record.request.get("path"), record.request.get("body")
-    if not isinstance(path, str) or not isinstance(body, Mapping):
+    if not isinstance(record.request.get("path"), str) or not isinstance(record.request.get("body"), Mapping):
         return None  # it is a batch's, which says less here
-    request = Request("POST", path, RetrySafety.PAID, body=body)
-    return claim_of(request, None, key="", kind=record.kind, model=record.model).prompt
+    return claim_of(_request_of(record.request), None, key="", kind=record.kind, model=record.model).prompt

@@ -45,7 +45,7 @@ import anyio
 from .._api import vocabulary as words
 from .._api.request import Request
 from .._concurrency.callbacks import call_either
-from .._config import CallOptions
+from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.call_events import CallObserver, observe_call
 from .._core.exchange import Attempt, Core, Patience
 from .._core.retry import AttemptOutcome
@@ -218,6 +218,29 @@ async def send(
         return await submission.carry_through(claim)
 
 
+async def settle(
+    core: Core, request: Request, claim: Claim, *, kind: str | None, model: str | None, recorder: SubmissionRecorder
+) -> Generation | None:
+    """Find out what became of a paid request that an earlier run sent, and send nothing.
+
+    Returns:
+        Its generation; None where it was never accepted.
+
+    Raises:
+        SubmissionUnknownError: It is still unknown.
+    """
+    submission = Submission(core, request, NO_CALL_OPTIONS, kind=kind, model=model, recorder=recorder)
+    try:
+        generation = await submission.resume(claim)
+        if generation is None:
+            await submission.drop()
+        else:
+            await submission.accept(generation)
+        return generation
+    finally:
+        await submission.close()
+
+
 class SubmissionState(Enum):
     """Say how far a paid request has come; the table of the module has the transitions."""
 
@@ -330,7 +353,7 @@ class Submission:
         try:
             await self._be_admitted()
         except BaseException:
-            await self._end_between()
+            await self.drop()
             raise
         self._may_be_paid = None
         if not self._has_begun and self._recorder is None and self._core.options.warn_duplicates:
@@ -562,13 +585,13 @@ class Submission:
         try:
             await self._core.pause(decision.pause)
         except BaseException:
-            await self._end_between()
+            await self.drop()
             raise
         self._registry.remove(self._entry)
         self.state = SubmissionState.NEW
 
-    async def _end_between(self) -> None:
-        """Settle the sending before, which is written down and has its tokens, where no other follows."""
+    async def drop(self) -> None:
+        """Send it no more: settle the sending before, which is written down and has its tokens."""
         if self._may_be_paid:
             self.leave_open(_LEFT)
         elif self._may_be_paid is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from .._costs.prices import PriceQuery
 from .._errors import ConfigurationError, NeuralBoxError
 from .._journal import ACCEPTED, SENDING, JournalRecord, read_records
 from .._models.generation import Generation
+from .._plain_text import without_code
 from .._submissions.claim import Claim
 from .._submissions.keyed import price_query_of_planned
 from .._submissions.registry import registry_of
@@ -45,6 +47,8 @@ MOST_CALLERS: Final = 256
 """Callers with keys of their own whose clients are kept, unless more than these are needed."""
 PRICES_ASKED_FOR: Final = 10.0
 """Seconds that a start waits for the prices of what an earlier run left."""
+SETTLED_EVERY: Final = 60.0
+"""Seconds at least from the end of a search for what is unknown to the next."""
 VIDEO: Final = "video"
 _VIDEO: Final = "video_"
 _MINUTE: Final = 60.0
@@ -136,11 +140,13 @@ class GatewayAccount:
     ) -> None:
         self.client = client
         self.cashier = Cashier(client, journal=journal, join_equal=join_equal)
+        self.cashier.on_refusal = self.settle_what_is_unknown
         self.jobs = FollowedJobs(client, self.cashier.spawn)
         self._videos: dict[str, set[str]] = {}
         self._budgets: dict[str, Budget] = {}
         self._journal = journal
         self._is_counted = is_counted
+        self._settles_from = -math.inf
         self.visitors = 0
         self.limits_callers = False
 
@@ -166,6 +172,9 @@ class GatewayAccount:
                 await self.cashier.aclose()
                 raise
             self._take_up(kept)
+            if any(each.is_open and each.job is None for each in kept):
+                self._settles_from = -math.inf
+                self.settle_what_is_unknown()
 
     async def _ask_prices(self, kept: Sequence[KeptPurchase]) -> None:
         """Learn what is to be set aside for what has not ended, where that may keep something else from being bought."""
@@ -212,6 +221,40 @@ class GatewayAccount:
             reservation = reserve_spent(budget, charges.prices.known(question))
             reservation.leave()
         charges.bills.add(each.mark, reservation, question)
+
+    def settle_what_is_unknown(self) -> None:
+        """Have it found out what became of what nobody repeats, for whose sake tokens stay set aside; nothing is sent."""
+        core = core_of(self.client)
+        if core.options.submission == "reconcile" and core.clock() >= self._settles_from:
+            self._settles_from = math.inf  # until this search is over
+            self.cashier.spawn(self._settle_all)
+
+    async def _settle_all(self) -> None:
+        try:
+            unknown = await self.cashier.book.unknown()
+            async with create_task_group() as tasks:
+                for record in unknown:
+                    tasks.start_soon(self._settle, record)
+        except Exception:  # whatever it is, the account's purchases and waits go on
+            logger.exception("What is unknown could not be looked for")
+        finally:
+            self._settles_from = core_of(self.client).clock() + SETTLED_EVERY
+
+    async def _settle(self, record: JournalRecord) -> None:
+        core = core_of(self.client)
+        try:
+            found = await self.cashier.book.settle(core, record)
+        except NeuralBoxError as error:
+            logger.warning("What became of %s is not known yet: %s", record.key, without_code(error.message))
+            return
+        if found is not None:
+            logger.info("The lost answer of %s was found: the %s.", record.key, found.ref)
+            if found.kind == VIDEO:
+                self.own(caller_in(record.key), found.id)
+            question = price_query_of_planned(record.request, model=record.model)
+            self.jobs.follow(found, on_end=partial(self._write_end, record.key, question))
+        if whole_name(record.key) not in self.cashier.joins:
+            self.cashier.book.forget(record.key)
 
     def budget_of(self, key: GatewayKey) -> Budget:
         """Return a key's budget, less what was spent with it and is on its way; it counts in the account's too.

@@ -29,7 +29,7 @@ from .._base_client import core_of
 from .._client import AsyncNeuralBox
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.detached import DetachedTaskGroup
-from .._errors import GenerationFailedError, JournalError, NeuralBoxError
+from .._errors import BudgetExceededError, GenerationFailedError, JournalError, NeuralBoxError
 from .._models.generation import Generation
 from .._polling.job import Job
 from .._submissions.keyed import KeyedBook, opened
@@ -131,10 +131,12 @@ class Cashier:
     Attributes:
         joins: The calls that may be repeated.
         book: What the core knows by name.
+        on_refusal: Called when a budget does not cover a purchase.
     """
 
     def __init__(self, client: AsyncNeuralBox, *, journal: str | None = None, join_equal: float = 0.0) -> None:
         self.client = client
+        self.on_refusal: Callable[[], None] = lambda: None
         self.joins: Joins[Purchase] = Joins(join_equal=join_equal, on_drop=self._forget)
         self.book = KeyedBook()
         self._journal = journal
@@ -234,6 +236,8 @@ class Cashier:
             run.error = error
             if isinstance(error, GenerationFailedError):
                 self.joins.drop(purchase)  # it cost nothing, and the same again is another try
+            if isinstance(error, BudgetExceededError):
+                self.on_refusal()
         except Exception:  # a bug of ours must not end everybody's purchases
             run.answer = BUG
             logger.exception("%r failed", purchase)

@@ -11,11 +11,13 @@ from weakref import WeakValueDictionary
 import anyio
 import pytest
 
-from neuralbox import Budget, VideoRequest
+from neuralbox import Budget, JournalError, VideoRequest
+from neuralbox._journal import read_records
 from neuralbox.gateway import KeyFile, _callers, app
+from neuralbox.gateway._joins import JOINED_FOR
 from neuralbox.testing import VirtualTime, in_memory
 
-from ..batch.support import hold_for_journals
+from ..batch.support import hold_for_journals, keep_journals_on_the_loop
 from .caller import Answered, Calls, calling, in_process
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +105,9 @@ async def test_a_lost_answer_that_nobody_asks_about_counts_after_a_restart(
             for _ in range(2):
                 found = await calls.chat("Hello 0", key=key, stream=stream, idempotency_key="k0.502")
                 assert found.status == 200
-                assert (budget_of(calls).spent, budget_of(calls).reserved) == (2, 2)
+                assert budget_of(calls).spent + budget_of(calls).reserved == 4
+            await running.time.sleep(60.0)
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (4, 0)
         assert (calls.posts, calls.charges) == (2, 2)
 
 
@@ -183,6 +187,153 @@ async def test_the_budget_of_a_client_that_was_made_anew_counts_what_its_journal
             await two.chat(f"Hello {number}")  # the first has to go
         assert said == [200, 200, 429, 429]
         await gateway.aclose()
+
+
+# What is unknown, and nobody asks for again.
+
+
+@pytest.fixture
+def on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no clock run away from a journal's thread."""
+    keep_journals_on_the_loop(monkeypatch)
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_at_the_next_start(tmp_path: Path, die: Any) -> None:
+    """Its tokens were set aside for ever, and what was paid for was in no list."""
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=60) as calls:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            assert (await video(calls, "A boat")).status == 502
+            key = calls.key
+        die()
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(600.0)
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (PRICE, 0)
+            (found,) = (await calls.get("videos", key=key)).body["data"]
+            assert found["status"] == "completed"
+            assert (await video(calls, "A boat", key=key, x_stainless_retry_count="1")).body["id"] == found["id"]
+            assert (calls.posts, calls.charges) == (1, 1)
+    assert [(record.state, record.tokens) for record in read_records(journal)] == [("final", PRICE)]
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_what_is_proven_absent_later_gives_its_tokens_back_and_may_be_asked_for_again(
+    tmp_path: Path, die: Any
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=PRICE) as calls:
+            running.fault("drop-before-accept", times=1, on="POST /generate")
+            assert (await video(calls, "A boat")).status == 502
+            key = calls.key
+        die()
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(60.0)
+            assert budget_of(calls).left == 0  # nothing of ours shows how late the history lists
+            assert (await video(calls, "Another's")).status == 200
+            await running.time.sleep(60.0)
+            assert (await video(calls, "A hen", key=key)).status == 429
+            await running.time.sleep(60.0)
+            assert (budget_of(calls).left, calls.posts) == (PRICE, 2)
+            assert next((record.state, record.tokens) for record in read_records(journal)) == ("final", 0)
+            assert (await video(calls, "A boat", key=key, x_stainless_retry_count="1")).status == 200
+            assert (calls.posts, len(running.generations())) == (3, 2)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.usefixtures("on_the_loop")
+async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_when_its_tokens_are_missing(
+    tmp_path: Path, has_journal: bool
+) -> None:
+    journal = tmp_path / "gateway.sqlite" if has_journal else None
+    async with in_process(tmp_path, journal=journal, budget=4) as calls:
+        assert (await calls.chat("Good evening")).status == 200
+        calls.running.fault("drop-before-accept", times=1, on="POST /generate")
+        calls.running.fault("error-500", on="GET /user/history*")
+        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        assert (await calls.chat("Good night")).error["code"] == "insufficient_quota"
+        await calls.running.time.sleep(600.0)
+        assert budget_of(calls).left == 0
+        calls.running.fault("error-500", 0, on="GET /user/history*")
+        assert [(await calls.chat("Good night")).status for _ in range(2)] == [429, 429]  # which looks once
+        await calls.running.time.sleep(60.0)
+        assert budget_of(calls).left == 2
+        assert (await calls.chat("Good night")).status == 200
+        assert calls.charges == 2
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_what_is_unknown_is_remembered_until_it_is_found_also_without_a_journal(tmp_path: Path) -> None:
+    async with in_process(tmp_path, budget=4) as calls:
+        assert (await calls.chat("Good evening")).status == 200
+        calls.running.fault("drop-after-accept", times=1, on="POST /generate")
+        calls.running.fault("error-500", on="GET /user/history*")
+        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        calls.running.fault("error-500", 0, on="GET /user/history*")
+        await calls.running.time.sleep(2 * JOINED_FOR)
+        assert (await calls.chat("Good night")).status == 429  # since then nobody repeats the other
+        await calls.running.time.sleep(60.0)
+        assert (budget_of(calls).spent, budget_of(calls).reserved) == (4, 0)
+        (account,) = calls.gateway.callers.accounts()
+        assert not await account.cashier.book.unknown()
+        assert len(account.cashier.joins) == len(account.cashier.book._keyed) == 1
+        assert (calls.posts, calls.charges) == (2, 2)
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_what_cannot_be_looked_for_stays_set_aside_and_ends_nothing_else(
+    tmp_path: Path, die: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=4) as calls:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            assert (await calls.chat()).status == 502
+        for wrong in (JournalError("The disk is full."), RuntimeError("A bug.")):
+            die()
+
+            async def fail(*_: object, wrong: Exception = wrong, **__: object) -> None:
+                raise wrong
+
+            with monkeypatch.context() as patched:
+                patched.setattr("neuralbox._submissions.submission.settle", fail)
+                async with calling(tmp_path, running, journal=journal) as calls:
+                    await calls.gateway.start()
+                    await running.time.sleep(60.0)
+                    assert budget_of(calls).left == 2
+                    assert (await calls.chat("Good evening", key=calls.key)).status == 200
+        assert "The disk is full." in caplog.text
+        assert "What is unknown could not be looked for" in caplog.text
+        assert calls.charges == 3
+        die()
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(60.0)  # nobody looks where the operator does not want it
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (0, 2)
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_a_caller_that_repeats_its_call_while_it_is_looked_for_gets_what_is_found(
+    tmp_path: Path, die: Any
+) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=2) as calls:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            assert (await calls.chat()).status == 502
+            key = calls.key
+        die()
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            said = [await calls.chat(key=key, x_stainless_retry_count=count) for count in "12"]
+            assert [each.status for each in said] == [200, 200]
+            await running.time.sleep(60.0)
+            assert (budget_of(calls).spent, budget_of(calls).reserved) == (2, 0)
+        assert (calls.posts, calls.charges) == (1, 1)
 
 
 # Over a change of the key.

@@ -395,7 +395,10 @@ async def test_a_journal_that_cannot_be_closed_keeps_no_other_from_its_good_end(
 
 
 @pytest.mark.anyio
-async def test_an_account_that_is_opened_while_the_gateway_stops_is_closed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_opened", [False, True])
+async def test_an_account_that_is_opened_while_the_gateway_stops_is_closed_again(
+    tmp_path: Path, is_opened: bool
+) -> None:
     service, came = GatedService("/balance"), Answered()
     with in_memory() as running:
         gateway = app(connect=service.client, journal=tmp_path / "jobs.sqlite")
@@ -403,11 +406,16 @@ async def test_an_account_that_is_opened_while_the_gateway_stops_is_closed_again
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(Calls(gateway, "nb_1", running).chat, answer=came))
             await service.reached.wait()
-            await gateway.aclose()
-            service.gate.set()
+            if is_opened:  # before whoever asked for it is told to go
+                await gateway.callers.aclose(0.0)
+                service.gate.set()
+            else:
+                await gateway.aclose()
+        service.gate.set()
         assert (came.status, came.error["code"]) == (503, "stopping")
         assert not gateway.callers.accounts()
         assert not service.generated
+        await gateway.aclose()
         await gateway.start()  # and is opened by a gateway that was started again
         assert (await Calls(gateway, "nb_1", running).chat()).status == 200
         await gateway.aclose()
