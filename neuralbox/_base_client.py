@@ -18,6 +18,7 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 import anyio
 
 from ._api.addresses import is_private_host
+from ._api.checks import require_flag
 from ._config import ClientOptions, Polling, Service, Timeout, base_url_from_environment, log_from_environment
 from ._core.credentials import Credential
 from ._core.exchange import Core, TimeSource
@@ -67,6 +68,8 @@ class BaseClient(BoundToProcess):
     ) -> None:
         """Make the core of a new client; `options` are those that need no reading."""
         log_from_environment()
+        require_flag("trust_env", trust_env)
+        require_flag("private_files", private_files)
         self._connections = TransportPool(limits or Limits(), http_client, transport, trust_env, private_files)
         made = ClientOptions(
             base_url=base_url_from_environment(base_url, service),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl
 
 from ._api.builders import require_text
-from ._api.checks import require_instance, require_query
+from ._api.checks import require_flag, require_instance, require_query
 from ._api.elsewhere import Guided
 from ._api.request import Request, RetrySafety, query
 from ._base_client import BaseClient
@@ -450,7 +450,9 @@ class AsyncNeuralBox(BaseClient, Guided):
         """
         verb = require_text("method", method).upper()
         require_instance("`path`", path, str)
+        require_instance("`body`", {} if body is None else body, Mapping)
         require_query("`params`", params or {})
+        require_flag("`repeatable`", repeatable)
         if not path.startswith("/"):
             raise ConfigurationError(f"`path` must start with a slash; it is {path!r}.")
         if repeatable is None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from ._api import vocabulary as words
-from ._api.checks import require_instance, require_one_of, require_query, require_seconds, require_whole
+from ._api.checks import require_flag, require_instance, require_one_of, require_query, require_seconds, require_whole
 from ._api.elsewhere import unexpected_argument
 from ._api.pages import Envelope, read_envelope
 from ._api.reply import ErrorBody, status_error, without_secrets
@@ -306,6 +306,8 @@ class ClientOptions:
         require_instance("polling", self.polling, Polling)
         require_instance("dialect", self.dialect, Dialect)
         require_one_of("submission", self.submission, ("reconcile", "raise", "resend"))
+        require_flag("warn_duplicates", self.warn_duplicates)
+        require_flag("draw_seed", self.draw_seed)
         require_one_of("pace", self.pace, ("burst", "spread", "off"))
         if self.budget is not None:
             require_instance("budget", self.budget, Budget)

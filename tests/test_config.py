@@ -90,6 +90,8 @@ def test_the_longest_interval_is_not_below_the_shortest() -> None:
         ("max_retries", [-1, 1.5, True, None, "2"], [0, 1, 1_000]),
         ("max_reply_bytes", [0, -1, 1.5, True, None], [1, 10**12]),
         ("submission", ["retry", "", None, [], 1], ["reconcile", "raise", "resend"]),
+        ("warn_duplicates", ["no", "", 2], [True, False, 0]),
+        ("draw_seed", ["false", []], [True, False, 1]),
     ],
 )
 def test_an_option_of_another_kind_is_refused_by_its_name(name: str, wrong: list[Any], right: list[Any]) -> None:

@@ -64,6 +64,12 @@ def require_callback(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} must be a function, not {type(value).__name__}.")
 
 
+def require_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false, such as a word: `"no"` would count as true."""
+    if value not in (True, False, None):
+        raise ConfigurationError(f"{name} must be True or False; it is {value!r}.")
+
+
 def require_query(name: str, value: object) -> None:
     """Refuse what is no mapping of names, which are text."""
     require_instance(name, value, Mapping)

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import anyio
 from anyio import to_thread
 
-from .._api.checks import require_whole
+from .._api.checks import require_flag, require_whole
 from .._concurrency.callbacks import call_either
 from .._config import Timeout
 from .._core.exchange import Core
@@ -77,6 +77,7 @@ class ArchiveOptions:
     def __post_init__(self) -> None:
         name_of("`directory`", self.directory)
         require_whole("`concurrency`", self.concurrency, lowest=1, highest=MAX_CONCURRENCY)
+        require_flag("`verify`", self.verify)
         if self.max_bytes is not None:
             require_whole("`max_bytes`", self.max_bytes, lowest=1)
 

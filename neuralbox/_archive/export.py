@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import anyio
 from anyio import to_thread
 
+from .._api.checks import require_flag
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
 from .._files.target import locate_target, read_overwrite, require_free
@@ -58,6 +59,9 @@ async def export(
         DownloadError: The disk fails.
         NeuralBoxError: The listing cannot be read.
     """
+    require_flag("`overwrite`", overwrite)
+    require_flag("`append`", append)
+    require_flag("`escape_formulas`", escape_formulas)
     path = (await _on_disk(partial(locate_target, target))).path
     if path is None or path.suffix.lower() not in FORMATS:
         raise ConfigurationError(f"The file's name must end in {', '.join(FORMATS)}; it is {os.fspath(target)!r}.")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._api.checks import require_callback, require_path, require_seconds, require_whole
+from .._api.checks import require_callback, require_flag, require_path, require_seconds, require_whole
 from .._budget import Budget, joined
 from .._core.exchange import Core
 from .._costs.charges import charges_of
@@ -132,6 +132,7 @@ class Batches:
         ):
             require_whole(name, value, lowest=1)
         require_seconds("max_throttle_wait", max_throttle_wait)
+        require_flag("`retry_failed`", retry_failed)
         require_callback("`on_accepted`", on_accepted)
         require_callback("`on_progress`", on_progress)
         if journal_sync not in ("normal", "full"):

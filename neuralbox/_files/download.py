@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 import anyio
 from anyio import to_thread
 
+from .._api.checks import require_callback
 from .._api.content import HEAD_BYTES, announced_content, expected_content, starts_like
 from .._config import Timeout
 from .._core.exchange import Core
@@ -104,6 +105,7 @@ async def save(
         ExpiredFileError: The storage has no such file (404, 410).
         DownloadError: It could not be fetched whole, is not what its name says, or could not be written.
     """
+    require_callback("`on_progress`", on_progress)
     file = replace(FileSource.of(source), stem=stem)
     options = SaveOptions(read_overwrite(overwrite), digest, durable, same_stays)
     fetching = FetchOptions(max_bytes, on_progress, timeout, plan)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from math import isnan
 from typing import Any, Self, TypeAlias
 
+from .._api.checks import require_callback
 from .._api.reply import safe_words
 from .._concurrency.callbacks import call_either
 from .._config import NO_CALL_OPTIONS, CallOptions
@@ -135,6 +136,7 @@ class Job(BoundToProcess):
             NeuralBox API, "Check generation status" (SEED 000), `GET /api/v2/generate/{id}` (SEED 001).
         """
         limit = require_limit(timeout, self._core)
+        require_callback("`on_progress`", on_progress)
         if self.generation is None or not self.generation.is_final:
             await self._wait(limit, on_progress)
         await self._keep_result(self.generation)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from .._api.checks import require_callback
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._errors import ConfigurationError, NeuralBoxError, RateLimitError
@@ -493,6 +494,7 @@ async def wait_all(
         Stops polling; the jobs go on and are charged when they complete.
     """
     limit = require_limit(timeout, core)
+    require_callback("`on_progress`", on_progress)
     require_jobs(jobs)
     named = [(as_ref(job), job) for job in jobs]  # all of them, before anything is asked
     keeping = [(at, job) for at, (_, job) in enumerate(named) if isinstance(job, Job) and job._keep is not None]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from .._api import vocabulary as words
-from .._api.checks import require_plan, require_whole
+from .._api.checks import require_callback, require_plan, require_whole
 from .._api.fields import as_flag, pick
 from .._api.reply import read_object
 from .._api.request import Request, RetrySafety, fill, query
@@ -174,6 +174,7 @@ class History:
 
         options = CallOptions.of(call)
         require_plan("`plan`", plan)
+        require_callback("`on_progress`", on_progress)
         terms = ArchiveOptions(directory, plan, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(
             type=type,

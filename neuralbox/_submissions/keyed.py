@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from .._api.checks import require_path
+from .._api.checks import require_callback, require_path
 from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
 from .._concurrency.broadcast import Broadcast
@@ -90,6 +90,7 @@ async def submit(
         GenerationFailedError: The service answered that it failed at once; another key tries again.
         NeuralBoxError: It was refused, or never sent.
     """
+    require_callback("`on_accepted`", on_accepted)
     if journal is None and key is None:
         return await submission.submit(core, request, call, kind=kind, model=model, on_accepted=on_accepted)
     if journal is None or key is None:

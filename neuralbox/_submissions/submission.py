@@ -43,6 +43,7 @@ from uuid import uuid4
 import anyio
 
 from .._api import vocabulary as words
+from .._api.checks import require_callback
 from .._api.request import Request
 from .._concurrency.callbacks import call_either
 from .._config import NO_CALL_OPTIONS, CallOptions
@@ -132,6 +133,7 @@ async def create(
     With a cache, one that was bought before is returned without a request.
     """
     require_limit(wait_timeout, core)  # before anything is paid for
+    require_callback("`on_accepted`", on_accepted)
     cached = cached_call(core, request, call, kind=kind) if uses_cache else None
     if cached is not None:
         found = await cached.find()

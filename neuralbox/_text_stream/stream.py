@@ -48,6 +48,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, Self
 
+from .._api.checks import require_callback
 from .._api.request import Request
 from .._api.stream_events import (
     ContentDelta,
@@ -119,6 +120,7 @@ class TextStream(BoundToProcess):
         shared: SharedRecord | None = None,
         claim: Claim | None = None,
     ) -> None:
+        require_callback("`on_accepted`", on_accepted)
         self._core = core
         self._request = request
         self._call = call

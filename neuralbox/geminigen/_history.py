@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .._api import gemini_vocabulary as gemini
-from .._api.checks import require_whole
+from .._api.checks import require_callback, require_whole
 from .._api.fields import as_object
 from .._api.gemini_vocabulary import Filter
 from .._api.request import Request, fill, query
@@ -162,6 +162,7 @@ class GeminiHistory:
         from .._archive.source import ArchiveSource
 
         options = CallOptions.of(call)
+        require_callback("`on_progress`", on_progress)
         archive_options = ArchiveOptions(directory, None, concurrency, verify, max_bytes, options.timeout)
         pager = self.list(filter_by=filter_by, items_per_page=_ARCHIVE_PAGE, prefetch=_ARCHIVE_PREFETCH, **call)
         account = await self._account(call)

@@ -242,8 +242,8 @@ def callback(function: Callable[..., Any] | None) -> Any:
     Raises:
         ConfigurationError: The function is async.
     """
-    if function is None:
-        return None
+    if not callable(function):  # None, or what the async side refuses
+        return function
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
         raise ConfigurationError(_PLAIN)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVa
 from .._api.elsewhere import no_attribute
 from .._base_client import core_of, transports_of
 from .._errors import ConfigurationError
+from .._models.generation import Model
 from .._models.raw import RawResponse
 from .._paging import Pager
 from .._types import BoundToProcess
@@ -213,7 +214,12 @@ def unwrap(value: Any) -> Any:
 
 
 def unwrap_all(values: Iterable[Any]) -> list[Any]:
-    """Do the same for each of several; the iterable is read here, in the caller's thread."""
+    """Do the same for each of several; the iterable is read here, in the caller's thread.
+
+    What is no iterable, or one of letters or fields only, is left as it is: the async side says what is wrong with it.
+    """
+    if isinstance(values, str | bytes | Model) or not isinstance(values, Iterable):
+        return cast("list[Any]", values)
     return [unwrap(value) for value in values]
 
 

@@ -691,7 +691,16 @@ async def test_two_runs_in_one_directory_at_once_are_refused(service: Service, t
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"concurrency": 0}, {"concurrency": 65}, {"max_bytes": 0}, {"plan": "gold"}, {"directory": ""}]
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"concurrency": 65},
+        {"max_bytes": 0},
+        {"plan": "gold"},
+        {"directory": ""},
+        {"verify": "no"},
+        {"on_progress": 5},
+    ],
 )
 async def test_arguments_that_cannot_be_right_are_refused_before_anything_is_sent(
     service: Service, tmp_path: Path, wrong: dict[str, Any]

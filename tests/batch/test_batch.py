@@ -617,6 +617,7 @@ async def test_what_kills_a_worker_kills_the_block() -> None:
         ({"requests": [], "max_in_flight": 0}, "max_in_flight must be a whole number from 1"),
         ({"requests": [], "max_sending": 1.5}, "max_sending must be"),
         ({"requests": [], "max_downloads": True}, "max_downloads must be"),
+        ({"requests": [], "retry_failed": "no"}, "`retry_failed` must be True or False; it is 'no'"),
         ({"requests": [], "max_throttle_wait": 0}, "max_throttle_wait must be a number of seconds above 0"),
         ({"requests": [], "journal_sync": "never"}, "journal_sync must be normal or full"),
         ({"requests": [], "wait_timeout": "1"}, "timeout must be a number"),

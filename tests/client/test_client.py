@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -77,6 +77,13 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: str) -> No
 def test_a_wrong_base_url_shows_what_a_right_one_looks_like(base_url: Any) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"base_url must look like `https://neuralbox.top`"):
         AsyncNeuralBox(api_key=KEY, base_url=base_url)
+
+
+@pytest.mark.parametrize("name", ["trust_env", "private_files"])
+def test_a_word_is_no_switch(name: str) -> None:
+    """`"no"`, from the environment say, would count as true."""
+    with pytest.raises(errors.ConfigurationError, match=f"{name} must be True or False; it is 'no'"):
+        AsyncNeuralBox(api_key=KEY, **cast("Any", {name: "no"}))
 
 
 def test_a_base_url_holds_no_password() -> None:
@@ -424,6 +431,8 @@ async def test_a_path_starts_with_a_slash(path: str) -> None:
         ({"path": 5}, "`path` must be a str, not int"),
         ({"params": "page=1"}, "`params` must be a Mapping, not str"),
         ({"params": {5: "x"}}, "`params` must have text for its names"),
+        ({"body": []}, "`body` must be a Mapping, not list"),
+        ({"repeatable": "no"}, "`repeatable` must be True or False; it is 'no'"),
     ],
 )
 async def test_a_request_is_put_together_of_what_it_takes(arguments: dict[str, Any], said: str) -> None:

@@ -16,6 +16,7 @@ from neuralbox._api.vocabulary import MAX_UPLOAD_BYTES
 from neuralbox._config import Dialect
 from neuralbox._core.exchange import Core
 from neuralbox._models.generation import Generation
+from neuralbox._polling.job import Job
 from neuralbox._resources.account import Account
 from neuralbox._resources.assistants import Assistants
 from neuralbox._resources.auth import Auth
@@ -55,6 +56,10 @@ def bought_once(**given: Any) -> Callable[[Core], Any]:
     return lambda core: Videos(core).submit(model="m", prompt="x", **{"journal": "jobs.sqlite", "key": "k", **given})
 
 
+def exported(core: Core, **given: Any) -> Any:
+    return History(core).export("history.csv", **given)
+
+
 CALLS: list[tuple[Callable[[Core], Any], str]] = [
     # Prompts and models.
     (lambda core: Generate(core).create(model="gpt-5", prompt=""), "`prompt` is empty"),
@@ -91,6 +96,21 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     # The wait, which would otherwise be found wrong only when the job is paid for.
     (lambda core: Videos(core).create(model="m", prompt="x", wait_timeout="5"), "timeout must be a number"),  # type: ignore[arg-type]
     (lambda core: Images(core).create(model="m", prompt="x", wait_timeout=float("nan")), "timeout must be a number"),
+    # Functions that would be called when it is paid for, or after the wait.
+    *(
+        (lambda core, call=call, wrong=wrong: call(core, on_accepted=wrong), "`on_accepted` must be a function, not ")
+        for wrong in ("x", b"x")
+        for call in (
+            lambda core, **given: Images(core).create(model="m", prompt="x", **given),
+            lambda core, **given: Images(core).submit(model="m", prompt="x", **given),
+            lambda core, **given: bought_once(**given)(core),
+            lambda core, **given: Text(core).stream(model="gpt-5", prompt="x", **given),
+            lambda core, **given: Text(core).create(model="gpt-5", prompt="x", schema=int, **given),
+        )
+    ),
+    (lambda core: Job(core, JobRef(1)).wait(on_progress=5), "`on_progress` must be a function, not int"),  # type: ignore[arg-type]
+    (lambda core: Generations(core).wait([1], on_progress=[]), "`on_progress` must be a function, not list"),  # type: ignore[arg-type]
+    (lambda core: Files(core).download("https://files.test/a.png", "out/", on_progress=5), "`on_progress` must be a "),  # type: ignore[arg-type]
     # Messages.
     (turns(), "`messages` is empty"),
     (lambda core: Text(core).create(model="gpt-5", messages="Hi"), "`messages` must be a list"),  # type: ignore[arg-type]
@@ -139,6 +159,13 @@ CALLS: list[tuple[Callable[[Core], Any], str]] = [
     (lambda core: History(core).archive("mirror", concurrency="8"), "`concurrency` must be a whole number"),  # type: ignore[arg-type]
     (lambda core: History(core).archive("mirror", max_bytes=0), "`max_bytes` must be a whole number from 1"),
     (lambda core: History(core).export(5), "The target must be a path"),  # type: ignore[arg-type]
+    *(
+        (
+            lambda core, name=name: exported(core, **{name: "skip"}),
+            f"`{name}` must be True or False",
+        )
+        for name in ("overwrite", "append", "escape_formulas")
+    ),
     (lambda core: Files(core).download("https://files.test/a.png", "out/", plan=5), "`plan` must be a str, not int"),  # type: ignore[arg-type]
     # Journals.
     (bought_once(journal=5), "`journal` must be a path"),

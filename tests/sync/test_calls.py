@@ -22,7 +22,7 @@ import anyio
 import pytest
 
 from benchmarks.server import Running
-from neuralbox import AsyncNeuralBox, ConfigurationError, JobRef
+from neuralbox import AsyncNeuralBox, ConfigurationError, Generation, JobRef
 from neuralbox.sync import Job, NeuralBox
 from neuralbox.sync import _call as call_module
 from neuralbox.sync import _facade as facade_module
@@ -578,3 +578,17 @@ def test_a_raw_response_holds_the_blocking_view(nb: NeuralBox) -> None:
 @pytest.mark.parametrize("wrong", ["letters", b"bytes", {"a": 1}, 5, None])
 def test_what_is_no_iterable_of_things_is_left_to_the_async_side_to_refuse(wrong: Any) -> None:
     assert feed(wrong) is wrong
+
+
+@pytest.mark.parametrize("wrong", ["18500", b"18500", 18500, None, JobRef(18500), Generation.read({"id": 18500})])
+def test_what_is_no_list_of_jobs_is_not_taken_apart(nb: NeuralBox, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Pass the ids as a list: \["):
+        nb.generations.wait(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["print", [], 5])
+def test_what_cannot_be_called_is_refused_before_anything_is_asked(nb: NeuralBox, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="`on_accepted` must be a function"):
+        nb.videos.submit(model="kling-v2.1", prompt="x", on_accepted=wrong)
+    with pytest.raises(ConfigurationError, match="`on_progress` must be a function"):
+        nb.job(1).wait(on_progress=wrong)
