@@ -38,3 +38,7 @@ def main() -> None:
         sys.exit(exit_codes.UNUSABLE_DISK)
     except SystemExit as left:
         sys.exit(output.settle(stdout, left.code))
+    finally:
+        # A Ctrl-C while a text is executed, as `dataclass` does when a module is imported, is remembered by `python -m` until
+        # another text is: it would end by the signal, whatever code it leaves with.
+        exec("")  # noqa: S102 - an empty one

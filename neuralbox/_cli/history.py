@@ -16,6 +16,9 @@ from .exit_codes import FAILED
 from .session import CommandSession, plain_values
 
 if TYPE_CHECKING:
+    from typer._click import Context
+    from typer._click.shell_completion import CompletionItem
+
     from .._archive.results import ArchiveProgress, ArchiveResult
     from .._client import AsyncNeuralBox
     from .._models.generation import Generation
@@ -31,11 +34,18 @@ class _ListByDefault(TyperGroup):
     """`neuralbox history --limit 5` is `neuralbox history list --limit 5`, also behind options that every command takes."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if not ctx.resilient_parsing:
-            found, rest, _ = self.make_parser(ctx).parse_args([*args])
-            if "help" not in found and self.commands.keys().isdisjoint(rest[:1]):
-                args = ["list", *args]
+        found, rest, _ = self.make_parser(ctx).parse_args([*args])
+        is_open = ctx.resilient_parsing and not rest  # a shell completes, and the next word may be another command
+        if not is_open and "help" not in found and self.commands.keys().isdisjoint(rest[:1]):
+            args = ["list", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        return found + [
+            each for each in self.commands["list"].shell_complete(ctx, incomplete) if each.value not in known
+        ]
 
 
 history = typer.Typer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ from neuralbox._cli.errors import CODES, REASONS
 
 from .. import documents
 from .conftest import run
-from .processes import python
+from .processes import finish, python
 
 
 def test_version_is_the_packages() -> None:
@@ -117,11 +118,17 @@ def test_help_loads_no_http_library_and_draws_nothing() -> None:
         ("neuralbox history ", {"list", "export", "report"}),
         ("neuralbox generate flux-k", {"flux-kontext-pro"}),
         ("neuralbox archive out --type v", {"video"}),
+        ("neuralbox batch run --max-s", {"--max-sending"}),
+        ("neuralbox history --li", {"--limit"}),
+        ("neuralbox history --json --li", {"--limit"}),
+        ("neuralbox history --pro", {"--profile"}),
+        ("neuralbox history --type i", {"image"}),
+        ("neuralbox history -q ", {"list", "export", "report"}),
     ],
 )
-def test_a_shell_completes_commands_models_and_kinds(words: str, expected: set[str]) -> None:
+def test_a_shell_completes_commands_models_kinds_and_options(words: str, expected: set[str]) -> None:
     left = run(_NEURALBOX_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(len(words.split(" ")) - 1))
-    assert {*left.lines} == expected
+    assert sorted(left.lines) == sorted(expected)
 
 
 def test_the_completion_of_a_shell_is_a_script() -> None:
@@ -183,6 +190,20 @@ def test_ctrl_c_before_a_command_has_begun_leaves_quietly(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit) as left:
         neuralbox._cli.main()
     assert left.value.code == exit_codes.INTERRUPTED
+
+
+def test_ctrl_c_while_an_import_executes_a_text_leaves_with_the_code_too() -> None:
+    """As in the middle of a `dataclass`: `python -m` remembers it, and ended by the signal."""
+    Path("stopped.py").write_text(
+        "from neuralbox import _cli\n"
+        "from neuralbox._cli import app\n"
+        "def stopped():\n    exec('raise KeyboardInterrupt')\n"
+        "app.app = stopped\n"
+        "_cli.main()\n",
+        encoding="utf-8",
+    )
+    left = finish(subprocess.Popen([sys.executable, "-m", "stopped"], stderr=subprocess.PIPE, text=True))
+    assert (left.code, left.err) == (exit_codes.INTERRUPTED, "")
 
 
 def test_help_that_cannot_be_written_is_said_in_one_line(
