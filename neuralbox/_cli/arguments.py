@@ -33,6 +33,21 @@ def _known_kinds(incomplete: str) -> list[str]:
     return [kind for kind in _KINDS if kind.startswith(incomplete)]
 
 
+def read_path(text: str, option: str | None = None) -> Path:
+    """Read a path, which is not empty: that would be the current directory, where a variable of a shell is not set.
+
+    Args:
+        text: It.
+        option: Where it stands, unless that is known.
+
+    Raises:
+        BadParameter: It is empty.
+    """
+    if text == "":
+        raise typer.BadParameter("It is empty, where a path belongs.", param_hint=option)
+    return Path(text)
+
+
 MARK = "\ufeff"
 """Of the byte order, with which programs of Windows begin a text."""
 
@@ -117,7 +132,7 @@ def read_prompt(argument: str, context: str | None) -> str:
         return _piped() if argument == "-" else argument
     if context == argument == "-":
         raise ConfigurationError("Standard input can be the prompt or the context, not both.")
-    text = _piped() if context == "-" else _text_of(Path(context))
+    text = _piped() if context == "-" else _text_of(read_path(context, "'--context'"))
     if not text:
         raise ConfigurationError(f"There is no text in {'standard input' if context == '-' else context}.")
     return f"{_piped() if argument == '-' else argument}\n\n{text}"

@@ -22,7 +22,7 @@ import typer
 from .._batch.progress_words import NOT_SENT, not_sent_line, phrases, worker_phrases
 from .._errors import ConfigurationError, SubmissionUnknownError
 from . import output
-from .arguments import AsJson, BaseUrl, PollInterval, limit_of
+from .arguments import AsJson, BaseUrl, PollInterval, limit_of, read_path
 from .batch_settings import BatchSettings, recall, remember
 from .errors import Failures
 from .exit_codes import INTERRUPTED, USAGE
@@ -143,7 +143,11 @@ class _RunOptions:
 def run(
     file: Annotated[
         Path,
-        typer.Argument(help="Requests, one JSON object a line, or a table (.csv); - reads standard input."),
+        typer.Argument(
+            metavar="FILE",
+            parser=read_path,
+            help="Requests, one JSON object a line, or a table (.csv); - reads standard input.",
+        ),
     ],
     format: Annotated[
         Literal["jsonl", "csv"] | None, typer.Option("--format", help="Default: by the name's ending, else jsonl.")
@@ -170,8 +174,8 @@ def run(
     is_input = str(file) == "-"
     with session.plain_words(), copied_input() if is_input else nullcontext(file) as source:
         called = Path("standard input") if is_input else file
-        if not is_input and (file.is_dir() or not file.exists()):
-            raise ConfigurationError(f"{file} is a directory." if file.is_dir() else f"There is no file {file}.")
+        if not is_input:
+            _require_file(file)
         is_table = file.suffix.lower() == ".csv" if format is None else format == "csv"
         requests = open_requests(called, source, is_table=is_table, is_shared=isinstance(journal, str))
         if journal is None and not dry_run and (is_input or requests.count is None):
@@ -188,7 +192,7 @@ def run(
 
 @batch.command()
 def plan(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Requests, as for `run`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=read_path, help="Requests, as for `run`.")],
     journal: JournalOption = None,
     json: AsJson = False,
     base_url: BaseUrl = None,
@@ -203,6 +207,7 @@ def plan(
 
         if journal is None or isinstance(journal, Path):
             raise ConfigurationError("Name a journal that many can share: --journal postgresql://host/db#run")
+        _require_file(file)
         requests = open_requests(file, file, is_table=file.suffix.lower() == ".csv", is_shared=True)
         _report_problems(requests, session, is_fatal=True, is_resumed=False)
         service = ClientOptions(base_url=session.base_url_of("neuralbox")).base_url
@@ -298,7 +303,10 @@ def status(journal: Journal, json: AsJson = False) -> None:
 def report(
     journal: Journal,
     target: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="Default: the journal's name with .html.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE.html", parser=read_path, help="Default: the journal's name with .html."
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -310,6 +318,11 @@ def report(
         path = write_batch_report(journal, target or page_of(journal))
         session.print_text(str(path))
         session.write_record({"path": str(path), "bytes": path.stat().st_size})
+
+
+def _require_file(file: Path) -> None:
+    if file.is_dir() or not file.exists():
+        raise ConfigurationError(f"{file} is a directory." if file.is_dir() else f"There is no file {file}.")
 
 
 def _report_problems(requests: RequestFile, session: CommandSession, *, is_fatal: bool, is_resumed: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from .._errors import ConfigurationError
 from . import output
-from .arguments import AsJson, BaseUrl
+from .arguments import AsJson, BaseUrl, read_path
 from .invocation import current
 from .journal_place import read_place
 from .session import CommandSession
@@ -30,7 +30,9 @@ gateway = typer.Typer(
     invoke_without_command=True,
 )
 
-Keys = Annotated[Path, typer.Option("--keys", metavar="FILE", help="The file with the gateway's keys.")]
+Keys = Annotated[
+    Path, typer.Option("--keys", metavar="FILE", parser=read_path, help="The file with the gateway's keys.")
+]
 KEYS = Path("gateway-keys.json")
 Budget = Annotated[int | None, typer.Option("--budget", min=1, metavar="TOKENS", help="Most tokens to spend.")]
 

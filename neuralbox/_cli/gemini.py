@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import NeuralBoxError
-from .arguments import AsJson
+from .arguments import AsJson, read_path
 from .errors import sentence_of
 from .exit_codes import FAILED, FAILED_GENERATION
 from .history import archived_on, show_rows
@@ -87,7 +87,9 @@ def get(
 
 @geminigen.command()
 def archive(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; run again to add what is new.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=read_path, help="Where to; run again to add what is new.")
+    ],
     filter: Which = "all",
     verify: Annotated[bool, typer.Option("--verify", help="Compare the hashes of the files that are there.")] = False,
     json: AsJson = False,

@@ -21,6 +21,7 @@ from .arguments import (
     Prompt,
     Timeout,
     read_params,
+    read_path,
     read_prompt,
 )
 from .errors import Failures, sentence_of
@@ -147,7 +148,10 @@ def stream(
 
 
 def transcribe(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording: mp3, wav, m4a, ...; at most 25 MB.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", parser=read_path, help="A recording: mp3, wav, m4a, ...; at most 25 MB."),
+    ],
     model: Annotated[str, typer.Option(help="Slug of a model.", autocompletion=_transcribing)] = "whisper",
     language: Annotated[str | None, typer.Option(help="Such as en; left out, the service detects it.")] = None,
     diarize: Annotated[bool, typer.Option("--diarize", help="Label the speakers (elevenlabs-scribe).")] = False,

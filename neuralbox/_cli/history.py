@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel
+from .arguments import AsJson, BaseUrl, Favorites, OfKind, OfModel, read_path
 from .exit_codes import FAILED
 from .session import CommandSession, plain_values
 
@@ -110,7 +110,9 @@ def _row(item: Generation) -> tuple[str, ...]:
 
 @history.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl|FILE.csv", help="Where to; the ending says how.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl|FILE.csv", parser=read_path, help="Where to; the ending says how.")
+    ],
     type: OfKind = None,
     model: OfModel = None,
     status: Status = None,
@@ -147,7 +149,10 @@ def export(
 @history.command()
 def report(
     target: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The page; replaced if it is there.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.html", parser=read_path, help="The page; replaced if it is there."
+        ),
     ] = Path("history.html"),
     type: OfKind = None,
     model: OfModel = None,
@@ -181,7 +186,9 @@ def report(
 
 
 def archive(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; run again to add what is new.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=read_path, help="Where to; run again to add what is new.")
+    ],
     type: OfKind = None,
     model: OfModel = None,
     favorites: Favorites = False,

@@ -17,6 +17,7 @@ import typer
 
 from .._config import journal_from_environment
 from .._errors import ConfigurationError
+from .arguments import read_path
 
 Place: TypeAlias = Path | str
 """A file, or the address of a run."""
@@ -26,7 +27,7 @@ def read_place(text: str) -> Place:
     """Read what names a journal.
 
     Raises:
-        BadParameter: It is the address of no run.
+        BadParameter: It is empty, or the address of no run.
     """
     from .._journal.postgres.address import is_address, read_address
 
@@ -38,7 +39,7 @@ def read_place(text: str) -> Place:
             )
         text = f"{database}{text}"
     if not is_address(text):
-        return Path(text)
+        return read_path(text)
     try:
         read_address(text)
     except ConfigurationError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import output
-from .arguments import AsJson
+from .arguments import AsJson, read_path
 from .errors import plain_words, sentence_of
 from .exit_codes import FAILED
 from .session import CommandSession
@@ -23,7 +23,9 @@ def demo(
     speed: Annotated[
         float, typer.Option(min=0.1, max=1e6, help="How much faster than the real service jobs finish.")
     ] = 20.0,
-    directory: Annotated[Path, typer.Option(help="Where the files go.")] = Path("neuralbox-demo"),
+    directory: Annotated[Path, typer.Option(metavar="DIR", parser=read_path, help="Where the files go.")] = Path(
+        "neuralbox-demo"
+    ),
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and same jobs.")] = 0,
     json: AsJson = False,
 ) -> None:
@@ -59,7 +61,10 @@ def sandbox(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Make something fail, e.g. drop-after-accept=0.1; repeatable."),
     ] = None,
-    database: Annotated[Path | None, typer.Option(help="SQLite file that keeps the state; memory if left out.")] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=read_path, help="SQLite file that keeps the state; memory if left out."),
+    ] = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen on an address that is not loopback.")
     ] = False,

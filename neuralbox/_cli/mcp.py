@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import output
-from .arguments import BaseUrl
+from .arguments import BaseUrl, read_path
 from .journal_place import read_place
 from .session import CommandSession
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def mcp(
     to: Annotated[
-        Path, typer.Option("--to", metavar="DIR", help="Directory for results; nothing is written elsewhere.")
+        Path,
+        typer.Option(
+            "--to", metavar="DIR", parser=read_path, help="Directory for results; nothing is written elsewhere."
+        ),
     ] = Path("neuralbox-mcp"),
     budget: Annotated[
         int | None, typer.Option(min=1, help="Tokens that this server may spend; default: no limit.")

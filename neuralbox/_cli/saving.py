@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .._errors import ConfigurationError
+from .arguments import read_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from .._types import JobRef
     from .session import CommandSession
 
-To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Directory to download into.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to this file.")]
+To = Annotated[Path | None, typer.Option("--to", metavar="DIR", parser=read_path, help="Directory to download into.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", parser=read_path, help="Write the result to this file."),
+]
 NameBy = Annotated[
     str | None,
     typer.Option("--name-by", metavar="key|id|TEMPLATE", help="Names of files in --to, e.g. '{model}/{date}-{id}'."),

@@ -77,6 +77,34 @@ def test_a_slip_in_a_name_is_answered_with_the_right_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ("archive", ""),
+        ("generate", "flux-1.1-pro", "A fox", "--to", ""),
+        ("generate", "flux-1.1-pro", "A fox", "-o", ""),
+        ("generate", "gpt-5", "A fox", "--context", ""),
+        ("transcribe", ""),
+        ("batch", "run", ""),
+        ("batch", "report", ""),
+        ("batch", "run", "run.jsonl", "--journal", ""),
+        ("history", "export", ""),
+        ("history", "report", "-o", ""),
+        ("geminigen", "archive", ""),
+        ("gateway", "key", "app", "--keys", ""),
+        ("mcp", "--to", ""),
+        ("demo", "--directory", ""),
+        ("sandbox", "--database", ""),
+    ],
+)
+def test_an_empty_path_is_wrong_usage_and_not_the_current_directory(arguments: tuple[str, ...]) -> None:
+    """As of a variable that is not set: `--to "$OUT"`."""
+    left = run(*arguments)
+    assert (left.code, left.out) == (exit_codes.USAGE, "")
+    assert "It is empty, where a path belongs." in " ".join(left.err.split())
+    assert [*Path().iterdir()] == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--json", "balance"), "No such option: --json (Possible options: --version)"),
