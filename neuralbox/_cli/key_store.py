@@ -11,6 +11,8 @@ import json
 import os
 import shlex
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -103,21 +105,21 @@ def keep_key(name: str, key: str, base_url: str, *, in_file: bool, login: str) -
         ConfigurationError: The keyring is locked, or the file cannot be used.
         OSError: The file cannot be written.
     """
-    records = _read()
-    record: dict[str, Any] = {"base_url": base_url}
-    if in_file or not _keep_in_keyring(name, key, login):
-        record["key"] = key
-    _write(records | {name: record})
-    if "key" not in record:
-        return "in the system's keyring"
-    where = f"in {credentials_file()}, for you alone to read"
-    former = records.get(name)
-    if isinstance(former, dict) and "key" not in former:
-        try:
-            _forget_in_keyring(name, login)
-        except ConfigurationError:  # locked: that may be why the new one goes into the file
-            return f"{where}; the former one stays in the system's keyring, which cannot be opened"
-    return where
+    with _changing() as records:
+        record: dict[str, Any] = {"base_url": base_url}
+        if in_file or not _keep_in_keyring(name, key, login):
+            record["key"] = key
+        _write(records | {name: record})
+        if "key" not in record:
+            return "in the system's keyring"
+        where = f"in {credentials_file()}, for you alone to read"
+        former = records.get(name)
+        if isinstance(former, dict) and "key" not in former:
+            try:
+                _forget_in_keyring(name, login)
+            except ConfigurationError:  # locked: that may be why the new one goes into the file
+                return f"{where}; the former one stays in the system's keyring, which cannot be opened"
+        return where
 
 
 def forget_key(name: str, login: str) -> bool:
@@ -130,13 +132,13 @@ def forget_key(name: str, login: str) -> bool:
     Raises:
         ConfigurationError: The keyring is locked, or the file cannot be used.
     """
-    records = _read()
-    record = records.pop(name, None)
-    if record is None:
+    if name not in _read():
         return False
-    if isinstance(record, dict) and "key" not in record:
-        _forget_in_keyring(name, login)
-    _write(records)
+    with _changing() as records:
+        record = records.pop(name, None)
+        if isinstance(record, dict) and "key" not in record:
+            _forget_in_keyring(name, login)
+        _write(records)
     return True
 
 
@@ -183,6 +185,17 @@ def _forget_in_keyring(name: str, login: str) -> None:
 # ... and the file.
 
 
+@contextmanager
+def _changing() -> Iterator[dict[str, Any]]:
+    """Give the records to a block that changes them; nobody else does so meanwhile."""
+    from .._files.own_file import changing
+
+    path = credentials_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with changing(path):
+        yield _read()
+
+
 def _read() -> dict[str, Any]:
     from .._files.own_file import open_own
 
@@ -212,7 +225,6 @@ def _write(records: dict[str, Any]) -> None:
     from .._files.own_file import write_own
 
     path = credentials_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     write_own(fresh, json.dumps(records, indent=1).encode())
     fresh.replace(path)  # whole, or not at all: it may hold other profiles' keys

@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ FLAGS: Final = (
     | getattr(os, "O_BINARY", 0)
 )
 
+_ON_WINDOWS: Final = os.name == "nt"
 PRIVATE: Final = 0o600
 SHARED: Final = 0o666
 """The mode of a result, less the umask."""
@@ -93,6 +94,56 @@ def write_own(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep others from changing a file of ours between what the block reads of it and what it writes. Blocking.
+
+    The lock is on a file beside it, which is gone when nobody has it: the file itself is replaced.
+
+    Raises:
+        OSError: The file of the lock cannot be opened.
+    """
+    beside = path.with_name(f".{path.name}.lock")
+    while True:
+        descriptor = open_own(beside, os.O_RDWR | os.O_CREAT)
+        with suppress(OSError):  # a disk without locks
+            lock(descriptor, wait=True)
+        if is_at(beside, descriptor):
+            break
+        os.close(descriptor)  # who had it before has removed it
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            beside.unlink()
+        os.close(descriptor)
+
+
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+if _ON_WINDOWS:  # pragma: no cover - Windows
+    import msvcrt
+
+    def lock(descriptor: int, *, wait: bool) -> None:
+        """Lock a byte far behind the end, since nobody can read or write a locked one; `OSError` if another has it."""
+        os.lseek(descriptor, 2**40, os.SEEK_SET)
+        mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined,unused-ignore]
+        msvcrt.locking(descriptor, mode, 1)  # type: ignore[attr-defined,unused-ignore]
+
+else:
+    import fcntl
+
+    def lock(descriptor: int, *, wait: bool) -> None:
+        """Lock; the lock ends with the descriptor, and so with the process. `OSError` if another has it."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def read_own(path: Path) -> bytes:

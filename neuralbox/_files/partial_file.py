@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from .names import MAX_NAME_BYTES
-from .own_file import FLAGS, is_own, read_own, write_own
+from .own_file import FLAGS, is_at, is_own, lock, read_own, write_own
 from .ranges import FileVersion, recorded_version
 from .target import Overwrite, require_regular, sha256_of, taken
 
@@ -146,7 +146,9 @@ class PartFile:
                 return target
             # Before the name: after a loss of power a name without content would be a wrong file.
             os.fsync(self._descriptor)
-            if not self._is_in_place():  # renamed or replaced by somebody; what lies there now may be anything
+            if not is_at(
+                self._part, self._descriptor
+            ):  # renamed or replaced by somebody; what lies there now may be anything
                 raise OSError(errno.ENOENT, "the part was taken away meanwhile")
             if _ON_WINDOWS:  # pragma: no cover - an open file cannot be renamed there
                 self._close_descriptor()
@@ -209,12 +211,6 @@ class PartFile:
                     self._record.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def _is_in_place(self) -> bool:
-        try:
-            return os.path.samestat(os.lstat(self._part), os.fstat(self._descriptor))
-        except FileNotFoundError:
-            return False
-
     def _cut(self, first: int) -> None:
         if os.fstat(self._descriptor).st_size < first:  # the system would fill it up with zeros
             raise OSError(errno.EIO, "the part was shortened meanwhile")
@@ -259,7 +255,7 @@ class PartFile:
         if _ON_WINDOWS:  # pragma: no cover - an open file cannot be removed there
             self._close_descriptor()
         try:
-            if self._descriptor < 0 or self._is_in_place():  # still locked, so it is nobody else's
+            if self._descriptor < 0 or is_at(self._part, self._descriptor):  # still locked, so it is nobody else's
                 self._part.unlink(missing_ok=True)
                 self._forget_record()
         finally:
@@ -389,7 +385,7 @@ def _open_part(path: Path, *, create: bool) -> int:
                 raise
             return -1
         try:
-            _lock(descriptor)
+            lock(descriptor, wait=False)
             found, state = os.lstat(path), os.fstat(descriptor)
         except FileNotFoundError:
             os.close(descriptor)
@@ -407,22 +403,6 @@ def _open_part(path: Path, *, create: bool) -> int:
         os.close(descriptor)
         if not is_own(state):
             return -1
-
-
-if _ON_WINDOWS:  # pragma: no cover - Windows
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        """Lock a byte far behind the end, since nobody can read or write a locked one; `OSError` if another has it."""
-        os.lseek(descriptor, 2**40, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        """Lock; the lock ends with the descriptor, and so with the process. `OSError` if another has it."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _flush_directory(directory: Path) -> None:

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from .._errors import ConfigurationError
-from .._files.own_file import read_own, write_own
+from .._files.own_file import changing, read_own, write_own
 
 KEY_PREFIX: Final = "nbgw_"
 
@@ -103,16 +104,16 @@ class KeyFile:
         Raises:
             ConfigurationError: The name is taken or empty, a limit is below 1, or the file cannot be used.
         """
-        known = self.all()
-        if not name.strip() or any(each.name == name for each in known):
-            raise ConfigurationError(f"A key needs a name of its own; {name!r} is empty or taken.")
         for word, limit in (("budget", budget), ("per_minute", per_minute)):
             if limit is not None and limit < 1:
                 raise ConfigurationError(f"`{word}` must be at least 1; it is {limit}.")
         secret = KEY_PREFIX + secrets.token_urlsafe(32)
         digest = digest_of_key(secret)
         made = GatewayKey(digest[:12], name, digest, budget, models or None, per_minute, int(now))
-        self._write([*known, made])
+        with self._changing() as known:
+            if not name.strip() or any(each.name == name for each in known):
+                raise ConfigurationError(f"A key needs a name of its own; {name!r} is empty or taken.")
+            self._write([*known, made])
         return secret, made
 
     def revoke(self, name: str) -> GatewayKey:
@@ -121,12 +122,21 @@ class KeyFile:
         Raises:
             ConfigurationError: There is none, or the file cannot be used.
         """
-        known = self.all()
-        found = next((each for each in known if name in {each.name, each.id}), None)
-        if found is None:
-            raise ConfigurationError(f"There is no key {name!r} in {self.path}.")
-        self._write([each for each in known if each is not found])
+        with self._changing() as known:
+            found = next((each for each in known if name in {each.name, each.id}), None)
+            if found is None:
+                raise ConfigurationError(f"There is no key {name!r} in {self.path}.")
+            self._write([each for each in known if each is not found])
         return found
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[GatewayKey]]:
+        """Give the keys to a block that changes them; nobody else does so meanwhile."""
+        try:
+            with changing(self.path):
+                yield self.all()
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def _read(self) -> Mapping[str, GatewayKey]:
         try:
@@ -149,11 +159,8 @@ class KeyFile:
     def _write(self, keys: list[GatewayKey]) -> None:
         text = json.dumps({"keys": [asdict(each) for each in keys]}, indent=1)
         beside = self.path.with_name(f".{self.path.name}.new")
-        try:
-            write_own(beside, text.encode())
-            beside.replace(self.path)
-        except OSError as error:
-            raise self._unusable(error) from error
+        write_own(beside, text.encode())
+        beside.replace(self.path)
 
     def _unusable(self, error: Exception) -> ConfigurationError:
         why = "it holds no keys of a gateway"

@@ -14,8 +14,11 @@ import typer
 from keyring.backend import KeyringBackend
 from keyring.backends import fail
 
+from neuralbox._cli.key_store import forget_key, keep_key, kept_profiles
+from neuralbox._files import own_file
 from neuralbox.sandbox import Server
 
+from ..files.locks import interrupt_by
 from .conftest import Box, Left, run
 from .test_output import Screen
 
@@ -97,6 +100,23 @@ def test_without_a_keyring_a_file_keeps_it_for_its_owner_alone(box: Box, config:
     file.chmod(0o600)
     assert run("logout", "--profile", "work").code == 0
     assert run("balance").code == 0
+
+
+@pytest.mark.usefixtures("no_keyring")
+def test_two_keys_that_are_kept_at_once_are_both_there(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(name: str) -> str:
+        return keep_key(name, f"nb_{name}", "http://box.test", in_file=True, login="neuralbox login")
+
+    keep("gone")
+    others = [
+        interrupt_by(monkeypatch, own_file, lambda: keep("work")),
+        interrupt_by(monkeypatch, own_file, lambda: forget_key("gone", "neuralbox login")),
+    ]
+    keep("home")
+    for other in others:
+        other.join()
+    assert kept_profiles() == {"home", "work"}
+    assert [each.name for each in config.parent.iterdir()] == ["credentials.json"]
 
 
 def test_a_keyring_that_nobody_has_is_none(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

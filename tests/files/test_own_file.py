@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -13,14 +14,16 @@ import anyio
 import pytest
 
 from neuralbox import _errors as errors
+from neuralbox._files import own_file
 from neuralbox._files.download import save
-from neuralbox._files.own_file import create_own, open_own, read_own, write_own
+from neuralbox._files.own_file import changing, create_own, open_own, read_own, write_own
 from neuralbox._files.partial_file import PartFile
 from neuralbox._files.ranges import FileVersion
 from neuralbox._report import write_history_report
 from tests.archive.support import Service, lines_of, mirror_of
 from tests.helpers import make_client, make_core
 
+from .locks import interrupt_by
 from .storage import MIB, Storage, content, video
 
 PRECIOUS = b"precious"
@@ -301,6 +304,33 @@ def test_what_comes_to_stand_there_while_a_file_is_fetched_is_not_replaced_eithe
         part.publish(tmp_path / "a", "replace")
     part.close(keep=False)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_who_changes_a_file_of_ours_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys"
+
+    def add(word: str) -> None:
+        with changing(path):
+            known = path.read_bytes() if path.exists() else b""
+            own_file.write_own(path, known + word.encode())
+
+    other = interrupt_by(monkeypatch, own_file, lambda: add("b"))
+    add("a")
+    other.join()
+    assert path.read_bytes() == b"ab"
+    assert [each.name for each in tmp_path.iterdir()] == ["keys"]
+
+
+def test_on_a_disk_without_locks_a_file_of_ours_is_changed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(_: int, *, wait: bool) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(own_file, "lock", no_locks)
+    with pytest.raises(FileNotFoundError), changing(tmp_path / "keys"):  # what fails inside is told
+        read_own(tmp_path / "keys")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.anyio

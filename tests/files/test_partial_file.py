@@ -406,14 +406,14 @@ def test_a_part_that_is_finished_while_it_is_opened_is_not_taken(
     first = PartFile(tmp_path, KEY)
     first.begin(0, LONG)
     first.write(b"first")
-    lock = partial_file._lock
+    lock = own_file.lock
 
-    def finished_meanwhile(descriptor: int) -> None:
-        monkeypatch.setattr(partial_file, "_lock", lock)
+    def finished_meanwhile(descriptor: int, *, wait: bool) -> None:
+        monkeypatch.setattr(partial_file, "lock", lock)
         first.publish(tmp_path / "a", "error")
-        lock(descriptor)
+        lock(descriptor, wait=wait)
 
-    monkeypatch.setattr(partial_file, "_lock", finished_meanwhile)
+    monkeypatch.setattr(partial_file, "lock", finished_meanwhile)
     second = PartFile(tmp_path, KEY)
     second.begin(0, LONG)
     second.write(b"2")
@@ -423,11 +423,11 @@ def test_a_part_that_is_finished_while_it_is_opened_is_not_taken(
 
     killed(tmp_path)
 
-    def gone_meanwhile(descriptor: int) -> None:
+    def gone_meanwhile(descriptor: int, *, wait: bool) -> None:
         (tmp_path / f".neuralbox-{KEY}.part").unlink()
-        lock(descriptor)
+        lock(descriptor, wait=wait)
 
-    monkeypatch.setattr(partial_file, "_lock", gone_meanwhile)
+    monkeypatch.setattr(partial_file, "lock", gone_meanwhile)
     assert looked(tmp_path) is None
 
 
@@ -462,13 +462,13 @@ def test_a_trap_under_the_expected_name_is_not_stepped_into(tmp_path: Path, monk
             monkeypatch.setattr(os, "geteuid", lambda: 12_345)
         elif name == "c":  # a disk without locks
             monkeypatch.undo()
-            monkeypatch.setattr(partial_file, "_lock", _no_locks)
+            monkeypatch.setattr(partial_file, "lock", _no_locks)
     assert (tmp_path / "precious").read_bytes() == b"precious"
     assert part.read_bytes() == b"theirs"
     assert [(tmp_path / name).read_bytes() for name in "abcd"] == [b"new"] * 4
 
 
-def _no_locks(_: int) -> None:
+def _no_locks(_: int, *, wait: bool) -> None:
     raise OSError(errno.ENOLCK, "No locks available")
 
 

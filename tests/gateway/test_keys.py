@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from neuralbox import AsyncNeuralBox, Budget, ConfigurationError, JournalError
-from neuralbox.gateway import KeyFile, _callers, app
+from neuralbox.gateway import KeyFile, _callers, _keys, app
 from neuralbox.gateway._joins import JOINED_FOR
 from neuralbox.gateway._purchases import Purchase
 from neuralbox.testing import in_memory
 
+from ..files.locks import interrupt_by
 from .caller import Answered, Calls, calling, in_process
 
 
@@ -39,6 +40,21 @@ def test_a_key_is_shown_once_kept_as_a_hash_and_refused_when_it_is_revoked(tmp_p
         keys.revoke("mail")
     keys.revoke(made.id)
     assert keys.find(secret) is None
+
+
+def test_two_keys_that_are_made_at_once_are_both_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys.json"
+    gone, _ = KeyFile(path).make("gone")
+    other = interrupt_by(monkeypatch, _keys, lambda: KeyFile(path).make("web"))
+    KeyFile(path).make("app")
+    other.join()
+    assert [each.name for each in KeyFile(path).all()] == ["gone", "app", "web"]
+    other = interrupt_by(monkeypatch, _keys, lambda: KeyFile(path).revoke("gone"))
+    KeyFile(path).make("mail")
+    other.join()
+    assert KeyFile(path).find(gone) is None
+    assert [each.name for each in KeyFile(path).all()] == ["app", "web", "mail"]
+    assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"keys": [{"id": "a"}]}', '{"keys": [{"digest": "a"}]}', "[]"])
