@@ -13,10 +13,12 @@ from typing import Any, Final, Self, TypeAlias
 from ._api.checks import require_whole
 from ._archive.arrow import table_of
 from ._archive.summary import DEFAULT_GROUPS, HistorySummary, is_newer, require_groups, require_since, summarize
+from ._base_client import core_of
 from ._client import AsyncNeuralBox
 from ._errors import ConfigurationError
 from ._models.generation import Generation
 from ._paging import Pager
+from ._types import BoundToProcess
 from .geminigen import AsyncGeminiGen, HistoryItem
 
 _PAGE: Final = 100
@@ -38,7 +40,7 @@ def history_of(
     Nothing is sent before it is read. `neuralbox.sync.history_of` is the same for blocking clients.
 
     Args:
-        *clients: Whose histories; they stay open as long as it is read.
+        *clients: Whose histories; they stay open as long as it is read. Clients of one account are asked once.
         since: Only what was created then or later, and what has no date in between; with a time zone. The walk of an
             account ends where its listing gets to a whole page that is older.
         max_items: Most items; None for all.
@@ -50,7 +52,7 @@ def history_of(
     return MergedHistory(clients, since=since, max_items=max_items, prefetch=prefetch)
 
 
-class MergedHistory:
+class MergedHistory(BoundToProcess):
     """The generations of several accounts in one order; made by `neuralbox.history_of`, iterated by `async for`."""
 
     def __init__(
@@ -64,7 +66,10 @@ class MergedHistory:
         require_since(since)
         if max_items is not None:
             require_whole("`max_items`", max_items, lowest=0)
-        self._listings = [_listing_of(client, prefetch) for client in clients]
+        one_each: dict[object, AnyClient] = {}  # clients that share an account show the same items
+        for client in clients:
+            one_each.setdefault(core_of(client).account, client)
+        self._listings = [_listing_of(client, prefetch) for client in one_each.values()]
         self._since = since
         self._max_items = max_items
 
@@ -94,7 +99,7 @@ class MergedHistory:
         return await table_of(Generation, _MergedChunks(aiter(self)))
 
 
-class MergedWalk(AsyncIterator[Generation]):
+class MergedWalk(BoundToProcess, AsyncIterator[Generation]):
     """One walk through a merged history."""
 
     def __init__(self, listings: Sequence[_Listing], max_items: int | None) -> None:

@@ -27,6 +27,7 @@ from ._core.exchange import Core
 from ._errors import ProtocolError
 from ._models.page import Page
 from ._transport import Reply
+from ._types import BoundToProcess
 
 T = TypeVar("T")
 logger = logging.getLogger("neuralbox")
@@ -37,7 +38,7 @@ MAX_PREFETCH = 16
 """Most pages that are fetched ahead: each is held whole, and asks for a connection of its own."""
 
 
-class Pager(Generic[T]):
+class Pager(BoundToProcess, Generic[T]):
     """A listing that is fetched as it is read.
 
         page = await nb.history.list()                    # the first page
@@ -201,7 +202,7 @@ def require_prefetch(prefetch: object) -> None:
     require_whole("`prefetch`", prefetch, lowest=0, highest=MAX_PREFETCH, of="pages")
 
 
-class PageIterator(AsyncIterator[Page[T]]):
+class PageIterator(BoundToProcess, AsyncIterator[Page[T]]):
     """The pages of one walk; see `Pager.pages`."""
 
     def __init__(
@@ -253,7 +254,7 @@ class PageIterator(AsyncIterator[Page[T]]):
         return self._seen.add(str(identity))  # C1: an id may come as a number here and as text there
 
 
-class ItemIterator(AsyncIterator[T]):
+class ItemIterator(BoundToProcess, AsyncIterator[T]):
     """The items of one walk; see `Pager`."""
 
     def __init__(self, pages: PageIterator[T], max_items: int | None) -> None:

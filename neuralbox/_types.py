@@ -48,7 +48,7 @@ class BoundToProcess:
     __slots__ = ()
 
     _WHY_NOT_COPIED: ClassVar[str] = (
-        "A client and what belongs to it (a job, a batch, a resource) cannot be copied or pickled: it holds connections. "
+        "A client and what belongs to it (a job, a batch, a listing, a resource) cannot be copied or pickled: it holds connections. "
         "Make a client where it is needed (`client.with_options()` makes a copy that shares connections), and pass on "
         "`job.ref` or an id: `client.job(ref)` finds the job again."
     )

@@ -113,6 +113,14 @@ async def test_a_step_that_fails_or_is_cancelled_loses_nothing() -> None:
         assert [item.id async for item in walk] == ["n0", "g0", "n1"]
 
 
+async def test_an_account_is_read_once_however_many_clients_it_has() -> None:
+    both = Both(times(3, 1), times(3))
+    async with both.nb() as nb, both.gg() as gg:
+        found = [item.id async for item in history_of(nb, gg, nb.with_options(max_retries=1), gg)]
+        assert found == ["n0", "g0", "n1"]
+        assert both.asked == {"n": 1, "g": 1}
+
+
 @pytest.mark.parametrize(
     ("clients", "arguments", "problem"),
     [

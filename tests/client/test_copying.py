@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from neuralbox import AsyncNeuralBox, Budget, ImageRequest, JobRef, NeuralBox, ResultCache
+from neuralbox import AsyncNeuralBox, Budget, ImageRequest, JobRef, NeuralBox, ResultCache, history_of
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.sync import GeminiGen
 
@@ -23,6 +23,11 @@ THINGS: dict[str, Callable[[], Any]] = {
     "job": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).job(7),
     "batch": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).batch([ImageRequest(model="x", prompt="y")]),
     "stream": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).text.stream(model="x", prompt="y"),
+    "listing": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).history.list(),
+    "pages": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).history.list().pages(),
+    "items": lambda: aiter(AsyncGeminiGen(api_key="gg_test", transport=MOCK).history.list()),
+    "history": lambda: history_of(AsyncNeuralBox(api_key="nb_test", transport=MOCK)),
+    "walk": lambda: aiter(history_of(AsyncNeuralBox(api_key="nb_test", transport=MOCK))),
     "settings": lambda: {"client": AsyncNeuralBox(api_key="nb_test", transport=MOCK)},
     "other service": lambda: AsyncGeminiGen(api_key="gg_test", transport=MOCK),
 }
