@@ -5,13 +5,10 @@ python -m benchmarks.answering --latency 0.05     prints its port; ends with end
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from benchmarks import server
-from benchmarks.server import HOST, ROOT, Site, answer
+from benchmarks.server import Site, answer, started
 
 
 def finished(number: int) -> dict[str, object]:
@@ -36,15 +33,9 @@ class AtOnce(Site):
         return answer(finished(self.requests)) if method == "POST" else super().reply(method, target, body)
 
 
-@contextmanager
-def answering(latency: float = 0.0, lifetime: float = 3_600.0) -> Iterator[str]:
+def answering(latency: float = 0.0, lifetime: float = 3_600.0) -> AbstractContextManager[str]:
     """Run one in a process of its own on a free port, and end it with the block; its URL."""
-    command = [sys.executable, "-m", "benchmarks.answering", f"--latency={latency}", f"--lifetime={lifetime}"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://{HOST}:{int(process.stdout.readline())}"
-        process.stdin.close()
+    return started("benchmarks.answering", f"--latency={latency}", f"--lifetime={lifetime}")
 
 
 if __name__ == "__main__":

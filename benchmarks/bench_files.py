@@ -20,19 +20,18 @@ import random
 import re
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
 
 from benchmarks.measure import Row, Settings, compare, interleave, main, show
-from benchmarks.server import HOST, ROOT
+from benchmarks.server import HOST, started
 from neuralbox import AsyncNeuralBox, Limits
 
 CPU_BOUND = 1.3
@@ -139,17 +138,9 @@ async def _serve() -> None:
     os._exit(0)
 
 
-@contextmanager
-def serving() -> Iterator[str]:
+def serving() -> AbstractContextManager[str]:
     """Run the server in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.bench_files", "--serve"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            yield f"http://{HOST}:{int(process.stdout.readline())}"
-        finally:
-            process.stdin.close()
+    return started("benchmarks.bench_files", "--serve")
 
 
 @asynccontextmanager

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from urllib.parse import parse_qs
 
-from benchmarks.server import HOST, ROOT, Behaviour, Site, Wire, answer
+from benchmarks.server import HOST, Behaviour, Site, Wire, answer, started
 
 LATENCY = 0.02
 PAGE = 100
@@ -123,17 +122,9 @@ async def serve(site: Site) -> None:
         loop.remove_reader(sys.stdin.fileno())
 
 
-@contextmanager
-def serving(site: str, count: int) -> Iterator[str]:
+def serving(site: str, count: int) -> AbstractContextManager[str]:
     """Run one of `SITES` in a process of its own, and hand out its address."""
-    command = [sys.executable, "-m", "benchmarks.listings", site, str(count)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield f"http://{HOST}:{int(process.stdout.readline())}"
-        finally:
-            process.stdin.close()  # its lifeline
+    return started("benchmarks.listings", site, str(count))
 
 
 if __name__ == "__main__":

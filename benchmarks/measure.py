@@ -219,6 +219,14 @@ def main(run: Callable[[Settings], list[Row]], description: str | None) -> None:
         print(table(rows))
 
 
+def report(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print rows as JSON, which `benchmarks.run` reads, or as a table with what it was measured on."""
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        print(table(rows), f"\n{machine()}; {versions('neuralbox', 'anyio', 'pydantic')}")
+
+
 def rows_of(text: str) -> list[Row]:
     """Read what `--json` printed."""
     found: list[dict[str, Any]] = json.loads(text)

@@ -456,6 +456,22 @@ class Running:
 
 
 @contextmanager
+def started(module: str, *arguments: str) -> Iterator[str]:
+    """Run a module that serves in a process of its own, and hand out its address.
+
+    It prints its port, and ends when its standard input does: that is its lifeline, which closes with this process, too.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield f"http://{HOST}:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
+
+
+@contextmanager
 def running(behaviour: Behaviour | None = None) -> Iterator[Running]:
     """Run a server in a process of its own on a free port, and end it with the block."""
     options = asdict(behaviour or Behaviour())

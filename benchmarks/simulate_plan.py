@@ -26,7 +26,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import ceil, floor
 from pathlib import Path
 from random import Random
@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from benchmarks.measure import Row, machine, table, versions
+from benchmarks.measure import Row, report
 from benchmarks.simulate_waiting import HOUR, START, URL, Service, VirtualTime, World, uniform
 from neuralbox._batch import collector
 from neuralbox._batch.resource import Batches
@@ -344,10 +344,7 @@ def main() -> None:
             if asked.only:
                 print(brought, file=sys.stderr)
             rows += rows_for(world, brought)
-    if asked.json:
-        print(json.dumps([asdict(row) for row in rows]))
-    else:
-        print(table(rows), f"\n{machine()}; {versions('neuralbox', 'anyio', 'pydantic')}")
+    report(rows, as_json=asked.json)
 
 
 if __name__ == "__main__":

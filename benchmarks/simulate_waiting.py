@@ -27,7 +27,7 @@ import tracemalloc
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import ceil
 from multiprocessing import get_context
@@ -38,7 +38,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 
-from benchmarks.measure import Row, Settings, machine, table, versions
+from benchmarks.measure import Row, Settings, report
 from neuralbox._api.vocabulary import USUAL_SECONDS
 from neuralbox._config import NEURALBOX, ClientOptions, Polling
 from neuralbox._core.credentials import ApiKey
@@ -656,10 +656,7 @@ def main() -> None:
         rows = growth(asked.grow, seed=asked.seed)
     else:
         rows = schedules(settings) if asked.schedule else run(settings, asked.jobs)
-    if asked.json:
-        print(json.dumps([asdict(row) for row in rows]))
-    else:
-        print(table(rows), f"\n{machine()}; {versions('neuralbox', 'anyio', 'pydantic')}")
+    report(rows, as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -28,6 +28,7 @@ from neuralbox._config import ClientOptions
 from neuralbox._core.credentials import ApiKey, Credential
 from neuralbox._core.exchange import Core
 from neuralbox._errors import APITimeoutError, ConfigurationError, ConnectError, ProtocolError
+from neuralbox._hooks import Hooks
 from neuralbox._transport.base import Reply, StreamedReply, Timeouts
 from neuralbox.testing import _time
 
@@ -51,6 +52,11 @@ def dear(test: Test) -> Test:
 def in_turn(cases: Iterable[Any]) -> list[Any]:
     """Give the loops cases in turn: each takes long, and what is decided is the same on both."""
     return [pytest.param(("asyncio", "trio")[at % 2], case, id=str(case)) for at, case in enumerate(cases)]
+
+
+def hooks_telling(tell: Callable[[Any], object]) -> Hooks:
+    """Hooks that tell one function of every event."""
+    return Hooks(**{each.name: tell for each in fields(Hooks)})
 
 
 # What the other side does.

@@ -29,12 +29,11 @@ from neuralbox._cli.app import app
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Polling
 from neuralbox._core.credentials import Session
-from neuralbox._hooks import Hooks
 from neuralbox._requests.requests import ImageRequest, TextRequest, TranscriptionRequest, VideoRequest
 from neuralbox._types import JobRef
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.otel import tracing
-from tests.helpers import VirtualTime, make_client
+from tests.helpers import VirtualTime, hooks_telling, make_client
 
 pytestmark = pytest.mark.anyio
 
@@ -163,17 +162,7 @@ class Seen:
         self.exporter = InMemorySpanExporter()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        keep = self.show
-        own = Hooks(
-            on_call=keep,
-            on_request=keep,
-            on_response=keep,
-            on_failure=keep,
-            on_retry=keep,
-            on_submission=keep,
-            on_end=keep,
-        )
-        self.hooks = [own, tracing(provider)]
+        self.hooks = [hooks_telling(self.show), tracing(provider)]
 
     def show(self, *things: object) -> None:
         for one in things:

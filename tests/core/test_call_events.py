@@ -19,7 +19,6 @@ from neuralbox._core.credentials import Session
 from neuralbox._hooks import (
     CallInfo,
     EndEvent,
-    Event,
     FailureEvent,
     Hooks,
     RequestEvent,
@@ -44,6 +43,7 @@ from tests.helpers import (
     Streamed,
     Unsent,
     cancelled_at_a_stall,
+    hooks_telling,
     make_client,
     make_core,
     refusal,
@@ -65,17 +65,7 @@ DONE = {"id": 7, "status": "completed", "model_slug": "gpt-5", "result_text": "H
 def recorder() -> tuple[Hooks, list[Any]]:
     """Hooks that keep every event."""
     seen: list[Any] = []
-    keep: Callable[[Event], object] = seen.append
-    hooks = Hooks(
-        on_call=keep,
-        on_request=keep,
-        on_response=keep,
-        on_failure=keep,
-        on_retry=keep,
-        on_submission=keep,
-        on_end=keep,
-    )
-    return hooks, seen
+    return hooks_telling(seen.append), seen
 
 
 def told(seen: list[Any]) -> list[str]:
