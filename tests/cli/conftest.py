@@ -23,6 +23,8 @@ from neuralbox._cli.app import app
 from neuralbox._cli.invocation import current
 from neuralbox.sandbox import Sandbox, Server, serve
 
+from ..accounts import ServedAccount
+
 FAST = Polling(timeout=30, min_interval=0.02, max_interval=0.1)
 
 
@@ -49,24 +51,8 @@ class Left:
         return line
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(ServedAccount):
     """The command line with a key and a service."""
-
-    server: Server
-    key: str
-
-    @property
-    def sandbox(self) -> Sandbox:
-        return self.server.sandbox
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"NEURALBOX_API_KEY": self.key, "NEURALBOX_BASE_URL": self.server.url}
-
-    @property
-    def spent(self) -> int:
-        return 100_000 - self.sandbox.ledger.balance(self.key)
 
     def __call__(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Left:
         left = run(*arguments, stdin=stdin, **{**self.environment, **environment})

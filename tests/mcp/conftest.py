@@ -20,6 +20,7 @@ from neuralbox.mcp import McpSettings, build_server
 from neuralbox.sandbox import Sandbox, Server, serve
 from neuralbox.sandbox._media import images
 
+from ..accounts import ServedAccount
 from ..cli.processes import PATIENCE
 
 ERAS = ("legacy", "2026-07-28")
@@ -30,30 +31,14 @@ FILM = {"model": "kling-v2.1", "prompt": "A paper boat"}
 
 
 @dataclass(frozen=True)
-class McpBox:
+class McpBox(ServedAccount):
     """An account at a service, and a directory.
 
     Attributes:
-        server: The service.
-        key: The account.
         directory: Where results go.
     """
 
-    server: Server
-    key: str
     directory: Path
-
-    @property
-    def sandbox(self) -> Sandbox:
-        return self.server.sandbox
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"NEURALBOX_API_KEY": self.key, "NEURALBOX_BASE_URL": self.server.url}
-
-    @property
-    def spent(self) -> int:
-        return 100_000 - self.sandbox.ledger.balance(self.key)
 
     @property
     def accepted(self) -> int:
