@@ -23,7 +23,7 @@ THINGS: dict[str, Callable[[], Any]] = {
     "job": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).job(7),
     "batch": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).batch([ImageRequest(model="x", prompt="y")]),
     "stream": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).text.stream(model="x", prompt="y"),
-    "listing": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).history.list(),
+    "listing": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).history.list(page_size=9),
     "pages": lambda: AsyncNeuralBox(api_key="nb_test", transport=MOCK).history.list().pages(),
     "items": lambda: aiter(AsyncGeminiGen(api_key="gg_test", transport=MOCK).history.list()),
     "history": lambda: history_of(AsyncNeuralBox(api_key="nb_test", transport=MOCK)),
