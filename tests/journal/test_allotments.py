@@ -285,6 +285,28 @@ async def test_what_was_spent_before_counts_once_however_often_a_run_is_opened(p
 
 
 @pytest.mark.anyio
+async def test_a_budget_counts_what_workers_without_one_send_beside_it(place: str, postgres: PostgresServer) -> None:
+    elsewhere = postgres.url()  # without a budget
+    async with a_worker(elsewhere), a_worker(place) as one, a_worker(place) as beside:
+        await open_budget(one, 100)
+        await take(one, 10)
+        await send(beside, "a", None)
+        await beside.accepted("a", id=1)
+        await beside.final("a", outcome(7))
+        await beside.flush()
+        assert (await take(one, 10, returned=100))[1].spent == 7
+        await send(one, "b", 10)
+        await one.planned_again("b")
+        await send(one, "c", 10)
+        await one.lost("c", claim("c"))
+        end_lease(postgres, one)
+        await beside.take(["b", "c"])
+        await beside.sending("b", claim("b"), mark=MARK)
+        await beside.sending("c", claim("c"), mark=MARK)  # which may have been accepted at its price
+        assert (await take(beside, 1))[1].open == 10
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("is_free", "spent"), [(True, 10), (False, 20)])
 async def test_what_the_service_does_not_say_cost_its_price(place: str, is_free: bool, spent: int) -> None:
     async with a_worker(place) as one:
