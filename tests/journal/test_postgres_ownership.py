@@ -43,6 +43,15 @@ async def test_what_one_worker_has_is_anothers_to_the_other_until_it_leaves(plac
         assert (await second.summary()).accepted == 1
 
 
+async def test_what_was_given_up_and_is_sent_again_is_its_owners(place: str) -> None:
+    async with a_worker(place) as first, a_worker(place) as second:
+        await first.plan(entries("one", "two"))
+        await first.give_up(["one", "two"])
+        for key, price in (("one", None), ("two", 5)):
+            await first.sending(key, claim(key), mark=MARK, price=price)
+        assert await second.take(["one", "two"]) == []
+
+
 async def test_a_worker_whose_lease_is_over_sends_nothing_and_loses_its_part(
     place: str, postgres: PostgresServer
 ) -> None:
@@ -79,6 +88,7 @@ async def test_only_who_sent_it_last_may_say_late_what_became_of_it(place: str, 
             await first.accepted("one", id=1)
         await first.planned_again("two")
         await first.flush()
+        assert [(each.record.key, each.record.state) for each in await second.news()] == [("two", "planned")]
         assert await second.absent("two", "two", widened=0) is None  # as its sender has said
         assert await second.adopt("two", "two", JobRef(2), sent=None) is GrantRefusal.UNSENT
         with refused("taken"):
@@ -99,6 +109,8 @@ async def test_the_end_of_a_request_is_said_by_who_has_it_or_sent_it(place: str,
         await first.flush()
         assert (await second.look("two")).state == "final"
         await second.final("one", {"status": "failed"})
+        await second.flush()
+        assert [(each.record.key, each.record.state) for each in await second.news()] == [("two", "final")]
         await second.planned_again("one")
         await second.sending("one", claim("again"))
         await second.accepted("one", id=11)

@@ -251,6 +251,18 @@ async def test_what_is_taken_over_is_waited_for_again_where_that_is_wanted(
         assert (one.job.id, one.is_brief) == (1, False)
 
 
+async def test_what_its_owner_adopts_is_waited_for_as_what_was_accepted_at_once(place: str) -> None:
+    async with a_keeper(place) as (_, tenure), a_worker(place) as owner:
+        owner.be_kept(is_brief=False)
+        await owner.plan(entries("one"))
+        await owner.sending("one", claim("one"), mark=MARK)
+        await owner.lost("one", claim("one"))
+        assert await owner.adopt("one", "one", JobRef(1), sent=None) is None
+        assert await jobs_of(tenure) == []  # until its owner listens for its end
+        await owner.accepted("one", id=1, waits=True)
+        assert [kept.job.id for kept in await jobs_of(tenure)] == [1]
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_lost_answers_are_the_keepers_whoever_lost_them(
     place: str, postgres: PostgresServer, is_lost: bool
@@ -303,7 +315,7 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
         assert "c-open" in {each.claim["key"] for each in await lost_of(tenure)}
 
 
-async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place: str) -> None:
+async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place: str, postgres: PostgresServer) -> None:
     async with a_keeper(place) as (journal, tenure):
         await journal.plan(entries("one", "two"))
         for key in ("one", "two"):
@@ -314,6 +326,12 @@ async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place:
         (two,) = await lost_of(tenure)
         (seen,) = (await journal.view([])).in_flight
         assert (two.widened, seen.opens) == (1, 40.0)
+        await tenure.unsettled(two, {"why": "several may be it"})
+        await journal.sending("two", claim("again"), mark=MARK)  # of which nothing is known yet
+        (seen,) = (await journal.view([])).in_flight
+        assert seen.opens is None
+        end_lease(postgres, journal)
+        assert [each.claim["key"] for each in await lost_of(tenure)] == ["again"]
 
 
 async def test_a_claim_that_nobody_can_read_is_left_alone(place: str, postgres: PostgresServer) -> None:
