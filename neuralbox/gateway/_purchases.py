@@ -29,7 +29,13 @@ from .._base_client import core_of
 from .._client import AsyncNeuralBox
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.detached import DetachedTaskGroup
-from .._errors import BudgetExceededError, GenerationFailedError, JournalError, NeuralBoxError
+from .._errors import (
+    BudgetExceededError,
+    GenerationFailedError,
+    InsufficientTokensError,
+    JournalError,
+    NeuralBoxError,
+)
 from .._models.generation import Generation
 from .._polling.job import Job
 from .._submissions.keyed import KeyedBook, opened
@@ -260,7 +266,7 @@ class Cashier:
     async def _several(
         self, purchase: Purchase, order: Order, request: Request, client: AsyncNeuralBox
     ) -> Sequence[Generation]:
-        """Buy several at once; those that failed free of charge are left out where there are others."""
+        """Buy several at once; those that cost nothing and that no repetition brings are left out where there are others."""
         found: dict[int, Generation] = {}
         failed: dict[int, NeuralBoxError] = {}
 
@@ -273,7 +279,7 @@ class Cashier:
         async with anyio.create_task_group() as tasks:
             for index in range(order.count):
                 tasks.start_soon(one, index)
-        serious = [each for each in failed.values() if not isinstance(each, GenerationFailedError)]
+        serious = [each for each in failed.values() if not isinstance(each, _IN_VAIN)]
         if serious or not found:
             raise (serious or [*failed.values()])[0]
         return [found[index] for index in sorted(found)]
@@ -364,4 +370,6 @@ class Cashier:
             self._changed.ring()
 
 
+_IN_VAIN: Final = (GenerationFailedError, BudgetExceededError, InsufficientTokensError)
+"""What a caller is told not to repeat: an answer that says it would keep the others that were paid for from it."""
 _ACCEPTED_IS_ENOUGH: Final = "video"

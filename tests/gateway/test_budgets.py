@@ -336,6 +336,20 @@ async def test_a_caller_that_repeats_its_call_while_it_is_looked_for_gets_what_i
         assert (calls.posts, calls.charges) == (1, 1)
 
 
+# What is left.
+
+
+@pytest.mark.parametrize("limit", ["budget", "balance"])
+async def test_of_several_those_that_the_tokens_are_enough_for_are_handed_over(tmp_path: Path, limit: str) -> None:
+    """They were paid for, and the whole call was refused with the request not to repeat it."""
+    with in_memory(balance=5 if limit == "balance" else 100) as running:
+        async with calling(tmp_path, running, budget=5 if limit == "budget" else None) as calls:
+            some = await calls.chat(n=3)
+            assert (some.status, len(some.body["choices"]), calls.charges) == (200, 2, 2)
+            none = await calls.chat("Good evening", n=2)
+            assert (none.status, none.error["code"], calls.charges) == (429, "insufficient_quota", 2)
+
+
 # Over a change of the key.
 
 
