@@ -152,7 +152,7 @@ def _cell(value: object) -> str:
         return "yes" if value else ""
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 100_000 else str(value)
-    text = str(value)
+    text = str(round(value, 2) if isinstance(value, float) else value)
     place = web_address(text)
     if place is not None:
         return f'<a href="{escape(place)}" target="_blank" rel="noopener noreferrer">open</a>'

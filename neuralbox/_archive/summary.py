@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from .._errors import ConfigurationError
 from .._models.generation import Generation
+from .._models.page import items_html
 from .._plain_text import without_formula
 from .._types import PlainValues
 
@@ -22,6 +23,7 @@ GROUPS: Final = ("service", "model", "day", "kind", "status")
 DEFAULT_GROUPS: Final = ("model", "day", "kind", "status")
 OTHERS: Final = "(others)"
 _MOST_ROWS: Final = 50_000
+_MOST_SHOWN: Final = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +101,15 @@ class HistorySummary(PlainValues):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook as a table; of very many rows the first."""
+        said = [f"{self.total.count:,} generations", f"{self.total.tokens:,} tokens"]
+        if self.total.credits:
+            said.append(f"{round(self.total.credits, 2):,} credits")
+        if len(self) > _MOST_SHOWN:
+            said.append(f"the first {_MOST_SHOWN} of {len(self):,} rows")
+        return items_html(self.rows[:_MOST_SHOWN], ", ".join(said))
 
     def to_csv(self) -> str:
         """Return the rows as a table with a line of names; words that a spreadsheet would run begin with `'`."""

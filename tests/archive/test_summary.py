@@ -13,6 +13,7 @@ from neuralbox._archive import summary as module
 from tests.archive.support import Service
 from tests.geminigen.support import client as gemini_client
 from tests.helpers import make_client
+from tests.test_html import Elements
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,21 @@ async def test_rows_count_what_was_made_failed_rated_and_charged(service: Servic
         "model,count,completed,failed,pending,unpriced,tokens,credits,rated,rating"
     )
     assert by_model.to_csv().splitlines()[3].startswith("'=cmd,1,")
+
+
+async def test_a_notebook_shows_its_rows_as_a_table(service: Service) -> None:
+    async with make_client(service) as nb:
+        found = Elements((await nb.history.summary(by=("day", "model")))._repr_html_())
+    assert found.text.startswith("5 generations, 16 tokensmodel")
+    assert len(found.of("tr")) == 1 + 4
+    assert "kind" not in found.text  # it is not grouped by that
+    rows = [module.SummaryRow(model="<b>", credits=0.1 + 0.2)] * 201
+    many = Elements(HistorySummary(("model",), rows, module.SummaryRow(count=1_201, credits=60.3000001))._repr_html_())
+    assert many.text.startswith("1,201 generations, 0 tokens, 60.3 credits, the first 200 of 201 rows")
+    assert "<b>0" in many.text
+    assert "0.3" in many.text
+    assert "0.30000" not in many.text
+    assert many.of("b") == []
 
 
 @pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@a", "\t=1", "＝1", "＋1", "－1", "＠a"])  # noqa: RUF001 - they are meant
