@@ -57,6 +57,8 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 REASONS: Final = dict.fromkeys(("lease", "locked", "taken"), exit_codes.IN_USE) | dict.fromkeys(
     ("account", "changed", "duplicate", "foreign", "missing", "restored", "service", "version"), exit_codes.USAGE
 )
+# The disk's business, also where the file that met it counts as a setting.
+_FAILING_DISK: Final = frozenset(getattr(errno, name, errno.EIO) for name in ("EIO", "ENOSPC", "EROFS", "EDQUOT"))
 # What to do about it in words of the command line, where the library's own sentence does not say.
 ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.InsufficientTokensError, "`neuralbox balance` shows what is left."),
@@ -192,6 +194,9 @@ def code_of(error: BaseException) -> int:
         return REASONS[error.reason]
     if isinstance(error, errors.DownloadError) and isinstance(error.__cause__, OSError):
         return code_of(error.__cause__)  # the disk's; a time-out is an OSError too, and has the code of its class
+    cause = error.__cause__
+    if isinstance(error, errors.ConfigurationError) and isinstance(cause, OSError) and cause.errno in _FAILING_DISK:
+        return exit_codes.UNUSABLE_DISK
     return next((code for kind, code in CODES if isinstance(error, kind)), exit_codes.FAILED)
 
 

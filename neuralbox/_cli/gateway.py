@@ -152,7 +152,10 @@ def list_keys(keys: Keys = KEYS, json: AsJson = False) -> None:
     with session.plain_words("gateway"):
         from ..gateway import KeyFile
 
-        for each in KeyFile(keys).all():
+        found = KeyFile(keys).all()
+        if not found:
+            session.print_status(f"There are no keys in {keys}.")
+        for each in found:
             limits: dict[str, object] = {"budget": each.budget, "per_minute": each.per_minute, "models": each.models}
             session.write_record({"id": each.id, "name": each.name, "created_at": each.created_at, **limits})
             limits["models"] = ",".join(each.models or ())

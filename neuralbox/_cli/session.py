@@ -222,7 +222,7 @@ class CommandSession:
         self.write_record(known)
         width = max(map(len, known), default=0)
         for name, value in known.items():
-            self.print_text(output.joined(f"{name.replace('_', ' '):<{width}}  {value}"))
+            self.print_text(output.joined(f"{name.replace('_', ' '):<{width}}  {in_words(value)}"))
 
     @contextmanager
     def measured(self, label: str) -> Iterator[Meter]:
@@ -238,6 +238,17 @@ class CommandSession:
                 yield meter
             finally:
                 self.meter = None
+
+
+def in_words(value: Any) -> str:
+    """Return a value for people: no brackets, no quotes, none of Python's names."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={in_words(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(in_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def plain_values(generation: Generation) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from neuralbox._cli import exit_codes, output
+from neuralbox.gateway import _keys
 
 from .conftest import Box, run
 from .processes import finish, start
@@ -41,6 +42,19 @@ def test_a_key_that_could_not_be_shown_is_not_kept(monkeypatch: pytest.MonkeyPat
         assert run("gateway", "key", "me").code == exit_codes.UNUSABLE_DISK
     assert run("gateway", "keys").lines == []
     assert run("gateway", "key", "me").code == 0
+
+
+def test_a_full_disk_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_keys, "write_own", full)
+    left = run("gateway", "key", "me")
+    said = "The file of keys gateway-keys.json cannot be used: No space left on device."
+    assert (left.code, left.out, left.sentence) == (exit_codes.UNUSABLE_DISK, "", said)
+    nowhere = run("gateway", "key", "me", "--keys", "nowhere/keys.json")
+    assert (nowhere.code, "No such file" in nowhere.sentence) == (exit_codes.USAGE, True)
+    assert run("gateway", "keys").sentence == "There are no keys in gateway-keys.json."
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from neuralbox._cli.session import in_words
+
 from .conftest import Box
 
 
@@ -38,9 +42,15 @@ def test_models_are_a_row_each(box: Box) -> None:
 
 def test_one_model_is_shown_with_its_options(box: Box) -> None:
     left = box("models", "flux-1.1-pro")
-    assert any(line.startswith("sizes ") for line in left.lines)
+    assert any(line.startswith("sizes ") and "1024x1024, " in line and "[" not in line for line in left.lines)
+    assert "supports streaming  no" in left.lines
     [record] = box("models", "flux-1.1-pro", "--json").records
     assert "768x1344" in record["config"]["sizes"]
+
+
+def test_a_value_is_shown_in_words_and_in_none_of_pythons() -> None:
+    assert in_words([True, None, 2, "a", Decimal("0.50")]) == "yes, none, 2, a, 0.50"
+    assert in_words({"sizes": ["a", "b"], "most": {"of": False}}) == "sizes=a, b, most=of=no"
 
 
 def test_an_unknown_model_is_not_found(box: Box) -> None:
