@@ -14,6 +14,7 @@ from .session import CommandSession
 
 if TYPE_CHECKING:
     from .._client import AsyncNeuralBox
+    from ..mcp import McpSettings
 
 
 def mcp(
@@ -64,6 +65,7 @@ def mcp(
             read_only=read_only,
             wait=wait,
         )
+        _require_usable(settings)
 
     async def work(nb: AsyncNeuralBox, _command: CommandSession) -> None:
         server = build_server(nb if budget is None else nb.with_options(budget=budget), settings)
@@ -73,3 +75,18 @@ def mcp(
             await serve_stdio(server)
 
     command.run(work)
+
+
+def _require_usable(settings: McpSettings) -> None:
+    """Refuse what the first purchase would fail on: whoever started the server does not see that.
+
+    Raises:
+        JournalError: The journal is none.
+        OSError: A directory cannot be made.
+    """
+    from .._journal import require_journal
+
+    for directory in (settings.directory, settings.journal_path.parent):
+        directory.mkdir(parents=True, exist_ok=True)
+    if settings.journal_path.exists():
+        require_journal(settings.journal_path)

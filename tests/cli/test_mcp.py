@@ -11,6 +11,7 @@ import pytest
 
 import neuralbox.mcp
 from neuralbox import AsyncNeuralBox
+from neuralbox._cli import exit_codes
 from neuralbox.mcp import McpSettings
 
 from .conftest import Box
@@ -50,6 +51,23 @@ def test_it_serves_http_with_the_token_of_the_environment(seen: list[Any], box: 
     assert (left.code, left.lines) == (0, ["http://127.0.0.1:1/mcp"])
     settings = McpSettings(directory=tmp_path / "neuralbox-mcp", journal=Path("j.sqlite"))
     assert seen == [(None, settings), ("server", "127.0.0.1", 1, "let-me-in")]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--to", "taken"), "File exists: "),
+        (("--to", "taken/below"), "Not a directory: "),
+        (("--journal", "taken"), "is no database"),
+        (("--journal", "taken/mcp.sqlite"), "File exists: taken."),
+    ],
+)
+def test_what_the_first_purchase_would_fail_on_is_said_at_once(
+    options: tuple[str, ...], said: str, seen: list[Any], box: Box
+) -> None:
+    Path("taken").write_text("not a journal at all", encoding="utf-8")
+    left = box("mcp", *options)
+    assert (left.code, said in left.sentence, seen) == (exit_codes.UNUSABLE_DISK, True, [])
 
 
 def test_a_journal_in_a_database_is_refused_and_its_password_goes_nowhere(seen: list[Any], box: Box) -> None:
