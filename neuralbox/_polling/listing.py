@@ -23,8 +23,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -277,6 +278,27 @@ class SweepPlanner:
         self._paused_until = poller.now() + AFTER_TOO_LONG
 
 
+class _SweepEnd(Enum):
+    """How a sweep ended, where no error ended it."""
+
+    CUT_OFF = "cut off"
+    """Whoever walked has left: what it was for is due now."""
+    NEWEST_READ = "newest read"
+    """The newest pages of the whole history were read: what they do not show has not ended, or is not listed yet."""
+    WALKED = "walked"
+    """All that still runs was shown: the rest has ended, or is not listed yet."""
+    SEARCHED = "searched"
+    """What has ended was searched for: the rest is asked about with the next sweep."""
+    TOO_LONG = "too long"
+    """The list has more pages than there are jobs to ask about."""
+
+
+_ENDS: Final[Mapping[WalkStep, _SweepEnd]] = {
+    WalkStep.COMPLETE: _SweepEnd.WALKED,
+    WalkStep.TOO_LONG: _SweepEnd.TOO_LONG,
+}
+
+
 class Sweep:
     """One walk over the pending pages, for so many jobs.
 
@@ -313,8 +335,7 @@ class Sweep:
         self._ours = self._others = 0
         self._last_ends: tuple[str, str] | None = None
         self._ignores_page = False
-        self._step = WalkStep.PROBE
-        self._searched = self._is_read = False
+        self._end = _SweepEnd.CUT_OFF
         self._error: NeuralBoxError | None = None
         self._waiting_until: float | None = None
 
@@ -354,39 +375,43 @@ class Sweep:
             rest = self._close()
             if self._error is not None:
                 planner.failed(poller, rest, self._error, began)
-            elif self._is_read:
+            elif self._end is _SweepEnd.NEWEST_READ:
                 poller.answered(began)
                 planner.read(poller, found=self._ours, absent=rest)
-            elif self._step is WalkStep.COMPLETE:
+            elif self._end is _SweepEnd.WALKED:
                 poller.answered(began)
                 planner.walked(poller, ours=self._ours, others=self._others, absent=rest)
-            elif self._step is WalkStep.TOO_LONG:
+            elif self._end is _SweepEnd.TOO_LONG:
                 planner.too_long(poller)
                 for job in rest:
                     poller.reschedule(job, poller.now() + poller.spread(job))
+            elif self._end is _SweepEnd.SEARCHED:
+                for job in rest:
+                    poller.reschedule(job, began + self._seconds)
             else:
-                for job in rest:  # cut off: now, for whoever leads next
-                    poller.reschedule(job, began + self._seconds if self._searched else poller.now())
+                for job in rest:
+                    poller.reschedule(job, poller.now())  # for whoever leads next
 
     async def _read(self, core: Core) -> None:
         """Read what this sweep is to read, as far as it comes."""
         takes_items, service = core.options.polling.detail != "status", core.options.service
         if self._sparing:
-            self._is_read = await self._read_newest(core)
+            if await self._read_newest(core):
+                self._end = _SweepEnd.NEWEST_READ
         elif not service.listing.has_states:
-            self._step = await self._walk_whole(core, takes_items=takes_items)
+            self._end = await self._walk_whole(core, takes_items=takes_items)
         elif self._by_ends and takes_items:
             await self._search(core)
-            self._searched = True
+            self._end = _SweepEnd.SEARCHED
         else:
-            self._step = await self._walk(core)
-            if takes_items and self._step is WalkStep.COMPLETE:
+            self._end = await self._walk(core)
+            if takes_items and self._end is _SweepEnd.WALKED:
                 await self._search(core)
 
     # The pending pages, the last first...
 
-    async def _walk(self, core: Core) -> WalkStep:
-        """Walk through them; return the step at which the walk ended."""
+    async def _walk(self, core: Core) -> _SweepEnd:
+        """Walk through them."""
         planner = self._planner
         walk = begin_walk(planner.stats, total=len(self._poller.jobs), jobs=len(self._jobs))
         while walk.pages and self._error is None:
@@ -405,7 +430,7 @@ class Sweep:
                 ids = frozenset(read_item(record)[0] for record in page.records)
                 planner.stats = replace(planner.stats, counted=False)
             walk = walk.after_page(number, page.pages, len(page.records), ids)
-        return walk.step
+        return _ENDS.get(walk.step, _SweepEnd.CUT_OFF)
 
     def _without_page(self, walk: ListingWalk) -> ListingWalk:
         """Go on without a page that was not answered, where that is because there is none; else the error stays."""
@@ -448,7 +473,7 @@ class Sweep:
 
     # ... or the whole list, where the service knows no other, the newest first...
 
-    async def _walk_whole(self, core: Core, *, takes_items: bool) -> WalkStep:
+    async def _walk_whole(self, core: Core, *, takes_items: bool) -> _SweepEnd:
         """Read it until all that is asked about was shown, as far back as that is likely; what has ended is polled."""
         planner, rewrite = self._planner, core.options.service.listing.rewrite
         wanted = self._wanted()
@@ -466,12 +491,12 @@ class Sweep:
 
         while search.pages and wanted and self._error is None:
             if search.pages.start > len(self._jobs):
-                return WalkStep.TOO_LONG
+                return _SweepEnd.TOO_LONG
             found_on, _ = await self._read_pages(core, search.pages, None, wanted, take)
             deepest = max(deepest, found_on or 1)
             search = search.after(found=found_on is not None, wanted=len(wanted), pages=max(likely, search.pages.stop))
         planner.found_on = deepest
-        return WalkStep.COMPLETE
+        return _SweepEnd.WALKED
 
     def _wanted(self) -> dict[str, PolledJob]:
         """Return what nothing was heard of in this sweep, by id as text."""
