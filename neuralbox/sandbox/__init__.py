@@ -16,6 +16,7 @@ The extra brings what it needs: `pip install 'neuralbox[sandbox]'`.
 from __future__ import annotations
 
 from ._assumptions import ASSUMPTIONS
+from ._records import Charge, Received, StoredGeneration
 
 try:
     from ._faults import Faults
@@ -28,4 +29,14 @@ except ModuleNotFoundError as _error:
         f"The sandbox needs {_error.name}: pip install 'neuralbox[sandbox]'", name=_error.name
     ) from _error
 
-__all__ = ["ASSUMPTIONS", "Faults", "Sandbox", "Server", "run", "serve"]
+__all__ = [
+    "ASSUMPTIONS",
+    "Charge",
+    "Faults",
+    "Received",
+    "Sandbox",
+    "Server",
+    "StoredGeneration",
+    "run",
+    "serve",
+]

@@ -45,14 +45,20 @@ class SandboxAccount:
 
 @dataclass(slots=True)
 class StoredGeneration:
-    """One accepted generation.
+    """One accepted generation, as `ledger.generations` has it: what was asked for, and what became of it.
 
     Attributes:
+        number: Counts the generations of the sandbox; in dialect A it is the id as well.
         id: As clients see it: an integer (dialect A) or `gen_...` (dialect B).
+        account: Whose it is, by the ledger's name of the account.
+        kind: `text`, `image`, `video`, ...
+        prompt: What was asked for, where it has a prompt.
         model: The slug that was asked for; `answer_slug` is the one answers carry.
-        price: Tokens it will cost when it completes.
+        price: Tokens it will cost when it completes; `tokens` is what it has cost by now.
+        created_at: When it was accepted, Unix seconds of the sandbox's clock.
         ready_at: When it completes or fails.
         listed_at: When the history starts to show it.
+        status: `pending`, `completed` or `failed`.
         failure: The sentence it ends with as failed, or None.
         balance_after: The account's balance right after it was charged.
         format: Ending of the result file; None where there is no file.
@@ -96,12 +102,20 @@ class StoredGeneration:
 
     @property
     def processing_ms(self) -> int:
+        """Return the milliseconds from its acceptance to its end."""
         return max(1, round((self.ready_at - self.created_at) * 1000))
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One withdrawal: which generation, how many tokens, when."""
+    """One withdrawal, as `ledger.charges` and `RunningSandbox.charged_once` have it.
+
+    Attributes:
+        generation: Id of the generation.
+        account: Whose tokens, by the ledger's name of the account.
+        tokens: How many.
+        at: When, Unix seconds of the sandbox's clock.
+    """
 
     generation: int | str
     account: str
@@ -111,12 +125,15 @@ class Charge:
 
 @dataclass(slots=True)
 class Received:
-    """One request as it arrived, and how it was answered.
+    """One request as it arrived, and how it was answered; `ledger.received` has the latest.
 
     Attributes:
         route: Method and path template, such as `GET /generate/{id}`.
+        path: The path as it was asked for.
+        query: What stood behind the question mark.
+        at: When, Unix seconds of the sandbox's clock.
         headers: Names in lower case; a name sent twice keeps its last value.
-        body: The first bytes of the body (see `_ledger.BODY_KEPT`).
+        body: The first 16 KiB of the body.
         status: HTTP status of the answer; None while it is being answered, or where there was none.
     """
 

@@ -52,6 +52,8 @@ def refused(code: str, message: str = "No.", **fields: Any) -> dict[str, Any]:
 def streamed(*deltas: str, id: int | str = 18_473, model: str = "gpt-5", cut: bool = False) -> dict[str, Any]:
     """Build a stream of events, as arguments of a route's `respond`.
 
+        router["generate"].respond(**streamed("Good ", "morning"))  # "stream" where the client has Dialect(stream="path")
+
     Args:
         deltas: The pieces of the text.
         id: Of the generation.
