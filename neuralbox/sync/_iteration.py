@@ -23,6 +23,7 @@ import anyio
 
 from .._errors import ConfigurationError
 from .._models.page import Page
+from .._types import BoundToProcess
 from ._call import BlockingCall, Kind, presentable
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class Pump:
         self._resume.set()
 
 
-class Items(Generic[T]):
+class Items(BoundToProcess, Generic[T]):
     """A blocking iterator; also a context manager, and `close` ends it early.
 
     Leaving a `for` loop early frees what the iteration holds when the iterator is dropped; `with` or `close` frees it

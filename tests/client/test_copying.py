@@ -54,7 +54,7 @@ def test_a_resource_is_refused_with_its_client(way: Callable[[Any], Any]) -> Non
 
 def test_the_blocking_clients_are_refused_as_well() -> None:
     with NeuralBox(api_key="nb_test", transport=MOCK) as nb, GeminiGen(api_key="gg_test", transport=MOCK) as gg:
-        for thing in (nb, gg, nb.job(7), nb.images):
+        for thing in (nb, gg, nb.job(7), nb.images, iter(nb.history.list()), nb.job(7).watch()):
             refused(thing)
 
 
