@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from neuralbox import NeuralBox
 from neuralbox.sandbox import Sandbox, serve
 
 from .. import documents
@@ -46,8 +47,10 @@ NO_BLOCKING_FORM = [
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """The address of a sandbox whose books hold nothing but the example's."""
+    """The address of a sandbox for the example alone, on an account that was used before, as a reader's is."""
     with serve(Sandbox(speed=1_000)) as server:
+        with NeuralBox(api_key="nb_before", base_url=server.url) as nb:
+            nb.images.create(model="flux-1.1-pro", prompt="What was made before")
         yield server.url
 
 
