@@ -253,22 +253,23 @@ class Gateway:
         return partial(self._buy, translate, say, read)
 
     def _find(self, request: Request) -> Handle | None:
-        """Return what answers a path; the name in it goes where starlette has it."""
+        """Return what answers a path; the name in it goes where starlette has it. `HEAD` is `GET`, whose body the server drops."""
+        method = "GET" if request.method == "HEAD" else request.method
         # Where it is mounted in another application, its own path begins behind that one's.
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        handle = self._paths.get((request.method, path))
+        handle = self._paths.get((method, path))
         if handle is not None:
             return handle
-        for method, pattern, named in self._patterns:
+        for expected, pattern, named in self._patterns:
             found = pattern.fullmatch(path)
-            if found is not None and method == request.method:
+            if found is not None and method == expected:
                 request.scope["path_params"] = {"name": found[1]}
                 return named
         return None
 
     async def _respond(self, request: Request, visited: list[GatewayAccount]) -> Response:
         handle = self._find(request)
-        if handle is None and request.scope["path"].endswith("/healthz") and request.method == "GET":
+        if handle is None and request.scope["path"].endswith("/healthz") and request.method in {"GET", "HEAD"}:
             return self._say_health()
         if handle is None:
             message = f"Unknown request URL: {request.method} {request.url.path[:200]}."

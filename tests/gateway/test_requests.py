@@ -264,6 +264,17 @@ async def test_a_path_that_is_not_there_is_openais_error(tmp_path: Path, method:
         assert (came.status, came.error["code"]) == (404, "unknown_url")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/models/gpt-5"])
+@pytest.mark.anyio
+async def test_what_is_read_by_get_answers_head(tmp_path: Path, path: str) -> None:
+    """As `wget --spider` asks for the health; the server leaves the body out."""
+    async with in_process(tmp_path) as calls:
+        said, asked = await calls("GET", path), await calls("HEAD", path)
+        assert asked.status == said.status == 200
+        assert asked.headers["content-length"] == said.headers["content-length"]
+        assert (await calls("HEAD", "/v1/responses")).status == 404
+
+
 # Bodies.
 
 
