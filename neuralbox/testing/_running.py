@@ -66,12 +66,14 @@ class RunningSandbox:
     # Clients, for those who pass one to their program.
 
     def client(self, **options: Any) -> AsyncNeuralBox:
-        """Make a client of this sandbox; `options` are those of `AsyncNeuralBox`."""
-        return AsyncNeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
+        """Make a client of this sandbox, in its time; `options` are those of `AsyncNeuralBox`."""
+        with using(self.time):  # another sandbox may run inside this one's block
+            return AsyncNeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
 
     def sync_client(self, **options: Any) -> neuralbox.NeuralBox:
-        """Make a blocking client of this sandbox, closed with it; `options` are those of `NeuralBox`."""
-        made = neuralbox.NeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
+        """Make a blocking client of this sandbox, in its time and closed with it; `options` are those of `NeuralBox`."""
+        with using(self.time):
+            made = neuralbox.NeuralBox(**{"api_key": self.api_key, "base_url": self.url, **options})
         self._stack.callback(made.close)
         return made
 
@@ -184,7 +186,8 @@ def in_memory(**settings: Any) -> Iterator[RunningSandbox]:
     """Run a sandbox in this process while the block runs, in virtual time.
 
     Clients made inside the block, with its URL, reach it through httpx's stock transport, which is replaced as mocks
-    do it; requests to other hosts go their way.
+    do it; requests to other hosts go their way. In a process one runs at a time, or one inside another: not several in
+    threads beside each other.
 
     Args:
         settings: Those of `Sandbox`.

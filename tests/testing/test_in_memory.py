@@ -21,7 +21,7 @@ from neuralbox import (
     SubmissionUnknownError,
 )
 from neuralbox.geminigen import AsyncGeminiGen
-from neuralbox.testing import RunningSandbox, VirtualTime, in_memory
+from neuralbox.testing import RunningSandbox, VirtualTime, in_memory, using
 from neuralbox.testing._memory import MemoryTransport
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +37,18 @@ async def test_twenty_videos_of_minutes_take_no_real_time(neuralbox_in_memory: R
     assert neuralbox_in_memory.time.elapsed > 30
     assert real_time.monotonic() - before < 10
     neuralbox_in_memory.assert_nothing_left_open()
+
+
+async def test_the_clients_of_a_sandbox_live_in_its_time_whatever_else_runs(
+    neuralbox_in_memory: RunningSandbox,
+) -> None:
+    other = VirtualTime()
+    with using(other):
+        async with neuralbox_in_memory.client() as nb:
+            await nb.videos.create(model="kling-v2.1", prompt="A wave", duration=5)
+        with neuralbox_in_memory.sync_client() as blocking:
+            blocking.videos.create(model="kling-v2.1", prompt="Another wave", duration=5)
+    assert (other.elapsed, neuralbox_in_memory.time.elapsed > 60) == (0, True)
 
 
 async def test_a_file_is_fetched_whole(neuralbox_in_memory: RunningSandbox, tmp_path: Path) -> None:
