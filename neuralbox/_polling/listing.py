@@ -623,7 +623,7 @@ class Sweep:
         began, listing = self._poller.clock(), core.options.service.listing
 
         def read(reply: Reply) -> Envelope:
-            self._poller.heard(reply.headers, began)
+            self._poller.note_headers(reply.headers, began)
             return listing.read_page(core.as_json(reply), number, reply.status_code)
 
         try:

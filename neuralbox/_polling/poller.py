@@ -435,7 +435,9 @@ class Poller:
         try:
             with limit:
                 core = self.for_one_attempt(waiter.core)
-                answer = await poll(core, job.ref, waiter.call, heard=lambda headers: self.heard(headers, began))
+                answer = await poll(
+                    core, job.ref, waiter.call, note_headers=lambda headers: self.note_headers(headers, began)
+                )
         except (APIConnectionError, ProtocolError, APIStatusError) as error:
             answer = error
         finally:
@@ -586,9 +588,9 @@ class Poller:
         if self.slowdown.answered(began, now=self.now()):
             self._go_on()
 
-    def heard(self, headers: Mapping[str, str], began: float) -> None:
+    def note_headers(self, headers: Mapping[str, str], began: float) -> None:
         """Take note of what the headers of an answer say of the plan's windows."""
-        self.reads.heard(headers, began)
+        self.reads.note_headers(headers, began)
 
     def slow_down(self, job: PolledJob, error: NeuralBoxError, began: float) -> float:
         """Hold everybody's polls after one that failed, and return for how long."""

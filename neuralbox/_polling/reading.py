@@ -107,9 +107,9 @@ class ReadPlan:
 
     # What answers say...
 
-    def heard(self, headers: Mapping[str, str], began: float) -> None:
+    def note_headers(self, headers: Mapping[str, str], began: float) -> None:
         """Take note of what the headers of an answer say of the windows."""
-        self._limiter.heard(headers, began=began, clock=self._clock(), now=self._unix_now(), is_read=True)
+        self._limiter.note_headers(headers, began=began, clock=self._clock(), now=self._unix_now(), is_read=True)
 
     def more_is_left(self) -> None:
         """Hear that there is more of a window than was known: what was put off for it may be due."""

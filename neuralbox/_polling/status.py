@@ -57,7 +57,7 @@ def as_ref(job: Reference) -> JobRef:
     return ref
 
 
-def _unheard(_: Mapping[str, str]) -> None:
+def _no_notes(_: Mapping[str, str]) -> None:
     """Nobody wants to know the headers."""
 
 
@@ -66,7 +66,7 @@ async def poll(
     job: Reference,
     call: CallOptions = NO_CALL_OPTIONS,
     *,
-    heard: Callable[[Mapping[str, str]], None] = _unheard,
+    note_headers: Callable[[Mapping[str, str]], None] = _no_notes,
 ) -> Generation:
     """Ask for one generation, once.
 
@@ -74,7 +74,7 @@ async def poll(
         core: The client to ask with.
         job: The id, or anything that carries it; its kind and model fill what the answer lacks.
         call: What this one call changes.
-        heard: Called with the headers of the answer.
+        note_headers: Called with the headers of the answer.
 
     Raises:
         NotFoundError: Both paths say that they do not know the id.
@@ -87,12 +87,12 @@ async def poll(
     ref = as_ref(job)
     detail = core.options.service.detail
     if detail is None:
-        return await _poll_by_either_path(core, ref, call, heard)
-    return await _ask(core, detail.path, ref, call, heard, detail.read)
+        return await _poll_by_either_path(core, ref, call, note_headers)
+    return await _ask(core, detail.path, ref, call, note_headers, detail.read)
 
 
 async def _poll_by_either_path(
-    core: Core, ref: JobRef, call: CallOptions, heard: Callable[[Mapping[str, str]], None]
+    core: Core, ref: JobRef, call: CallOptions, note_headers: Callable[[Mapping[str, str]], None]
 ) -> Generation:
     """Ask where ids of this shape were found before, and at the other path where that does not know it (C2)."""
     worked = core.account.state(_PathsThatWorked, _PathsThatWorked)
@@ -100,14 +100,14 @@ async def _poll_by_either_path(
     first = worked.get(is_number) or (words.GENERATION_BY_NUMBER if is_number else words.GENERATION_BY_TEXT)
     began, deadline = core.clock(), core.options.deadline
     try:
-        generation = await _ask(core, first, ref, call, heard, _read_record)
+        generation = await _ask(core, first, ref, call, note_headers, _read_record)
     except APIStatusError as error:
         if error.status_code not in (404, 405):
             raise
         other = words.GENERATION_BY_TEXT if first == words.GENERATION_BY_NUMBER else words.GENERATION_BY_NUMBER
         left = None if deadline is None else deadline - (core.clock() - began)
         try:
-            generation = await in_time(left, deadline, _ask(core, other, ref, call, heard, _read_record))
+            generation = await in_time(left, deadline, _ask(core, other, ref, call, note_headers, _read_record))
         except APIStatusError as second:
             if second.status_code not in (404, 405):
                 raise
@@ -142,11 +142,11 @@ async def _ask(
     path: str,
     ref: JobRef,
     call: CallOptions,
-    heard: Callable[[Mapping[str, str]], None],
+    note_headers: Callable[[Mapping[str, str]], None],
     read_record: Callable[[Mapping[str, Any], JobRef], Generation],
 ) -> Generation:
     def read(reply: Reply) -> Generation:
-        heard(reply.headers)
+        note_headers(reply.headers)
         generation = read_record(core.as_object(reply), ref)
         require_same_job(ref.id, generation.id, reply)
         if generation.is_final:

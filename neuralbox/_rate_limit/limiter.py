@@ -110,14 +110,14 @@ class Permit:
         self._began = began
         self._counted = False
 
-    def heard(self, core: Core, headers: Mapping[str, str], *, accepted: bool = True) -> None:
+    def note_headers(self, core: Core, headers: Mapping[str, str], *, accepted: bool = True) -> None:
         """Take note of an answer's headers, and whether it was accepted."""
         limiter = self._limiter
         limiter.answered += accepted
-        heard = limiter.heard(headers, began=self._began, clock=core.clock(), now=core.now())
+        names_windows = limiter.note_headers(headers, began=self._began, clock=core.clock(), now=core.now())
         if accepted:
             limiter.windows = note_accepted(limiter.windows, began=self._began)
-            self._counted = heard
+            self._counted = names_windows
 
     def refused(self, core: Core, error: Exception | None = None) -> None:
         """Take note of a refusal, or that it never left: it used up nothing, and a 429 says when to come back."""
@@ -273,7 +273,7 @@ class RateLimiter:
         began = core.clock()
 
         def read(reply: Reply) -> None:
-            if not self.heard(reply.headers, began=began, clock=core.clock(), now=core.now()):
+            if not self.note_headers(reply.headers, began=began, clock=core.clock(), now=core.now()):
                 user = User.read(core.as_object(reply))
                 self.windows = note_user(
                     self.windows, user.rate_limit_hourly, user.rate_limit_daily, clock=core.clock()
@@ -336,7 +336,7 @@ class RateLimiter:
         self.under_way[permit] = True
         return permit
 
-    def heard(
+    def note_headers(
         self, headers: Mapping[str, str], *, began: float, clock: float, now: float, is_read: bool = False
     ) -> bool:
         """Take note of what an answer's headers say of the windows; False where they say nothing.

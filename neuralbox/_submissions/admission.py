@@ -6,7 +6,7 @@ request asks for an admission, lets it listen to the attempts, and closes it on 
 
     admission = await admit(core, request, call, kind=kind, model=model)
     try:
-        generation = ...                # send; `heard` with the headers of the answer; `depart` before a repetition
+        generation = ...                # send; `note_headers` of the answer; `depart` before a repetition
         admission.accepted(generation)
     except NeuralBoxError:
         admission.release_tokens()      # only where it is certain that nothing was charged
@@ -121,16 +121,16 @@ class Admission(AttemptListener):
                 self.release_tokens()
             raise
 
-    def heard(self, headers: Mapping[str, str]) -> None:
+    def note_headers(self, headers: Mapping[str, str]) -> None:
         """Take note of the headers of an answer that accepted it, and give its place back: a body may go on for minutes."""
         if self._permit is not None:
-            self._permit.heard(self._core, headers)
+            self._permit.note_headers(self._core, headers)
             self._permit.release()
 
     def refused(self, error: NeuralBoxError, reply: Answer) -> None:
         """Take note of an attempt that was refused; another may follow."""
         if self._permit is not None:
-            self._permit.heard(self._core, reply.headers, accepted=False)
+            self._permit.note_headers(self._core, reply.headers, accepted=False)
             self._permit.refused(self._core, error)
 
     def repeating(self, reason: str, error: NeuralBoxError, pause: float) -> None:  # noqa: ARG002 - whatever it was

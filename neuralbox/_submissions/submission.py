@@ -403,14 +403,14 @@ class Submission:
                 f"The service answered {reply.status_code} with neither an id nor a result.",
                 status_code=reply.status_code,
             )
-        self.heard(reply.headers)
+        self.note_headers(reply.headers)
         return generation if generation.model is not None else generation.model_copy(update={"model": self._model})
 
-    def heard(self, headers: Mapping[str, str]) -> None:
+    def note_headers(self, headers: Mapping[str, str]) -> None:
         """Take note of the headers of an answer: they tell the service's clock, and what is left of the windows."""
         self._registry.note_date(headers)
         assert self._admission is not None  # it has begun
-        self._admission.heard(headers)
+        self._admission.note_headers(headers)
 
     async def accept(self, generation: Generation) -> None:
         """Take note of the answer: the registry, the recorder and the caller's callback, in this order."""

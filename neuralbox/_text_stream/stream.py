@@ -241,7 +241,7 @@ class TextStream(BoundToProcess):
             except NeuralBoxError as error:
                 found = await submission.after(error)
             else:
-                submission.heard(reply.headers)
+                submission.note_headers(reply.headers)
                 self._reader = BodyReader(block, reply, max_bytes=self._core.options.max_reply_bytes)
                 self._go_on(OPEN)
                 return

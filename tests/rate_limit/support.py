@@ -35,7 +35,7 @@ class World:
         try:
             no, headers = self.plan.take(left_at), self.plan.stamp(left_at)
             await self.time.sleep(latency)
-            permit.heard(self.core, headers, accepted=no is None)
+            permit.note_headers(self.core, headers, accepted=no is None)
             if no is not None:
                 self.refused += 1
                 permit.refused(

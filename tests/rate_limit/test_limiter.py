@@ -87,7 +87,7 @@ async def test_a_lost_answer_counts_as_one_and_a_refusal_as_none() -> None:
         (await limiter.acquire(core)).release()
         assert left() == 98
         permit = await limiter.acquire(core)
-        permit.heard(core, {}, accepted=False)
+        permit.note_headers(core, {}, accepted=False)
         permit.refused(core, None)
         permit.release()
         permit.release()

@@ -32,8 +32,10 @@ async def test_a_throttled_submission_leaves_when_a_poll_shows_that_there_is_roo
             await world.time.sleep(1.0)
             world.plan.hourly = 100
             clock = world.core.clock()
-            world.limiter.heard({}, began=clock, clock=clock, now=clock)
-            assert world.limiter.heard(world.plan.stamp(now := world.time.now()), began=clock, clock=clock, now=now)
+            world.limiter.note_headers({}, began=clock, clock=clock, now=clock)
+            assert world.limiter.note_headers(
+                world.plan.stamp(now := world.time.now()), began=clock, clock=clock, now=now
+            )
         assert left[0] % HOUR < 10.0
 
     await in_a_world(test, 1)
@@ -98,7 +100,7 @@ class Told:
         self.clock += after
         said = {"x-ratelimit-limit-hour": "100", "x-ratelimit-remaining-hour": str(remaining)}
         headers = {} if remaining is None else {**said, "x-ratelimit-reset-hour": str(reset)}
-        self.limiter.heard(headers, began=began, clock=self.clock, now=2_000 + self.clock, is_read=is_read)
+        self.limiter.note_headers(headers, began=began, clock=self.clock, now=2_000 + self.clock, is_read=is_read)
         return self.counted
 
     @property
