@@ -154,9 +154,9 @@ class Job(BoundToProcess):
             while True:
                 await wait_for_update(poller, waiter, job)
                 # A limit that passed ends it, or a slow callback could find something new for ever.
-                if on_progress is None or waiter.heard == job.version or waiter.is_late(job, poller.now()):
+                if on_progress is None or waiter.known_version == job.version or waiter.is_late(job, poller.now()):
                     return outcome(job, limit)
-                waiter.heard = job.version
+                waiter.known_version = job.version
                 await report(on_progress, job)
         finally:
             self._unsubscribe(poller, waiter, job)

@@ -21,13 +21,13 @@ class JobWaiter(Waiter):
 
     Attributes:
         job: What it waits for; set by `watch`.
-        heard: The version of the job that its caller knows.
+        known_version: The version of the job that its caller knows.
     """
 
-    __slots__ = ("_poller", "heard", "job")
+    __slots__ = ("_poller", "job", "known_version")
 
     job: PolledJob
-    heard: int
+    known_version: int
 
     def __init__(
         self, poller: Poller, core: Core, call: CallOptions, deadline: float | None, *, wants_progress: bool
@@ -38,7 +38,7 @@ class JobWaiter(Waiter):
     def watch(self, job: PolledJob, known: Generation | None) -> None:
         """Wait for a job of which the caller knows so much."""
         self.job = job
-        self.heard = job.version_known_to(known)
+        self.known_version = job.version_known_to(known)
 
     def notify(self, job: PolledJob) -> None:
         """Hear of a change; `has_update` reads it from the job."""
@@ -47,7 +47,7 @@ class JobWaiter(Waiter):
         job = self.job
         return (
             job.state is JobState.ENDED
-            or (self.wants_progress and job.version != self.heard)
+            or (self.wants_progress and job.version != self.known_version)
             or (self.deadline is not None and self.is_over(job, now))
         )
 

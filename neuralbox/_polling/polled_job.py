@@ -121,11 +121,11 @@ class PolledJob:
         self.waiters: tuple[Waiter, ...] = ()
         self.absence: Absence = PRESENT
         if known.generation is not None:
-            self.take(known.generation, known.told_at)
+            self.keep_answer(known.generation, known.told_at)
             if known.generation.is_final:
                 self.state = JobState.ENDED
 
-    def take(self, answer: Generation, at: float) -> None:
+    def keep_answer(self, answer: Generation, at: float) -> None:
         """Keep an answer of its own status."""
         self.seen = answer
         eta = answer.eta_seconds

@@ -487,7 +487,7 @@ class Poller:
             return
         changed = progress_of(job.generation) != progress_of(generation)
         job.failure = None
-        job.take(generation, self.clock())
+        job.keep_answer(generation, self.clock())
         job.version += changed
         if generation.is_final:
             self._durations.note(job, generation, None if is_late else self.clock())

@@ -156,8 +156,8 @@ class PendingSubmission:
             return False
         return self.lost is not None or self.ending.outcome in (None, AttemptOutcome.UNKNOWN)
 
-    def leave(self, why: str, candidates: Sequence[Generation]) -> None:
-        """Keep what is worth telling, and nothing else: an upload may be large."""
+    def mark_open(self, why: str, candidates: Sequence[Generation]) -> None:
+        """Take note that nobody waits for it any more, and keep what is worth telling: an upload may be large."""
         if self._sent is not None:
             self.body, self._sent = body_of(*self._sent), None
         self.is_open, self.why, self.candidates = True, why, tuple(candidates)

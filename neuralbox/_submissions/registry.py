@@ -165,7 +165,7 @@ class Registry:
         if entry.lost is None:
             self.mark_unknown(entry)
         self._submissions[entry.claim.key] = entry
-        entry.leave(why, candidates)
+        entry.mark_open(why, candidates)
         opened = [each for each in self._submissions.values() if each.is_open]
         for surplus in opened[:-MOST_OPEN] if len(opened) > MOST_OPEN else ():
             self.remove(surplus)
