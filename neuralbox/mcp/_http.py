@@ -94,8 +94,8 @@ class _HttpServer(StoppableServer):
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._announce(self._url)  # first: where nobody can be told, nothing has begun that would complain of its end
         await super().startup(sockets)
-        self._announce(self._url)
 
 
 def _guarded(app: AsgiApp, token: str) -> AsgiApp:

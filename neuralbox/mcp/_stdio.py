@@ -17,6 +17,8 @@ from anyio.lowlevel import checkpoint
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
+from .._errors import ConfigurationError
+
 _PIECE: Final = 65_536
 _ON_WINDOWS: Final = os.name == "nt"
 
@@ -28,7 +30,14 @@ async def serve_stdio(server: Server[Any]) -> None:
 
     Args:
         server: As `build_server` returns it.
+
+    Raises:
+        ConfigurationError: One of them is closed.
     """
+    if sys.stdin is None or sys.stdout is None:
+        raise ConfigurationError(
+            "The server of tools speaks over standard input and output, and one of them is closed."
+        )
     async with anyio.create_task_group() as group:
         lines = None  # the SDK reads: Windows waits for sockets only, and has no such signals
         if not _ON_WINDOWS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -66,6 +67,19 @@ async def serving(box: McpBox, *, ask_above: int = 1_000) -> AsyncIterator[str]:
                 yield told[0]
             finally:
                 signal.raise_signal(signal.SIGTERM)
+
+
+async def test_an_address_that_nobody_can_be_told_ends_the_server_without_another_word(
+    box: McpBox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: str) -> None:
+        raise OSError(errno.ENOSPC, "The output cannot be written: No space left on device")
+
+    async with AsyncNeuralBox(api_key=box.key, base_url=box.server.url) as nb:
+        server = build_server(nb, McpSettings(directory=box.directory))
+        with pytest.raises(OSError, match="cannot be written"):
+            await serve_http(server, port=0, announce=full)
+    assert caplog.text == ""
 
 
 def modern_call(name: str, given: dict[str, object], id: int) -> dict[str, object]:

@@ -19,7 +19,7 @@ import pytest
 from anyio import to_thread
 from mcp import Client, StdioServerParameters
 
-from neuralbox import AsyncNeuralBox
+from neuralbox import AsyncNeuralBox, ConfigurationError
 from neuralbox.mcp import McpSettings, _stdio, build_server, serve_stdio
 from neuralbox.mcp._stdio import read_lines
 
@@ -88,6 +88,16 @@ async def serve_here(box: McpBox, over: anyio.Event) -> None:
     async with AsyncNeuralBox(api_key=box.key, base_url=box.server.url) as nb:
         await serve_stdio(build_server(nb, McpSettings(directory=box.directory, ask_above=100)))
     over.set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+async def test_a_stream_that_is_closed_is_one_sentence(
+    stream: str, slow_box: McpBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, stream, None)
+    with pytest.raises(ConfigurationError, match="one of them is closed"):
+        await serve_here(slow_box, anyio.Event())
 
 
 @pytest.mark.anyio
