@@ -15,7 +15,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -30,6 +30,7 @@ from .._journal import (
     SENDING,
     STATES,
     JournalMark,
+    JournalMarks,
     JournalOwner,
     JournalWorker,
     is_address,
@@ -137,9 +138,7 @@ class JournalView:
         self._spans: dict[int, _Span] = {}
         self._next_live = 0
         self._next_other = 0
-        self._there = self._total = 0
-        self._owner: JournalOwner | None = None
-        self._workers: Sequence[JournalWorker] = ()
+        self._last_read = JournalMarks({}, there=0, total=0, owner=None)  # without its marks
         self._budget = BudgetRecord(None, 0)
         self._budget_read = float("-inf")
         self._done: dict[int, JournalMark] = {}
@@ -155,11 +154,10 @@ class JournalView:
         """
         now = self._now()
         found = self._read(self._chosen())
-        self._there, self._total = found.there, found.total
-        self._owner, self._workers = found.owner, found.workers
+        self._last_read = replace(found, spans={})
         for number, marks in found.spans.items():
-            self._take(number, marks)
-        self._forget()
+            self._count_span(number, marks)
+        self._forget_oldest()
         if now >= self._budget_read + _BUDGET_EVERY or now < self._budget_read:
             self._budget, self._budget_read = budget_record(self.journal), now
         self.counts = self._counted(now)
@@ -217,7 +215,7 @@ class JournalView:
 
     def _chosen(self) -> Sequence[int]:
         """Choose the spans to read now."""
-        spans, end = self._spans, max(0, self._there - 1)
+        spans, end = self._spans, max(0, self._last_read.there - 1)
         unread = [number for number in range(len(spans), end + 1) if number not in spans][:_FIRST_SPANS]
         if not spans or unread:
             return unread or [0]
@@ -227,12 +225,12 @@ class JournalView:
         # Each kind has a turn of its own, or the steps of one would keep the other from some for ever.
         chosen.update(_from(live, self._next_live, _LIVE_SPANS))
         self._next_live += _LIVE_SPANS
-        if self._owner is not None or live:
+        if self._last_read.owner is not None or live:
             chosen.update(_from(range(end + 1), self._next_other, _OTHER_SPANS))
             self._next_other += _OTHER_SPANS
         return sorted(chosen)
 
-    def _take(self, number: int, marks: Sequence[JournalMark]) -> None:
+    def _count_span(self, number: int, marks: Sequence[JournalMark]) -> None:
         counts: dict[str, int] = dict.fromkeys(STATES, 0)
         completed = tokens = 0
         on_its_way: list[JournalMark] = []
@@ -273,7 +271,7 @@ class JournalView:
         first, last = min(sent, default=None), max(ends, default=None)
         self._spans[number] = _Span(counts, completed, tokens, first, last, on_its_way, latest, parts, ends_of)
 
-    def _forget(self) -> None:
+    def _forget_oldest(self) -> None:
         """Keep no more of those that have ended than are shown."""
         for ended in (self._done, self._failed):
             if len(ended) > 2 * _KEPT:
@@ -282,24 +280,24 @@ class JournalView:
                     del ended[position]
 
     def _counted(self, now: float) -> ViewCounts:
-        spans, owner = self._spans.values(), self._owner
+        spans, owner = self._spans.values(), self._last_read.owner
         states = {state: sum(span.counts[state] for span in spans) for state in STATES}
         completed = sum(span.completed for span in spans)
         ended, read = sum(states[state] for state in FINISHED), sum(states.values())
         sent = min((span.first_sent for span in spans if span.first_sent is not None), default=None)
         end = max((span.last_end for span in spans if span.last_end is not None), default=None)
         if owner is not None:
-            since = min((worker.since for worker in self._workers), default=owner.since)
+            since = min((worker.since for worker in self._last_read.workers), default=owner.since)
             running = max(0.0, now - since)
             seconds: float | None = running
             rate = sum(self._ends(now).values()) * 60.0 / min(max(running, 1.0), RATE_WINDOW) if ended else None
         else:
             seconds = None if sent is None or end is None else max(0.0, end - sent)
             rate = None if not seconds else ended * 60.0 / seconds
-        unread = max(0, self._total - read) if len(spans) < self._there else 0
+        unread = max(0, self._last_read.total - read) if len(spans) < self._last_read.there else 0
         left = states[PLANNED] + states[SENDING] + states[ACCEPTED] + unread
         return ViewCounts(
-            total=max(self._total, read),
+            total=max(self._last_read.total, read),
             planned=states[PLANNED],
             sending=states[SENDING],
             accepted=states[ACCEPTED],
@@ -320,7 +318,7 @@ class JournalView:
     def _shares(self, now: float) -> Sequence[JournalWorker]:
         """Return who runs it, with what each came to."""
         found = []
-        for worker in self._workers:
+        for worker in self._last_read.workers:
             parts = [span.parts[worker.number] for span in self._spans.values() if worker.number in span.parts]
             ended = sum(
                 count
