@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time as real_time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import pytest
@@ -17,6 +17,9 @@ from outcome import Outcome
 from neuralbox import AsyncNeuralBox, NeuralBox
 from neuralbox.geminigen import AsyncGeminiGen
 from neuralbox.testing import FastTime, VirtualTime, _time, using
+
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs a coroutine in a new event loop."""
 
 
 @pytest.mark.anyio
@@ -117,28 +120,35 @@ async def test_a_driver_that_is_cancelled_passes_the_clock_on() -> None:
     assert time.elapsed == 60
 
 
+def run_together(
+    time: VirtualTime, run: Run, work: Callable[[float], Coroutine[Any, Any, None]], *seconds: float
+) -> None:
+    """Run one task for each of these seconds, every one in a thread and a loop of its own that all know the clock first."""
+    threads = [threading.Thread(target=lambda each=each: run(work(each))) for each in seconds]
+    with time.busy():
+        for thread in threads:
+            thread.start()
+        while len(time._loops) < len(threads):
+            real_time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+
+
 @pytest.mark.parametrize("run", [asyncio.run, lambda sleeping: trio.run(lambda: sleeping)])
-def test_two_loops_share_one_clock(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_two_loops_share_one_clock(run: Run) -> None:
     time, ends = VirtualTime(), dict[float, float]()
 
     async def sleep(seconds: float) -> None:
         await time.sleep(seconds)
         ends[seconds] = time.elapsed
 
-    threads = [threading.Thread(target=lambda s=seconds: run(sleep(s))) for seconds in (60.0, 1.0)]
-    with time.busy():
-        for thread in threads:
-            thread.start()
-        while len(time._loops) < 2:
-            real_time.sleep(0.001)
-    for thread in threads:
-        thread.join(10)
+    run_together(time, run, sleep, 60.0, 1.0)
     assert ends == {1.0: 1.0, 60.0: 60.0}
     assert all(not timers.is_running() for timers in time._loops.values())  # so neither holds the clock of others
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda working: trio.run(lambda: working)])
-def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Run) -> None:
     time, seen = VirtualTime(), list[float]()
 
     def compute() -> None:
@@ -150,20 +160,13 @@ def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Callable[[Corou
             compute()
             seen.append(time.elapsed)
 
-    threads = [threading.Thread(target=lambda s=seconds: run(work(s))) for seconds in (60.0, 1.0)]
-    with time.busy():
-        for thread in threads:
-            thread.start()
-        while len(time._loops) < 2:
-            real_time.sleep(0.001)
-    for thread in threads:
-        thread.join(10)
+    run_together(time, run, work, 60.0, 1.0)
     assert seen == [1.0, 2.0, 3.0, 60.0, 120.0, 180.0]
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda waiting: trio.run(lambda: waiting)])
 def test_a_loop_that_waits_for_another_does_not_hold_its_clock_for_ever(
-    run: Callable[[Coroutine[Any, Any, None]], None], monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_time, "_AT_WORK_SECONDS", 0.01)
     time = VirtualTime()
