@@ -92,9 +92,9 @@ def _show(found: HistorySummary, session: CommandSession) -> None:
     shown = [name for name in _WHERE_ANY if getattr(found.total, name)]
     names = (*found.by, _ALWAYS[0], *(name for name in shown if name in ("failed", "pending")), "tokens")
     names += tuple(name for name in shown if name not in names)
-    show_table(
-        names, [_cells(row, names) for row in found.rows], dispensable=("rating", "rated", "unpriced", "pending")
-    )
+    # What it cost is the last thing to go.
+    dispensable = ("rating", "rated", "unpriced", "pending", "kind", "status", "day")
+    show_table(names, [_cells(row, names) for row in found.rows], dispensable=dispensable)
     total = found.total
     charged = f"{total.tokens:,} tokens" + (f", {total.credits:,g} credits" if total.credits else "")
     session.print_status(f"{total.count:,} generations, {total.failed:,} failed, {charged}")

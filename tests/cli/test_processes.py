@@ -109,6 +109,14 @@ def test_forty_columns_are_enough(box: Box) -> None:
     assert "\x1b[3" not in shown
 
 
+def test_forty_columns_show_what_things_cost(box: Box) -> None:
+    assert box("generate", "flux-1.1-pro", "A lighthouse").code == 0
+    code, shown = on_terminal("costs", given={**box.environment, "NO_COLOR": "1"}, columns=40)
+    names, row, _ = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert (code, names.split()[0], names.split()[-2:]) == (0, "model", ["count", "tokens"])
+    assert row.split()[-2:] == ["1", "4"]
+
+
 def test_the_key_is_asked_for_and_not_shown(box: Box) -> None:
     given = {"NEURALBOX_BASE_URL": box.server.url}
     code, shown = on_terminal("balance", given=given, typed=f"{box.key}\n", waits_for="not shown): ")
