@@ -260,6 +260,17 @@ class SubmissionState(Enum):
     """Its generation was found."""
 
 
+class _SendingBefore(Enum):
+    """Say what is known of the sending before the one that is prepared."""
+
+    NONE = "none"
+    """There is none, or another has followed it."""
+    FREE = "free"
+    """It was not charged, for certain."""
+    MAY_BE_PAID = "may be paid"
+    """It may have been accepted."""
+
+
 class Submission:
     """One paid request, from before its first byte until it is settled.
 
@@ -307,7 +318,7 @@ class Submission:
         if shared is not None:
             self.attempt.listeners += (shared,)
         self._has_begun = False
-        self._may_be_paid: bool | None = None  # the sending before; None where there is none
+        self._sending_before = _SendingBefore.NONE
         self._admission: Admission | None = None
         self._begun: Generation | None = None  # a stream's, whose end is not known
         self._lost_answer: LostAnswer | None = None
@@ -357,7 +368,7 @@ class Submission:
         except BaseException:
             await self.drop()
             raise
-        self._may_be_paid = None
+        self._sending_before = _SendingBefore.NONE
         if not self._has_begun and self._recorder is None and self._core.options.warn_duplicates:
             self._warn(entry.claim)
         self._has_begun = True
@@ -385,7 +396,8 @@ class Submission:
         """Wait for its tokens and a free place in the plan's windows; a repetition needs another place only."""
         core, attempt = self._core, self.attempt
         if self._admission is not None:
-            await core.wait_to_leave(attempt, partial(self._admission.depart, may_be_paid=self._may_be_paid is True))
+            may_be_paid = self._sending_before is _SendingBefore.MAY_BE_PAID
+            await core.wait_to_leave(attempt, partial(self._admission.depart, may_be_paid=may_be_paid))
             return
         admission = partial(admit, core, self._request, self._call, kind=self._kind, model=self._model)
         self._admit(await core.wait_to_leave(attempt, admission))
@@ -491,7 +503,7 @@ class Submission:
             self._registry.refuse_seed(self._entry.claim.model)
             self._use_seed(None)
             self._registry.remove(self._entry)
-            self.state, self._may_be_paid = SubmissionState.NEW, False
+            self.state, self._sending_before = SubmissionState.NEW, _SendingBefore.FREE
             return None  # refused, so nothing was charged
         await self._refuse()
         raise error
@@ -578,8 +590,9 @@ class Submission:
         return decision
 
     async def _prepare_another(self, decision: SendAgain) -> None:
-        self._may_be_paid = decision.reason != ABSENT
-        if not self._may_be_paid:
+        self._sending_before = _SendingBefore.MAY_BE_PAID
+        if decision.reason == ABSENT:
+            self._sending_before = _SendingBefore.FREE
             self._tell_hooks(ABSENT)
             self._registry.note_absent(self._entry)
         if self._observer is not None:
@@ -594,9 +607,9 @@ class Submission:
 
     async def drop(self) -> None:
         """Send it no more: settle the sending before, which is written down and has its tokens."""
-        if self._may_be_paid:
+        if self._sending_before is _SendingBefore.MAY_BE_PAID:
             self.leave_open(_LEFT)
-        elif self._may_be_paid is not None:
+        elif self._sending_before is _SendingBefore.FREE:
             await self._refuse()
 
     async def _refuse(self) -> None:
