@@ -55,6 +55,7 @@ _LONGEST_PROBLEM: Final = 200
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _START = re.compile(r"[{\[]")
+_LINE = re.compile(r'^[ \t]*("(?:[^"\\\n]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)[ \t]*\r?$', re.MULTILINE)
 _THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)  # as deepseek-r1 writes them: drafts, and no answer
 
 
@@ -226,7 +227,8 @@ def read_answer(adapter: TypeAdapter[SchemaT], text: str) -> SchemaT:
 def candidates(text: str) -> Iterator[str]:
     """Yield the parts of a text that may be JSON: all of it, what stands in fences, and what begins with a bracket.
 
-    What a model thought aloud before it answered is left out.
+    Where nothing does, the only word or number that has a line for itself. What a model thought aloud before it answered
+    is left out.
     """
     if thoughts := _THOUGHTS.match(text):
         text = text[thoughts.end() :]
@@ -236,6 +238,8 @@ def candidates(text: str) -> Iterator[str]:
     for fenced in _FENCE.findall(text)[:_MOST_STARTS]:
         if fenced.strip():
             yield fenced.strip()
+    if _START.search(text) is None and len(alone := _LINE.findall(text)) == 1:
+        yield alone[0]
     decoder, end, tries = json.JSONDecoder(), 0, 0
     for start in (match.start() for match in _START.finditer(text)):
         if start < end:

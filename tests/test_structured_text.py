@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
@@ -98,6 +98,37 @@ def test_what_does_not_fit_is_said_without_repeating_the_answer(text: str, probl
         structured_text.read_answer(TypeAdapter(Harbour), text)
     assert caught.value.problems[0].startswith(problem)
     assert "rather" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "expected"),
+    [
+        (Literal["ham", "spam"], 'Here you are:\n\n"spam"', "spam"),
+        (Literal["ham", "spam"], '  "spam"\r\n\r\nIt sells "pills".', "spam"),
+        (int, "-42\nsince six by seven", -42),
+        (float, "It is\n\n1.5e3\n", 1500.0),
+        (bool, "Yes:\ntrue", True),
+        (int | None, "null\n\nNobody knows.", None),
+        (str, 'So:\n"a \\"word\\""', 'a "word"'),
+    ],
+)
+def test_a_word_or_a_number_is_found_on_a_line_of_its_own(schema: Any, text: str, expected: object) -> None:
+    assert structured_text.read_answer(TypeAdapter(schema), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "problem"),
+    [
+        (Literal["ham", "spam"], 'So:\n"eggs"', "the value: Input should be 'ham' or 'spam'"),
+        (int, "1\nor\n2", "the value: Invalid JSON"),  # which?
+        (int | None, "[1,\nnull", "the value: Invalid JSON"),  # a part of something else
+        (int, "It is 42.", "the value: Invalid JSON"),
+    ],
+)
+def test_a_word_or_a_number_that_may_be_another_is_not_taken(schema: Any, text: str, problem: str) -> None:
+    with pytest.raises(structured_text._UnfitError) as caught:
+        structured_text.read_answer(TypeAdapter(schema), text)
+    assert caught.value.problems[0].startswith(problem)
 
 
 def test_of_many_brackets_a_few_are_tried() -> None:
@@ -269,6 +300,8 @@ async def test_the_sandbox_answers_in_json_when_a_schema_asks_for_it() -> None:
             for number in range(6):  # bare, fenced, with words around it
                 port = await nb.text.create(model="gpt-5", prompt=f"Port {number}", schema=Port)
                 assert port.name.startswith("made up")
+                side: Any = Literal["left", "right"]
+                assert await nb.text.create(model="gpt-5", prompt=f"Choice {number}", schema=side) in ("left", "right")
             raw = await nb.with_raw_response.text.create(model="gpt-5", prompt="Ports", schema=list[Port])
             assert (len(raw.value), raw.status_code) == (2, 200)
             whole = await nb.with_raw_response.text.create(model="gpt-5", prompt="Parse JSON {safely}, {}.")
