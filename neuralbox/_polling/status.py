@@ -53,7 +53,8 @@ def as_ref(job: Reference) -> JobRef:
     # An id of dots would climb out of the path, and True is an int.
     identity: object = ref.id
     if isinstance(identity, bool) or not isinstance(identity, int | str) or not str(identity).strip(" ."):
-        raise ConfigurationError(f"A generation's id is an integer or text such as `gen_…`, not {identity!r}.")
+        given = f"a {type(identity).__name__}; pass its `ref`" if hasattr(identity, "ref") else repr(identity)
+        raise ConfigurationError(f"A generation's id is an integer or text such as `gen_…`, not {given}.")
     return ref
 
 

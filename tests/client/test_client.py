@@ -18,6 +18,7 @@ from neuralbox import _errors as errors
 from neuralbox._client import AsyncNeuralBox
 from neuralbox._config import Dialect, Polling, Timeout
 from neuralbox._core.credentials import Session
+from neuralbox._models.generation import Generation
 from neuralbox._transport import Limits
 from neuralbox._types import JobRef
 from tests.helpers import KEY, make_client
@@ -413,6 +414,14 @@ async def test_what_we_do_not_know_is_repeated_only_where_that_is_safe(
             await client.request(method, "/new", repeatable=repeatable)
     assert type(caught.value) is kind
     assert len(seen) == attempts
+
+
+def test_what_has_a_reference_is_no_id_and_is_not_shown_whole() -> None:
+    client = AsyncNeuralBox(api_key=KEY)
+    with pytest.raises(errors.ConfigurationError, match=r"not a Job; pass its `ref`\.$"):
+        client.job(cast("Any", client.job(7)))
+    with pytest.raises(errors.ConfigurationError, match=r"not a Generation; pass its `ref`\.$"):
+        client.job(cast("Any", Generation.read({"id": 7, "prompt": "x"})))
 
 
 @pytest.mark.anyio
