@@ -214,7 +214,7 @@ def _read() -> dict[str, Any]:
         )
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path} is garbage: remove it, and run  neuralbox login")

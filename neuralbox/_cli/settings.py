@@ -19,13 +19,13 @@ from typing import Any, Final
 from .._config import profile_from_environment
 from .._errors import ConfigurationError
 from .invocation import current
-from .settings_place import settings_file
+from .settings_place import expanded, settings_file
 
 DEFAULT_PROFILE: Final = "default"
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
 
 
 def _seconds(value: object) -> bool:
@@ -111,7 +111,7 @@ def read_settings(*, may_be_new: bool = False) -> Settings:
     unknown = dict.fromkeys(found.keys() - {"profile", "profiles", "defaults"})
     values = _checked(path, unknown) | _checked(path, defaults) | _checked(path, profile)
     if "to" in values:
-        values["to"] = Path(values["to"]).expanduser()
+        values["to"] = expanded(values["to"])
     return Settings(chosen, named is not None, **values)
 
 
@@ -160,5 +160,5 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
-    except ValueError as error:  # of UTF-8, or of TOML, whose message says the line
+    except (ValueError, RecursionError) as error:  # of UTF-8, or of TOML, whose message says the line
         raise ConfigurationError(f"{path} is no TOML: {str(error).rstrip('.')}.") from None

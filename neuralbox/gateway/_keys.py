@@ -151,7 +151,7 @@ class KeyFile:
             try:
                 records = json.loads(read_own(self.path))["keys"]
                 self._keys = {record["digest"]: _key_of(record) for record in records}
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise self._unusable(error) from error
             self._seen, self._found = seen, {}
         return self._keys

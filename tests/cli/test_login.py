@@ -221,7 +221,7 @@ def test_the_command_that_keeps_a_missing_key_is_for_that_profile_and_service(
     )
 
 
-@pytest.mark.parametrize("content", ["garbage", "[]", "\udcff"])
+@pytest.mark.parametrize("content", ["garbage", "[]", "\udcff", "[" * 100_000], ids=["word", "list", "bytes", "deep"])
 def test_garbage_in_the_keys_file_is_one_clear_line(content: str, box: Box, config: Path) -> None:
     config.parent.mkdir()
     file = config.parent / "credentials.json"

@@ -104,6 +104,9 @@ def test_a_command_takes_its_defaults_from_the_file(config: Path, box: Box) -> N
     [
         ("profile = ", "is no TOML: "),
         ("\udcff", "is no TOML: "),
+        (f"a={'[' * 3_000}", "is no TOML: "),
+        ('[defaults]\nto = "a\\u0000"', "'to' must be a directory."),
+        ("[defaults]\nto = '~nobody-of-this-name/a'", "The home directory in '~nobody-of-this-name/a' is not known."),
         ("profile = 3", "`profile` must be the name of a profile, whose table is [profiles.NAME]; it is 3."),
         ("profiles = 3", "`profiles` must be a table, [profiles]."),
         ("defaults = []", "`defaults` must be a table, [defaults]."),
@@ -126,6 +129,12 @@ def test_a_file_that_is_garbage_is_one_clear_line(text: str, said: str, config: 
     assert said in left.sentence
     assert "nb_x" not in left.sentence
     assert box.spent == 0
+
+
+def test_settings_in_the_home_of_nobody_are_one_clear_line(box: Box) -> None:
+    left = box("balance", NEURALBOX_CONFIG="~nobody-of-this-name/config.toml")
+    said = "The home directory in '~nobody-of-this-name/config.toml' is not known."
+    assert (left.code, left.sentence) == (2, said)
 
 
 def test_a_mistyped_table_is_told_also_where_a_profile_is_named(config: Path, box: Box) -> None:

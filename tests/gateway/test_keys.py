@@ -57,7 +57,10 @@ def test_two_keys_that_are_made_at_once_are_both_there(tmp_path: Path, monkeypat
     assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"keys": [{"id": "a"}]}', '{"keys": [{"digest": "a"}]}', "[]"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", '{"keys": [{"id": "a"}]}', '{"keys": [{"digest": "a"}]}', "[]", pytest.param("[" * 100_000, id="deep")],
+)
 def test_a_file_of_keys_that_is_none_is_said_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(content, encoding="utf-8")
