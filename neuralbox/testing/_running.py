@@ -28,7 +28,8 @@ from ._time import FastTime, VirtualTime, using
 FAULTS: Final[Mapping[str, str]] = {name: does for name, (_, does) in NAMES.items()}
 """The faults by name, and what each does."""
 API_KEY: Final = "nb_test_key"
-_MEMORY_URL: Final = "http://neuralbox.test"
+_hosts: Final[set[str]] = set()
+"""Of the sandboxes that run in this process's memory; one inside another's block has a name of its own."""
 # A server notices the end of a connection a moment after the client; so does the loop of a blocking client.
 _MOMENT: Final = 2.0
 
@@ -201,19 +202,23 @@ def in_memory(**settings: Any) -> Iterator[RunningSandbox]:
     time = VirtualTime()
     sandbox = Sandbox(**{"clock": time.now, **settings})
     transport, stock = MemoryTransport(sandbox, time), httpx.AsyncHTTPTransport.handle_async_request
+    names = ("neuralbox.test", *(f"neuralbox-{number}.test" for number in range(2, len(_hosts) + 2)))
+    host = next(name for name in names if name not in _hosts)
 
     async def handle(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        if request.url.host == httpx.URL(_MEMORY_URL).host:
+        if request.url.host == host:
             return await transport.handle_async_request(request)
         return await stock(self, request)
 
-    running = RunningSandbox(_MEMORY_URL, sandbox, time, lambda: transport.open)
+    running = RunningSandbox(f"http://{host}", sandbox, time, lambda: transport.open)
+    _hosts.add(host)
     httpx.AsyncHTTPTransport.handle_async_request = handle  # type: ignore[method-assign]  # what respx does too
     try:
         with using(time):
             yield running
     finally:
         httpx.AsyncHTTPTransport.handle_async_request = stock  # type: ignore[method-assign]
+        _hosts.remove(host)
         running.close()
         sandbox.close()
 

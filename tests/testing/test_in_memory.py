@@ -51,6 +51,17 @@ async def test_the_clients_of_a_sandbox_live_in_its_time_whatever_else_runs(
     assert (other.elapsed, neuralbox_in_memory.time.elapsed > 60) == (0, True)
 
 
+async def test_one_sandbox_inside_anothers_block_is_another(neuralbox_in_memory: RunningSandbox) -> None:
+    with in_memory() as inner, in_memory() as innermost:
+        for number, running in enumerate((neuralbox_in_memory, inner, innermost)):
+            async with running.client() as nb:
+                await nb.text.create(model="gpt-5-nano", prompt=f"Hello {number}")
+    with in_memory() as later:
+        assert later.url == inner.url != neuralbox_in_memory.url
+    for number, running in enumerate((neuralbox_in_memory, inner, innermost)):
+        assert [made.prompt for made in running.generations()] == [f"Hello {number}"]
+
+
 async def test_a_file_is_fetched_whole(neuralbox_in_memory: RunningSandbox, tmp_path: Path) -> None:
     async with neuralbox_in_memory.client() as nb:
         image = await nb.images.create(model="flux-1.1-pro", prompt="A city", format="png")
