@@ -154,6 +154,9 @@ async def test_what_is_sent_leaves_the_senders_part_and_counts_until_it_is_charg
             0,
             24,
         )  # each leaves to the other as much as it takes
+        await send(one, "b", 10)
+        _, funds = await take(one, 200)
+        assert (funds.open, funds.mine, funds.others) == (10, 14, 18)
 
 
 @pytest.mark.anyio
@@ -505,8 +508,12 @@ async def test_another_run_has_a_budget_of_its_own_and_another_account_windows_o
             ("c", -1),
         ]
         await one.accepted("c", id=3)
-        await one.final("c", outcome(6))
-        assert (await take(one, 1))[1].spent == 6
+        await one.final("c", outcome(6, "failed"))
+        await one.planned_again("c")
+        await one.sending("c", claim("c"), mark=MARK, price=5)
+        await one.accepted("c", id=4)
+        await one.final("c", outcome(5))
+        assert (await take(one, 1))[1].spent == 11
         assert postgres.execute(rows) == before
         _, funds = await take(other, 10)
         assert (funds.budget, funds.spent, funds.open, funds.workers) == (50, 4, 0, 1)

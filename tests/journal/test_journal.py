@@ -213,6 +213,10 @@ async def test_a_change_that_does_not_follow_is_refused(journal: GroupedJournal)
     with refused("state", "what became of it is unknown"):  # at once or when it would have been written
         await journal.final("two", DONE)
         await journal.flush()
+    for key in ("one", "two", "three"):
+        with refused("state"):
+            await journal.saved(key, "x", 1)
+            await journal.flush()
     await journal.flush()
     assert await states(journal.unfinished()) == {"one": "accepted", "two": "sending", "three": "planned"}
 

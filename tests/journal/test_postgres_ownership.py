@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -41,6 +42,27 @@ async def test_what_one_worker_has_is_anothers_to_the_other_until_it_leaves(plac
         await second.sending("two", claim("c2"))
         await second.accepted("two", id=2)
         assert (await second.summary()).accepted == 1
+
+
+@pytest.mark.parametrize("price", [None, 5])
+async def test_a_request_leaves_once_and_for_its_owner_while_enough_of_its_lease_is_left(
+    place: str, postgres: PostgresServer, price: int | None
+) -> None:
+    async with a_worker(place) as first, a_worker(place) as second:
+        for each in (first, second):
+            await each.ask(partial(each.allotments.open_budget, 100, failure_is_free=True))
+        await first.plan(entries("one", "two"))
+        with refused("taken"):
+            await second.sending("one", claim("c"), mark=MARK, price=price)
+        await first.sending("one", claim("c"), mark=MARK, price=price)
+        await first.accepted("one", id=1)
+        with refused("state"):
+            await first.sending("one", claim("again"), mark=MARK, price=price)
+        short = "UPDATE neuralbox.owner SET lease_until = clock_timestamp() + interval '3 s' WHERE number = %s"
+        postgres.execute(short, (store_of(first)._owner.number,))
+        with refused("lease"):
+            await first.sending("two", claim("c"), mark=MARK, price=price)
+        assert [record.state async for record in first.unfinished()] == ["accepted", "planned"]
 
 
 async def test_what_was_given_up_and_is_sent_again_is_its_owners(place: str) -> None:
@@ -86,6 +108,9 @@ async def test_only_who_sent_it_last_may_say_late_what_became_of_it(place: str, 
         await second.sending("one", claim("again"))
         with refused("state", "keep its id"):
             await first.accepted("one", id=1)
+        await first.planned_again("one")
+        await first.flush()
+        assert (await second.look("one")).state == "sending"
         await first.planned_again("two")
         await first.flush()
         assert [(each.record.key, each.record.state) for each in await second.news()] == [("two", "planned")]
@@ -99,12 +124,15 @@ async def test_only_who_sent_it_last_may_say_late_what_became_of_it(place: str, 
 
 async def test_the_end_of_a_request_is_said_by_who_has_it_or_sent_it(place: str, postgres: PostgresServer) -> None:
     async with a_worker(place) as first, a_worker(place) as second, a_worker(place) as third:
-        await first.plan(entries("one", "two"))
+        await first.plan(entries("one", "two", "three"))
         for key, number in (("one", 1), ("two", 2)):
             await first.sending(key, claim(key))
             await first.accepted(key, id=number)
         end_lease(postgres, first)
-        await second.plan(entries("one", "two"))
+        await second.plan(entries("one", "two", "three"))
+        await third.final("three", {"status": "invalid"})
+        await third.flush()
+        assert (await second.look("three")).state == "planned"
         await first.final("two", {"status": "completed"})  # as it was its own that ended, whoever has it by now
         await first.flush()
         assert (await second.look("two")).state == "final"
@@ -119,6 +147,20 @@ async def test_the_end_of_a_request_is_said_by_who_has_it_or_sent_it(place: str,
             await other.flush()  # nothing is lost: who has it says how it ends
         found = await second.look("one")
         assert (found.state, found.id) == ("accepted", 11)
+
+
+async def test_the_file_of_a_request_is_no_other_ones(place: str, postgres: PostgresServer) -> None:
+    """Of a result that counts as saved nobody fetches the file any more."""
+    async with a_worker(place) as journal, a_worker(postgres.url()) as elsewhere:
+        for number, (each, key) in enumerate([(journal, "one"), (journal, "two"), (elsewhere, "one")]):
+            await each.plan(entries(key))
+            await each.accepted(key, id=number)
+            await each.final(key, {"status": "completed"})
+            await each.flush()
+        await journal.saved("one", "/tmp/one.webp", 5)
+        await journal.flush()
+        states = "SELECT state FROM neuralbox.record ORDER BY id"
+        assert postgres.execute(states) == [(4,), (3,), (3,)]
 
 
 async def test_who_comes_too_late_to_try_again_is_told_that_another_does(place: str) -> None:
@@ -263,6 +305,17 @@ async def test_a_generation_is_one_requests_and_a_conclusion_holds_only_while_no
         with refused("state", "belongs to another request of this account already") as caught:
             await second.accepted("three", id="gen_2")
         assert caught.value.job == JobRef("gen_2")
+
+
+async def test_nothing_is_proven_absent_that_has_an_id_or_was_sent_again(place: str) -> None:
+    async with a_worker(place) as journal:
+        await journal.plan(entries("one", "two"))
+        for key, name in (("one", "c1"), ("two", "c2"), ("two", "c3")):
+            await journal.sending(key, claim(name), mark=MARK)
+        await journal.accepted("one", id=1)
+        assert await journal.absent("one", "c1", widened=0) == JobRef(1)
+        await journal.absent("two", "c2", widened=0)
+        assert [record.state async for record in journal.unfinished()] == ["accepted", "sending"]
 
 
 async def test_pages_are_taken_by_one_worker_each_and_what_is_left_by_the_next(

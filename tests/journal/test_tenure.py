@@ -315,11 +315,14 @@ async def test_lost_answers_are_the_keepers_whoever_lost_them(
         assert "c-open" in {each.claim["key"] for each in await lost_of(tenure)}
 
 
-async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place: str, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize("price", [None, 5])
+async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(
+    place: str, postgres: PostgresServer, price: int | None
+) -> None:
     async with a_keeper(place) as (journal, tenure):
         await journal.plan(entries("one", "two"))
         for key in ("one", "two"):
-            await journal.sending(key, claim(key), mark=MARK)
+            await journal.sending(key, claim(key), mark=MARK, price=price)
             await journal.lost(key, claim(key))
         one, _ = await lost_of(tenure)
         assert await tenure.adopt(one, JobRef(1), sent=40.0, at=50.0) is None
@@ -327,11 +330,12 @@ async def test_an_equal_one_looks_back_as_far_as_who_took_what_may_be_its(place:
         (seen,) = (await journal.view([])).in_flight
         assert (two.widened, seen.opens) == (1, 40.0)
         await tenure.unsettled(two, {"why": "several may be it"})
-        await journal.sending("two", claim("again"), mark=MARK)  # of which nothing is known yet
+        await journal.sending("two", claim("two"), mark=MARK, price=price)  # of which nothing is known yet
         (seen,) = (await journal.view([])).in_flight
-        assert seen.opens is None
+        assert (seen.opens, await lost_of(tenure)) == (None, [])
+        assert await tenure.absent(two, widened=two.widened) is GrantRefusal.UNSENT  # which was of the first try
         end_lease(postgres, journal)
-        assert [each.claim["key"] for each in await lost_of(tenure)] == ["again"]
+        assert [(each.number, each.attempt) for each in await lost_of(tenure)] == [(two.number, 2)]
 
 
 async def test_a_claim_that_nobody_can_read_is_left_alone(place: str, postgres: PostgresServer) -> None:

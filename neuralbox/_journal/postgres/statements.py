@@ -98,7 +98,7 @@ SENDING_PRICED: Final[LiteralString] = """
             WHERE r.id = o.id AND r.owner = %(owner)s AND r.state IN (0, 1)
                 AND EXISTS (SELECT 1 FROM neuralbox.owner w
                     WHERE w.number = %(owner)s AND w.lease_until > clock_timestamp() + make_interval(secs => %(grace)s))
-            RETURNING r.key, greatest(g.price, 0) - greatest(coalesce(o.price, 0), 0) AS more),
+            RETURNING r.key, greatest(g.price, 0) - greatest(o.price, 0) AS more),
         paid AS (UPDATE neuralbox.allotment SET amount = amount - (SELECT coalesce(sum(more), 0) FROM done)
             WHERE owner = %(owner)s AND what = 'tokens' AND run = %(run)s)
     SELECT key FROM done"""
