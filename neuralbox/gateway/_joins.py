@@ -116,6 +116,7 @@ class Joins(Generic[T]):
         self._on_drop = on_drop
         self._calls: dict[str, T] = {}
         self._families: dict[str, dict[str, T]] = {}
+        self._crowded_from = 0
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -136,10 +137,15 @@ class Joins(Generic[T]):
             if not oldest.is_done or now - oldest.touched <= JOINED_FOR:
                 break
             self.drop(oldest)
-        if len(self._calls) > MOST_KEPT:
+        if len(self._calls) <= MOST_KEPT:
+            self._crowded_from = MOST_KEPT
+        elif len(self._calls) > self._crowded_from:
             # Whoever has its answer hardly repeats its call; whoever has not will, and would pay once more.
-            for each in [one for one in self._calls.values() if one.is_done and one.is_delivered][: MOST_KEPT // 8 + 1]:
+            surplus = len(self._calls) - MOST_KEPT * 7 // 8
+            for each in [one for one in self._calls.values() if one.is_done and one.is_delivered][:surplus]:
                 self.drop(each)
+            # Where nobody could go, as after a restart, nobody is looked for with each call.
+            self._crowded_from = max(MOST_KEPT, len(self._calls) + MOST_KEPT // 8)
 
     def drop(self, call: T) -> None:
         """Forget a call: another one like it is another purchase."""

@@ -88,6 +88,29 @@ def test_of_too_many_those_go_whose_callers_have_their_answers(monkeypatch: pyte
     assert len(joins) == 4
 
 
+def test_where_nobody_can_go_not_all_are_looked_at_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose journal had 100,000 calls of the last minutes did not come up for minutes."""
+    looks = 0
+
+    class Kept(Call):
+        def __getattribute__(self, name: str) -> object:
+            nonlocal looks
+            looks += name == "is_done"
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr(_joins, "MOST_KEPT", 80)
+    joins = joins_of(*(Kept(f"a.d.{number}") for number in range(400)))
+    assert len(joins) == 400
+    assert looks < 20 * 400
+    for number in range(400, 420):
+        joins.add(Call(f"a.d.{number}", is_delivered=True), 0.0)
+    assert len(joins) < 415  # and whoever may go goes after a while
+    joins.add(Call("a.d.420", touched=JOINED_FOR + 1), JOINED_FOR + 1)
+    for number in range(421, 600):
+        joins.add(Call(f"a.d.{number}", is_delivered=True, touched=JOINED_FOR + 1), JOINED_FOR + 1)
+        assert len(joins) <= 80
+
+
 def test_a_call_may_be_repeated_while_it_runs_and_for_a_while_after() -> None:
     assert not joins_of().may_be_repeated(0.0)
     assert joins_of(Call("a.d.1"), Call("a.e.1", touched=-JOINED_FOR - 1)).may_be_repeated(JOINED_FOR)
