@@ -133,6 +133,8 @@ def key(
     with session.plain_words("gateway"):
         from ..gateway import KeyFile
 
+        if sys.stdout is None:
+            raise ConfigurationError("There is no standard output to show the key on, so none was made.")
         secret, made = KeyFile(keys).make(
             name, budget=budget, models=tuple(model or ()) or None, per_minute=per_minute, now=time.time()
         )

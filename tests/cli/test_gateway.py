@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
-from neuralbox._cli import exit_codes, output
+from neuralbox._cli import exit_codes, gateway, output
 from neuralbox.gateway import _keys
 
 from .conftest import Box, run
@@ -42,6 +43,17 @@ def test_a_key_that_could_not_be_shown_is_not_kept(monkeypatch: pytest.MonkeyPat
         assert run("gateway", "key", "me").code == exit_codes.UNUSABLE_DISK
     assert run("gateway", "keys").lines == []
     assert run("gateway", "key", "me").code == 0
+
+
+def test_a_key_that_nobody_could_see_is_not_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # closed before we began
+    with pytest.raises(typer.Exit) as left:
+        gateway.key("me")
+    assert left.value.exit_code == exit_codes.USAGE
+    assert capsys.readouterr().err == "There is no standard output to show the key on, so none was made.\n"
+    assert [*Path().iterdir()] == []
 
 
 def test_a_full_disk_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
