@@ -27,6 +27,7 @@ from .._api.request import Request, RetrySafety
 from .._api.vocabulary import FAILED
 from .._concurrency.broadcast import Broadcast
 from .._concurrency.per_loop import PerLoop
+from .._concurrency.single_flight import SingleFlight
 from .._config import NO_CALL_OPTIONS, CallOptions
 from .._core.exchange import Core
 from .._costs.charges import Charges, charges_of
@@ -158,15 +159,6 @@ class KeyedSubmission:
             return tokens
         return self._charges.prices.known(price_query_of_planned(self.planned.request, model=self._model))
 
-    async def unknown(self, core: Core) -> Claim | None:
-        """Return the claim where it is unknown what became of it, and tell whose the journal's other jobs are."""
-        if self.claim is None:
-            return None
-        if self._journal is not None:
-            # The prompts of the others in the history are what makes it believed when it does not show this one.
-            await register_journal_ids(registry_of(core), self._journal, _prompt_of)
-        return Claim.from_dict(self.claim)
-
     # What it is told.
 
     async def sending(self, claim: Claim) -> None:
@@ -223,6 +215,8 @@ class KeyedBook:
         self.place: str | None = None
         self._keyed: dict[str, KeyedSubmission] = {}
         self._busy: dict[str, Broadcast] = {}
+        self._telling = SingleFlight()
+        self._told = 0
 
     @asynccontextmanager
     async def turn(
@@ -259,13 +253,29 @@ class KeyedBook:
         try:
             keyed = await self._plan(core, key, described or _described(request, call), model=model)
             job = keyed.known(core, call, kind=kind, model=model, place=self.place)
-            claim = await keyed.unknown(core) if job is None else None
+            claim = None
+            if job is None and keyed.claim is not None:
+                await self._tell_whose(core)
+                claim = Claim.from_dict(keyed.claim)
             if job is None and claim is None:
                 await learn_clock(core)
             yield keyed, job, claim
         finally:
             del self._busy[key]
             over.ring()
+
+    async def _tell_whose(self, core: Core) -> None:
+        """Tell whose the journal's other jobs are; once for all who are looked for at the same time."""
+        journal, told = self.journal, self._told
+
+        async def tell() -> None:
+            assert journal is not None
+            # The prompts of the others in the history are what makes it believed when it does not show this one.
+            await register_journal_ids(registry_of(core), journal, _prompt_of)
+            self._told += 1
+
+        while journal is not None and self._told == told:
+            await self._telling.run("ids", tell)
 
     async def _plan(self, core: Core, key: str, described: Mapping[str, Any], *, model: str | None) -> KeyedSubmission:
         """Plan a request under a key, or find what the key stands for."""

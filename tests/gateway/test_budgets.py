@@ -13,6 +13,7 @@ import pytest
 
 from neuralbox import Budget, JournalError, VideoRequest
 from neuralbox._journal import read_records
+from neuralbox._submissions.journal_ids import register_journal_ids
 from neuralbox.gateway import KeyFile, _callers, app
 from neuralbox.gateway._joins import JOINED_FOR
 from neuralbox.testing import VirtualTime, in_memory
@@ -217,6 +218,30 @@ async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_at_the_next_st
             assert (await video(calls, "A boat", key=key, x_stainless_retry_count="1")).body["id"] == found["id"]
             assert (calls.posts, calls.charges) == (1, 1)
     assert [(record.state, record.tokens) for record in read_records(journal)] == [("final", PRICE)]
+
+
+@pytest.mark.usefixtures("on_the_loop")
+async def test_the_journal_is_read_once_for_all_that_are_looked_for(
+    tmp_path: Path, die: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be long: for each of them it took seconds of 100,000 records."""
+    reads: list[object] = []
+
+    async def counted(*values: Any) -> None:
+        reads.append(values)
+        await register_journal_ids(*values)
+
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=8) as calls:
+            running.fault("drop-after-accept", times=3, on="POST /generate")
+            assert [(await calls.chat(f"Hello {n}")).status for n in range(3)] == [502] * 3
+        die()
+        monkeypatch.setattr("neuralbox._submissions.keyed.register_journal_ids", counted)
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(60.0)
+            assert (budget_of(calls).spent, budget_of(calls).reserved, len(reads)) == (6, 0, 1)
 
 
 @pytest.mark.usefixtures("on_the_loop")
