@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
-import anyio.from_thread
 import pytest
 
 from neuralbox._batch.outcome import BatchOutcome

@@ -8,7 +8,6 @@ from string import ascii_letters
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import pytest
 
 from neuralbox._batch.outcome import BatchOutcome

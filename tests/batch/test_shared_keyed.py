@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import pytest
 
 from neuralbox._config import NO_CALL_OPTIONS

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import pytest
 
 from neuralbox._batch import reader
