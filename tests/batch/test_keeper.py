@@ -138,7 +138,7 @@ async def test_who_does_not_keep_hears_its_news_and_asks_for_little_else(
 
     monkeypatch.setattr(Keeping, "elect", count_elect)
     monkeypatch.setattr(PostgresStore, "hints", count_hints)
-    world.seconds = 12.0
+    world.seconds, lasted = 12.0, 0.0
     async with anyio.create_task_group() as group:
         group.start_soon(work, found, 1, worker(world, 1), videos("a"), place)
         await until(world, lambda: counted(place).accepted == 1)

@@ -285,6 +285,7 @@ async def test_a_client_that_is_closed_waits_for_nothing_before_it_looks_or_send
             with pytest.raises(lost):
                 await draw(core)
 
+        looked = 0
         async with anyio.create_task_group() as group:
             group.start_soon(lose)
             await shop.time.sleep(4.2)  # between two looks, the second of which is at 5 s
