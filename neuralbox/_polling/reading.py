@@ -26,7 +26,8 @@ logger = logging.getLogger("neuralbox")
 
 _MANY = 1_000_000
 _MOMENT = 1.0
-_TRY_AGAIN = 10.0  # to find out whether reads count; each time twice as long
+_TRY_AGAIN = 10.0  # to find out whether reads count; each time twice as long...
+_DOUBLED = 9  # ... up to an hour and a half
 _GOLDEN = 0.618034  # multiples of it, less the whole, are spread evenly, however many they are
 _AFTER_OPENING = 1.5  # a window ends by the service's clock, which is known to the second only
 _SPREAD_OVER = 1.0  # seconds over which those come back that waited for a window
@@ -126,7 +127,7 @@ class ReadPlan:
         """Take note that something is being read."""
         self._last_at = now
         self._is_known_until = -inf
-        self._tries = self._tries + 1 if self.is_unknown else 0
+        self._tries = min(self._tries + 1, _DOUBLED + 1) if self.is_unknown else 0
 
     # ... and what follows.
 

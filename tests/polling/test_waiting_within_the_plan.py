@@ -154,6 +154,16 @@ async def test_one_job_takes_few_reads_to_find_out_whether_they_count() -> None:
         assert left_of(service) > 0
 
 
+async def test_a_wait_goes_on_however_often_what_others_send_has_hidden_whether_reads_count() -> None:
+    async with metered(left=95) as service:
+        core = service.core(seed=1)
+        limiter_of(core).is_shared = True
+        for _ in range(2_000):
+            poller_of(core).reads.read(service.time.clock())
+        found = await wait_all(core, submitted(core, service, *range(8)), timeout=None)
+        assert all(result.is_completed for result in found)
+
+
 async def test_with_status_each_job_is_asked_itself_once_it_is_seen_to_have_ended() -> None:
     async with metered(left=80) as service:
         core = service.core(seed=1, polling=Polling(detail="status"))
