@@ -100,6 +100,11 @@ class Admission(AttemptListener):
         self._charges = charges_of(self._core)
         self._query, self._reservation = bill.question, bill.reservation
 
+    @property
+    def bill(self) -> OpenCharge | None:
+        """Its tokens as they are set aside, with what their price depends on; None where no budget counts them."""
+        return None if self._reservation is None else OpenCharge(self._reservation, self._query)
+
     async def depart(self, *, repeats: bool = False, may_be_paid: bool = False) -> None:
         """Wait for its place, or for another one where it is sent again; its tokens are the same.
 

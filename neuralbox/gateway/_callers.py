@@ -271,9 +271,10 @@ class GatewayAccount:
     async def count_what_is_open(self, key: GatewayKey) -> None:
         """Count at its price what is on its way with a key that has its first limit: until then nobody asked for one."""
         core, budget = core_of(self.client), self._budget(key.id)
-        charges = charges_of(core)
+        charges, admitted = charges_of(core), [each.admission for each in registry_of(core).entries if each.admission]
+        unsettled = [bill for each in admitted if (bill := each.bill) and bill.reservation.budget is budget]
         with move_on_after(PRICES_ASKED_FOR):
-            for bill in charges.bills.in_budget(budget):
+            for bill in [*charges.bills.in_budget(budget), *unsettled]:
                 if bill.question is not None and not bill.reservation.price:
                     price = await charges.prices.of(core, bill.question)
                     if price is not None and bill.reservation.is_open:  # not meanwhile

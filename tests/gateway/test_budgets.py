@@ -424,6 +424,26 @@ async def test_what_an_earlier_run_left_counts_for_a_key_that_gets_its_first_lim
             assert (budget_of(calls).spent, budget_of(calls).reserved) == (2 * PRICE, 0)
 
 
+@pytest.mark.usefixtures("on_the_loop")
+async def test_what_was_looked_for_in_vain_counts_for_a_key_that_gets_its_first_limit(tmp_path: Path, die: Any) -> None:
+    journal = tmp_path / "gateway.sqlite"
+    with in_memory(balance=10_000_000) as running:
+        async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}) as calls:
+            running.fault("drop-after-accept", times=1, on="POST /generate")
+            assert (await video(calls, "A boat")).status == 502
+            key = calls.key
+        die()
+        running.fault("error-500", on="GET /user/history*")
+        async with calling(tmp_path, running, journal=journal) as calls:
+            await calls.gateway.start()
+            await running.time.sleep(600.0)
+            change(tmp_path, budget=2 * PRICE - 1)
+            assert (await video(calls, "Another", key=key)).status == 429
+            change(tmp_path, budget=2 * PRICE)
+            assert (await video(calls, "Another", key=key)).status == 200
+            assert budget_of(calls).reserved == 2 * PRICE
+
+
 async def test_a_key_without_a_budget_asks_for_no_prices(tmp_path: Path) -> None:
     async with in_process(tmp_path) as calls:
         assert (await calls.chat()).status == 200
