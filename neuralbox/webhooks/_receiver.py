@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast
 
 from .._errors import ConfigurationError
 from .._models.webhook_event import ServiceName, WebhookEvent, read_event
@@ -78,7 +78,7 @@ class WebhookReceiver:
         journal: JournalPlace | Sequence[JournalPlace] | None = None,
     ) -> None:
         self._client = None if isinstance(client, str) else client
-        service = client if isinstance(client, str) else getattr(client, "service_name", client)
+        service: Any = client if isinstance(client, str) else getattr(client, "service_name", client)
         if service not in ("neuralbox", "geminigen"):
             raise ConfigurationError(f"`client` is a client, 'neuralbox' or 'geminigen'; it is {service!r}.")
         if public_key is not None and service != "geminigen":
@@ -131,7 +131,8 @@ class WebhookReceiver:
 
 def _signature_among(headers: Mapping[str, str] | HeaderPairs) -> str | None:
     # What a framework calls headers need not be a Mapping: Werkzeug's and the standard library's have `items` all the same.
-    pairs: HeaderPairs = headers.items() if hasattr(headers, "items") else headers
+    items: Callable[[], HeaderPairs] | None = getattr(headers, "items", None)
+    pairs = cast("HeaderPairs", headers) if items is None else items()
     return next((_as_text(value) for name, value in pairs if _as_text(name).lower() == SIGNATURE_HEADER), None)
 
 
