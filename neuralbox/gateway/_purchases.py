@@ -88,6 +88,7 @@ class Purchase:
         jobs: What is accepted of it, by its parts.
         parts: How many requests it takes.
         sending: How many of them are on their way to the service.
+        awaited: How many of them are accepted, and waited for.
         has_left: Asks whether its last caller is gone; None where none is known, or it has its answer.
     """
 
@@ -109,7 +110,7 @@ class Purchase:
         self.run: PurchaseRun | None = None
         self.jobs: dict[int, JobRef] = {}
         self.parts = 1
-        self.sending = 0
+        self.sending = self.awaited = 0
         self.has_left: Callable[[], Awaitable[bool]] | None = None
 
     def __repr__(self) -> str:
@@ -158,8 +159,8 @@ class Cashier:
 
     @property
     def is_sending(self) -> bool:
-        """Whether something is on its way to the service."""
-        return any(each.sending for each in self._running.values())
+        """Whether something is on its way to the service, or has come and is not handed over yet."""
+        return any(each.sending or not each.awaited for each in self._running.values())
 
     @property
     def left_behind(self) -> ErrorAnswer:
@@ -307,22 +308,24 @@ class Cashier:
                 job.raise_if_failed()
                 pending = {"id": job.id, "status": PENDING, "model": job.model}
                 return job.generation or Generation.read(pending, kind=job.kind)
-            return await self._finished(name, job)
+            return await self._finished(purchase, name, job)
         except NeuralBoxError:
             await self.book.give_up(name)
             raise
         finally:
             sent()
 
-    async def _finished(self, name: str, job: Job) -> Generation:
+    async def _finished(self, purchase: Purchase, name: str, job: Job) -> Generation:
         """Wait for a job's end, and write down what was not known before, a failure too."""
         known = job.generation
         if known is not None and known.is_completed:  # as texts are, in the answer to their submission
             return known
         was_final = known is not None and known.is_final
+        purchase.awaited += 1
         try:
             return await job.wait()
         finally:
+            purchase.awaited -= 1
             if job.generation is not None and job.generation.is_final and not was_final:
                 await self.write_end(name, job.generation)
 
@@ -353,20 +356,20 @@ class Cashier:
                             run.changed.ring()
                     return stream.result
             self._is_accepted(purchase, job.ref)
-            generation = await self._finished(name, job)
+            generation = await self._finished(purchase, name, job)
             run.pieces.append(generation.text or "")
             return generation
         except NeuralBoxError:
             await self.book.give_up(name)
             raise
         finally:
-            purchase.sending = 0
+            purchase.sending = purchase.awaited = 0
             self._changed.ring()
 
     def _is_accepted(self, purchase: Purchase, job: JobRef | None) -> None:
         if job is not None:
             purchase.jobs[0] = job
-            purchase.sending = 0
+            purchase.sending, purchase.awaited = 0, 1
             self._changed.ring()
 
 

@@ -680,6 +680,29 @@ async def test_a_stop_waits_for_what_is_on_its_way_and_refuses_what_comes(tmp_pa
             assert isinstance(gateway, Gateway)
 
 
+async def test_a_stop_hands_over_several_whose_last_answer_it_waited_for(tmp_path: Path) -> None:
+    """All were paid for, and the next run does not know them: nothing was on its way any more, and nothing put together."""
+    is_sent, may_answer = anyio.Event(), anyio.Event()
+
+    async def service(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"items": [], "total": 0, "page": 1, "limit": 100, "pages": 1})
+        is_sent.set()
+        await may_answer.wait()
+        return httpx.Response(200, json={"id": "gen_1", "status": "completed", "result_text": "Hello", "type": "text"})
+
+    with in_memory() as running:
+        async with calling(tmp_path, running, client={"transport": httpx.MockTransport(service)}) as calls:
+            came = Answered()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(calls.chat, n=3, answer=came))
+                await is_sent.wait()
+                tasks.start_soon(calls.gateway.aclose)
+                await anyio.wait_all_tasks_blocked()
+                may_answer.set()
+            assert (came.status, len(came.body["choices"])) == (200, 3)
+
+
 async def test_a_journal_that_another_program_has_is_said_to_be_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
