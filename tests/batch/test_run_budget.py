@@ -12,7 +12,7 @@ import pytest
 
 from neuralbox._batch.outcome import BatchOutcome
 from neuralbox._batch.resource import Batches
-from neuralbox._batch.run_budget import RunBudget
+from neuralbox._batch.run_budget import RunBudget, open_run_budget
 from neuralbox._budget import Budget, Reservation
 from neuralbox._config import NEURALBOX
 from neuralbox._errors import BudgetExceededError, JournalError, RateLimitError, SubmissionUnknownError
@@ -23,6 +23,7 @@ from neuralbox._rate_limit.windows import Windows
 from neuralbox._requests.requests import VideoRequest
 
 from ..helpers import make_core, one_loop, refusal
+from ..journal.workers import a_worker
 from ..postgres import PostgresServer
 from ..service import Service
 from .workers import end_leases, many, outcomes_of, until, worker
@@ -139,6 +140,23 @@ async def test_what_was_refused_for_limits_keeps_its_place_in_the_budget(world: 
     )
     found = await run_all(world, place, [many(10, 2), many(10, 2, 1)], budget=24, max_sending=2)
     assert (spent(world), refused(found)) == (24, 4)
+
+
+async def test_what_was_given_back_is_spent_by_others_and_not_here(world: Service, place: str) -> None:
+    async def know() -> int:
+        return 30
+
+    async def wait(_: float) -> None:
+        raise TimeoutError
+
+    async with a_worker(place) as one, a_worker(place) as two:
+        first, second = [await open_run_budget(worker(world), each, 30) for each in (one, two)]
+        for budget in (first, second):
+            (await budget.reserve_in_turn(30, price_again=know, wait=wait)).release()
+            with pytest.raises(TimeoutError):
+                await (second if budget is first else first).reserve_in_turn(30, price_again=know, wait=wait)
+            world.time.elapsed += 10.0
+            await budget.settle_up()
 
 
 async def test_a_dead_workers_part_is_spent_by_others_and_what_it_had_sent_is_not_spent_again(
