@@ -65,7 +65,8 @@ def mcp(
             read_only=read_only,
             wait=wait,
         )
-        _require_usable(settings)
+        if not read_only:
+            _require_usable(settings)
 
     async def work(nb: AsyncNeuralBox, _command: CommandSession) -> None:
         server = build_server(nb if budget is None else nb.with_options(budget=budget), settings)

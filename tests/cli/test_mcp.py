@@ -70,6 +70,12 @@ def test_what_the_first_purchase_would_fail_on_is_said_at_once(
     assert (left.code, said in left.sentence, seen) == (exit_codes.UNUSABLE_DISK, True, [])
 
 
+def test_one_that_sells_nothing_serves_where_nothing_can_be_written(seen: list[Any], box: Box) -> None:
+    Path("taken").write_text("not a journal at all", encoding="utf-8")
+    left = box("mcp", "--read-only", "--to", "taken/below", "--journal", "taken")
+    assert (left.code, len(seen)) == (0, 2)
+
+
 def test_a_journal_in_a_database_is_refused_and_its_password_goes_nowhere(seen: list[Any], box: Box) -> None:
     """As a path it would be a file in a directory called `postgresql:`."""
     left = box("mcp", "--journal", "postgresql://me:secret@box.test/db#tools")
