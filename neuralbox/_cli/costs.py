@@ -92,8 +92,10 @@ def _show(found: HistorySummary, session: CommandSession) -> None:
     shown = [name for name in _WHERE_ANY if getattr(found.total, name)]
     names = (*found.by, _ALWAYS[0], *(name for name in shown if name in ("failed", "pending")), "tokens")
     names += tuple(name for name in shown if name not in names)
-    # What it cost is the last thing to go.
-    dispensable = ("rating", "rated", "unpriced", "pending", "kind", "status", "day")
+    # What it cost is the last thing to go, and what a row is at all stays.
+    dispensable = [
+        name for name in ("rating", "rated", "unpriced", "pending", "kind", "status", "day") if name != names[0]
+    ]
     show_table(names, [_cells(row, names) for row in found.rows], dispensable=dispensable)
     total = found.total
     charged = f"{total.tokens:,} tokens" + (f", {total.credits:,g} credits" if total.credits else "")

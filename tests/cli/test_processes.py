@@ -117,6 +117,13 @@ def test_forty_columns_show_what_things_cost(box: Box) -> None:
     assert row.split()[-2:] == ["1", "4"]
 
 
+def test_costs_by_day_keep_the_day_on_any_terminal(box: Box) -> None:
+    assert box("generate", "flux-1.1-pro", "A lighthouse").code == 0
+    code, shown = on_terminal("costs", "--by", "day,kind", given={**box.environment, "NO_COLOR": "1"}, columns=24)
+    names = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()[0]
+    assert (code, names.split()[:2]) == (0, ["day", "count"])
+
+
 def test_the_key_is_asked_for_and_not_shown(box: Box) -> None:
     given = {"NEURALBOX_BASE_URL": box.server.url}
     code, shown = on_terminal("balance", given=given, typed=f"{box.key}\n", waits_for="not shown): ")
