@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from pydantic_core import from_json, to_json
 
 from ._api import vocabulary as words
 from ._api.checks import require_path, require_plan, require_seconds
 from ._api.request import Request, query
+from ._concurrency.worker_thread import run_to_end
 from ._errors import ConfigurationError
 from ._models.generation import Generation
 from ._types import BoundToProcess, GenerationId
@@ -290,9 +291,8 @@ def cache_of(cache: str | os.PathLike[str] | ResultCache | None) -> ResultCache 
 
 async def close_cache(cache: ResultCache) -> None:
     """Close a cache's file in a thread, whoever cancels: the last to close it writes what the log beside it still has."""
-    with CancelScope(shield=True):
-        # A limiter of its own: where all threads are busy with something else, an end does not wait for them.
-        await to_thread.run_sync(cache.close, limiter=CapacityLimiter(1))
+    # A limiter of its own: where all threads are busy with something else, an end does not wait for them.
+    await run_to_end(cache.close, limiter=CapacityLimiter(1))
 
 
 def content_key(

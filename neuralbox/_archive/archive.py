@@ -22,6 +22,7 @@ from anyio import to_thread
 
 from .._api.checks import require_flag, require_whole
 from .._concurrency.callbacks import call_either
+from .._concurrency.worker_thread import run_to_end
 from .._config import Timeout
 from .._core.exchange import Core
 from .._errors import (
@@ -107,8 +108,7 @@ async def archive(
         if not run.progress.failed:
             await run.on_disk(directory.tidy)
     finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(partial(run.end, directory))
+        await run_to_end(partial(run.end, directory))
     return run.result(directory)
 
 

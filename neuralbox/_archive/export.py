@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import anyio
 from anyio import to_thread
 
 from .._api.checks import require_flag
+from .._concurrency.worker_thread import run_to_end
 from .._errors import ConfigurationError, DownloadError
 from .._files.partial_file import PartFile
 from .._files.target import locate_target, read_overwrite, require_free
@@ -95,9 +95,12 @@ async def export(
         await _on_disk(writer.finish)
         await _on_disk(partial(part.publish, path, policy))
     finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(partial(part.close, keep=False))
-            await to_thread.run_sync(writer.close)
+
+        def close() -> None:
+            part.close(keep=False)
+            writer.close()
+
+        await run_to_end(close)
     return ExportResult(path, writer.rows, writer.length, writer.added)
 
 

@@ -21,11 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import anyio
 from anyio import to_thread
 
 from .._api.checks import require_callback
 from .._api.content import HEAD_BYTES, announced_content, expected_content, starts_like
+from .._concurrency.worker_thread import run_to_end
 from .._config import Timeout
 from .._core.exchange import Core
 from .._errors import DownloadError, ExpiredFileError
@@ -145,8 +145,7 @@ async def read(
 async def _forget(core: Core, source: Generation | str) -> None:
     """Take a result whose file is gone out of the client's cache: asked for again, it is made again."""
     if core.options.cache is not None and isinstance(source, Generation):
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(core.options.cache.forget, source.id, FileSource.of(source).shown)
+        await run_to_end(partial(core.options.cache.forget, source.id, FileSource.of(source).shown))
 
 
 class MemorySink:
@@ -247,8 +246,7 @@ class DiskSink:
         """Remove what is unfinished, or leave it for a later call; in any case let go of it."""
         self._is_closed = True
         if self._part is not None and self.saved is None:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(partial(self._part.close, keep=keep and self.version is not None))
+            await run_to_end(partial(self._part.close, keep=keep and self.version is not None))
 
     # In worker threads.
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from anyio import CancelScope, get_cancelled_exc_class, to_thread
+from anyio import get_cancelled_exc_class, to_thread
 
 from .._api.request import Request
+from .._concurrency.worker_thread import run_to_end
 from .._config import CallOptions
 from .._core.exchange import Core
 from .._models.generation import Generation
@@ -70,14 +71,8 @@ class CachedCall:
             return
         write = partial(self._cache.put, self._key, generation, self._core.now())
         self._key = None
-        cancelled: BaseException | None = None
-        while True:
-            try:
-                with CancelScope(shield=True):
-                    await to_thread.run_sync(write)
-                break
-            except get_cancelled_exc_class() as error:  # of an asyncio task itself: no scope holds that back
-                cancelled = error  # perhaps before a thread had it; to write it twice does no harm
-        if cancelled is not None:
+        try:
+            await run_to_end(write)
+        except get_cancelled_exc_class():
             logger.warning("A call was cancelled when its result had come; the %s is in the cache.", generation.ref)
-            raise cancelled
+            raise
