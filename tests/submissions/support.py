@@ -40,7 +40,7 @@ async def unknown(core: Core, prompt: str = "A fox", **options: Any) -> Submissi
 
 
 class Notes:
-    """A witness that keeps what it is told, and fails as it is told to."""
+    """A recorder that keeps what it is told, and fails as it is told to."""
 
     def __init__(self, fails: str = "", core: Core | None = None) -> None:
         self.notes: list[str] = []
@@ -66,7 +66,7 @@ class Notes:
         self.notes.append(what)
 
 
-async def buy(core: Core, witness: Notes, **options: Any) -> Generation:
+async def buy(core: Core, recorder: Notes, **options: Any) -> Generation:
     return await submission.send(
-        core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", recorder=witness, **options
+        core, image(), NO_CALL_OPTIONS, kind="image", model="dall-e-3", recorder=recorder, **options
     )

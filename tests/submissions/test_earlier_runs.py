@@ -36,10 +36,10 @@ async def test_a_claim_of_an_earlier_run_is_adopted(known: bool) -> None:
         claim = earlier(shop, server_offset=50.0 if known else None)
         shop.make(FOX)
         await shop.time.sleep(3_600.0)
-        witness = Notes()
-        answer = await buy(shop.core(), witness, claim=claim)
+        recorder = Notes()
+        answer = await buy(shop.core(), recorder, claim=claim)
         assert answer.id == 18_000
-        assert witness.notes == ["accepted 18000"]
+        assert recorder.notes == ["accepted 18000"]
         assert shop.posts == []
 
 
@@ -62,11 +62,11 @@ async def test_a_claim_of_an_earlier_run_is_sent_once_it_is_proven_absent(
             registry_of(core).own(18_000, kind="image", prompt="A hen")
             registry_of(core).own(18_000)  # known already
 
-        witness = Notes()
+        recorder = Notes()
         async with anyio.create_task_group() as group:
             group.start_soon(another)
-            assert (await buy(core, witness, claim=claim)).id == 18_001
-        assert witness.notes == ["sending", "accepted 18001"]
+            assert (await buy(core, recorder, claim=claim)).id == 18_001
+        assert recorder.notes == ["sending", "accepted 18001"]
         assert len(shop.posts) == 1
         assert waits <= shop.time.elapsed - before <= waits + 2.0
 
@@ -194,9 +194,9 @@ async def test_what_an_earlier_run_left_unknown_is_reconciled_like_any_other() -
 async def test_a_claim_this_process_has_settled_already_is_not_bought_again() -> None:
     async with a_shop() as shop:
         core = shop.core()
-        witness = Notes()
-        await buy(core, witness)
-        again = await buy(core, witness, claim=Claim.from_dict(witness.claims[0].to_dict()))
+        recorder = Notes()
+        await buy(core, recorder)
+        again = await buy(core, recorder, claim=Claim.from_dict(recorder.claims[0].to_dict()))
         assert (again.id, again.status) == (18_000, "pending")
         assert len(shop.posts) == 1
 
@@ -209,10 +209,10 @@ async def test_a_claim_of_an_earlier_run_that_is_proven_absent_too_late_is_refus
         registry_of(core).own(18_000, kind="image", prompt="A hen")
         shop.make({"model": "dall-e-3", "prompt": "A hen"})
         shop.latency = 1.5
-        witness = Notes()
+        recorder = Notes()
         with pytest.raises(NeuralBoxError, match="nothing was charged"):
-            await buy(core, witness, claim=claim)
-        assert witness.notes == ["refused"]
+            await buy(core, recorder, claim=claim)
+        assert recorder.notes == ["refused"]
         assert shop.posts == []
 
 

@@ -183,13 +183,13 @@ async def test_a_claim_of_an_earlier_run_is_found_by_the_seed_it_kept() -> None:
 
     async with a_shop() as shop:
         shop.end_with("dropped after")
-        witness = Notes()
+        recorder = Notes()
         with pytest.raises(SubmissionUnknownError):
-            await buy(shop.core(draw_seed=True, submission="raise"), witness)
+            await buy(shop.core(draw_seed=True, submission="raise"), recorder)
         for _ in range(2):
             shop.make(FOX, foreign=True)
         await shop.time.sleep(100.0)
-        kept = Claim.from_dict(witness.claims[0].to_dict())
+        kept = Claim.from_dict(recorder.claims[0].to_dict())
         assert kept.seed == seeds(shop)[0]
         assert (await buy(shop.core(draw_seed=True), Notes(), claim=kept)).id == 18_000
         assert len(shop.posts) == 1

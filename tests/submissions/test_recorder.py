@@ -34,39 +34,39 @@ pytestmark = pytest.mark.anyio
         (["500"] * 7, ["sending"] * 3 + ["refused"]),  # an answer, so as often as `max_retries` says
     ],
 )
-async def test_a_witness_is_told_before_anything_else_happens(ends: list[str], expected: list[str]) -> None:
+async def test_a_recorder_is_told_before_anything_else_happens(ends: list[str], expected: list[str]) -> None:
     async with a_shop() as shop:
         shop.end_with("answered", *ends)
         core = shop.core()
         await draw(core, "A hen")
-        witness = Notes()
+        recorder = Notes()
         try:
-            await buy(core, witness)
+            await buy(core, recorder)
         except NeuralBoxError:
             assert expected[-1] == "refused"
-        assert witness.notes == expected
-        assert len({claim.key for claim in witness.claims}) == 1
-        assert all(claim.lost_at is None and claim.sent_at is not None for claim in witness.claims)
+        assert recorder.notes == expected
+        assert len({claim.key for claim in recorder.claims}) == 1
+        assert all(claim.lost_at is None and claim.sent_at is not None for claim in recorder.claims)
 
 
-async def test_a_witness_of_an_unknown_outcome_hears_nothing_more() -> None:
+async def test_a_recorder_of_an_unknown_outcome_hears_nothing_more() -> None:
     async with a_shop() as shop:
         shop.end_with("dropped before")
-        witness = Notes()
+        recorder = Notes()
         with pytest.raises(SubmissionUnknownError):
-            await buy(shop.core(), witness)
-        assert witness.notes == ["sending"]
+            await buy(shop.core(), recorder)
+        assert recorder.notes == ["sending"]
 
 
 async def test_what_cannot_be_written_down_is_not_sent() -> None:
     async with a_shop() as shop:
         shop.price, budget = 4, Budget(10)
-        core, witness = shop.core(budget=budget), Notes("sending")
+        core, recorder = shop.core(budget=budget), Notes("sending")
         with pytest.raises(JournalError):
-            await buy(core, witness)
+            await buy(core, recorder)
         assert shop.posts == []
         assert (budget.spent, budget.reserved) == (0, 0)
-        assert registry_of(core).pending(witness.claims[0].key) is None
+        assert registry_of(core).pending(recorder.claims[0].key) is None
         assert registry_of(core).unresolved == ()
 
 
@@ -83,17 +83,17 @@ async def test_what_was_bought_and_cannot_be_written_down_is_told_with_its_job()
     ("cancelled_at", "expected", "posts"),
     [(0.2, ["refused"], 0), (0.55, ["sending"], 1), (0.7, ["sending", "accepted 18000"], 1)],
 )
-async def test_a_cancellation_never_leaves_a_witness_with_half_the_story(
+async def test_a_cancellation_never_leaves_a_recorder_with_half_the_story(
     cancelled_at: float, expected: list[str], posts: int
 ) -> None:
     async with a_shop() as shop:
         core = shop.core()
-        witness = Notes(core=core)
+        recorder = Notes(core=core)
         async with anyio.create_task_group() as group:
-            group.start_soon(buy, core, witness)
+            group.start_soon(buy, core, recorder)
             await shop.time.sleep(cancelled_at)
             group.cancel_scope.cancel()
-        assert witness.notes == expected
+        assert recorder.notes == expected
         assert len(shop.posts) == posts
         assert len(registry_of(core).unresolved) == (expected == ["sending"])
 
