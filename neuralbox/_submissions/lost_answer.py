@@ -37,7 +37,7 @@ _NAMED = 5  # candidates in a message
 
 @dataclass(frozen=True, slots=True)
 class SendAgain:
-    """Decide that it is sent again.
+    """Decide that it may be sent again.
 
     Attributes:
         reason: Why it may be.
@@ -147,7 +147,7 @@ class LostAnswer:
         if is_late or (not is_resumed and self._repeats > most):
             cause.args = (f"{cause.message} The history shows that it was not accepted, so nothing was charged.",)
             return NotAccepted(cause)
-        logger.info("A lost request was never accepted, as the history shows; it is sent again.")
+        logger.info("A lost request was never accepted, as the history shows; it may be sent again.")
         return SendAgain(ABSENT, error)
 
     def _next(self, error: NeuralBoxError) -> float | StopReason:

@@ -246,8 +246,9 @@ async def test_the_journal_is_read_once_for_all_that_are_looked_for(
 
 @pytest.mark.usefixtures("on_the_loop")
 async def test_what_is_proven_absent_later_gives_its_tokens_back_and_may_be_asked_for_again(
-    tmp_path: Path, die: Any
+    tmp_path: Path, die: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "neuralbox")
     journal = tmp_path / "gateway.sqlite"
     with in_memory(balance=10_000_000) as running:
         async with calling(tmp_path, running, journal=journal, client={"submission": "raise"}, budget=PRICE) as calls:
@@ -265,6 +266,7 @@ async def test_what_is_proven_absent_later_gives_its_tokens_back_and_may_be_aske
             await running.time.sleep(60.0)
             assert (budget_of(calls).left, calls.posts) == (PRICE, 2)
             assert next((record.state, record.tokens) for record in read_records(journal)) == ("final", 0)
+            assert "it may be sent again" in caplog.text  # nobody does so
             assert (await video(calls, "A boat", key=key, x_stainless_retry_count="1")).status == 200
             assert (calls.posts, len(running.generations())) == (3, 2)
 
