@@ -32,7 +32,7 @@ _OF_A_CLIENT: Final[Mapping[str, str]] = MappingProxyType(
 _OF_A_CALL: Final[Mapping[str, str]] = MappingProxyType(
     {
         "instructions": "it is `system` here",
-        "limit": "a page's is `page_size` here, and that of all items `max_items`",
+        "limit": "a history has `page_size` (GeminiGen's `items_per_page`) and `max_items`",
         "max_completion_tokens": "it is `max_tokens` here",
         "max_output_tokens": "it is `max_tokens` here",
         "n": "a call makes one; `nb.batch(requests)` makes many",
