@@ -42,7 +42,7 @@ def test_what_makes_something_is_create(client: Any, noun: str) -> None:
     [
         ("text", "stream", r"use `nb\.text\.stream\(\.\.\.\)`"),
         ("images", "n", r"a call makes one; `nb\.batch\(requests\)` makes many"),
-        ("images", "limit", "a history has `page_size` (GeminiGen's `items_per_page`) and `max_items`"),
+        ("images", "limit", r"a history has `page_size` \(GeminiGen's `items_per_page`\) and `max_items`"),
         ("images", "mood", "an option this version does not know goes through `extra_body`"),
     ],
 )
