@@ -138,7 +138,7 @@ class Cashier:
     Attributes:
         joins: The calls that may be repeated.
         book: What the core knows by name.
-        on_refusal: Called when a budget does not cover a purchase.
+        on_refusal: Called when a budget does not cover a purchase, or a part of one.
     """
 
     def __init__(self, client: AsyncNeuralBox, *, journal: str | None = None, join_equal: float = 0.0) -> None:
@@ -243,8 +243,6 @@ class Cashier:
             run.error = error
             if isinstance(error, GenerationFailedError):
                 self.joins.drop(purchase)  # it cost nothing, and the same again is another try
-            if isinstance(error, BudgetExceededError):
-                self.on_refusal()
         except Exception:  # a bug of ours must not end everybody's purchases
             run.answer = BUG
             logger.exception("%r failed", purchase)
@@ -309,11 +307,17 @@ class Cashier:
                 pending = {"id": job.id, "status": PENDING, "model": job.model}
                 return job.generation or Generation.read(pending, kind=job.kind)
             return await self._finished(purchase, name, job)
-        except NeuralBoxError:
-            await self.book.give_up(name)
+        except NeuralBoxError as error:
+            await self._give_up(name, error)
             raise
         finally:
             sent()
+
+    async def _give_up(self, name: str, error: NeuralBoxError) -> None:
+        """Write down that nobody will send it, unless it was; and say where it is a budget that did not cover it."""
+        await self.book.give_up(name)
+        if isinstance(error, BudgetExceededError):
+            self.on_refusal()
 
     async def _finished(self, purchase: Purchase, name: str, job: Job) -> Generation:
         """Wait for a job's end, and write down what was not known before, a failure too."""
@@ -359,8 +363,8 @@ class Cashier:
             generation = await self._finished(purchase, name, job)
             run.pieces.append(generation.text or "")
             return generation
-        except NeuralBoxError:
-            await self.book.give_up(name)
+        except NeuralBoxError as error:
+            await self._give_up(name, error)
             raise
         finally:
             purchase.sending = purchase.awaited = 0

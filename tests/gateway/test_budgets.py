@@ -294,6 +294,19 @@ async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_when_its_token
 
 
 @pytest.mark.usefixtures("on_the_loop")
+async def test_a_lost_answer_is_looked_for_when_its_tokens_are_missing_for_one_of_several(tmp_path: Path) -> None:
+    async with in_process(tmp_path, budget=6) as calls:
+        assert (await calls.chat("Good evening")).status == 200
+        calls.running.fault("drop-before-accept", times=1, on="POST /generate")
+        calls.running.fault("error-500", on="GET /user/history*")
+        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        calls.running.fault("error-500", 0, on="GET /user/history*")
+        assert len((await calls.chat("Good night", n=2)).body["choices"]) == 1
+        await calls.running.time.sleep(60.0)
+        assert budget_of(calls).left == 2
+
+
+@pytest.mark.usefixtures("on_the_loop")
 async def test_what_is_unknown_is_remembered_until_it_is_found_also_without_a_journal(tmp_path: Path) -> None:
     async with in_process(tmp_path, budget=4) as calls:
         assert (await calls.chat("Good evening")).status == 200
