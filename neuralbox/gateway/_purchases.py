@@ -189,12 +189,15 @@ class Cashier:
         What is accepted goes on at the service, and the journal knows it; what is still on its way then is in the
         journal as such, and the next run looks for it.
         """
-        with anyio.move_on_after(grace):
-            while self.is_sending:
-                await self._changed.wait()
-        for purchase in self._running.values():
-            logger.warning("%r is left behind: %s", purchase, ", ".join(map(str, purchase.jobs.values())) or "unknown")
-        await self._stack.aclose()
+        try:
+            with anyio.move_on_after(grace):
+                while self.is_sending:
+                    await self._changed.wait()
+        finally:  # also where whoever stops it waits no longer
+            for purchase in self._running.values():
+                jobs = ", ".join(map(str, purchase.jobs.values()))
+                logger.warning("%r is left behind: %s", purchase, jobs or "unknown")
+            await self._stack.aclose()
 
     def spawn(self, work: Callable[..., object], *values: object) -> None:
         """Run something for as long as this runs, in a task of its own."""

@@ -680,27 +680,65 @@ async def test_a_stop_waits_for_what_is_on_its_way_and_refuses_what_comes(tmp_pa
             assert isinstance(gateway, Gateway)
 
 
-async def test_a_stop_hands_over_several_whose_last_answer_it_waited_for(tmp_path: Path) -> None:
-    """All were paid for, and the next run does not know them: nothing was on its way any more, and nothing put together."""
-    is_sent, may_answer = anyio.Event(), anyio.Event()
+class SlowService:
+    """A service that answers a paid request when it may.
 
-    async def service(request: httpx.Request) -> httpx.Response:
+    Attributes:
+        is_sent: Set when one has come.
+        may_answer: Set by the test.
+    """
+
+    def __init__(self) -> None:
+        self.is_sent, self.may_answer = anyio.Event(), anyio.Event()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return httpx.Response(200, json={"items": [], "total": 0, "page": 1, "limit": 100, "pages": 1})
-        is_sent.set()
-        await may_answer.wait()
+        self.is_sent.set()
+        await self.may_answer.wait()
         return httpx.Response(200, json={"id": "gen_1", "status": "completed", "result_text": "Hello", "type": "text"})
 
+
+async def test_a_stop_hands_over_several_whose_last_answer_it_waited_for(tmp_path: Path) -> None:
+    """All were paid for, and the next run does not know them: nothing was on its way any more, and nothing put together."""
+    service = SlowService()
     with in_memory() as running:
         async with calling(tmp_path, running, client={"transport": httpx.MockTransport(service)}) as calls:
             came = Answered()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(partial(calls.chat, n=3, answer=came))
-                await is_sent.wait()
+                await service.is_sent.wait()
                 tasks.start_soon(calls.gateway.aclose)
                 await anyio.wait_all_tasks_blocked()
-                may_answer.set()
+                service.may_answer.set()
             assert (came.status, len(came.body["choices"])) == (200, 3)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+async def test_a_stop_that_is_cancelled_leaves_nothing_running_and_says_what_was_sent(
+    tmp_path: Path, has_journal: bool
+) -> None:
+    service, journal = SlowService(), tmp_path / "gateway.sqlite"
+    client = {"transport": httpx.MockTransport(service)}
+    with in_memory() as running:
+        async with calling(tmp_path, running, journal=journal if has_journal else None, client=client) as calls:
+            came = Answered()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(calls.chat, answer=came))
+                await service.is_sent.wait()
+                async with anyio.create_task_group() as stopping:
+                    stopping.start_soon(partial(calls.gateway.aclose, grace=60.0))
+                    await anyio.wait_all_tasks_blocked()
+                    stopping.cancel_scope.cancel()
+                assert (await calls("GET", "/healthz")).body["purchases"] == 0
+            assert "What was sent goes on" in came.error["message"]
+            assert came.headers["x-should-retry"] == ("true" if has_journal else "false")
+            if has_journal:
+                async with (
+                    running.client(api_key="nb_operator") as nb,
+                    await open_account_journal(nb._core, journal) as opened,
+                ):
+                    assert [record.state async for record in opened.sent()] == ["sending"]
 
 
 async def test_a_journal_that_another_program_has_is_said_to_be_unavailable(
