@@ -33,6 +33,7 @@ from ._bodies import has_left, header_of, read_form, read_json
 from ._callers import Caller, CallerRegistry, GatewayAccount
 from ._error_answers import (
     BUG,
+    CUT_SHORT,
     MISCONFIGURED,
     NO_JOURNAL,
     STOPPING,
@@ -283,7 +284,9 @@ class Gateway:
             finally:
                 self._answering.discard(scope)
         call: PaidCall | None = request.scope.get("neuralbox.call")
-        return _failed(STOPPING if call is None else call.cut_short())
+        if call is not None:
+            return _failed(call.cut_short())
+        return _failed(CUT_SHORT if request.method == "DELETE" else STOPPING)
 
     async def _answer(self, request: Request, handle: Handle, visited: list[GatewayAccount]) -> Response:
         try:

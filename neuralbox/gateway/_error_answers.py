@@ -8,7 +8,7 @@ something, and forbidden where it cannot (a budget that is used up, a generation
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
 
@@ -93,6 +93,9 @@ NO_JOURNAL: Final = ErrorAnswer(
 )
 STOPPING: Final = ErrorAnswer(
     503, "The gateway is stopping. Nothing was sent.", type=_SERVER, code="stopping", retry_after=1.0, should_retry=True
+)
+CUT_SHORT: Final = replace(
+    STOPPING, message="The gateway is stopping. The video may be deleted already; the same call again tells."
 )
 LEFT_BEHIND: Final = ErrorAnswer(
     503,

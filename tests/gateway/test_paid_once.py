@@ -624,6 +624,26 @@ async def test_an_upload_that_a_stop_cuts_short_is_told_so(tmp_path: Path, is_de
         assert not calls.posts
 
 
+async def test_a_deletion_that_a_stop_cuts_short_is_not_said_not_to_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, came = anyio.Event(), Answered()
+
+    async def never(*_: object, **__: object) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    async with in_process(tmp_path, grace=0.0) as calls:
+        made = (await calls.post("videos", {"model": "kling-v2.1", "prompt": "A boat"})).body
+        monkeypatch.setattr("neuralbox._resources.history.History.delete", never)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(calls, "DELETE", f"/v1/videos/{made['id']}", answer=came))
+            await reached.wait()
+            await calls.gateway.aclose()
+    assert (came.status, came.error["code"], came.headers["x-should-retry"]) == (503, "stopping", "true")
+    assert "Nothing was sent" not in came.error["message"]
+
+
 @pytest.mark.parametrize("has_journal", [True, False])
 async def test_what_is_paid_and_not_handed_over_before_a_stop_is_not_asked_for_again_where_nobody_knows_it(
     tmp_path: Path, has_journal: bool, monkeypatch: pytest.MonkeyPatch
