@@ -26,8 +26,7 @@ logger = logging.getLogger("neuralbox")
 
 _MANY = 1_000_000
 _MOMENT = 1.0
-_TRY_AGAIN = 10.0  # to find out whether reads count; each time twice as long...
-_DOUBLED = 9  # ... up to an hour and a half
+_TRY_AGAIN = 10.0  # to find out whether reads count; each time twice as long, up to an hour and a half
 _GOLDEN = 0.618034  # multiples of it, less the whole, are spread evenly, however many they are
 _AFTER_OPENING = 1.5  # a window ends by the service's clock, which is known to the second only
 _SPREAD_OVER = 1.0  # seconds over which those come back that waited for a window
@@ -127,7 +126,7 @@ class ReadPlan:
         """Take note that something is being read."""
         self._last_at = now
         self._is_known_until = -inf
-        self._tries = min(self._tries + 1, _DOUBLED + 1) if self.is_unknown else 0
+        self._tries = self._tries + 1 if self.is_unknown else 0
 
     # ... and what follows.
 
@@ -178,7 +177,8 @@ class ReadPlan:
         if allowance.is_metered and is_scarce(allowance, jobs):
             at = next_read(allowance, self._due(), now=now, last_read=self._last_at)
             if self.is_unknown and allowance.reads_left > 1:
-                at = min(at, max(now, self._last_at + _TRY_AGAIN * 2 ** max(0, self._tries - 1)))
+                pause = _TRY_AGAIN * 2.0 ** max(0, min(self._tries - 1, 9))
+                at = min(at, max(now, self._last_at + pause))
             if allowance.reads_left < 1 and at > now:
                 at = self.closed_until = self._opens_at(now, at, closed_until)
         self._known, self._known_among, self._is_known_until = at, jobs + jobs // 4, now + _MOMENT
