@@ -31,6 +31,8 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from starlette.applications import Starlette
+
 from benchmarks.measure import Row, Settings, table, without_proxies
 from neuralbox import AsyncGeminiGen, AsyncNeuralBox, Polling
 from neuralbox.sandbox import Sandbox, serve
@@ -121,54 +123,58 @@ class TranslatingSandbox(Sandbox):
     """The sandbox, which also takes the requests of other APIs and answers in their words."""
 
     @cached_property
-    def app(self) -> Any:
+    def app(self) -> Starlette:
         """The application, with a translator in front."""
-        inner = super().app
+        app = super().app
+        app.add_middleware(_translating)
+        return app
 
-        async def translated(scope: Any, receive: Any, send: Any) -> None:
-            say = DIALECTS.get(scope.get("path", ""))
-            if say is None:
-                await inner(scope, receive, send)
+
+def _translating(inner: Any) -> Any:
+    async def translated(scope: Any, receive: Any, send: Any) -> None:
+        say = DIALECTS.get(scope.get("path", ""))
+        if say is None:
+            await inner(scope, receive, send)
+            return
+        body = bytearray()
+        while True:
+            event = await receive()
+            body += event.get("body", b"")
+            if not event.get("more_body"):
+                break
+        account = scope["path"].replace("/", "_")
+        order = json.dumps({"model": MODEL, "prompt": _prompt_in(json.loads(body))}).encode()
+        headers = [(b"authorization", f"Bearer nb_{account}".encode()), (b"content-type", b"application/json")]
+        scope = {**scope, "path": "/api/v2/generate", "raw_path": b"/api/v2/generate", "headers": headers}
+        given = False
+
+        async def hand_over() -> Any:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": order, "more_body": False}
+
+        start: Any = None
+
+        async def answer(event: Any) -> None:
+            nonlocal start
+            if event["type"] == "http.response.start":
+                start = event
                 return
-            body = bytearray()
-            while True:
-                event = await receive()
-                body += event.get("body", b"")
-                if not event.get("more_body"):
-                    break
-            account = scope["path"].replace("/", "_")
-            order = json.dumps({"model": MODEL, "prompt": _prompt_in(json.loads(body))}).encode()
-            headers = [(b"authorization", f"Bearer nb_{account}".encode()), (b"content-type", b"application/json")]
-            scope = {**scope, "path": "/api/v2/generate", "raw_path": b"/api/v2/generate", "headers": headers}
-            given = False
+            if start is not None:
+                text = event.get("body", b"")
+                if start["status"] < 300 and not event.get("more_body"):
+                    text = json.dumps(say(json.loads(text))).encode()
+                    kept = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+                    start["headers"] = [*kept, (b"content-length", b"%d" % len(text))]
+                await send(start)
+                start, event = None, {**event, "body": text}
+            await send(event)
 
-            async def hand_over() -> Any:
-                nonlocal given
-                if given:
-                    return await receive()
-                given = True
-                return {"type": "http.request", "body": order, "more_body": False}
+        await inner(scope, hand_over, answer)
 
-            start: Any = None
-
-            async def answer(event: Any) -> None:
-                nonlocal start
-                if event["type"] == "http.response.start":
-                    start = event
-                    return
-                if start is not None:
-                    text = event.get("body", b"")
-                    if start["status"] < 300 and not event.get("more_body"):
-                        text = json.dumps(say(json.loads(text))).encode()
-                        kept = [pair for pair in start["headers"] if pair[0] != b"content-length"]
-                        start["headers"] = [*kept, (b"content-length", b"%d" % len(text))]
-                    await send(start)
-                    start, event = None, {**event, "body": text}
-                await send(event)
-
-            await inner(scope, hand_over, answer)
-
-        return translated
+    return translated
 
 
 # The clients. The peers are no dependencies, so the type checkers must not look for them.

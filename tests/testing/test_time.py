@@ -182,6 +182,16 @@ def test_a_loop_that_waits_for_another_does_not_hold_its_clock_for_ever(
     run(wait_in_another_thread())
 
 
+def test_a_loop_that_stands_still_does_not_hold_the_clock_of_others() -> None:
+    time, loop = VirtualTime(), asyncio.new_event_loop()
+    earlier = loop.create_task(time.sleep(1))
+    loop.run_until_complete(asyncio.sleep(0))
+    asyncio.run(time.sleep(60))
+    assert time.elapsed == 60
+    loop.run_until_complete(earlier)
+    loop.close()
+
+
 @pytest.mark.anyio
 async def test_a_task_that_spins_until_it_sees_something_does_not_stop_the_clock() -> None:
     time = VirtualTime()
