@@ -212,11 +212,11 @@ def read_answer(adapter: TypeAdapter[SchemaT], text: str) -> SchemaT:
     """
     nearest: ValidationError | None = None
     nearness = 0
-    for candidate in candidates(text):
+    for candidate, is_part in candidates(text):
         try:
             return adapter.validate_json(candidate)
         except ValidationError as error:
-            near = 3 if not _is_broken(error) else 2 if _START.match(candidate) else 1
+            near = 0 if is_part else 3 if not _is_broken(error) else 2 if _START.match(candidate) else 1
             if near > nearness:
                 nearest, nearness = error, near
     if nearest is None:
@@ -224,23 +224,23 @@ def read_answer(adapter: TypeAdapter[SchemaT], text: str) -> SchemaT:
     raise _UnfitError(problems_of(nearest)) from nearest
 
 
-def candidates(text: str) -> Iterator[str]:
+def candidates(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the parts of a text that may be JSON: all of it, what stands in fences, and what begins with a bracket.
 
     Where nothing does, the only word or number that has a line for itself. What a model thought aloud before it answered
-    is left out.
+    is left out. With each goes whether it stands inside broken JSON: that it does not fit is not what is wrong there.
     """
     if thoughts := _THOUGHTS.match(text):
         text = text[thoughts.end() :]
     whole = text.strip().removeprefix("\ufeff")
     if whole:
-        yield whole
+        yield whole, False
     for fenced in _FENCE.findall(text)[:_MOST_STARTS]:
         if fenced.strip():
-            yield fenced.strip()
+            yield fenced.strip(), False
     if _START.search(text) is None and len(alone := _LINE.findall(text)) == 1:
-        yield alone[0]
-    decoder, end, tries = json.JSONDecoder(), 0, 0
+        yield alone[0], False
+    decoder, end, broken_to, tries = json.JSONDecoder(), 0, 0, 0
     for start in (match.start() for match in _START.finditer(text)):
         if start < end:
             continue  # inside what was read already
@@ -249,10 +249,14 @@ def candidates(text: str) -> Iterator[str]:
         tries += 1
         try:
             end = decoder.raw_decode(text, start)[1]
-        except (ValueError, RecursionError):
-            yield text[start:]  # what is wrong with it is told where nothing else is nearer
+        except (ValueError, RecursionError) as error:
+            yield text[start:], start < broken_to  # what is wrong with it is told where nothing else is nearer
+            if isinstance(error, json.JSONDecodeError):
+                # A string without its end, or with an error in it, may go on to the end.
+                in_string = error.msg.startswith(("Unterminated", "Invalid"))
+                broken_to = max(broken_to, len(text) if in_string else error.pos)
         else:
-            yield text[start:end]
+            yield text[start:end], start < broken_to
 
 
 def problems_of(error: ValidationError) -> list[str]:

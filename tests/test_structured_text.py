@@ -69,6 +69,7 @@ AROUND: list[str] = [
     f"Not {[[n] for n in range(99)]} but {GOOD}",
     f'<think>Perhaps {{"name": "Draft", "depth": 1}}?</think>\n\n{GOOD}',
     f"\n<think>\n\n</think>\n```json\n{GOOD}\n```",
+    f'{{"harbour": {GOOD}',
 ]
 
 
@@ -89,6 +90,10 @@ def test_the_json_of_an_answer_is_found_whatever_stands_around_it(text: str) -> 
         (f"{{Sure}}: {GOOD[:20]}", "the value: Invalid JSON: key must be a string at line 1 column 2"),
         (f"Not {BAD} but {GOOD[:-1]}", "depth: Input should be a valid integer"),
         (f"<think>Perhaps {GOOD} or", "there is no JSON in it"),
+        (f'So:\n{GOOD[:-1]}, "berths": [1, 2],}}', "the value: Invalid JSON: trailing comma"),
+        (f'{GOOD[:-1]}, "berths": [{{"length": 9}}', "the value: Invalid JSON: EOF"),
+        (f'{GOOD[:-1]}, "note": "See [1] and', "the value: Invalid JSON: EOF"),
+        (f'{{"name": [1], oops}} but {BAD}', "depth: Input should be a valid integer"),
         ("[" * 100_000, "the value: Invalid JSON"),
         ('{"name": "\\ud800", "depth": 1}', "the value: Invalid JSON"),
     ],
@@ -133,7 +138,7 @@ def test_a_word_or_a_number_that_may_be_another_is_not_taken(schema: Any, text: 
 
 def test_of_many_brackets_a_few_are_tried() -> None:
     for tried, before in ((True, "[x " * 15), (False, "[x " * 16)):
-        assert (GOOD in list(structured_text.candidates(before + GOOD))) is tried
+        assert (GOOD in [found for found, _ in structured_text.candidates(before + GOOD)]) is tried
 
 
 def test_of_many_faults_a_few_are_told() -> None:
