@@ -86,7 +86,7 @@ def test_a_stop_ends_open_streams_and_hanging_answers(
         while len(sandbox.ledger.generations) < 2 and time.monotonic() < deadline:
             time.sleep(0.005)
         begin = time.monotonic()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5  # neither would end by itself, nor be given up so soon
     for client in clients:
         client.join(5)
     assert len(ends) == 2
@@ -95,14 +95,15 @@ def test_a_stop_ends_open_streams_and_hanging_answers(
 
 @pytest.mark.parametrize("settings", [{"faults": {"latency": 30}}, {"service_seconds": 30}])
 def test_a_request_whose_client_has_left_does_not_hold_up_the_stop(
-    settings: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(serving, "GRACE_SECONDS", 20.0)
     body, headers = {"model": "gpt-5", "prompt": "x"}, {"Authorization": "Bearer nb_x"}
     with serve(Sandbox(**settings)) as server:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{server.url}/api/v2/generate", json=body, headers=headers, timeout=0.05, trust_env=False)
         begin = time.monotonic()
-    assert time.monotonic() - begin < 0.4
+    assert time.monotonic() - begin < 10
     assert capfd.readouterr().err == ""
 
 
