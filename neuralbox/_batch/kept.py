@@ -3,7 +3,7 @@
 A turn asks the journal for news, however many jobs there are, and costs one query. News stays where it is until it was taken
 up here, so what comes before anybody listens for it is heard a turn later.
 
-A job is waited for here where nobody else can: the keeper has handed it back, its limit has passed (a last look tells), this
+A job is waited for here where nobody else can: the keeper has handed it back, its limit has passed (a last poll tells), this
 process was the keeper and its client may not ask, or the journal cannot be read any more.
 """
 
