@@ -163,6 +163,8 @@ class GatewayAccount:
             JournalError: It cannot be used.
         """
         await self.cashier.start()
+        self._settles_from = -math.inf
+        self.jobs.begin_anew()
         if self._journal is not None:
             try:
                 # Now that nobody else writes to it: what another run bought up to its last moment is repeated here.
@@ -173,7 +175,6 @@ class GatewayAccount:
                 raise
             self._take_up(kept)
             if any(each.is_open and each.job is None for each in kept):
-                self._settles_from = -math.inf
                 self.settle_what_is_unknown()
 
     async def _ask_prices(self, kept: Sequence[KeptPurchase]) -> None:

@@ -67,6 +67,11 @@ class FollowedJobs:
         self._jobs: dict[str, FollowedJob] = {}
         self._asking = SingleFlight()
 
+    def begin_anew(self) -> None:
+        """Take note that no wait goes on: what would have begun while the last run stopped did not."""
+        for each in self._jobs.values():
+            each.is_followed = False
+
     def follow(
         self, subject: Generation | JobRef, asked: Mapping[str, Any] | None = None, on_end: OnEnd | None = None
     ) -> None:

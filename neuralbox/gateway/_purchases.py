@@ -200,8 +200,9 @@ class Cashier:
             await self._stack.aclose()
 
     def spawn(self, work: Callable[..., object], *values: object) -> None:
-        """Run something for as long as this runs, in a task of its own."""
-        self._tasks.start_soon(work, *values)  # type: ignore[arg-type]  # whatever it is, it is awaited
+        """Run something for as long as this runs, in a task of its own; not where it stops."""
+        if not self._tasks.cancel_scope.cancel_called:  # asyncio may never cancel what begins later, and waits for it
+            self._tasks.start_soon(work, *values)  # type: ignore[arg-type]  # whatever it is, it is awaited
 
     # Buying.
 
@@ -220,9 +221,8 @@ class Cashier:
         run = purchase.run
         if run is None or not (run.is_running or run.generations):
             run = PurchaseRun()
-            self.spawn(
-                self._carry_out, purchase, run, order, request, client
-            )  # first: nobody waits for what cannot run
+            # First: nobody waits for what cannot run.
+            self._tasks.start_soon(self._carry_out, purchase, run, order, request, client)
             purchase.run, purchase.parts = run, order.count
             self._running[purchase.name] = purchase
         return run

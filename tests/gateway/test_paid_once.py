@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 
-from neuralbox import AsyncNeuralBox, Budget, Generation, JournalError, Polling
+from neuralbox import AsyncNeuralBox, Budget, Generation, JobRef, JournalError, Polling
 from neuralbox._costs.charges import charges_of
 from neuralbox._journal import open_account_journal, read_records
 from neuralbox.gateway import Gateway, KeyFile, app
@@ -732,6 +732,37 @@ async def test_a_stop_hands_over_several_whose_last_answer_it_waited_for(tmp_pat
                 await anyio.wait_all_tasks_blocked()
                 service.may_answer.set()
             assert (came.status, len(came.body["choices"])) == (200, 3)
+
+
+async def test_what_would_begin_while_a_stop_ends_the_rest_does_not(tmp_path: Path) -> None:
+    """asyncio's task was never told to stop, and the stop waited for it for ever."""
+    ended, begun = anyio.Event(), list[str]()
+
+    async def first() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    async def second() -> None:
+        begun.append("second")
+
+    async with in_process(tmp_path) as calls:
+        await calls.gateway.start()
+        (account,) = calls.gateway.callers.accounts()
+        account.cashier.spawn(first)
+        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(calls.gateway.aclose)
+            await ended.wait()
+            account.cashier.spawn(second)
+            account.jobs.follow(JobRef(1))
+        assert not begun
+        await calls.gateway.start()
+        account.cashier.spawn(second)
+        await anyio.wait_all_tasks_blocked()
+        assert begun
+        assert not account.jobs._jobs["1"].is_followed
 
 
 @pytest.mark.parametrize("has_journal", [True, False])
