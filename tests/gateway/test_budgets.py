@@ -271,6 +271,14 @@ async def test_what_is_proven_absent_later_gives_its_tokens_back_and_may_be_aske
             assert (calls.posts, len(running.generations())) == (3, 2)
 
 
+async def lose_one(calls: Calls, fault: str) -> None:
+    """Buy a text, and then another whose answer is lost while the history cannot be read."""
+    assert (await calls.chat("Good evening")).status == 200
+    calls.running.fault(fault, times=1, on="POST /generate")
+    calls.running.fault("error-500", on="GET /user/history*")
+    assert (await calls.chat()).error["code"] == "outcome_unknown"
+
+
 @pytest.mark.parametrize("has_journal", [True, False])
 @pytest.mark.usefixtures("on_the_loop")
 async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_when_its_tokens_are_missing(
@@ -278,10 +286,7 @@ async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_when_its_token
 ) -> None:
     journal = tmp_path / "gateway.sqlite" if has_journal else None
     async with in_process(tmp_path, journal=journal, budget=4) as calls:
-        assert (await calls.chat("Good evening")).status == 200
-        calls.running.fault("drop-before-accept", times=1, on="POST /generate")
-        calls.running.fault("error-500", on="GET /user/history*")
-        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        await lose_one(calls, "drop-before-accept")
         assert (await calls.chat("Good night")).error["code"] == "insufficient_quota"
         await calls.running.time.sleep(600.0)
         assert budget_of(calls).left == 0
@@ -296,10 +301,7 @@ async def test_a_lost_answer_that_nobody_asks_about_is_looked_for_when_its_token
 @pytest.mark.usefixtures("on_the_loop")
 async def test_a_lost_answer_is_looked_for_when_its_tokens_are_missing_for_one_of_several(tmp_path: Path) -> None:
     async with in_process(tmp_path, budget=6) as calls:
-        assert (await calls.chat("Good evening")).status == 200
-        calls.running.fault("drop-before-accept", times=1, on="POST /generate")
-        calls.running.fault("error-500", on="GET /user/history*")
-        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        await lose_one(calls, "drop-before-accept")
         calls.running.fault("error-500", 0, on="GET /user/history*")
         assert len((await calls.chat("Good night", n=2)).body["choices"]) == 1
         await calls.running.time.sleep(60.0)
@@ -309,10 +311,7 @@ async def test_a_lost_answer_is_looked_for_when_its_tokens_are_missing_for_one_o
 @pytest.mark.usefixtures("on_the_loop")
 async def test_what_is_unknown_is_remembered_until_it_is_found_also_without_a_journal(tmp_path: Path) -> None:
     async with in_process(tmp_path, budget=4) as calls:
-        assert (await calls.chat("Good evening")).status == 200
-        calls.running.fault("drop-after-accept", times=1, on="POST /generate")
-        calls.running.fault("error-500", on="GET /user/history*")
-        assert (await calls.chat()).error["code"] == "outcome_unknown"
+        await lose_one(calls, "drop-after-accept")
         calls.running.fault("error-500", 0, on="GET /user/history*")
         await calls.running.time.sleep(2 * JOINED_FOR)
         assert (await calls.chat("Good night")).status == 429  # since then nobody repeats the other

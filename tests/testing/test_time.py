@@ -148,16 +148,27 @@ def test_two_loops_share_one_clock(run: Run) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda working: trio.run(lambda: working)])
-def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Run) -> None:
-    time, seen = VirtualTime(), list[float]()
+def test_the_clock_stands_while_a_task_of_another_loop_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    time, seen, looks = VirtualTime(), list[float](), threading.Semaphore(0)
+    hold_back = _time._Timers.hold_back
+
+    def counted(self: _time._Timers, due: float) -> bool:
+        looks.release()
+        return hold_back(self, due)
+
+    monkeypatch.setattr(_time._Timers, "hold_back", counted)
 
     def compute() -> None:
-        real_time.sleep(0.02)  # in which the other loop looks at the clock many times
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(3):  # of the other loop, which after one of them would have moved on
+            assert looks.acquire(timeout=10)
 
     async def work(seconds: float) -> None:
         for _ in range(3):
             await time.sleep(seconds)
-            compute()
+            if seconds == 1.0:
+                compute()
             seen.append(time.elapsed)
 
     run_together(time, run, work, 60.0, 1.0)
